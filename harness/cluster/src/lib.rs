@@ -1,0 +1,125 @@
+//! One Kubernetes cluster with several zones: the trait the drivers use, and its implementations.
+//!
+//! Invariant: nothing here knows a mesh, a scenario or a probe.
+
+use futures::future::BoxFuture;
+use harness_model::capability::Capability;
+use harness_model::topology::Topology;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A running cluster.
+pub trait Cluster: Send + Sync {
+    /// A client for its API server.
+    fn client(&self) -> kube::Client;
+
+    /// A kubeconfig file for people and for `kubectl`.
+    fn kubeconfig(&self) -> &Path;
+
+    /// The shape it was brought up with.
+    fn topology(&self) -> &Topology;
+
+    /// The addresses that services are given, as a CIDR.
+    fn service_cidr(&self) -> &str;
+
+    /// What can be done with it beyond the Kubernetes API.
+    fn capabilities(&self) -> BTreeSet<Capability>;
+
+    /// Opens a byte stream to a TCP port of a pod. It must work while the pod's zone is cut off.
+    ///
+    /// # Errors
+    ///
+    /// When the pod is gone or nothing listens.
+    fn connect<'a>(
+        &'a self,
+        pod: &'a PodAddress,
+        port: u16,
+    ) -> BoxFuture<'a, Result<Box<dyn PodStream>, ConnectError>>;
+
+    /// Makes images available on every node.
+    ///
+    /// # Errors
+    ///
+    /// When an archive is not an OCI image or cannot be read.
+    fn load_images<'a>(&'a self, archives: &'a [PathBuf]) -> BoxFuture<'a, Result<(), ClusterError>>;
+
+    /// Cuts a data center off from everything outside it, by a rule in its router's kernel that the kernel itself
+    /// drops after `duration`. Returns as soon as the rule is in force.
+    ///
+    /// # Errors
+    ///
+    /// When the data center is unknown or this cluster has no routers of ours.
+    fn cut_zone<'a>(
+        &'a self,
+        data_center: &'a str,
+        duration: Duration,
+    ) -> BoxFuture<'a, Result<(), ClusterError>>;
+
+    /// Drops the rule of [`cut_zone`](Self::cut_zone) early; fine when there is none.
+    ///
+    /// # Errors
+    ///
+    /// When the data center is unknown or its router does not answer.
+    fn heal_zone<'a>(&'a self, data_center: &'a str) -> BoxFuture<'a, Result<(), ClusterError>>;
+
+    /// Writes logs and state of everything we run below `folder`, for a failed run.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be written; a source that does not answer is noted in the folder instead.
+    fn collect_diagnostics<'a>(
+        &'a self,
+        folder: &'a Path,
+    ) -> BoxFuture<'a, Result<(), ClusterError>>;
+
+    /// Ends the cluster and everything in it, and says what could not be removed (empty: nothing is left).
+    fn down(self: Box<Self>) -> BoxFuture<'static, Vec<String>>;
+}
+
+/// Where a pod is, as the Kubernetes API tells it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PodAddress {
+    /// Namespace.
+    pub namespace: String,
+    /// Pod name.
+    pub name: String,
+    /// Node it runs on.
+    pub node: String,
+    /// Pod IP.
+    pub ip: String,
+}
+
+/// A connected byte stream.
+pub trait PodStream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> PodStream for T {}
+
+/// A pod's port could not be reached.
+#[derive(Debug, thiserror::Error)]
+#[error("connect to {namespace}/{pod}:{port}")]
+pub struct ConnectError {
+    /// Pod namespace.
+    pub namespace: String,
+    /// Pod name.
+    pub pod: String,
+    /// Port.
+    pub port: u16,
+    /// Why.
+    #[source]
+    pub source: std::io::Error,
+}
+
+/// Something about a cluster failed; the chain says what was tried and why it failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{act}")]
+pub struct ClusterError {
+    /// What was tried, as a fragment that fits "failed to ...".
+    pub act: String,
+    /// Why it failed.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// What the user can do about it.
+    pub hint: Option<String>,
+}

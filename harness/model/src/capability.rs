@@ -1,0 +1,21 @@
+//! What an environment may lack; the reason why a scenario is skipped.
+
+use serde::{Deserialize, Serialize};
+
+/// Something a scenario needs and an environment may not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Capability {
+    /// At least two zones.
+    TwoZones,
+    /// At least three zones.
+    ThreeZones,
+    /// More than one control-plane replica.
+    SeveralReplicas,
+    /// A zone can be cut off from the others by its router.
+    ZoneCut,
+    /// A sidecar can be told to leave its control-plane connection and to dial a named replica.
+    Reconnect,
+    /// The mesh reports per-resource status (matched, delivered, acknowledged, rejected).
+    DeliveryStatus,
+}

@@ -1,0 +1,79 @@
+//! A configuration as the suites speak of it: a scope, toggles and routing rules. How it is written to a
+//! mesh is told by the mesh definition.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A named configuration: what it says and to whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Configuration {
+    /// Name within the scenario.
+    pub name: String,
+    /// Who receives it.
+    pub scope: Scope,
+    /// Higher wins between configurations of equal specificity.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub priority: i32,
+    /// Toggle key → value, within the scenario (the runner prefixes keys so that scenarios never share one).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub toggles: BTreeMap<String, String>,
+    /// Routing rules by name, within the scenario.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rules: BTreeMap<String, Rule>,
+}
+
+fn is_zero(value: &i32) -> bool {
+    *value == 0
+}
+
+/// Who receives a configuration: entries are ORed, fields within an entry ANDed, `except` wins.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Scope {
+    /// Matches when one entry matches. No entry matches nobody; an entry without fields matches everybody.
+    #[serde(rename = "match")]
+    pub entries: Vec<ScopeEntry>,
+    /// Takes out again whom one of these entries matches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub except: Vec<ScopeEntry>,
+}
+
+/// One entry of a scope; absent fields match everything. In a scenario, values may be placeholders:
+/// `$zone1` (the first data center of the topology) and `$ip:checkout@$zone1` (the address of that workload).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ScopeEntry {
+    /// Data center (zone).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_center: Option<String>,
+    /// Cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// Application.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub application: Option<String>,
+    /// IPv4 address or CIDR.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip: Option<String>,
+}
+
+/// A routing rule: which requests to a service go elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rule {
+    /// The service whose requests it catches.
+    pub service: String,
+    /// Path prefix; absent matches every path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_prefix: Option<String>,
+    /// A regular expression for the whole path. Only the sidecar can judge it, so a malformed one is how a
+    /// scenario makes a sidecar reject an update.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path_regex: Option<String>,
+    /// Headers that must have exactly these values.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// Destination service → weight.
+    pub to: BTreeMap<String, u32>,
+}

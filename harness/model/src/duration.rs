@@ -1,0 +1,64 @@
+//! Durations in the Kubernetes style: `30s`, `1h30m`, `500ms`.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::time::Duration;
+
+/// A span of time as users write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span(pub Duration);
+
+impl Span {
+    /// Whole milliseconds.
+    #[must_use]
+    pub const fn millis(millis: u64) -> Self {
+        Self(Duration::from_millis(millis))
+    }
+
+    /// Whole seconds.
+    #[must_use]
+    pub const fn secs(secs: u64) -> Self {
+        Self(Duration::from_secs(secs))
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let total = self.0.as_millis();
+        let (h, m, s, ms) = (
+            total / 3_600_000,
+            total / 60_000 % 60,
+            total / 1000 % 60,
+            total % 1000,
+        );
+        if total == 0 {
+            return f.write_str("0s");
+        }
+        for (value, unit) in [(h, "h"), (m, "m"), (s, "s"), (ms, "ms")] {
+            if value > 0 {
+                write!(f, "{value}{unit}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let signed: jiff::SignedDuration = text.parse().map_err(|_| {
+            serde::de::Error::custom(format!(
+                "`{text}` is not a duration; write for example `30s`, `1m30s` or `500ms`"
+            ))
+        })?;
+        Duration::try_from(signed)
+            .map(Span)
+            .map_err(|_| serde::de::Error::custom(format!("`{text}` is negative")))
+    }
+}

@@ -1,0 +1,76 @@
+//! What must hold: one *then* of a scenario, judged by the checker of the same name.
+
+use crate::duration::Span;
+use serde::{Deserialize, Serialize};
+
+/// One expectation. Traffic expectations name a batch or a load of the timeline.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum Expectation {
+    /// After every step each sidecar shows exactly what the oracle says for it, toggles and rules, within
+    /// [`crate::patience::Patience::delivery`] of the write.
+    Delivered,
+    /// After every step no sidecar shows anything the oracle does not say for it, proven by a marker on the
+    /// same stream, in active and warming state, and again at the end of the scenario.
+    Confined,
+    /// After the step with the second index (0-based) every sidecar's keys of this scenario are hash-equal to those
+    /// after the first.
+    Restored {
+        /// Index of the act whose outcome is the reference.
+        reference: usize,
+        /// Index of the act that restores it.
+        step: usize,
+    },
+    /// The mesh's own status agrees with what the sidecars show: who matched, who acknowledged, who rejected
+    /// and with which words.
+    StatusIsTrue,
+    /// The sidecars in scope reject the update of the step and say why; the status repeats it.
+    Rejected {
+        /// Index of the act.
+        step: usize,
+    },
+    /// All requests are answered with status 200, but for at most `lost`.
+    Answered {
+        /// Batch or load.
+        traffic: String,
+        /// How many may be lost.
+        #[serde(default)]
+        lost: u64,
+    },
+    /// Every answered request has passed the sidecar of the caller and the sidecar of the callee.
+    PassesBothSidecars {
+        /// Batch or load.
+        traffic: String,
+    },
+    /// At least this share of the answers comes from the caller's own data center.
+    PrefersOwnZone {
+        /// Batch or load.
+        traffic: String,
+        /// Percent of the answered requests.
+        percent: u8,
+    },
+    /// Every answer comes from this application.
+    AnsweredBy {
+        /// Batch or load.
+        traffic: String,
+        /// Application.
+        application: String,
+    },
+    /// From `within` after a fault of the scenario began to its end, no request is lost, and at least one is
+    /// answered by somebody outside what the fault hit.
+    FailsOver {
+        /// Load.
+        traffic: String,
+        /// The mesh's duty to have moved the traffic.
+        within: Span,
+    },
+    /// From the first fault to its end, sidecars that lost their control plane go on with unchanged
+    /// configuration (static stability).
+    Unchanged,
+    /// After the fault, traffic from and to what it hit is answered again within
+    /// [`crate::patience::Patience::recovery`].
+    Recovers {
+        /// Load.
+        traffic: String,
+    },
+}

@@ -1,0 +1,219 @@
+//! Everything that was seen in one scenario, in order, on one clock. `history::file` is its stored form.
+
+use crate::configuration::Configuration;
+use crate::directory::Sidecar;
+use crate::fault::Fault;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One event of a scenario.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    /// Nanoseconds since the start of the run, on the harness's monotonic clock.
+    pub at_ns: u64,
+    /// Index of the act under way; none before the first and after the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<usize>,
+    /// What was seen.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// What an event shows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "event")]
+pub enum EventKind {
+    /// A sidecar is there (or there again, with another UID) from now on.
+    SidecarJoined {
+        /// Who.
+        sidecar: Sidecar,
+    },
+    /// A sidecar is gone.
+    SidecarLeft {
+        /// Stable name.
+        sidecar: String,
+        /// Pod UID.
+        pod_uid: String,
+    },
+    /// The runner starts to write a configuration (invoke).
+    WriteStarted {
+        /// The configuration with placeholders resolved; none when it is deleted.
+        configuration: Option<Configuration>,
+        /// Its name.
+        name: String,
+    },
+    /// The API server acknowledged the write (ok).
+    Written {
+        /// Its name.
+        name: String,
+        /// Kind of object (for example `PolicyConfig`) → its resource version after the write.
+        objects: BTreeMap<String, String>,
+    },
+    /// The write failed or its fate is unknown.
+    WriteFailed {
+        /// Its name.
+        name: String,
+        /// The error chain.
+        error: String,
+        /// The API server refused it, so it is certain that nothing was written (fail); else its fate is
+        /// unknown (info).
+        refused: bool,
+    },
+    /// A marker for everybody was acknowledged by the API server.
+    MarkerWritten {
+        /// The value that toggle and rule of the marker carry.
+        marker: String,
+    },
+    /// One reading of one sidecar.
+    Observed(Box<Observation>),
+    /// A sidecar could not be read: this is not absence.
+    ObservationFailed {
+        /// Stable name.
+        sidecar: String,
+        /// Why.
+        reason: String,
+    },
+    /// A sidecar was made to dial this replica (pod name), or any if none.
+    Reconnected {
+        /// Stable name.
+        sidecar: String,
+        /// Replica's pod name.
+        replica: Option<String>,
+    },
+    /// The mesh's own status of a configuration.
+    Status {
+        /// Configuration name.
+        name: String,
+        /// What it says.
+        status: DeliveryStatus,
+    },
+    /// Outcome of one request.
+    Request(Box<RequestSeen>),
+    /// A fault was injected and measured to bite.
+    FaultStarted {
+        /// Number within the scenario.
+        fault: usize,
+        /// What.
+        spec: Fault,
+        /// Stable names of the sidecars it hits (or pod names for control-plane replicas).
+        hits: Vec<String>,
+        /// What was measured.
+        efficacy: String,
+    },
+    /// A fault could not be shown to bite, so nothing that depends on it can be judged.
+    FaultWithoutEffect {
+        /// Number within the scenario.
+        fault: usize,
+        /// What was measured.
+        reason: String,
+    },
+    /// A fault has ended and what it hit can be reached again.
+    FaultEnded {
+        /// Number within the scenario.
+        fault: usize,
+    },
+    /// A wait of ours ended without what it waited for.
+    GaveUp {
+        /// What was waited for and how far it got.
+        waited_for: String,
+    },
+    /// All acts are done; what follows was read at the end.
+    Finished,
+}
+
+/// One reading of one sidecar, reduced to what a scenario owns: its keys and the markers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Observation {
+    /// Stable name.
+    pub sidecar: String,
+    /// Pod UID.
+    pub pod_uid: String,
+    /// The control-plane stream the sidecar is on.
+    pub stream: Stream,
+    /// The scenario's toggles, key (without prefix) → value.
+    pub toggles: BTreeMap<String, String>,
+    /// The scenario's rules in force, name (without prefix) → content hash.
+    pub rules: BTreeMap<String, String>,
+    /// The scenario's rules in resources that are still warming.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub warming_rules: BTreeMap<String, String>,
+    /// Marker seen as a toggle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marker_toggle: Option<String>,
+    /// Marker seen as a rule in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub marker_rule: Option<String>,
+    /// Rejected updates: xDS type → the sidecar's words.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rejected: BTreeMap<String, String>,
+}
+
+/// A control-plane stream: readings with equal streams are of one connection to one replica.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Stream {
+    /// The replica's pod name; none while not connected.
+    pub replica: Option<String>,
+    /// Connection count of the sidecar.
+    pub epoch: u64,
+}
+
+/// A mesh's own word on who got a configuration: stable sidecar names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DeliveryStatus {
+    /// Generation that the status is about.
+    pub observed_generation: i64,
+    /// Generation of the object when it was read.
+    pub generation: i64,
+    /// How many sidecars are in scope.
+    pub matched: u64,
+    /// To how many it was sent.
+    pub delivered: u64,
+    /// How many acknowledged it.
+    pub acknowledged: u64,
+    /// Who rejected it: pod name → the sidecar's words.
+    pub rejected: BTreeMap<String, String>,
+}
+
+/// Outcome of one request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RequestSeen {
+    /// Batch or load.
+    pub traffic: String,
+    /// Position in it, from 0.
+    pub sequence: u64,
+    /// The sending sidecar's stable name.
+    pub from: String,
+    /// When it was due, on the history's clock.
+    pub due_ns: u64,
+    /// From due to done, microseconds.
+    pub latency_us: u64,
+    /// HTTP status, or none when there was no answer.
+    pub status: Option<u16>,
+    /// Why there was no answer, or what the sidecar said of a failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+    /// Who answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_by: Option<Answerer>,
+    /// The caller's sidecar left its trace in the request.
+    pub passed_caller_sidecar: bool,
+    /// The callee's sidecar left its trace in the request.
+    pub passed_callee_sidecar: bool,
+}
+
+/// Who answered a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Answerer {
+    /// Pod name.
+    pub pod: String,
+    /// Application.
+    pub application: String,
+    /// Data center.
+    pub data_center: String,
+}

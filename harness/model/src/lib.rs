@@ -1,0 +1,18 @@
+//! The words of meshproof as values: topology, configuration, scenario, fault, expectation, history,
+//! checkers and verdict.
+//!
+//! Invariant: pure. No I/O, no clock, no cluster, no mesh: everything here is computed from its arguments,
+//! so that a verdict can be recomputed from a stored history.
+
+pub mod capability;
+pub mod configuration;
+pub mod directory;
+pub mod duration;
+pub mod expectation;
+pub mod fault;
+pub mod history;
+pub mod patience;
+pub mod run_event;
+pub mod scenario;
+pub mod topology;
+pub mod verdict;

@@ -1,0 +1,129 @@
+//! What reporters read: the runner emits these, and a reporter cannot change a verdict.
+
+use crate::directory::Sidecar;
+use crate::history::Event;
+use crate::verdict::{Judgement, Verdict};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One event of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "type")]
+pub enum RunEvent {
+    /// A run begins.
+    RunStarted {
+        /// Names the run and its artefact folder.
+        run: String,
+        /// Wall clock, RFC 3339.
+        at: String,
+        /// The seed of everything random.
+        seed: u64,
+        /// What the scenarios run on: `local`, mesh name, topology, versions.
+        environment: BTreeMap<String, String>,
+        /// How many scenarios were selected.
+        selected: usize,
+    },
+    /// A part of bringing the environment up begins (`assets`, `images`, `cluster`, `mesh`, ...).
+    PhaseStarted {
+        /// Which.
+        phase: String,
+    },
+    /// Progress within a phase.
+    PhaseProgress {
+        /// Which.
+        phase: String,
+        /// A line for people.
+        message: String,
+    },
+    /// A phase is done.
+    PhaseFinished {
+        /// Which.
+        phase: String,
+        /// How long it took, milliseconds.
+        millis: u64,
+    },
+    /// The environment is ready.
+    EnvironmentReady {
+        /// Who is there.
+        sidecars: Vec<Sidecar>,
+        /// From the start of the process, milliseconds.
+        millis: u64,
+    },
+    /// A scenario begins.
+    ScenarioStarted {
+        /// Its name.
+        scenario: String,
+        /// Its claim.
+        claim: String,
+        /// 1 for the first repetition.
+        repetition: u32,
+    },
+    /// One event of its history.
+    ScenarioEvent {
+        /// Its name.
+        scenario: String,
+        /// 1 for the first repetition.
+        repetition: u32,
+        /// What was seen.
+        event: Event,
+    },
+    /// A scenario was judged.
+    ScenarioFinished {
+        /// Its name.
+        scenario: String,
+        /// 1 for the first repetition.
+        repetition: u32,
+        /// The judgement.
+        judgement: Judgement,
+        /// How long it took, milliseconds.
+        millis: u64,
+    },
+    /// A scenario was not run.
+    ScenarioSkipped {
+        /// Its name.
+        scenario: String,
+        /// Why.
+        reason: String,
+    },
+    /// A run is over; nothing comes after it.
+    RunFinished {
+        /// The sum.
+        summary: Summary,
+    },
+}
+
+/// The sum of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Summary {
+    /// Scenarios that passed.
+    pub passed: usize,
+    /// Scenarios that failed.
+    pub failed: usize,
+    /// Scenarios that could not be decided.
+    pub inconclusive: usize,
+    /// Scenarios that were not run, with reason.
+    pub skipped: usize,
+    /// Why the environment could not be prepared, where it could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment_error: Option<String>,
+    /// Something of ours was left behind: what.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_behind: Vec<String>,
+    /// The run was interrupted by this signal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interrupted: Option<i32>,
+    /// From the start of the process, milliseconds.
+    pub millis: u64,
+}
+
+impl Summary {
+    /// Counts one verdict.
+    pub fn count(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Passed => self.passed += 1,
+            Verdict::Inconclusive => self.inconclusive += 1,
+            Verdict::Failed => self.failed += 1,
+        }
+    }
+}

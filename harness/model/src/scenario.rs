@@ -1,0 +1,150 @@
+//! A scenario: one claim with given, when and then.
+
+use crate::capability::Capability;
+use crate::configuration::Configuration;
+use crate::duration::Span;
+use crate::expectation::Expectation;
+use crate::fault::Fault;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// One claim about a mesh, ready to be run and judged. The YAML form has the same words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Scenario {
+    /// Identifies it: `suite/kebab-case-name`.
+    pub name: String,
+    /// A full sentence in the present tense that can be false.
+    pub claim: String,
+    /// When it is run.
+    pub tags: Vec<Tag>,
+    /// What the environment must have; else it is skipped with the reason.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requires: Vec<Capability>,
+    /// What it takes from others while it runs.
+    #[serde(default, skip_serializing_if = "Disturbs::is_nothing")]
+    pub disturbs: Disturbs,
+    /// What is there before the first act.
+    #[serde(default)]
+    pub given: Given,
+    /// The timeline; acts are carried out one after another.
+    pub when: Vec<Act>,
+    /// What must hold; each expectation is judged by itself from the history.
+    pub then: Vec<Expectation>,
+}
+
+/// When a scenario is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Tag {
+    /// Before each merge.
+    Gate,
+    /// By hand.
+    Qa,
+    /// Before a release.
+    PreRelease,
+    /// Breaks something.
+    Chaos,
+}
+
+/// What a scenario takes from others while it runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Disturbs {
+    /// Runs beside others: it owns its configuration keys and nothing else.
+    #[default]
+    Nothing,
+    /// Changes what others would see (kills, cuts, rejected updates): runs alone.
+    Everything,
+}
+
+impl Disturbs {
+    /// Runs beside others.
+    #[must_use]
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::Nothing
+    }
+}
+
+/// What is there before the first act.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Given {
+    /// Configurations in force, settled before the timeline starts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub configurations: Vec<Configuration>,
+}
+
+/// One act of a timeline.
+///
+/// After `apply` and `delete` the runner waits until every sidecar shows what it must (bounded by the mesh's
+/// duty), then writes a marker for everybody and waits until every sidecar shows it: the reading that shows
+/// the marker is what absence is judged on (design, proof of non-delivery).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+pub enum Act {
+    /// Creates or replaces a configuration.
+    Apply(Configuration),
+    /// Deletes a configuration by name.
+    Delete(String),
+    /// Starts one more pod of a workload and waits until its sidecar is in sync.
+    Join {
+        /// Application.
+        application: String,
+        /// Data center; placeholders as in scopes.
+        data_center: String,
+    },
+    /// Makes every sidecar leave its control-plane connection and dial each replica in turn, with the proof
+    /// of absence repeated on each.
+    Reconnect,
+    /// Goes on watching, for leaks that come late. The time itself is what is tested.
+    Hold(Span),
+    /// Sends a batch of requests and waits for the outcomes.
+    Request(Traffic),
+    /// Starts steady load, to be ended by `stop`.
+    Load(Load),
+    /// Ends a load by name.
+    Stop(String),
+    /// Injects a fault; the act is over when the fault is measured to bite.
+    Inject(Fault),
+    /// Waits until every fault of this scenario has ended and what it hit is back.
+    Recover,
+}
+
+/// Requests of one workload to one service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Traffic {
+    /// Names the outcomes in expectations.
+    pub name: String,
+    /// The sending workload, `application@data-center` with placeholders.
+    pub from: String,
+    /// The service called.
+    pub to: String,
+    /// Path.
+    #[serde(default = "root_path")]
+    pub path: String,
+    /// Headers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// How many.
+    pub count: u32,
+}
+
+fn root_path() -> String {
+    "/".to_owned()
+}
+
+/// Steady open-loop load of one workload on one service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Load {
+    /// Names the outcomes in expectations and in `stop`.
+    pub name: String,
+    /// The sending workload, `application@data-center` with placeholders.
+    pub from: String,
+    /// The service called.
+    pub to: String,
+    /// Requests per second.
+    pub rate: u32,
+}

@@ -1,0 +1,41 @@
+//! The HTTP interface of the probe application: what the probe serves and what the harness asks.
+//!
+//! The sidecar cannot be reached from outside its pod, so the probe in the same pod exposes its state and
+//! sends requests through it. Every body is JSON; the OpenAPI document the probe serves at
+//! [`paths::OPENAPI`] describes the same types.
+//!
+//! Invariant: wire types only. Nothing here opens a socket, reads a clock or knows one mesh from another.
+
+pub mod request;
+pub mod state;
+
+/// The TCP port on which the probe serves this interface. Traffic to it must not be captured by the mesh.
+pub const CONTROL_PORT: u16 = 8090;
+
+/// The TCP port on which the probe answers application traffic, captured by the mesh like any workload's.
+pub const APPLICATION_PORT: u16 = 8080;
+
+/// The paths below the control port.
+pub mod paths {
+    /// `GET`: [`SidecarState`](super::state::SidecarState). Query: `differs_from` (a hash) and
+    /// `timeout_ms` make it a long poll that answers as soon as the state's hash is another one,
+    /// and with the unchanged state (same hash) when the time is over.
+    pub const STATE: &str = "/v1/state";
+    /// `POST` [`ReconnectRequest`](super::state::ReconnectRequest): makes the sidecar leave its
+    /// control-plane connection and dial again. Answers [`ReconnectReply`](super::state::ReconnectReply).
+    pub const RECONNECT: &str = "/v1/sidecar/reconnect";
+    /// `POST` [`RequestBatch`](super::request::RequestBatch): sends requests, answers
+    /// [`RequestBatchReply`](super::request::RequestBatchReply) when all are done.
+    pub const REQUESTS: &str = "/v1/requests";
+    /// `POST` [`LoadSpec`](super::request::LoadSpec): starts steady load, answers
+    /// [`LoadStarted`](super::request::LoadStarted).
+    /// `GET /v1/loads/{id}?since=SEQ` answers [`LoadReport`](super::request::LoadReport);
+    /// `DELETE /v1/loads/{id}` stops it and answers the final report.
+    pub const LOADS: &str = "/v1/loads";
+    /// `GET`: 200 as soon as the process serves.
+    pub const HEALTHZ: &str = "/healthz";
+    /// `GET`: 200 when the sidecar (if the pod has one) is ready, else 503 with the reason.
+    pub const READYZ: &str = "/readyz";
+    /// `GET`: the OpenAPI document of this interface.
+    pub const OPENAPI: &str = "/openapi.json";
+}
