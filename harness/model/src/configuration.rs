@@ -40,7 +40,7 @@ pub struct Scope {
 }
 
 /// One entry of a scope; absent fields match everything. In a scenario, values may be placeholders:
-/// `$zone1` (the first data center of the topology) and `$ip:checkout@$zone1` (the address of that workload).
+/// see [`crate::placeholder`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ScopeEntry {
@@ -59,7 +59,7 @@ pub struct ScopeEntry {
 }
 
 /// A routing rule: which requests to a service go elsewhere.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
     /// The service whose requests it catches.

@@ -1,4 +1,6 @@
-//! Everything that was seen in one scenario, in order, on one clock. `history::file` is its stored form.
+//! Everything that was seen in one scenario, in order, on one clock. [`file`] is its stored form.
+
+pub mod file;
 
 use crate::configuration::Configuration;
 use crate::directory::Sidecar;
@@ -24,6 +26,8 @@ pub struct Event {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "event")]
 pub enum EventKind {
+    /// The act with the event's `step` begins. The first event of each step.
+    StepStarted,
     /// A sidecar is there (or there again, with another UID) from now on.
     SidecarJoined {
         /// Who.

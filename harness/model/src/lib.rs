@@ -5,14 +5,20 @@
 //! so that a verdict can be recomputed from a stored history.
 
 pub mod capability;
+pub mod checker;
 pub mod configuration;
 pub mod directory;
+pub mod document;
 pub mod duration;
 pub mod expectation;
 pub mod fault;
 pub mod history;
+pub mod oracle;
 pub mod patience;
+pub mod placeholder;
 pub mod run_event;
 pub mod scenario;
+#[cfg(test)]
+mod testing;
 pub mod topology;
 pub mod verdict;

@@ -1,4 +1,6 @@
-//! A scenario: one claim with given, when and then.
+//! A scenario: one claim with given, when and then. [`file`] is its YAML form.
+
+pub mod file;
 
 use crate::capability::Capability;
 use crate::configuration::Configuration;
@@ -77,9 +79,14 @@ pub struct Given {
 
 /// One act of a timeline.
 ///
-/// After `apply` and `delete` the runner waits until every sidecar shows what it must (bounded by the mesh's
-/// duty), then writes a marker for everybody and waits until every sidecar shows it: the reading that shows
-/// the marker is what absence is judged on (design, proof of non-delivery).
+/// Each act begins with a `stepStarted` event. After the configurations of `given` (step none), after `apply`,
+/// `delete`, `join`, `leave`, `hold` and `recover`, and once more after `finished`, the runner waits until
+/// every sidecar shows what it must (bounded by the mesh's duty), records those readings, then writes a new
+/// marker for everybody and waits until every sidecar shows it: the reading that shows the marker is what
+/// absence is judged on (design, proof of non-delivery). `reconnect` does the same on each replica. An apply
+/// that is meant to be rejected ([`crate::expectation::Expectation::Rejected`]) ends when every sidecar in
+/// scope shows the rejection, without a marker (it could not arrive). While a fault is in force the runner
+/// reads every sidecar at least once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
 pub enum Act {
@@ -89,6 +96,14 @@ pub enum Act {
     Delete(String),
     /// Starts one more pod of a workload and waits until its sidecar is in sync.
     Join {
+        /// Application.
+        application: String,
+        /// Data center; placeholders as in scopes.
+        data_center: String,
+    },
+    /// Scales a workload to nothing and waits until its sidecars are gone and its service has no endpoint of
+    /// it any more. The runner brings it back after the scenario.
+    Leave {
         /// Application.
         application: String,
         /// Data center; placeholders as in scopes.
@@ -110,6 +125,10 @@ pub enum Act {
     /// Waits until every fault of this scenario has ended and what it hit is back.
     Recover,
 }
+
+/// The application whose pods are extra recipients, one pinned to each control-plane replica. Its service is
+/// not called by scenarios, and [`Act::Reconnect`] does not move it.
+pub const CANARY_APPLICATION: &str = "canary";
 
 /// Requests of one workload to one service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

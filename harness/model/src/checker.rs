@@ -1,0 +1,139 @@
+//! Judging: one module for each expectation, each a pure function of scenario, history and patience.
+//!
+//! Invariant: a checker never panics on a history, however garbled, and what it cannot decide is inconclusive.
+
+mod answered;
+mod answered_by;
+mod confined;
+mod delivered;
+mod evidence;
+mod fails_over;
+mod passes_both_sidecars;
+mod prefers_own_zone;
+mod recovers;
+mod rejected;
+mod restored;
+mod rule_hashes;
+mod status_is_true;
+#[cfg(test)]
+mod tests;
+mod timeline;
+mod traffic;
+mod unchanged;
+
+use crate::expectation::Expectation;
+use crate::history::{Event, EventKind};
+use crate::patience::Patience;
+use crate::scenario::{Act, Scenario};
+use crate::verdict::{Detail, Finding, Judgement, Verdict};
+use evidence::Evidence;
+use timeline::Timeline;
+
+/// Judges every expectation of a scenario over its history.
+#[must_use]
+pub fn judge(scenario: &Scenario, events: &[Event], patience: &Patience) -> Judgement {
+    let timeline = Timeline::new(scenario, events, patience);
+    let findings: Vec<Finding> = scenario
+        .then
+        .iter()
+        .map(|expectation| {
+            let finding = evidence(expectation, &timeline).finding(name(expectation));
+            without_effect(finding, &timeline)
+        })
+        .collect();
+    Judgement {
+        verdict: sum(&findings),
+        findings,
+    }
+}
+
+/// The checker that judges an expectation, as findings and the mutant matrix name it.
+#[must_use]
+pub fn name(expectation: &Expectation) -> &'static str {
+    match expectation {
+        Expectation::Delivered => "delivered",
+        Expectation::Confined => "confined",
+        Expectation::Restored { .. } => "restored",
+        Expectation::StatusIsTrue => "status_is_true",
+        Expectation::Rejected { .. } => "rejected",
+        Expectation::Answered { .. } => "answered",
+        Expectation::PassesBothSidecars { .. } => "passes_both_sidecars",
+        Expectation::PrefersOwnZone { .. } => "prefers_own_zone",
+        Expectation::AnsweredBy { .. } => "answered_by",
+        Expectation::FailsOver { .. } => "fails_over",
+        Expectation::Unchanged => "unchanged",
+        Expectation::Recovers { .. } => "recovers",
+    }
+}
+
+fn evidence(expectation: &Expectation, timeline: &Timeline<'_>) -> Evidence {
+    match expectation {
+        Expectation::Delivered => delivered::check(timeline),
+        Expectation::Confined => confined::check(timeline),
+        Expectation::Restored { reference, step } => restored::check(timeline, *reference, *step),
+        Expectation::StatusIsTrue => status_is_true::check(timeline),
+        Expectation::Rejected { step } => rejected::check(timeline, *step),
+        Expectation::Answered { traffic, lost } => answered::check(timeline, traffic, *lost),
+        Expectation::PassesBothSidecars { traffic } => {
+            passes_both_sidecars::check(timeline, traffic)
+        }
+        Expectation::PrefersOwnZone { traffic, percent } => {
+            prefers_own_zone::check(timeline, traffic, *percent)
+        }
+        Expectation::AnsweredBy {
+            traffic,
+            application,
+        } => answered_by::check(timeline, traffic, application),
+        Expectation::FailsOver { traffic, within } => {
+            fails_over::check(timeline, traffic, *within)
+        }
+        Expectation::Unchanged => unchanged::check(timeline),
+        Expectation::Recovers { traffic } => recovers::check(timeline, traffic),
+    }
+}
+
+fn sum(findings: &[Finding]) -> Verdict {
+    findings
+        .iter()
+        .map(|finding| finding.verdict)
+        .max()
+        .unwrap_or(Verdict::Inconclusive)
+}
+
+/// Holding while nothing bites proves nothing: a scenario whose fault had no effect cannot pass.
+fn without_effect(finding: Finding, timeline: &Timeline<'_>) -> Finding {
+    if finding.verdict != Verdict::Passed {
+        return finding;
+    }
+    let wanted = timeline
+        .scenario
+        .when
+        .iter()
+        .filter(|act| matches!(act, Act::Inject(_)))
+        .count();
+    let started = timeline
+        .events
+        .iter()
+        .filter(|event| matches!(event.kind, EventKind::FaultStarted { .. }))
+        .count();
+    let reason = timeline.events.iter().find_map(|event| match &event.kind {
+        EventKind::FaultWithoutEffect { reason, .. } => Some(reason.clone()),
+        _ => None,
+    });
+    let observed = match reason {
+        Some(reason) => reason,
+        None if started < wanted => format!("{started} of {wanted} began"),
+        None => return finding,
+    };
+    Finding {
+        verdict: Verdict::Inconclusive,
+        details: vec![Detail {
+            sidecar: None,
+            step: None,
+            expected: "every fault of the scenario to be measured to bite".to_owned(),
+            observed,
+            event: None,
+        }],
+        ..finding
+    }
+}

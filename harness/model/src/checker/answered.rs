@@ -1,0 +1,34 @@
+//! `answered`: requests are answered, but for a stated few.
+
+use super::evidence::{Evidence, detail};
+use super::timeline::Timeline;
+use super::traffic::{Traffic, describe, is_answered};
+use crate::verdict::Detail;
+
+/// Judges a batch or load. A request without outcome may have been lost.
+pub(super) fn check(timeline: &Timeline<'_>, name: &str, may_be_lost: u64) -> Evidence {
+    let mut evidence = Evidence::default();
+    let traffic = Traffic::of(timeline, name);
+    let lost: Vec<_> = traffic
+        .requests
+        .values()
+        .filter(|request| !is_answered(request))
+        .collect();
+    let count = u64::try_from(lost.len()).unwrap_or(u64::MAX);
+    if count > may_be_lost {
+        let examples: Vec<String> = lost.iter().take(5).map(|request| describe(request)).collect();
+        evidence.contradict(Detail {
+            sidecar: lost.first().map(|request| request.from.clone()),
+            ..detail(
+                format!("at most {may_be_lost} of `{name}` to be lost"),
+                format!("{count} lost: {}", examples.join("; ")),
+            )
+        });
+    }
+    if count.saturating_add(traffic.missing) > may_be_lost {
+        traffic.note_gaps(name, &mut evidence);
+    }
+    let answered = traffic.answered().count();
+    evidence.support(u64::try_from(answered).unwrap_or(u64::MAX));
+    evidence
+}

@@ -1,0 +1,67 @@
+//! What a checker gathers, and how it becomes a finding.
+
+use crate::verdict::{Detail, Finding, Verdict};
+
+/// Contradictions, open questions and the number of observations that could have contradicted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Evidence {
+    contradictions: Vec<Detail>,
+    open: Vec<Detail>,
+    observations: u64,
+}
+
+impl Evidence {
+    /// An observation that contradicts the expectation.
+    pub(super) fn contradict(&mut self, detail: Detail) {
+        self.contradictions.push(detail);
+    }
+
+    /// Something that would have to be known and is not.
+    pub(super) fn open(&mut self, detail: Detail) {
+        self.open.push(detail);
+    }
+
+    /// An observation that could have contradicted and did not.
+    pub(super) fn support(&mut self, observations: u64) {
+        self.observations += observations;
+    }
+
+    /// The judgement of the checker with this name.
+    pub(super) fn finding(self, checker: &str) -> Finding {
+        let contradictions = u64::try_from(self.contradictions.len()).unwrap_or(u64::MAX);
+        let verdict = if contradictions > 0 {
+            Verdict::Failed
+        } else if !self.open.is_empty() || self.observations == 0 {
+            Verdict::Inconclusive
+        } else {
+            Verdict::Passed
+        };
+        let mut details = self.contradictions;
+        details.extend(self.open);
+        if details.is_empty() && self.observations == 0 {
+            details.push(detail("an observation that could decide", "none"));
+        }
+        Finding {
+            checker: checker.to_owned(),
+            verdict,
+            observations: self.observations.saturating_add(contradictions),
+            details,
+        }
+    }
+}
+
+/// A deviation that is about nobody in particular.
+pub(super) fn detail(expected: impl Into<String>, observed: impl Into<String>) -> Detail {
+    Detail {
+        sidecar: None,
+        step: None,
+        expected: expected.into(),
+        observed: observed.into(),
+        event: None,
+    }
+}
+
+/// A time of the history as people read it.
+pub(super) fn clock(at_ns: u64) -> String {
+    format!("{}.{:03} s", at_ns / 1_000_000_000, at_ns / 1_000_000 % 1000)
+}

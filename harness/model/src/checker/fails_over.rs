@@ -1,0 +1,97 @@
+//! `fails_over`: while something cannot be reached, others take its traffic.
+
+use super::evidence::{Evidence, clock, detail};
+use super::timeline::Timeline;
+use super::traffic::{Traffic, describe, is_answered};
+use crate::duration::Span;
+use crate::history::EventKind;
+use crate::verdict::Detail;
+use std::collections::BTreeSet;
+
+/// One fault from its measured beginning to its end.
+pub(super) struct Outage {
+    pub(super) begin: usize,
+    pub(super) begin_ns: u64,
+    pub(super) end: usize,
+    pub(super) end_ns: u64,
+    /// Stable names or pod names of what it hit.
+    pub(super) hits: BTreeSet<String>,
+}
+
+/// The faults of a history that have ended.
+pub(super) fn outages(timeline: &Timeline<'_>) -> Vec<Outage> {
+    let events = timeline.events;
+    let ended = |number: usize, from: usize| {
+        (from..events.len()).find(
+            |index| matches!(events[*index].kind, EventKind::FaultEnded { fault } if fault == number),
+        )
+    };
+    events
+        .iter()
+        .enumerate()
+        .filter_map(|(begin, event)| match &event.kind {
+            EventKind::FaultStarted { fault, hits, .. } => {
+                let end = ended(*fault, begin)?;
+                Some(Outage {
+                    begin,
+                    begin_ns: event.at_ns,
+                    end,
+                    end_ns: events[end].at_ns,
+                    hits: hits.iter().cloned().collect(),
+                })
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+impl Outage {
+    /// Whether a pod is one of those hit.
+    pub(super) fn hits_pod(&self, timeline: &Timeline<'_>, pod: &str) -> bool {
+        self.hits.contains(pod)
+            || timeline
+                .lives
+                .iter()
+                .any(|life| life.sidecar.pod == pod && self.hits.contains(&life.sidecar.name))
+    }
+}
+
+/// Judges the requests that were due from `within` after a fault began until it ended.
+pub(super) fn check(timeline: &Timeline<'_>, name: &str, within: Span) -> Evidence {
+    let mut evidence = Evidence::default();
+    let traffic = Traffic::of(timeline, name);
+    let within = u64::try_from(within.0.as_nanos()).unwrap_or(u64::MAX);
+    for outage in outages(timeline) {
+        let from_ns = outage.begin_ns.saturating_add(within);
+        let due: Vec<_> = traffic
+            .requests
+            .values()
+            .filter(|request| request.due_ns >= from_ns && request.due_ns < outage.end_ns)
+            .collect();
+        let mut elsewhere = 0;
+        for request in &due {
+            if !is_answered(request) {
+                evidence.contradict(Detail {
+                    sidecar: Some(request.from.clone()),
+                    ..detail(
+                        format!("`{name}` to have moved elsewhere by {}", clock(from_ns)),
+                        format!("{}, due at {}", describe(request), clock(request.due_ns)),
+                    )
+                });
+            } else if let Some(answerer) = &request.answered_by
+                && !outage.hits_pod(timeline, &answerer.pod)
+            {
+                elsewhere += 1;
+            }
+        }
+        if elsewhere == 0 {
+            evidence.open(detail(
+                format!("an answer to `{name}` from outside what the fault hit"),
+                format!("none of {} requests", due.len()),
+            ));
+        }
+        evidence.support(elsewhere);
+    }
+    traffic.note_gaps(name, &mut evidence);
+    evidence
+}

@@ -1,0 +1,32 @@
+//! `passes_both_sidecars`: nothing goes past the mesh.
+
+use super::evidence::{Evidence, detail};
+use super::timeline::Timeline;
+use super::traffic::Traffic;
+use crate::verdict::Detail;
+
+/// Judges every answered request of a batch or load.
+pub(super) fn check(timeline: &Timeline<'_>, name: &str) -> Evidence {
+    let mut evidence = Evidence::default();
+    let traffic = Traffic::of(timeline, name);
+    for request in traffic.answered() {
+        let missed = match (request.passed_caller_sidecar, request.passed_callee_sidecar) {
+            (true, true) => {
+                evidence.support(1);
+                continue;
+            }
+            (false, true) => "the caller's",
+            (true, false) => "the callee's",
+            (false, false) => "both",
+        };
+        evidence.contradict(Detail {
+            sidecar: Some(request.from.clone()),
+            ..detail(
+                format!("requests of `{name}` to pass both sidecars"),
+                format!("request {} went past {missed}", request.sequence),
+            )
+        });
+    }
+    traffic.note_gaps(name, &mut evidence);
+    evidence
+}

@@ -1,0 +1,104 @@
+//! `rejected`: the sidecars in scope reject an update and say why, nobody else does, and the status says so.
+
+use super::evidence::{Evidence, detail};
+use super::status_is_true;
+use super::timeline::{Life, Place, Point, Timeline};
+use crate::scenario::Act;
+use crate::verdict::Detail;
+
+/// Judges the update of one step.
+pub(super) fn check(timeline: &Timeline<'_>, step: usize) -> Evidence {
+    let mut evidence = Evidence::default();
+    let applied = match timeline.scenario.when.get(step) {
+        Some(Act::Apply(configuration)) => Some(configuration),
+        _ => None,
+    };
+    let point = timeline.point(Place::Step(step));
+    let (Some(configuration), Some(point)) = (applied, point) else {
+        evidence.open(detail(format!("step {step} to apply something"), "it does not"));
+        return evidence;
+    };
+    let Some(written) = timeline.written_in(&point) else {
+        evidence.open(Detail {
+            step: Some(step),
+            ..detail("the update to be written", "it was not")
+        });
+        return evidence;
+    };
+    let in_force = timeline.in_force(point.last);
+    let status = status_is_true::last_status(timeline, &point, &configuration.name, written);
+    for life in timeline.alive(&point) {
+        let name = &life.sidecar.name;
+        let detail = |expected: &str, observed: String| Detail {
+            sidecar: Some(name.clone()),
+            step: Some(step),
+            expected: expected.to_owned(),
+            observed,
+            event: None,
+        };
+        let rejections = rejections(timeline, &point, life, written);
+        let was_read = timeline
+            .readings(&point, life)
+            .iter()
+            .any(|reading| reading.index > written);
+        let is_in_scope = in_force.in_scope(&configuration.name, life.sidecar);
+        match (is_in_scope, rejections.first()) {
+            (true, Some(words)) if words.is_empty() => {
+                evidence.contradict(detail("a rejection that says why", "no words".to_owned()));
+            }
+            (true, Some(_)) => match &status {
+                Some(status) if status.rejected.contains_key(&life.sidecar.pod) => {
+                    evidence.support(1);
+                }
+                Some(_) => evidence.contradict(detail(
+                    "the status to say that it rejects the update",
+                    "the status does not name it".to_owned(),
+                )),
+                None if timeline.gave_up_after(&point, written) => evidence.contradict(detail(
+                    "the status to say that it rejects the update",
+                    "no status within the bound".to_owned(),
+                )),
+                None => evidence.open(detail("a status", "none was read".to_owned())),
+            },
+            (true, None) => {
+                let observed = if was_read { "no rejection" } else { "not read" };
+                let detail = detail("the update to be rejected", observed.to_owned());
+                if timeline.gave_up_after(&point, written) {
+                    evidence.contradict(detail);
+                } else {
+                    evidence.open(detail);
+                }
+            }
+            (false, Some(words)) => evidence.contradict(detail(
+                "no rejection, being out of scope",
+                format!("rejects with `{words}`"),
+            )),
+            (false, None) if was_read => evidence.support(1),
+            (false, None) => evidence.open(detail("no rejection", "not read".to_owned())),
+        }
+    }
+    evidence
+}
+
+/// The words of the rejections that a sidecar shows within a point and did not show before it.
+pub(super) fn rejections(
+    timeline: &Timeline<'_>,
+    point: &Point,
+    life: &Life<'_>,
+    written: usize,
+) -> Vec<String> {
+    let earlier = timeline
+        .readings_of(life)
+        .filter(|reading| reading.index < written)
+        .last()
+        .map(|reading| reading.seen.rejected.clone())
+        .unwrap_or_default();
+    timeline
+        .readings(point, life)
+        .into_iter()
+        .filter(|reading| reading.index > written)
+        .flat_map(|reading| reading.seen.rejected.clone())
+        .filter(|(kind, words)| earlier.get(kind) != Some(words))
+        .map(|(_, words)| words)
+        .collect()
+}

@@ -1,0 +1,4 @@
+//! Hand-made histories for every checker.
+
+mod configuration;
+mod traffic;

@@ -1,0 +1,437 @@
+//! A history put in order: who lived when, what was in force when, and the points at which it is judged.
+
+use super::evidence::clock;
+use super::rule_hashes::RuleHashes;
+use crate::directory::Sidecar;
+use crate::expectation::Expectation;
+use crate::history::{Event, EventKind, Observation};
+use crate::oracle::{Expected, Oracle};
+use crate::patience::Patience;
+use crate::scenario::{Act, Scenario};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A history with everything that several checkers ask of it.
+pub(super) struct Timeline<'a> {
+    pub(super) scenario: &'a Scenario,
+    pub(super) events: &'a [Event],
+    pub(super) patience: &'a Patience,
+    pub(super) lives: Vec<Life<'a>>,
+    pub(super) writes: Vec<Write>,
+    pub(super) hashes: RuleHashes,
+    /// The steps whose update is meant to be rejected.
+    pub(super) rejected_steps: BTreeSet<usize>,
+}
+
+/// One life of a sidecar: from one pod UID to the next.
+pub(super) struct Life<'a> {
+    pub(super) sidecar: &'a Sidecar,
+    pub(super) joined: usize,
+    pub(super) left: Option<usize>,
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Acknowledged by the event with this index.
+    Written(usize),
+    /// The API server said no.
+    Refused,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// One write of a configuration.
+pub(super) struct Write {
+    pub(super) step: Option<usize>,
+    pub(super) started: usize,
+    pub(super) fate: Fate,
+    pub(super) before: Oracle,
+    pub(super) after: Oracle,
+}
+
+/// A moment at which a scenario is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// After the configurations of *given*.
+    Given,
+    /// After an act.
+    Step(usize),
+    /// After all acts.
+    End,
+}
+
+impl Place {
+    pub(super) fn step(self) -> Option<usize> {
+        match self {
+            Self::Step(step) => Some(step),
+            Self::Given | Self::End => None,
+        }
+    }
+
+    pub(super) fn name(self) -> String {
+        match self {
+            Self::Given => "given".to_owned(),
+            Self::Step(step) => format!("step {step}"),
+            Self::End => "the end".to_owned(),
+        }
+    }
+}
+
+/// The events that belong to a [`Place`].
+pub(super) struct Point {
+    pub(super) place: Place,
+    pub(super) first: usize,
+    pub(super) last: usize,
+    indices: Vec<usize>,
+}
+
+impl Point {
+    pub(super) fn contains(&self, index: usize) -> bool {
+        self.indices.binary_search(&index).is_ok()
+    }
+}
+
+/// One reading of one sidecar with its place in the history.
+#[derive(Clone, Copy)]
+pub(super) struct Reading<'a> {
+    pub(super) index: usize,
+    pub(super) at_ns: u64,
+    pub(super) seen: &'a Observation,
+}
+
+impl Reading<'_> {
+    pub(super) fn clock(self) -> String {
+        clock(self.at_ns)
+    }
+
+    pub(super) fn replica(self) -> Option<String> {
+        self.seen.stream.replica.clone()
+    }
+}
+
+impl<'a> Timeline<'a> {
+    pub(super) fn new(scenario: &'a Scenario, events: &'a [Event], patience: &'a Patience) -> Self {
+        let rejected_steps = scenario
+            .then
+            .iter()
+            .filter_map(|expectation| match expectation {
+                Expectation::Rejected { step } => Some(*step),
+                _ => None,
+            })
+            .collect();
+        let mut timeline = Self {
+            scenario,
+            events,
+            patience,
+            lives: lives(events),
+            writes: writes(events),
+            hashes: RuleHashes::default(),
+            rejected_steps,
+        };
+        timeline.hashes = RuleHashes::learn(&timeline);
+        timeline
+    }
+
+    /// The places at which configuration is judged.
+    pub(super) fn places(&self) -> Vec<Place> {
+        let mut places = Vec::new();
+        if !self.scenario.given.configurations.is_empty() {
+            places.push(Place::Given);
+        }
+        for (step, act) in self.scenario.when.iter().enumerate() {
+            let is_judged = match act {
+                Act::Apply(_) => !self.rejected_steps.contains(&step),
+                Act::Delete(_)
+                | Act::Join { .. }
+                | Act::Leave { .. }
+                | Act::Reconnect
+                | Act::Hold(_)
+                | Act::Recover => true,
+                Act::Request(_) | Act::Load(_) | Act::Stop(_) | Act::Inject(_) => false,
+            };
+            if is_judged {
+                places.push(Place::Step(step));
+            }
+        }
+        places.push(Place::End);
+        places
+    }
+
+    /// The events of a place; none when it was not reached.
+    pub(super) fn point(&self, place: Place) -> Option<Point> {
+        let position = |wanted: &EventKind| self.events.iter().position(|e| e.kind == *wanted);
+        let indices: Vec<usize> = match place {
+            Place::Given => {
+                let end = position(&EventKind::StepStarted)
+                    .or_else(|| position(&EventKind::Finished))
+                    .unwrap_or(self.events.len());
+                (0..end).collect()
+            }
+            Place::Step(step) => (0..self.events.len())
+                .filter(|index| self.events[*index].step == Some(step))
+                .collect(),
+            Place::End => (position(&EventKind::Finished)?..self.events.len()).collect(),
+        };
+        Some(Point {
+            place,
+            first: *indices.first()?,
+            last: *indices.last()?,
+            indices,
+        })
+    }
+
+    /// The sidecars that were there at the end of a point.
+    pub(super) fn alive(&self, point: &Point) -> impl Iterator<Item = &Life<'a>> {
+        let last = point.last;
+        self.lives
+            .iter()
+            .filter(move |life| life.joined <= last && life.left.is_none_or(|left| left > last))
+    }
+
+    /// All readings of the history, in order.
+    pub(super) fn all_readings(&self) -> impl Iterator<Item = Reading<'a>> + use<'a> {
+        self.events
+            .iter()
+            .enumerate()
+            .filter_map(|(index, event)| match &event.kind {
+                EventKind::Observed(seen) => Some(Reading {
+                    index,
+                    at_ns: event.at_ns,
+                    seen,
+                }),
+                _ => None,
+            })
+    }
+
+    /// The readings of one life of a sidecar.
+    pub(super) fn readings_of(&self, life: &Life<'a>) -> impl Iterator<Item = Reading<'a>> + use<'a> {
+        let sidecar = life.sidecar;
+        self.all_readings()
+            .filter(move |reading| is_of(reading.seen, sidecar))
+    }
+
+    /// The readings of one life of a sidecar within a point.
+    pub(super) fn readings(&self, point: &Point, life: &Life<'a>) -> Vec<Reading<'a>> {
+        self.readings_of(life)
+            .filter(|reading| point.contains(reading.index))
+            .collect()
+    }
+
+    /// The life that a reading is of.
+    pub(super) fn life_of(&self, seen: &Observation) -> Option<&Life<'a>> {
+        self.lives.iter().find(|life| is_of(seen, life.sidecar))
+    }
+
+    /// What is in force right after the event with this index.
+    pub(super) fn in_force(&self, index: usize) -> Oracle {
+        self.writes
+            .iter()
+            .filter_map(|write| match write.fate {
+                Fate::Written(written) if written <= index => Some((written, write)),
+                _ => None,
+            })
+            .max_by_key(|(written, _)| *written)
+            .map(|(_, write)| write.after.clone())
+            .unwrap_or_default()
+    }
+
+    /// The last acknowledged write at or before this index, with the index of its acknowledgement.
+    pub(super) fn last_write(&self, index: usize) -> Option<(usize, &Write)> {
+        self.writes
+            .iter()
+            .filter_map(|write| match write.fate {
+                Fate::Written(written) if written <= index => Some((written, write)),
+                _ => None,
+            })
+            .max_by_key(|(written, _)| *written)
+    }
+
+    /// The last acknowledgement of a write within a point.
+    pub(super) fn written_in(&self, point: &Point) -> Option<usize> {
+        self.last_write(point.last)
+            .map(|(written, _)| written)
+            .filter(|written| point.contains(*written))
+    }
+
+    /// What was in force before the first of the writes that belong together with the last one.
+    pub(super) fn before_last_write(&self, index: usize) -> Oracle {
+        let Some((_, last)) = self.last_write(index) else {
+            return Oracle::default();
+        };
+        self.writes
+            .iter()
+            .find(|write| write.step == last.step && matches!(write.fate, Fate::Written(_)))
+            .map(|write| write.before.clone())
+            .unwrap_or_default()
+    }
+
+    /// A write began before this index whose fate nobody knows.
+    pub(super) fn is_uncertain(&self, index: usize) -> bool {
+        self.writes
+            .iter()
+            .any(|write| write.fate == Fate::Unknown && write.started < index)
+    }
+
+    /// A write of the step was refused by the API server.
+    pub(super) fn is_refused(&self, place: Place) -> bool {
+        self.writes
+            .iter()
+            .any(|write| write.fate == Fate::Refused && write.step == place.step())
+    }
+
+    /// The runner gave up waiting within the point, after this index.
+    pub(super) fn gave_up_after(&self, point: &Point, index: usize) -> bool {
+        point.indices.iter().any(|at| {
+            *at > index && matches!(self.events[*at].kind, EventKind::GaveUp { .. })
+        })
+    }
+
+    /// The sidecar could not be read within the point, after this index; the last time and the reason.
+    pub(super) fn unreadable(
+        &self,
+        point: &Point,
+        life: &Life<'_>,
+        after: usize,
+    ) -> Option<(u64, &'a str)> {
+        let events = self.events;
+        point
+            .indices
+            .iter()
+            .rev()
+            .filter(|index| **index > after)
+            .find_map(|index| match &events[*index].kind {
+                EventKind::ObservationFailed { sidecar, reason }
+                    if *sidecar == life.sidecar.name =>
+                {
+                    Some((events[*index].at_ns, reason.as_str()))
+                }
+                _ => None,
+            })
+    }
+
+    /// Whether a reading shows everything that is expected and nothing of what was expected before.
+    pub(super) fn shows(&self, seen: &Observation, expected: &Expected, previous: &Expected) -> bool {
+        self.lacks(seen, expected).is_none()
+            && !previous
+                .toggles
+                .keys()
+                .any(|key| !expected.toggles.contains_key(key) && seen.toggles.contains_key(key))
+            && !previous
+                .rules
+                .keys()
+                .any(|name| !expected.rules.contains_key(name) && seen.rules.contains_key(name))
+    }
+
+    /// Whether a reading shows exactly what is expected, nothing less and nothing more.
+    pub(super) fn is_exact(&self, seen: &Observation, expected: &Expected) -> bool {
+        self.lacks(seen, expected).is_none()
+            && seen.toggles.len() == expected.toggles.len()
+            && seen.rules.len() == expected.rules.len()
+    }
+
+    /// What a reading lacks of what is expected, in words.
+    pub(super) fn lacks(&self, seen: &Observation, expected: &Expected) -> Option<String> {
+        let mut lacking = Vec::new();
+        for (key, value) in &expected.toggles {
+            match seen.toggles.get(key) {
+                Some(shown) if shown == value => {}
+                Some(shown) => lacking.push(format!("toggle `{key}` is `{shown}`")),
+                None => lacking.push(format!("no toggle `{key}`")),
+            }
+        }
+        for (name, rule) in &expected.rules {
+            match seen.rules.get(name) {
+                Some(hash) if self.hashes.agrees(name, rule, hash) => {}
+                Some(_) => lacking.push(format!("rule `{name}` with another content")),
+                None => lacking.push(format!("no rule `{name}`")),
+            }
+        }
+        (!lacking.is_empty()).then(|| lacking.join(", "))
+    }
+}
+
+/// What is expected, in words.
+pub(super) fn describe(expected: &Expected) -> String {
+    if expected.is_empty() {
+        return "nothing".to_owned();
+    }
+    let toggles = expected.toggles.iter().map(|(k, v)| format!("toggle `{k}` = `{v}`"));
+    let rules = expected.rules.keys().map(|name| format!("rule `{name}`"));
+    toggles.chain(rules).collect::<Vec<_>>().join(", ")
+}
+
+fn is_of(seen: &Observation, sidecar: &Sidecar) -> bool {
+    seen.pod_uid == sidecar.pod_uid && seen.sidecar == sidecar.name
+}
+
+fn lives(events: &[Event]) -> Vec<Life<'_>> {
+    let mut lives: Vec<Life<'_>> = Vec::new();
+    for (index, event) in events.iter().enumerate() {
+        match &event.kind {
+            EventKind::SidecarJoined { sidecar } => {
+                if lives.iter().any(|l| l.sidecar.pod_uid == sidecar.pod_uid) {
+                    continue;
+                }
+                // A stable name has one life at a time, even where nobody saw the end of the last.
+                end(&mut lives, index, |life| life.sidecar.name == sidecar.name);
+                lives.push(Life {
+                    sidecar,
+                    joined: index,
+                    left: None,
+                });
+            }
+            EventKind::SidecarLeft { pod_uid, .. } => {
+                end(&mut lives, index, |life| life.sidecar.pod_uid == *pod_uid);
+            }
+            _ => {}
+        }
+    }
+    lives
+}
+
+fn end(lives: &mut [Life<'_>], index: usize, whose: impl Fn(&Life<'_>) -> bool) {
+    for life in lives.iter_mut().filter(|life| whose(life)) {
+        life.left.get_or_insert(index);
+    }
+}
+
+fn writes(events: &[Event]) -> Vec<Write> {
+    let mut writes: Vec<Write> = Vec::new();
+    let mut open: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut current = Oracle::default();
+    for (index, event) in events.iter().enumerate() {
+        match &event.kind {
+            EventKind::WriteStarted {
+                configuration,
+                name,
+            } => {
+                let mut after = current.clone();
+                match configuration {
+                    Some(configuration) => after.write(configuration.clone()),
+                    None => after.delete(name),
+                }
+                open.insert(name, writes.len());
+                writes.push(Write {
+                    step: event.step,
+                    started: index,
+                    fate: Fate::Unknown,
+                    before: current.clone(),
+                    after,
+                });
+            }
+            EventKind::Written { name, .. } => {
+                if let Some(write) = open.remove(name.as_str()).map(|at| &mut writes[at]) {
+                    write.fate = Fate::Written(index);
+                    current = write.after.clone();
+                }
+            }
+            EventKind::WriteFailed { name, refused, .. } => {
+                if *refused && let Some(at) = open.remove(name.as_str()) {
+                    writes[at].fate = Fate::Refused;
+                }
+            }
+            _ => {}
+        }
+    }
+    writes
+}

@@ -1,0 +1,420 @@
+//! Decoding of a tree with serde, again and again, until every mistake is known.
+
+use super::node::{Entry, Kind, Node};
+use super::{Problem, suggestion};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error as _, IntoDeserializer,
+    MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor,
+};
+use std::fmt;
+
+/// Decodes a value, or says everything that is wrong.
+pub(super) fn decode<T: DeserializeOwned>(tree: &Node) -> Result<T, Vec<Problem>> {
+    let mut tree = tree.clone();
+    let mut problems = Vec::new();
+    loop {
+        match T::deserialize(Located(&tree)) {
+            Ok(value) if problems.is_empty() => return Ok(value),
+            Ok(_) => return Err(problems),
+            Err(mistake) => {
+                if let Some(problem) = mistake.problem(&tree) {
+                    problems.push(problem);
+                }
+                // Each round cuts at least one node off, so this ends.
+                if !cut(&mut tree, &mistake.path) {
+                    return Err(problems);
+                }
+            }
+        }
+    }
+}
+
+/// Cuts the part that `path` (indices of children) leads to off; false when that would be the whole tree.
+fn cut(tree: &mut Node, path: &[usize]) -> bool {
+    let Some((last, way)) = path.split_last() else {
+        return false;
+    };
+    let mut node = tree;
+    for index in way {
+        let next = match &mut node.kind {
+            Kind::List(nodes) => nodes.get_mut(*index),
+            Kind::Map(entries) => entries.get_mut(*index).map(|entry| &mut entry.value),
+            _ => None,
+        };
+        match next {
+            Some(next) => node = next,
+            None => return false,
+        }
+    }
+    match &mut node.kind {
+        Kind::List(nodes) if *last < nodes.len() => drop(nodes.remove(*last)),
+        Kind::Map(entries) if *last < entries.len() => {
+            let entry = entries.remove(*last);
+            node.cut.push(entry.key);
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// Why decoding stopped, and where: the indices of children from the root on.
+#[derive(Debug)]
+struct Mistake {
+    path: Vec<usize>,
+    /// It is about the key at the end of the path, not about its value.
+    at_key: bool,
+    message: String,
+    hint: Option<String>,
+    missing: Missing,
+}
+
+/// What a mistake says is not there.
+#[derive(Debug, PartialEq)]
+enum Missing {
+    Nothing,
+    Field(&'static str),
+    /// All of it: it was cut off before.
+    Everything,
+}
+
+impl Mistake {
+    fn below(mut self, index: usize) -> Self {
+        self.path.insert(0, index);
+        self
+    }
+
+    fn problem(&self, tree: &Node) -> Option<Problem> {
+        let mut node = tree;
+        let mut place = (tree.line, tree.column);
+        for (depth, index) in self.path.iter().enumerate() {
+            match &node.kind {
+                Kind::List(nodes) => {
+                    node = nodes.get(*index)?;
+                    place = (node.line, node.column);
+                }
+                Kind::Map(entries) => {
+                    let entry = entries.get(*index)?;
+                    node = &entry.value;
+                    place = if self.at_key && depth + 1 == self.path.len() {
+                        (entry.line, entry.column)
+                    } else {
+                        (node.line, node.column)
+                    };
+                }
+                _ => return None,
+            }
+        }
+        // What was cut off was reported already; that it is missing now is no news.
+        let is_known = match self.missing {
+            Missing::Nothing => false,
+            Missing::Field(field) => node.cut.iter().any(|key| key == field),
+            Missing::Everything => true,
+        };
+        if is_known {
+            return None;
+        }
+        Some(Problem {
+            line: place.0,
+            column: place.1,
+            message: self.message.clone(),
+            hint: self.hint.clone(),
+        })
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Mistake {}
+
+impl serde::de::Error for Mistake {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self {
+            path: Vec::new(),
+            at_key: false,
+            message: message.to_string(),
+            hint: None,
+            missing: Missing::Nothing,
+        }
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self {
+            missing: Missing::Field(field),
+            ..Self::custom(format!("missing field `{field}`"))
+        }
+    }
+
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        Self {
+            hint: hint(field, expected),
+            ..Self::custom(format!("unknown field `{field}`"))
+        }
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        Self {
+            hint: hint(variant, expected),
+            ..Self::custom(format!("unknown word `{variant}`"))
+        }
+    }
+}
+
+fn hint(word: &str, expected: &'static [&'static str]) -> Option<String> {
+    if let Some(meant) = suggestion(word, expected.iter().copied()) {
+        return Some(format!("did you mean `{meant}`?"));
+    }
+    if expected.is_empty() {
+        return None;
+    }
+    Some(format!("known here: {}", expected.join(", ")))
+}
+
+impl Node {
+    fn unexpected(&self) -> Unexpected<'_> {
+        match &self.kind {
+            Kind::Null => Unexpected::Unit,
+            Kind::Bool(value) => Unexpected::Bool(*value),
+            Kind::Integer(value) => Unexpected::Signed(*value),
+            Kind::Unsigned(value) => Unexpected::Unsigned(*value),
+            Kind::Float(value) => Unexpected::Float(*value),
+            Kind::Text(value) => Unexpected::Str(value),
+            Kind::List(_) => Unexpected::Seq,
+            Kind::Map(_) => Unexpected::Map,
+        }
+    }
+}
+
+/// A node as serde's source of data; its own type, so that the mistakes stay in this module.
+#[derive(Clone, Copy)]
+struct Located<'de>(&'de Node);
+
+impl<'de> Deserializer<'de> for Located<'de> {
+    type Error = Mistake;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        match &self.0.kind {
+            Kind::Null => visitor.visit_unit(),
+            Kind::Bool(value) => visitor.visit_bool(*value),
+            Kind::Integer(value) => visitor.visit_i64(*value),
+            Kind::Unsigned(value) => visitor.visit_u64(*value),
+            Kind::Float(value) => visitor.visit_f64(*value),
+            Kind::Text(value) => visitor.visit_borrowed_str(value),
+            Kind::List(nodes) => visitor.visit_seq(Elements { nodes, index: 0 }),
+            Kind::Map(entries) => visitor.visit_map(Entries { entries, index: 0 }),
+        }
+    }
+
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        match &self.0.kind {
+            Kind::Bool(_) | Kind::Integer(_) | Kind::Unsigned(_) | Kind::Float(_) => {
+                Err(Mistake {
+                    hint: Some("put it in quotes".to_owned()),
+                    ..Mistake::invalid_type(self.0.unexpected(), &"text")
+                })
+            }
+            Kind::Text(_) => self.deserialize_any(visitor),
+            _ => Err(Mistake::invalid_type(self.0.unexpected(), &"text")),
+        }
+    }
+
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        self.deserialize_string(visitor)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        match self.0.kind {
+            Kind::Null => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Mistake> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Mistake> {
+        match &self.0.kind {
+            Kind::Text(word) => visitor.visit_enum(Variant {
+                word,
+                content: None,
+                inside: false,
+            }),
+            Kind::Map(entries) => match entries.as_slice() {
+                [entry] => visitor.visit_enum(Variant {
+                    word: &entry.key,
+                    content: Some(&entry.value),
+                    inside: true,
+                }),
+                // Its only entry was cut off.
+                [] if !self.0.cut.is_empty() => Err(Mistake {
+                    missing: Missing::Everything,
+                    ..Mistake::custom("nothing is left")
+                }),
+                _ => Err(Mistake {
+                    hint: Some(format!("known here: {}", variants.join(", "))),
+                    ..Mistake::custom(format!("one key expected, found {}", entries.len()))
+                }),
+            },
+            _ => Err(Mistake {
+                hint: hint("", variants),
+                ..Mistake::invalid_type(self.0.unexpected(), &"a word or a map with one key")
+            }),
+        }
+    }
+
+    serde::forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char
+        bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map struct identifier ignored_any
+    }
+}
+
+struct Elements<'de> {
+    nodes: &'de [Node],
+    index: usize,
+}
+
+impl<'de> SeqAccess<'de> for Elements<'de> {
+    type Error = Mistake;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(
+        &mut self,
+        seed: T,
+    ) -> Result<Option<T::Value>, Mistake> {
+        let Some(node) = self.nodes.get(self.index) else {
+            return Ok(None);
+        };
+        self.index += 1;
+        seed.deserialize(Located(node))
+            .map(Some)
+            .map_err(|mistake| mistake.below(self.index - 1))
+    }
+}
+
+struct Entries<'de> {
+    entries: &'de [Entry],
+    index: usize,
+}
+
+impl<'de> MapAccess<'de> for Entries<'de> {
+    type Error = Mistake;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, Mistake> {
+        let Some(entry) = self.entries.get(self.index) else {
+            return Ok(None);
+        };
+        seed.deserialize(entry.key.as_str().into_deserializer())
+            .map(Some)
+            .map_err(|mistake: Mistake| Mistake {
+                at_key: true,
+                ..mistake.below(self.index)
+            })
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Mistake> {
+        let entry = self
+            .entries
+            .get(self.index)
+            .ok_or_else(|| Mistake::custom("a value without a key"))?;
+        self.index += 1;
+        seed.deserialize(Located(&entry.value))
+            .map_err(|mistake| mistake.below(self.index - 1))
+    }
+}
+
+struct Variant<'de> {
+    word: &'de str,
+    content: Option<&'de Node>,
+    /// The content is a child of the node, not the node itself.
+    inside: bool,
+}
+
+impl<'de> EnumAccess<'de> for Variant<'de> {
+    type Error = Mistake;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(
+        self,
+        seed: V,
+    ) -> Result<(V::Value, Self), Mistake> {
+        let value = seed
+            .deserialize(self.word.into_deserializer())
+            .map_err(|mistake: Mistake| {
+                if self.inside {
+                    Mistake {
+                        at_key: true,
+                        ..mistake.below(0)
+                    }
+                } else {
+                    mistake
+                }
+            })?;
+        Ok((value, self))
+    }
+}
+
+impl<'de> Variant<'de> {
+    fn content(&self) -> Result<&'de Node, Mistake> {
+        self.content.ok_or_else(|| Mistake {
+            hint: Some(format!("write `{}:` and what belongs to it", self.word)),
+            ..Mistake::custom(format!("`{}` needs a value", self.word))
+        })
+    }
+}
+
+impl<'de> VariantAccess<'de> for Variant<'de> {
+    type Error = Mistake;
+
+    fn unit_variant(self) -> Result<(), Mistake> {
+        match self.content.map(|node| &node.kind) {
+            None | Some(Kind::Null) => Ok(()),
+            Some(_) => {
+                Err(Mistake::custom(format!("`{}` takes no value", self.word)).below(0))
+            }
+        }
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Mistake> {
+        seed.deserialize(Located(self.content()?))
+            .map_err(|mistake| mistake.below(0))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(
+        self,
+        _length: usize,
+        visitor: V,
+    ) -> Result<V::Value, Mistake> {
+        Located(self.content()?)
+            .deserialize_any(visitor)
+            .map_err(|mistake| mistake.below(0))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        _fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Mistake> {
+        let content = self.content()?;
+        match &content.kind {
+            Kind::Map(_) => Located(content).deserialize_any(visitor),
+            _ => Err(Mistake::invalid_type(content.unexpected(), &visitor)),
+        }
+        .map_err(|mistake| mistake.below(0))
+    }
+}

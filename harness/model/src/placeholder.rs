@@ -1,0 +1,349 @@
+//! Scenarios name places of the environment they run in without knowing it.
+//!
+//! | written | means |
+//! |---|---|
+//! | `$zone1` | the first data center of the topology |
+//! | `$cluster1` | the first cluster |
+//! | `checkout@$zone1` | a workload by its stable name |
+//! | `$ip:checkout@$zone1` | the address of that workload |
+//! | `$ip:checkout@$zone1/24` | the block of that length around its address |
+
+use crate::configuration::{Configuration, Scope, ScopeEntry};
+use crate::directory::{Directory, Sidecar};
+use crate::fault::{Fault, PodSelector};
+use crate::oracle::Block;
+use crate::scenario::{Act, Given, Scenario};
+
+/// A placeholder that means nothing in this environment.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[error("resolve `{text}`: {reason}")]
+pub struct Unresolved {
+    /// As it stands in the scenario.
+    pub text: String,
+    /// Why it means nothing.
+    pub reason: String,
+}
+
+/// Puts the values of `directory` into a configuration.
+///
+/// # Errors
+///
+/// Every placeholder that means nothing.
+pub fn resolve_configuration(
+    configuration: &Configuration,
+    directory: &Directory,
+) -> Result<Configuration, Vec<Unresolved>> {
+    let mut resolver = Resolver::new(directory);
+    let resolved = resolver.configuration(configuration);
+    resolver.finish(resolved)
+}
+
+/// Puts the values of `directory` into an act.
+///
+/// # Errors
+///
+/// Every placeholder that means nothing.
+pub fn resolve_act(act: &Act, directory: &Directory) -> Result<Act, Vec<Unresolved>> {
+    let mut resolver = Resolver::new(directory);
+    let resolved = resolver.act(act);
+    resolver.finish(resolved)
+}
+
+/// Puts the values of `directory` into a whole scenario. What is resolved again while the scenario runs
+/// (a pod may have another address by then) is found to be resolvable here, before anything is done.
+///
+/// # Errors
+///
+/// Every placeholder that means nothing.
+pub fn resolve_scenario(
+    scenario: &Scenario,
+    directory: &Directory,
+) -> Result<Scenario, Vec<Unresolved>> {
+    let mut resolver = Resolver::new(directory);
+    let configurations = scenario
+        .given
+        .configurations
+        .iter()
+        .map(|configuration| resolver.configuration(configuration))
+        .collect();
+    let when = scenario.when.iter().map(|act| resolver.act(act)).collect();
+    let resolved = Scenario {
+        given: Given { configurations },
+        when,
+        ..scenario.clone()
+    };
+    resolver.finish(resolved)
+}
+
+struct Resolver<'a> {
+    directory: &'a Directory,
+    unresolved: Vec<Unresolved>,
+}
+
+impl<'a> Resolver<'a> {
+    fn new(directory: &'a Directory) -> Self {
+        Self {
+            directory,
+            unresolved: Vec::new(),
+        }
+    }
+
+    fn finish<T>(mut self, resolved: T) -> Result<T, Vec<Unresolved>> {
+        self.unresolved.sort();
+        self.unresolved.dedup();
+        if self.unresolved.is_empty() {
+            Ok(resolved)
+        } else {
+            Err(self.unresolved)
+        }
+    }
+
+    fn configuration(&mut self, configuration: &Configuration) -> Configuration {
+        let mut entries = |list: &[ScopeEntry]| list.iter().map(|e| self.entry(e)).collect();
+        let scope = Scope {
+            entries: entries(&configuration.scope.entries),
+            except: entries(&configuration.scope.except),
+        };
+        Configuration {
+            scope,
+            ..configuration.clone()
+        }
+    }
+
+    fn entry(&mut self, entry: &ScopeEntry) -> ScopeEntry {
+        ScopeEntry {
+            data_center: entry.data_center.as_deref().map(|text| self.place(text)),
+            cluster: entry.cluster.as_deref().map(|text| self.place(text)),
+            application: entry.application.clone(),
+            ip: entry.ip.as_deref().map(|text| self.address(text)),
+        }
+    }
+
+    fn act(&mut self, act: &Act) -> Act {
+        match act.clone() {
+            Act::Apply(configuration) => Act::Apply(self.configuration(&configuration)),
+            Act::Join {
+                application,
+                data_center,
+            } => Act::Join {
+                application,
+                data_center: self.place(&data_center),
+            },
+            Act::Leave {
+                application,
+                data_center,
+            } => {
+                let data_center = self.place(&data_center);
+                self.sidecar(&format!("{application}@{data_center}"));
+                Act::Leave {
+                    application,
+                    data_center,
+                }
+            }
+            Act::Request(mut traffic) => {
+                traffic.from = self.workload(&traffic.from);
+                Act::Request(traffic)
+            }
+            Act::Load(mut load) => {
+                load.from = self.workload(&load.from);
+                Act::Load(load)
+            }
+            Act::Inject(Fault::ZoneOutage {
+                data_center,
+                duration,
+            }) => Act::Inject(Fault::ZoneOutage {
+                data_center: self.place(&data_center),
+                duration,
+            }),
+            Act::Inject(Fault::PodKill {
+                selector: PodSelector::Workload(workload),
+            }) => Act::Inject(Fault::PodKill {
+                selector: PodSelector::Workload(self.workload(&workload)),
+            }),
+            other @ (Act::Delete(_)
+            | Act::Reconnect
+            | Act::Hold(_)
+            | Act::Stop(_)
+            | Act::Inject(Fault::PodKill {
+                selector: PodSelector::ControlPlaneReplica,
+            })
+            | Act::Recover) => other,
+        }
+    }
+
+    /// A data center or cluster.
+    fn place(&mut self, text: &str) -> String {
+        if let Some(number) = text.strip_prefix("$zone") {
+            let found = nth(number, self.directory.data_centers.iter());
+            return self.or_unresolved(text, found.cloned(), "there is no such data center");
+        }
+        if let Some(number) = text.strip_prefix("$cluster") {
+            let mut clusters: Vec<&String> = Vec::new();
+            for sidecar in &self.directory.sidecars {
+                if !clusters.contains(&&sidecar.cluster) {
+                    clusters.push(&sidecar.cluster);
+                }
+            }
+            let found = nth(number, clusters.into_iter());
+            return self.or_unresolved(text, found.cloned(), "there is no such cluster");
+        }
+        if text.starts_with('$') {
+            return self.or_unresolved(text, None, "it is no data center and no cluster");
+        }
+        text.to_owned()
+    }
+
+    /// A workload that is there.
+    fn workload(&mut self, text: &str) -> String {
+        match self.workload_name(text) {
+            Some(name) => {
+                self.sidecar(&name);
+                name
+            }
+            None => text.to_owned(),
+        }
+    }
+
+    fn workload_name(&mut self, text: &str) -> Option<String> {
+        let Some((application, place)) = text.split_once('@') else {
+            self.or_unresolved(text, None, "a workload is written `application@data-center`");
+            return None;
+        };
+        let place = self.place(place);
+        (!place.starts_with('$')).then(|| format!("{application}@{place}"))
+    }
+
+    fn sidecar(&mut self, name: &str) -> Option<&'a Sidecar> {
+        let found = self.directory.sidecars.iter().find(|s| s.name == name);
+        if found.is_none() {
+            self.or_unresolved(name, None, "there is no such workload");
+        }
+        found
+    }
+
+    fn address(&mut self, text: &str) -> String {
+        let Some(rest) = text.strip_prefix("$ip:") else {
+            return text.to_owned();
+        };
+        let (workload, prefix) = match rest.split_once('/') {
+            Some((workload, prefix)) => (workload, Some(prefix)),
+            None => (rest, None),
+        };
+        let name = self.workload_name(workload);
+        let Some(sidecar) = name.and_then(|name| self.sidecar(&name)) else {
+            return text.to_owned();
+        };
+        match prefix {
+            None => sidecar.ip.clone(),
+            Some(prefix) => {
+                let block = Block::parse(&format!("{}/{prefix}", sidecar.ip));
+                let block = block.map(|block| format!("{}/{prefix}", block.network()));
+                self.or_unresolved(text, block, "the prefix is not between 0 and 32")
+            }
+        }
+    }
+
+    fn or_unresolved(&mut self, text: &str, found: Option<String>, reason: &str) -> String {
+        found.unwrap_or_else(|| {
+            self.unresolved.push(Unresolved {
+                text: text.to_owned(),
+                reason: reason.to_owned(),
+            });
+            text.to_owned()
+        })
+    }
+}
+
+/// The element with this number, counted from 1.
+fn nth<T>(number: &str, mut of: impl Iterator<Item = T>) -> Option<T> {
+    let number: usize = number.parse().ok()?;
+    of.nth(number.checked_sub(1)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{directory, entry_ip, scenario};
+    use std::collections::BTreeMap;
+
+    fn resolve_ip(ip: &str) -> Result<String, Vec<Unresolved>> {
+        let configuration = Configuration {
+            name: "c".to_owned(),
+            scope: Scope {
+                entries: vec![entry_ip(ip)],
+                except: vec![],
+            },
+            priority: 0,
+            toggles: BTreeMap::new(),
+            rules: BTreeMap::new(),
+        };
+        let resolved = resolve_configuration(&configuration, &directory())?;
+        Ok(resolved.scope.entries[0].ip.clone().unwrap_or_default())
+    }
+
+    #[test]
+    fn an_address_is_that_of_the_workload() {
+        assert_eq!(resolve_ip("$ip:checkout@$zone1"), Ok("10.101.1.2".to_owned()));
+        assert_eq!(resolve_ip("$ip:checkout@$zone2/24"), Ok("10.102.1.0/24".to_owned()));
+        assert_eq!(resolve_ip("10.1.1.1/8"), Ok("10.1.1.1/8".to_owned()));
+    }
+
+    #[test]
+    fn what_means_nothing_is_listed() {
+        let reasons = |ip: &str| -> Vec<String> {
+            resolve_ip(ip)
+                .expect_err("it means nothing")
+                .into_iter()
+                .map(|u| format!("{}: {}", u.text, u.reason))
+                .collect()
+        };
+        assert_eq!(reasons("$ip:ghost@$zone1"), ["ghost@zone1: there is no such workload"]);
+        assert_eq!(reasons("$ip:checkout@$zone9"), ["$zone9: there is no such data center"]);
+        assert_eq!(reasons("$ip:checkout@$zone0"), ["$zone0: there is no such data center"]);
+        assert_eq!(
+            reasons("$ip:checkout@$zone1/33"),
+            ["$ip:checkout@$zone1/33: the prefix is not between 0 and 32"]
+        );
+        assert_eq!(reasons("$ip:checkout"), ["checkout: a workload is written `application@data-center`"]);
+    }
+
+    #[test]
+    fn places_in_every_act_are_resolved() {
+        let mut given = scenario(vec![
+            Act::Join {
+                application: "checkout".to_owned(),
+                data_center: "$zone3".to_owned(),
+            },
+            Act::Leave {
+                application: "checkout".to_owned(),
+                data_center: "$zone2".to_owned(),
+            },
+            Act::Inject(Fault::ZoneOutage {
+                data_center: "$zone1".to_owned(),
+                duration: crate::duration::Span::secs(1),
+            }),
+            Act::Inject(Fault::PodKill {
+                selector: PodSelector::Workload("frontend@$zone1".to_owned()),
+            }),
+        ]);
+        let text = serde_json::to_string(&resolve_scenario(&given, &directory()).expect("resolves"))
+            .expect("serialises");
+        assert!(!text.contains('$'), "{text}");
+        assert!(text.contains("frontend@zone1"));
+        given.when.push(Act::Leave {
+            application: "ghost".to_owned(),
+            data_center: "$zone1".to_owned(),
+        });
+        given.when.push(Act::Join {
+            application: "checkout".to_owned(),
+            data_center: "$cluster1".to_owned(),
+        });
+        given.when.push(Act::Join {
+            application: "checkout".to_owned(),
+            data_center: "$moon".to_owned(),
+        });
+        let unresolved = resolve_scenario(&given, &directory()).expect_err("two mean nothing");
+        let texts: Vec<&str> = unresolved.iter().map(|u| u.text.as_str()).collect();
+        assert_eq!(texts, ["$moon", "ghost@zone1"]);
+    }
+}

@@ -1,0 +1,414 @@
+//! What a well-formed scenario can still get wrong.
+
+use crate::configuration::{Configuration, Scope, ScopeEntry};
+use crate::document::{Part, suggestion};
+use crate::expectation::Expectation;
+use crate::fault::{Fault, PodSelector};
+use crate::oracle::Block;
+use crate::scenario::{Act, CANARY_APPLICATION, Scenario};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One step of a path to the place of a mistake.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Key(&'static str),
+    Index(usize),
+    Name(String),
+}
+
+impl Step {
+    pub(super) fn part(&self) -> Part<'_> {
+        match self {
+            Self::Key(key) => Part::Key(key),
+            Self::Index(index) => Part::Index(*index),
+            Self::Name(name) => Part::Key(name),
+        }
+    }
+}
+
+/// A mistake and the way to it.
+pub(super) struct Mistake {
+    pub(super) path: Vec<Step>,
+    pub(super) message: String,
+    pub(super) hint: Option<String>,
+}
+
+/// Everything that is wrong with the meaning of a scenario.
+pub(super) fn check(scenario: &Scenario) -> Vec<Mistake> {
+    let mut check = Check {
+        mistakes: Vec::new(),
+        path: Vec::new(),
+        traffic: BTreeMap::new(),
+        running: BTreeSet::new(),
+        configurations: BTreeSet::new(),
+    };
+    check.scenario(scenario);
+    check.mistakes
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum TrafficKind {
+    Batch,
+    Load,
+}
+
+struct Check {
+    mistakes: Vec<Mistake>,
+    path: Vec<Step>,
+    traffic: BTreeMap<String, TrafficKind>,
+    running: BTreeSet<String>,
+    configurations: BTreeSet<String>,
+}
+
+impl Check {
+    fn complain(&mut self, message: impl Into<String>, hint: Option<&str>) {
+        self.mistakes.push(Mistake {
+            path: self.path.clone(),
+            message: message.into(),
+            hint: hint.map(str::to_owned),
+        });
+    }
+
+    fn at(&mut self, step: Step, inside: impl FnOnce(&mut Self)) {
+        self.path.push(step);
+        inside(self);
+        self.path.pop();
+    }
+
+    fn scenario(&mut self, scenario: &Scenario) {
+        self.at(Step::Key("name"), |check| check.name(&scenario.name));
+        self.at(Step::Key("claim"), |check| check.claim(&scenario.claim));
+        self.at(Step::Key("tags"), |check| {
+            if scenario.tags.is_empty() {
+                check.complain("no tag", Some("a scenario without a tag is never run; write `tags: [qa]`"));
+            }
+        });
+        self.at(Step::Key("given"), |check| {
+            check.at(Step::Key("configurations"), |check| {
+                for (index, configuration) in scenario.given.configurations.iter().enumerate() {
+                    check.at(Step::Index(index), |check| check.given(configuration));
+                }
+            });
+        });
+        self.at(Step::Key("when"), |check| {
+            if scenario.when.is_empty() {
+                check.complain("nothing happens", Some("add at least one act"));
+            }
+            for (index, act) in scenario.when.iter().enumerate() {
+                check.at(Step::Index(index), |check| check.act(act));
+            }
+        });
+        self.faults_and_loads_end(scenario);
+        self.at(Step::Key("then"), |check| {
+            if scenario.then.is_empty() {
+                check.complain("nothing is expected", Some("a scenario that expects nothing cannot fail"));
+            }
+            for (index, expectation) in scenario.then.iter().enumerate() {
+                check.at(Step::Index(index), |check| check.expectation(expectation, scenario));
+                if scenario.then[..index].contains(expectation) {
+                    check.at(Step::Index(index), |check| {
+                        check.complain("the same expectation twice", None);
+                    });
+                }
+            }
+        });
+    }
+
+    fn name(&mut self, name: &str) {
+        let kebab = |part: &str| {
+            !part.is_empty()
+                && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+        };
+        let is_fine = name
+            .split_once('/')
+            .is_some_and(|(suite, rest)| kebab(suite) && kebab(rest));
+        if !is_fine {
+            self.complain(
+                format!("`{name}` is not a scenario name"),
+                Some("write `suite/kebab-case-name`"),
+            );
+        }
+    }
+
+    fn claim(&mut self, claim: &str) {
+        if claim.split_whitespace().count() < 3 {
+            self.complain(
+                "the claim is not a sentence",
+                Some("say in the present tense what holds, so that it can be false"),
+            );
+        }
+    }
+
+    fn given(&mut self, configuration: &Configuration) {
+        if self.configurations.contains(&configuration.name) {
+            self.complain(
+                format!("configuration `{}` is given twice", configuration.name),
+                Some("give each its own name"),
+            );
+        }
+        self.configuration(configuration);
+    }
+
+    fn configuration(&mut self, configuration: &Configuration) {
+        self.configurations.insert(configuration.name.clone());
+        self.at(Step::Key("name"), |check| {
+            let name = &configuration.name;
+            let is_fine = !name.is_empty()
+                && name.len() <= 40
+                && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+                && !name.starts_with('-')
+                && !name.ends_with('-');
+            if !is_fine {
+                check.complain(
+                    format!("`{name}` is not a configuration name"),
+                    Some("up to 40 of a-z, 0-9 and `-`, not at the ends"),
+                );
+            }
+        });
+        if configuration.toggles.is_empty() && configuration.rules.is_empty() {
+            self.complain("a configuration that says nothing", Some("add toggles or rules"));
+        }
+        self.at(Step::Key("scope"), |check| check.scope(&configuration.scope));
+        self.at(Step::Key("rules"), |check| {
+            for (name, rule) in &configuration.rules {
+                check.at(Step::Name(name.clone()), |check| {
+                    if rule.to.is_empty() {
+                        check.complain("a rule without destination", Some("write `to: {service: 100}`"));
+                    } else if rule.to.values().all(|weight| *weight == 0) {
+                        check.complain("all weights are 0", Some("give one destination a weight"));
+                    }
+                    if rule.path_prefix.is_some() && rule.path_regex.is_some() {
+                        check.complain(
+                            "both `pathPrefix` and `pathRegex`",
+                            Some("a rule has at most one of them"),
+                        );
+                    }
+                    if rule.service == CANARY_APPLICATION {
+                        check.complain("the canary's service is not called by scenarios", None);
+                    }
+                });
+            }
+        });
+    }
+
+    fn scope(&mut self, scope: &Scope) {
+        for (key, entries) in [("match", &scope.entries), ("except", &scope.except)] {
+            self.at(Step::Key(key), |check| {
+                for (index, entry) in entries.iter().enumerate() {
+                    check.at(Step::Index(index), |check| check.entry(entry));
+                }
+            });
+        }
+        if scope.except.contains(&ScopeEntry::default()) {
+            self.at(Step::Key("except"), |check| {
+                check.complain(
+                    "`except` takes everybody out",
+                    Some("name at least one field in each entry"),
+                );
+            });
+        }
+    }
+
+    fn entry(&mut self, entry: &ScopeEntry) {
+        if let Some(ip) = &entry.ip
+            && !ip.starts_with("$ip:")
+            && Block::parse(ip).is_none()
+        {
+            self.at(Step::Key("ip"), |check| {
+                check.complain(
+                    format!("`{ip}` is not an IPv4 address or block"),
+                    Some("for example `10.1.2.3`, `10.1.0.0/16` or `$ip:checkout@$zone1`"),
+                );
+            });
+        }
+    }
+
+    fn act(&mut self, act: &Act) {
+        match act {
+            Act::Apply(configuration) => {
+                self.at(Step::Key("apply"), |check| check.configuration(configuration));
+            }
+            Act::Delete(name) => {
+                if !self.configurations.remove(name) {
+                    let hint = suggestion(name, self.configurations.iter().map(String::as_str))
+                        .map(|meant| format!("did you mean `{meant}`?"));
+                    self.complain(
+                        format!("configuration `{name}` is not in force here"),
+                        hint.as_deref(),
+                    );
+                }
+            }
+            Act::Request(traffic) => self.at(Step::Key("request"), |check| {
+                check.workload("from", &traffic.from);
+                check.named_traffic(&traffic.name, TrafficKind::Batch);
+                if traffic.count == 0 {
+                    check.complain("zero requests", Some("set `count` to at least 1"));
+                }
+                if !traffic.path.starts_with('/') {
+                    check.complain(format!("path `{}` does not begin with `/`", traffic.path), None);
+                }
+            }),
+            Act::Load(load) => self.at(Step::Key("load"), |check| {
+                check.workload("from", &load.from);
+                check.named_traffic(&load.name, TrafficKind::Load);
+                check.running.insert(load.name.clone());
+                if load.rate == 0 {
+                    check.complain("zero requests per second", Some("set `rate` to at least 1"));
+                }
+            }),
+            Act::Stop(name) => {
+                if !self.running.remove(name) {
+                    self.complain(
+                        format!("load `{name}` is not running here"),
+                        Some("start it with `load` first"),
+                    );
+                }
+            }
+            Act::Inject(fault) => self.at(Step::Key("inject"), |check| check.fault(fault)),
+            Act::Hold(span) => {
+                if span.0.is_zero() {
+                    self.complain("a hold of no time", None);
+                }
+            }
+            Act::Join { .. } | Act::Leave { .. } | Act::Reconnect | Act::Recover => {}
+        }
+    }
+
+    fn fault(&mut self, fault: &Fault) {
+        match fault {
+            Fault::PodKill {
+                selector: PodSelector::Workload(workload),
+            } => self.workload("podKill", workload),
+            Fault::PodKill {
+                selector: PodSelector::ControlPlaneReplica,
+            } => {}
+            Fault::ZoneOutage { duration, .. } => {
+                if duration.0.is_zero() {
+                    self.complain("an outage of no time", None);
+                }
+            }
+        }
+    }
+
+    fn workload(&mut self, key: &'static str, workload: &str) {
+        let is_fine = workload
+            .split_once('@')
+            .is_some_and(|(application, place)| !application.is_empty() && !place.is_empty());
+        if !is_fine {
+            self.at(Step::Key(key), |check| {
+                check.complain(
+                    format!("`{workload}` is not a workload"),
+                    Some("write `application@data-center`, for example `checkout@$zone1`"),
+                );
+            });
+        }
+    }
+
+    fn named_traffic(&mut self, name: &str, kind: TrafficKind) {
+        if self.traffic.insert(name.to_owned(), kind).is_some() {
+            self.complain(
+                format!("traffic `{name}` is named twice"),
+                Some("give each batch and load its own name"),
+            );
+        }
+    }
+
+    fn faults_and_loads_end(&mut self, scenario: &Scenario) {
+        let last = |wanted: fn(&Act) -> bool| scenario.when.iter().rposition(wanted);
+        let injected = last(|act| matches!(act, Act::Inject(_)));
+        let recovered = last(|act| matches!(act, Act::Recover));
+        if let Some(injected) = injected
+            && recovered.is_none_or(|recovered| recovered < injected)
+        {
+            self.at(Step::Key("when"), |check| {
+                check.at(Step::Index(injected), |check| {
+                    check.complain("nothing waits for the fault to end", Some("add `recover` after it"));
+                });
+            });
+        }
+        for name in std::mem::take(&mut self.running) {
+            let index = scenario
+                .when
+                .iter()
+                .rposition(|act| matches!(act, Act::Load(load) if load.name == name));
+            self.at(Step::Key("when"), |check| {
+                check.at(Step::Index(index.unwrap_or(0)), |check| {
+                    check.complain(format!("load `{name}` is never stopped"), Some("add `stop` after it"));
+                });
+            });
+        }
+    }
+
+    fn expectation(&mut self, expectation: &Expectation, scenario: &Scenario) {
+        match expectation {
+            Expectation::Delivered | Expectation::Confined | Expectation::StatusIsTrue => {}
+            Expectation::Restored { reference, step } => {
+                self.at(Step::Key("restored"), |check| {
+                    check.step("reference", *reference, scenario);
+                    check.step("step", *step, scenario);
+                    if reference >= step {
+                        check.complain("the reference does not come before the step", None);
+                    }
+                });
+            }
+            Expectation::Rejected { step } => self.at(Step::Key("rejected"), |check| {
+                check.step("step", *step, scenario);
+                if scenario.when.get(*step).is_some_and(|act| !matches!(act, Act::Apply(_))) {
+                    check.complain("only an `apply` can be rejected", None);
+                }
+            }),
+            Expectation::Answered { traffic, .. } => self.traffic("answered", traffic, None),
+            Expectation::PassesBothSidecars { traffic } => {
+                self.traffic("passesBothSidecars", traffic, None);
+            }
+            Expectation::PrefersOwnZone { traffic, percent } => {
+                self.traffic("prefersOwnZone", traffic, None);
+                if !(1..=100).contains(percent) {
+                    self.complain("`percent` is not between 1 and 100", None);
+                }
+            }
+            Expectation::AnsweredBy { traffic, .. } => self.traffic("answeredBy", traffic, None),
+            Expectation::FailsOver { traffic, .. } => {
+                self.traffic("failsOver", traffic, Some(TrafficKind::Load));
+                self.needs_fault(scenario);
+            }
+            Expectation::Recovers { traffic } => {
+                self.traffic("recovers", traffic, Some(TrafficKind::Load));
+                self.needs_fault(scenario);
+            }
+            Expectation::Unchanged => self.needs_fault(scenario),
+        }
+    }
+
+    fn needs_fault(&mut self, scenario: &Scenario) {
+        if !scenario.when.iter().any(|act| matches!(act, Act::Inject(_))) {
+            self.complain("it speaks of a fault and none is injected", Some("add `inject`"));
+        }
+    }
+
+    fn step(&mut self, key: &'static str, step: usize, scenario: &Scenario) {
+        if step >= scenario.when.len() {
+            self.at(Step::Key(key), |check| {
+                check.complain(
+                    format!("there is no step {step}"),
+                    Some("steps are the acts of `when`, counted from 0"),
+                );
+            });
+        }
+    }
+
+    fn traffic(&mut self, key: &'static str, name: &str, kind: Option<TrafficKind>) {
+        let found = self.traffic.get(name).copied();
+        let message = match (found, kind) {
+            (None, _) => format!("traffic `{name}` is not sent"),
+            (Some(found), Some(kind)) if found != kind => format!("`{name}` is a batch, not a load"),
+            _ => return,
+        };
+        let hint = suggestion(name, self.traffic.keys().map(String::as_str))
+            .filter(|meant| *meant != name)
+            .map(|meant| format!("did you mean `{meant}`?"));
+        self.at(Step::Key(key), |check| {
+            check.at(Step::Key("traffic"), |check| check.complain(message, hint.as_deref()));
+        });
+    }
+}

@@ -1,0 +1,219 @@
+use super::*;
+use crate::testing::scenario;
+use crate::scenario::Act;
+
+const SAMPLE: &str = r#"name: delivery-scope/sample
+claim: a configuration for one data center reaches it
+tags: [gate, qa]
+requires: [three-zones]
+disturbs: everything
+given:
+  configurations:
+  - name: steady
+    scope:
+      match: [{}]
+    toggles: {steady: "on"}
+when:
+- apply:
+    name: scoped
+    scope:
+      match:
+      - dataCenter: $zone1
+      except:
+      - ip: $ip:checkout@$zone1
+    priority: 3
+    toggles: {feature: "true"}
+    rules:
+      route:
+        service: checkout
+        headers: {x-a: "1"}
+        to: {inventory: 100}
+- join: {application: checkout, dataCenter: $zone2}
+- leave: {application: checkout, dataCenter: $zone2}
+- reconnect
+- hold: 1m30s
+- request: {name: batch, from: frontend@$zone1, to: checkout, count: 3}
+- load: {name: steady, from: frontend@$zone1, to: checkout, rate: 10}
+- inject:
+    podKill:
+      selector: controlPlaneReplica
+- inject:
+    podKill:
+      selector: {workload: checkout@$zone1}
+- inject:
+    zoneOutage: {dataCenter: $zone1, duration: 4s}
+- recover
+- stop: steady
+- delete: scoped
+then:
+- delivered
+- confined
+- restored: {reference: 0, step: 2}
+- statusIsTrue
+- rejected: {step: 0}
+- answered: {traffic: batch}
+- answered: {traffic: steady, lost: 2}
+- passesBothSidecars: {traffic: batch}
+- prefersOwnZone: {traffic: batch, percent: 90}
+- answeredBy: {traffic: batch, application: checkout}
+- failsOver: {traffic: steady, within: 500ms}
+- unchanged
+- recovers: {traffic: steady}
+"#;
+
+fn mistakes(text: &str) -> Vec<String> {
+    match parse("my.yaml", text) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.to_string().lines().map(str::to_owned).collect(),
+    }
+}
+
+/// The sample with one piece of text replaced by another.
+fn sample_with(from: &str, to: &str) -> String {
+    assert!(SAMPLE.contains(from), "{from}");
+    SAMPLE.replacen(from, to, 1)
+}
+
+#[test]
+fn every_word_is_read_and_printed() {
+    let read = parse("my.yaml", SAMPLE).expect("the sample is right");
+    let printed = print(&read);
+    assert_eq!(parse("my.yaml", &printed).expect("what is printed is right"), read, "{printed}");
+    assert_eq!(read.when.len(), 13);
+    assert_eq!(read.then.len(), 13);
+}
+
+#[test]
+fn text_that_looks_like_something_else_survives_printing() {
+    let mut odd = scenario(vec![Act::Reconnect]);
+    for claim in ["true is not false", "1 2 3", "a: b c", "# not a comment", "- a list no"] {
+        odd.claim = claim.to_owned();
+        assert_eq!(parse("my.yaml", &print(&odd)).expect("it is right"), odd);
+    }
+}
+
+#[test]
+fn mistakes_of_form_are_all_listed() {
+    let text = sample_with("claim:", "clame:")
+        .replace("- confined", "- confinned")
+        .replace("hold: 1m30s", "hold: soon")
+        .replace("rate: 10", "rate: many");
+    let found = mistakes(&text);
+    assert_eq!(found.len(), 5, "{found:#?}");
+    assert!(found[0].starts_with("my.yaml:1:1: missing field `claim`"), "{found:#?}");
+    assert!(found[1].starts_with("my.yaml:2:1: unknown field `clame` (hint: did you mean `claim`?)"));
+    assert!(found[2].starts_with("my.yaml:30:9: `soon` is not a duration"), "{found:#?}");
+    assert!(found[3].starts_with("my.yaml:32:67: invalid type"), "{found:#?}");
+    assert!(found[4].contains("did you mean `confined`?"), "{found:#?}");
+}
+
+#[test]
+fn mistakes_of_meaning_are_all_listed() {
+    let text = sample_with("stop: steady", "stop: stedy")
+        .replace("step: 2}", "step: 99}")
+        .replace("passesBothSidecars: {traffic: batch}", "passesBothSidecars: {traffic: badge}");
+    let found = mistakes(&text);
+    assert_eq!(
+        found,
+        [
+            "my.yaml:32:3: load `steady` is never stopped (hint: add `stop` after it)",
+            "my.yaml:42:3: load `stedy` is not running here (hint: start it with `load` first)",
+            "my.yaml:47:34: there is no step 99 (hint: steps are the acts of `when`, counted from 0)",
+            "my.yaml:52:33: traffic `badge` is not sent",
+        ]
+    );
+}
+
+#[rstest::rstest]
+#[case("name: delivery-scope/sample", "name: Sample", 1, "`Sample` is not a scenario name")]
+#[case("name: delivery-scope/sample", "name: a/B", 1, "is not a scenario name")]
+#[case("name: delivery-scope/sample", "name: a/", 1, "is not a scenario name")]
+#[case("claim: a configuration for one data center reaches it", "claim: two words", 2, "not a sentence")]
+#[case("tags: [gate, qa]", "tags: []", 3, "no tag")]
+#[case("name: steady\n", "name: scoped-\n", 8, "`scoped-` is not a configuration name")]
+#[case("name: steady\n", "name: -scoped\n", 8, "is not a configuration name")]
+#[case("name: steady\n", "name: a_b\n", 8, "is not a configuration name")]
+#[case("    toggles: {steady: \"on\"}\n", "", 8, "a configuration that says nothing")]
+#[case("      - ip: $ip:checkout@$zone1", "      - ip: 10.0.0", 19, "`10.0.0` is not an IPv4 address or block")]
+#[case("      - ip: $ip:checkout@$zone1", "      - {}", 19, "`except` takes everybody out")]
+#[case("to: {inventory: 100}", "to: {}", 24, "a rule without destination")]
+#[case("to: {inventory: 100}", "to: {inventory: 0}", 24, "all weights are 0")]
+#[case("        service: checkout\n", "        service: canary\n", 24, "the canary's service")]
+#[case("headers: {x-a: \"1\"}", "{pathPrefix: /, pathRegex: /}", 24, "")]
+#[case("hold: 1m30s", "hold: 0s", 30, "a hold of no time")]
+#[case("from: frontend@$zone1, to: checkout, count: 3", "from: frontend, to: checkout, count: 3", 31, "`frontend` is not a workload")]
+#[case("from: frontend@$zone1, to: checkout, count: 3", "from: \"@a\", to: checkout, count: 3", 31, "is not a workload")]
+#[case("to: checkout, count: 3", "to: checkout, count: 0", 31, "zero requests")]
+#[case("to: checkout, count: 3", "to: checkout, count: 3, path: x", 31, "does not begin with `/`")]
+#[case("to: checkout, rate: 10", "to: checkout, rate: 0", 32, "zero requests per second")]
+#[case("load: {name: steady,", "load: {name: batch,", 32, "traffic `batch` is named twice")]
+#[case("{workload: checkout@$zone1}", "{workload: checkout}", 38, "`checkout` is not a workload")]
+#[case("duration: 4s", "duration: 0s", 40, "an outage of no time")]
+#[case("- recover\n", "", 39, "nothing waits for the fault to end")]
+#[case("delete: scoped", "delete: scopet", 43, "`scopet` is not in force here (hint: did you mean `scoped`?)")]
+#[case("reference: 0, step: 2", "reference: 2, step: 2", 47, "does not come before")]
+#[case("rejected: {step: 0}", "rejected: {step: 1}", 49, "only an `apply` can be rejected")]
+#[case("percent: 90", "percent: 0", 53, "not between 1 and 100")]
+#[case("percent: 90", "percent: 101", 53, "not between 1 and 100")]
+#[case("failsOver: {traffic: steady", "failsOver: {traffic: batch", 55, "`batch` is a batch, not a load")]
+#[case("- confined\n", "- delivered\n", 46, "the same expectation twice")]
+fn a_mistake_of_meaning_is_found_at_its_line(
+    #[case] from: &str,
+    #[case] to: &str,
+    #[case] line: u64,
+    #[case] message: &str,
+) {
+    let found = mistakes(&sample_with(from, to));
+    if message.is_empty() {
+        // Not even YAML of the right form: the line is enough.
+        assert!(!found.is_empty());
+        return;
+    }
+    assert!(
+        found
+            .iter()
+            .any(|m| m.starts_with(&format!("my.yaml:{line}:")) && m.contains(message)),
+        "{message} at {line} not in {found:#?}"
+    );
+}
+
+#[test]
+fn both_kinds_of_path_are_refused() {
+    let found = mistakes(&sample_with(
+        "        headers: {x-a: \"1\"}\n",
+        "        pathPrefix: /a\n        pathRegex: /b\n",
+    ));
+    assert!(found[0].contains("both `pathPrefix` and `pathRegex`"), "{found:#?}");
+}
+
+#[test]
+fn a_name_is_given_once() {
+    let twice = sample_with(
+        "  - name: steady\n",
+        "  - {name: steady, scope: {match: []}, toggles: {a: b}}\n  - name: steady\n",
+    );
+    assert_eq!(mistakes(&twice).len(), 1);
+    assert!(mistakes(&twice)[0].contains("configuration `steady` is given twice"));
+}
+
+#[test]
+fn what_speaks_of_a_fault_needs_one() {
+    let mut calm = parse("my.yaml", SAMPLE).expect("the sample is right");
+    calm.when.retain(|act| !matches!(act, Act::Inject(_)));
+    let found = check(&calm);
+    let needing = found.iter().filter(|m| m.contains("speaks of a fault")).count();
+    assert_eq!(needing, 3, "{found:#?}");
+}
+
+#[test]
+fn nothing_to_do_and_nothing_to_expect_are_mistakes() {
+    let mut empty = scenario(vec![]);
+    empty.then.clear();
+    assert_eq!(check(&empty), ["nothing happens", "nothing is expected"]);
+    assert_eq!(check(&scenario(vec![Act::Reconnect])), Vec::<String>::new());
+}
+
+#[test]
+fn a_duplicate_key_is_a_mistake() {
+    assert_eq!(mistakes("name: a/b\nname: a/c\n").len(), 1);
+}

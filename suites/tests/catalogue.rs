@@ -1,0 +1,107 @@
+//! Holds the catalogue of scenarios together: names, claims, file form, placeholders, and that each can fail.
+
+use harness_model::checker;
+use harness_model::directory::{Directory, Sidecar};
+use harness_model::expectation::Expectation;
+use harness_model::placeholder::resolve_scenario;
+use harness_model::scenario::{Scenario, file};
+use std::collections::BTreeSet;
+
+fn three_zones() -> Directory {
+    let mut sidecars = Vec::new();
+    for (number, application) in ["frontend", "checkout", "inventory", "canary"].iter().enumerate() {
+        for zone in 1..=3 {
+            sidecars.push(Sidecar {
+                name: format!("{application}@zone{zone}"),
+                pod: format!("{application}-{zone}"),
+                pod_uid: format!("{application}-{zone}"),
+                cluster: "local".to_owned(),
+                data_center: format!("zone{zone}"),
+                node: format!("zone{zone}-1"),
+                application: (*application).to_owned(),
+                ip: format!("10.{}.1.{}", 100 + zone, 2 + number),
+            });
+        }
+    }
+    Directory {
+        data_centers: (1..=3).map(|zone| format!("zone{zone}")).collect(),
+        sidecars,
+    }
+}
+
+fn scenarios() -> Vec<Scenario> {
+    let all = suites::all();
+    assert!(all.len() >= 20, "only {} scenarios", all.len());
+    all
+}
+
+#[test]
+fn names_and_claims_are_unique() {
+    let all = scenarios();
+    let names: BTreeSet<&str> = all.iter().map(|s| s.name.as_str()).collect();
+    let claims: BTreeSet<&str> = all.iter().map(|s| s.claim.as_str()).collect();
+    assert_eq!(names.len(), all.len());
+    assert_eq!(claims.len(), all.len());
+    let delivery = names.iter().filter(|name| name.starts_with("delivery-scope/")).count();
+    assert!(delivery >= 14, "only {delivery} scenarios about scope");
+}
+
+#[test]
+fn every_scenario_is_read_back_from_its_file_form() {
+    for scenario in scenarios() {
+        let text = file::print(&scenario);
+        match file::parse(&scenario.name, &text) {
+            Ok(read) => assert_eq!(read, scenario, "{text}"),
+            Err(problems) => panic!("{problems}\n{text}"),
+        }
+    }
+}
+
+#[test]
+fn placeholders_resolve_where_there_are_three_zones() {
+    let directory = three_zones();
+    for scenario in scenarios() {
+        match resolve_scenario(&scenario, &directory) {
+            Ok(resolved) => {
+                let text = file::print(&resolved);
+                assert!(!text.contains('$'), "{text}");
+            }
+            Err(unresolved) => panic!("{}: {unresolved:?}", scenario.name),
+        }
+    }
+}
+
+#[test]
+fn every_scenario_expects_something_that_must_happen() {
+    for scenario in scenarios() {
+        let is_positive = scenario.then.iter().any(|expectation| {
+            matches!(expectation, Expectation::Delivered | Expectation::PassesBothSidecars { .. })
+        });
+        assert!(is_positive, "{}", scenario.name);
+        let speaks_of_scope = scenario.name.starts_with("delivery-scope/");
+        if speaks_of_scope {
+            assert!(scenario.then.contains(&Expectation::Confined), "{}", scenario.name);
+        }
+    }
+}
+
+#[test]
+fn every_scenario_is_killed_by_a_seeded_bug() {
+    let matrix = suites::matrix::checked_in().unwrap_or_else(|problems| panic!("{problems}"));
+    let all = scenarios();
+    let mut killed = BTreeSet::new();
+    for (mutant, kills) in &matrix {
+        assert!(!kills.is_empty(), "{mutant} is caught by nothing");
+        for kill in kills {
+            let Some(scenario) = all.iter().find(|s| s.name == kill.scenario) else {
+                panic!("{mutant}: there is no scenario {}", kill.scenario);
+            };
+            let has_checker = scenario.then.iter().any(|e| checker::name(e) == kill.checker);
+            assert!(has_checker, "{mutant}: {} has no {}", kill.scenario, kill.checker);
+            killed.insert(scenario.name.as_str());
+        }
+    }
+    for scenario in &all {
+        assert!(killed.contains(scenario.name.as_str()), "{} is killed by nothing", scenario.name);
+    }
+}
