@@ -1,1 +1,49 @@
-//! To be written.
+//! What we ask of the Linux kernel: processes in new namespaces, network namespaces and the links, routes and
+//! rules in them, mounts, file descriptors passed between processes, packets delayed.
+//!
+//! Invariant: the only crate where `unsafe` is allowed, and it knows nothing of Kubernetes, a cluster or a mesh.
+//! Everything here is blocking and short (microseconds to a few milliseconds), unless its name says otherwise.
+
+pub mod container;
+pub mod fd_passing;
+pub mod link;
+pub mod mount;
+pub mod namespace;
+pub mod netns;
+pub mod nfqueue;
+pub mod nft;
+
+use std::io;
+
+/// The kernel refused something.
+#[derive(Debug, thiserror::Error)]
+#[error("{act}")]
+pub struct KernelError {
+    /// What was tried, as a fragment: `mount tmpfs on /run/x`.
+    pub act: String,
+    /// Why it failed.
+    #[source]
+    pub source: io::Error,
+}
+
+impl KernelError {
+    /// Says what was tried when `source` happened.
+    pub fn new(act: impl Into<String>, source: impl Into<io::Error>) -> Self {
+        Self {
+            act: act.into(),
+            source: source.into(),
+        }
+    }
+}
+
+/// Where programs are looked for: the user's path and the directories of system tools, which ordinary users
+/// often lack.
+#[must_use]
+pub fn search_path() -> std::ffi::OsString {
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    if !path.is_empty() {
+        path.push(":");
+    }
+    path.push("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    path
+}

@@ -1,0 +1,190 @@
+//! The kernel's side, tried in namespaces that the tests make themselves: no privilege is needed and nothing
+//! outside is touched.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use harness_kernel::link::{Links, VethEnd, Via};
+use harness_kernel::namespace::{CloneFlags, Spawn};
+use harness_kernel::netns::NetNs;
+use harness_kernel::nfqueue::{DelayQueue, QueueRule, install};
+use harness_kernel::{mount, nft};
+use nix::sys::signal::Signal;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Runs `body` in a child process that is root of new namespaces: this very test binary, told to run this test.
+fn inside(test: &str, body: impl FnOnce()) {
+    const MARK: &str = "MESHPROOF_TEST_INSIDE";
+    if std::env::var_os(MARK).is_some() {
+        body();
+        return;
+    }
+    let mut spawn = Spawn::again(vec!["test".into(), test.into(), "--exact".into(), "--nocapture".into()]);
+    spawn.environment.push((MARK.into(), "1".into()));
+    spawn.namespaces = CloneFlags::CLONE_NEWUSER
+        | CloneFlags::CLONE_NEWPID
+        | CloneFlags::CLONE_NEWNS
+        | CloneFlags::CLONE_NEWNET;
+    for (number, fd) in [(1, std::io::stdout().as_fd_copy()), (2, std::io::stderr().as_fd_copy())] {
+        spawn.descriptors.push((number, fd));
+    }
+    let status = spawn.start().unwrap().wait_blocking().unwrap();
+    assert!(status.success(), "inside the namespaces: {status}");
+}
+
+trait Copy {
+    fn as_fd_copy(&self) -> std::os::fd::OwnedFd;
+}
+
+impl<T: std::os::fd::AsFd> Copy for T {
+    fn as_fd_copy(&self) -> std::os::fd::OwnedFd {
+        self.as_fd().try_clone_to_owned().unwrap()
+    }
+}
+
+fn address(last: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 9, 0, last)
+}
+
+/// Two namespaces with a router between them; far is behind the router.
+fn near_router_far() -> (NetNs, NetNs, NetNs) {
+    mount::make_private().unwrap();
+    mount::mount_proc(Path::new("/proc")).unwrap();
+    let (near, router, far) = (NetNs::create().unwrap(), NetNs::create().unwrap(), NetNs::create().unwrap());
+    let end = |name, namespace| VethEnd { name, namespace: Some(namespace) };
+    let links = Links::open().unwrap();
+    links.add_veth(&end("eth0", &near), &end("near", &router)).unwrap();
+    links.add_veth(&end("eth0", &far), &end("far", &router)).unwrap();
+    for (namespace, link, own) in [
+        (&near, "eth0", Ipv4Addr::new(10, 9, 1, 2)),
+        (&router, "near", Ipv4Addr::new(10, 9, 1, 1)),
+        (&far, "eth0", Ipv4Addr::new(10, 9, 2, 2)),
+        (&router, "far", Ipv4Addr::new(10, 9, 2, 1)),
+    ] {
+        let links = Links::open_in(namespace).unwrap();
+        links.add_address(link, own, 24).unwrap();
+        links.set_up(link).unwrap();
+        if link == "eth0" {
+            let [a, b, c, _] = own.octets();
+            links.add_route(Ipv4Addr::UNSPECIFIED, 0, Via::Gateway(Ipv4Addr::new(a, b, c, 1))).unwrap();
+        }
+    }
+    router.set_sysctl("ipv4/ip_forward", "1").unwrap();
+    (near, router, far)
+}
+
+/// A datagram there and back; none when it does not arrive in time.
+fn round_trip(near: &NetNs, far: &NetNs) -> Option<Duration> {
+    let to = Ipv4Addr::new(10, 9, 2, 2);
+    let server = far.run_in(|| UdpSocket::bind((to, 0)).unwrap()).unwrap();
+    let client = near.run_in(|| UdpSocket::bind("0.0.0.0:0").unwrap()).unwrap();
+    for socket in [&server, &client] {
+        socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    }
+    let start = Instant::now();
+    client.send_to(b"ping", server.local_addr().unwrap()).unwrap();
+    let mut buffer = [0; 8];
+    let (length, peer) = server.recv_from(&mut buffer).ok()?;
+    server.send_to(&buffer[..length], peer).unwrap();
+    client.recv_from(&mut buffer).ok()?;
+    Some(start.elapsed())
+}
+
+#[test]
+fn a_veth_pair_spans_two_namespaces_and_a_bridge() {
+    inside("a_veth_pair_spans_two_namespaces_and_a_bridge", || {
+        mount::make_private().unwrap();
+        mount::mount_proc(Path::new("/proc")).unwrap();
+        let pod = NetNs::create().unwrap();
+        let links = Links::open().unwrap();
+        links.add_bridge("pods0").unwrap();
+        links.add_address("pods0", address(1), 24).unwrap();
+        links
+            .add_veth(
+                &VethEnd { name: "vpod", namespace: None },
+                &VethEnd { name: "eth0", namespace: Some(&pod) },
+            )
+            .unwrap();
+        links.set_bridge("vpod", "pods0").unwrap();
+        links.set_up("vpod").unwrap();
+        let inside = Links::open_in(&pod).unwrap();
+        inside.add_address("eth0", address(2), 24).unwrap();
+        inside.set_up("eth0").unwrap();
+        inside.add_route(Ipv4Addr::UNSPECIFIED, 0, Via::Gateway(address(1))).unwrap();
+        assert_ne!(pod.inode().unwrap(), NetNs::current().unwrap().inode().unwrap());
+        let listener = std::net::TcpListener::bind((address(1), 0)).unwrap();
+        let target = listener.local_addr().unwrap();
+        let stream = pod.run_in(|| std::net::TcpStream::connect(target)).unwrap().unwrap();
+        assert_eq!(stream.local_addr().unwrap().ip(), address(2));
+        links.delete("vpod").unwrap();
+        assert!(inside.index("eth0").is_err(), "both ends go together");
+    });
+}
+
+#[test]
+fn a_refused_rule_is_named_with_what_nft_said() {
+    inside("a_refused_rule_is_named_with_what_nft_said", || {
+        let error = nft::apply("table inet t { chain c { no such words } }").unwrap_err().to_string();
+        assert!(error.contains("syntax error"), "{error}");
+        assert!(error.contains("no such words"), "{error}");
+    });
+}
+
+#[test]
+fn a_timed_element_cuts_and_the_kernel_heals() {
+    inside("a_timed_element_cuts_and_the_kernel_heals", || {
+        let (near, router, far) = near_router_far();
+        nft::apply_in(
+            &router,
+            "table inet m { set cut { type ifname; flags timeout; }
+               chain forward { type filter hook forward priority 0; iifname @cut drop; oifname @cut drop; }
+             }",
+        )
+        .unwrap();
+        assert!(round_trip(&near, &far).is_some());
+        nft::apply_in(&router, "add element inet m cut { \"near\" timeout 1s }").unwrap();
+        assert!(round_trip(&near, &far).is_none(), "cut");
+        let healed = (0..20).any(|_| round_trip(&near, &far).is_some());
+        assert!(healed, "nobody but the kernel took the element away");
+    });
+}
+
+#[test]
+fn a_queue_delays_and_its_death_lets_packets_pass() {
+    inside("a_queue_delays_and_its_death_lets_packets_pass", || {
+        let (near, router, far) = near_router_far();
+        round_trip(&near, &far).expect("without delay");
+        let delay = Duration::from_millis(40);
+        let rule = QueueRule { link: "near".into(), source: "10.9.1.0/24".into(), queue: 1 };
+        router.run_in(|| install(&[rule], Path::new("/tmp/meshproof-kernel-test.lock")).unwrap()).unwrap();
+        round_trip(&near, &far).expect("bypass without a listener");
+        let queue = router.run_in(|| DelayQueue::open(1, delay).unwrap()).unwrap();
+        std::thread::spawn(move || queue.run());
+        // Never less than the delay; how much more depends on the machine.
+        for _ in 0..5 {
+            let took = round_trip(&near, &far).expect("with delay");
+            assert!(took >= delay, "{took:?}");
+        }
+        let _ = std::fs::remove_file("/tmp/meshproof-kernel-test.lock");
+    });
+}
+
+#[test]
+fn a_child_is_root_of_its_namespaces_and_dies_with_its_init() {
+    let mut spawn = Spawn::again(vec!["sleep".into(), "1000".into()]);
+    spawn.program = "/bin/sleep".into();
+    spawn.namespaces = CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWPID;
+    let child = spawn.start().unwrap();
+    let map = std::fs::read_to_string(format!("/proc/{}/uid_map", child.pid())).unwrap();
+    assert_eq!(map.split_whitespace().next(), Some("0"));
+    child.signal(Signal::SIGKILL).unwrap();
+    assert_eq!(child.wait_blocking().unwrap().to_string(), "signal: 9 (SIGKILL)");
+    assert!(child.known().is_some());
+}
+
+#[test]
+fn a_program_that_does_not_exist_is_named() {
+    let mut spawn = Spawn::again(vec!["x".into()]);
+    spawn.program = "/no/such/program".into();
+    assert_eq!(spawn.start().unwrap_err().to_string(), "execute `/no/such/program`");
+}

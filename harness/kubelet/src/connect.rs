@@ -1,0 +1,82 @@
+//! The socket through which the harness reaches pods: one JSON line with address and port in, a connected TCP
+//! socket out.
+//!
+//! The connection is made from the node's namespace, so it works while the node's zone is cut off.
+
+use harness_kernel::fd_passing::send_fd;
+use serde::Deserialize;
+use std::io;
+use std::net::Ipv4Addr;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Interest};
+use tokio::net::{TcpStream, UnixListener, UnixStream};
+
+/// How long a pod may take to accept; it is one link away.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The byte that comes with a socket; an error is a line of text instead.
+const CONNECTED: u8 = 0;
+
+#[derive(Debug, Deserialize)]
+struct Wanted {
+    ip: Ipv4Addr,
+    port: u16,
+}
+
+/// Makes the socket, in place of one that a former run left.
+pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    UnixListener::bind(path)
+}
+
+/// Serves for ever.
+pub(crate) async fn serve(listener: UnixListener) {
+    loop {
+        match listener.accept().await {
+            Ok((client, _)) => {
+                tokio::spawn(async move {
+                    if let Err(error) = answer(client).await {
+                        tracing::debug!(%error, "connection not handed over");
+                    }
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "accept on the connect socket");
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+async fn answer(client: UnixStream) -> io::Result<()> {
+    let mut client = BufReader::new(client);
+    let mut line = String::new();
+    client.read_line(&mut line).await?;
+    let mut client = client.into_inner();
+    let connected = match serde_json::from_str::<Wanted>(&line) {
+        Ok(wanted) => {
+            let connecting = TcpStream::connect((wanted.ip, wanted.port));
+            match tokio::time::timeout(PATIENCE, connecting).await {
+                Ok(connected) => connected,
+                Err(_) => Err(io::ErrorKind::TimedOut.into()),
+            }
+        }
+        Err(error) => Err(error.into()),
+    };
+    match connected {
+        Ok(stream) => {
+            // The receiver decides how it reads; blocking is what it does not expect to undo.
+            let stream = stream.into_std()?;
+            stream.set_nonblocking(false)?;
+            client
+                .async_io(Interest::WRITABLE, || send_fd(&client, CONNECTED, stream.as_fd()))
+                .await
+        }
+        Err(error) => client.write_all(format!("{error}\n").as_bytes()).await,
+    }
+}

@@ -1,0 +1,124 @@
+//! The network of a pod: a namespace, one link to the node's bridge, an address.
+//!
+//! A pod's address is a /32 and everything, pods of the same node included, is reached through the node. So every
+//! packet passes the node's connection tracking in both directions, without which answers to a service address
+//! would come back from an address nobody asked.
+
+use crate::node::Node;
+use harness_kernel::KernelError;
+use harness_kernel::link::{Links, VethEnd, Via};
+use harness_kernel::netns::NetNs;
+use std::net::Ipv4Addr;
+use std::os::fd::AsRawFd as _;
+use std::path::PathBuf;
+
+/// The bridge that pods are ports of.
+const BRIDGE: &str = "pods0";
+
+/// A pod's network.
+#[derive(Debug)]
+pub(crate) struct Sandbox {
+    pub(crate) address: Ipv4Addr,
+    /// None when the pod shares the node's.
+    namespace: Option<(NetNs, String)>,
+}
+
+/// A pod's network could not be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SandboxError {
+    /// All addresses are in use, or the node has none.
+    #[error("find a free address in {0}")]
+    NoAddress(String),
+    /// The kernel refused something.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// The task that made it did not finish.
+    #[error("make the pod's network")]
+    Interrupted(#[source] tokio::task::JoinError),
+}
+
+impl Sandbox {
+    /// The network of a pod with `hostNetwork`.
+    pub(crate) fn of_the_node(node: &Node) -> Self {
+        Self { address: node.config.internal_ip, namespace: None }
+    }
+
+    /// Makes a network for the pod with that UID.
+    pub(crate) async fn create(node: &Node, uid: &str) -> Result<Self, SandboxError> {
+        let no_address = || SandboxError::NoAddress(node.config.pod_cidr.clone());
+        let addresses = node.addresses.as_ref().ok_or_else(no_address)?;
+        let address = addresses.take().ok_or_else(no_address)?;
+        let link = link_name(uid);
+        let gateway = node.config.pod_gateway;
+        let made = tokio::task::spawn_blocking(move || {
+            make(address, gateway, &link).map(|namespace| (namespace, link))
+        });
+        match made.await.map_err(SandboxError::Interrupted).and_then(|made| Ok(made?)) {
+            Ok(namespace) => Ok(Self { address, namespace: Some(namespace) }),
+            Err(error) => {
+                addresses.give_back(address);
+                Err(error)
+            }
+        }
+    }
+
+    /// The file that stands for the namespace, as a child of this process sees it.
+    pub(crate) fn path(&self) -> PathBuf {
+        let own = std::process::id();
+        match &self.namespace {
+            Some((namespace, _)) => PathBuf::from(format!("/proc/{own}/fd/{}", namespace.as_raw_fd())),
+            None => PathBuf::from(format!("/proc/{own}/ns/net")),
+        }
+    }
+
+    /// Takes the link away; the namespace ends with its last user.
+    pub(crate) async fn remove(&self, node: &Node) {
+        let Some((_, link)) = &self.namespace else {
+            return;
+        };
+        let name = link.clone();
+        let removed =
+            tokio::task::spawn_blocking(move || Links::open().and_then(|links| links.delete(&name)));
+        if let Ok(Err(error)) = removed.await {
+            tracing::debug!(%error, link, "link not removed");
+        }
+        if let Some(addresses) = &node.addresses {
+            addresses.give_back(self.address);
+        }
+    }
+}
+
+/// A link name holds 15 bytes; twelve digits of the random UID make it unique on a node.
+fn link_name(uid: &str) -> String {
+    let digits: String = uid.chars().filter(char::is_ascii_hexdigit).take(12).collect();
+    format!("pod{digits}")
+}
+
+fn make(address: Ipv4Addr, gateway: Ipv4Addr, link: &str) -> Result<NetNs, KernelError> {
+    let namespace = NetNs::create()?;
+    let outside = Links::open()?;
+    outside.add_veth(
+        &VethEnd { name: link, namespace: None },
+        &VethEnd { name: "eth0", namespace: Some(&namespace) },
+    )?;
+    outside.set_bridge(link, BRIDGE)?;
+    outside.set_up(link)?;
+    let inside = Links::open_in(&namespace)?;
+    inside.set_up("lo")?;
+    inside.add_address("eth0", address, 32)?;
+    inside.set_up("eth0")?;
+    inside.add_route(gateway, 32, Via::Link("eth0"))?;
+    inside.add_route(Ipv4Addr::UNSPECIFIED, 0, Via::Gateway(gateway))?;
+    Ok(namespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn link_names_fit() {
+        assert_eq!(link_name("0f3c1d2e-4b5a-6978-8a9b-acbdcedfe0f1"), "pod0f3c1d2e4b5a");
+        assert_eq!(link_name("0f3c1d2e-4b5a-6978-8a9b-acbdcedfe0f1").len(), 15);
+    }
+}
