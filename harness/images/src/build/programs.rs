@@ -1,0 +1,99 @@
+//! The programs of this workspace that go into images, built by Cargo.
+
+use super::BuildError;
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Which they are.
+const PROGRAMS: [&str; 4] = [
+    "control-plane",
+    "control-plane-mutants",
+    "probe-app",
+    "sidecar-launcher",
+];
+
+/// Builds the programs and asks Cargo where they are.
+pub(super) fn build(
+    root: &Path,
+    progress: &dyn Fn(&str),
+) -> Result<BTreeMap<&'static str, PathBuf>, BuildError> {
+    /// Lines of Cargo's output that an error shows: the errors stand at the end.
+    const SHOWN_LINES: usize = 60;
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    // `--workspace` chooses the features, `--bin` what is built: so every command of this workspace shares what is
+    // compiled (see ARCHITECTURE.md, "One build").
+    command
+        .current_dir(root)
+        .args([
+            "build",
+            "--release",
+            "--workspace",
+            "--message-format=json-render-diagnostics",
+        ])
+        .args(PROGRAMS.iter().flat_map(|program| ["--bin", program]))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    // Cargo sets these for programs it runs; for the build inside they would be another package's.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+    let mut child = command.spawn().map_err(BuildError::StartCargo)?;
+    let messages = child.stdout.take();
+    let reader = std::thread::spawn(move || {
+        messages
+            .map(|messages| executables(BufReader::new(messages)))
+            .unwrap_or_default()
+    });
+    let mut output = VecDeque::new();
+    if let Some(diagnostics) = child.stderr.take() {
+        for line in BufReader::new(diagnostics).lines().map_while(Result::ok) {
+            if let Some(package) = line.trim_start().strip_prefix("Compiling ") {
+                let name = package.split(' ').next().unwrap_or_default();
+                progress(&format!("compiling {name}"));
+            } else if line.trim_start().starts_with("Blocking") {
+                progress("waiting for another Cargo to finish");
+            }
+            output.push_back(line);
+            if output.len() > SHOWN_LINES {
+                output.pop_front();
+            }
+        }
+    }
+    let status = child.wait().map_err(BuildError::StartCargo)?;
+    let mut found = reader.join().unwrap_or_default();
+    if !status.success() {
+        return Err(BuildError::Cargo {
+            output: Vec::from(output).join("\n"),
+        });
+    }
+    PROGRAMS
+        .into_iter()
+        .map(|program| {
+            let executable = found
+                .remove(program)
+                .ok_or(BuildError::NoProgram { program })?;
+            Ok((program, executable))
+        })
+        .collect()
+}
+
+/// The programs that Cargo's messages name.
+fn executables(messages: impl io::BufRead) -> BTreeMap<String, PathBuf> {
+    messages
+        .lines()
+        .map_while(Result::ok)
+        .filter_map(|line| {
+            let message: serde_json::Value = serde_json::from_str(&line).ok()?;
+            let executable = message.get("executable")?.as_str()?;
+            let name = message.get("target")?.get("name")?.as_str()?;
+            Some((name.to_owned(), PathBuf::from(executable)))
+        })
+        .collect()
+}
