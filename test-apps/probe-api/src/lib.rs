@@ -6,6 +6,7 @@
 //!
 //! Invariant: wire types only. Nothing here opens a socket, reads a clock or knows one mesh from another.
 
+pub mod launcher;
 pub mod request;
 pub mod state;
 
@@ -38,4 +39,18 @@ pub mod paths {
     pub const READYZ: &str = "/readyz";
     /// `GET`: the OpenAPI document of this interface.
     pub const OPENAPI: &str = "/openapi.json";
+}
+
+/// The content hash of canonical text: SHA-256 in hex.
+#[must_use]
+pub fn content_hash(text: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    use std::fmt::Write;
+    Sha256::digest(text)
+        .iter()
+        .fold(String::with_capacity(64), |mut hex, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
 }

@@ -1,3 +1,93 @@
-//! To be written.
+//! The probe application: the workload that scenarios speak of, and the window to the sidecar beside it.
+//!
+//! Invariant: nothing here knows one mesh from another; what is specific is Envoy's admin interface.
 
-fn main() {}
+mod application;
+mod canonical;
+mod control;
+mod load;
+mod local_client;
+mod reading;
+mod sender;
+mod settings;
+mod watcher;
+
+use control::Shared;
+use load::Loads;
+use settings::Settings;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+use watcher::Watcher;
+
+/// The probe could not do its work.
+#[derive(Debug, thiserror::Error)]
+enum ProbeError {
+    #[error("listen on port {port}: {source}")]
+    Listen { port: u16, source: std::io::Error },
+    #[error("serve port {port}: {source}")]
+    Serve { port: u16, source: std::io::Error },
+    #[error("watch for signals: {0}")]
+    Signals(std::io::Error),
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_env("LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .init();
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("failed to {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), ProbeError> {
+    let settings = Settings::from_variables(|name| std::env::var(name).ok());
+    let identity = Arc::new(settings.identity.clone());
+    let watcher = Watcher::new(settings);
+    tokio::spawn(Arc::clone(&watcher).run());
+    let shared = Shared {
+        watcher,
+        loads: Arc::new(Loads::default()),
+    };
+    let control = serve(probe_api::CONTROL_PORT, control::router(shared));
+    let application = serve(
+        probe_api::APPLICATION_PORT,
+        application::router(identity),
+    );
+    let mut terminate = signal(SignalKind::terminate()).map_err(ProbeError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ProbeError::Signals)?;
+    tokio::select! {
+        result = async { tokio::try_join!(control, application).map(drop) } => result,
+        // Requests under way are answered within a moment; nothing is kept that could be lost.
+        _ = terminate.recv() => Ok(()),
+        _ = interrupt.recv() => Ok(()),
+    }
+}
+
+async fn serve(port: u16, router: axum::Router) -> Result<(), ProbeError> {
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
+        .await
+        .map_err(|source| ProbeError::Listen { port, source })?;
+    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "could not switch delayed sending off");
+        }
+    });
+    axum::serve(
+        listener,
+        router.into_make_service_with_connect_info::<SocketAddr>(),
+    )
+    .await
+    .map_err(|source| ProbeError::Serve { port, source })
+}

@@ -1,0 +1,207 @@
+//! Who is at the other end of a stream.
+//!
+//! Invariant: identity comes from a token that the API server vouches for and that is bound to a pod. What the
+//! client says of itself is never read.
+
+use crate::world::{Sidecar, WorldStore};
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
+use kube::api::PostParams;
+use kube::{Api, Client};
+use sha2::{Digest as _, Sha256};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The audience that tokens for the control plane carry.
+pub const AUDIENCE: &str = "mesh-control-plane";
+
+/// How long a pod may take to show up in the cache after its sidecar dialled.
+const POD_APPEARS: Duration = Duration::from_secs(10);
+/// How long the API server's word for a token is taken. A pod that is deleted leaves the world at once, so
+/// this only bounds how late an expired token is noticed by a stream that dials again.
+const REVIEW_HOLDS: Duration = Duration::from_secs(60);
+const REVIEWS_KEPT: usize = 65_536;
+
+/// The pod that a token is bound to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodClaim {
+    /// Namespace.
+    pub namespace: String,
+    /// UID.
+    pub uid: String,
+}
+
+/// Nobody can say who this is.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthenticateError {
+    /// The API server did not review the token.
+    #[error("review the token")]
+    Review(#[source] kube::Error),
+    /// The API server does not vouch for it.
+    #[error("the token is not valid for {AUDIENCE}: {0}")]
+    Invalid(String),
+    /// It names no pod.
+    #[error("the token is not bound to a pod")]
+    Unbound,
+    /// The pod is in another namespace than the mesh's workloads.
+    #[error("the token is bound to a pod of namespace `{0}`, which is not part of the mesh")]
+    OutsideMesh(String),
+    /// The pod is not there, or has no address or node.
+    #[error("the pod that the token is bound to is not known (yet)")]
+    UnknownPod,
+}
+
+/// Tells the pod that a bearer token is bound to.
+pub trait Authenticator: Send + Sync + 'static {
+    /// Asks for a token.
+    fn authenticate(&self, token: String) -> BoxFuture<'_, Result<PodClaim, AuthenticateError>>;
+}
+
+/// Asks the API server, and remembers for a while.
+pub struct TokenReviews {
+    api: Api<TokenReview>,
+    known: Mutex<HashMap<[u8; 32], (PodClaim, Instant)>>,
+}
+
+impl TokenReviews {
+    /// Reviews through this client.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self {
+            api: Api::all(client),
+            known: Mutex::default(),
+        }
+    }
+
+    async fn review(&self, token: String) -> Result<PodClaim, AuthenticateError> {
+        let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let known = |key: &[u8; 32]| {
+            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known.get(key).filter(|(_, until)| Instant::now() < *until).map(|(claim, _)| claim.clone())
+        };
+        if let Some(claim) = known(&digest) {
+            return Ok(claim);
+        }
+        let review = TokenReview {
+            spec: TokenReviewSpec {
+                audiences: Some(vec![AUDIENCE.into()]),
+                token: Some(token),
+            },
+            ..TokenReview::default()
+        };
+        let review = self
+            .api
+            .create(&PostParams::default(), &review)
+            .await
+            .map_err(AuthenticateError::Review)?;
+        let claim = claim(&review)?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= REVIEWS_KEPT {
+            known.clear();
+        }
+        known.insert(digest, (claim.clone(), Instant::now() + REVIEW_HOLDS));
+        Ok(claim)
+    }
+}
+
+impl Authenticator for TokenReviews {
+    fn authenticate(&self, token: String) -> BoxFuture<'_, Result<PodClaim, AuthenticateError>> {
+        self.review(token).boxed()
+    }
+}
+
+fn claim(review: &TokenReview) -> Result<PodClaim, AuthenticateError> {
+    let invalid = |why: &str| AuthenticateError::Invalid(why.to_owned());
+    let status = review.status.as_ref().ok_or_else(|| invalid("no verdict"))?;
+    if status.authenticated != Some(true) {
+        return Err(invalid(status.error.as_deref().unwrap_or("not authenticated")));
+    }
+    // A review without audiences comes from an authenticator that did not look at them.
+    if !status.audiences.iter().flatten().any(|audience| audience == AUDIENCE) {
+        return Err(invalid("made for another audience"));
+    }
+    let user = status.user.as_ref().ok_or(AuthenticateError::Unbound)?;
+    let extra = |name: &str| {
+        let values = user.extra.as_ref()?.get(name)?;
+        values.first().cloned()
+    };
+    let uid = extra("authentication.kubernetes.io/pod-uid").ok_or(AuthenticateError::Unbound)?;
+    let namespace = user
+        .username
+        .as_deref()
+        .and_then(|name| name.strip_prefix("system:serviceaccount:"))
+        .and_then(|name| name.split_once(':'))
+        .map(|(namespace, _)| namespace.to_owned())
+        .ok_or(AuthenticateError::Unbound)?;
+    Ok(PodClaim { namespace, uid })
+}
+
+/// Tells the sidecar of a claim, waiting a while if the watch has not told of the pod yet.
+///
+/// # Errors
+///
+/// When the pod is not part of the mesh or stays unknown.
+pub async fn admit(store: &WorldStore, claim: &PodClaim) -> Result<Arc<Sidecar>, AuthenticateError> {
+    let mut worlds = store.subscribe();
+    let appears = worlds.wait_for(|world| world.sidecars.contains_key(&claim.uid));
+    let world = match tokio::time::timeout(POD_APPEARS, appears).await {
+        Ok(Ok(world)) => world.clone(),
+        Ok(Err(_)) | Err(_) => return Err(AuthenticateError::UnknownPod),
+    };
+    if claim.namespace != world.namespace {
+        return Err(AuthenticateError::OutsideMesh(claim.namespace.clone()));
+    }
+    world.sidecars.get(&claim.uid).cloned().ok_or(AuthenticateError::UnknownPod)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn review(status: serde_json::Value) -> TokenReview {
+        serde_json::from_value(serde_json::json!({"spec": {}, "status": status})).expect("well-formed")
+    }
+
+    #[test]
+    fn a_bound_token_names_its_pod() {
+        let review = review(serde_json::json!({
+            "authenticated": true,
+            "audiences": [AUDIENCE],
+            "user": {
+                "username": "system:serviceaccount:mesh-workloads:default",
+                "extra": {"authentication.kubernetes.io/pod-uid": ["u"]}
+            }
+        }));
+        let claim = claim(&review).expect("valid");
+        assert_eq!(claim, PodClaim { namespace: "mesh-workloads".into(), uid: "u".into() });
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        let user = serde_json::json!({
+            "username": "system:serviceaccount:a:b",
+            "extra": {"authentication.kubernetes.io/pod-uid": ["u"]}
+        });
+        let table = [
+            (serde_json::json!({"authenticated": false, "error": "expired"}), "expired"),
+            (serde_json::json!({"authenticated": true, "user": user}), "another audience"),
+            (serde_json::json!({"authenticated": true, "audiences": ["x"], "user": user}), "another audience"),
+            (
+                serde_json::json!({"authenticated": true, "audiences": [AUDIENCE],
+                    "user": {"username": "system:serviceaccount:a:b"}}),
+                "not bound",
+            ),
+            (
+                serde_json::json!({"authenticated": true, "audiences": [AUDIENCE],
+                    "user": {"username": "admin", "extra": user["extra"]}}),
+                "not bound",
+            ),
+        ];
+        for (status, expected) in table {
+            let error = claim(&review(status)).expect_err("refused").to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

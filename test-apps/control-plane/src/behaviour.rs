@@ -1,0 +1,74 @@
+//! Where the control plane takes its decisions, so that another binary can take wrong ones on purpose.
+//!
+//! Invariant: every method's default is the faithful behaviour, and nothing here knows of any other.
+
+use crate::effective::{Effective, Resolution, resolve};
+use crate::world::{Policy, Sidecar, World, WorldStore};
+use mesh_api::PolicyConfigStatus;
+use std::sync::Arc;
+
+/// Who receives: one stream of one authenticated sidecar.
+#[derive(Clone, Debug)]
+pub struct Recipient {
+    /// The sidecar, as the newest world tells it.
+    pub sidecar: Arc<Sidecar>,
+    /// Counts the streams of this replica, first = 1.
+    pub stream: u64,
+    /// The sidecar had a stream before, at this replica or (told by the version it brought) at any.
+    pub resumed: bool,
+}
+
+/// How traffic finds its endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Traffic {
+    /// The own zone's endpoints come first.
+    pub own_zone_first: bool,
+    /// Failed requests are tried again elsewhere, failing endpoints are left out, other zones take over.
+    pub failover: bool,
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        Self {
+            own_zone_first: true,
+            failover: true,
+        }
+    }
+}
+
+/// The decisions of the control plane.
+pub trait Behaviour: Send + Sync + 'static {
+    /// Told once, before anything is served.
+    fn attach(&self, _store: &WorldStore) {}
+
+    /// A new world is about to be published.
+    fn publish(&self, world: Arc<World>) -> Arc<World> {
+        world
+    }
+
+    /// The world that a recipient's configuration is computed from.
+    fn view(&self, world: Arc<World>, _recipient: &Recipient) -> Arc<World> {
+        world
+    }
+
+    /// What a recipient is to hold.
+    fn effective(&self, world: &World, recipient: &Recipient) -> Effective {
+        resolve(world, &recipient.sidecar, Resolution::FAITHFUL)
+    }
+
+    /// How traffic finds its endpoints.
+    fn traffic(&self) -> Traffic {
+        Traffic::default()
+    }
+
+    /// The status of a policy is about to be written.
+    fn report(&self, _world: &World, _policy: &Policy, status: PolicyConfigStatus) -> PolicyConfigStatus {
+        status
+    }
+}
+
+/// As designed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faithful;
+
+impl Behaviour for Faithful {}

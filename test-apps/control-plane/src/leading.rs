@@ -1,0 +1,159 @@
+//! Which replica writes status: a Lease, held by one at a time.
+//!
+//! Invariant: nothing but status hangs on it. Sidecars are served by every replica, leader or not.
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::PostParams;
+use kube::core::ObjectMeta;
+use kube::{Api, Client};
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
+
+/// The name of the Lease.
+pub const LEASE: &str = "control-plane";
+/// A leader that was silent for this long is followed by another.
+const HOLDS: Duration = Duration::from_secs(4);
+/// How often the leader says that it is there, and the others look.
+const RENEWS: Duration = Duration::from_secs(1);
+
+/// A candidate.
+pub struct Candidate {
+    api: Api<Lease>,
+    identity: String,
+    /// What the Lease said last and since when it says so, by this machine's own clock: clocks of other
+    /// machines are not trusted.
+    observed: Option<(LeaseSpec, Instant)>,
+    renewed: Option<Instant>,
+}
+
+impl Candidate {
+    /// A candidate of this name.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str, identity: &str) -> Self {
+        Self {
+            api: Api::namespaced(client, namespace),
+            identity: identity.to_owned(),
+            observed: None,
+            renewed: None,
+        }
+    }
+
+    /// Campaigns until the end, and then gives the Lease back.
+    pub async fn run(mut self, leads: watch::Sender<bool>, shutdown: CancellationToken) {
+        let mut rounds = tokio::time::interval(RENEWS);
+        rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                _ = rounds.tick() => {}
+            }
+            let round = tokio::time::timeout(HOLDS / 2, self.round()).await;
+            let held = match round {
+                Ok(Ok(held)) => held,
+                Ok(Err(error)) => {
+                    debug!(%error, "the Lease could not be read or written");
+                    self.still_holds()
+                }
+                Err(_) => self.still_holds(),
+            };
+            let is_news = leads.send_if_modified(|leads| std::mem::replace(leads, held) != held);
+            if is_news {
+                info!(leads = held, "the election is decided");
+            }
+        }
+        if self.still_holds() {
+            leads.send_replace(false);
+            let _ = tokio::time::timeout(RENEWS, self.resign()).await;
+        }
+    }
+
+    fn still_holds(&self) -> bool {
+        self.renewed.is_some_and(|renewed| renewed.elapsed() < HOLDS)
+    }
+
+    async fn round(&mut self) -> Result<bool, kube::Error> {
+        let Some(lease) = self.api.get_opt(LEASE).await? else {
+            return self.create().await;
+        };
+        let spec = lease.spec.clone().unwrap_or_default();
+        let holder = spec.holder_identity.as_deref().unwrap_or_default();
+        let is_mine = holder == self.identity;
+        if !is_mine && !holder.is_empty() && !self.expired(&spec) {
+            self.renewed = None;
+            return Ok(false);
+        }
+        let mut next = self.spec();
+        next.lease_transitions = Some(spec.lease_transitions.unwrap_or_default() + i32::from(!is_mine));
+        next.acquire_time = if is_mine { spec.acquire_time } else { next.renew_time.clone() };
+        self.replace(lease, next).await
+    }
+
+    fn expired(&mut self, spec: &LeaseSpec) -> bool {
+        match &self.observed {
+            Some((known, since)) if known == spec => since.elapsed() > HOLDS,
+            _ => {
+                self.observed = Some((spec.clone(), Instant::now()));
+                false
+            }
+        }
+    }
+
+    async fn create(&mut self) -> Result<bool, kube::Error> {
+        let mut spec = self.spec();
+        spec.acquire_time = spec.renew_time.clone();
+        let lease = Lease {
+            metadata: ObjectMeta {
+                name: Some(LEASE.into()),
+                ..ObjectMeta::default()
+            },
+            spec: Some(spec),
+        };
+        let outcome = self.api.create(&PostParams::default(), &lease).await;
+        self.won(outcome)
+    }
+
+    async fn replace(&mut self, mut lease: Lease, spec: LeaseSpec) -> Result<bool, kube::Error> {
+        // The resource version in the metadata makes this fail if somebody was faster.
+        lease.spec = Some(spec);
+        let outcome = self.api.replace(LEASE, &PostParams::default(), &lease).await;
+        self.won(outcome)
+    }
+
+    fn won(&mut self, outcome: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
+        match outcome {
+            Ok(_) => {
+                self.renewed = Some(Instant::now());
+                Ok(true)
+            }
+            Err(kube::Error::Api(status)) if status.code == 409 => {
+                self.renewed = None;
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn resign(&mut self) -> Result<(), kube::Error> {
+        let Some(lease) = self.api.get_opt(LEASE).await? else {
+            return Ok(());
+        };
+        let mut spec = lease.spec.clone().unwrap_or_default();
+        if spec.holder_identity.as_deref() == Some(self.identity.as_str()) {
+            spec.holder_identity = None;
+            self.replace(lease, spec).await?;
+        }
+        Ok(())
+    }
+
+    fn spec(&self) -> LeaseSpec {
+        LeaseSpec {
+            holder_identity: Some(self.identity.clone()),
+            lease_duration_seconds: i32::try_from(HOLDS.as_secs()).ok(),
+            renew_time: Some(MicroTime(jiff::Timestamp::now())),
+            ..LeaseSpec::default()
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! From the world and what a sidecar is to hold to Envoy's resources.
+//!
+//! Whatever is equal for two sidecars is made and encoded once: clusters for all, endpoints for a zone, routes
+//! for equal rules, runtime for equal toggles. Only the listeners are a sidecar's own, since they say its name.
+//!
+//! Invariant: pure but for the memory of what was made already.
+
+mod cluster;
+mod endpoint;
+mod listener;
+mod message;
+mod route;
+mod runtime;
+
+use crate::behaviour::Traffic;
+use crate::effective::Effective;
+use crate::snapshot::{Kind, Resource, Resources, Snapshot};
+use crate::world::{Services, Sidecar, World};
+use mesh_api::RoutingRule;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The port that captured outbound connections are redirected to.
+pub const OUTBOUND_PORT: u16 = 15001;
+/// The port that captured inbound connections are redirected to.
+pub const INBOUND_PORT: u16 = 15006;
+/// The name of the outbound route configuration.
+pub const OUTBOUND_ROUTES: &str = "outbound";
+/// The name of the runtime layer.
+pub const RUNTIME_LAYER: &str = "mesh";
+
+/// How many sets of resources are remembered before all are forgotten.
+const REMEMBERED: usize = 4096;
+
+/// Makes snapshots and remembers what it made.
+#[derive(Debug, Default)]
+pub struct Translator {
+    made: Mutex<HashMap<Ingredients, Arc<Resources>>>,
+}
+
+/// Everything that a set of resources depends on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Ingredients {
+    Clusters([u8; 32]),
+    Endpoints([u8; 32], String),
+    Listeners([u8; 32], String),
+    Routes([u8; 32], Vec<RoutingRule>),
+    Runtime(BTreeMap<String, String>),
+}
+
+impl Translator {
+    /// Makes the snapshot of one sidecar. `traffic` must be the same in every call.
+    #[must_use]
+    pub fn snapshot(&self, world: &World, sidecar: &Sidecar, effective: &Effective, traffic: Traffic) -> Snapshot {
+        let services = &*world.services;
+        let namespace = &world.namespace;
+        let hash = services.hash;
+        let zone = &sidecar.data_center;
+        let resources = [
+            (
+                Kind::Clusters,
+                self.make(Ingredients::Clusters(hash), || {
+                    cluster::clusters(services, namespace, traffic)
+                }),
+            ),
+            (
+                Kind::Endpoints,
+                self.make(Ingredients::Endpoints(hash, zone.clone()), || {
+                    endpoint::assignments(services, namespace, zone, traffic)
+                }),
+            ),
+            (
+                Kind::Listeners,
+                self.make(Ingredients::Listeners(hash, sidecar.pod.clone()), || {
+                    listener::listeners(services, &sidecar.pod)
+                }),
+            ),
+            (
+                Kind::Routes,
+                self.make(Ingredients::Routes(hash, effective.rules.clone()), || {
+                    route::configurations(services, namespace, &effective.rules, traffic)
+                }),
+            ),
+            (
+                Kind::Runtime,
+                self.make(Ingredients::Runtime(effective.toggles.clone()), || {
+                    runtime::layers(&effective.toggles)
+                }),
+            ),
+        ];
+        Snapshot {
+            resources: resources.into(),
+            basis: Arc::new(effective.basis.clone()),
+        }
+    }
+
+    fn make(&self, ingredients: Ingredients, make: impl FnOnce() -> Resources) -> Arc<Resources> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(resources) = made.get(&ingredients) {
+            return resources.clone();
+        }
+        if made.len() >= REMEMBERED {
+            made.clear();
+        }
+        let resources = Arc::new(make());
+        made.insert(ingredients, resources.clone());
+        resources
+    }
+}
+
+/// `NAME.NAMESPACE:PORT`, the name of a service port's cluster.
+fn cluster_name(service: &str, namespace: &str, port: u16) -> String {
+    format!("{service}.{namespace}:{port}")
+}
+
+/// The pod ports that some service leads to: what the inbound listener takes as HTTP.
+fn inbound_ports(services: &Services) -> BTreeSet<u16> {
+    services
+        .by_name
+        .values()
+        .flat_map(|service| service.ports.values())
+        .flatten()
+        .map(|endpoint| endpoint.port)
+        .collect()
+}
+
+fn resources(kind: Kind, messages: impl IntoIterator<Item = (String, Vec<u8>)>) -> Resources {
+    messages
+        .into_iter()
+        .map(|(name, message)| (name, Resource::new(kind, message)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! CDS: one cluster per service port, one per inbound port, and the original destination for the rest.
+
+use super::message::{any, milliseconds, number, over_ads, socket};
+use super::{cluster_name, inbound_ports, resources};
+use crate::behaviour::Traffic;
+use crate::snapshot::{Kind, Resources};
+use crate::world::Services;
+use envoy_types::pb::envoy::config::cluster::v3::{
+    CircuitBreakers, Cluster, OutlierDetection, circuit_breakers,
+    cluster::{ClusterDiscoveryType, CommonLbConfig, DiscoveryType, EdsClusterConfig, LbPolicy},
+};
+use envoy_types::pb::envoy::config::core::v3::{Http1ProtocolOptions, Http2ProtocolOptions};
+use envoy_types::pb::envoy::config::endpoint::v3::{
+    ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints, lb_endpoint::HostIdentifier,
+};
+use envoy_types::pb::envoy::extensions::upstreams::http::v3::{
+    HttpProtocolOptions,
+    http_protocol_options::{UpstreamProtocolOptions, UseDownstreamHttpConfig},
+};
+use envoy_types::pb::envoy::r#type::v3::Percent;
+use prost::Message as _;
+
+/// The cluster that leads to wherever a connection wanted to go.
+pub(super) const PASSTHROUGH: &str = "passthrough";
+
+/// An endpoint that cannot be reached is found out within this time.
+const CONNECT_MILLISECONDS: u32 = 250;
+
+pub(super) fn clusters(services: &Services, namespace: &str, traffic: Traffic) -> Resources {
+    let of_services = services.by_name.iter().flat_map(|(name, service)| {
+        service
+            .ports
+            .keys()
+            .map(move |port| service_cluster(cluster_name(name, namespace, *port), traffic))
+    });
+    let inbound = inbound_ports(services).into_iter().map(inbound_cluster);
+    let all = of_services.chain(inbound).chain([passthrough()]);
+    resources(
+        Kind::Clusters,
+        all.map(|cluster| (cluster.name.clone(), cluster.encode_to_vec())),
+    )
+}
+
+pub(super) fn inbound_name(port: u16) -> String {
+    format!("inbound:{port}")
+}
+
+fn service_cluster(name: String, traffic: Traffic) -> Cluster {
+    Cluster {
+        name,
+        cluster_discovery_type: discovery(DiscoveryType::Eds),
+        eds_cluster_config: Some(EdsClusterConfig {
+            eds_config: over_ads(),
+            ..EdsClusterConfig::default()
+        }),
+        connect_timeout: milliseconds(CONNECT_MILLISECONDS),
+        // Another zone takes over when a zone is down, not when most of everything is.
+        common_lb_config: Some(CommonLbConfig {
+            healthy_panic_threshold: Some(Percent { value: 0.0 }),
+            ..CommonLbConfig::default()
+        }),
+        outlier_detection: traffic.failover.then(outlier_detection),
+        // The default of three retries at once is used up by the first moment of a zone outage.
+        circuit_breakers: Some(CircuitBreakers {
+            thresholds: vec![circuit_breakers::Thresholds {
+                max_retries: number(1024),
+                ..circuit_breakers::Thresholds::default()
+            }],
+            ..CircuitBreakers::default()
+        }),
+        ignore_health_on_host_removal: true,
+        typed_extension_protocol_options: same_protocol(),
+        ..Cluster::default()
+    }
+}
+
+/// Two failures in a row put an endpoint aside for two seconds, longer each time, at most ten.
+fn outlier_detection() -> OutlierDetection {
+    OutlierDetection {
+        interval: milliseconds(500),
+        base_ejection_time: milliseconds(2000),
+        max_ejection_time: milliseconds(10_000),
+        max_ejection_percent: number(100),
+        split_external_local_origin_errors: true,
+        consecutive_local_origin_failure: number(2),
+        enforcing_consecutive_local_origin_failure: number(100),
+        consecutive_gateway_failure: number(2),
+        enforcing_consecutive_gateway_failure: number(100),
+        // What an application answers by itself says nothing about its endpoint.
+        enforcing_consecutive_5xx: number(0),
+        enforcing_success_rate: number(0),
+        enforcing_local_origin_success_rate: number(0),
+        ..OutlierDetection::default()
+    }
+}
+
+fn inbound_cluster(port: u16) -> Cluster {
+    let name = inbound_name(port);
+    Cluster {
+        name: name.clone(),
+        cluster_discovery_type: discovery(DiscoveryType::Static),
+        connect_timeout: milliseconds(CONNECT_MILLISECONDS),
+        load_assignment: Some(ClusterLoadAssignment {
+            cluster_name: name,
+            endpoints: vec![LocalityLbEndpoints {
+                lb_endpoints: vec![LbEndpoint {
+                    host_identifier: Some(HostIdentifier::Endpoint(Endpoint {
+                        address: socket("127.0.0.1", port),
+                        ..Endpoint::default()
+                    })),
+                    ..LbEndpoint::default()
+                }],
+                ..LocalityLbEndpoints::default()
+            }],
+            ..ClusterLoadAssignment::default()
+        }),
+        typed_extension_protocol_options: same_protocol(),
+        ..Cluster::default()
+    }
+}
+
+fn passthrough() -> Cluster {
+    Cluster {
+        name: PASSTHROUGH.into(),
+        cluster_discovery_type: discovery(DiscoveryType::OriginalDst),
+        lb_policy: LbPolicy::ClusterProvided.into(),
+        connect_timeout: milliseconds(5000),
+        typed_extension_protocol_options: same_protocol(),
+        ..Cluster::default()
+    }
+}
+
+fn discovery(discovery: DiscoveryType) -> Option<ClusterDiscoveryType> {
+    Some(ClusterDiscoveryType::Type(discovery.into()))
+}
+
+/// HTTP/1.1 and HTTP/2 go on as they came.
+fn same_protocol() -> std::collections::HashMap<String, envoy_types::pb::google::protobuf::Any> {
+    let options = HttpProtocolOptions {
+        upstream_protocol_options: Some(UpstreamProtocolOptions::UseDownstreamProtocolConfig(
+            UseDownstreamHttpConfig {
+                http_protocol_options: Some(Http1ProtocolOptions::default()),
+                http2_protocol_options: Some(Http2ProtocolOptions::default()),
+                ..UseDownstreamHttpConfig::default()
+            },
+        )),
+        ..HttpProtocolOptions::default()
+    };
+    // One entry only: a map with more would be encoded in a random order.
+    [(
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions".to_owned(),
+        any(&options),
+    )]
+    .into()
+}

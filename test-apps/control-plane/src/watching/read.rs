@@ -1,0 +1,188 @@
+//! From Kubernetes objects to what matters of them.
+
+use crate::world::{MEMBER_CONTAINER, Policy, Replica, Scope};
+use k8s_openapi::api::core::v1::{Node, Pod, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::ResourceExt as _;
+use kube::core::PartialObjectMeta;
+use mesh_api::{PolicyConfig, ScopeConfig};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+/// Port number → port name (empty where it has none).
+pub(super) type ServicePorts = BTreeMap<u16, String>;
+
+pub(super) struct Slice {
+    pub(super) service: String,
+    /// Port name → port number of the pods.
+    pub(super) ports: BTreeMap<String, u16>,
+    pub(super) endpoints: Vec<SliceEndpoint>,
+}
+
+pub(super) struct SliceEndpoint {
+    pub(super) ip: IpAddr,
+    pub(super) node: String,
+    pub(super) zone: Option<String>,
+}
+
+pub(super) struct PodFacts {
+    pub(super) uid: String,
+    pub(super) node: String,
+    pub(super) application: String,
+    pub(super) ip: IpAddr,
+    pub(super) member: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Place {
+    pub(super) region: String,
+    pub(super) zone: String,
+}
+
+pub(super) fn policy(policy: PolicyConfig) -> Policy {
+    Policy {
+        name: policy.name_any(),
+        uid: policy.uid().unwrap_or_default(),
+        generation: policy.metadata.generation.unwrap_or_default(),
+        created: policy.creation_timestamp().map_or(0, |time| time.0.as_second()),
+        spec: policy.spec,
+    }
+}
+
+pub(super) fn scope(scope: ScopeConfig) -> Scope {
+    Scope {
+        name: scope.name_any(),
+        generation: scope.metadata.generation.unwrap_or_default(),
+        spec: scope.spec,
+    }
+}
+
+pub(super) fn service(service: Service) -> ServicePorts {
+    service
+        .spec
+        .and_then(|spec| spec.ports)
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|port| is_tcp(port.protocol.as_deref()))
+        .filter_map(|port| Some((u16::try_from(port.port).ok()?, port.name.unwrap_or_default())))
+        .collect()
+}
+
+pub(super) fn slice(slice: EndpointSlice) -> Option<Slice> {
+    let service = slice.labels().get("kubernetes.io/service-name")?.clone();
+    let ports = slice
+        .ports
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|port| is_tcp(port.protocol.as_deref()))
+        .filter_map(|port| Some((port.name.unwrap_or_default(), u16::try_from(port.port?).ok()?)))
+        .collect();
+    let endpoints = slice
+        .endpoints
+        .into_iter()
+        // Unknown counts as ready, as the API says.
+        .filter(|endpoint| endpoint.conditions.as_ref().and_then(|c| c.ready) != Some(false))
+        .filter_map(|endpoint| {
+            Some(SliceEndpoint {
+                ip: endpoint.addresses.first()?.parse().ok()?,
+                node: endpoint.node_name.unwrap_or_default(),
+                zone: endpoint.zone,
+            })
+        })
+        .collect();
+    Some(Slice {
+        service,
+        ports,
+        endpoints,
+    })
+}
+
+/// A pod without address or node, or one that has ended, receives nothing.
+pub(super) fn pod(pod: Pod) -> Option<PodFacts> {
+    let uid = pod.uid()?;
+    let application = pod.labels().get("app").cloned().unwrap_or_default();
+    let spec = pod.spec?;
+    let status = pod.status?;
+    if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
+        return None;
+    }
+    let mut containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+    Some(PodFacts {
+        uid,
+        node: spec.node_name.clone()?,
+        application,
+        ip: status.pod_ip?.parse().ok()?,
+        member: containers.any(|container| container.name == MEMBER_CONTAINER)
+            && pod.metadata.deletion_timestamp.is_none(),
+    })
+}
+
+pub(super) fn node(node: &PartialObjectMeta<Node>) -> Place {
+    let label = |name: &str| node.labels().get(name).cloned().unwrap_or_default();
+    Place {
+        region: label("topology.kubernetes.io/region"),
+        zone: label("topology.kubernetes.io/zone"),
+    }
+}
+
+pub(super) fn replica(pod: Pod) -> Option<Replica> {
+    let status = pod.status.clone().unwrap_or_default();
+    let is_ready = status
+        .conditions
+        .iter()
+        .flatten()
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    Some(Replica {
+        uid: pod.uid()?,
+        ip: status.pod_ip.and_then(|ip| ip.parse().ok()),
+        ready: is_ready,
+        restarts: status.container_statuses.iter().flatten().map(|c| c.restart_count).sum(),
+    })
+}
+
+fn is_tcp(protocol: Option<&str>) -> bool {
+    protocol.is_none_or(|protocol| protocol == "TCP")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> T {
+        serde_json::from_value(value).expect("well-formed")
+    }
+
+    #[test]
+    fn endpoints_that_are_not_ready_are_left_out() {
+        let slice = slice(from(serde_json::json!({
+            "metadata": {"name": "s-1", "labels": {"kubernetes.io/service-name": "s"}},
+            "addressType": "IPv4",
+            "ports": [{"name": "http", "port": 8080}, {"name": "udp", "port": 1, "protocol": "UDP"}],
+            "endpoints": [
+                {"addresses": ["10.0.0.1"], "conditions": {"ready": true}, "zone": "east"},
+                {"addresses": ["10.0.0.2"], "conditions": {"ready": false}},
+                {"addresses": ["10.0.0.3"], "nodeName": "n"}
+            ]
+        })))
+        .expect("of a service");
+        let ips: Vec<_> = slice.endpoints.iter().map(|e| e.ip.to_string()).collect();
+        assert_eq!(ips, vec!["10.0.0.1", "10.0.0.3"]);
+        assert_eq!(slice.ports, [("http".to_owned(), 8080)].into());
+    }
+
+    #[test]
+    fn a_pod_counts_once_it_has_address_and_node() {
+        let mut value = serde_json::json!({
+            "metadata": {"name": "p", "uid": "u", "labels": {"app": "checkout"}},
+            "spec": {"containers": [{"name": "app"}], "initContainers": [{"name": "sidecar"}], "nodeName": "n"},
+            "status": {"phase": "Pending"}
+        });
+        assert!(pod(from(value.clone())).is_none());
+        value["status"]["podIP"] = "10.0.0.1".into();
+        let facts = pod(from(value.clone())).expect("counts");
+        assert!(facts.member);
+        assert_eq!(facts.application, "checkout");
+        value["status"]["phase"] = "Failed".into();
+        assert!(pod(from(value)).is_none());
+    }
+}

@@ -1,0 +1,52 @@
+//! What the sidecar's launcher tells the probe beside it, inside the pod.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The launcher's own interface, reachable only from inside the pod.
+pub const LAUNCHER_PORT: u16 = 15020;
+
+/// The port on which the launcher tells the kubelet whether the sidecar takes traffic.
+pub const READY_PORT: u16 = 15021;
+
+/// The paths of the launcher.
+pub mod paths {
+    /// `GET` on [`LAUNCHER_PORT`](super::LAUNCHER_PORT): [`LauncherState`](super::LauncherState).
+    pub const XDS: &str = "/xds";
+    /// `POST` [`ReconnectRequest`](crate::state::ReconnectRequest) on
+    /// [`LAUNCHER_PORT`](super::LAUNCHER_PORT): answers [`ReconnectReply`](crate::state::ReconnectReply) once
+    /// the old connection is closed.
+    pub const RECONNECT: &str = "/reconnect";
+    /// `GET` on [`READY_PORT`](super::READY_PORT): 200 when the sidecar takes traffic, else 503. The query
+    /// `wait_ms` makes it wait that long for the sidecar.
+    pub const READY: &str = "/ready";
+}
+
+/// The launcher's view of the sidecar process and of its control-plane connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct LauncherState {
+    /// Counts the connections made to a control plane; see
+    /// [`ControlPlaneConnection::epoch`](crate::state::ControlPlaneConnection::epoch).
+    pub epoch: u64,
+    /// Where the next connection goes: `host:port` of the service or `ip:port` of one replica.
+    pub target: String,
+    /// Connections to a control plane that are open now.
+    pub open: u64,
+    /// How often the sidecar process was started, first start = 1.
+    pub starts: u64,
+    /// xDS type URL → the last update of that type that this sidecar process rejected, from its log: its admin
+    /// interface has the words for listeners only.
+    #[serde(default)]
+    pub rejections: BTreeMap<String, Rejection>,
+}
+
+/// An update that the sidecar rejected.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rejection {
+    /// When, by the sidecar's clock, milliseconds since the Unix epoch.
+    pub at_ms: u64,
+    /// The sidecar's own words.
+    pub message: String,
+}

@@ -1,0 +1,199 @@
+//! The sidecar's bootstrap configuration: who it is, where the control plane is, and nothing that the control
+//! plane can say itself.
+
+use crate::settings::Settings;
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// The cluster whose stats and connections are those of the control plane.
+const CONTROL_PLANE_CLUSTER: &str = "xds";
+
+/// The runtime layer that the control plane fills over RTDS.
+const RUNTIME_LAYER: &str = "mesh";
+
+/// The file with the generic secret that names the token file; the sidecar watches it and the token.
+pub(crate) const TOKEN_SECRET_FILE: &str = "token-secret.json";
+
+/// The bootstrap as JSON. `folder` holds [`TOKEN_SECRET_FILE`].
+pub(crate) fn bootstrap(settings: &Settings, folder: &Path) -> Value {
+    json!({
+        "node": {
+            // Only for people: the control plane decides by the token, never by what a client claims.
+            "id": format!("{}.{}", settings.pod_name, settings.pod_namespace),
+            "cluster": settings.application,
+            "locality": { "region": settings.region, "zone": settings.zone },
+        },
+        "admin": {
+            "address": { "socket_address": { "address": "127.0.0.1", "port_value": settings.admin_port } },
+            // The probe asks often; none of it is worth a log line.
+            "access_log": [],
+        },
+        "dynamic_resources": {
+            "ads_config": {
+                "api_type": "GRPC",
+                "transport_api_version": "V3",
+                "set_node_on_first_message_only": true,
+                "grpc_services": [{
+                    "envoy_grpc": {
+                        "cluster_name": CONTROL_PLANE_CLUSTER,
+                        // How soon a lost stream is made again. The defaults (500 ms, up to 30 s) would hide
+                        // a control plane that is back behind the sidecar's own patience.
+                        "retry_policy": {
+                            "retry_back_off": { "base_interval": "0.03s", "max_interval": "1s" },
+                        },
+                    },
+                }],
+            },
+            "lds_config": ads(),
+            "cds_config": ads(),
+        },
+        "static_resources": { "clusters": [control_plane_cluster(settings, folder)] },
+        "layered_runtime": {
+            "layers": [
+                { "name": RUNTIME_LAYER, "rtds_layer": { "name": RUNTIME_LAYER, "rtds_config": ads() } },
+                { "name": "admin", "admin_layer": {} },
+            ],
+        },
+        "stats_config": { "stats_matcher": { "inclusion_list": { "patterns": stats() } } },
+    })
+}
+
+fn ads() -> Value {
+    json!({ "ads": {}, "resource_api_version": "V3" })
+}
+
+/// The launcher's relay as a cluster. TLS goes through the relay to the control plane itself.
+fn control_plane_cluster(settings: &Settings, folder: &Path) -> Value {
+    json!({
+        "name": CONTROL_PLANE_CLUSTER,
+        "type": "STATIC",
+        "connect_timeout": "2s",
+        "load_assignment": {
+            "cluster_name": CONTROL_PLANE_CLUSTER,
+            "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": { "socket_address": {
+                "address": "127.0.0.1", "port_value": settings.relay_port,
+            } } } }] }],
+        },
+        "transport_socket": {
+            "name": "envoy.transport_sockets.tls",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+                "sni": settings.control_plane_name,
+                "common_tls_context": {
+                    "alpn_protocols": ["h2"],
+                    "validation_context": {
+                        "trusted_ca": { "filename": settings.root_file },
+                        "match_typed_subject_alt_names": [
+                            { "san_type": "DNS", "matcher": { "exact": settings.control_plane_name } },
+                        ],
+                    },
+                },
+            },
+        },
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": { "http2_protocol_options": {
+                    // A control plane behind a cut link does not answer and does not close: pings find out.
+                    "connection_keepalive": { "interval": "2s", "timeout": "2s" },
+                } },
+                "http_filters": [
+                    {
+                        "name": "envoy.filters.http.credential_injector",
+                        "typed_config": {
+                            "@type": "type.googleapis.com/envoy.extensions.filters.http.credential_injector.v3.CredentialInjector",
+                            "overwrite": true,
+                            "credential": {
+                                "name": "envoy.http.injected_credentials.generic",
+                                "typed_config": {
+                                    "@type": "type.googleapis.com/envoy.extensions.http.injected_credentials.generic.v3.Generic",
+                                    "credential": {
+                                        "name": "token",
+                                        "sds_config": { "path_config_source": {
+                                            "path": folder.join(TOKEN_SECRET_FILE),
+                                        } },
+                                    },
+                                    "header": "authorization",
+                                    "header_value_prefix": "Bearer ",
+                                },
+                            },
+                        },
+                    },
+                    {
+                        "name": "envoy.filters.http.upstream_codec",
+                        "typed_config": {
+                            "@type": "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec",
+                        },
+                    },
+                ],
+            },
+        },
+    })
+}
+
+/// The token as a secret that the sidecar reads from its file, again whenever the folder's content is moved
+/// into place, as a kubelet does when it renews a projected token.
+pub(crate) fn token_secret(settings: &Settings) -> Value {
+    let folder = settings.token_file.parent().unwrap_or(Path::new("/"));
+    json!({
+        "resources": [{
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
+            "name": "token",
+            "generic_secret": { "secret": {
+                "filename": settings.token_file,
+                "watched_directory": { "path": folder },
+            } },
+        }],
+    })
+}
+
+/// The stats that somebody reads: connection to the control plane, updates of each xDS type, runtime, and
+/// the counters of traffic.
+fn stats() -> Value {
+    json!([
+        { "prefix": "control_plane." },
+        { "prefix": "runtime." },
+        { "prefix": "listener_manager." },
+        { "prefix": "cluster_manager." },
+        { "prefix": "server." },
+        { "prefix": "http." },
+        { "safe_regex": { "regex": "cluster\\..*\\.(update_.*|version|version_text|upstream_cx_.*|upstream_rq_.*|outlier_detection\\..*|membership_.*|lb_.*)" } },
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_control_plane_is_only_trusted_by_name_and_root() {
+        let settings = Settings::from_variables(|name| match name {
+            "XDS_ADDRESS" => Some("control-plane.mesh-system.svc:15012".to_owned()),
+            _ => None,
+        })
+        .unwrap();
+        let bootstrap = bootstrap(&settings, Path::new("/run/sidecar"));
+        let context = bootstrap
+            .pointer("/static_resources/clusters/0/transport_socket/typed_config")
+            .unwrap();
+        assert_eq!(context["sni"], "control-plane.mesh-system.svc");
+        let names = &context["common_tls_context"]["validation_context"]
+            ["match_typed_subject_alt_names"];
+        assert_eq!(names[0]["matcher"]["exact"], "control-plane.mesh-system.svc");
+    }
+
+    #[test]
+    fn the_token_itself_is_nowhere_in_the_configuration() {
+        let settings = Settings::from_variables(|name| match name {
+            "XDS_ADDRESS" => Some("c:1".to_owned()),
+            "TOKEN_FILE" => Some("/tokens/token".to_owned()),
+            _ => None,
+        })
+        .unwrap();
+        let secret = token_secret(&settings);
+        assert_eq!(
+            secret.pointer("/resources/0/generic_secret/secret/filename"),
+            Some(&json!("/tokens/token"))
+        );
+    }
+}

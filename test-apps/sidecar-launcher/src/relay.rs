@@ -1,0 +1,204 @@
+//! The byte relay between the sidecar and the control plane, and the count of connections through it.
+//!
+//! The sidecar dials this relay instead of the control plane, so that a reconnect can be asked for, its target
+//! chosen, and two readings of one connection told from readings of two. TLS passes through untouched.
+
+use probe_api::launcher::{LauncherState, Rejection};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// Relays connections to the current target.
+#[derive(Debug)]
+pub(crate) struct Relay {
+    state: Mutex<State>,
+    /// Grows with each reconnect: connections of an older generation end.
+    generation: watch::Sender<u64>,
+    service: String,
+}
+
+#[derive(Debug)]
+struct State {
+    target: String,
+    epoch: u64,
+    open: u64,
+}
+
+impl Relay {
+    /// A relay to `service` (`host:port`), with no connection yet.
+    pub(crate) fn new(service: &str) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(State {
+                target: service.to_owned(),
+                epoch: 0,
+                open: 0,
+            }),
+            generation: watch::Sender::new(0),
+            service: service.to_owned(),
+        })
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Serves the sidecar's connections for ever.
+    pub(crate) async fn serve(self: Arc<Self>, listener: TcpListener) {
+        loop {
+            match listener.accept().await {
+                Ok((sidecar, _)) => {
+                    tokio::spawn(Arc::clone(&self).relay(sidecar));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "could not accept a connection of the sidecar");
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+
+    /// Where connections stand. `starts` and `rejections` are told by others.
+    pub(crate) fn describe(
+        &self,
+        starts: u64,
+        rejections: BTreeMap<String, Rejection>,
+    ) -> LauncherState {
+        let state = self.state();
+        LauncherState {
+            epoch: state.epoch,
+            target: state.target.clone(),
+            open: state.open,
+            starts,
+            rejections,
+        }
+    }
+
+    /// Ends every connection and dials `to` (or the service) from now on. The epoch of the next connection.
+    pub(crate) fn reconnect(&self, to: Option<String>) -> u64 {
+        let mut state = self.state();
+        state.target = to.unwrap_or_else(|| self.service.clone());
+        // Under the lock: a connection that is being made either counted before, and ends now, or finds
+        // itself outdated when it wants to be counted.
+        self.generation.send_modify(|generation| *generation += 1);
+        tracing::info!(target = state.target, "the sidecar is made to reconnect");
+        state.epoch + 1
+    }
+
+    async fn relay(self: Arc<Self>, mut sidecar: TcpStream) {
+        let mut generation = self.generation.subscribe();
+        let (target, own) = {
+            let state = self.state();
+            (state.target.clone(), *generation.borrow_and_update())
+        };
+        let passed = async {
+            // The name is resolved at every dial, so a service with a new address is found.
+            let mut control_plane = match TcpStream::connect(&target).await {
+                Ok(stream) => stream,
+                Err(error) => {
+                    tracing::warn!(%target, %error, "could not dial the control plane");
+                    return;
+                }
+            };
+            let counted = {
+                let mut state = self.state();
+                let current = *self.generation.borrow() == own;
+                if current {
+                    state.epoch += 1;
+                    state.open += 1;
+                }
+                current
+            };
+            if !counted {
+                return;
+            }
+            let _open = OpenGuard(&self);
+            for stream in [&sidecar, &control_plane] {
+                // Small messages in both directions: waiting for more would only delay them.
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "could not switch delayed sending off");
+                }
+            }
+            if let Err(error) = copy_bidirectional(&mut sidecar, &mut control_plane).await {
+                tracing::debug!(%target, %error, "a control-plane connection broke");
+            }
+        };
+        tokio::select! {
+            () = passed => {}
+            _ = generation.changed() => {}
+        }
+    }
+}
+
+/// Counts an open connection down when it ends, however it ends.
+struct OpenGuard<'a>(&'a Relay);
+
+impl Drop for OpenGuard<'_> {
+    fn drop(&mut self) {
+        self.0.state().open -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    fn describe(relay: &Relay) -> LauncherState {
+        relay.describe(1, BTreeMap::new())
+    }
+
+    async fn control_plane(name: &'static [u8]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    stream.write_all(name).await.unwrap();
+                    let mut rest = Vec::new();
+                    let _ = stream.read_to_end(&mut rest).await;
+                });
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn a_reconnect_ends_the_old_connection_and_the_next_goes_to_the_new_target() {
+        let (a, b) = (control_plane(b"a").await, control_plane(b"b").await);
+        let relay = Relay::new(&a);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(Arc::clone(&relay).serve(listener));
+
+        let mut first = TcpStream::connect(address).await.unwrap();
+        assert_eq!(first.read_u8().await.unwrap(), b'a');
+        assert_eq!((describe(&relay).epoch, describe(&relay).open), (1, 1));
+
+        assert_eq!(relay.reconnect(Some(b.clone())), 2);
+        let mut rest = Vec::new();
+        let _ = first.read_to_end(&mut rest).await;
+        let mut second = TcpStream::connect(address).await.unwrap();
+        assert_eq!(second.read_u8().await.unwrap(), b'b');
+        assert_eq!(describe(&relay).epoch, 2);
+        assert_eq!(describe(&relay).target, b);
+
+        assert_eq!(relay.reconnect(None), 3);
+        assert_eq!(describe(&relay).target, a);
+    }
+
+    #[tokio::test]
+    async fn a_dial_that_fails_is_no_connection() {
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = closed.local_addr().unwrap().to_string();
+        drop(closed);
+        let relay = Relay::new(&address);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let own = listener.local_addr().unwrap();
+        tokio::spawn(Arc::clone(&relay).serve(listener));
+        let mut stream = TcpStream::connect(own).await.unwrap();
+        assert!(stream.read_u8().await.is_err());
+        assert_eq!(describe(&relay).epoch, 0);
+    }
+}

@@ -1,0 +1,66 @@
+//! The launcher's HTTP interfaces: readiness for the kubelet, the connection for the probe.
+
+use crate::admin::Admin;
+use crate::log::Rejections;
+use crate::relay::Relay;
+use crate::supervisor::Starts;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use axum::{Json, Router};
+use probe_api::launcher::{LauncherState, paths};
+use probe_api::state::{ReconnectReply, ReconnectRequest};
+use serde::Deserialize;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, interval};
+
+/// How often the sidecar is asked while somebody waits for it to get ready.
+const READY_LOOK: Duration = Duration::from_millis(20);
+
+/// Nobody waits longer than this for one answer.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReadyQuery {
+    #[serde(default)]
+    wait_ms: u64,
+}
+
+/// `GET /ready`, with `wait_ms` a long poll, so that a start is noticed when it happens and not a period later.
+pub(crate) fn ready(admin: Admin) -> Router {
+    let handler = async |State(admin): State<Admin>, Query(query): Query<ReadyQuery>| {
+        let wait = Duration::from_millis(query.wait_ms).min(LONGEST_WAIT);
+        let until = Instant::now() + wait;
+        let mut looks = interval(READY_LOOK);
+        loop {
+            looks.tick().await;
+            if admin.is_ready().await {
+                return (StatusCode::OK, "LIVE\n");
+            }
+            if Instant::now() >= until {
+                return (StatusCode::SERVICE_UNAVAILABLE, "not ready\n");
+            }
+        }
+    };
+    Router::new()
+        .route(paths::READY, get(handler))
+        .with_state(admin)
+}
+
+/// `GET /xds` and `POST /reconnect`.
+pub(crate) fn xds(relay: Arc<Relay>, starts: Arc<Starts>, rejections: Arc<Rejections>) -> Router {
+    let describe = {
+        let relay = Arc::clone(&relay);
+        async move || -> Json<LauncherState> { Json(relay.describe(starts.count(), rejections.all())) }
+    };
+    let reconnect = async move |Json(request): Json<ReconnectRequest>| -> Json<ReconnectReply> {
+        Json(ReconnectReply {
+            epoch: relay.reconnect(request.to),
+        })
+    };
+    Router::new()
+        .route(paths::XDS, get(describe))
+        .route(paths::RECONNECT, post(reconnect))
+}
