@@ -2,11 +2,18 @@
 //!
 //! Invariant: nothing here knows a mesh, a scenario or a probe.
 
+/// Where the programs of a local cluster come from.
+pub use harness_assets as assets;
+
+pub mod local;
+pub mod topology;
+
 use futures::future::BoxFuture;
 use harness_model::capability::Capability;
 use harness_model::topology::Topology;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -74,8 +81,9 @@ pub trait Cluster: Send + Sync {
         folder: &'a Path,
     ) -> BoxFuture<'a, Result<(), ClusterError>>;
 
-    /// Ends the cluster and everything in it, and says what could not be removed (empty: nothing is left).
-    fn down(self: Box<Self>) -> BoxFuture<'static, Vec<String>>;
+    /// Ends the cluster and everything in it, and says what could not be removed (empty: nothing is left). Drivers
+    /// share the cluster, so others may still hold it: their later calls fail.
+    fn down(self: Arc<Self>) -> BoxFuture<'static, Vec<String>>;
 }
 
 /// Where a pod is, as the Kubernetes API tells it.

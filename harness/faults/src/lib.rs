@@ -1,1 +1,187 @@
-//! To be written.
+//! Breaking things and un-breaking them: every fault is in the ledger before it is in the cluster, is measured to
+//! bite, and is measured to have ended.
+//!
+//! Invariant: nothing here knows a mesh, a probe or a scenario; how reachability is measured is told by the caller.
+
+pub mod ledger;
+
+mod nodes;
+mod pod_kill;
+mod zone_outage;
+
+pub use ledger::{Entry, Ledger, LedgerError};
+pub use pod_kill::Victim;
+pub use zone_outage::{Reachability, Reached};
+
+use harness_cluster::{Cluster, ClusterError};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Injects faults into one cluster and removes them.
+pub struct Injector {
+    cluster: Arc<dyn Cluster>,
+    ledger: Ledger,
+}
+
+/// A fault that was measured to bite. It stays in the ledger until it is measured to have ended: hand it to
+/// [`Injector::wait_for_end`] or [`Injector::heal`].
+#[must_use = "a fault that nobody waits for stays in the ledger"]
+#[derive(Clone, Debug)]
+pub struct ActiveFault {
+    /// Number in the ledger.
+    pub number: u64,
+    /// What was measured, in words.
+    pub efficacy: String,
+    kind: Kind,
+}
+
+impl ActiveFault {
+    /// What it hit is gone for good, and has ended when its replacement is ready.
+    #[must_use]
+    pub fn needs_replacement(&self) -> bool {
+        matches!(self.kind, Kind::PodKill)
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    PodKill,
+    ZoneOutage {
+        data_center: String,
+        /// When the kernel drops the rule at the latest.
+        ends: Instant,
+    },
+}
+
+/// A fault could not be injected, or could not be shown to bite.
+#[derive(Debug, thiserror::Error)]
+pub enum InjectError {
+    /// The ledger cannot be written, so nothing was injected.
+    #[error("note the fault in the ledger")]
+    Ledger(#[source] LedgerError),
+    /// What the fault hits could not be reached before it, so its bite could not have been measured.
+    #[error("measure before the fault: {0}")]
+    NotReachableBefore(String),
+    /// The API server did not delete the pod.
+    #[error("delete the pod {pod}")]
+    Delete {
+        /// Pod name.
+        pod: String,
+        /// Why.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// The cluster did not cut the data center off.
+    #[error("cut off {data_center}")]
+    Cut {
+        /// Which.
+        data_center: String,
+        /// Why.
+        #[source]
+        source: ClusterError,
+    },
+    /// It was injected, but nothing shows that it bites. It was removed again.
+    #[error("the fault has no effect: {0}")]
+    WithoutEffect(String),
+}
+
+impl InjectError {
+    /// The fault could not be measured, which says nothing about the mesh; else we failed to inject it.
+    #[must_use]
+    pub fn is_without_effect(&self) -> bool {
+        matches!(self, Self::WithoutEffect(_) | Self::NotReachableBefore(_))
+    }
+}
+
+/// What a fault hit has not come back.
+#[derive(Debug, thiserror::Error)]
+pub enum EndError {
+    /// The cluster did not drop the rule.
+    #[error("heal {data_center}")]
+    Heal {
+        /// Which data center.
+        data_center: String,
+        /// Why.
+        #[source]
+        source: ClusterError,
+    },
+    /// Still cut off after the rule must have gone.
+    #[error("wait {seconds} s for {data_center} to be reachable again; last seen: {last}")]
+    StillCut {
+        /// Which data center.
+        data_center: String,
+        /// For how long.
+        seconds: u64,
+        /// What was measured last.
+        last: String,
+    },
+    /// Nodes did not become ready again.
+    #[error("wait {seconds} s for the nodes to be ready again; last seen: {last}")]
+    NodesNotReady {
+        /// For how long.
+        seconds: u64,
+        /// Which nodes are not ready.
+        last: String,
+    },
+}
+
+impl Injector {
+    /// An injector for `cluster` that notes its faults in `ledger`.
+    #[must_use]
+    pub fn new(cluster: Arc<dyn Cluster>, ledger: Ledger) -> Self {
+        Self { cluster, ledger }
+    }
+
+    /// What is still broken.
+    #[must_use]
+    pub fn active(&self) -> Vec<Entry> {
+        self.ledger.active()
+    }
+
+    /// Waits until a fault has ended by itself and what it hit can be reached again, at most `patience` beyond its own
+    /// duration, and crosses it out. Pods that were killed have no end of their own.
+    ///
+    /// # Errors
+    ///
+    /// When what it hit does not come back; the fault stays in the ledger.
+    pub async fn wait_for_end(
+        &self,
+        fault: &ActiveFault,
+        reachability: &dyn Reachability,
+        patience: Duration,
+    ) -> Result<(), EndError> {
+        if let Kind::ZoneOutage { data_center, ends } = &fault.kind {
+            zone_outage::wait_for_end(data_center, *ends, reachability, patience).await?;
+        }
+        self.ledger.cross_out(fault.number);
+        Ok(())
+    }
+
+    /// Waits until Kubernetes says of every node that it is ready.
+    ///
+    /// # Errors
+    ///
+    /// When one is not within `patience`.
+    pub async fn wait_for_nodes(&self, patience: Duration) -> Result<(), EndError> {
+        nodes::wait_until_ready(&self.cluster.client(), patience).await
+    }
+
+    /// Removes every fault that is still in the ledger, for an interrupt or a scenario that broke off, and says
+    /// which could not be removed.
+    pub async fn heal_all(&self) -> Vec<String> {
+        let mut left = Vec::new();
+        for entry in self.ledger.active() {
+            match &entry.data_center {
+                Some(data_center) => match self.cluster.heal_zone(data_center).await {
+                    Ok(()) => self.ledger.cross_out(entry.number),
+                    Err(error) => left.push(format!("{}: {error}", entry.what)),
+                },
+                None => self.ledger.cross_out(entry.number),
+            }
+        }
+        left
+    }
+}
+
+#[cfg(test)]
+mod tests;

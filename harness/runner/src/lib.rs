@@ -1,1 +1,41 @@
-//! To be written.
+//! From a plan to verdicts: brings the environment up, schedules and carries out the scenarios, records what is
+//! seen, has it judged, and takes everything down again.
+//!
+//! Invariant: only [`environment`] names more than one driver; the verdict comes from
+//! [`harness_model::checker`] alone, computed from the recorded history.
+
+pub mod environment;
+pub mod interrupt;
+pub mod plan;
+pub mod selftest;
+
+mod artifacts;
+mod clock;
+mod cluster_choice;
+mod directory_watch;
+mod execute;
+mod one;
+mod phases;
+mod reachability;
+mod record;
+mod rendezvous;
+mod run;
+mod schedule;
+mod sidecar_watch;
+mod streams;
+
+pub use environment::{Environment, PrepareError};
+pub use interrupt::Interrupt;
+pub use plan::{
+    ClusterChoice, CollectPolicy, ImageChoice, ImageSource, KeepPolicy, MeshChoice,
+    RunPlan,
+};
+pub use run::run;
+pub use selftest::{
+    ExpectedKill, Matrix, MatrixRow, SelftestCase, SelftestPlan, SelftestReport, selftest,
+};
+
+use harness_model::run_event::RunEvent;
+
+/// Where run events go. The runner does not wait for whoever reads them.
+pub type Events = tokio::sync::mpsc::UnboundedSender<RunEvent>;

@@ -1,0 +1,407 @@
+//! The command line. Every option that a CI job may want to set once also has an environment variable.
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use harness_model::duration::Span;
+use harness_model::scenario::Tag;
+use std::path::PathBuf;
+
+/// What clap prints below the long help.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    all selected scenarios passed
+  1    a scenario failed
+  2    wrong arguments or an invalid file
+  3    the environment could not be prepared
+  4    nothing was selected
+  5    a defect of meshproof itself
+  11   inconclusive, or partial
+  12   something of ours is left behind
+  130  interrupted (143 by SIGTERM)";
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Proves on a running deployment that a service mesh does what its configuration says.
+#[derive(Debug, Parser)]
+#[command(name = "meshproof", version, about, after_long_help = EXIT_CODES, styles = STYLES)]
+#[command(disable_help_subcommand = true, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// What all commands understand.
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// The command.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What all commands understand.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Common {
+    /// The form of what is written to stdout
+    #[arg(short, long, value_name = "FORM", value_enum, default_value_t, global = true, env = "MESHPROOF_OUTPUT")]
+    pub(crate) output: OutputForm,
+    /// Whether to use colours
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t, global = true, env = "MESHPROOF_COLOR")]
+    pub(crate) color: ColourChoice,
+    /// Say more on stderr (twice: everything)
+    #[arg(short, long, action = clap::ArgAction::Count, global = true, conflicts_with = "quiet")]
+    pub(crate) verbose: u8,
+    /// Say only what needs attention
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+}
+
+/// The form of what is written to stdout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum OutputForm {
+    /// Lines for people
+    #[default]
+    Text,
+    /// One JSON document at the end
+    Json,
+    /// One JSON object a line, as things happen
+    Jsonl,
+}
+
+/// Whether to use colours.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ColourChoice {
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+impl From<ColourChoice> for anstream::ColorChoice {
+    fn from(choice: ColourChoice) -> Self {
+        match choice {
+            ColourChoice::Auto => Self::Auto,
+            ColourChoice::Always => Self::Always,
+            ColourChoice::Never => Self::Never,
+        }
+    }
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Bring an environment up, run scenarios, judge them and take everything down
+    Run(Box<RunArguments>),
+    /// Show which scenarios there are
+    List(ListArguments),
+    /// Say in words what a scenario does and what it takes to fail it
+    Explain(ExplainArguments),
+    /// Judge a recorded history again
+    Judge(JudgeArguments),
+    /// Prove that the scenarios can fail: run them against seeded bugs
+    Selftest(Box<SelftestArguments>),
+    /// Keep a cluster for work by hand
+    Cluster(ClusterArguments),
+    /// Check whether this machine has what a run needs
+    Doctor(DoctorArguments),
+    /// Remove what killed runs left behind
+    Clean(CleanArguments),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Which scenarios are meant.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct SelectionArguments {
+    /// Suites (`routing`), scenarios (`routing/own-zone`) or scenario files (`my.yaml`); absent: all
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+    /// Only scenarios whose name matches; with `!` in front only those that do not
+    #[arg(long, value_name = "REGEX", allow_hyphen_values = true)]
+    pub(crate) filter: Vec<String>,
+    /// Only scenarios with this tag
+    #[arg(long, value_name = "TAG")]
+    pub(crate) tag: Vec<TagArgument>,
+}
+
+/// A tag on the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TagArgument(pub(crate) Tag);
+
+impl ValueEnum for TagArgument {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self(Tag::Gate), Self(Tag::Qa), Self(Tag::PreRelease), Self(Tag::Chaos)]
+    }
+
+    fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
+        Some(clap::builder::PossibleValue::new(harness_report::words::tag(self.0)))
+    }
+}
+
+/// Where everything that is deployed comes from.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Environment")]
+pub(crate) struct EnvironmentArguments {
+    /// The cluster's shape: a shipped one by name, or a file
+    #[arg(long, value_name = "NAME|FILE", default_value = "three-zones", env = "MESHPROOF_TOPOLOGY")]
+    pub(crate) topology: String,
+    /// The mesh: `reference`, `absent` (none: the control group) or a mesh definition file
+    #[arg(long, value_name = "NAME|FILE", default_value = "reference", env = "MESHPROOF_MESH")]
+    pub(crate) mesh: String,
+    /// Replace one image, for example `control-plane=candidate.tar`
+    #[arg(long = "image", value_name = "NAME=TAR", value_parser = pair)]
+    pub(crate) image: Vec<(String, String)>,
+    /// A folder with ready images instead of building them
+    #[arg(long, value_name = "DIR", env = "MESHPROOF_IMAGES")]
+    pub(crate) images: Option<PathBuf>,
+    /// A folder with etcd, the Kubernetes programs and Envoy
+    #[arg(long, value_name = "DIR", env = "MESHPROOF_ASSETS")]
+    pub(crate) assets: Option<PathBuf>,
+    /// Do not install missing distribution tools
+    #[arg(long, env = "MESHPROOF_NO_INSTALL")]
+    pub(crate) no_install: bool,
+    /// Use nothing that is not on this machine already
+    #[arg(long, env = "MESHPROOF_OFFLINE")]
+    pub(crate) offline: bool,
+    /// Use a cluster that `meshproof cluster up` keeps, and leave it standing
+    #[arg(long, value_name = "NAME", conflicts_with = "topology")]
+    pub(crate) reuse: Option<String>,
+}
+
+/// How long things may take.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Bounds")]
+pub(crate) struct BoundArguments {
+    /// The mesh's duty: from a write to the last sidecar in scope
+    #[arg(long, value_name = "DURATION", value_parser = span, env = "MESHPROOF_DELIVERY")]
+    pub(crate) delivery: Option<Span>,
+    /// The mesh's duty: from the end of a fault to everything as configured
+    #[arg(long, value_name = "DURATION", value_parser = span, env = "MESHPROOF_RECOVERY")]
+    pub(crate) recovery: Option<Span>,
+    /// Our own waiting: `marker`, `probe` or `ready`, for example `ready=5m`
+    #[arg(long, value_name = "WHAT=DURATION", value_parser = patience)]
+    pub(crate) patience: Vec<(Wait, Span)>,
+}
+
+/// What we wait for ourselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Wait {
+    /// A marker to show up everywhere.
+    Marker,
+    /// A probe to answer.
+    Probe,
+    /// Workloads to become ready.
+    Ready,
+}
+
+/// Arguments of `run`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RunArguments {
+    /// Which scenarios.
+    #[command(flatten)]
+    pub(crate) selection: SelectionArguments,
+    /// Seed of everything random
+    #[arg(long, value_name = "N", env = "MESHPROOF_SEED")]
+    pub(crate) seed: Option<u64>,
+    /// Run each scenario this often
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) repeat: u32,
+    /// How many scenarios that do not disturb each other run at once
+    #[arg(long, value_name = "N", default_value_t = 4, env = "MESHPROOF_PARALLEL", value_parser = at_least_one)]
+    pub(crate) parallel: usize,
+    /// Start no further scenario once one has failed
+    #[arg(long)]
+    pub(crate) fail_fast: bool,
+    /// Run the scenarios in an order drawn from the seed
+    #[arg(long)]
+    pub(crate) shuffle: bool,
+    /// Say what would be run and where, and touch nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// What is left standing at the end
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = When::Never, num_args = 0..=1, default_missing_value = "always")]
+    pub(crate) keep: When,
+    /// When logs and objects are collected into the artefact folder
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = When::OnFailure)]
+    pub(crate) collect: When,
+    /// The folder for artefacts; each run makes one of its own in it
+    #[arg(long, value_name = "DIR", default_value = "artifacts", env = "MESHPROOF_ARTIFACTS")]
+    pub(crate) artifacts: PathBuf,
+    /// Deploy the control plane with this seeded bug (tests of meshproof itself)
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
+    pub(crate) mutant: Option<String>,
+    /// What is deployed.
+    #[command(flatten)]
+    pub(crate) environment: EnvironmentArguments,
+    /// How long things may take.
+    #[command(flatten)]
+    pub(crate) bounds: BoundArguments,
+}
+
+/// When something is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    /// Never
+    Never,
+    /// When a scenario did not pass
+    OnFailure,
+    /// Always
+    Always,
+}
+
+/// Arguments of `list`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ListArguments {
+    /// Which scenarios.
+    #[command(flatten)]
+    pub(crate) selection: SelectionArguments,
+    /// Say what would be skipped with this cluster shape
+    #[arg(long, value_name = "NAME|FILE", default_value = "three-zones", env = "MESHPROOF_TOPOLOGY")]
+    pub(crate) topology: String,
+    /// Say what would be skipped with this mesh
+    #[arg(long, value_name = "NAME|FILE", default_value = "reference", env = "MESHPROOF_MESH")]
+    pub(crate) mesh: String,
+}
+
+/// Arguments of `explain`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ExplainArguments {
+    /// Which scenarios.
+    #[command(flatten)]
+    pub(crate) selection: SelectionArguments,
+    /// Print the YAML form, ready to be changed and run
+    #[arg(long)]
+    pub(crate) yaml: bool,
+}
+
+/// Arguments of `judge`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct JudgeArguments {
+    /// History files (`history.jsonl`); `-` reads stdin
+    #[arg(value_name = "HISTORY", required = true)]
+    pub(crate) histories: Vec<PathBuf>,
+}
+
+/// Arguments of `selftest`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SelftestArguments {
+    /// As for a run, on every mutant.
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
+    /// Leave out the control group without a mesh
+    #[arg(long)]
+    pub(crate) without_absent: bool,
+}
+
+/// Arguments of `cluster`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ClusterArguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: ClusterCommand,
+}
+
+/// What to do with a kept cluster.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum ClusterCommand {
+    /// Bring one up and keep it
+    Up(ClusterUpArguments),
+    /// Take one down
+    Down {
+        /// Its name
+        #[arg(default_value = "dev")]
+        name: String,
+    },
+    /// Show those that are up
+    List,
+}
+
+/// Arguments of `cluster up`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ClusterUpArguments {
+    /// Its name
+    #[arg(default_value = "dev")]
+    pub(crate) name: String,
+    /// Its shape: a shipped one by name, or a file
+    #[arg(long, value_name = "NAME|FILE", default_value = "three-zones", env = "MESHPROOF_TOPOLOGY")]
+    pub(crate) topology: String,
+    /// A folder with etcd and the Kubernetes programs
+    #[arg(long, value_name = "DIR", env = "MESHPROOF_ASSETS")]
+    pub(crate) assets: Option<PathBuf>,
+    /// Do not install missing distribution tools
+    #[arg(long, env = "MESHPROOF_NO_INSTALL")]
+    pub(crate) no_install: bool,
+    /// Use nothing that is not on this machine already
+    #[arg(long, env = "MESHPROOF_OFFLINE")]
+    pub(crate) offline: bool,
+}
+
+/// Arguments of `doctor`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DoctorArguments {
+    /// Look at this folder of programs too
+    #[arg(long, value_name = "DIR", env = "MESHPROOF_ASSETS")]
+    pub(crate) assets: Option<PathBuf>,
+}
+
+/// Arguments of `clean`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct CleanArguments {
+    /// Say what would be removed, and remove nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => {
+            Ok((name.to_owned(), value.to_owned()))
+        }
+        _ => Err("write NAME=TAR, for example control-plane=candidate.tar".to_owned()),
+    }
+}
+
+fn span(text: &str) -> Result<Span, String> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|e| e.to_string())
+}
+
+fn patience(text: &str) -> Result<(Wait, Span), String> {
+    let (what, duration) = text
+        .split_once('=')
+        .ok_or("write WHAT=DURATION, for example ready=5m")?;
+    let wait = Wait::from_str(what, false)
+        .map_err(|_| format!("`{what}` is none of marker, probe and ready"))?;
+    Ok((wait, span(duration)?))
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least 1".to_owned()),
+        Ok(n) => Ok(n),
+        Err(_) => Err("not a number".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_are_written_as_in_scenarios() {
+        assert_eq!(span("1m30s"), Ok(Span::secs(90)));
+        assert!(span("10").is_err());
+        assert_eq!(patience("ready=5m"), Ok((Wait::Ready, Span::secs(300))));
+        assert!(patience("delivery=5m").is_err());
+    }
+}

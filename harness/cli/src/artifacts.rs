@@ -1,0 +1,116 @@
+//! The artefact folder of a run: `artifacts/<time>-<id>/`, with the link `latest` beside it.
+
+use crate::exit_code::ExitCode;
+use crate::failure::Failure;
+use harness_report::record::{RunRecord, quote};
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::{Path, PathBuf};
+
+/// The folder of one run.
+#[derive(Clone, Debug)]
+pub(crate) struct Artifacts {
+    /// The run's name: lower-case letters, digits and dashes.
+    pub(crate) run: String,
+    /// The part of the name that is drawn by lot.
+    pub(crate) id: String,
+    /// Where it is.
+    pub(crate) folder: PathBuf,
+}
+
+impl Artifacts {
+    /// Makes the folder, with what is known before the run: the command and the seed.
+    pub(crate) fn create(base: &Path, seed: u64) -> Result<Self, Failure> {
+        let id = format!("{:06x}", random() & 0xff_ffff);
+        let run = format!("{}-{id}", jiff::Timestamp::now().strftime("%Y-%m-%dt%H-%M-%Sz"));
+        let folder = base.join(&run);
+        let failed = |error: &std::io::Error| {
+            Failure::new(
+                ExitCode::Environment,
+                format!("make the artefact folder {}", folder.display()),
+            )
+            .because(error)
+            .hint("name a folder that you may write to with --artifacts DIR")
+        };
+        let made = std::fs::create_dir_all(&folder)
+            .and_then(|()| std::fs::write(folder.join("command.txt"), command_line()))
+            .and_then(|()| std::fs::write(folder.join("seed.txt"), format!("{seed}\n")))
+            .and_then(|()| point_latest_at(base, &run));
+        made.map_err(|error| failed(&error))?;
+        Ok(Self { run, id, folder })
+    }
+
+    /// Writes the documents. What cannot be written is told and does not keep the others from being written.
+    pub(crate) fn write_documents(&self, record: &RunRecord, exit: ExitCode) -> Vec<Failure> {
+        let code = exit.number();
+        let documents = [
+            ("report.json", harness_report::json::render(record, code)),
+            ("junit.xml", harness_report::junit::render(record)),
+            ("report.html", harness_report::html::render(record, code)),
+        ];
+        let mut failures = Vec::new();
+        for (name, document) in documents {
+            let path = self.folder.join(name);
+            let failed = || Failure::new(ExitCode::Internal, format!("write {}", path.display()));
+            match document {
+                Ok(text) => {
+                    if let Err(error) = write_whole(&path, &text) {
+                        failures.push(failed().because(&error));
+                    }
+                }
+                Err(error) => failures.push(failed().because(&error)),
+            }
+        }
+        failures
+    }
+}
+
+/// A reader sees the whole file or none.
+fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+    let new = path.with_extension("new");
+    std::fs::write(&new, text)?;
+    std::fs::rename(new, path)
+}
+
+fn point_latest_at(base: &Path, run: &str) -> std::io::Result<()> {
+    let new = base.join(format!(".latest-{run}"));
+    std::os::unix::fs::symlink(run, &new)?;
+    std::fs::rename(&new, base.join("latest")).inspect_err(|_| {
+        // The link is of no use without its name; that it cannot be removed either changes nothing.
+        let _ = std::fs::remove_file(&new);
+    })
+}
+
+/// The command as it was given, ready to be pasted into a shell.
+fn command_line() -> String {
+    let words: Vec<String> = std::env::args_os()
+        .map(|word| quote(&word.to_string_lossy()))
+        .collect();
+    format!("{}\n", words.join(" "))
+}
+
+/// A number nobody knows beforehand.
+pub(crate) fn random() -> u64 {
+    RandomState::new().hash_one(std::process::id())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folder_is_named_for_labels_and_latest_points_at_it() {
+        let base = std::env::temp_dir().join(format!("meshproof-artifacts-{:x}", random()));
+        let artifacts = Artifacts::create(&base, 7).expect("a temporary folder can be written");
+        let again = Artifacts::create(&base, 7).expect("a second one too");
+        let label = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        assert!(artifacts.run.chars().all(label), "{}", artifacts.run);
+        let latest = std::fs::read_link(base.join("latest")).expect("latest is a link");
+        assert_eq!(latest, PathBuf::from(&again.run));
+        let failures = artifacts.write_documents(&harness_report::fixture::record(), ExitCode::Success);
+        assert!(failures.is_empty());
+        for name in ["report.json", "junit.xml", "report.html", "command.txt", "seed.txt"] {
+            assert!(artifacts.folder.join(name).exists(), "{name}");
+        }
+        std::fs::remove_dir_all(base).expect("what was made can be removed");
+    }
+}

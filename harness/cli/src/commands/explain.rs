@@ -1,0 +1,101 @@
+//! `meshproof explain`: a scenario in words, and what it takes to fail it.
+
+use crate::arguments::{Common, ExplainArguments, OutputForm};
+use crate::commands::write_json;
+use crate::exit_code::ExitCode;
+use crate::failure::Failure;
+use crate::output::Out;
+use crate::selection;
+use anstyle::Style;
+use harness_model::scenario::{Disturbs, Scenario};
+use harness_report::words;
+use std::io::Write as _;
+use suites::matrix::Matrix;
+
+const STRONG: Style = Style::new().bold();
+
+/// Explains.
+pub(crate) fn explain(
+    arguments: &ExplainArguments,
+    common: &Common,
+    out: &mut Out,
+) -> Result<ExitCode, Failure> {
+    let selected = selection::select(suites::all(), &arguments.selection)?;
+    if arguments.yaml {
+        return yaml(&selected.scenarios, out);
+    }
+    if common.output != OutputForm::Text {
+        return write_json(out, &selected.scenarios).map(|()| ExitCode::Success);
+    }
+    let matrix = suites::matrix::checked_in().map_err(|problems| {
+        Failure::new(ExitCode::Internal, "read the built-in matrix of seeded bugs").because(&problems)
+    })?;
+    for (index, scenario) in selected.scenarios.iter().enumerate() {
+        let mut write = || {
+            if index > 0 {
+                writeln!(out)?;
+            }
+            words_of(scenario, &matrix, out)
+        };
+        write().map_err(|error| crate::write_failed(&error))?;
+    }
+    Ok(ExitCode::Success)
+}
+
+fn yaml(scenarios: &[Scenario], out: &mut Out) -> Result<ExitCode, Failure> {
+    if scenarios.len() > 1 {
+        return Err(Failure::new(ExitCode::Usage, "print the YAML form")
+            .reason(format!("{} scenarios are selected, and a file holds one", scenarios.len()))
+            .hint("name one scenario"));
+    }
+    for scenario in scenarios {
+        let text = harness_model::scenario::file::print(scenario);
+        out.write_all(text.as_bytes()).map_err(|e| crate::write_failed(&e))?;
+    }
+    Ok(ExitCode::Success)
+}
+
+fn words_of(scenario: &Scenario, matrix: &Matrix, out: &mut Out) -> std::io::Result<()> {
+    writeln!(out, "{STRONG}{}{STRONG:#}", scenario.name)?;
+    writeln!(out, "{}", scenario.claim)?;
+    let tags: Vec<&str> = scenario.tags.iter().map(|tag| words::tag(*tag)).collect();
+    writeln!(out, "tags: {}", tags.join(", "))?;
+    if !scenario.requires.is_empty() {
+        let needs: Vec<String> = scenario.requires.iter().map(|c| words::capability(*c)).collect();
+        writeln!(out, "needs: {}", needs.join(", "))?;
+    }
+    if scenario.disturbs == Disturbs::Everything {
+        writeln!(out, "runs alone: it changes what others would see")?;
+    }
+    section(out, "given", &words::given(scenario), false)?;
+    section(out, "when", &words::acts(scenario), true)?;
+    section(out, "then", &words::expectations(scenario), false)?;
+    let kills: Vec<String> = matrix
+        .iter()
+        .flat_map(|(mutant, kills)| {
+            kills
+                .iter()
+                .filter(|kill| kill.scenario == scenario.name)
+                .map(move |kill| {
+                    let at = kill.sidecar.as_ref().map(|s| format!(" at {s}")).unwrap_or_default();
+                    format!("the control plane has the seeded bug `{mutant}`: found by {}{at}", kill.checker)
+                })
+        })
+        .collect();
+    section(out, "it fails when", &kills, false)
+}
+
+fn section(out: &mut Out, title: &str, lines: &[String], numbered: bool) -> std::io::Result<()> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\n{STRONG}{title}{STRONG:#}")?;
+    for (index, line) in lines.iter().enumerate() {
+        if numbered {
+            writeln!(out, "  {}. {line}", index + 1)?;
+        } else {
+            writeln!(out, "  - {line}")?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,307 @@
+//! `meshproof run`: the main job.
+
+use crate::arguments::{Common, OutputForm, RunArguments};
+use crate::artifacts::{self, Artifacts};
+use crate::commands::write_json;
+use crate::exit_code::ExitCode;
+use crate::failure::Failure;
+use crate::output::{self, Out};
+use crate::progress::{HEARTBEAT, Progress};
+use crate::{logging, plan, selection, signals, tools};
+use harness_model::run_event::RunEvent;
+use harness_model::scenario::{Scenario, Tag};
+use harness_report::Reporter;
+use harness_report::jsonl::JsonLines;
+use harness_report::record::{Context, Outcome, RunRecord, history_path, quote};
+use harness_report::terminal::Terminal;
+use harness_runner::Interrupt;
+use std::fs::{File, OpenOptions};
+use std::future::Future;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+
+/// After the second signal the runner gets this long to return by itself.
+const AT_ONCE: Duration = Duration::from_millis(300);
+
+/// Runs.
+pub(crate) fn run(
+    arguments: &RunArguments,
+    common: &Common,
+    out: &mut Out,
+    started: Instant,
+) -> Result<ExitCode, Failure> {
+    let selected = selection::select(suites::all(), &arguments.selection)?;
+    let checked = plan::check(&arguments.environment)?;
+    let seed = arguments.seed.unwrap_or_else(|| artifacts::random() % 1_000_000_000);
+    if arguments.dry_run {
+        return dry_run(arguments, common, &selected.scenarios, &checked, seed, out);
+    }
+    if arguments.environment.reuse.is_none() {
+        tools::ensure(arguments.environment.no_install)?;
+    }
+    let artifacts = Artifacts::create(&arguments.artifacts, seed)?;
+    logging::start(common, Some(&artifacts.folder)).map_err(|error| {
+        Failure::new(ExitCode::Environment, "write the log").because(&error)
+    })?;
+    let context = Context {
+        scenarios: selected
+            .scenarios
+            .iter()
+            .map(|s| (s.name.clone(), s.clone()))
+            .collect(),
+        options: plan::options(arguments),
+        files: selected.files,
+        artifacts: Some(artifacts.folder.clone()),
+        program: program(),
+    };
+    let gate: Vec<String> = selected
+        .scenarios
+        .iter()
+        .filter(|s| s.tags.contains(&Tag::Gate))
+        .map(|s| s.name.clone())
+        .collect();
+    let plan = plan::plan(arguments, checked, selected.scenarios, seed, &artifacts, started);
+    let mut readers = Readers::new(common, out, context, &artifacts.folder)?;
+    drive(&mut readers, plan, |plan, events, interrupt| async move {
+        harness_runner::run(plan, events, interrupt).await;
+    })?;
+    let exit = readers.end(&gate, started);
+    for failure in artifacts.write_documents(&readers.record, exit) {
+        output::say(&failure.render(output::colour_on_stderr(common.color)));
+    }
+    if common.output == OutputForm::Json {
+        write_json(out, &harness_report::json::document(&readers.record, exit.number()))?;
+    }
+    Ok(exit)
+}
+
+/// How the user called this program, for rerun lines.
+fn program() -> String {
+    let first = std::env::args().next().unwrap_or_default();
+    match Path::new(&first).file_name() {
+        // `cargo run` calls it by a path that nobody would type.
+        Some(name) if first.contains("/target/") => {
+            let name = name.to_string_lossy();
+            format!("cargo run --release -- {}", if name == "meshproof" { "" } else { &name })
+                .trim_end()
+                .to_owned()
+        }
+        _ => quote(&first),
+    }
+}
+
+/// Everybody who reads the events of a run.
+pub(crate) struct Readers {
+    pub(crate) record: RunRecord,
+    live: Option<Box<dyn Reporter>>,
+    progress: Progress,
+    history: Option<File>,
+    folder: std::path::PathBuf,
+}
+
+impl Readers {
+    /// Readers as the arguments want them.
+    pub(crate) fn new(
+        common: &Common,
+        out: &Out,
+        context: Context,
+        folder: &Path,
+    ) -> Result<Self, Failure> {
+        let live: Option<Box<dyn Reporter>> = match common.output {
+            OutputForm::Text => {
+                Some(Box::new(Terminal::new(out.clone(), context.clone(), common.quiet)))
+            }
+            OutputForm::Jsonl => Some(Box::new(JsonLines::new(out.clone()))),
+            OutputForm::Json => None,
+        };
+        let history = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(folder.join("history.jsonl"))
+            .map_err(|error| {
+                Failure::new(ExitCode::Environment, "write history.jsonl").because(&error)
+            })?;
+        Ok(Self {
+            record: RunRecord::new(context),
+            live,
+            progress: Progress::new(common),
+            history: Some(history),
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// Readers that show only progress.
+    pub(crate) fn silent(common: &Common, context: Context, folder: &Path) -> Self {
+        Self {
+            record: RunRecord::new(context),
+            live: None,
+            progress: Progress::new(common),
+            history: None,
+            folder: folder.to_owned(),
+        }
+    }
+
+    /// Nothing more comes.
+    pub(crate) fn finish(&self) {
+        self.progress.finish();
+    }
+
+    fn on(&mut self, event: &RunEvent) {
+        self.progress.on(event);
+        if let RunEvent::ScenarioFinished {
+            scenario,
+            repetition,
+            ..
+        } = event
+        {
+            self.append_history(scenario, *repetition);
+        }
+        let recorded = self.record.on(event);
+        let shown = match &mut self.live {
+            Some(live) => live.on(event),
+            None => Ok(()),
+        };
+        for error in [recorded, shown].into_iter().filter_map(Result::err) {
+            tracing::error!(error = &error as &dyn std::error::Error, "an event was not reported");
+        }
+    }
+
+    /// Adds a scenario's history to the file that holds all of them.
+    fn append_history(&mut self, scenario: &str, repetition: u32) {
+        let path = self.folder.join(history_path(scenario, repetition));
+        let Some(file) = &mut self.history else {
+            return;
+        };
+        let copied = File::open(&path).and_then(|mut one| std::io::copy(&mut one, file));
+        if let Err(error) = copied {
+            tracing::warn!(path = %path.display(), %error, "a history was not added to history.jsonl");
+        }
+    }
+
+    /// The run is over: its exit code. A run without a sum was ended by force, and one is made up for it.
+    pub(crate) fn end(&mut self, gate: &[String], started: Instant) -> ExitCode {
+        if self.record.summary.is_none() {
+            let mut summary = self.record.sum();
+            summary.millis = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.on(&RunEvent::RunFinished { summary });
+        }
+        self.progress.finish();
+        let partial = self.record.scenarios.iter().any(|scenario| {
+            matches!(scenario.outcome, Outcome::Skipped { .. }) && gate.contains(&scenario.name)
+        });
+        let summary = self.record.sum();
+        let exit = ExitCode::of_run(&summary, partial);
+        if let Some(error) = summary.environment_error.as_ref().filter(|_| summary.interrupted.is_none()) {
+            output::say(&format!("error: failed to {error}"));
+        }
+        if partial && exit == ExitCode::Inconclusive && summary.inconclusive == 0 {
+            output::say("partial: scenarios of the gate were skipped, which is not green");
+        }
+        exit
+    }
+}
+
+/// Runs `work` and feeds the readers until it is over or the user wants to leave at once.
+pub(crate) fn drive<P, F, W>(readers: &mut Readers, plan: P, work: W) -> Result<(), Failure>
+where
+    W: FnOnce(P, harness_runner::Events, Interrupt) -> F,
+    F: Future<Output = ()> + Send + 'static,
+{
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(ExitCode::Environment, "start worker threads").because(&error))?;
+    let outcome = runtime.block_on(async {
+        let interrupt = signals::listen()?;
+        let (sender, events) = unbounded_channel();
+        let task = tokio::spawn(work(plan, sender, interrupt.clone()));
+        let left = follow(readers, events, &interrupt).await;
+        if left {
+            // The environment dies with this process: nothing of it outlives the pipe that we hold.
+            let mut summary = readers.record.sum();
+            summary.interrupted = interrupt.signal();
+            readers.on(&RunEvent::RunFinished { summary });
+            return Ok(());
+        }
+        task.await.map_err(|error| {
+            Failure::new(ExitCode::Internal, "finish the run").because(&error)
+                .hint("this is a defect of meshproof; please report it with the text above")
+        })
+    });
+    // Blocking work of an abandoned run must not hold the process up.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Feeds the readers; true when the user wants to leave at once.
+async fn follow(
+    readers: &mut Readers,
+    mut events: UnboundedReceiver<RunEvent>,
+    interrupt: &Interrupt,
+) -> bool {
+    let mut heartbeat = tokio::time::interval(HEARTBEAT);
+    heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    heartbeat.tick().await;
+    let at_once = interrupt.at_once();
+    tokio::pin!(at_once);
+    loop {
+        tokio::select! {
+            event = events.recv() => match event {
+                Some(event) => {
+                    readers.on(&event);
+                    heartbeat.reset();
+                }
+                None => return false,
+            },
+            _ = heartbeat.tick() => readers.progress.heartbeat(),
+            () = &mut at_once => break,
+        }
+    }
+    // What is on its way still counts.
+    let rest = async {
+        while let Some(event) = events.recv().await {
+            readers.on(&event);
+        }
+    };
+    tokio::time::timeout(AT_ONCE, rest).await.is_err() || readers.record.summary.is_none()
+}
+
+fn dry_run(
+    arguments: &RunArguments,
+    common: &Common,
+    scenarios: &[Scenario],
+    checked: &plan::Checked,
+    seed: u64,
+    out: &mut Out,
+) -> Result<ExitCode, Failure> {
+    let names: Vec<&str> = scenarios.iter().map(|s| s.name.as_str()).collect();
+    if common.output != OutputForm::Text {
+        let plan = serde_json::json!({
+            "dryRun": true,
+            "topology": checked.topology.name,
+            "mesh": checked.mesh.name,
+            "seed": seed,
+            "repeat": arguments.repeat,
+            "parallel": arguments.parallel,
+            "scenarios": names,
+        });
+        return write_json(out, &plan).map(|()| ExitCode::Success);
+    }
+    let mut write = || {
+        for name in &names {
+            writeln!(out, "{name}")?;
+        }
+        writeln!(
+            out,
+            "would run {} scenario{} on topology {} with mesh {}, seed {seed}; nothing was run",
+            names.len(),
+            if names.len() == 1 { "" } else { "s" },
+            checked.topology.name,
+            checked.mesh.name,
+        )
+    };
+    write().map_err(|error| crate::write_failed(&error))?;
+    Ok(ExitCode::Success)
+}

@@ -1,0 +1,220 @@
+//! Errors as people read them, rendered in one place: `error: failed to ...`, `caused by: ...`, `hint: ...`.
+
+use crate::exit_code::ExitCode;
+use harness_model::document::Problems;
+use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource};
+use std::error::Error;
+use std::fmt;
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    /// What the process ends with.
+    pub(crate) exit: ExitCode,
+    /// What was tried, as a fragment that fits "failed to ...".
+    attempt: String,
+    /// Why it failed, outermost first.
+    causes: Vec<String>,
+    /// What the user can do about it.
+    hints: Vec<String>,
+    /// Mistakes in files, each with its place.
+    files: Vec<FileProblems>,
+}
+
+#[derive(Debug)]
+struct FileProblems {
+    text: String,
+    problems: Problems,
+}
+
+impl Failure {
+    /// A failure without a cause of its own.
+    pub(crate) fn new(exit: ExitCode, attempt: impl Into<String>) -> Self {
+        Self {
+            exit,
+            attempt: attempt.into(),
+            causes: Vec::new(),
+            hints: Vec::new(),
+            files: Vec::new(),
+        }
+    }
+
+    /// Adds an error and everything that caused it; what only repeats its cause is left out.
+    pub(crate) fn because(mut self, error: &dyn Error) -> Self {
+        let mut next = Some(error);
+        while let Some(current) = next {
+            let text = current.to_string();
+            if self.causes.last() != Some(&text) {
+                self.causes.push(text);
+            }
+            next = current.source();
+        }
+        self
+    }
+
+    /// Adds a reason in words.
+    pub(crate) fn reason(mut self, reason: impl Into<String>) -> Self {
+        self.causes.push(reason.into());
+        self
+    }
+
+    /// Adds a hint.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Adds a hint where there is one.
+    pub(crate) fn hint_opt(self, hint: Option<impl Into<String>>) -> Self {
+        match hint {
+            Some(hint) => self.hint(hint),
+            None => self,
+        }
+    }
+
+    /// Adds the mistakes of a file, to be shown within its text.
+    pub(crate) fn in_file(mut self, text: &str, problems: Problems) -> Self {
+        self.files.push(FileProblems {
+            text: text.to_owned(),
+            problems,
+        });
+        self
+    }
+
+    /// The causes in one line, for a summary.
+    pub(crate) fn one_line(&self) -> String {
+        let mut line = self.attempt.clone();
+        for cause in &self.causes {
+            line.push_str(": ");
+            line.push_str(cause);
+        }
+        line
+    }
+
+    /// What the user reads.
+    pub(crate) fn render(&self, colour: bool) -> String {
+        let (red, yellow, plain) = if colour {
+            ("\u{1b}[31;1m", "\u{1b}[33;1m", "\u{1b}[0m")
+        } else {
+            ("", "", "")
+        };
+        let mut text = format!("{red}error{plain}: failed to {}\n", self.attempt);
+        for cause in &self.causes {
+            text.push_str("  caused by: ");
+            text.push_str(&cause.trim_end().replace('\n', "\n    "));
+            text.push('\n');
+        }
+        for file in &self.files {
+            text.push('\n');
+            text.push_str(&snippets(file, colour));
+        }
+        if !self.hints.is_empty() {
+            text.push('\n');
+        }
+        for hint in &self.hints {
+            text.push_str(&format!("{yellow}hint{plain}: {hint}\n"));
+        }
+        text
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.one_line())
+    }
+}
+
+fn snippets(file: &FileProblems, colour: bool) -> String {
+    let theme = if colour {
+        GraphicalTheme::unicode()
+    } else {
+        GraphicalTheme::unicode_nocolor()
+    };
+    let handler = GraphicalReportHandler::new_themed(theme)
+        .with_links(false)
+        .with_context_lines(1);
+    let mut text = String::new();
+    for problem in &file.problems.problems {
+        let name = &file.problems.file;
+        let mut diagnostic = MietteDiagnostic::new(problem.message.clone());
+        if let Some(hint) = &problem.hint {
+            diagnostic = diagnostic.with_help(hint.clone());
+        }
+        let report = match place(&file.text, problem.line, problem.column) {
+            Some((offset, length)) => miette::Report::new(
+                diagnostic.with_label(LabeledSpan::new_with_span(None, (offset, length))),
+            )
+            .with_source_code(NamedSource::new(name, file.text.clone())),
+            None => miette::Report::new(diagnostic),
+        };
+        if handler.render_report(&mut text, report.as_ref()).is_err() {
+            text.push_str(&format!("{name}:{}:{}: {}", problem.line, problem.column, problem.message));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// Byte offset and length of the word at a line and column (both from 1).
+fn place(text: &str, line: u64, column: u64) -> Option<(usize, usize)> {
+    let line = usize::try_from(line).ok()?.checked_sub(1)?;
+    let start = text.split_inclusive('\n').take(line).map(str::len).sum::<usize>();
+    let rest = text.get(start..)?.lines().next()?;
+    let column = usize::try_from(column).ok()?.saturating_sub(1);
+    let (offset, _) = rest
+        .char_indices()
+        .nth(column)
+        .unwrap_or((rest.len(), ' '));
+    let length = rest[offset..]
+        .find(|c: char| c.is_whitespace() || ":,]}".contains(c))
+        .unwrap_or(rest.len() - offset)
+        .max(1);
+    Some((start + offset, length.min(text.len().saturating_sub(start + offset))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use harness_model::document::Problem;
+
+    #[test]
+    fn a_chain_reads_from_the_attempt_to_the_root() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("read {0}")]
+        struct Read(&'static str, #[source] std::io::Error);
+        let error = Read("a.yaml", std::io::Error::other("disk on fire"));
+        let failure = Failure::new(ExitCode::Usage, "load the topology `a.yaml`")
+            .because(&error)
+            .hint("put it out");
+        assert_eq!(
+            failure.render(false),
+            "error: failed to load the topology `a.yaml`\n  caused by: read a.yaml\n  caused by: disk on fire\n\nhint: put it out\n"
+        );
+    }
+
+    #[test]
+    fn a_mistake_in_a_file_is_shown_at_its_place() {
+        let text = "name: a\ncuont: 3\n";
+        let failure = Failure::new(ExitCode::Usage, "read s.yaml").in_file(
+            text,
+            Problems {
+                file: "s.yaml".to_owned(),
+                problems: vec![Problem {
+                    line: 2,
+                    column: 1,
+                    message: "unknown field `cuont`".to_owned(),
+                    hint: Some("did you mean `count`?".to_owned()),
+                }],
+            },
+        );
+        let shown = failure.render(false);
+        assert!(shown.contains("s.yaml:2:1"), "{shown}");
+        assert!(shown.contains("did you mean `count`?"), "{shown}");
+    }
+
+    #[test]
+    fn a_place_is_found_in_text_that_is_not_ascii() {
+        assert_eq!(place("ä: 1\nb: zwölf\n", 2, 4), Some((9, 6)));
+        assert_eq!(place("a", 7, 1), None);
+    }
+}

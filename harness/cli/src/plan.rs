@@ -1,0 +1,243 @@
+//! From arguments to what a run needs: topology, mesh, bounds and the rest of the plan.
+
+use crate::arguments::{BoundArguments, EnvironmentArguments, RunArguments, Wait, When};
+use crate::artifacts::Artifacts;
+use crate::exit_code::ExitCode;
+use crate::failure::Failure;
+use harness_cluster::assets::{AssetOptions, Assets};
+use harness_mesh::MeshDefinition;
+use harness_model::capability::Capability;
+use harness_model::document::Problems;
+use harness_model::patience::Patience;
+use harness_model::scenario::Scenario;
+use harness_model::topology::Topology;
+use harness_runner::plan::ImageSource;
+use harness_runner::{
+    ClusterChoice, CollectPolicy, ImageChoice, KeepPolicy, MeshChoice, RunPlan,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// Loads a topology by name or file.
+pub(crate) fn topology(name_or_path: &str) -> Result<Topology, Failure> {
+    harness_cluster::topology::load(name_or_path).map_err(|error| {
+        let failure = Failure::new(ExitCode::Usage, format!("use the topology `{name_or_path}`"))
+            .hint_opt(error.hint.clone());
+        let problems = error
+            .source
+            .as_ref()
+            .and_then(|source| source.downcast_ref::<Problems>());
+        match (problems, std::fs::read_to_string(name_or_path)) {
+            (Some(problems), Ok(text)) => failure.in_file(&text, problems.clone()),
+            _ => failure.because(&error),
+        }
+    })
+}
+
+/// Loads a mesh definition by name or file.
+pub(crate) fn mesh(name_or_path: &str) -> Result<MeshDefinition, Failure> {
+    MeshDefinition::load(name_or_path).map_err(|error| {
+        let hint = error.hint();
+        Failure::new(ExitCode::Usage, format!("load the mesh `{name_or_path}`"))
+            .because(&error)
+            .hint_opt(hint)
+    })
+}
+
+/// What an environment of this shape will have, as far as that is known before it is up.
+pub(crate) fn capabilities(topology: &Topology, mesh: &MeshDefinition) -> BTreeSet<Capability> {
+    let mut has: BTreeSet<Capability> = mesh.capabilities.iter().copied().collect();
+    let zones: usize = topology.clusters.iter().map(|c| c.data_centers.len()).sum();
+    if zones >= 2 {
+        has.insert(Capability::TwoZones);
+        has.insert(Capability::ZoneCut);
+    }
+    if zones >= 3 {
+        has.insert(Capability::ThreeZones);
+    }
+    has
+}
+
+/// The bounds, with what the user changed.
+pub(crate) fn patience(arguments: &BoundArguments) -> Patience {
+    let mut patience = Patience::default();
+    if let Some(span) = arguments.delivery {
+        patience.delivery = span;
+    }
+    if let Some(span) = arguments.recovery {
+        patience.recovery = span;
+    }
+    for (what, span) in &arguments.patience {
+        match what {
+            Wait::Marker => patience.marker = *span,
+            Wait::Probe => patience.probe = *span,
+            Wait::Ready => patience.ready = *span,
+        }
+    }
+    patience
+}
+
+/// Everything that was checked before anything is touched.
+pub(crate) struct Checked {
+    pub(crate) topology: Topology,
+    pub(crate) mesh: MeshDefinition,
+    replacements: BTreeMap<String, PathBuf>,
+    assets: AssetOptions,
+}
+
+/// Reads and checks every file that the arguments name.
+pub(crate) fn check(arguments: &EnvironmentArguments) -> Result<Checked, Failure> {
+    let topology = topology(&arguments.topology)?;
+    let mesh = mesh(&arguments.mesh)?;
+    let mut replacements = BTreeMap::new();
+    for (name, path) in &arguments.image {
+        let failed = || Failure::new(ExitCode::Usage, format!("replace the image `{name}`"));
+        let known = harness_images::build::NAMES;
+        if !known.contains(&name.as_str()) {
+            let meant = harness_model::document::suggestion(name, known);
+            return Err(failed()
+                .reason(format!("there is no image `{name}`"))
+                .hint(match meant {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => format!("the images are {}", known.join(", ")),
+                }));
+        }
+        if !Path::new(path).is_file() {
+            return Err(failed()
+                .reason(format!("there is no file {path}"))
+                .hint("name an OCI archive, as `cargo xtask images` makes them"));
+        }
+        replacements.insert(name.clone(), absolute(Path::new(path)));
+    }
+    for (option, folder) in [("--images", &arguments.images), ("--assets", &arguments.assets)] {
+        if let Some(folder) = folder.as_ref().filter(|folder| !folder.is_dir()) {
+            return Err(Failure::new(ExitCode::Usage, format!("use {option} {}", folder.display()))
+                .reason("there is no such folder"));
+        }
+    }
+    let assets = assets(arguments.assets.as_deref(), arguments.offline)?;
+    Ok(Checked {
+        topology,
+        mesh,
+        replacements,
+        assets,
+    })
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// The plan of a run.
+pub(crate) fn plan(
+    arguments: &RunArguments,
+    checked: Checked,
+    scenarios: Vec<Scenario>,
+    seed: u64,
+    artifacts: &Artifacts,
+    started: Instant,
+) -> RunPlan {
+    let environment = &arguments.environment;
+    let cluster = match &environment.reuse {
+        Some(name) => ClusterChoice::Attach { name: name.clone() },
+        None => ClusterChoice::Local {
+            // Short, since it is part of the paths of sockets.
+            name: format!("run-{}", artifacts.id),
+            topology: checked.topology,
+        },
+    };
+    let source = match &environment.images {
+        Some(folder) => ImageSource::Folder(absolute(folder)),
+        None => ImageSource::Built,
+    };
+    RunPlan {
+        run: artifacts.run.clone(),
+        started,
+        scenarios,
+        seed,
+        shuffle: arguments.shuffle,
+        repeat: arguments.repeat,
+        parallel: arguments.parallel,
+        fail_fast: arguments.fail_fast,
+        patience: patience(&arguments.bounds),
+        cluster,
+        mesh: MeshChoice {
+            name: environment.mesh.clone(),
+            definition: checked.mesh,
+        },
+        mutant: arguments.mutant.clone(),
+        images: ImageChoice {
+            source,
+            replacements: checked.replacements,
+        },
+        assets: checked.assets,
+        keep: match arguments.keep {
+            When::Never => KeepPolicy::Never,
+            When::OnFailure => KeepPolicy::OnFailure,
+            When::Always => KeepPolicy::Always,
+        },
+        collect: match arguments.collect {
+            When::Never => CollectPolicy::Never,
+            When::OnFailure => CollectPolicy::OnFailure,
+            When::Always => CollectPolicy::Always,
+        },
+        artifacts: absolute(&artifacts.folder),
+    }
+}
+
+/// The options of a run that decide what was tested, for rerun lines.
+pub(crate) fn options(arguments: &RunArguments) -> Vec<String> {
+    let mut options: Vec<String> = Vec::new();
+    let mut add = |name: &str, value: &str| {
+        options.push(name.to_owned());
+        options.push(value.to_owned());
+    };
+    let environment = &arguments.environment;
+    if let Some(name) = &environment.reuse {
+        add("--reuse", name);
+    } else if environment.topology != "three-zones" {
+        add("--topology", &environment.topology);
+    }
+    if environment.mesh != "reference" {
+        add("--mesh", &environment.mesh);
+    }
+    if let Some(mutant) = &arguments.mutant {
+        add("--mutant", mutant);
+    }
+    for (name, path) in &environment.image {
+        add("--image", &format!("{name}={path}"));
+    }
+    if let Some(folder) = &environment.images {
+        add("--images", &folder.display().to_string());
+    }
+    if let Some(span) = arguments.bounds.delivery {
+        add("--delivery", &span.to_string());
+    }
+    if let Some(span) = arguments.bounds.recovery {
+        add("--recovery", &span.to_string());
+    }
+    options
+}
+
+/// Where programs of the cluster are looked for.
+pub(crate) fn assets(folder: Option<&Path>, offline: bool) -> Result<AssetOptions, Failure> {
+    AssetOptions::from_environment(folder.map(absolute))
+        .map(|options| AssetOptions { offline, ..options })
+        .map_err(|error| {
+            let hint = error.hint();
+            Failure::new(ExitCode::Environment, "find a place for the programs of the cluster")
+                .because(&error)
+                .hint_opt(hint)
+        })
+}
+
+/// The folder that holds the programs of the cluster.
+pub(crate) fn programs(programs: &Assets) -> PathBuf {
+    programs.etcd.parent().map(Path::to_owned).unwrap_or_default()
+}
+
+/// The folder of the image store.
+pub(crate) fn image_store(options: &AssetOptions) -> PathBuf {
+    options.cache.join("images")
+}

@@ -1,0 +1,223 @@
+//! Which scenarios are meant: names, suites, files, filters and tags.
+
+use crate::arguments::SelectionArguments;
+use crate::exit_code::ExitCode;
+use crate::failure::Failure;
+use harness_model::document::suggestion;
+use harness_model::scenario::Scenario;
+use regex::Regex;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// The selected scenarios.
+#[derive(Debug, Default)]
+pub(crate) struct Selection {
+    /// In the order of the suites, then of the files.
+    pub(crate) scenarios: Vec<Scenario>,
+    /// Scenarios that were read from files, and from which.
+    pub(crate) files: BTreeMap<String, PathBuf>,
+}
+
+/// Selects from the built-in scenarios and the files that are named.
+///
+/// A name selects a scenario or a whole suite; without names all built-in scenarios are meant. Filters and tags
+/// narrow that down: a scenario must match one of the filters without `!`, none of those with it, and carry one
+/// of the tags.
+pub(crate) fn select(
+    built_in: Vec<Scenario>,
+    arguments: &SelectionArguments,
+) -> Result<Selection, Failure> {
+    let mut selection = Selection::default();
+    let mut names: Vec<&str> = Vec::new();
+    for name in &arguments.names {
+        if is_file(name) {
+            let scenario = read(Path::new(name))?;
+            let already = selection.files.contains_key(&scenario.name)
+                || built_in.iter().any(|s| s.name == scenario.name);
+            if already {
+                return Err(Failure::new(ExitCode::Usage, format!("select `{name}`"))
+                    .reason(format!("there is another scenario with the name {}", scenario.name))
+                    .hint("give the scenario in the file a name of its own"));
+            }
+            selection
+                .files
+                .insert(scenario.name.clone(), PathBuf::from(name));
+            selection.scenarios.push(scenario);
+        } else {
+            names.push(name.trim_end_matches('/'));
+        }
+    }
+    check_names(&names, &built_in)?;
+    let from_files = std::mem::take(&mut selection.scenarios);
+    let all_built_in = arguments.names.is_empty();
+    selection.scenarios = built_in
+        .into_iter()
+        .filter(|s| all_built_in || names.iter().any(|name| is_named(s, name)))
+        .chain(from_files)
+        .collect();
+
+    let filters = Filters::parse(&arguments.filter)?;
+    selection.scenarios.retain(|scenario| {
+        filters.accept(&scenario.name)
+            && (arguments.tag.is_empty()
+                || scenario.tags.iter().any(|tag| arguments.tag.iter().any(|t| t.0 == *tag)))
+    });
+    if selection.scenarios.is_empty() {
+        return Err(Failure::new(ExitCode::NothingSelected, "select anything")
+            .reason("no scenario matches the names, filters and tags together")
+            .hint("`meshproof list` shows what there is"));
+    }
+    Ok(selection)
+}
+
+fn is_file(name: &str) -> bool {
+    matches!(
+        Path::new(name).extension().and_then(|e| e.to_str()),
+        Some("yaml" | "yml")
+    )
+}
+
+fn is_named(scenario: &Scenario, name: &str) -> bool {
+    scenario.name == name || suite(&scenario.name) == name
+}
+
+/// The suite of a scenario: what stands before the slash.
+pub(crate) fn suite(name: &str) -> &str {
+    name.split_once('/').map_or(name, |(suite, _)| suite)
+}
+
+fn check_names(names: &[&str], built_in: &[Scenario]) -> Result<(), Failure> {
+    let unknown: Vec<&str> = names
+        .iter()
+        .copied()
+        .filter(|name| !built_in.iter().any(|s| is_named(s, name)))
+        .collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let mut failure = Failure::new(
+        ExitCode::Usage,
+        match unknown.len() {
+            1 => format!("find the scenario `{}`", unknown[0]),
+            n => format!("find {n} scenarios"),
+        },
+    );
+    for name in unknown {
+        let meant = nearest(name, built_in);
+        failure = failure.reason(match meant {
+            Some(meant) => format!("there is no scenario or suite `{name}`; did you mean `{meant}`?"),
+            None => format!("there is no scenario or suite `{name}`"),
+        });
+    }
+    Err(failure.hint("`meshproof list` shows what there is; a file must end in .yaml"))
+}
+
+/// The scenario or suite that was probably meant: compared as a whole, and without the suite for those who leave
+/// it out.
+fn nearest<'a>(name: &str, built_in: &'a [Scenario]) -> Option<&'a str> {
+    let full = built_in.iter().map(|s| s.name.as_str());
+    let suites = built_in.iter().map(|s| suite(&s.name));
+    if !name.contains('/')
+        && let Some(scenario) = built_in
+            .iter()
+            .find(|s| s.name.rsplit('/').next() == Some(name))
+    {
+        return Some(&scenario.name);
+    }
+    suggestion(name, full.chain(suites))
+}
+
+fn read(path: &Path) -> Result<Scenario, Failure> {
+    let failed = |exit| Failure::new(exit, format!("read the scenario {}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| failed(ExitCode::Usage).because(&error))?;
+    harness_model::scenario::file::parse(&path.display().to_string(), &text)
+        .map_err(|problems| failed(ExitCode::Usage).in_file(&text, problems))
+}
+
+#[derive(Debug, Default)]
+struct Filters {
+    wanted: Vec<Regex>,
+    unwanted: Vec<Regex>,
+}
+
+impl Filters {
+    fn parse(texts: &[String]) -> Result<Self, Failure> {
+        let mut filters = Self::default();
+        for text in texts {
+            let (list, pattern) = match text.strip_prefix('!') {
+                Some(pattern) => (&mut filters.unwanted, pattern),
+                None => (&mut filters.wanted, text.as_str()),
+            };
+            let regex = Regex::new(pattern).map_err(|error| {
+                Failure::new(ExitCode::Usage, format!("read the filter `{text}`")).because(&error)
+            })?;
+            list.push(regex);
+        }
+        Ok(filters)
+    }
+
+    fn accept(&self, name: &str) -> bool {
+        (self.wanted.is_empty() || self.wanted.iter().any(|r| r.is_match(name)))
+            && !self.unwanted.iter().any(|r| r.is_match(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arguments::TagArgument;
+    use harness_model::scenario::Tag;
+
+    fn selected(arguments: SelectionArguments) -> Result<Vec<String>, Failure> {
+        select(harness_report::fixture::scenarios(), &arguments)
+            .map(|s| s.scenarios.into_iter().map(|s| s.name).collect())
+    }
+
+    fn named(names: &[&str]) -> SelectionArguments {
+        SelectionArguments {
+            names: names.iter().map(|n| (*n).to_owned()).collect(),
+            ..SelectionArguments::default()
+        }
+    }
+
+    #[test]
+    fn nothing_named_means_everything() {
+        assert_eq!(selected(named(&[])).expect("there are scenarios").len(), 5);
+    }
+
+    #[test]
+    fn a_suite_or_a_scenario_can_be_named() {
+        assert_eq!(selected(named(&["routing"])).expect("a suite").len(), 2);
+        assert_eq!(
+            selected(named(&["routing/own-zone"])).expect("a scenario"),
+            ["routing/own-zone"]
+        );
+    }
+
+    #[test]
+    fn filters_and_tags_narrow_down() {
+        let narrowed = |filter: &[&str]| {
+            selected(SelectionArguments {
+                filter: filter.iter().map(|f| (*f).to_owned()).collect(),
+                ..SelectionArguments::default()
+            })
+        };
+        assert_eq!(narrowed(&["^routing/", "!own"]).expect("one").len(), 1);
+        assert_eq!(narrowed(&["!."]).expect_err("none").exit, ExitCode::NothingSelected);
+        assert_eq!(narrowed(&["("]).expect_err("no regex").exit, ExitCode::Usage);
+        let chaos = SelectionArguments {
+            tag: vec![TagArgument(Tag::Chaos)],
+            ..SelectionArguments::default()
+        };
+        assert_eq!(selected(chaos).expect("one"), ["resilience/zone-outage"]);
+    }
+
+    #[test]
+    fn an_unknown_name_is_a_mistake_with_a_suggestion() {
+        let failure = selected(named(&["routing/own-zon", "both-sidecars"])).expect_err("unknown");
+        assert_eq!(failure.exit, ExitCode::Usage);
+        let text = failure.render(false);
+        assert!(text.contains("did you mean `routing/own-zone`?"), "{text}");
+        assert!(text.contains("did you mean `routing/both-sidecars`?"), "{text}");
+    }
+}

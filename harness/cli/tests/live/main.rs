@@ -1,0 +1,11 @@
+//! Live tests: the real binary, a real cluster, real signals. One binary, run one test at a time
+//! (`.config/nextest.toml`), since a kill is judged against a baseline of the whole machine.
+//!
+//! Invariant: a test ends only processes that it started itself, by pid.
+
+mod baseline;
+mod interrupted;
+mod killed;
+mod meshproof;
+mod ordinary_user;
+mod run_and_judge;

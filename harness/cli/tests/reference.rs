@@ -1,0 +1,194 @@
+//! What the program says and ends with when it is used wrongly, and what it says without a cluster.
+//!
+//! Nothing here starts a cluster. Each snapshot holds exit code, stdout and stderr.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// A folder with the files of one test, where the program is started.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        for (name, text) in files {
+            std::fs::write(folder.path().join(name), text).expect("a fresh folder can be written");
+        }
+        Self(folder)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_meshproof"));
+        command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
+        for (name, _) in std::env::vars() {
+            if name.starts_with("MESHPROOF_") {
+                command.env_remove(name);
+            }
+        }
+        command.env("COLUMNS", "100");
+        command
+    }
+
+    /// Exit code, stdout and stderr as one text.
+    fn say(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().expect("the built program starts");
+        let mut text = format!("exit {}\n", output.status.code().expect("it ends by itself"));
+        for (name, bytes) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
+            if !bytes.is_empty() {
+                write!(text, "--- {name}\n{}", String::from_utf8_lossy(bytes)).expect("a string takes everything");
+            }
+        }
+        text
+    }
+}
+
+#[test]
+fn an_unknown_scenario_is_told_with_a_suggestion() {
+    let place = Place::new(&[]);
+    insta::assert_snapshot!(place.say(&["run", "delivery-scope/one-aplication"]), @"");
+}
+
+#[test]
+fn nothing_selected_is_a_failure() {
+    let place = Place::new(&[]);
+    insta::assert_snapshot!(place.say(&["run", "--filter", "^nothing-of-that-name$"]), @"");
+}
+
+#[test]
+fn an_unknown_flag_is_told() {
+    let place = Place::new(&[]);
+    insta::assert_snapshot!(place.say(&["run", "--sede", "7"]), @"");
+}
+
+#[test]
+fn every_mistake_of_a_scenario_file_is_shown_at_its_place() {
+    let place = Place::new(&[(
+        "mine.yaml",
+        "name: mine/first\nclaim: it works\ntags: [gate, nightly]\nwhen:\n- aply:\n    name: a\n- hold: 10\nthen:\n- delivered\n- answered: {trafic: x}\n",
+    )]);
+    insta::assert_snapshot!(place.say(&["run", "mine.yaml"]), @"");
+}
+
+#[test]
+fn a_scenario_file_that_is_not_yaml_is_told_with_its_line() {
+    let place = Place::new(&[("mine.yaml", "name: mine/first\nwhen: [\n")]);
+    insta::assert_snapshot!(place.say(&["explain", "mine.yaml"]), @"");
+}
+
+#[test]
+fn a_scenario_file_that_is_not_there_is_told() {
+    let place = Place::new(&[]);
+    insta::assert_snapshot!(place.say(&["run", "mine.yaml"]), @"");
+}
+
+#[test]
+fn a_malformed_topology_is_told_with_its_lines() {
+    let place = Place::new(&[("shape.yaml", "name: shape\nclusters:\n- name: main\n  dataCenter: []\n")]);
+    insta::assert_snapshot!(place.say(&["run", "--topology", "shape.yaml", "--dry-run"]), @"");
+}
+
+#[test]
+fn a_malformed_mesh_definition_is_told_with_its_lines() {
+    let place = Place::new(&[("mesh.yaml", "name: [mine]\nimages: 3\n")]);
+    let said = place.say(&["run", "--mesh", "mesh.yaml", "--dry-run"]);
+    assert!(said.starts_with("exit 2\n"), "{said}");
+    assert!(said.contains("mesh.yaml:1:"), "{said}");
+    assert!(said.contains("mesh.yaml:2:"), "{said}");
+}
+
+#[test]
+fn an_unknown_image_is_told_with_a_suggestion() {
+    let place = Place::new(&[]);
+    insta::assert_snapshot!(place.say(&["run", "--image", "controlplane=x.tar", "--dry-run"]), @"");
+}
+
+#[test]
+fn garbage_is_no_history() {
+    let place = Place::new(&[("history.jsonl", "garbage\n{\"event\":\"finished\",\"atNs\":1}\n")]);
+    insta::assert_snapshot!(place.say(&["judge", "history.jsonl"]), @"");
+}
+
+#[test]
+fn a_dry_run_names_the_scenarios_and_runs_nothing() {
+    let place = Place::new(&[]);
+    let said = place.say(&["run", "routing", "--dry-run", "--seed", "7"]);
+    assert!(said.starts_with("exit 0\n"), "{said}");
+    assert!(said.contains("seed 7; nothing was run"), "{said}");
+    assert!(!said.contains("passed"), "{said}");
+    let left = std::fs::read_dir(place.path()).expect("the folder is there").count();
+    assert_eq!(left, 0, "a dry run writes nothing");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let place = Place::new(&[]);
+    let mut child = place
+        .command(&["explain"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the built program starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn what_explain_prints_as_yaml_can_be_explained_again() {
+    let place = Place::new(&[]);
+    let list = place.command(&["list", "-o", "json"]).output().expect("the built program starts");
+    let listed: serde_json::Value = serde_json::from_slice(&list.stdout).expect("it is JSON");
+    for scenario in listed.as_array().expect("a list") {
+        let name = scenario["name"].as_str().expect("a name");
+        let yaml = place.command(&["explain", "--yaml", name]).output().expect("it starts");
+        assert_eq!(yaml.status.code(), Some(0), "{name}");
+        let mut file = std::fs::File::create(place.path().join("again.yaml")).expect("it can be written");
+        let text = String::from_utf8_lossy(&yaml.stdout).replace(name, &format!("{name}-again"));
+        file.write_all(text.as_bytes()).expect("it can be written");
+        let again = place.command(&["explain", "--yaml", "again.yaml"]).output().expect("it starts");
+        assert_eq!(String::from_utf8_lossy(&again.stdout), text, "{name}");
+    }
+}
+
+#[test]
+fn colour_is_off_without_a_terminal_and_on_when_asked_for() {
+    let place = Place::new(&[]);
+    let plain = place.command(&["explain", "routing"]).output().expect("it starts");
+    assert!(!plain.stdout.contains(&0x1b));
+    let colour = place
+        .command(&["explain", "routing", "--color", "always"])
+        .output()
+        .expect("it starts");
+    assert!(colour.stdout.contains(&0x1b));
+}
+
+#[test]
+fn doctor_says_one_line_for_each_check() {
+    let place = Place::new(&[]);
+    let output = place.command(&["doctor", "-o", "json"]).output().expect("it starts");
+    let checks: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    let checks = checks.as_array().expect("a list");
+    assert!(checks.len() >= 10, "{checks:#?}");
+    let missing = checks.iter().any(|check| check["state"] == "missing");
+    assert_eq!(output.status.code(), Some(if missing { 3 } else { 0 }));
+    for check in checks {
+        assert_eq!(check["state"] == "ok", check["hint"].is_null(), "{check}");
+    }
+}
+
+#[test]
+fn completions_are_there_for_every_shell() {
+    let place = Place::new(&[]);
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = place.command(&["completions", shell]).output().expect("it starts");
+        assert_eq!(output.status.code(), Some(0), "{shell}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("meshproof"), "{shell}");
+    }
+}

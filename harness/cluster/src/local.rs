@@ -1,0 +1,153 @@
+//! The local cluster: real etcd and Kubernetes control plane, zones that are routers, nodes that are processes, all
+//! in one user, PID, mount and network namespace whose init is this program once more (`__fabric`).
+//!
+//! Roles of the re-executed program: `fabric` (everything), `zone` (a router), `node` (a machine). Shared by them:
+//! `plan` (addresses), `protocol` (what they say to each other), `run_folder` (where they meet the host).
+//!
+//! Invariant: the end of the harness is the end of the fabric, and the end of the fabric is the end of everything;
+//! what a killed fabric leaves is one folder, which the next run sweeps.
+
+mod bootstrap;
+mod cluster;
+mod components;
+mod control;
+mod diagnostics;
+mod fabric;
+mod gate;
+mod node;
+mod pki;
+mod plan;
+mod protocol;
+mod run_folder;
+mod wiring;
+mod zone;
+
+pub use cluster::{LocalCluster, Options};
+pub(crate) use plan::{MOST_DATA_CENTERS, MOST_NODES};
+
+use crate::ClusterError;
+use std::path::{Path, PathBuf};
+
+/// Takes over the process when it was started as one of the roles; returns when it was not. To be called first in
+/// `main`, before any thread is started.
+#[expect(clippy::exit, reason = "a role is a process of its own")]
+pub fn reexec() {
+    let role = std::env::args_os().nth(1);
+    let result = match role.as_ref().and_then(|role| role.to_str()) {
+        Some("__fabric") => fabric::run(),
+        Some("__zone") => zone::run(),
+        Some("__node") => node::run(),
+        Some("__container") => std::process::exit(harness_kernel::container::shim()),
+        _ => return,
+    };
+    let Err(error) = result else {
+        std::process::exit(0)
+    };
+    tracing::error!(error = describe(&error), "ended");
+    std::process::exit(1)
+}
+
+/// A cluster that is running, or was and left its folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Name.
+    pub name: String,
+    /// Its run folder.
+    pub folder: PathBuf,
+    /// The kubeconfig file in it.
+    pub kubeconfig: PathBuf,
+    /// Name of its topology; none while it comes up.
+    pub topology: Option<String>,
+    /// When it was ready.
+    pub started: Option<jiff::Timestamp>,
+    /// Whether its fabric lives.
+    pub running: bool,
+}
+
+/// The clusters of this user.
+#[must_use]
+pub fn list() -> Vec<Listed> {
+    run_folder::folders()
+        .into_iter()
+        .map(|folder| {
+            let description = cluster::description(&folder).ok();
+            Listed {
+                name: folder.file_name().unwrap_or_default().display().to_string(),
+                kubeconfig: folder.join("kubeconfig"),
+                running: run_folder::is_held(&folder),
+                topology: description.as_ref().map(|found| found.topology.name.clone()),
+                started: description.map(|found| found.started),
+                folder,
+            }
+        })
+        .collect()
+}
+
+/// Removes what dead clusters left, and returns the folders that were removed.
+#[must_use]
+pub fn sweep() -> Vec<PathBuf> {
+    run_folder::sweep()
+}
+
+fn control_socket(folder: &Path) -> PathBuf {
+    folder.join("control.sock")
+}
+
+fn connect_socket(folder: &Path, node: &str) -> PathBuf {
+    folder.join(format!("{node}.sock"))
+}
+
+/// Wraps an error with what was tried.
+fn failed<E>(act: impl Into<String>) -> impl FnOnce(E) -> ClusterError
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let act = act.into();
+    move |source| ClusterError {
+        act,
+        source: Some(Box::new(source)),
+        hint: None,
+    }
+}
+
+/// Sends our output and our own log to a file.
+fn log_to(path: &Path) -> Result<(), ClusterError> {
+    let act = || format!("write {}", path.display());
+    let file = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(path)
+        .map_err(failed(act()))?;
+    nix::unistd::dup2_stdout(&file).map_err(failed(act()))?;
+    nix::unistd::dup2_stderr(&file).map_err(failed(act()))?;
+    // That one calls every answer but 200 an error, also those that are waited for.
+    let filter = tracing_subscriber::EnvFilter::try_from_env("MESHPROOF_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,kube_client::client::builder=off"));
+    // A second call would be a role started twice, which cannot be.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .try_init();
+    Ok(())
+}
+
+fn describe(error: &ClusterError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text += &format!(": {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// A client from the text of a kubeconfig.
+async fn client_from(kubeconfig: &str) -> Result<kube::Client, ClusterError> {
+    use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+    let parsed = Kubeconfig::from_yaml(kubeconfig).map_err(failed("read the kubeconfig"))?;
+    let config = Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default())
+        .await
+        .map_err(failed("read the kubeconfig"))?;
+    kube::Client::try_from(config).map_err(failed("make a client for the API server"))
+}

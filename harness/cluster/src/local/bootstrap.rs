@@ -1,0 +1,139 @@
+//! What a new cluster needs before anybody can use it, and how we know that it is ready.
+
+use super::plan::{API_PORT, API_SERVER, Plan};
+use super::{components, failed, pki};
+use crate::ClusterError;
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::{Namespace, Node};
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::runtime::{WatchStreamExt, watcher};
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// How often the API server is asked whether it is ready. It tells nobody by itself; a refused connection or a 500
+/// costs it next to nothing.
+const ASK: Duration = Duration::from_millis(10);
+
+/// A client with all rights, inside the fabric.
+pub(super) async fn client(ca: &str, user: &pki::Pair) -> Result<kube::Client, ClusterError> {
+    let server = format!("https://{API_SERVER}:{API_PORT}");
+    super::client_from(&components::kubeconfig("local", &server, ca, user)).await
+}
+
+/// Waits until the API server says that it is ready.
+pub(super) async fn api_server_ready(client: &kube::Client) {
+    let mut ask = tokio::time::interval(ASK);
+    ask.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ask.tick().await;
+        let request = http::Request::get("/readyz").body(Vec::new());
+        let Ok(request) = request else { return };
+        if client.request_text(request).await.is_ok() {
+            return;
+        }
+    }
+}
+
+/// Lets nodes read services and endpoints: our kubelet gives services their addresses, as kube-proxy would. Before
+/// the nodes start, or their first reading is refused.
+pub(super) async fn allow_nodes(client: &kube::Client) -> Result<(), ClusterError> {
+    let binding = serde_json::json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": {"name": "meshproof:node-proxier"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
+            "name": "system:node-proxier"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group",
+            "name": "system:nodes"}],
+    });
+    apply(client, binding).await
+}
+
+/// Makes the objects that nobody else makes.
+pub(super) async fn make_objects(client: &kube::Client) -> Result<(), ClusterError> {
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    wait_for_default(&namespaces).await;
+    let objects = [
+        serde_json::json!({
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": {"name": "kubernetes", "namespace": "default",
+                "labels": {"kubernetes.io/service-name": "kubernetes"}},
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": [API_SERVER], "conditions": {"ready": true}}],
+            "ports": [{"name": "https", "port": API_PORT, "protocol": "TCP"}],
+        }),
+        serde_json::json!({
+            "apiVersion": "v1", "kind": "Endpoints",
+            "metadata": {"name": "kubernetes", "namespace": "default",
+                // Without it the mirroring controller would make a second slice.
+                "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+            "subsets": [{"addresses": [{"ip": API_SERVER}],
+                "ports": [{"name": "https", "port": API_PORT, "protocol": "TCP"}]}],
+        }),
+    ];
+    futures::future::try_join_all(objects.into_iter().map(|object| apply(client, object)))
+        .await
+        .map(drop)
+}
+
+async fn apply(client: &kube::Client, object: serde_json::Value) -> Result<(), ClusterError> {
+    let kind = object["kind"].as_str().unwrap_or_default().to_owned();
+    let (group, version) = match object["apiVersion"].as_str().unwrap_or_default().split_once('/') {
+        Some((group, version)) => (group.to_owned(), version.to_owned()),
+        None => (String::new(), "v1".to_owned()),
+    };
+    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let resource = ApiResource::from_gvk(&GroupVersionKind { group, version, kind: kind.clone() });
+    let api: Api<DynamicObject> = match object["metadata"]["namespace"].as_str() {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
+    api.patch(&name, &PatchParams::apply("meshproof").force(), &Patch::Apply(object))
+        .await
+        .map(drop)
+        .map_err(failed(format!("make {kind} {name}")))
+}
+
+/// The API server makes the namespace `default` shortly after it says that it is ready.
+async fn wait_for_default(namespaces: &Api<Namespace>) {
+    let config = watcher::Config::default().fields("metadata.name=default");
+    until(namespaces, config, |_| true).await;
+}
+
+/// Waits until every node of the plan is ready.
+pub(super) async fn nodes_ready(client: &kube::Client, plan: &Plan) {
+    let mut missing: BTreeSet<&str> = plan.nodes().map(|node| node.name.as_str()).collect();
+    let nodes: Api<Node> = Api::all(client.clone());
+    until(&nodes, watcher::Config::default(), |node| {
+        let ready = node
+            .status
+            .and_then(|status| status.conditions)
+            .unwrap_or_default()
+            .iter()
+            .any(|condition| condition.type_ == "Ready" && condition.status == "True");
+        if ready {
+            missing.remove(node.metadata.name.unwrap_or_default().as_str());
+        }
+        missing.is_empty()
+    })
+    .await;
+}
+
+/// Watches until `done` says so. Errors are retried: the bring-up as a whole has a bound.
+async fn until<K>(api: &Api<K>, config: watcher::Config, mut done: impl FnMut(K) -> bool)
+where
+    K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
+{
+    let stream = watcher(api.clone(), config).default_backoff().applied_objects();
+    futures::pin_mut!(stream);
+    while let Some(seen) = stream.next().await {
+        match seen {
+            Ok(object) => {
+                if done(object) {
+                    return;
+                }
+            }
+            Err(error) => tracing::debug!(%error, "watch again"),
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! The harness's side of a local cluster: bring up, attach, and everything the trait promises.
+
+use super::protocol::{self, Description, FabricConfig, LIFELINE, LISTENER, Order, Progress, Request};
+use super::{client_from, connect_socket, control, control_socket, failed, plan, run_folder};
+use crate::{Cluster, ClusterError, ConnectError, PodAddress, PodStream};
+use futures::future::BoxFuture;
+use harness_images::store::Store;
+use harness_kernel::fd_passing;
+use harness_kernel::namespace::{Child, CloneFlags, Spawn};
+use harness_model::capability::Capability;
+use harness_model::topology::Topology;
+use std::collections::BTreeSet;
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, Interest};
+
+/// How a local cluster is brought up.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Its name: a DNS label, part of paths and of the kubeconfig's context.
+    pub name: String,
+    /// Its shape.
+    pub topology: Topology,
+    /// Folder with `etcd`, `kube-apiserver`, `kube-controller-manager` and `kube-scheduler`.
+    pub assets: PathBuf,
+    /// Folder of the image store.
+    pub image_store: PathBuf,
+    /// Whether it lives on when we end, until [`down`](Cluster::down) of an [attached](LocalCluster::attach) one.
+    pub keep: bool,
+}
+
+/// A running local cluster. Dropping one that is not kept ends it, without waiting for the end.
+#[derive(Debug)]
+pub struct LocalCluster {
+    folder: PathBuf,
+    kubeconfig: PathBuf,
+    topology: Topology,
+    client: ClientBox,
+    /// The fabric we started, and the connection whose end is its end.
+    owned: Option<(tokio::net::UnixStream, Child)>,
+}
+
+struct ClientBox(kube::Client);
+
+impl std::fmt::Debug for ClientBox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Client")
+    }
+}
+
+/// How long the fabric may take to end; it kills and removes a folder.
+const END: Duration = Duration::from_secs(20);
+/// Longest path of a Unix socket.
+const LONGEST_SOCKET: usize = 107;
+
+impl LocalCluster {
+    /// Brings a cluster up and returns when every node is ready. `progress` is told of each step.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel does not let us, a tool is missing, or a component does not start; nothing is left then.
+    pub async fn up(options: Options, mut progress: impl FnMut(&str) + Send) -> Result<Self, ClusterError> {
+        let folder = run_folder::of(&options.name);
+        check(&options, &folder)?;
+        let listener = TcpListener::bind("127.0.0.1:0").map_err(failed("listen on the loopback"))?;
+        let port = listener
+            .local_addr()
+            .map_err(failed("listen on the loopback"))?
+            .port();
+        let (here, there) = UnixStream::pair().map_err(failed("make a pair of sockets"))?;
+        let mut spawn = Spawn::again(vec!["meshproof".into(), "__fabric".into(), options.name.clone().into()]);
+        spawn.environment.retain(|(name, _)| {
+            ["PATH", "MESHPROOF_LOG", "RUST_BACKTRACE"].iter().any(|kept| name == kept)
+        });
+        spawn.namespaces = CloneFlags::CLONE_NEWUSER
+            | CloneFlags::CLONE_NEWPID
+            | CloneFlags::CLONE_NEWNS
+            | CloneFlags::CLONE_NEWNET
+            | CloneFlags::CLONE_NEWUTS
+            | CloneFlags::CLONE_NEWIPC;
+        spawn.new_session = true;
+        spawn.descriptors = vec![(LIFELINE, OwnedFd::from(there)), (LISTENER, listener.into())];
+        let child = spawn.start().map_err(not_started)?;
+        protocol::send(
+            &here,
+            &FabricConfig {
+                name: options.name.clone(),
+                folder: folder.clone(),
+                topology: options.topology.clone(),
+                assets: options.assets,
+                image_store: options.image_store,
+                port,
+            },
+        )
+        .map_err(failed("tell the fabric its configuration"))?;
+        let act = "hear from the fabric";
+        here.set_nonblocking(true).map_err(failed(act))?;
+        let lifeline = tokio::net::UnixStream::from_std(here).map_err(failed(act))?;
+        let mut lifeline = tokio::io::BufReader::new(lifeline);
+        loop {
+            let mut line = String::new();
+            if lifeline.read_line(&mut line).await.map_err(failed(act))? == 0 {
+                return Err(ended(&child, &folder).await);
+            }
+            match serde_json::from_str(&line).map_err(failed(act))? {
+                Progress::Step(text) => progress(&text),
+                Progress::Ready => break,
+                Progress::Failed(failure) => {
+                    let _ = child.wait().await;
+                    return Err(failure.into());
+                }
+            }
+        }
+        let mut lifeline = lifeline.into_inner();
+        if options.keep {
+            let line = protocol::line(&Order::Keep).map_err(failed("keep the cluster"))?;
+            lifeline.write_all(&line).await.map_err(failed("keep the cluster"))?;
+        }
+        Self::open(folder, options.topology, Some((lifeline, child))).await
+    }
+
+    /// Attaches to a cluster that was kept. Dropping it leaves the cluster as it is.
+    ///
+    /// # Errors
+    ///
+    /// When no cluster of this name is running.
+    pub async fn attach(name: &str) -> Result<Self, ClusterError> {
+        let folder = run_folder::of(name);
+        if !run_folder::is_held(&folder) {
+            let running: Vec<_> = super::list()
+                .into_iter()
+                .filter(|listed| listed.running)
+                .map(|listed| listed.name)
+                .collect();
+            return Err(ClusterError {
+                act: format!("attach to cluster `{name}`"),
+                source: Some("no cluster of this name is running".into()),
+                hint: Some(if running.is_empty() {
+                    "start one with `meshproof cluster up`".into()
+                } else {
+                    format!("running: {}", running.join(", "))
+                }),
+            });
+        }
+        let description =
+            description(&folder).map_err(failed(format!("attach to cluster `{name}`")))?;
+        Self::open(folder, description.topology, None).await
+    }
+
+    async fn open(
+        folder: PathBuf,
+        topology: Topology,
+        owned: Option<(tokio::net::UnixStream, Child)>,
+    ) -> Result<Self, ClusterError> {
+        let kubeconfig = folder.join("kubeconfig");
+        let text = std::fs::read_to_string(&kubeconfig)
+            .map_err(failed(format!("read {}", kubeconfig.display())))?;
+        Ok(Self {
+            client: ClientBox(client_from(&text).await?),
+            folder,
+            kubeconfig,
+            topology,
+            owned,
+        })
+    }
+
+    /// The folder with its logs.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    async fn ask(&self, request: &Request) -> Result<String, ClusterError> {
+        control::ask(&control_socket(&self.folder), request).await
+    }
+
+    /// Ends the cluster; says what is left.
+    async fn end(&self) -> Vec<String> {
+        let asked = self.ask(&Request::Down).await;
+        let ended = async {
+            match &self.owned {
+                Some((_, child)) => drop(child.wait().await),
+                None => released(&self.folder).await,
+            }
+        };
+        let mut left = Vec::new();
+        if tokio::time::timeout(END, ended).await.is_err() {
+            left.push(format!("the fabric did not end within {} s", END.as_secs()));
+            if let Some((_, child)) = &self.owned {
+                let _ = child.signal(nix::sys::signal::Signal::SIGKILL);
+                let _ = child.wait().await;
+            }
+        }
+        let _ = super::sweep();
+        if self.folder.exists() {
+            left.push(self.folder.display().to_string());
+            left.extend(asked.err().map(|error| super::describe(&error)));
+        }
+        left
+    }
+}
+
+impl Cluster for LocalCluster {
+    fn client(&self) -> kube::Client {
+        self.client.0.clone()
+    }
+
+    fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    fn service_cidr(&self) -> &str {
+        plan::SERVICE_CIDR
+    }
+
+    fn capabilities(&self) -> BTreeSet<Capability> {
+        let zones = self.topology.clusters.first().map_or(0, |cluster| cluster.data_centers.len());
+        let mut capabilities = BTreeSet::from([Capability::ZoneCut]);
+        if zones >= 2 {
+            capabilities.insert(Capability::TwoZones);
+        }
+        if zones >= 3 {
+            capabilities.insert(Capability::ThreeZones);
+        }
+        capabilities
+    }
+
+    fn connect<'a>(
+        &'a self,
+        pod: &'a PodAddress,
+        port: u16,
+    ) -> BoxFuture<'a, Result<Box<dyn PodStream>, ConnectError>> {
+        Box::pin(async move {
+            let socket = connect_socket(&self.folder, &pod.node);
+            match dial(&socket, &pod.ip, port).await {
+                Ok(stream) => Ok(Box::new(stream) as Box<dyn PodStream>),
+                Err(source) => Err(ConnectError {
+                    namespace: pod.namespace.clone(),
+                    pod: pod.name.clone(),
+                    port,
+                    source,
+                }),
+            }
+        })
+    }
+
+    fn load_images<'a>(&'a self, archives: &'a [PathBuf]) -> BoxFuture<'a, Result<(), ClusterError>> {
+        Box::pin(async move {
+            let view = self.folder.join("images");
+            let loads = archives.iter().map(|archive| {
+                let (view, archive) = (view.clone(), archive.clone());
+                async move {
+                    let act = format!("load image {}", archive.display());
+                    tokio::task::spawn_blocking(move || Store::open(&view)?.load(&archive))
+                        .await
+                        .map_err(failed(act.clone()))?
+                        .map(drop)
+                        .map_err(failed(act))
+                }
+            });
+            futures::future::try_join_all(loads).await.map(drop)
+        })
+    }
+
+    fn cut_zone<'a>(
+        &'a self,
+        data_center: &'a str,
+        duration: Duration,
+    ) -> BoxFuture<'a, Result<(), ClusterError>> {
+        Box::pin(async move {
+            let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+            let data_center = data_center.to_owned();
+            self.ask(&Request::Cut { data_center, millis }).await.map(drop)
+        })
+    }
+
+    fn heal_zone<'a>(&'a self, data_center: &'a str) -> BoxFuture<'a, Result<(), ClusterError>> {
+        Box::pin(async move {
+            let data_center = data_center.to_owned();
+            self.ask(&Request::Heal { data_center }).await.map(drop)
+        })
+    }
+
+    fn collect_diagnostics<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, Result<(), ClusterError>> {
+        Box::pin(async move {
+            let rules = self.ask(&Request::Dump).await;
+            super::diagnostics::collect(&self.folder, self.client(), rules, folder).await
+        })
+    }
+
+    fn down(self: Arc<Self>) -> BoxFuture<'static, Vec<String>> {
+        Box::pin(async move { self.end().await })
+    }
+}
+
+/// What a cluster says of itself.
+pub(super) fn description(folder: &Path) -> io::Result<Description> {
+    let text = std::fs::read_to_string(folder.join("cluster.json"))?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+fn check(options: &Options, folder: &Path) -> Result<(), ClusterError> {
+    let refuse = |act: String, why: String, hint: &str| {
+        Err(ClusterError { act, source: Some(why.into()), hint: Some(hint.into()) })
+    };
+    let act = || format!("name a cluster `{}`", options.name);
+    let name = &options.name;
+    let label = !name.is_empty()
+        && name.len() <= 40
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && !name.starts_with('-');
+    if !label {
+        let why = "a name has lower-case letters, digits and `-`, at most 40".to_owned();
+        return refuse(act(), why, "choose a name such as `meshproof`");
+    }
+    let plan = plan::Plan::new(&options.topology);
+    let longest = plan
+        .nodes()
+        .map(|node| connect_socket(folder, &node.name))
+        .chain([control_socket(folder)])
+        .max_by_key(|path| path.as_os_str().len());
+    if let Some(path) = longest.filter(|path| path.as_os_str().len() > LONGEST_SOCKET) {
+        let why = format!("{} is too long for a Unix socket", path.display());
+        return refuse(act(), why, "set TMPDIR to a shorter path such as /tmp");
+    }
+    for tool in ["nft", "iptables-restore"] {
+        if which::which_in(tool, Some(harness_kernel::search_path()), "/").is_err() {
+            let package = if tool == "nft" { "nftables" } else { "iptables" };
+            return Err(ClusterError {
+                act: format!("find `{tool}`"),
+                source: None,
+                hint: Some(format!("install it, on Debian and Ubuntu: apt-get install {package}")),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn not_started(error: harness_kernel::namespace::SpawnError) -> ClusterError {
+    let hint = error.forbids_user_namespaces().then(|| {
+        "the kernel must allow user namespaces: sysctl user.max_user_namespaces above 0, and \
+         kernel.unprivileged_userns_clone=1 or kernel.apparmor_restrict_unprivileged_userns=0 where they exist; \
+         in a container, a seccomp profile that allows clone and unshare; or run as root"
+            .to_owned()
+    });
+    ClusterError { act: "start the cluster's fabric".into(), source: Some(Box::new(error)), hint }
+}
+
+/// The fabric ended without a word.
+async fn ended(child: &Child, folder: &Path) -> ClusterError {
+    let how = match child.wait().await {
+        Ok(status) => status.to_string(),
+        Err(error) => error.to_string(),
+    };
+    let log = folder.join("logs/fabric.log");
+    let log = if log.exists() { super::components::tail(&log) } else { String::new() };
+    ClusterError {
+        act: "bring the cluster up".into(),
+        source: Some(format!("the fabric ended ({how})\n{log}").into()),
+        hint: None,
+    }
+}
+
+/// Waits until nobody holds the folder's lock.
+async fn released(folder: &Path) {
+    // A lock tells nobody that it is free, except those who block on it; asking costs a microsecond.
+    let mut ask = tokio::time::interval(Duration::from_millis(5));
+    while run_folder::is_held(folder) {
+        ask.tick().await;
+    }
+}
+
+async fn dial(socket: &Path, ip: &str, port: u16) -> io::Result<tokio::net::TcpStream> {
+    let mut node = tokio::net::UnixStream::connect(socket).await?;
+    node.write_all(&protocol::line(&serde_json::json!({"ip": ip, "port": port}))?).await?;
+    let received = node.async_io(Interest::READABLE, || fd_passing::receive_fd(&node)).await?;
+    match received {
+        Some((_, Some(fd))) => {
+            let stream = std::net::TcpStream::from(fd);
+            stream.set_nonblocking(true)?;
+            stream.set_nodelay(true)?;
+            tokio::net::TcpStream::from_std(stream)
+        }
+        Some((first, None)) => {
+            let mut text = vec![first];
+            node.read_to_end(&mut text).await?;
+            Err(io::Error::other(String::from_utf8_lossy(&text).trim().to_owned()))
+        }
+        None => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}

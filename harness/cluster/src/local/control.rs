@@ -1,0 +1,100 @@
+//! The control socket of a fabric: how a harness, the one that started it or a later one, asks it for something.
+
+use super::protocol::{self, Reply, Request};
+use super::wiring::Network;
+use super::{failed, zone};
+use crate::ClusterError;
+use harness_kernel::netns::NetNs;
+use harness_kernel::nft;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+
+/// Serves requests until one says that everything must end.
+pub(super) async fn serve(listener: UnixListener, network: &Network) {
+    loop {
+        match listener.accept().await {
+            // One at a time: rules of one router are changed by one hand.
+            Ok((client, _)) => match answer(client, network).await {
+                Ok(Outcome::Stay) => {}
+                Ok(Outcome::End) => return,
+                Err(error) => tracing::warn!(%error, "control connection"),
+            },
+            Err(error) => tracing::warn!(%error, "accept on the control socket"),
+        }
+    }
+}
+
+enum Outcome {
+    Stay,
+    End,
+}
+
+async fn answer(client: UnixStream, network: &Network) -> io::Result<Outcome> {
+    let mut client = BufReader::new(client);
+    let mut line = String::new();
+    client.read_line(&mut line).await?;
+    let request: Request = serde_json::from_str(&line)?;
+    tracing::info!(?request, "asked");
+    let outcome = match request {
+        Request::Down => Outcome::End,
+        _ => Outcome::Stay,
+    };
+    // `nft` takes some ten milliseconds, in a namespace of its own on a thread of its own.
+    let reply: Reply = tokio::task::block_in_place(|| carry_out(&request, network)).map_err(|error| (&error).into());
+    client.write_all(&protocol::line(&reply)?).await?;
+    Ok(outcome)
+}
+
+fn carry_out(request: &Request, network: &Network) -> Result<String, ClusterError> {
+    match request {
+        Request::Cut { data_center, millis } => {
+            let router = router(network, data_center)?;
+            zone::cut(router, Duration::from_millis(*millis))
+                .map_err(failed(format!("cut off data center `{data_center}`")))?;
+            Ok(String::new())
+        }
+        Request::Heal { data_center } => {
+            let router = router(network, data_center)?;
+            zone::heal(router).map_err(failed(format!("heal data center `{data_center}`")))?;
+            Ok(String::new())
+        }
+        Request::Dump => {
+            let mut text = String::new();
+            for (name, namespace) in network.zones.iter().chain(&network.nodes) {
+                let rules = nft::list_in(namespace).unwrap_or_else(|error| error.to_string());
+                text += &format!("# {name}\n{rules}\n");
+            }
+            Ok(text)
+        }
+        Request::Down => Ok(String::new()),
+    }
+}
+
+fn router<'a>(network: &'a Network, data_center: &str) -> Result<&'a NetNs, ClusterError> {
+    network.zones.get(data_center).ok_or_else(|| {
+        let known: Vec<_> = network.zones.keys().map(String::as_str).collect();
+        ClusterError {
+            act: format!("find data center `{data_center}`"),
+            source: None,
+            hint: Some(format!("there are: {}", known.join(", "))),
+        }
+    })
+}
+
+/// Asks the fabric behind `socket`.
+pub(super) async fn ask(socket: &Path, request: &Request) -> Result<String, ClusterError> {
+    let exchange = async {
+        let mut stream = BufReader::new(UnixStream::connect(socket).await?);
+        stream.write_all(&protocol::line(request)?).await?;
+        let mut line = String::new();
+        stream.read_line(&mut line).await?;
+        Ok::<Reply, io::Error>(serde_json::from_str(&line)?)
+    };
+    exchange
+        .await
+        .map_err(failed("ask the cluster's fabric"))?
+        .map_err(ClusterError::from)
+}

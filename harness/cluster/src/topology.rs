@@ -1,0 +1,297 @@
+//! Topologies from files: the built-in ones by name, others by path.
+//!
+//! Invariant: a topology that comes out of here can be laid out: names are unique and fit Kubernetes, numbers fit
+//! the address plan. Everything that is wrong with a file is said at once, with file and line.
+
+use crate::local::{MOST_DATA_CENTERS, MOST_NODES};
+use crate::ClusterError;
+use harness_model::duration::Span;
+use harness_model::topology::{ClusterShape, DataCenter, Latency, Topology};
+use serde::Deserialize;
+use serde_saphyr::Spanned;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::path::Path;
+
+/// The built-in topologies: name and text.
+const BUILT_IN: [(&str, &str); 2] = [
+    ("one-zone", include_str!("../../../kind-config/topologies/one-zone.yaml")),
+    ("three-zones", include_str!("../../../kind-config/topologies/three-zones.yaml")),
+];
+/// The name of the topology that is used when none is asked for.
+pub const DEFAULT: &str = "three-zones";
+/// Longest name of a data center: with a node's number it must still be a DNS label and part of a socket's path.
+const LONGEST_NAME: usize = 40;
+
+/// The names of the built-in topologies.
+pub fn built_in() -> impl Iterator<Item = &'static str> {
+    BUILT_IN.iter().map(|(name, _)| *name)
+}
+
+/// Loads a built-in topology by its name, or one from a file.
+///
+/// # Errors
+///
+/// When there is no such topology or file, or the file is not a topology that can be brought up.
+pub fn load(name_or_path: &str) -> Result<Topology, ClusterError> {
+    if let Some((name, text)) = BUILT_IN.iter().find(|(name, _)| *name == name_or_path) {
+        return parse(name, text);
+    }
+    let path = Path::new(name_or_path);
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let known: Vec<_> = built_in().collect();
+        ClusterError {
+            act: format!("load topology `{name_or_path}`"),
+            source: Some(Box::new(error)),
+            hint: Some(format!(
+                "give a file, or the name of a built-in topology: {}",
+                known.join(", ")
+            )),
+        }
+    })?;
+    parse(&path.display().to_string(), &text)
+}
+
+/// Reads a topology from `text`; `file` is named in errors.
+///
+/// # Errors
+///
+/// When it is not YAML, not a topology, or one that cannot be brought up.
+pub fn parse(file: &str, text: &str) -> Result<Topology, ClusterError> {
+    let refuse = |problems: Vec<Problem>| ClusterError {
+        act: format!("load topology `{file}`"),
+        source: Some(Box::new(Problems(problems))),
+        hint: Some("a whole example: kind-config/topologies/three-zones.yaml".to_owned()),
+    };
+    let read: File = serde_saphyr::from_str(text).map_err(|error| {
+        let location = error.location();
+        let line = location.map_or(1, |location| location.line());
+        let text = error.without_snippet().to_string();
+        // The location is said once, by us.
+        let text = text.lines().next().unwrap_or_default().trim();
+        refuse(vec![Problem { file: file.to_owned(), line, text: text.to_owned() }])
+    })?;
+    let mut problems = Vec::new();
+    let mut problem = |line: u64, text: String| {
+        problems.push(Problem { file: file.to_owned(), line, text });
+    };
+    read.check(&mut problem);
+    if problems.is_empty() {
+        Ok(read.into_topology())
+    } else {
+        problems.sort_by_key(|problem| problem.line);
+        Err(refuse(problems))
+    }
+}
+
+/// Something that is wrong in a file.
+#[derive(Debug)]
+struct Problem {
+    file: String,
+    line: u64,
+    text: String,
+}
+
+/// Everything that is wrong in a file, one line each.
+#[derive(Debug)]
+struct Problems(Vec<Problem>);
+
+impl std::error::Error for Problems {}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, problem) in self.0.iter().enumerate() {
+            if number > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{}:{}: {}", problem.file, problem.line, problem.text)?;
+        }
+        Ok(())
+    }
+}
+
+/// [`Topology`] with the place of everything that may be wrong.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct File {
+    name: Spanned<String>,
+    clusters: Spanned<Vec<FileCluster>>,
+    #[serde(default)]
+    latency: FileLatency,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct FileCluster {
+    name: Spanned<String>,
+    data_centers: Spanned<Vec<FileDataCenter>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct FileDataCenter {
+    name: Spanned<String>,
+    region: Spanned<String>,
+    nodes: Option<Spanned<u32>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct FileLatency {
+    default: Option<Span>,
+    #[serde(default)]
+    between: BTreeMap<String, BTreeMap<String, Spanned<Span>>>,
+}
+
+impl File {
+    fn check(&self, problem: &mut impl FnMut(u64, String)) {
+        let clusters = &self.clusters.value;
+        if clusters.len() != 1 {
+            let text = format!("there are {} clusters; this version brings up exactly one", clusters.len());
+            problem(self.clusters.referenced.line(), text);
+        }
+        let mut names = BTreeSet::new();
+        for cluster in clusters {
+            check_name("cluster", &cluster.name, problem);
+            let data_centers = &cluster.data_centers;
+            if data_centers.value.is_empty() {
+                let text = format!("cluster `{}` has no data center", cluster.name.value);
+                problem(data_centers.referenced.line(), text);
+            }
+            if data_centers.value.len() > MOST_DATA_CENTERS {
+                let text = format!("more than {MOST_DATA_CENTERS} data centers");
+                problem(data_centers.referenced.line(), text);
+            }
+            for data_center in &data_centers.value {
+                check_name("data center", &data_center.name, problem);
+                check_name("region", &data_center.region, problem);
+                if !names.insert(data_center.name.value.as_str()) {
+                    let text = format!("data center `{}` is there twice", data_center.name.value);
+                    problem(data_center.name.referenced.line(), text);
+                }
+                if let Some(nodes) = &data_center.nodes
+                    && !(1..=MOST_NODES).contains(&nodes.value)
+                {
+                    let text = format!("{} nodes; there can be 1 to {MOST_NODES}", nodes.value);
+                    problem(nodes.referenced.line(), text);
+                }
+            }
+        }
+        for (from, row) in &self.latency.between {
+            for (to, span) in row {
+                for name in [from, to] {
+                    if !names.contains(name.as_str()) {
+                        let text = format!("latency from `{from}` to `{to}`: there is no data center `{name}`");
+                        problem(span.referenced.line(), text);
+                    }
+                }
+                if from == to {
+                    let text = format!("latency from `{from}` to itself cannot be set");
+                    problem(span.referenced.line(), text);
+                }
+            }
+        }
+    }
+
+    fn into_topology(self) -> Topology {
+        let data_center = |found: FileDataCenter| DataCenter {
+            name: found.name.value,
+            region: found.region.value,
+            nodes: found.nodes.map_or(1, |nodes| nodes.value),
+        };
+        let cluster = |found: FileCluster| ClusterShape {
+            name: found.name.value,
+            data_centers: found.data_centers.value.into_iter().map(data_center).collect(),
+        };
+        let row = |(from, row): (String, BTreeMap<String, Spanned<Span>>)| {
+            let row = row.into_iter().map(|(to, span)| (to, span.value)).collect();
+            (from, row)
+        };
+        Topology {
+            name: self.name.value,
+            clusters: self.clusters.value.into_iter().map(cluster).collect(),
+            latency: Latency {
+                default: self.latency.default,
+                between: self.latency.between.into_iter().map(row).collect(),
+            },
+        }
+    }
+}
+
+fn check_name(what: &str, name: &Spanned<String>, problem: &mut impl FnMut(u64, String)) {
+    let value = &name.value;
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let label = (1..=LONGEST_NAME).contains(&value.len())
+        && value.bytes().all(allowed)
+        && !value.starts_with('-')
+        && !value.ends_with('-');
+    if !label {
+        let text = format!(
+            "`{value}` cannot name a {what}: lower-case letters, digits and `-` inside, at most {LONGEST_NAME}"
+        );
+        problem(name.referenced.line(), text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(text: &str) -> String {
+        let error = parse("my.yaml", text).unwrap_err();
+        std::error::Error::source(&error).unwrap().to_string()
+    }
+
+    #[test]
+    fn the_built_in_ones_are_named_as_they_are_called() {
+        for name in built_in() {
+            let topology = load(name).unwrap();
+            assert_eq!(topology.name, name);
+            let text = BUILT_IN.iter().find(|(found, _)| *found == name).unwrap().1;
+            assert_eq!(serde_saphyr::from_str::<Topology>(text).unwrap(), topology, "two readings agree");
+        }
+        assert_eq!(load(DEFAULT).unwrap().clusters[0].data_centers.len(), 3);
+    }
+
+    #[test]
+    fn everything_wrong_is_said_at_once_with_its_line() {
+        let text = "\
+name: mine
+clusters:
+  - name: One
+    dataCenters:
+      - name: a
+        region: r
+        nodes: 0
+      - name: a
+        region: r
+latency:
+  between:
+    a:
+      b: 1ms
+      a: 2ms
+";
+        assert_eq!(
+            problems(text),
+            "my.yaml:3: `One` cannot name a cluster: lower-case letters, digits and `-` inside, at most 40
+my.yaml:7: 0 nodes; there can be 1 to 250
+my.yaml:8: data center `a` is there twice
+my.yaml:13: latency from `a` to `b`: there is no data center `b`
+my.yaml:14: latency from `a` to itself cannot be set"
+        );
+    }
+
+    #[test]
+    fn a_word_that_nobody_knows_and_a_bad_duration_have_their_line() {
+        let unknown = problems("name: mine\nclusters: []\nlatencies: {}\n");
+        assert!(unknown.starts_with("my.yaml:3: ") && unknown.contains("latencies"), "{unknown}");
+        let duration = problems("name: mine\nclusters: []\nlatency:\n  default: soon\n");
+        assert!(duration.starts_with("my.yaml:4: ") && duration.contains("soon"), "{duration}");
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_answered_with_the_names_that_are() {
+        let error = load("four-zones").unwrap_err();
+        assert!(error.hint.unwrap().contains("one-zone, three-zones"));
+    }
+}

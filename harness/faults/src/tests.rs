@@ -1,0 +1,170 @@
+//! The ledger and the injector with a fake cluster: what is written down when, and what is healed.
+
+use super::*;
+use futures::future::BoxFuture;
+use harness_cluster::{ConnectError, PodAddress, PodStream};
+use harness_model::capability::Capability;
+use harness_model::topology::Topology;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A cluster with one border that can be cut; it notes the ledger's file at the moment of the cut.
+struct OneBorder {
+    cut: AtomicBool,
+    cuts: bool,
+    ledger: PathBuf,
+    seen_when_cut: Mutex<String>,
+    topology: Topology,
+}
+
+impl OneBorder {
+    fn new(ledger: &Path, cuts: bool) -> Arc<Self> {
+        Arc::new(Self {
+            cut: AtomicBool::new(false),
+            cuts,
+            ledger: ledger.to_owned(),
+            seen_when_cut: Mutex::new(String::new()),
+            topology: Topology {
+                name: "one".to_owned(),
+                clusters: Vec::new(),
+                latency: Default::default(),
+            },
+        })
+    }
+}
+
+impl Cluster for OneBorder {
+    fn client(&self) -> kube::Client {
+        unreachable!("no test here asks the API server")
+    }
+    fn kubeconfig(&self) -> &Path {
+        Path::new("")
+    }
+    fn topology(&self) -> &Topology {
+        &self.topology
+    }
+    fn service_cidr(&self) -> &str {
+        ""
+    }
+    fn capabilities(&self) -> BTreeSet<Capability> {
+        BTreeSet::new()
+    }
+    fn connect<'a>(
+        &'a self,
+        _: &'a PodAddress,
+        _: u16,
+    ) -> BoxFuture<'a, Result<Box<dyn PodStream>, ConnectError>> {
+        unreachable!("no test here connects")
+    }
+    fn load_images<'a>(&'a self, _: &'a [PathBuf]) -> BoxFuture<'a, Result<(), ClusterError>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn cut_zone<'a>(&'a self, _: &'a str, _: Duration) -> BoxFuture<'a, Result<(), ClusterError>> {
+        Box::pin(async {
+            *self.seen_when_cut.lock().expect("no test panics while holding it") =
+                std::fs::read_to_string(&self.ledger).unwrap_or_default();
+            self.cut.store(self.cuts, Ordering::SeqCst);
+            Ok(())
+        })
+    }
+    fn heal_zone<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<(), ClusterError>> {
+        Box::pin(async {
+            self.cut.store(false, Ordering::SeqCst);
+            Ok(())
+        })
+    }
+    fn collect_diagnostics<'a>(&'a self, _: &'a Path) -> BoxFuture<'a, Result<(), ClusterError>> {
+        Box::pin(async { Ok(()) })
+    }
+    fn down(self: Arc<Self>) -> BoxFuture<'static, Vec<String>> {
+        Box::pin(async { Vec::new() })
+    }
+}
+
+impl Reachability for OneBorder {
+    fn measure<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Reached> {
+        let side = if self.cut.load(Ordering::SeqCst) {
+            Err("timed out".to_owned())
+        } else {
+            Ok(())
+        };
+        Box::pin(async move {
+            Reached {
+                outwards: side.clone(),
+                inwards: side,
+            }
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_cut_is_in_the_ledger_before_it_is_in_the_cluster_and_healed_on_request() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("ledger.jsonl");
+    let cluster = OneBorder::new(&path, true);
+    let injector = Injector::new(cluster.clone(), Ledger::open(&path).expect("a new ledger"));
+
+    let fault = injector
+        .cut_zone("alpha", Duration::from_secs(600), cluster.as_ref())
+        .await
+        .expect("it bites");
+
+    let seen = cluster.seen_when_cut.lock().expect("nobody panicked").clone();
+    assert!(seen.contains("alpha"), "the ledger named it first: {seen}");
+    assert!(fault.efficacy.contains("timed out"), "{}", fault.efficacy);
+    let reopened = Ledger::open(&path).expect("the ledger");
+    assert_eq!(reopened.active().len(), 1, "it survives us");
+    assert_eq!(injector.heal_all().await, Vec::<String>::new());
+    assert!(!cluster.cut.load(Ordering::SeqCst));
+    assert!(injector.active().is_empty());
+    assert!(Ledger::open(&path).expect("the ledger").active().is_empty());
+}
+
+#[tokio::test]
+async fn a_cut_that_does_not_bite_is_removed_and_says_so() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("ledger.jsonl");
+    let cluster = OneBorder::new(&path, false);
+    let injector = Injector::new(cluster.clone(), Ledger::open(&path).expect("a new ledger"));
+
+    let error = injector
+        .cut_zone("alpha", Duration::from_millis(5), cluster.as_ref())
+        .await
+        .expect_err("nothing was cut");
+
+    assert!(error.is_without_effect(), "{error}");
+    assert!(injector.active().is_empty());
+}
+
+#[tokio::test]
+async fn a_border_that_was_closed_before_is_not_cut() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("ledger.jsonl");
+    let cluster = OneBorder::new(&path, true);
+    cluster.cut.store(true, Ordering::SeqCst);
+    let injector = Injector::new(cluster.clone(), Ledger::open(&path).expect("a new ledger"));
+
+    let error = injector
+        .cut_zone("alpha", Duration::from_secs(600), cluster.as_ref())
+        .await
+        .expect_err("its bite could not be told");
+
+    assert!(matches!(error, InjectError::NotReachableBefore(_)), "{error}");
+    assert!(!path.exists(), "nothing was begun");
+}
+
+#[test]
+fn a_line_cut_off_by_a_kill_is_ignored() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("ledger.jsonl");
+    let ledger = Ledger::open(&path).expect("a new ledger");
+    ledger
+        .begin("cut off alpha".to_owned(), Some("alpha".to_owned()), None)
+        .expect("written");
+    let mut text = std::fs::read_to_string(&path).expect("the file");
+    text.push_str("{\"begun\":{\"num");
+    std::fs::write(&path, text).expect("the file");
+    assert_eq!(Ledger::open(&path).expect("the ledger").active().len(), 1);
+}

@@ -1,0 +1,167 @@
+//! ZoneOutage: a data center is cut off by its router, for a time that the kernel keeps.
+
+use crate::{ActiveFault, EndError, InjectError, Injector, Kind};
+use futures::future::BoxFuture;
+use std::time::{Duration, Instant};
+
+/// Measures whether packets cross the border of a data center. The caller knows how.
+pub trait Reachability: Send + Sync {
+    /// One measurement in each direction across the border of `data_center`.
+    fn measure<'a>(&'a self, data_center: &'a str) -> BoxFuture<'a, Reached>;
+}
+
+/// One measurement across the border of a data center.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// From inside to outside: reached, or how it failed.
+    pub outwards: Result<(), String>,
+    /// From outside to inside: reached, or how it failed.
+    pub inwards: Result<(), String>,
+}
+
+impl Reached {
+    /// Both directions work.
+    #[must_use]
+    pub fn both(&self) -> bool {
+        self.outwards.is_ok() && self.inwards.is_ok()
+    }
+
+    /// No direction works.
+    #[must_use]
+    pub fn neither(&self) -> bool {
+        self.outwards.is_err() && self.inwards.is_err()
+    }
+}
+
+impl std::fmt::Display for Reached {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let words = |side: &Result<(), String>| match side {
+            Ok(()) => "reached".to_owned(),
+            Err(why) => why.clone(),
+        };
+        write!(
+            f,
+            "outwards {}, inwards {}",
+            words(&self.outwards),
+            words(&self.inwards)
+        )
+    }
+}
+
+/// How many measurements in a row count.
+const IN_A_ROW: usize = 2;
+
+impl Injector {
+    /// Cuts `data_center` off for `duration` and measures that nothing crosses its border: before, two measurements in
+    /// a row reach in both directions; afterwards, two in a row reach in neither.
+    ///
+    /// # Errors
+    ///
+    /// When the border cannot be crossed before, the cluster does not cut it, or something still crosses it (then
+    /// the rule is removed again).
+    pub async fn cut_zone(
+        &self,
+        data_center: &str,
+        duration: Duration,
+        reachability: &dyn Reachability,
+    ) -> Result<ActiveFault, InjectError> {
+        let mut before = String::new();
+        for _ in 0..IN_A_ROW {
+            let reached = reachability.measure(data_center).await;
+            if !reached.both() {
+                return Err(InjectError::NotReachableBefore(format!(
+                    "across the border of {data_center}: {reached}"
+                )));
+            }
+            before = reached.to_string();
+        }
+        let number = self
+            .ledger
+            .begin(
+                format!("cut off {data_center}"),
+                Some(data_center.to_owned()),
+                u64::try_from(duration.as_millis()).ok(),
+            )
+            .map_err(InjectError::Ledger)?;
+        if let Err(source) = self.cluster.cut_zone(data_center, duration).await {
+            self.heal(number, data_center).await;
+            return Err(InjectError::Cut {
+                data_center: data_center.to_owned(),
+                source,
+            });
+        }
+        let ends = Instant::now() + duration;
+        match measure_cut(data_center, ends, reachability).await {
+            Ok(after) => Ok(ActiveFault {
+                number,
+                efficacy: format!("across the border of {data_center}: before {before}; after {after}"),
+                kind: Kind::ZoneOutage {
+                    data_center: data_center.to_owned(),
+                    ends,
+                },
+            }),
+            Err(reason) => {
+                self.heal(number, data_center).await;
+                Err(InjectError::WithoutEffect(reason))
+            }
+        }
+    }
+
+    /// Drops the rule early. When that fails the fault stays in the ledger, and the kernel's timer heals.
+    async fn heal(&self, number: u64, data_center: &str) {
+        match self.cluster.heal_zone(data_center).await {
+            Ok(()) => self.ledger.cross_out(number),
+            Err(error) => tracing::warn!(data_center, %error, "cannot heal early; the kernel's timer will"),
+        }
+    }
+}
+
+/// Measures until nothing crossed the border twice in a row; packets under way and open connections may still get
+/// through once.
+async fn measure_cut(
+    data_center: &str,
+    ends: Instant,
+    reachability: &dyn Reachability,
+) -> Result<String, String> {
+    let mut in_a_row = 0;
+    let mut last = "nothing was measured".to_owned();
+    while Instant::now() < ends {
+        let reached = reachability.measure(data_center).await;
+        in_a_row = if reached.neither() { in_a_row + 1 } else { 0 };
+        last = reached.to_string();
+        if in_a_row == IN_A_ROW {
+            return Ok(last);
+        }
+    }
+    Err(format!("across the border of {data_center}: {last}"))
+}
+
+/// Waits for the kernel's timer, then until the border can be crossed in both directions twice in a row.
+pub(crate) async fn wait_for_end(
+    data_center: &str,
+    ends: Instant,
+    reachability: &dyn Reachability,
+    patience: Duration,
+) -> Result<(), EndError> {
+    // `sleep_until` and not a poll: the kernel's timer is the event, and it tells nobody.
+    tokio::time::sleep_until(ends.into()).await;
+    let mut last = "nothing was measured".to_owned();
+    let crossed = async {
+        let mut in_a_row = 0;
+        while in_a_row < IN_A_ROW {
+            let reached = reachability.measure(data_center).await;
+            in_a_row = if reached.both() { in_a_row + 1 } else { 0 };
+            last = reached.to_string();
+        }
+    };
+    let in_time = tokio::time::timeout(patience, crossed).await.is_ok();
+    if in_time {
+        Ok(())
+    } else {
+        Err(EndError::StillCut {
+            data_center: data_center.to_owned(),
+            seconds: patience.as_secs(),
+            last,
+        })
+    }
+}

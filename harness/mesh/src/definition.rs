@@ -1,0 +1,205 @@
+//! The mesh definition: how a mesh is deployed, written to and read. `fixtures/meshes/reference/mesh.yaml` is an example
+//! with every field explained.
+
+use harness_model::capability::Capability;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Everything the harness knows about one mesh.
+#[derive(Clone, Debug)]
+pub struct MeshDefinition {
+    /// Name, as in `--mesh NAME`.
+    pub name: String,
+    /// What it is, in one sentence.
+    pub description: String,
+    /// Where it was read from, for messages.
+    pub source: PathBuf,
+    /// Component → image reference. `--image COMPONENT=TAR` replaces one.
+    pub images: BTreeMap<String, String>,
+    /// Free values for the templates; the caller may replace them by name.
+    pub variables: BTreeMap<String, String>,
+    /// Certificates that the harness makes for the templates, each with a root of its own.
+    pub certificates: BTreeMap<String, CertificateRequest>,
+    /// What is applied, in order.
+    pub manifests: Vec<ManifestGroup>,
+    /// The control plane; none where the mesh has none.
+    pub control_plane: Option<ControlPlane>,
+    /// The workloads that scenarios speak of.
+    pub workloads: Workloads,
+    /// How the state of a sidecar is read.
+    pub state: State,
+    /// What a request that passed a sidecar carries.
+    pub evidence: Evidence,
+    /// How a configuration is written.
+    pub configuration: ConfigurationForm,
+    /// What the mesh offers to scenarios.
+    pub capabilities: Vec<Capability>,
+    /// What is assumed of the order of events, for people: proofs of non-delivery rest on it.
+    pub assumed_order: Vec<String>,
+    /// The text of every file the definition names, by the name it is given there.
+    pub(crate) files: BTreeMap<String, String>,
+}
+
+/// A certificate made for a server of the mesh.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CertificateRequest {
+    /// The names it is valid for.
+    pub dns_names: Vec<String>,
+}
+
+/// Manifests that are applied together.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ManifestGroup {
+    /// Files, relative to the definition; each is a minijinja template of any number of YAML documents.
+    pub files: Vec<String>,
+    /// What must hold before the next group is applied. Absent: nothing.
+    #[serde(default)]
+    pub wait_for: Option<WaitFor>,
+}
+
+/// What must hold before the next group of manifests is applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum WaitFor {
+    /// The API server serves the group's CustomResourceDefinitions.
+    Established,
+}
+
+/// The control plane of a mesh.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ControlPlane {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its Deployment.
+    pub deployment: String,
+    /// Selects its pods.
+    pub selector: BTreeMap<String, String>,
+    /// The port on which each pod serves xDS.
+    pub xds_port: u16,
+    /// The component (in `images`) that its pods run.
+    pub component: String,
+    /// Seeded bugs for `meshproof selftest`; absent where the mesh has none.
+    #[serde(default)]
+    pub mutants: Option<Mutants>,
+    /// The manifest files that deploy it, which are applied again when a mutant is chosen.
+    pub files: Vec<String>,
+}
+
+/// A control plane with seeded bugs.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Mutants {
+    /// The component (in `images`) that takes the control plane's place; templates see its image as that of
+    /// the control plane, and the mutant's name as `mutant`.
+    pub component: String,
+}
+
+/// The workloads that scenarios speak of.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Workloads {
+    /// Their namespace.
+    pub namespace: String,
+    /// The pod label whose value is the application.
+    pub application_label: String,
+    /// The applications with one Deployment in each data center, as templates see them.
+    pub applications: Vec<String>,
+    /// The Deployment of an application in a data center, rendered with `application` and `dataCenter`.
+    pub deployment: String,
+    /// The application whose pods serve as extra recipients, one for each replica; none where the mesh has no
+    /// such pods.
+    #[serde(default)]
+    pub canary: Option<Canary>,
+    /// How a workload calls a service, rendered with `service` and `path`.
+    pub service_url: String,
+    /// Workloads have a sidecar.
+    pub sidecar: bool,
+}
+
+/// Pods that serve as extra recipients.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Canary {
+    /// Their application.
+    pub application: String,
+    /// Their Deployment.
+    pub deployment: String,
+    /// How many there are.
+    pub replicas: u32,
+}
+
+/// How the state of a sidecar is read from what the probe reports.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct State {
+    /// The runtime layer whose keys are toggles.
+    pub runtime_layer: String,
+    /// The route configuration whose routes carry the names of rules.
+    pub route_configuration: String,
+}
+
+/// What a request that passed a sidecar carries when it arrives. Absent: the mesh leaves no trace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Evidence {
+    /// The request header in which the caller's sidecar names the caller's pod.
+    #[serde(default)]
+    pub caller_header: Option<String>,
+    /// The request header in which the callee's sidecar names the callee's pod.
+    #[serde(default)]
+    pub callee_header: Option<String>,
+}
+
+/// How a configuration is written.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ConfigurationForm {
+    /// The objects of one configuration in the order in which they are applied; they are deleted in the
+    /// opposite order.
+    pub objects: Vec<ObjectForm>,
+    /// Where the mesh reports who got it; absent where it does not.
+    #[serde(default)]
+    pub status: Option<StatusForm>,
+    /// The rule of the marker, as an object with the fields of a scenario's rule; it must never match.
+    pub marker_rule: serde_json::Value,
+}
+
+/// One object of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ObjectForm {
+    /// API group and version.
+    pub api_version: String,
+    /// Kind.
+    pub kind: String,
+    /// Plural name in URLs.
+    pub plural: String,
+    /// The template, rendered with `name`, `namespace` and `configuration`; the harness adds its labels.
+    pub file: String,
+}
+
+/// Where the mesh reports who got a configuration: JSON pointers into one of its objects.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct StatusForm {
+    /// The kind that carries it.
+    pub kind: String,
+    /// The generation that the status is about.
+    pub observed_generation: String,
+    /// How many sidecars are in scope.
+    pub matched: String,
+    /// To how many it was sent.
+    pub delivered: String,
+    /// How many acknowledged it.
+    pub acknowledged: String,
+    /// The list of those who rejected it.
+    pub rejected: String,
+    /// The field of an entry of that list that names the pod.
+    pub rejected_pod: String,
+    /// The field of an entry of that list with the sidecar's words.
+    pub rejected_message: String,
+}

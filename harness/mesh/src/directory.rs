@@ -1,0 +1,286 @@
+//! Who is there: workloads with stable names, and control-plane replicas.
+
+use crate::error::MeshError;
+use crate::{Mesh, wait};
+use harness_cluster::PodAddress;
+use harness_model::directory::{Directory, Sidecar};
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::{Api, ListParams};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
+use std::time::Duration;
+
+/// A workload pod of the mesh.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Workload {
+    /// Its name and what decides scope. `name` is `application@data-center`, plus `#n` from the second on.
+    pub sidecar: Sidecar,
+    /// Where to reach its probe.
+    pub address: PodAddress,
+    /// The pod is Ready.
+    pub ready: bool,
+    /// It only serves as an extra recipient: scenarios do not name it.
+    pub canary: bool,
+}
+
+/// A control-plane pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replica {
+    /// Pod name: what sidecars report as [`harness_model::history::Stream::replica`].
+    pub pod: String,
+    /// Where the pod is.
+    pub address: PodAddress,
+    /// `ip:port` of its xDS server: what a sidecar dials when it is pinned to it.
+    pub xds: String,
+    /// Zone of its node.
+    pub data_center: String,
+    /// The pod is Ready.
+    pub ready: bool,
+}
+
+impl Mesh {
+    /// The sidecars that are there now, canaries included, ordered by name.
+    ///
+    /// # Errors
+    ///
+    /// When the API server cannot be read.
+    pub async fn directory(&self) -> Result<Directory, MeshError> {
+        let workloads = self.workloads().await?;
+        Ok(Directory {
+            data_centers: self.data_centers(),
+            sidecars: workloads
+                .into_iter()
+                .map(|workload| workload.sidecar)
+                .collect(),
+        })
+    }
+
+    /// The workload pods that have an address and are not being deleted, ordered by stable name.
+    ///
+    /// # Errors
+    ///
+    /// When the API server cannot be read.
+    pub async fn workloads(&self) -> Result<Vec<Workload>, MeshError> {
+        let form = &self.definition.workloads;
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &form.namespace);
+        let selector = ListParams::default().labels(&form.application_label);
+        let listed = async {
+            tokio::try_join!(async { pods.list(&selector).await }, self.zones_of_nodes())
+        };
+        let (pods, zones) = listed
+            .await
+            .map_err(|source| MeshError::api("list the workload pods", source))?;
+        Ok(self.named(&pods.items, &zones))
+    }
+
+    /// The control-plane pods that have an address and are not being deleted, ordered by name; empty where
+    /// the mesh has no control plane.
+    ///
+    /// # Errors
+    ///
+    /// When the API server cannot be read.
+    pub async fn replicas(&self) -> Result<Vec<Replica>, MeshError> {
+        let Some(control_plane) = &self.definition.control_plane else {
+            return Ok(Vec::new());
+        };
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &control_plane.namespace);
+        let selector = ListParams::default().labels(&labels(&control_plane.selector));
+        let (pods, zones) =
+            tokio::try_join!(async { pods.list(&selector).await }, self.zones_of_nodes())
+                .map_err(|source| MeshError::api("list the control-plane pods", source))?;
+        let mut replicas: Vec<Replica> = pods
+            .items
+            .iter()
+            .filter_map(|pod| {
+                let address = address(pod)?;
+                Some(Replica {
+                    pod: address.name.clone(),
+                    xds: format!("{}:{}", address.ip, control_plane.xds_port),
+                    data_center: zones.get(&address.node).cloned().unwrap_or_default(),
+                    ready: is_ready(pod),
+                    address,
+                })
+            })
+            .collect();
+        replicas.sort_by(|a, b| a.pod.cmp(&b.pod));
+        Ok(replicas)
+    }
+
+    /// Waits until every workload and every control-plane replica that should be there is there and Ready, and
+    /// nobody else is; returns the workloads.
+    ///
+    /// # Errors
+    ///
+    /// When that does not happen within `patience`, with what was last seen; or when the API server cannot
+    /// be read.
+    pub async fn wait_until_ready(&self, patience: Duration) -> Result<Vec<Workload>, MeshError> {
+        wait::until_ready(self, patience).await?;
+        self.workloads().await
+    }
+
+    /// The data centers of the cluster in the topology's order.
+    pub(crate) fn data_centers(&self) -> Vec<String> {
+        self.topology
+            .clusters
+            .first()
+            .map(|cluster| {
+                cluster
+                    .data_centers
+                    .iter()
+                    .map(|data_center| data_center.name.clone())
+                    .collect()
+            })
+            .unwrap_or_default()
+    }
+
+    async fn zones_of_nodes(&self) -> Result<BTreeMap<String, String>, kube::Error> {
+        let nodes: Api<Node> = Api::all(self.client.clone());
+        let nodes = nodes.list(&ListParams::default()).await?;
+        Ok(nodes
+            .items
+            .into_iter()
+            .filter_map(|node| {
+                let zone = node.metadata.labels?.remove("topology.kubernetes.io/zone")?;
+                Some((node.metadata.name?, zone))
+            })
+            .collect())
+    }
+
+    fn named(&self, pods: &[Pod], zones: &BTreeMap<String, String>) -> Vec<Workload> {
+        let form = &self.definition.workloads;
+        let cluster = self
+            .topology
+            .clusters
+            .first()
+            .map(|cluster| cluster.name.clone())
+            .unwrap_or_default();
+        let mut found: Vec<(&Pod, PodAddress)> = pods
+            .iter()
+            .filter_map(|pod| Some((pod, address(pod)?)))
+            .collect();
+        // The oldest pod keeps the plain name when two appear at once.
+        found.sort_by(|(a, _), (b, _)| {
+            let key = |pod: &Pod| {
+                (
+                    pod.metadata.creation_timestamp.clone(),
+                    pod.metadata.name.clone(),
+                )
+            };
+            key(a).cmp(&key(b))
+        });
+        let living: BTreeSet<&str> = found
+            .iter()
+            .filter_map(|(pod, _)| pod.metadata.uid.as_deref())
+            .collect();
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        names.retain(|uid, _| living.contains(uid.as_str()));
+        let mut workloads: Vec<Workload> = found
+            .into_iter()
+            .filter_map(|(pod, address)| {
+                let uid = pod.metadata.uid.clone()?;
+                let application = pod
+                    .metadata
+                    .labels
+                    .as_ref()?
+                    .get(&form.application_label)?
+                    .clone();
+                let data_center = zones.get(&address.node).cloned().unwrap_or_default();
+                let name = stable_name(&mut names, &uid, &application, &data_center);
+                Some(Workload {
+                    canary: form
+                        .canary
+                        .as_ref()
+                        .is_some_and(|canary| canary.application == application),
+                    ready: is_ready(pod),
+                    sidecar: Sidecar {
+                        name,
+                        pod: address.name.clone(),
+                        pod_uid: uid,
+                        cluster: cluster.clone(),
+                        data_center,
+                        node: address.node.clone(),
+                        application,
+                        ip: address.ip.clone(),
+                    },
+                    address,
+                })
+            })
+            .collect();
+        workloads.sort_by(|a, b| a.sidecar.name.cmp(&b.sidecar.name));
+        workloads
+    }
+}
+
+/// Keeps the name of a pod that has one and gives the lowest free one to a new pod.
+fn stable_name(
+    names: &mut BTreeMap<String, String>,
+    uid: &str,
+    application: &str,
+    data_center: &str,
+) -> String {
+    if let Some(name) = names.get(uid) {
+        return name.clone();
+    }
+    let plain = format!("{application}@{data_center}");
+    let taken: BTreeSet<&String> = names.values().collect();
+    let mut name = plain.clone();
+    let mut number = 1;
+    while taken.contains(&name) {
+        number += 1;
+        name = format!("{plain}#{number}");
+    }
+    names.insert(uid.to_owned(), name.clone());
+    name
+}
+
+/// A label selector in words.
+pub(crate) fn labels(selector: &BTreeMap<String, String>) -> String {
+    selector
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+/// Where a pod is; none while it has no address, once it has ended, and from the moment it is being deleted.
+pub(crate) fn address(pod: &Pod) -> Option<PodAddress> {
+    let status = pod.status.as_ref()?;
+    let ended = matches!(status.phase.as_deref(), Some("Failed" | "Succeeded"));
+    if ended || pod.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    Some(PodAddress {
+        namespace: pod.metadata.namespace.clone()?,
+        name: pod.metadata.name.clone()?,
+        node: pod.spec.as_ref()?.node_name.clone()?,
+        ip: status.pod_ip.clone().filter(|ip| !ip.is_empty())?,
+    })
+}
+
+/// The pod's condition `Ready` is true.
+pub(crate) fn is_ready(pod: &Pod) -> bool {
+    pod.status
+        .as_ref()
+        .and_then(|status| status.conditions.as_ref())
+        .is_some_and(|conditions| {
+            conditions
+                .iter()
+                .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_stays_with_its_pod_and_a_new_pod_gets_the_lowest_free_one() {
+        let mut names = BTreeMap::new();
+        assert_eq!(stable_name(&mut names, "a", "checkout", "z1"), "checkout@z1");
+        assert_eq!(stable_name(&mut names, "b", "checkout", "z1"), "checkout@z1#2");
+        assert_eq!(stable_name(&mut names, "c", "checkout", "z2"), "checkout@z2");
+        names.remove("a");
+        assert_eq!(stable_name(&mut names, "b", "checkout", "z1"), "checkout@z1#2");
+        assert_eq!(stable_name(&mut names, "d", "checkout", "z1"), "checkout@z1");
+    }
+}

@@ -1,0 +1,268 @@
+//! What a mesh definition must hold beyond its form: names that name something, templates that are templates.
+
+use super::{Sections, VERSION};
+use crate::error::Defect;
+use crate::template;
+use harness_model::capability::Capability;
+use harness_model::configuration::Rule;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// A defect without words at the first line that holds all of `words`, else of the whole file.
+pub(super) fn at(source: &Path, text: &str, words: &[&str]) -> Defect {
+    let line = text.lines().position(|line| {
+        let code = line.split(" #").next().unwrap_or(line);
+        !code.trim_start().starts_with('#') && words.iter().all(|word| code.contains(word))
+    });
+    let column = line
+        .and_then(|line| text.lines().nth(line))
+        .and_then(|line| line.find(words.first().copied().unwrap_or_default()));
+    Defect {
+        file: source.to_path_buf(),
+        line: line.map_or(0, |line| line as u64 + 1),
+        column: column.map_or(0, |column| column as u64 + 1),
+        field: String::new(),
+        message: String::new(),
+        hint: None,
+    }
+}
+
+/// Adds every defect of the sections that could be read.
+pub(super) fn all(
+    sections: &Sections,
+    source: &Path,
+    text: &str,
+    files: &BTreeMap<String, String>,
+    defects: &mut Vec<Defect>,
+) {
+    let mut found = Checker {
+        source,
+        text,
+        defects,
+    };
+    found.version(sections);
+    found.templates(sections, files);
+    found.control_plane(sections);
+    found.workloads(sections);
+    found.configuration(sections);
+    found.capabilities(sections);
+}
+
+struct Checker<'a> {
+    source: &'a Path,
+    text: &'a str,
+    defects: &'a mut Vec<Defect>,
+}
+
+impl Checker<'_> {
+    fn add(&mut self, words: &[&str], field: &str, message: String, hint: Option<&str>) {
+        self.defects.push(Defect {
+            field: field.to_owned(),
+            message,
+            hint: hint.map(str::to_owned),
+            ..at(self.source, self.text, words)
+        });
+    }
+
+    fn version(&mut self, sections: &Sections) {
+        if let Some(version) = sections.version.filter(|version| *version != VERSION) {
+            self.add(
+                &["version:"],
+                "version",
+                format!("{version} is not a version that this meshproof reads"),
+                Some("this meshproof reads version 1"),
+            );
+        }
+    }
+
+    fn templates(&mut self, sections: &Sections, files: &BTreeMap<String, String>) {
+        for (name, content) in files {
+            if let Err(error) = template::check(name, content) {
+                self.defects.push(Defect {
+                    file: self.source.with_file_name(name),
+                    line: error.line().unwrap_or_default() as u64,
+                    column: 0,
+                    field: String::new(),
+                    message: template::words(&error),
+                    hint: None,
+                });
+            }
+        }
+        if let Some(workloads) = &sections.workloads {
+            let shorts = [
+                ("workloads.deployment", &workloads.deployment),
+                ("workloads.serviceUrl", &workloads.service_url),
+            ];
+            for (field, text) in shorts {
+                if let Err(error) = template::check(field, text) {
+                    let key = field.rsplit('.').next().unwrap_or(field);
+                    self.add(&[key], field, template::words(&error), None);
+                }
+            }
+        }
+    }
+
+    fn control_plane(&mut self, sections: &Sections) {
+        let Some(control_plane) = &sections.control_plane else {
+            return;
+        };
+        let mut components = vec![("controlPlane.component", &control_plane.component)];
+        if let Some(mutants) = &control_plane.mutants {
+            components.push(("controlPlane.mutants.component", &mutants.component));
+        }
+        for (field, component) in components {
+            let known = sections
+                .images
+                .as_ref()
+                .is_none_or(|images| images.contains_key(component));
+            if !known {
+                self.add(
+                    &["component:", component],
+                    field,
+                    format!("`{component}` is no component of `images`"),
+                    Some("add it to `images` or name one that is there"),
+                );
+            }
+        }
+        if control_plane.selector.is_empty() {
+            self.add(
+                &["selector:"],
+                "controlPlane.selector",
+                "selects every pod".to_owned(),
+                Some("name at least one label"),
+            );
+        }
+        for file in &control_plane.files {
+            let applied = sections
+                .manifests
+                .iter()
+                .flatten()
+                .any(|group| group.files.contains(file));
+            if sections.manifests.is_some() && !applied {
+                self.add(
+                    &[file],
+                    "controlPlane.files",
+                    format!("`{file}` is not among `manifests`"),
+                    Some("a mutant replaces files that were applied before"),
+                );
+            }
+        }
+    }
+
+    fn workloads(&mut self, sections: &Sections) {
+        let Some(workloads) = &sections.workloads else {
+            return;
+        };
+        if workloads.applications.is_empty() {
+            self.add(
+                &["applications:"],
+                "workloads.applications",
+                "is empty, so no scenario could name a workload".to_owned(),
+                None,
+            );
+        }
+        for word in ["application", "dataCenter"] {
+            if !workloads.deployment.contains(word) {
+                self.add(
+                    &["deployment:", &workloads.deployment],
+                    "workloads.deployment",
+                    format!("does not use `{word}`, so workloads would share a Deployment"),
+                    Some("for example \"{{ application }}-{{ dataCenter }}\""),
+                );
+            }
+        }
+        if let Some(canary) = &workloads.canary
+            && workloads.applications.contains(&canary.application)
+        {
+            self.add(
+                &["application:", &canary.application],
+                "workloads.canary.application",
+                format!("`{}` is also among `applications`", canary.application),
+                Some("extra recipients must not be workloads that scenarios name"),
+            );
+        }
+    }
+
+    fn configuration(&mut self, sections: &Sections) {
+        let Some(configuration) = &sections.configuration else {
+            return;
+        };
+        if let Err(error) = serde_json::from_value::<Rule>(configuration.marker_rule.clone()) {
+            self.add(
+                &["markerRule:"],
+                "configuration.markerRule",
+                format!("is not a rule: {error}"),
+                Some("a rule has `service`, `to` and optionally `pathPrefix`, `pathRegex`, `headers`"),
+            );
+        }
+        if configuration.objects.is_empty() {
+            self.add(
+                &["objects:"],
+                "configuration.objects",
+                "is empty, so nothing could be written".to_owned(),
+                None,
+            );
+        }
+        for form in &configuration.objects {
+            if !form.api_version.contains('/') {
+                self.add(
+                    &["apiVersion:", &form.api_version],
+                    "configuration.objects.apiVersion",
+                    format!("`{}` has no group", form.api_version),
+                    Some("for example mesh.meshproof.io/v1alpha1"),
+                );
+            }
+        }
+        let Some(status) = &configuration.status else {
+            return;
+        };
+        if !configuration
+            .objects
+            .iter()
+            .any(|form| form.kind == status.kind)
+        {
+            self.add(
+                &["kind:", &status.kind],
+                "configuration.status.kind",
+                format!("`{}` is none of `configuration.objects`", status.kind),
+                None,
+            );
+        }
+        let pointers = [
+            ("observedGeneration", &status.observed_generation),
+            ("matched", &status.matched),
+            ("delivered", &status.delivered),
+            ("acknowledged", &status.acknowledged),
+            ("rejected", &status.rejected),
+        ];
+        for (field, pointer) in pointers {
+            if !pointer.starts_with('/') {
+                self.add(
+                    &[&format!("{field}:"), pointer],
+                    &format!("configuration.status.{field}"),
+                    format!("`{pointer}` is no JSON pointer"),
+                    Some("for example /status/matched"),
+                );
+            }
+        }
+    }
+
+    fn capabilities(&mut self, sections: &Sections) {
+        let claimed = sections
+            .capabilities
+            .as_ref()
+            .is_some_and(|capabilities| capabilities.contains(&Capability::DeliveryStatus));
+        let told = sections
+            .configuration
+            .as_ref()
+            .is_none_or(|configuration| configuration.status.is_some());
+        if claimed && !told {
+            self.add(
+                &["delivery-status"],
+                "capabilities",
+                "`delivery-status` is claimed, but `configuration.status` is missing".to_owned(),
+                None,
+            );
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The shipped meshes load and render; a broken definition is told with everything that is wrong with it.
+
+use super::*;
+use crate::deploy::DeployOptions;
+use crate::template::Context;
+use crate::{Keys, manifest};
+use std::time::Duration;
+
+fn broken(change: impl Fn(&str) -> String) -> Vec<Defect> {
+    let mesh = &fixtures::meshes::ALL[0];
+    let read = |file: &str| {
+        mesh.files
+            .iter()
+            .find(|(name, _)| *name == file)
+            .map(|(_, text)| (*text).to_owned())
+            .ok_or_else(|| "no such file".to_owned())
+    };
+    match parse(Path::new("mesh.yaml"), &change(mesh.definition), &read) {
+        Err(LoadMeshError::Invalid(defects)) => defects,
+        other => panic!("expected defects, got {other:?}"),
+    }
+}
+
+#[test]
+fn the_shipped_meshes_load() {
+    for mesh in fixtures::meshes::ALL {
+        let definition = MeshDefinition::load(mesh.name).unwrap();
+        assert_eq!(definition.name, mesh.name);
+    }
+}
+
+#[test]
+fn every_defect_is_listed_with_its_line() {
+    let defects = broken(|text| {
+        text.replace("version: 1", "version: 7")
+            .replace("  xdsPort: 15012", "  xdsPorrt: 15012")
+            .replace("  runtimeLayer: mesh", "  runtimeLayer: [mesh]")
+            .replace("      file: scope-config.yaml", "      file: scop-config.yaml")
+    });
+    let found: Vec<(u64, &str)> = defects
+        .iter()
+        .map(|defect| (defect.line, defect.field.as_str()))
+        .collect();
+    assert_eq!(defects.len(), 4, "{defects:#?}");
+    assert!(found.iter().all(|(line, _)| *line > 0), "{found:?}");
+    for field in ["version", "controlPlane", "state"] {
+        assert!(found.iter().any(|(_, found)| *found == field), "{found:?}");
+    }
+    let words = LoadMeshError::Invalid(defects).to_string();
+    assert!(words.contains("xdsPorrt"), "{words}");
+    assert!(words.contains("scop-config.yaml"), "{words}");
+    assert!(words.starts_with("4 defects"), "{words}");
+}
+
+#[test]
+fn an_unknown_section_and_a_missing_one_are_told() {
+    let defects = broken(|text| text.replace("\nstate:\n", "\nstates:\n"));
+    let words = LoadMeshError::Invalid(defects).to_string();
+    assert!(words.contains("states"), "{words}");
+    assert!(words.contains("state: is missing"), "{words}");
+}
+
+#[test]
+fn a_component_that_has_no_image_is_told() {
+    let defects = broken(|text| {
+        text.replace("    component: control-plane-mutants", "    component: mutants")
+    });
+    assert_eq!(defects.len(), 1, "{defects:#?}");
+    assert_eq!(defects[0].field, "controlPlane.mutants.component");
+    assert!(defects[0].line > 0);
+}
+
+#[test]
+fn an_empty_file_is_told() {
+    let defects = broken(|_| String::new());
+    assert_eq!(defects.len(), REQUIRED.len());
+}
+
+#[test]
+fn a_misspelt_mesh_gets_a_suggestion() {
+    let error = MeshDefinition::load("refernce").unwrap_err();
+    assert_eq!(error.hint().as_deref(), Some("did you mean `reference`?"));
+}
+
+fn context(definition: &MeshDefinition) -> Context {
+    let options = DeployOptions {
+        run: "r1".to_owned(),
+        images: BTreeMap::new(),
+        variables: BTreeMap::new(),
+        mutant: None,
+        ready: Duration::ZERO,
+    };
+    let zones = ["zone-a", "zone-b", "zone-c"].map(str::to_owned).to_vec();
+    Context::of_environment("one".to_owned(), "10.96.0.0/16".to_owned(), zones, definition, &options)
+        .unwrap()
+}
+
+#[test]
+fn every_manifest_renders_to_objects() {
+    for mesh in fixtures::meshes::ALL {
+        let definition = MeshDefinition::load(mesh.name).unwrap();
+        let context = context(&definition);
+        let mut deployments = Vec::new();
+        for file in definition.manifests.iter().flat_map(|group| &group.files) {
+            let text = context.render_manifest(&definition, file, None).unwrap();
+            let objects = manifest::parse(file, &text, "r1").unwrap_or_else(|error| {
+                panic!("{error}\n{text}");
+            });
+            assert!(!objects.is_empty(), "{file}");
+            for object in objects {
+                let types = object.types.unwrap();
+                if types.kind == "Deployment" {
+                    serde_json::from_value::<k8s_openapi::api::apps::v1::DeploymentSpec>(
+                        object.data["spec"].clone(),
+                    )
+                    .unwrap();
+                    deployments.push(object.metadata.name.unwrap());
+                }
+            }
+        }
+        let workloads = definition.workloads.applications.len() * 3;
+        let others = if definition.control_plane.is_some() { 2 } else { 0 };
+        assert_eq!(deployments.len(), workloads + others, "{deployments:?}");
+        assert!(deployments.contains(&"checkout-zone-b".to_owned()));
+    }
+}
+
+#[test]
+fn a_mutant_changes_the_image_and_tells_its_name() {
+    let definition = MeshDefinition::load("reference").unwrap();
+    let context = context(&definition);
+    let text = context
+        .render_manifest(&definition, "control-plane.yaml", Some("scope-ignored"))
+        .unwrap();
+    assert!(text.contains("meshproof/control-plane-mutants:dev"), "{text}");
+    assert!(text.contains("\"scope-ignored\""), "{text}");
+    let sound = context
+        .render_manifest(&definition, "control-plane.yaml", None)
+        .unwrap();
+    assert!(!sound.contains("MUTANT") && !sound.contains("mutants:dev"), "{sound}");
+}
+
+#[test]
+fn a_configuration_renders_to_both_objects() {
+    let definition = MeshDefinition::load("reference").unwrap();
+    let context = context(&definition);
+    let keys = Keys::new("s1");
+    let configuration: harness_model::configuration::Configuration =
+        serde_json::from_value(serde_json::json!({
+            "name": "color",
+            "scope": {"match": [{"dataCenter": "zone-a", "application": "checkout"}]},
+            "toggles": {"color": "\"blue\": {yes}"},
+            "rules": {
+                "plain": {"service": "frontend", "to": {"checkout": 1}},
+                "header": {"service": "frontend", "pathPrefix": "/x", "headers": {"a": "b"}, "to": {"checkout": 1, "inventory": 3}},
+            },
+        }))
+        .unwrap();
+    let object = |file: &str| {
+        context
+            .render_object(&definition, file, &keys.object("color"), &configuration)
+            .unwrap()
+    };
+    let scope = object("scope-config.yaml");
+    assert_eq!(
+        scope["spec"],
+        serde_json::json!({"match": [{"dataCenter": "zone-a", "application": "checkout"}]})
+    );
+    let policy = object("policy-config.yaml");
+    assert_eq!(policy["metadata"]["name"], "s1-color");
+    assert_eq!(policy["spec"]["toggles"]["color"], "\"blue\": {yes}");
+    assert_eq!(policy["spec"]["rules"][0]["match"]["headers"][0]["value"], "b");
+    assert_eq!(policy["spec"]["rules"][0]["to"][1]["weight"], 3);
+    assert_eq!(policy["spec"]["rules"][1]["match"], serde_json::Value::Null);
+}

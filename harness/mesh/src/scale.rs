@@ -1,0 +1,131 @@
+//! Starting one more pod of a workload, scaling a workload to nothing, and undoing both.
+
+use crate::error::MeshError;
+use crate::{FIELD_MANAGER, Mesh, Workload, wait};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::{Api, Patch, PatchParams};
+use std::collections::BTreeSet;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+impl Mesh {
+    /// Starts one more pod of `application` in `data_center` and waits until it is Ready, which a sidecar's pod is
+    /// when its sidecar has its first configuration. Returns the new pod.
+    ///
+    /// # Errors
+    ///
+    /// When the workload is unknown, the API server cannot be written, or the pod does not become Ready within
+    /// `patience`.
+    pub async fn join(
+        &self,
+        application: &str,
+        data_center: &str,
+        patience: Duration,
+    ) -> Result<Workload, MeshError> {
+        let before: BTreeSet<String> = self
+            .workloads()
+            .await?
+            .into_iter()
+            .map(|workload| workload.sidecar.pod_uid)
+            .collect();
+        let name = self.deployment_of(application, data_center);
+        let replicas = self.wanted(&name) + 1;
+        self.scale(&name, replicas).await?;
+        let after = self.wait_until_ready(patience).await?;
+        after
+            .into_iter()
+            .find(|workload| {
+                workload.sidecar.application == application
+                    && workload.sidecar.data_center == data_center
+                    && !before.contains(&workload.sidecar.pod_uid)
+            })
+            .ok_or_else(|| {
+                MeshError::Missing(format!(
+                    "find the pod that joined {application} in {data_center}: no new pod is Ready"
+                ))
+            })
+    }
+
+    /// Scales `application` in `data_center` to nothing and waits until its pods are gone and the service of the
+    /// application has no endpoint of them any more.
+    ///
+    /// # Errors
+    ///
+    /// When the workload is unknown, the API server cannot be written, or the pods are not gone within
+    /// `patience`.
+    pub async fn vacate(
+        &self,
+        application: &str,
+        data_center: &str,
+        patience: Duration,
+    ) -> Result<(), MeshError> {
+        let leaving: BTreeSet<String> = self
+            .workloads()
+            .await?
+            .into_iter()
+            .filter(|workload| {
+                workload.sidecar.application == application
+                    && workload.sidecar.data_center == data_center
+            })
+            .map(|workload| workload.sidecar.pod)
+            .collect();
+        let name = self.deployment_of(application, data_center);
+        self.scale(&name, 0).await?;
+        wait::until_gone(self, &leaving, patience).await
+    }
+
+    /// Undoes every [`join`](Self::join) and [`vacate`](Self::vacate) and waits until the workloads are as deployed.
+    ///
+    /// # Errors
+    ///
+    /// When the API server cannot be written or the workloads are not Ready within `patience`.
+    pub async fn restore_scale(&self, patience: Duration) -> Result<(), MeshError> {
+        let scaled: Vec<String> = {
+            let scaled = self.scaled.lock().unwrap_or_else(PoisonError::into_inner);
+            scaled.keys().cloned().collect()
+        };
+        if scaled.is_empty() {
+            return Ok(());
+        }
+        for name in scaled {
+            self.scale(&name, 1).await?;
+        }
+        wait::until_ready(self, patience).await
+    }
+
+    /// How many pods a workload's Deployment should have now.
+    pub(crate) fn wanted(&self, deployment: &str) -> u32 {
+        let scaled = self.scaled.lock().unwrap_or_else(PoisonError::into_inner);
+        scaled.get(deployment).copied().unwrap_or(1)
+    }
+
+    /// The Deployment of an application in a data center.
+    pub(crate) fn deployment_of(&self, application: &str, data_center: &str) -> String {
+        self.context.deployment(
+            &self.definition.workloads.deployment,
+            application,
+            data_center,
+        )
+    }
+
+    async fn scale(&self, deployment: &str, replicas: u32) -> Result<(), MeshError> {
+        let namespace = &self.definition.workloads.namespace;
+        let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), namespace);
+        let patch = serde_json::json!({ "spec": { "replicas": replicas } });
+        let parameters = PatchParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        deployments
+            .patch(deployment, &parameters, &Patch::Merge(&patch))
+            .await
+            .map_err(|source| MeshError::api(format!("scale the Deployment {deployment}"), source))?;
+        let mut scaled = self.scaled.lock().unwrap_or_else(PoisonError::into_inner);
+        if replicas == 1 {
+            scaled.remove(deployment);
+        } else {
+            scaled.insert(deployment.to_owned(), replicas);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,208 @@
+//! Rendering the templates of a mesh definition.
+
+use crate::certificate::{self, Certificate};
+use crate::definition::MeshDefinition;
+use crate::deploy::DeployOptions;
+use crate::error::DeployMeshError;
+use crate::manifest;
+use harness_cluster::Cluster;
+use harness_model::configuration::Configuration;
+use minijinja::{AutoEscape, Environment, UndefinedBehavior};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// What templates see.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Context {
+    /// The run.
+    run: String,
+    /// The cluster's name.
+    cluster: String,
+    /// The addresses of services.
+    service_cidr: String,
+    /// The data centers in the topology's order.
+    data_centers: Vec<String>,
+    /// Component → image reference.
+    images: BTreeMap<String, String>,
+    /// The definition's variables.
+    variables: BTreeMap<String, String>,
+    /// Certificates by name.
+    certificates: BTreeMap<String, Certificate>,
+    /// The applications with a workload in each data center.
+    applications: Vec<String>,
+}
+
+impl Context {
+    pub(crate) fn new(
+        cluster: &dyn Cluster,
+        definition: &MeshDefinition,
+        options: &DeployOptions,
+    ) -> Result<Self, DeployMeshError> {
+        let shape = cluster.topology().clusters.first();
+        let data_centers = shape
+            .map(|shape| &shape.data_centers)
+            .into_iter()
+            .flatten()
+            .map(|data_center| data_center.name.clone())
+            .collect();
+        let name = shape.map(|shape| shape.name.clone()).unwrap_or_default();
+        let service_cidr = cluster.service_cidr().to_owned();
+        Self::of_environment(name, service_cidr, data_centers, definition, options)
+    }
+
+    pub(crate) fn of_environment(
+        cluster: String,
+        service_cidr: String,
+        data_centers: Vec<String>,
+        definition: &MeshDefinition,
+        options: &DeployOptions,
+    ) -> Result<Self, DeployMeshError> {
+        let mut images = definition.images.clone();
+        images.extend(options.images.clone());
+        let mut variables = definition.variables.clone();
+        variables.extend(options.variables.clone());
+        let mut certificates = BTreeMap::new();
+        for (name, request) in &definition.certificates {
+            let made = certificate::make(request).map_err(|source| {
+                DeployMeshError::Certificate {
+                    name: name.clone(),
+                    source,
+                }
+            })?;
+            certificates.insert(name.clone(), made);
+        }
+        Ok(Self {
+            run: options.run.clone(),
+            cluster,
+            service_cidr,
+            data_centers,
+            images,
+            variables,
+            certificates,
+            applications: definition.workloads.applications.clone(),
+        })
+    }
+
+    pub(crate) fn run(&self) -> &str {
+        &self.run
+    }
+
+    /// Renders a manifest file; with a mutant its image stands in for that of the control plane.
+    pub(crate) fn render_manifest(
+        &self,
+        definition: &MeshDefinition,
+        file: &str,
+        mutant: Option<&str>,
+    ) -> Result<String, DeployMeshError> {
+        let mut images = self.images.clone();
+        if let Some(name) = mutant {
+            let replaced = definition.control_plane.as_ref().and_then(|control_plane| {
+                let mutants = control_plane.mutants.as_ref()?;
+                let image = images.get(&mutants.component)?.clone();
+                images.insert(control_plane.component.clone(), image)
+            });
+            if replaced.is_none() {
+                return Err(DeployMeshError::NoMutants(name.to_owned()));
+            }
+        }
+        let context = minijinja::context! {
+            images,
+            mutant => mutant.unwrap_or_default(),
+            ..minijinja::Value::from_serialize(self)
+        };
+        render(definition, file, context).map_err(|source| DeployMeshError::Render {
+            file: file.to_owned(),
+            source,
+        })
+    }
+
+    /// Renders the object of a configuration.
+    pub(crate) fn render_object(
+        &self,
+        definition: &MeshDefinition,
+        file: &str,
+        name: &str,
+        configuration: &Configuration,
+    ) -> Result<serde_json::Value, String> {
+        let context = minijinja::context! {
+            name,
+            namespace => definition.workloads.namespace,
+            configuration,
+            ..minijinja::Value::from_serialize(self)
+        };
+        let text = render(definition, file, context).map_err(|error| words(&error))?;
+        serde_saphyr::from_str_with_options(&text, manifest::options())
+            .map_err(|error| format!("{file}: {error}"))
+    }
+
+    /// How a workload calls a service.
+    pub(crate) fn service_url(&self, template: &str, service: &str, path: &str) -> String {
+        short(template, minijinja::context! { service, path })
+    }
+
+    /// The name of a workload's Deployment.
+    pub(crate) fn deployment(
+        &self,
+        template: &str,
+        application: &str,
+        data_center: &str,
+    ) -> String {
+        short(
+            template,
+            minijinja::context! { application, dataCenter => data_center },
+        )
+    }
+}
+
+fn environment<'a>() -> Environment<'a> {
+    let mut environment = Environment::new();
+    // A misspelt name must not become an empty text in a manifest.
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    // Values stand within words too (names of Deployments); templates quote with `tojson` where it matters.
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment.set_trim_blocks(true);
+    environment.set_lstrip_blocks(true);
+    environment
+}
+
+fn render(
+    definition: &MeshDefinition,
+    file: &str,
+    context: minijinja::Value,
+) -> Result<String, minijinja::Error> {
+    let text = definition.files.get(file).ok_or_else(|| {
+        minijinja::Error::new(
+            minijinja::ErrorKind::TemplateNotFound,
+            format!("the mesh definition has no file {file}"),
+        )
+    })?;
+    environment().render_named_str(file, text, context)
+}
+
+/// Checks that a text is a template.
+pub(crate) fn check(name: &str, text: &str) -> Result<(), minijinja::Error> {
+    environment().template_from_named_str(name, text).map(drop)
+}
+
+/// The short templates of a definition were rendered once when it was loaded, with names of the same form.
+fn short(template: &str, context: minijinja::Value) -> String {
+    environment()
+        .render_str(template, context)
+        .unwrap_or_else(|error| {
+            tracing::error!(template, %error, "a checked template does not render");
+            String::new()
+        })
+}
+
+/// An error of a template with its causes, in one line.
+pub(crate) fn words(error: &minijinja::Error) -> String {
+    let mut words = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        words.push_str(": ");
+        words.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    words
+}

@@ -1,0 +1,342 @@
+//! Waiting for pods, by watch, with the last state in the error.
+
+use crate::definition::ControlPlane;
+use crate::directory::{address, is_ready, labels};
+use crate::error::{DeployMeshError, MeshError};
+use crate::Mesh;
+use futures::stream::{BoxStream, StreamExt, select_all};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::Resource;
+use kube::api::{Api, ListParams};
+use kube::runtime::{WatchStreamExt, watcher};
+use serde::de::DeserializeOwned;
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::time::Duration;
+
+impl From<MeshError> for DeployMeshError {
+    fn from(error: MeshError) -> Self {
+        match error {
+            MeshError::NotReady {
+                what,
+                seconds,
+                last,
+            } => Self::NotReady {
+                what,
+                seconds,
+                last,
+            },
+            MeshError::Api { act, source } => Self::Apply {
+                object: act,
+                source,
+            },
+            MeshError::Missing(message) => Self::NotReady {
+                what: "the mesh".to_owned(),
+                seconds: 0,
+                last: message,
+            },
+        }
+    }
+}
+
+/// Every workload and every control-plane replica that should be there is there and Ready, and no other.
+pub(crate) async fn until_ready(mesh: &Mesh, patience: Duration) -> Result<(), MeshError> {
+    until(
+        "the workloads and the control plane to be ready",
+        patience,
+        changes_of_pods(mesh),
+        || ready_now(mesh),
+    )
+    .await
+}
+
+/// The control plane's Deployment runs only its newest template.
+pub(crate) async fn until_rolled_out(
+    mesh: &Mesh,
+    control_plane: &ControlPlane,
+    patience: Duration,
+) -> Result<(), MeshError> {
+    let deployments: Api<Deployment> =
+        Api::namespaced(mesh.client.clone(), &control_plane.namespace);
+    let changes = select_all([changes(deployments.clone()), changes_of_pods(mesh)]).boxed();
+    until("the control plane to be rolled out", patience, changes, || {
+        let deployments = deployments.clone();
+        async move {
+            let deployment = deployments
+                .get(&control_plane.deployment)
+                .await
+                .map_err(|source| MeshError::api("read the control plane's Deployment", source))?;
+            if let Some(missing) = rollout(&deployment) {
+                return Ok(Err(missing));
+            }
+            ready_now(mesh).await
+        }
+    })
+    .await
+}
+
+/// These pods are gone and no EndpointSlice names them.
+pub(crate) async fn until_gone(
+    mesh: &Mesh,
+    leaving: &BTreeSet<String>,
+    patience: Duration,
+) -> Result<(), MeshError> {
+    let namespace = &mesh.definition.workloads.namespace;
+    let slices: Api<EndpointSlice> = Api::namespaced(mesh.client.clone(), namespace);
+    let pods: Api<Pod> = Api::namespaced(mesh.client.clone(), namespace);
+    let changes = select_all([changes(slices.clone()), changes_of_pods(mesh)]).boxed();
+    until("the workload to be gone", patience, changes, || {
+        let (slices, pods) = (slices.clone(), pods.clone());
+        async move {
+            let everything = ListParams::default();
+            let (slices, pods) =
+                tokio::try_join!(slices.list(&everything), pods.list(&everything))
+                    .map_err(|source| MeshError::api("list pods and endpoints", source))?;
+            let still_there = pods
+                .items
+                .into_iter()
+                .filter_map(|pod| pod.metadata.name)
+                .find(|name| leaving.contains(name));
+            if let Some(name) = still_there {
+                return Ok(Err(format!("pod {name} is still there")));
+            }
+            let still_named = slices
+                .items
+                .into_iter()
+                .flat_map(|slice| slice.endpoints)
+                .filter_map(|endpoint| endpoint.target_ref?.name)
+                .find(|name| leaving.contains(name));
+            Ok(match still_named {
+                Some(name) => Err(format!("an endpoint of pod {name} is still there")),
+                None => Ok(()),
+            })
+        }
+    })
+    .await
+}
+
+/// Looks after every change until `look` finds nothing missing.
+async fn until<F, L>(
+    what: &str,
+    patience: Duration,
+    mut changes: BoxStream<'_, ()>,
+    mut look: L,
+) -> Result<(), MeshError>
+where
+    F: Future<Output = Result<Result<(), String>, MeshError>>,
+    L: FnMut() -> F,
+{
+    let mut last = "nothing yet".to_owned();
+    let waiting = async {
+        loop {
+            match look().await? {
+                Ok(()) => return Ok(()),
+                Err(missing) => last = missing,
+            }
+            if changes.next().await.is_none() {
+                return Err(MeshError::Missing(
+                    "the watch of the API server ended".to_owned(),
+                ));
+            }
+            // Changes that came together are one reason to look.
+            while let Some(Some(())) = futures::FutureExt::now_or_never(changes.next()) {}
+        }
+    };
+    match tokio::time::timeout(patience, waiting).await {
+        Ok(result) => result,
+        Err(_) => Err(MeshError::NotReady {
+            what: what.to_owned(),
+            seconds: patience.as_secs(),
+            last,
+        }),
+    }
+}
+
+fn changes_of_pods(mesh: &Mesh) -> BoxStream<'static, ()> {
+    let mut namespaces = BTreeSet::from([mesh.definition.workloads.namespace.clone()]);
+    if let Some(control_plane) = &mesh.definition.control_plane {
+        namespaces.insert(control_plane.namespace.clone());
+    }
+    select_all(
+        namespaces
+            .into_iter()
+            .map(|namespace| changes(Api::<Pod>::namespaced(mesh.client.clone(), &namespace))),
+    )
+    .boxed()
+}
+
+/// One item for every change, and one at first.
+fn changes<K>(api: Api<K>) -> BoxStream<'static, ()>
+where
+    K: Resource + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
+{
+    watcher(api, watcher::Config::default())
+        .default_backoff()
+        .filter_map(|event| async move {
+            match event {
+                Ok(_) => Some(()),
+                Err(error) => {
+                    tracing::debug!(%error, "a watch broke off and is made again");
+                    None
+                }
+            }
+        })
+        .boxed()
+}
+
+/// What is missing now; nothing when everything is there.
+async fn ready_now(mesh: &Mesh) -> Result<Result<(), String>, MeshError> {
+    let form = &mesh.definition.workloads;
+    let everything = ListParams::default();
+    let pods: Api<Pod> = Api::namespaced(mesh.client.clone(), &form.namespace);
+    let workloads = async {
+        pods.list(&everything)
+            .await
+            .map_err(|source| MeshError::api("list the workload pods", source))
+    };
+    let control = async {
+        let Some(control_plane) = &mesh.definition.control_plane else {
+            return Ok(None);
+        };
+        let namespace = &control_plane.namespace;
+        let deployments: Api<Deployment> = Api::namespaced(mesh.client.clone(), namespace);
+        let pods: Api<Pod> = Api::namespaced(mesh.client.clone(), namespace);
+        let selector = ListParams::default().labels(&labels(&control_plane.selector));
+        tokio::try_join!(deployments.get(&control_plane.deployment), pods.list(&selector))
+            .map(Some)
+            .map_err(|source| MeshError::api("read the control plane", source))
+    };
+    let (workloads, control) = tokio::try_join!(workloads, control)?;
+    let mut missing = Vec::new();
+    if let Some((deployment, pods)) = &control {
+        let wanted = deployment
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.replicas)
+            .unwrap_or(1);
+        let wanted = usize::try_from(wanted).unwrap_or_default();
+        missing.extend(shortfall("control plane", wanted, pods.items.iter()));
+    }
+    let mut by_deployment: BTreeMap<String, u32> = BTreeMap::new();
+    for data_center in mesh.data_centers() {
+        for application in &form.applications {
+            let name = mesh.deployment_of(application, &data_center);
+            let wanted = mesh.wanted(&name);
+            by_deployment.insert(name, wanted);
+        }
+    }
+    if let Some(canary) = &form.canary {
+        by_deployment.insert(canary.deployment.clone(), canary.replicas);
+    }
+    for (deployment, wanted) in &by_deployment {
+        let own = workloads
+            .items
+            .iter()
+            .filter(|pod| is_of(pod, deployment));
+        let wanted = usize::try_from(*wanted).unwrap_or(usize::MAX);
+        missing.extend(shortfall(deployment, wanted, own));
+    }
+    Ok(if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(missing.join("; "))
+    })
+}
+
+/// The pod belongs to the Deployment: its ReplicaSet is the Deployment's name and a hash.
+fn is_of(pod: &Pod, deployment: &str) -> bool {
+    pod.metadata
+        .owner_references
+        .iter()
+        .flatten()
+        .filter(|owner| owner.kind == "ReplicaSet")
+        .filter_map(|owner| owner.name.rsplit_once('-'))
+        .any(|(name, _)| name == deployment)
+}
+
+fn shortfall<'a>(
+    what: &str,
+    wanted: usize,
+    pods: impl Iterator<Item = &'a Pod>,
+) -> Option<String> {
+    let pods: Vec<&Pod> = pods.collect();
+    let ready = pods
+        .iter()
+        .filter(|pod| address(pod).is_some() && is_ready(pod))
+        .count();
+    if ready == wanted && pods.len() == wanted {
+        return None;
+    }
+    let states: Vec<String> = pods.iter().map(|pod| words(pod)).collect();
+    Some(format!(
+        "{what}: {ready} of {wanted} ready ({})",
+        if states.is_empty() {
+            "no pod yet".to_owned()
+        } else {
+            states.join(", ")
+        }
+    ))
+}
+
+/// A pod's state for people: its phase and what its containers wait for.
+fn words(pod: &Pod) -> String {
+    let name = pod.metadata.name.as_deref().unwrap_or("?");
+    if pod.metadata.deletion_timestamp.is_some() {
+        return format!("{name} is being deleted");
+    }
+    let Some(status) = &pod.status else {
+        return format!("{name} has no status");
+    };
+    let containers = status
+        .init_container_statuses
+        .iter()
+        .chain(&status.container_statuses)
+        .flatten();
+    let mut reasons: Vec<String> = containers
+        .filter_map(|container| {
+            let state = container.state.as_ref()?;
+            if let Some(waiting) = &state.waiting {
+                let reason = waiting.reason.as_deref().unwrap_or("waiting");
+                let message = waiting.message.as_deref().unwrap_or_default();
+                return Some(format!("{} {reason} {message}", container.name));
+            }
+            let ended = state.terminated.as_ref().filter(|ended| ended.exit_code != 0)?;
+            Some(format!("{} exited {}", container.name, ended.exit_code))
+        })
+        .map(|reason| reason.trim_end().to_owned())
+        .collect();
+    if status.phase.as_deref() == Some("Pending") && reasons.is_empty() {
+        reasons.extend(
+            status
+                .conditions
+                .iter()
+                .flatten()
+                .filter(|condition| condition.status == "False")
+                .filter_map(|condition| condition.message.clone()),
+        );
+    }
+    let phase = status.phase.as_deref().unwrap_or("without phase");
+    if reasons.is_empty() {
+        format!("{name} {phase}")
+    } else {
+        format!("{name} {phase}: {}", reasons.join(", "))
+    }
+}
+
+/// What is missing of a rollout; nothing when it is complete.
+fn rollout(deployment: &Deployment) -> Option<String> {
+    let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let generation = deployment.metadata.generation.unwrap_or_default();
+    let status = deployment.status.clone().unwrap_or_default();
+    if status.observed_generation.unwrap_or_default() < generation {
+        return Some("the Deployment was not looked at yet".to_owned());
+    }
+    let updated = status.updated_replicas.unwrap_or_default();
+    let total = status.replicas.unwrap_or_default();
+    let available = status.available_replicas.unwrap_or_default();
+    (updated < wanted || total > updated || available < wanted).then(|| {
+        format!("{updated} of {wanted} replicas updated, {available} available, {total} in all")
+    })
+}

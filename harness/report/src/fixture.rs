@@ -1,0 +1,494 @@
+//! A run built by hand with every outcome in it: what all reporters are tested on.
+//!
+//! Two scenarios pass, one fails (a sidecar outside the scope shows the toggle), one is inconclusive during a
+//! fault, one is skipped.
+
+use crate::record::{Context, RunRecord};
+use crate::Reporter as _;
+use harness_model::capability::Capability;
+use harness_model::configuration::{Configuration, Rule, Scope, ScopeEntry};
+use harness_model::directory::Sidecar;
+use harness_model::duration::Span;
+use harness_model::expectation::Expectation;
+use harness_model::fault::Fault;
+use harness_model::history::{Answerer, Event, EventKind, Observation, RequestSeen, Stream};
+use harness_model::run_event::{RunEvent, Summary};
+use harness_model::scenario::{Act, Disturbs, Given, Load, Scenario, Tag};
+use harness_model::verdict::{Detail, Finding, Judgement, Verdict};
+use std::collections::BTreeMap;
+
+const ZONES: [&str; 3] = ["zone-a", "zone-b", "zone-c"];
+const APPLICATIONS: [&str; 3] = ["checkout", "frontend", "inventory"];
+
+/// Name of the scenario that fails.
+pub const FAILING: &str = "delivery-scope/data-center";
+
+/// The scenarios of the run.
+#[must_use]
+pub fn scenarios() -> Vec<Scenario> {
+    let scope = Scope {
+        entries: vec![ScopeEntry {
+            data_center: Some("$zone1".to_owned()),
+            ..ScopeEntry::default()
+        }],
+        except: vec![],
+    };
+    let payload = |value: &str| Configuration {
+        name: "payload".to_owned(),
+        scope: scope.clone(),
+        priority: 0,
+        toggles: BTreeMap::from([("banner".to_owned(), value.to_owned())]),
+        rules: BTreeMap::from([(
+            "reroute".to_owned(),
+            Rule {
+                service: "inventory".to_owned(),
+                path_prefix: Some("/stock".to_owned()),
+                path_regex: None,
+                headers: BTreeMap::new(),
+                to: BTreeMap::from([("checkout".to_owned(), 1)]),
+            },
+        )]),
+    };
+    let scenario = |name: &str, claim: &str, when: Vec<Act>, then: Vec<Expectation>| Scenario {
+        name: name.to_owned(),
+        claim: claim.to_owned(),
+        tags: vec![Tag::Gate],
+        requires: vec![],
+        disturbs: Disturbs::Nothing,
+        given: Given::default(),
+        when,
+        then,
+    };
+    let both = || vec![Expectation::Delivered, Expectation::Confined];
+    let mut outage = scenario(
+        "resilience/zone-outage",
+        "traffic fails over while a zone is cut off",
+        vec![
+            Act::Load(Load {
+                name: "steady".to_owned(),
+                from: "frontend@$zone2".to_owned(),
+                to: "checkout".to_owned(),
+                rate: 20,
+            }),
+            Act::Inject(Fault::ZoneOutage {
+                data_center: "$zone2".to_owned(),
+                duration: Span::secs(3),
+            }),
+            Act::Recover,
+            Act::Stop("steady".to_owned()),
+        ],
+        vec![
+            Expectation::FailsOver {
+                traffic: "steady".to_owned(),
+                within: Span::secs(2),
+            },
+            Expectation::Unchanged,
+        ],
+    );
+    outage.tags = vec![Tag::Gate, Tag::Chaos];
+    outage.disturbs = Disturbs::Everything;
+    let mut skipped = scenario(
+        "routing/own-zone",
+        "requests prefer the caller's own zone",
+        vec![Act::Recover],
+        vec![Expectation::Delivered],
+    );
+    skipped.requires = vec![Capability::ThreeZones];
+    vec![
+        scenario(
+            FAILING,
+            "a configuration scoped to one data center reaches its sidecars and no other",
+            vec![
+                Act::Apply(payload("on")),
+                Act::Apply(payload("off")),
+                Act::Delete("payload".to_owned()),
+            ],
+            both(),
+        ),
+        scenario(
+            "delivery-scope/everybody",
+            "a configuration for everybody reaches every sidecar",
+            vec![Act::Apply(Configuration {
+                scope: Scope {
+                    entries: vec![ScopeEntry::default()],
+                    except: vec![],
+                },
+                ..payload("on")
+            })],
+            both(),
+        ),
+        scenario(
+            "routing/both-sidecars",
+            "requests pass the caller's and the callee's sidecar",
+            vec![Act::Recover],
+            vec![Expectation::Delivered],
+        ),
+        outage,
+        skipped,
+    ]
+}
+
+/// The environment's sidecars: three applications in three zones.
+#[must_use]
+pub fn sidecars() -> Vec<Sidecar> {
+    let mut all = Vec::new();
+    for application in APPLICATIONS {
+        for (index, zone) in ZONES.iter().enumerate() {
+            all.push(Sidecar {
+                name: format!("{application}@{zone}"),
+                pod: format!("{application}-{zone}-5d8f7"),
+                pod_uid: format!("uid-{application}-{zone}"),
+                cluster: "main".to_owned(),
+                data_center: (*zone).to_owned(),
+                node: format!("{zone}-1"),
+                application: application.to_owned(),
+                ip: format!("10.{}.1.2", 101 + index),
+            });
+        }
+    }
+    all
+}
+
+/// The events of the run, in order.
+#[must_use]
+pub fn events() -> Vec<RunEvent> {
+    let mut events = vec![
+        RunEvent::RunStarted {
+            run: "2026-11-23t14-05-00z-ab12".to_owned(),
+            at: "2026-11-23T14:05:00Z".to_owned(),
+            seed: 42,
+            environment: BTreeMap::from([
+                ("cluster".to_owned(), "local".to_owned()),
+                ("kubernetes".to_owned(), "v1.36.3".to_owned()),
+                ("mesh".to_owned(), "reference".to_owned()),
+                ("topology".to_owned(), "three-zones".to_owned()),
+            ]),
+            selected: 5,
+        },
+        RunEvent::PhaseStarted {
+            phase: "cluster".to_owned(),
+        },
+        RunEvent::PhaseProgress {
+            phase: "cluster".to_owned(),
+            message: "kube-apiserver is ready".to_owned(),
+        },
+        RunEvent::PhaseFinished {
+            phase: "cluster".to_owned(),
+            millis: 2412,
+        },
+        RunEvent::EnvironmentReady {
+            sidecars: sidecars(),
+            millis: 5310,
+        },
+    ];
+    events.extend(passing("delivery-scope/everybody", 1_000_000_000, 402, 36));
+    events.extend(failing());
+    events.extend(passing("routing/both-sidecars", 4_000_000_000, 388, 12));
+    events.extend(inconclusive());
+    events.push(RunEvent::ScenarioSkipped {
+        scenario: "routing/own-zone".to_owned(),
+        reason: "needs at least three zones, the environment has two".to_owned(),
+    });
+    events.push(RunEvent::RunFinished {
+        summary: Summary {
+            passed: 2,
+            failed: 1,
+            inconclusive: 1,
+            skipped: 1,
+            millis: 14_870,
+            ..Summary::default()
+        },
+    });
+    events
+}
+
+/// The record of the whole run.
+///
+/// # Panics
+///
+/// Never: a record takes every event.
+#[must_use]
+pub fn record() -> RunRecord {
+    let mut record = RunRecord::new(context());
+    for event in events() {
+        record.on(&event).expect("a record takes every event");
+    }
+    record
+}
+
+/// What the events do not tell.
+#[must_use]
+pub fn context() -> Context {
+    Context {
+        scenarios: scenarios().into_iter().map(|s| (s.name.clone(), s)).collect(),
+        options: vec!["--topology".to_owned(), "three-zones".to_owned()],
+        files: BTreeMap::new(),
+        artifacts: Some("artifacts/2026-11-23t14-05-00z-ab12".into()),
+        program: "meshproof".to_owned(),
+    }
+}
+
+fn started(name: &str) -> RunEvent {
+    let claim = scenarios()
+        .into_iter()
+        .find(|s| s.name == name)
+        .map(|s| s.claim)
+        .unwrap_or_default();
+    RunEvent::ScenarioStarted {
+        scenario: name.to_owned(),
+        claim,
+        repetition: 1,
+    }
+}
+
+fn seen(name: &str, at_ns: u64, step: Option<usize>, kind: EventKind) -> RunEvent {
+    RunEvent::ScenarioEvent {
+        scenario: name.to_owned(),
+        repetition: 1,
+        event: Event { at_ns, step, kind },
+    }
+}
+
+fn finished(name: &str, findings: Vec<Finding>, millis: u64) -> RunEvent {
+    let verdict = findings
+        .iter()
+        .map(|f| f.verdict)
+        .max()
+        .unwrap_or(Verdict::Inconclusive);
+    RunEvent::ScenarioFinished {
+        scenario: name.to_owned(),
+        repetition: 1,
+        judgement: Judgement { verdict, findings },
+        millis,
+    }
+}
+
+fn passed(checker: &str, observations: u64) -> Finding {
+    Finding {
+        checker: checker.to_owned(),
+        verdict: Verdict::Passed,
+        observations,
+        details: vec![],
+    }
+}
+
+fn reading(sidecar: &str, value: Option<&str>, replica: &str) -> EventKind {
+    EventKind::Observed(Box::new(Observation {
+        sidecar: sidecar.to_owned(),
+        pod_uid: format!("uid-{}", sidecar.replace('@', "-")),
+        stream: Stream {
+            replica: Some(replica.to_owned()),
+            epoch: 1,
+        },
+        toggles: value
+            .map(|v| BTreeMap::from([("banner".to_owned(), v.to_owned())]))
+            .unwrap_or_default(),
+        rules: value
+            .map(|_| BTreeMap::from([("reroute".to_owned(), "3fa29c17".to_owned())]))
+            .unwrap_or_default(),
+        warming_rules: BTreeMap::new(),
+        marker_toggle: None,
+        marker_rule: None,
+        rejected: BTreeMap::new(),
+    }))
+}
+
+fn everybody_joins(name: &str, at: u64) -> Vec<RunEvent> {
+    let mut events = Vec::new();
+    for sidecar in sidecars() {
+        let lane = sidecar.name.clone();
+        events.push(seen(name, at, None, EventKind::SidecarJoined { sidecar }));
+        events.push(seen(name, at, None, reading(&lane, None, "control-plane-0")));
+    }
+    events
+}
+
+fn write(name: &str, at: u64, step: usize) -> RunEvent {
+    seen(
+        name,
+        at,
+        Some(step),
+        EventKind::Written {
+            name: "payload".to_owned(),
+            objects: BTreeMap::from([("PolicyConfig".to_owned(), format!("{}", 900 + step))]),
+        },
+    )
+}
+
+fn marker(name: &str, at: u64, step: usize) -> RunEvent {
+    seen(
+        name,
+        at,
+        Some(step),
+        EventKind::MarkerWritten {
+            marker: format!("m{step}"),
+        },
+    )
+}
+
+fn passing(name: &str, start: u64, millis: u64, observations: u64) -> Vec<RunEvent> {
+    let mut events = vec![started(name)];
+    events.extend(everybody_joins(name, start));
+    events.push(write(name, start + 60_000_000, 0));
+    for (index, sidecar) in sidecars().iter().enumerate() {
+        let at = start + 90_000_000 + index as u64 * 7_000_000;
+        events.push(seen(
+            name,
+            at,
+            Some(0),
+            reading(&sidecar.name, Some("on"), "control-plane-0"),
+        ));
+    }
+    events.push(marker(name, start + 220_000_000, 0));
+    events.push(seen(name, start + millis * 1_000_000, None, EventKind::Finished));
+    let findings = vec![
+        passed("delivered", observations),
+        passed("confined", observations / 2),
+    ];
+    events.push(finished(name, findings, millis));
+    events
+}
+
+fn failing() -> Vec<RunEvent> {
+    let start = 2_000_000_000;
+    let mut events = vec![started(FAILING)];
+    events.extend(everybody_joins(FAILING, start));
+    for (step, value) in [Some("on"), Some("off"), None].into_iter().enumerate() {
+        let at = start + 80_000_000 + step as u64 * 500_000_000;
+        events.push(write(FAILING, at, step));
+        for (index, sidecar) in sidecars().iter().filter(|s| s.data_center == "zone-a").enumerate() {
+            let at = at + 30_000_000 + index as u64 * 9_000_000;
+            events.push(seen(
+                FAILING,
+                at,
+                Some(step),
+                reading(&sidecar.name, value, "control-plane-0"),
+            ));
+        }
+        events.push(marker(FAILING, at + 120_000_000, step));
+        if step == 1 {
+            events.push(seen(
+                FAILING,
+                at + 210_000_000,
+                Some(step),
+                reading("inventory@zone-c", Some("off"), "control-plane-1"),
+            ));
+        }
+    }
+    events.push(seen(FAILING, start + 1_523_000_000, None, EventKind::Finished));
+    let leak = Finding {
+        checker: "confined".to_owned(),
+        verdict: Verdict::Failed,
+        observations: 54,
+        details: vec![Detail {
+            sidecar: Some("inventory@zone-c".to_owned()),
+            step: Some(1),
+            expected: "no toggle banner, no rule reroute".to_owned(),
+            observed: "toggle banner = off since 0.790 s on control-plane-1, still at the end".to_owned(),
+            event: Some(31),
+        }],
+    };
+    events.push(finished(FAILING, vec![passed("delivered", 27), leak], 1523));
+    events
+}
+
+fn inconclusive() -> Vec<RunEvent> {
+    let name = "resilience/zone-outage";
+    let start = 6_000_000_000;
+    let mut events = vec![started(name)];
+    events.extend(everybody_joins(name, start));
+    let hit: Vec<String> = sidecars()
+        .iter()
+        .filter(|s| s.data_center == "zone-b")
+        .map(|s| s.name.clone())
+        .collect();
+    let injected = start + 800_000_000;
+    let healed = injected + 3_000_000_000;
+    events.push(seen(
+        name,
+        injected,
+        Some(1),
+        EventKind::FaultStarted {
+            fault: 0,
+            spec: Fault::ZoneOutage {
+                data_center: "zone-b".to_owned(),
+                duration: Span::secs(3),
+            },
+            hits: hit,
+            efficacy: "5 of 5 connections into zone-b timed out".to_owned(),
+        },
+    ));
+    for sequence in 0..90_u64 {
+        let due_ns = start + 200_000_000 + sequence * 50_000_000;
+        let lost = due_ns > injected && due_ns < injected + 900_000_000;
+        events.push(seen(
+            name,
+            due_ns + 4_000_000,
+            Some(if due_ns > injected { 1 } else { 0 }),
+            EventKind::Request(Box::new(RequestSeen {
+                traffic: "steady".to_owned(),
+                sequence,
+                from: "frontend@zone-b".to_owned(),
+                due_ns,
+                latency_us: 3900,
+                status: Some(if lost { 503 } else { 200 }),
+                failure: lost.then(|| "no healthy upstream".to_owned()),
+                answered_by: (!lost).then(|| Answerer {
+                    pod: "checkout-zone-b-5d8f7".to_owned(),
+                    application: "checkout".to_owned(),
+                    data_center: "zone-b".to_owned(),
+                }),
+                passed_caller_sidecar: true,
+                passed_callee_sidecar: !lost,
+            })),
+        ));
+    }
+    events.push(seen(
+        name,
+        healed,
+        Some(2),
+        EventKind::FaultEnded { fault: 0 },
+    ));
+    events.push(seen(
+        name,
+        injected + 700_000_000,
+        Some(1),
+        EventKind::ObservationFailed {
+            sidecar: "checkout@zone-b".to_owned(),
+            reason: "probe did not answer in 5s".to_owned(),
+        },
+    ));
+    events.push(seen(name, healed + 800_000_000, None, EventKind::Finished));
+    let findings = vec![
+        passed("fails-over", 42),
+        Finding {
+            checker: "unchanged".to_owned(),
+            verdict: Verdict::Inconclusive,
+            observations: 0,
+            details: vec![Detail {
+                sidecar: Some("checkout@zone-b".to_owned()),
+                step: Some(1),
+                expected: "at least one reading while the fault lasted".to_owned(),
+                observed: "none: probe did not answer in 5s".to_owned(),
+                event: None,
+            }],
+        },
+    ];
+    events.push(finished(name, findings, 4604));
+    events
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_scenario_of_the_run_is_in_the_catalogue() {
+        let names: Vec<String> = scenarios().into_iter().map(|s| s.name).collect();
+        for event in events() {
+            if let RunEvent::ScenarioStarted { scenario, .. } = event {
+                assert!(names.contains(&scenario), "{scenario}");
+            }
+        }
+    }
+}

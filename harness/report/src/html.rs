@@ -1,0 +1,413 @@
+//! `report.html`: one file that needs nothing but a browser, not even scripts or a network.
+//!
+//! Failures come first; each scenario says its claim, given, when and then in words, what was found, and shows
+//! who had which configuration content when ([`layout`]).
+
+use crate::ReportError;
+use crate::record::{Outcome, RunRecord, ScenarioRecord};
+use crate::terminal::{observations, seconds, step_words};
+use crate::words;
+use askama::Template;
+use base64::Engine as _;
+use harness_model::run_event::Summary;
+use harness_model::scenario::Scenario;
+use harness_model::verdict::{Finding, Verdict};
+use sha2::{Digest as _, Sha256};
+
+mod layout;
+
+use layout::Drawing;
+
+const STYLE: &str = include_str!("../templates/report.css");
+const SCRIPT: &str = include_str!("../templates/report.js");
+
+#[derive(Template)]
+#[template(path = "report.html")]
+struct Page {
+    style: &'static str,
+    script: &'static str,
+    policy: String,
+    title: String,
+    headline: String,
+    tone: &'static str,
+    notes: Vec<String>,
+    shares: Vec<Share>,
+    facts: Vec<(String, String)>,
+    rerun: String,
+    scenarios: Vec<ScenarioView>,
+}
+
+struct Share {
+    outcome: &'static str,
+    count: usize,
+    percent_start: String,
+    percent: String,
+}
+
+struct ScenarioView {
+    id: String,
+    outcome: &'static str,
+    word: &'static str,
+    title: String,
+    claim: String,
+    took: String,
+    open: bool,
+    reason: Option<String>,
+    tags: Vec<&'static str>,
+    given: Vec<String>,
+    when: Vec<String>,
+    then: Vec<ThenView>,
+    traffic: Vec<String>,
+    drawing: Option<Drawing>,
+    history: Option<String>,
+    rerun: String,
+}
+
+struct ThenView {
+    words: String,
+    outcome: &'static str,
+    sum: String,
+    deviations: Vec<Deviation>,
+    more: usize,
+}
+
+struct Deviation {
+    at: String,
+    expected: String,
+    observed: String,
+}
+
+/// How many deviations of one expectation are shown before the rest is counted.
+const SHOWN_DEVIATIONS: usize = 12;
+
+/// Renders the page.
+///
+/// # Errors
+///
+/// When the template cannot be rendered.
+pub fn render(record: &RunRecord, exit_code: u8) -> Result<String, ReportError> {
+    let sum = record.sum();
+    let mut ordered: Vec<&ScenarioRecord> = record.scenarios.iter().collect();
+    ordered.sort_by_key(|s| rank(s));
+    let (headline, tone) = headline(&sum, record);
+    Page {
+        style: STYLE,
+        script: SCRIPT,
+        policy: policy(),
+        title: format!("{headline} · meshproof {}", record.run),
+        headline,
+        tone,
+        notes: notes(&sum),
+        shares: shares(&sum),
+        facts: facts(record, &sum, exit_code),
+        rerun: rerun_everything(record),
+        scenarios: ordered.into_iter().map(|s| view(record, s)).collect(),
+    }
+    .render()
+    .map_err(ReportError::Html)
+}
+
+/// Only the page's own style and script may take effect, and nothing may be loaded.
+fn policy() -> String {
+    let hash = |text: &str| {
+        base64::engine::general_purpose::STANDARD.encode(Sha256::digest(text.as_bytes()))
+    };
+    format!(
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'; form-action 'none'",
+        hash(STYLE),
+        hash(SCRIPT)
+    )
+}
+
+fn rank(scenario: &ScenarioRecord) -> u8 {
+    match (&scenario.outcome, scenario.verdict()) {
+        (_, Some(Verdict::Failed)) => 0,
+        (_, Some(Verdict::Inconclusive)) => 1,
+        (Outcome::Unfinished, _) => 2,
+        (Outcome::Skipped { .. }, _) => 3,
+        _ => 4,
+    }
+}
+
+fn outcome_words(scenario: &ScenarioRecord) -> (&'static str, &'static str) {
+    match (&scenario.outcome, scenario.verdict()) {
+        (_, Some(Verdict::Passed)) => ("passed", "Passed"),
+        (_, Some(Verdict::Failed)) => ("failed", "Failed"),
+        (_, Some(Verdict::Inconclusive)) => ("inconclusive", "Inconclusive"),
+        (Outcome::Skipped { .. }, None) => ("skipped", "Skipped"),
+        (_, None) => ("unfinished", "Unfinished"),
+    }
+}
+
+fn headline(sum: &Summary, record: &RunRecord) -> (String, &'static str) {
+    let judged = sum.passed + sum.failed + sum.inconclusive;
+    let of = |n: usize| match n {
+        1 => format!("1 of {judged} scenarios"),
+        n if n == judged => format!("All {judged} scenarios"),
+        n => format!("{n} of {judged} scenarios"),
+    };
+    if sum.environment_error.is_some() {
+        ("The environment could not be prepared".to_owned(), "failed")
+    } else if sum.failed > 0 {
+        (format!("{} failed", of(sum.failed)), "failed")
+    } else if sum.interrupted.is_some() || record.summary.is_none() {
+        ("The run was interrupted".to_owned(), "inconclusive")
+    } else if sum.inconclusive > 0 {
+        (format!("{} could not be decided", of(sum.inconclusive)), "inconclusive")
+    } else if sum.passed == 0 {
+        ("No scenario was run".to_owned(), "inconclusive")
+    } else if sum.passed == 1 {
+        ("The scenario passed".to_owned(), "passed")
+    } else {
+        (format!("All {} scenarios passed", sum.passed), "passed")
+    }
+}
+
+fn notes(sum: &Summary) -> Vec<String> {
+    let mut notes = Vec::new();
+    if let Some(error) = &sum.environment_error {
+        notes.push(error.clone());
+    }
+    if let Some(signal) = sum.interrupted {
+        notes.push(format!("Interrupted by signal {signal}: what follows is what was seen until then."));
+    }
+    for left in &sum.left_behind {
+        notes.push(format!("Left behind: {left}"));
+    }
+    notes
+}
+
+fn shares(sum: &Summary) -> Vec<Share> {
+    let counts = [
+        ("failed", sum.failed),
+        ("inconclusive", sum.inconclusive),
+        ("passed", sum.passed),
+        ("skipped", sum.skipped),
+    ];
+    let total: usize = counts.iter().map(|(_, n)| n).sum();
+    let percent = |n: usize| format!("{:.3}", n as f64 * 100.0 / total.max(1) as f64);
+    let mut before = 0;
+    counts
+        .into_iter()
+        .map(|(outcome, count)| {
+            let share = Share {
+                outcome,
+                count,
+                percent_start: percent(before),
+                percent: percent(count),
+            };
+            before += count;
+            share
+        })
+        .collect()
+}
+
+fn facts(record: &RunRecord, sum: &Summary, exit_code: u8) -> Vec<(String, String)> {
+    let mut facts = vec![("started".to_owned(), record.at.clone())];
+    if sum.millis > 0 {
+        facts.push(("took".to_owned(), seconds(sum.millis)));
+    }
+    if let Some(millis) = record.ready_millis {
+        facts.push(("ready after".to_owned(), seconds(millis)));
+    }
+    facts.push(("seed".to_owned(), record.seed.to_string()));
+    for (key, value) in &record.environment {
+        facts.push((key.clone(), value.clone()));
+    }
+    if !record.sidecars.is_empty() {
+        facts.push(("sidecars".to_owned(), record.sidecars.len().to_string()));
+    }
+    facts.push(("exit code".to_owned(), exit_code.to_string()));
+    facts
+}
+
+fn rerun_everything(record: &RunRecord) -> String {
+    let mut line = format!("{} run", record.context.program);
+    for option in &record.context.options {
+        line.push(' ');
+        line.push_str(&crate::record::quote(option));
+    }
+    line.push_str(&format!(" --seed {}", record.seed));
+    line
+}
+
+fn view(record: &RunRecord, scenario: &ScenarioRecord) -> ScenarioView {
+    let known = record.context.scenarios.get(&scenario.name);
+    let (outcome, word) = outcome_words(scenario);
+    let (took, findings, reason): (String, &[Finding], Option<String>) = match &scenario.outcome {
+        Outcome::Judged { judgement, millis } => (seconds(*millis), &judgement.findings, None),
+        Outcome::Skipped { reason } => (String::new(), &[], Some(reason.clone())),
+        Outcome::Unfinished => (
+            String::new(),
+            &[],
+            Some("the run ended before this scenario did".to_owned()),
+        ),
+    };
+    let skipped = matches!(scenario.outcome, Outcome::Skipped { .. });
+    ScenarioView {
+        id: scenario.title().replace(['/', '#', ' '], "-"),
+        outcome,
+        word,
+        title: scenario.title(),
+        claim: scenario.claim.clone(),
+        took,
+        open: matches!(outcome, "failed" | "inconclusive"),
+        reason,
+        tags: known.map(|s| s.tags.iter().map(|t| words::tag(*t)).collect()).unwrap_or_default(),
+        given: marked_up_all(known.map(words::given)),
+        when: marked_up_all(known.map(words::acts)),
+        then: then_views(known, findings),
+        traffic: traffic(scenario),
+        drawing: (!scenario.timeline.is_empty()).then(|| layout::draw(&scenario.timeline)),
+        history: (!skipped && record.context.artifacts.is_some()).then(|| {
+            crate::record::history_path(&scenario.name, scenario.repetition)
+                    .display()
+                    .to_string()
+        }),
+        rerun: record.context.rerun(&scenario.name, record.seed),
+    }
+}
+
+fn marked_up_all(lines: Option<Vec<String>>) -> Vec<String> {
+    lines.unwrap_or_default().iter().map(|line| marked_up(line)).collect()
+}
+
+/// Escaped, with what stands between backticks as code.
+fn marked_up(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    let mut in_code = false;
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            '`' => {
+                escaped.push_str(if in_code { "</code>" } else { "<code>" });
+                in_code = !in_code;
+            }
+            other => escaped.push(other),
+        }
+    }
+    if in_code {
+        escaped.push_str("</code>");
+    }
+    escaped
+}
+
+fn then_views(known: Option<&Scenario>, findings: &[Finding]) -> Vec<ThenView> {
+    let words = known.map(words::expectations).unwrap_or_default();
+    let count = words.len().max(findings.len());
+    (0..count)
+        .map(|index| {
+            let finding = findings.get(index);
+            let words = words
+                .get(index)
+                .cloned()
+                .or_else(|| finding.map(|f| f.checker.clone()))
+                .unwrap_or_default();
+            let words = marked_up(&words);
+            let Some(finding) = finding else {
+                return ThenView {
+                    words,
+                    outcome: "skipped",
+                    sum: "not judged".to_owned(),
+                    deviations: vec![],
+                    more: 0,
+                };
+            };
+            let outcome = crate::json::verdict_word(finding.verdict);
+            ThenView {
+                words,
+                outcome,
+                sum: format!("{} {outcome}, {}", finding.checker, observations(finding)),
+                deviations: finding
+                    .details
+                    .iter()
+                    .take(SHOWN_DEVIATIONS)
+                    .map(|detail| {
+                        let mut at: Vec<String> = detail.sidecar.iter().cloned().collect();
+                        at.extend(detail.step.map(|step| step_words(step, known)));
+                        Deviation {
+                            at: at.join(", "),
+                            expected: detail.expected.clone(),
+                            observed: detail.observed.clone(),
+                        }
+                    })
+                    .collect(),
+                more: finding.details.len().saturating_sub(SHOWN_DEVIATIONS),
+            }
+        })
+        .collect()
+}
+
+fn traffic(scenario: &ScenarioRecord) -> Vec<String> {
+    scenario
+        .timeline
+        .traffic
+        .iter()
+        .map(|(name, sum)| {
+            let places: Vec<String> = sum
+                .answered_in
+                .iter()
+                .map(|(place, count)| format!("{count} answered in {place}"))
+                .collect();
+            let mut line = format!("{name}: {} requests, {} lost", sum.sent, sum.lost);
+            if !places.is_empty() {
+                line.push_str(", ");
+                line.push_str(&places.join(", "));
+            }
+            line
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page() -> String {
+        render(&crate::fixture::record(), 1).expect("the fixture has a page")
+    }
+
+    #[test]
+    fn the_page_has_no_address_to_load_from() {
+        let page = page();
+        let without_namespace = page.replace("http://www.w3.org/2000/svg", "");
+        for mark in ["http:", "https:", "src=\"", "url(", "@import", "<link", " style=\""] {
+            assert!(!without_namespace.contains(mark), "{mark} in the page");
+        }
+    }
+
+    #[test]
+    fn style_and_script_are_those_that_the_policy_allows() {
+        let page = page();
+        assert!(page.contains(&format!("<style>{STYLE}</style>")));
+        assert!(page.contains(&format!("<script>{SCRIPT}</script>")));
+        assert!(!page.contains("unsafe-inline"));
+    }
+
+    #[test]
+    fn failures_come_first_and_are_open() {
+        let page = page();
+        let failed = page.find("id=\"delivery-scope-data-center\"").expect("the failed scenario is there");
+        let passed = page.find("id=\"delivery-scope-everybody\"").expect("the passed scenario is there");
+        assert!(failed < passed);
+        assert!(page[failed..passed].contains(" open"));
+        assert!(page.contains("1 of 4 scenarios failed"));
+    }
+
+    #[test]
+    fn backticks_become_code_and_nothing_else_gets_through() {
+        assert_eq!(marked_up("apply `a<b` & `c"), "apply <code>a&lt;b</code> &amp; <code>c</code>");
+    }
+
+    #[test]
+    fn what_the_mesh_says_is_escaped() {
+        let mut record = crate::fixture::record();
+        record.environment.insert("x".to_owned(), "<img onerror=1>".to_owned());
+        let page = render(&record, 1).expect("it has a page");
+        assert!(!page.contains("<img"));
+    }
+}

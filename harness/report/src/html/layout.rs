@@ -1,0 +1,446 @@
+//! The geometry of a timeline: lanes sidecar × time grouped by zone, coloured by content, with steps, markers,
+//! faults and lost requests. The template draws it; colours are classes, so that light and dark both work.
+
+use crate::timeline::{Lane, MarkKind, Timeline};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// A length in SVG units, printed with one decimal.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub(super) struct Length(f64);
+
+impl fmt::Display for Length {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1}", self.0)
+    }
+}
+
+/// Everything the template needs.
+pub(super) struct Drawing {
+    pub(super) width: Length,
+    pub(super) height: Length,
+    pub(super) shade: Length,
+    pub(super) top: Length,
+    pub(super) bottom: Length,
+    pub(super) axis: Length,
+    pub(super) zones: Vec<Zone>,
+    pub(super) lanes: Vec<LaneView>,
+    pub(super) ticks: Vec<Tick>,
+    pub(super) steps: Vec<Step>,
+    pub(super) marks: Vec<MarkView>,
+    pub(super) faults: Vec<Fault>,
+    pub(super) legend: Vec<Legend>,
+    pub(super) has_markers: bool,
+    pub(super) has_losses: bool,
+    pub(super) has_unreadable: bool,
+}
+
+pub(super) struct Zone {
+    pub(super) name: String,
+    pub(super) y: Length,
+}
+
+pub(super) struct LaneView {
+    pub(super) label: String,
+    pub(super) label_y: Length,
+    pub(super) y: Length,
+    pub(super) height: Length,
+    pub(super) segments: Vec<SegmentView>,
+    pub(super) losses: Vec<Loss>,
+    pub(super) loss_y: Length,
+    pub(super) unreadable: Vec<Length>,
+}
+
+pub(super) struct SegmentView {
+    pub(super) x: Length,
+    pub(super) width: Length,
+    pub(super) class: String,
+    pub(super) letter: Option<String>,
+    pub(super) letter_x: Length,
+    pub(super) title: String,
+}
+
+pub(super) struct Loss {
+    pub(super) x: Length,
+    pub(super) title: String,
+}
+
+pub(super) struct Tick {
+    pub(super) x: Length,
+    pub(super) label: String,
+}
+
+pub(super) struct Step {
+    pub(super) number: usize,
+    pub(super) x: Length,
+    pub(super) y: Length,
+    pub(super) text_y: Length,
+    pub(super) labelled: bool,
+}
+
+pub(super) struct MarkView {
+    pub(super) x: Length,
+    pub(super) class: &'static str,
+    pub(super) title: String,
+}
+
+pub(super) struct Fault {
+    pub(super) x: Length,
+    pub(super) width: Length,
+    pub(super) row_y: Length,
+    pub(super) text_x: Length,
+    pub(super) text_y: Length,
+    pub(super) anchor: &'static str,
+    pub(super) title: String,
+    pub(super) hit_lanes: Vec<Length>,
+    pub(super) lane_height: Length,
+}
+
+pub(super) struct Legend {
+    pub(super) class: String,
+    pub(super) letter: String,
+    pub(super) words: String,
+}
+
+const WIDTH: f64 = 1000.0;
+const LEFT: f64 = 150.0;
+const RIGHT: f64 = 14.0;
+const LANE: f64 = 16.0;
+const LANE_GAP: f64 = 4.0;
+const ZONE_HEAD: f64 = 20.0;
+const ROW: f64 = 17.0;
+/// A segment at least this wide carries its letter.
+const LETTER_WIDTH: f64 = 18.0;
+/// Steps nearer to each other than this go to another row.
+const STEP_DISTANCE: f64 = 17.0;
+const STEP_ROWS: usize = 3;
+/// How many colours the style sheet has before they repeat.
+const COLOURS: usize = 7;
+/// Lost requests nearer than this are one tick.
+const LOSS_BIN: f64 = 2.0;
+
+struct Scale {
+    start: u64,
+    span: f64,
+}
+
+impl Scale {
+    fn x(&self, at_ns: u64) -> f64 {
+        let share = at_ns.saturating_sub(self.start) as f64 / self.span;
+        LEFT + share.min(1.0) * (WIDTH - LEFT - RIGHT)
+    }
+
+    fn seconds(&self, at_ns: u64) -> String {
+        format!("{:.3} s", at_ns.saturating_sub(self.start) as f64 / 1e9)
+    }
+}
+
+/// Lays a timeline out.
+pub(super) fn draw(timeline: &Timeline) -> Drawing {
+    let start = timeline.start_ns.unwrap_or(0);
+    let scale = Scale {
+        start,
+        span: (timeline.end_ns.saturating_sub(start)).max(1_000_000) as f64,
+    };
+    let legend = legend(&timeline.contents);
+    let (steps, step_rows) = steps(timeline, &scale);
+    let fault_top = ROW * step_rows as f64 + 4.0;
+    let top = fault_top + ROW * timeline.bands.len() as f64;
+
+    let mut zones = Vec::new();
+    let mut lanes = Vec::new();
+    let mut lane_tops: BTreeMap<&str, f64> = BTreeMap::new();
+    let mut y = top;
+    for (zone, members) in by_zone(timeline) {
+        y += ZONE_HEAD;
+        zones.push(Zone {
+            name: zone.to_owned(),
+            y: Length(y - 6.0),
+        });
+        for (name, lane) in members {
+            lane_tops.insert(name, y);
+            lanes.push(lane_view(name, lane, y, timeline, &scale, &legend));
+            y += LANE + LANE_GAP;
+        }
+    }
+    let bottom = y + 2.0;
+    let faults = faults(timeline, &scale, fault_top, &lane_tops);
+    Drawing {
+        width: Length(WIDTH),
+        height: Length(bottom + 22.0),
+        shade: Length(bottom - top),
+        top: Length(top),
+        bottom: Length(bottom),
+        axis: Length(bottom + 15.0),
+        ticks: ticks(&scale),
+        steps,
+        marks: marks(timeline, &scale),
+        faults,
+        has_markers: timeline.marks.iter().any(|m| matches!(m.kind, MarkKind::Marker(_))),
+        has_losses: timeline.lanes.values().any(|l| !l.losses.is_empty()),
+        has_unreadable: timeline.lanes.values().any(|l| !l.unreadable.is_empty()),
+        zones,
+        lanes,
+        legend,
+    }
+}
+
+fn by_zone(timeline: &Timeline) -> BTreeMap<&str, Vec<(&str, &Lane)>> {
+    let mut zones: BTreeMap<&str, Vec<(&str, &Lane)>> = BTreeMap::new();
+    for (name, lane) in &timeline.lanes {
+        zones.entry(&lane.data_center).or_default().push((name, lane));
+    }
+    zones
+}
+
+fn lane_view(
+    name: &str,
+    lane: &Lane,
+    y: f64,
+    timeline: &Timeline,
+    scale: &Scale,
+    legend: &[Legend],
+) -> LaneView {
+    let segments = lane
+        .segments
+        .iter()
+        .map(|segment| {
+            let x = scale.x(segment.from_ns);
+            let width = (scale.x(segment.to_ns) - x).max(1.5);
+            let words = &timeline.contents[segment.content];
+            let entry = legend.iter().find(|l| l.words == shown(words));
+            SegmentView {
+                x: Length(x),
+                width: Length(width),
+                class: entry.map_or_else(|| "none".to_owned(), |e| e.class.clone()),
+                letter: entry
+                    .filter(|e| width >= LETTER_WIDTH && !e.letter.is_empty())
+                    .map(|e| e.letter.clone()),
+                letter_x: Length(x + 6.0),
+                title: format!(
+                    "{name}: {} from {} to {}{}",
+                    shown(words),
+                    scale.seconds(segment.from_ns),
+                    scale.seconds(segment.to_ns),
+                    segment
+                        .replica
+                        .as_ref()
+                        .map(|r| format!(", by {r}"))
+                        .unwrap_or_default()
+                ),
+            }
+        })
+        .collect();
+    LaneView {
+        // The zone stands above the lane already.
+        label: match name.split_once('@') {
+            Some((application, rest)) => match rest.split_once('#') {
+                Some((_, number)) => format!("{application}#{number}"),
+                None => application.to_owned(),
+            },
+            None => name.to_owned(),
+        },
+        label_y: Length(y + LANE - 4.0),
+        y: Length(y),
+        height: Length(LANE),
+        segments,
+        losses: losses(lane, scale),
+        loss_y: Length(y + LANE - 5.0),
+        unreadable: lane.unreadable.iter().map(|at| Length(scale.x(*at))).collect(),
+    }
+}
+
+fn losses(lane: &Lane, scale: &Scale) -> Vec<Loss> {
+    let mut bins: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
+    for at in &lane.losses {
+        let bin = bins
+            .entry((scale.x(*at) / LOSS_BIN) as u64)
+            .or_insert((0, *at));
+        bin.0 += 1;
+    }
+    bins.into_iter()
+        .map(|(bin, (count, first))| Loss {
+            x: Length(bin as f64 * LOSS_BIN),
+            title: format!("{count} lost at {}", scale.seconds(first)),
+        })
+        .collect()
+}
+
+fn shown(words: &str) -> &str {
+    if words.is_empty() { "nothing" } else { words }
+}
+
+fn legend(contents: &[String]) -> Vec<Legend> {
+    let mut number = 0;
+    contents
+        .iter()
+        .map(|words| {
+            if words.is_empty() {
+                return Legend {
+                    class: "none".to_owned(),
+                    letter: String::new(),
+                    words: shown(words).to_owned(),
+                };
+            }
+            number += 1;
+            Legend {
+                class: format!("r{}", (number - 1) % COLOURS + 1),
+                letter: letter(number - 1),
+                words: words.clone(),
+            }
+        })
+        .collect()
+}
+
+/// A, B, ... Z, A2, B2, ...
+fn letter(index: usize) -> String {
+    let base = char::from(b'A' + u8::try_from(index % 26).unwrap_or(0));
+    match index / 26 {
+        0 => base.to_string(),
+        round => format!("{base}{}", round + 1),
+    }
+}
+
+fn steps(timeline: &Timeline, scale: &Scale) -> (Vec<Step>, usize) {
+    let mut last_in_row = [f64::MIN; STEP_ROWS];
+    let mut rows = 0;
+    let steps = timeline
+        .steps
+        .iter()
+        .map(|(step, at)| {
+            let x = scale.x(*at);
+            let row = last_in_row.iter().position(|last| x - last >= STEP_DISTANCE);
+            if let Some(row) = row {
+                last_in_row[row] = x;
+                rows = rows.max(row + 1);
+            }
+            let y = ROW * (row.unwrap_or(0) as f64 + 0.5) + 1.0;
+            Step {
+                number: step + 1,
+                x: Length(x),
+                y: Length(y),
+                text_y: Length(y + 3.5),
+                labelled: row.is_some(),
+            }
+        })
+        .collect();
+    (steps, rows)
+}
+
+fn marks(timeline: &Timeline, scale: &Scale) -> Vec<MarkView> {
+    timeline
+        .marks
+        .iter()
+        .map(|mark| {
+            let at = scale.seconds(mark.at_ns);
+            let (class, title) = match &mark.kind {
+                MarkKind::Write(name) => ("write", format!("`{name}` was written at {at}")),
+                MarkKind::Marker(value) => ("marker", format!("marker {value} was written at {at}")),
+                MarkKind::GaveUp(what) => ("gave-up", format!("gave up at {at}: {what}")),
+            };
+            MarkView {
+                x: Length(scale.x(mark.at_ns)),
+                class,
+                title,
+            }
+        })
+        .collect()
+}
+
+fn faults(
+    timeline: &Timeline,
+    scale: &Scale,
+    top: f64,
+    lane_tops: &BTreeMap<&str, f64>,
+) -> Vec<Fault> {
+    timeline
+        .bands
+        .iter()
+        .enumerate()
+        .map(|(row, band)| {
+            let x = scale.x(band.from_ns);
+            let end = scale.x(band.to_ns.unwrap_or(timeline.end_ns));
+            let row_y = top + ROW * row as f64;
+            // The words stand inside when the band is wide, else on the side that has room.
+            let (text_x, anchor) = if x < WIDTH * 0.6 {
+                (x + 6.0, "start")
+            } else {
+                (end - 6.0, "end")
+            };
+            Fault {
+                x: Length(x),
+                width: Length((end - x).max(2.0)),
+                row_y: Length(row_y),
+                text_x: Length(text_x),
+                text_y: Length(row_y + 11.5),
+                anchor,
+                title: format!("{} ({} to {})", band.title, scale.seconds(band.from_ns), {
+                    band.to_ns.map_or_else(|| "the end".to_owned(), |at| scale.seconds(at))
+                }),
+                hit_lanes: band
+                    .hits
+                    .iter()
+                    .filter_map(|hit| lane_tops.get(hit.as_str()).map(|y| Length(y - 2.0)))
+                    .collect(),
+                lane_height: Length(LANE + 4.0),
+            }
+        })
+        .collect()
+}
+
+fn ticks(scale: &Scale) -> Vec<Tick> {
+    let total = scale.span / 1e9;
+    let rough = total / 8.0;
+    let magnitude = 10_f64.powf(rough.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0]
+        .into_iter()
+        .map(|m| m * magnitude)
+        .find(|s| *s >= rough)
+        .unwrap_or(magnitude * 10.0);
+    let decimals = if step >= 1.0 { 0 } else { (-step.log10().floor()) as usize };
+    let count = (total / step).floor() as usize;
+    (0..=count)
+        .map(|index| {
+            let at = index as f64 * step;
+            Tick {
+                x: Length(LEFT + at / total * (WIDTH - LEFT - RIGHT)),
+                label: format!("{at:.decimals$} s"),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn everything_lies_within_the_drawing() {
+        for scenario in crate::fixture::record().scenarios {
+            if scenario.timeline.is_empty() {
+                continue;
+            }
+            let drawing = draw(&scenario.timeline);
+            for lane in &drawing.lanes {
+                assert!(lane.y.0 + lane.height.0 <= drawing.bottom.0);
+                for segment in &lane.segments {
+                    assert!(segment.x.0 >= LEFT, "{}", segment.title);
+                    assert!(segment.x.0 + segment.width.0 <= WIDTH, "{}", segment.title);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ticks_are_round_and_few() {
+        for span in [3_000_000.0, 402e6, 1.523e9, 4.6e9, 61e9] {
+            let ticks = ticks(&Scale { start: 0, span });
+            assert!((3..=10).contains(&ticks.len()), "{span}: {}", ticks.len());
+        }
+    }
+
+    #[test]
+    fn letters_do_not_run_out() {
+        assert_eq!((letter(0), letter(25), letter(26)), ("A".into(), "Z".into(), "A2".into()));
+    }
+}

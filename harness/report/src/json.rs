@@ -1,0 +1,243 @@
+//! `report.json`: the run for programs, in wire types of its own so that the model can change.
+
+use crate::ReportError;
+use crate::record::{Outcome, RunRecord};
+use harness_model::directory::Sidecar;
+use harness_model::verdict::{Finding, Verdict};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The version of the form; it grows when a field is removed or changes its meaning.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// The whole document.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Document {
+    /// [`SCHEMA_VERSION`].
+    pub schema_version: u32,
+    /// The run's name.
+    pub run: String,
+    /// Wall clock at the start, RFC 3339.
+    pub started_at: String,
+    /// Milliseconds from the start of the process to the end.
+    pub millis: u64,
+    /// The process's exit code.
+    pub exit_code: u8,
+    /// The seed.
+    pub seed: u64,
+    /// What the scenarios ran on.
+    pub environment: BTreeMap<String, String>,
+    /// Milliseconds until the environment was ready; none when it never was.
+    pub ready_millis: Option<u64>,
+    /// Phases of bringing it up: milliseconds.
+    pub phases: Vec<Phase>,
+    /// How many scenarios were selected.
+    pub selected: usize,
+    /// How many ended how.
+    pub summary: Counts,
+    /// Why the environment could not be prepared, where it could not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment_error: Option<String>,
+    /// The signal that interrupted the run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interrupted: Option<i32>,
+    /// What was left behind.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_behind: Vec<String>,
+    /// Who was there.
+    pub sidecars: Vec<Sidecar>,
+    /// The scenarios, in the order in which they began.
+    pub scenarios: Vec<ScenarioForm>,
+}
+
+/// One phase.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Phase {
+    /// Its name.
+    pub name: String,
+    /// How long it took; none when it did not end.
+    pub millis: Option<u64>,
+}
+
+/// How many scenarios ended how.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Counts {
+    /// Passed.
+    pub passed: usize,
+    /// Failed.
+    pub failed: usize,
+    /// Inconclusive.
+    pub inconclusive: usize,
+    /// Skipped.
+    pub skipped: usize,
+}
+
+/// One scenario.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ScenarioForm {
+    /// Name.
+    pub name: String,
+    /// 1 for the first repetition.
+    pub repetition: u32,
+    /// Claim.
+    pub claim: String,
+    /// `passed`, `failed`, `inconclusive`, `skipped` or `unfinished`.
+    pub outcome: &'static str,
+    /// Why it was skipped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How long it took.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub millis: Option<u64>,
+    /// One for each expectation.
+    pub findings: Vec<Finding>,
+    /// Its history, relative to the folder of the report.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<String>,
+    /// The command that runs it again.
+    pub rerun: String,
+}
+
+/// The document of a run.
+#[must_use]
+pub fn document(record: &RunRecord, exit_code: u8) -> Document {
+    let sum = record.sum();
+    let scenarios = record
+        .scenarios
+        .iter()
+        .map(|scenario| {
+            let (outcome, reason, millis, findings) = match &scenario.outcome {
+                Outcome::Unfinished => ("unfinished", None, None, vec![]),
+                Outcome::Skipped { reason } => ("skipped", Some(reason.clone()), None, vec![]),
+                Outcome::Judged { judgement, millis } => (
+                    verdict_word(judgement.verdict),
+                    None,
+                    Some(*millis),
+                    judgement.findings.clone(),
+                ),
+            };
+            let history = (reason.is_none() && record.context.artifacts.is_some()).then(|| {
+                crate::record::history_path(&scenario.name, scenario.repetition)
+                    .display()
+                    .to_string()
+            });
+            ScenarioForm {
+                name: scenario.name.clone(),
+                repetition: scenario.repetition,
+                claim: scenario.claim.clone(),
+                outcome,
+                reason,
+                millis,
+                findings,
+                history,
+                rerun: record.context.rerun(&scenario.name, record.seed),
+            }
+        })
+        .collect();
+    Document {
+        schema_version: SCHEMA_VERSION,
+        run: record.run.clone(),
+        started_at: record.at.clone(),
+        millis: sum.millis,
+        exit_code,
+        seed: record.seed,
+        environment: record.environment.clone(),
+        ready_millis: record.ready_millis,
+        phases: record
+            .phases
+            .iter()
+            .map(|(name, millis)| Phase {
+                name: name.clone(),
+                millis: *millis,
+            })
+            .collect(),
+        selected: record.selected,
+        summary: Counts {
+            passed: sum.passed,
+            failed: sum.failed,
+            inconclusive: sum.inconclusive,
+            skipped: sum.skipped,
+        },
+        environment_error: sum.environment_error,
+        interrupted: sum.interrupted,
+        left_behind: sum.left_behind,
+        sidecars: record.sidecars.clone(),
+        scenarios,
+    }
+}
+
+/// Renders the document, indented.
+///
+/// # Errors
+///
+/// When it has no JSON form.
+pub fn render(record: &RunRecord, exit_code: u8) -> Result<String, ReportError> {
+    let mut text =
+        serde_json::to_string_pretty(&document(record, exit_code)).map_err(ReportError::Json)?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// A verdict as it is written in JSON.
+#[must_use]
+pub const fn verdict_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Passed => "passed",
+        Verdict::Inconclusive => "inconclusive",
+        Verdict::Failed => "failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_says_what_failed_and_how_to_run_it_again() {
+        let document = document(&crate::fixture::record(), 1);
+        assert_eq!(document.exit_code, 1);
+        let failed: Vec<_> = document
+            .scenarios
+            .iter()
+            .filter(|s| s.outcome == "failed")
+            .collect();
+        assert_eq!(failed.len(), 1);
+        insta::assert_json_snapshot!(failed[0], @r#"
+        {
+          "name": "delivery-scope/data-center",
+          "repetition": 1,
+          "claim": "a configuration scoped to one data center reaches its sidecars and no other",
+          "outcome": "failed",
+          "millis": 1523,
+          "findings": [
+            {
+              "checker": "delivered",
+              "verdict": "passed",
+              "observations": 27,
+              "details": []
+            },
+            {
+              "checker": "confined",
+              "verdict": "failed",
+              "observations": 54,
+              "details": [
+                {
+                  "sidecar": "inventory@zone-c",
+                  "step": 1,
+                  "expected": "no toggle banner, no rule reroute",
+                  "observed": "toggle banner = off since 0.790 s on control-plane-1, still at the end",
+                  "event": 31
+                }
+              ]
+            }
+          ],
+          "history": "scenarios/delivery-scope/data-center/history.jsonl",
+          "rerun": "meshproof run delivery-scope/data-center --topology three-zones --seed 42"
+        }
+        "#);
+    }
+}

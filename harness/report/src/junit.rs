@@ -1,0 +1,210 @@
+//! JUnit XML, as GitLab, Jenkins, GitHub's test reporters and Prow read it.
+//!
+//! An inconclusive scenario is an `error`, a failed one a `failure`. What stopped the run itself (an environment
+//! that could not be prepared, a signal, something left behind) is an `error` of its own, so that the file is
+//! never green when the run was not.
+
+use crate::record::{Outcome, RunRecord, ScenarioRecord};
+use crate::{ReportError, terminal};
+use harness_model::verdict::{Judgement, Verdict};
+use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Renders the document.
+///
+/// # Errors
+///
+/// When it cannot be serialised.
+pub fn render(record: &RunRecord) -> Result<String, ReportError> {
+    let mut report = Report::new("meshproof");
+    let sum = record.sum();
+    report.set_time(Duration::from_millis(sum.millis));
+    let mut suites: BTreeMap<&str, Vec<TestCase>> = BTreeMap::new();
+    for scenario in &record.scenarios {
+        let suite = scenario.name.split_once('/').map_or("scenarios", |(s, _)| s);
+        suites.entry(suite).or_default().push(case(record, scenario));
+    }
+    for (name, cases) in suites {
+        let mut suite = TestSuite::new(name);
+        suite.add_property(Property::new("seed", record.seed.to_string()));
+        for (key, value) in &record.environment {
+            suite.add_property(Property::new(key.as_str(), value.as_str()));
+        }
+        suite.add_test_cases(cases);
+        report.add_test_suite(suite);
+    }
+    let own = own_cases(record);
+    if !own.is_empty() {
+        let mut suite = TestSuite::new("meshproof");
+        suite.add_test_cases(own);
+        report.add_test_suite(suite);
+    }
+    report.to_string().map_err(ReportError::Junit)
+}
+
+fn case(record: &RunRecord, scenario: &ScenarioRecord) -> TestCase {
+    let (suite, name) = scenario.name.split_once('/').unwrap_or(("scenarios", &scenario.name));
+    let name = crate::record::title(name, scenario.repetition);
+    let mut case = match &scenario.outcome {
+        Outcome::Unfinished => TestCase::new(name, error("unfinished", "the run ended before the scenario")),
+        Outcome::Skipped { reason } => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(reason.as_str());
+            TestCase::new(name, status)
+        }
+        Outcome::Judged { judgement, millis } => {
+            let mut case = TestCase::new(name, judged(record, scenario, judgement));
+            case.set_time(Duration::from_millis(*millis));
+            case
+        }
+    };
+    case.set_classname(suite);
+    case
+}
+
+fn judged(record: &RunRecord, scenario: &ScenarioRecord, judgement: &Judgement) -> TestCaseStatus {
+    let kind = match judgement.verdict {
+        Verdict::Passed => return TestCaseStatus::success(),
+        Verdict::Inconclusive => NonSuccessKind::Error,
+        Verdict::Failed => NonSuccessKind::Failure,
+    };
+    let mut status = TestCaseStatus::non_success(kind);
+    let checkers: Vec<&str> = judgement
+        .findings
+        .iter()
+        .filter(|f| f.verdict == judgement.verdict)
+        .map(|f| f.checker.as_str())
+        .collect();
+    status.set_type(match judgement.verdict {
+        Verdict::Failed => "failed",
+        _ => "inconclusive",
+    });
+    status.set_message(format!("{} ({})", scenario.claim, checkers.join(", ")));
+    let mut text = Vec::new();
+    let known = record.context.scenarios.get(&scenario.name);
+    if terminal::findings(&mut text, judgement, known).is_ok() {
+        let text = String::from_utf8_lossy(&text);
+        let rerun = record.context.rerun(&scenario.name, record.seed);
+        status.set_description(format!("{text}  rerun     {rerun}\n"));
+    }
+    status
+}
+
+fn own_cases(record: &RunRecord) -> Vec<TestCase> {
+    let mut cases = Vec::new();
+    let mut add = |name: &str, kind: &str, message: &str| {
+        let mut case = TestCase::new(name, error(kind, message));
+        case.set_classname("meshproof");
+        cases.push(case);
+    };
+    match &record.summary {
+        None => add("run", "unfinished", "the run ended without a sum"),
+        Some(summary) => {
+            if let Some(error) = &summary.environment_error {
+                add("environment", "environment", error);
+            }
+            if let Some(signal) = summary.interrupted {
+                add("run", "interrupted", &format!("interrupted by signal {signal}"));
+            }
+            if !summary.left_behind.is_empty() {
+                add("clean-up", "left-behind", &summary.left_behind.join("; "));
+            }
+        }
+    }
+    cases
+}
+
+fn error(kind: &str, message: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+    status.set_type(kind);
+    status.set_message(message);
+    status
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Reporter as _;
+    use harness_model::run_event::{RunEvent, Summary};
+
+    #[test]
+    fn failed_is_a_failure_and_inconclusive_an_error() {
+        let text = render(&crate::fixture::record()).expect("the fixture has a JUnit form");
+        insta::assert_snapshot!(text, @r#"
+        <?xml version="1.0" encoding="UTF-8"?>
+        <testsuites name="meshproof" tests="5" skipped="1" failures="1" errors="1" time="14.870">
+            <testsuite name="delivery-scope" tests="2" skipped="0" errors="0" failures="1">
+                <properties>
+                    <property name="seed" value="42"/>
+                    <property name="cluster" value="local"/>
+                    <property name="kubernetes" value="v1.36.3"/>
+                    <property name="mesh" value="reference"/>
+                    <property name="topology" value="three-zones"/>
+                </properties>
+                <testcase name="everybody" classname="delivery-scope" time="0.402"/>
+                <testcase name="data-center" classname="delivery-scope" time="1.523">
+                    <failure message="a configuration scoped to one data center reaches its sidecars and no other (confined)" type="failed">  confined failed, 54 observations
+            at        inventory@zone-c, step 2 (apply `payload`)
+            expected  no toggle banner, no rule reroute
+            observed  toggle banner = off since 0.790 s on control-plane-1, still at the end
+          rerun     meshproof run delivery-scope/data-center --topology three-zones --seed 42
+        </failure>
+                </testcase>
+            </testsuite>
+            <testsuite name="resilience" tests="1" skipped="0" errors="1" failures="0">
+                <properties>
+                    <property name="seed" value="42"/>
+                    <property name="cluster" value="local"/>
+                    <property name="kubernetes" value="v1.36.3"/>
+                    <property name="mesh" value="reference"/>
+                    <property name="topology" value="three-zones"/>
+                </properties>
+                <testcase name="zone-outage" classname="resilience" time="4.604">
+                    <error message="traffic fails over while a zone is cut off (unchanged)" type="inconclusive">  unchanged inconclusive, 0 observations
+            at        checkout@zone-b, step 2 (cut zone 2 off for 3s)
+            expected  at least one reading while the fault lasted
+            observed  none: probe did not answer in 5s
+          rerun     meshproof run resilience/zone-outage --topology three-zones --seed 42
+        </error>
+                </testcase>
+            </testsuite>
+            <testsuite name="routing" tests="2" skipped="1" errors="0" failures="0">
+                <properties>
+                    <property name="seed" value="42"/>
+                    <property name="cluster" value="local"/>
+                    <property name="kubernetes" value="v1.36.3"/>
+                    <property name="mesh" value="reference"/>
+                    <property name="topology" value="three-zones"/>
+                </properties>
+                <testcase name="both-sidecars" classname="routing" time="0.388"/>
+                <testcase name="own-zone" classname="routing">
+                    <skipped message="needs at least three zones, the environment has two"/>
+                </testcase>
+            </testsuite>
+        </testsuites>
+        "#);
+    }
+
+    #[test]
+    fn an_environment_that_could_not_be_prepared_is_an_error_case() {
+        let mut record = RunRecord::default();
+        record
+            .on(&RunEvent::RunFinished {
+                summary: Summary {
+                    environment_error: Some("prepare assets: no space left on device".to_owned()),
+                    ..Summary::default()
+                },
+            })
+            .expect("a record takes everything");
+        let text = render(&record).expect("it has a JUnit form");
+        assert!(text.contains(r#"errors="1""#), "{text}");
+        assert!(text.contains("no space left on device"), "{text}");
+    }
+
+    #[test]
+    fn a_run_without_an_end_is_not_green() {
+        let text = render(&RunRecord::default()).expect("it has a JUnit form");
+        assert!(text.contains(r#"errors="1""#), "{text}");
+    }
+}

@@ -1,0 +1,301 @@
+//! Lines for people: one for each scenario as it ends, the failures again at the end, and the sum last.
+//!
+//! The lines are the same with and without a terminal; only the colour differs, and what writes them decides
+//! that (anstream).
+
+use crate::record::{Context, RunRecord, title};
+use crate::{ReportError, Reporter};
+use anstyle::{AnsiColor, Style};
+use harness_model::run_event::{RunEvent, Summary};
+use harness_model::verdict::{Detail, Finding, Judgement, Verdict};
+use std::io::Write;
+
+const PASS: Style = AnsiColor::Green.on_default().bold();
+const FAIL: Style = AnsiColor::Red.on_default().bold();
+const UNDECIDED: Style = AnsiColor::Yellow.on_default().bold();
+const SKIP: Style = AnsiColor::Cyan.on_default();
+const QUIET: Style = Style::new().dimmed();
+
+/// How many deviations of one expectation are shown before the rest is counted.
+const SHOWN_DETAILS: usize = 8;
+
+/// Writes lines for people.
+pub struct Terminal<W> {
+    out: W,
+    record: RunRecord,
+    quiet: bool,
+}
+
+impl<W: Write> Terminal<W> {
+    /// Writes to `out`, which removes the colour codes where they are not wanted. Quiet leaves out the lines of
+    /// scenarios that passed or were skipped.
+    pub fn new(out: W, context: Context, quiet: bool) -> Self {
+        Self {
+            out,
+            record: RunRecord::new(context),
+            quiet,
+        }
+    }
+
+    fn line(&mut self, event: &RunEvent) -> std::io::Result<()> {
+        match event {
+            RunEvent::ScenarioFinished {
+                scenario,
+                repetition,
+                judgement,
+                millis,
+                ..
+            } => {
+                if self.quiet && judgement.verdict == Verdict::Passed {
+                    return Ok(());
+                }
+                let (style, word) = verdict_word(judgement.verdict);
+                let name = title(scenario, *repetition);
+                writeln!(
+                    self.out,
+                    "{style}{word}{style:#} {name} {QUIET}[{}]{QUIET:#}",
+                    seconds(*millis)
+                )?;
+            }
+            RunEvent::ScenarioSkipped { scenario, reason, .. } => {
+                if !self.quiet {
+                    writeln!(self.out, "{SKIP}SKIP{SKIP:#} {scenario} ({reason})")?;
+                }
+            }
+            RunEvent::RunFinished { summary, .. } => self.end(summary)?,
+            _ => return Ok(()),
+        }
+        self.out.flush()
+    }
+
+    fn end(&mut self, summary: &Summary) -> std::io::Result<()> {
+        let Self { out, record, .. } = self;
+        for wanted in [Verdict::Inconclusive, Verdict::Failed] {
+            for scenario in record.scenarios.iter().filter(|s| s.verdict() == Some(wanted)) {
+                if let crate::record::Outcome::Judged { judgement, .. } = &scenario.outcome {
+                    writeln!(out)?;
+                    failure(out, record, scenario, judgement)?;
+                }
+            }
+        }
+        if let Some(error) = &summary.environment_error {
+            // The chain of causes is told by whoever renders errors.
+            let first = error.lines().next().unwrap_or_default();
+            writeln!(out, "\n{FAIL}NOT RUN{FAIL:#} the environment could not be prepared: {first}")?;
+        }
+        for left in &summary.left_behind {
+            writeln!(out, "\n{FAIL}LEFT BEHIND{FAIL:#} {left}")?;
+        }
+        writeln!(out)?;
+        if let Some(folder) = &record.context.artifacts {
+            writeln!(out, "report    {}", folder.join("report.html").display())?;
+        }
+        writeln!(
+            out,
+            "seed      {}{}",
+            record.seed,
+            if summary.millis > 0 {
+                format!(", {} in all", seconds(summary.millis))
+            } else {
+                String::new()
+            }
+        )?;
+        if let Some(signal) = summary.interrupted {
+            writeln!(out, "{FAIL}interrupted by signal {signal}{FAIL:#}")?;
+        }
+        writeln!(out, "{}", sum_line(summary))
+    }
+}
+
+impl<W: Write> Reporter for Terminal<W> {
+    fn on(&mut self, event: &RunEvent) -> Result<(), ReportError> {
+        // Histories are not shown, and a second reduction of them would be wasted.
+        if matches!(event, RunEvent::ScenarioEvent { .. }) {
+            return Ok(());
+        }
+        self.record.on(event)?;
+        self.line(event).map_err(|source| ReportError::Write {
+            what: "the report",
+            source,
+        })
+    }
+}
+
+/// `N passed, N failed, N inconclusive, N skipped`.
+#[must_use]
+pub fn sum_line(summary: &Summary) -> String {
+    format!(
+        "{} passed, {} failed, {} inconclusive, {} skipped",
+        summary.passed, summary.failed, summary.inconclusive, summary.skipped
+    )
+}
+
+/// Milliseconds as `1.52s`.
+#[must_use]
+pub fn seconds(millis: u64) -> String {
+    format!("{}.{:02}s", millis / 1000, millis % 1000 / 10)
+}
+
+/// The word of a verdict, as it stands at the beginning of a line, and its colour.
+#[must_use]
+pub const fn verdict_word(verdict: Verdict) -> (Style, &'static str) {
+    match verdict {
+        Verdict::Passed => (PASS, "PASS"),
+        Verdict::Inconclusive => (UNDECIDED, "INCONCLUSIVE"),
+        Verdict::Failed => (FAIL, "FAIL"),
+    }
+}
+
+fn failure(
+    out: &mut impl Write,
+    record: &RunRecord,
+    scenario: &crate::record::ScenarioRecord,
+    judgement: &Judgement,
+) -> std::io::Result<()> {
+    let (style, word) = verdict_word(judgement.verdict);
+    writeln!(out, "{style}{word}{style:#} {}", scenario.title())?;
+    writeln!(out, "  {}", scenario.claim)?;
+    findings(out, judgement, record.context.scenarios.get(&scenario.name))?;
+    if let Some(history) = record.context.history(&scenario.name, scenario.repetition) {
+        writeln!(out, "  history   {}", history.display())?;
+    }
+    writeln!(
+        out,
+        "  rerun     {}",
+        record.context.rerun(&scenario.name, record.seed)
+    )
+}
+
+/// The findings of a judgement that did not pass, indented; with the scenario at hand steps are told in words.
+///
+/// # Errors
+///
+/// When `out` does not take them.
+pub fn findings(
+    out: &mut impl Write,
+    judgement: &Judgement,
+    scenario: Option<&harness_model::scenario::Scenario>,
+) -> std::io::Result<()> {
+    for finding in judgement.findings.iter().filter(|f| f.verdict != Verdict::Passed) {
+        let (style, _) = verdict_word(finding.verdict);
+        writeln!(
+            out,
+            "  {style}{}{style:#} {}, {}",
+            finding.checker,
+            match finding.verdict {
+                Verdict::Failed => "failed",
+                _ => "inconclusive",
+            },
+            observations(finding)
+        )?;
+        for detail in finding.details.iter().take(SHOWN_DETAILS) {
+            deviation(out, detail, scenario)?;
+        }
+        let more = finding.details.len().saturating_sub(SHOWN_DETAILS);
+        if more > 0 {
+            writeln!(out, "    and {more} more")?;
+        }
+    }
+    Ok(())
+}
+
+/// `54 observations`.
+#[must_use]
+pub fn observations(finding: &Finding) -> String {
+    match finding.observations {
+        1 => "1 observation".to_owned(),
+        n => format!("{n} observations"),
+    }
+}
+
+fn deviation(
+    out: &mut impl Write,
+    detail: &Detail,
+    scenario: Option<&harness_model::scenario::Scenario>,
+) -> std::io::Result<()> {
+    let mut place: Vec<String> = Vec::new();
+    if let Some(sidecar) = &detail.sidecar {
+        place.push(sidecar.clone());
+    }
+    if let Some(step) = detail.step {
+        place.push(step_words(step, scenario));
+    }
+    if !place.is_empty() {
+        writeln!(out, "    at        {}", place.join(", "))?;
+    }
+    writeln!(out, "    expected  {}", detail.expected)?;
+    writeln!(out, "    observed  {}", detail.observed)
+}
+
+/// `step 2 (apply ...)`, or `step 2` where the scenario is not known.
+#[must_use]
+pub fn step_words(step: usize, scenario: Option<&harness_model::scenario::Scenario>) -> String {
+    match scenario.and_then(|s| s.when.get(step)) {
+        Some(act) => format!("step {} ({})", step + 1, crate::words::act_in_short(act)),
+        None => format!("step {}", step + 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plain(quiet: bool) -> String {
+        let mut out = Vec::new();
+        let mut terminal = Terminal::new(&mut out, crate::fixture::context(), quiet);
+        for event in crate::fixture::events() {
+            terminal.on(&event).expect("a vector takes everything");
+        }
+        let coloured = String::from_utf8(out).expect("lines are UTF-8");
+        // Colour codes are `ESC [ ... m`.
+        coloured
+            .split('\u{1b}')
+            .enumerate()
+            .map(|(index, part)| match (index, part.split_once('m')) {
+                (0, _) | (_, None) => part,
+                (_, Some((_, rest))) => rest,
+            })
+            .collect()
+    }
+
+    #[test]
+    fn every_outcome_has_its_line_and_failures_come_again_at_the_end() {
+        insta::assert_snapshot!(plain(false), @"
+        PASS delivery-scope/everybody [0.40s]
+        FAIL delivery-scope/data-center [1.52s]
+        PASS routing/both-sidecars [0.38s]
+        INCONCLUSIVE resilience/zone-outage [4.60s]
+        SKIP routing/own-zone (needs at least three zones, the environment has two)
+
+        INCONCLUSIVE resilience/zone-outage
+          traffic fails over while a zone is cut off
+          unchanged inconclusive, 0 observations
+            at        checkout@zone-b, step 2 (cut zone 2 off for 3s)
+            expected  at least one reading while the fault lasted
+            observed  none: probe did not answer in 5s
+          history   artifacts/2026-11-23t14-05-00z-ab12/scenarios/resilience/zone-outage/history.jsonl
+          rerun     meshproof run resilience/zone-outage --topology three-zones --seed 42
+
+        FAIL delivery-scope/data-center
+          a configuration scoped to one data center reaches its sidecars and no other
+          confined failed, 54 observations
+            at        inventory@zone-c, step 2 (apply `payload`)
+            expected  no toggle banner, no rule reroute
+            observed  toggle banner = off since 0.790 s on control-plane-1, still at the end
+          history   artifacts/2026-11-23t14-05-00z-ab12/scenarios/delivery-scope/data-center/history.jsonl
+          rerun     meshproof run delivery-scope/data-center --topology three-zones --seed 42
+
+        report    artifacts/2026-11-23t14-05-00z-ab12/report.html
+        seed      42, 14.87s in all
+        2 passed, 1 failed, 1 inconclusive, 1 skipped
+        ");
+    }
+
+    #[test]
+    fn quiet_leaves_out_what_needs_no_attention() {
+        let lines = plain(true);
+        assert!(!lines.contains("PASS ") && !lines.contains("SKIP "), "{lines}");
+        assert!(lines.contains("FAIL delivery-scope/data-center"));
+        assert!(lines.ends_with("2 passed, 1 failed, 1 inconclusive, 1 skipped\n"));
+    }
+}

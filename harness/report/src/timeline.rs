@@ -1,0 +1,313 @@
+//! Who showed which configuration content when: one scenario's history reduced to lanes, marks and bands.
+
+use harness_model::fault::Fault;
+use harness_model::history::{Event, EventKind, Observation};
+use std::collections::BTreeMap;
+
+/// One scenario's history, reduced.
+#[derive(Clone, Debug, Default)]
+pub struct Timeline {
+    /// One for each sidecar, by stable name.
+    pub lanes: BTreeMap<String, Lane>,
+    /// Contents in the order in which they were first seen; segments point into it.
+    pub contents: Vec<String>,
+    /// Writes and markers.
+    pub marks: Vec<Mark>,
+    /// Acts by index, with the time of their first event.
+    pub steps: BTreeMap<usize, u64>,
+    /// Faults.
+    pub bands: Vec<Band>,
+    /// Traffic by name: requests and what became of them.
+    pub traffic: BTreeMap<String, TrafficSum>,
+    /// Nanoseconds of the first event.
+    pub start_ns: Option<u64>,
+    /// Nanoseconds of the last event.
+    pub end_ns: u64,
+}
+
+/// One sidecar's lane.
+#[derive(Clone, Debug, Default)]
+pub struct Lane {
+    /// Data center, where the history tells it.
+    pub data_center: String,
+    /// What it showed, one after another; gaps are times when nobody knows.
+    pub segments: Vec<Segment>,
+    /// When requests that it sent were lost.
+    pub losses: Vec<u64>,
+    /// When it could not be read.
+    pub unreadable: Vec<u64>,
+}
+
+/// A time during which every reading showed the same content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// First reading.
+    pub from_ns: u64,
+    /// Last moment for which it is taken to hold: the next different reading, or the end.
+    pub to_ns: u64,
+    /// Index into [`Timeline::contents`].
+    pub content: usize,
+    /// The control-plane replica of the first reading.
+    pub replica: Option<String>,
+    /// Still held by the sidecar as far as is known.
+    open: bool,
+}
+
+/// Something that happened to everybody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// When.
+    pub at_ns: u64,
+    /// What.
+    pub kind: MarkKind,
+}
+
+/// What a mark stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MarkKind {
+    /// A configuration was written or deleted (its name).
+    Write(String),
+    /// A marker was written (its value).
+    Marker(String),
+    /// A wait of ours ended without what it waited for.
+    GaveUp(String),
+}
+
+/// A fault from its start to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Band {
+    /// Number within the scenario.
+    pub fault: usize,
+    /// In words.
+    pub title: String,
+    /// Start.
+    pub from_ns: u64,
+    /// End; none while it lasts.
+    pub to_ns: Option<u64>,
+    /// Whom it hits: stable names, or pod names of replicas.
+    pub hits: Vec<String>,
+}
+
+/// What became of a batch or load.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TrafficSum {
+    /// Requests with an outcome.
+    pub sent: u64,
+    /// Without status 200.
+    pub lost: u64,
+    /// Answers by data center.
+    pub answered_in: BTreeMap<String, u64>,
+}
+
+impl Timeline {
+    /// Takes one event.
+    pub fn on(&mut self, event: &Event) {
+        let at = event.at_ns;
+        self.start_ns.get_or_insert(at);
+        self.end_ns = self.end_ns.max(at);
+        if let Some(step) = event.step {
+            self.steps.entry(step).or_insert(at);
+        }
+        match &event.kind {
+            EventKind::SidecarJoined { sidecar } => {
+                let lane = self.lanes.entry(sidecar.name.clone()).or_default();
+                lane.data_center.clone_from(&sidecar.data_center);
+            }
+            EventKind::SidecarLeft { sidecar, .. } => self.close(sidecar, at),
+            EventKind::Written { name, .. } => self.marks.push(Mark {
+                at_ns: at,
+                kind: MarkKind::Write(name.clone()),
+            }),
+            EventKind::MarkerWritten { marker, .. } => self.marks.push(Mark {
+                at_ns: at,
+                kind: MarkKind::Marker(marker.clone()),
+            }),
+            EventKind::GaveUp { waited_for, .. } => self.marks.push(Mark {
+                at_ns: at,
+                kind: MarkKind::GaveUp(waited_for.clone()),
+            }),
+            EventKind::Observed(observation) => self.observed(at, observation),
+            EventKind::ObservationFailed { sidecar, .. } => {
+                let lane = self.lanes.entry(sidecar.clone()).or_default();
+                lane.unreadable.push(at);
+            }
+            EventKind::Request(request) => {
+                let sum = self.traffic.entry(request.traffic.clone()).or_default();
+                sum.sent += 1;
+                if request.status == Some(200) {
+                    if let Some(answerer) = &request.answered_by {
+                        *sum.answered_in.entry(answerer.data_center.clone()).or_default() += 1;
+                    }
+                } else {
+                    sum.lost += 1;
+                    let lane = self.lanes.entry(request.from.clone()).or_default();
+                    lane.losses.push(request.due_ns);
+                }
+            }
+            EventKind::FaultStarted {
+                fault, spec, hits, ..
+            } => self.bands.push(Band {
+                fault: *fault,
+                title: fault_title(spec),
+                from_ns: at,
+                to_ns: None,
+                hits: hits.clone(),
+            }),
+            EventKind::FaultEnded { fault, .. } => {
+                let open = |b: &&mut Band| b.fault == *fault && b.to_ns.is_none();
+                if let Some(band) = self.bands.iter_mut().find(open) {
+                    band.to_ns = Some(at);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The scenario is over: what was still open holds to the last event.
+    pub fn finish(&mut self) {
+        let end = self.end_ns;
+        for lane in self.lanes.values_mut() {
+            if let Some(last) = lane.segments.last_mut().filter(|s| s.open) {
+                last.to_ns = end;
+                last.open = false;
+            }
+        }
+    }
+
+    /// Nothing was recorded that could be drawn.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lanes.is_empty()
+    }
+
+    fn close(&mut self, sidecar: &str, at: u64) {
+        if let Some(lane) = self.lanes.get_mut(sidecar)
+            && let Some(last) = lane.segments.last_mut().filter(|s| s.open)
+        {
+            last.to_ns = at;
+            last.open = false;
+        }
+    }
+
+    fn observed(&mut self, at: u64, observation: &Observation) {
+        let words = content_words(observation);
+        let content = match self.contents.iter().position(|c| *c == words) {
+            Some(index) => index,
+            None => {
+                self.contents.push(words);
+                self.contents.len() - 1
+            }
+        };
+        let lane = self.lanes.entry(observation.sidecar.clone()).or_default();
+        if let Some(last) = lane.segments.last_mut().filter(|s| s.open) {
+            last.to_ns = at;
+            if last.content == content {
+                return;
+            }
+            last.open = false;
+        }
+        lane.segments.push(Segment {
+            from_ns: at,
+            to_ns: at,
+            content,
+            replica: observation.stream.replica.clone(),
+            open: true,
+        });
+    }
+}
+
+/// What a reading shows of the scenario's keys, in words; empty when it shows nothing.
+fn content_words(observation: &Observation) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    for (key, value) in &observation.toggles {
+        parts.push(format!("{key} = {value}"));
+    }
+    for (name, hash) in &observation.rules {
+        parts.push(format!("rule {name} ({})", short(hash)));
+    }
+    for (name, hash) in &observation.warming_rules {
+        parts.push(format!("warming rule {name} ({})", short(hash)));
+    }
+    for kind in observation.rejected.keys() {
+        parts.push(format!("rejected {}", kind.rsplit('.').next().unwrap_or(kind)));
+    }
+    parts.join(" · ")
+}
+
+fn short(hash: &str) -> &str {
+    let plain = hash.strip_prefix("sha256:").unwrap_or(hash);
+    plain.char_indices().nth(6).map_or(plain, |(end, _)| &plain[..end])
+}
+
+fn fault_title(fault: &Fault) -> String {
+    crate::words::fault(fault)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use harness_model::history::Stream;
+
+    fn reading(at_ns: u64, sidecar: &str, toggle: Option<&str>) -> Event {
+        Event {
+            at_ns,
+            step: None,
+            kind: EventKind::Observed(Box::new(Observation {
+                sidecar: sidecar.to_owned(),
+                pod_uid: "1".to_owned(),
+                stream: Stream::default(),
+                toggles: toggle
+                    .map(|v| BTreeMap::from([("t".to_owned(), v.to_owned())]))
+                    .unwrap_or_default(),
+                rules: BTreeMap::new(),
+                warming_rules: BTreeMap::new(),
+                marker_toggle: None,
+                marker_rule: None,
+                rejected: BTreeMap::new(),
+            })),
+        }
+    }
+
+    #[test]
+    fn equal_readings_are_one_segment_and_a_change_begins_the_next() {
+        let mut timeline = Timeline::default();
+        for event in [
+            reading(1, "a", None),
+            reading(2, "a", None),
+            reading(5, "a", Some("on")),
+            reading(9, "a", Some("on")),
+        ] {
+            timeline.on(&event);
+        }
+        timeline.finish();
+        let spans: Vec<_> = timeline.lanes["a"]
+            .segments
+            .iter()
+            .map(|s| (s.from_ns, s.to_ns, timeline.contents[s.content].as_str()))
+            .collect();
+        assert_eq!(spans, [(1, 5, ""), (5, 9, "t = on")]);
+    }
+
+    #[test]
+    fn nobody_knows_what_a_gone_sidecar_shows() {
+        let mut timeline = Timeline::default();
+        timeline.on(&reading(1, "a", Some("on")));
+        timeline.on(&Event {
+            at_ns: 4,
+            step: None,
+            kind: EventKind::SidecarLeft {
+                sidecar: "a".to_owned(),
+                pod_uid: "1".to_owned(),
+            },
+        });
+        timeline.on(&reading(8, "a", Some("on")));
+        timeline.on(&reading(10, "a", Some("on")));
+        timeline.finish();
+        let spans: Vec<_> = timeline.lanes["a"]
+            .segments
+            .iter()
+            .map(|s| (s.from_ns, s.to_ns))
+            .collect();
+        assert_eq!(spans, [(1, 4), (8, 10)]);
+    }
+}

@@ -1,0 +1,318 @@
+//! A scenario in words: what `explain` and the report say of given, when and then.
+
+use harness_model::capability::Capability;
+use harness_model::configuration::{Configuration, Rule, Scope, ScopeEntry};
+use harness_model::expectation::Expectation;
+use harness_model::fault::{Fault, PodSelector};
+use harness_model::scenario::{Act, Scenario, Tag};
+
+/// The timeline, one line for each act.
+#[must_use]
+pub fn acts(scenario: &Scenario) -> Vec<String> {
+    scenario.when.iter().map(act).collect()
+}
+
+/// What must hold, one line for each expectation.
+#[must_use]
+pub fn expectations(scenario: &Scenario) -> Vec<String> {
+    scenario.then.iter().map(expectation).collect()
+}
+
+/// What is there before the first act, one line for each configuration.
+#[must_use]
+pub fn given(scenario: &Scenario) -> Vec<String> {
+    scenario
+        .given
+        .configurations
+        .iter()
+        .map(|c| format!("{} is in force", configuration(c)))
+        .collect()
+}
+
+/// A configuration: its name, what it says, and to whom.
+#[must_use]
+pub fn configuration(configuration: &Configuration) -> String {
+    let mut says: Vec<String> = Vec::new();
+    for (key, value) in &configuration.toggles {
+        says.push(format!("toggle {key} = {value}"));
+    }
+    for (name, content) in &configuration.rules {
+        says.push(rule(name, content));
+    }
+    if says.is_empty() {
+        says.push("nothing".to_owned());
+    }
+    let priority = match configuration.priority {
+        0 => String::new(),
+        n => format!(", with priority {n}"),
+    };
+    format!(
+        "`{}` for {} ({}){priority}",
+        configuration.name,
+        scope(&configuration.scope),
+        says.join("; "),
+    )
+}
+
+fn rule(name: &str, rule: &Rule) -> String {
+    let mut conditions: Vec<String> = Vec::new();
+    if let Some(prefix) = &rule.path_prefix {
+        conditions.push(format!("path {prefix}…"));
+    }
+    if let Some(regex) = &rule.path_regex {
+        conditions.push(format!("path matching {regex}"));
+    }
+    for (header, value) in &rule.headers {
+        conditions.push(format!("header {header}: {value}"));
+    }
+    let to: Vec<String> = match rule.to.len() {
+        1 => rule.to.keys().cloned().collect(),
+        _ => rule.to.iter().map(|(s, w)| format!("{s} {w}")).collect(),
+    };
+    let when = if conditions.is_empty() {
+        String::new()
+    } else {
+        format!(" with {}", conditions.join(" and "))
+    };
+    format!("rule {name}: {}{when} → {}", rule.service, to.join(", "))
+}
+
+/// Who receives something.
+#[must_use]
+pub fn scope(scope: &Scope) -> String {
+    if scope.entries.is_empty() {
+        return "nobody".to_owned();
+    }
+    let wanted: Vec<String> = scope.entries.iter().map(entry).collect();
+    let mut words = wanted.join(", or ");
+    if !scope.except.is_empty() {
+        let except: Vec<String> = scope.except.iter().map(entry).collect();
+        words.push_str(&format!(", except {}", except.join(" and ")));
+    }
+    words
+}
+
+fn entry(entry: &ScopeEntry) -> String {
+    let mut fields: Vec<String> = Vec::new();
+    if let Some(application) = &entry.application {
+        fields.push(format!("application {application}"));
+    }
+    if let Some(ip) = &entry.ip {
+        fields.push(match ip.strip_prefix("$ip:") {
+            Some(workload) => format!("the address of {}", place(workload)),
+            None => format!("address {ip}"),
+        });
+    }
+    if let Some(cluster) = &entry.cluster {
+        fields.push(format!("cluster {cluster}"));
+    }
+    if let Some(data_center) = &entry.data_center {
+        fields.push(place(data_center));
+    }
+    if fields.is_empty() {
+        "everybody".to_owned()
+    } else {
+        fields.join(" in ")
+    }
+}
+
+/// `$zone1` → `zone 1`, `checkout@$zone1` → `checkout in zone 1`, `east` → `data center east`.
+fn place(text: &str) -> String {
+    let zone = |name: &str| match name.strip_prefix("$zone") {
+        Some(number) => format!("zone {number}"),
+        None => format!("data center {name}"),
+    };
+    match text.split_once('@') {
+        Some((application, data_center)) => format!("{application} in {}", zone(data_center)),
+        None => zone(text),
+    }
+}
+
+/// One act.
+#[must_use]
+pub fn act(act: &Act) -> String {
+    match act {
+        Act::Apply(value) => format!("apply {}", configuration(value)),
+        Act::Delete(name) => format!("delete `{name}`"),
+        Act::Join {
+            application,
+            data_center,
+            ..
+        } => format!("one more {application} joins in {}", place(data_center)),
+        Act::Leave {
+            application,
+            data_center,
+            ..
+        } => format!("{application} leaves {}", place(data_center)),
+        Act::Reconnect => "every sidecar dials each control-plane replica in turn".to_owned(),
+        Act::Hold(span) => format!("go on watching for {span}"),
+        Act::Request(traffic) => {
+            let headers: String = traffic
+                .headers
+                .iter()
+                .map(|(name, value)| format!(", {name}: {value}"))
+                .collect();
+            format!(
+                "{} sends {} requests to {}{}{headers} (`{}`)",
+                place(&traffic.from),
+                traffic.count,
+                traffic.to,
+                traffic.path,
+                traffic.name
+            )
+        }
+        Act::Load(load) => format!(
+            "{} starts {} requests a second to {} (`{}`)",
+            place(&load.from),
+            load.rate,
+            load.to,
+            load.name
+        ),
+        Act::Stop(name) => format!("stop `{name}`"),
+        Act::Inject(value) => fault(value),
+        Act::Recover => "wait until every fault has ended and what it hit is back".to_owned(),
+    }
+}
+
+/// One act without its details, for those who can look them up.
+#[must_use]
+pub fn act_in_short(value: &Act) -> String {
+    match value {
+        Act::Apply(configuration) => format!("apply `{}`", configuration.name),
+        Act::Request(traffic) => format!("send `{}`", traffic.name),
+        Act::Load(load) => format!("start `{}`", load.name),
+        other => act(other),
+    }
+}
+
+/// One fault.
+#[must_use]
+pub fn fault(fault: &Fault) -> String {
+    match fault {
+        Fault::PodKill { selector, .. } => format!("kill {}", pod(selector)),
+        Fault::ZoneOutage {
+            data_center,
+            duration,
+            ..
+        } => format!("cut {} off for {duration}", place(data_center)),
+    }
+}
+
+fn pod(selector: &PodSelector) -> String {
+    match selector {
+        PodSelector::Workload(name) => place(name),
+        PodSelector::ControlPlaneReplica => {
+            "the control-plane replica that most sidecars are connected to".to_owned()
+        }
+    }
+}
+
+/// One expectation.
+#[must_use]
+pub fn expectation(expectation: &Expectation) -> String {
+    match expectation {
+        Expectation::Delivered => {
+            "after every step each sidecar in scope shows exactly what it must, in time".to_owned()
+        }
+        Expectation::Confined => {
+            "no sidecar ever shows anything it must not, proven by a marker on the same stream".to_owned()
+        }
+        Expectation::Restored { reference, step, .. } => format!(
+            "after step {} every sidecar's keys are hash-equal to those after step {}",
+            step + 1,
+            reference + 1
+        ),
+        Expectation::StatusIsTrue => {
+            "the mesh's own status agrees with what the sidecars show".to_owned()
+        }
+        Expectation::Rejected { step, .. } => format!(
+            "sidecars in scope reject the update of step {} and say why, and the status repeats it",
+            step + 1
+        ),
+        Expectation::Answered { traffic, lost, .. } => match lost {
+            0 => format!("every request of `{traffic}` is answered with 200"),
+            n => format!("every request of `{traffic}` is answered with 200, but for at most {n}"),
+        },
+        Expectation::PassesBothSidecars { traffic, .. } => {
+            format!("every answered request of `{traffic}` passes the caller's and the callee's sidecar")
+        }
+        Expectation::PrefersOwnZone {
+            traffic, percent, ..
+        } => format!("at least {percent}% of the answers to `{traffic}` come from the caller's own zone"),
+        Expectation::AnsweredBy {
+            traffic,
+            application,
+            ..
+        } => format!("every answer to `{traffic}` comes from {application}"),
+        Expectation::FailsOver {
+            traffic, within, ..
+        } => format!("{within} after the fault began `{traffic}` is answered by others, without loss"),
+        Expectation::Unchanged => {
+            "sidecars that lost their control plane go on with unchanged configuration".to_owned()
+        }
+        Expectation::Recovers { traffic, .. } => {
+            format!("after the fault `{traffic}` is answered again by what was hit, in time")
+        }
+    }
+}
+
+/// What an environment may lack.
+#[must_use]
+pub fn capability(capability: Capability) -> String {
+    match capability {
+        Capability::TwoZones => "at least two zones",
+        Capability::ThreeZones => "at least three zones",
+        Capability::SeveralReplicas => "more than one control-plane replica",
+        Capability::ZoneCut => "a router that can cut a zone off",
+        Capability::Reconnect => "sidecars that can be told which replica to dial",
+        Capability::DeliveryStatus => "a mesh that reports delivery status",
+    }
+    .to_owned()
+}
+
+/// A tag as it is written.
+#[must_use]
+pub fn tag(tag: Tag) -> &'static str {
+    match tag {
+        Tag::Gate => "gate",
+        Tag::Qa => "qa",
+        Tag::PreRelease => "pre-release",
+        Tag::Chaos => "chaos",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_reads_as_a_clause() {
+        let zone = |n: u8| ScopeEntry {
+            data_center: Some(format!("$zone{n}")),
+            ..ScopeEntry::default()
+        };
+        let both = ScopeEntry {
+            application: Some("checkout".to_owned()),
+            ..zone(2)
+        };
+        let one = ScopeEntry {
+            ip: Some("$ip:checkout@$zone1".to_owned()),
+            ..ScopeEntry::default()
+        };
+        assert_eq!(
+            scope(&Scope {
+                entries: vec![zone(1), both],
+                except: vec![one],
+            }),
+            "zone 1, or application checkout in zone 2, except the address of checkout in zone 1"
+        );
+        assert_eq!(scope(&Scope::default()), "nobody");
+        assert_eq!(
+            scope(&Scope {
+                entries: vec![ScopeEntry::default()],
+                except: vec![]
+            }),
+            "everybody"
+        );
+    }
+}

@@ -1,0 +1,69 @@
+//! Who is there, kept fresh: the mesh's workloads are listed again whenever one of their pods changes.
+
+use futures::StreamExt;
+use harness_mesh::{Mesh, Workload};
+use k8s_openapi::api::core::v1::Pod;
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client};
+use std::sync::Arc;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// The workloads of a mesh, kept fresh. Ends with its owner.
+pub(crate) struct DirectoryWatch {
+    workloads: watch::Receiver<Arc<Vec<Workload>>>,
+    task: JoinHandle<()>,
+}
+
+impl DirectoryWatch {
+    /// Starts with what is there now.
+    pub(crate) fn start(client: Client, mesh: Arc<Mesh>, now: Vec<Workload>) -> Self {
+        let (sender, workloads) = watch::channel(Arc::new(now));
+        let task = tokio::spawn(follow(client, mesh, sender));
+        Self { workloads, task }
+    }
+
+    /// The latest list; `changed` on the receiver tells of newer ones.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Arc<Vec<Workload>>> {
+        self.workloads.clone()
+    }
+
+    /// The latest list.
+    pub(crate) fn workloads(&self) -> Arc<Vec<Workload>> {
+        Arc::clone(&self.workloads.borrow())
+    }
+}
+
+impl Drop for DirectoryWatch {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn follow(client: Client, mesh: Arc<Mesh>, sender: watch::Sender<Arc<Vec<Workload>>>) {
+    let form = &mesh.definition().workloads;
+    let pods: Api<Pod> = Api::namespaced(client, &form.namespace);
+    let config = watcher::Config::default().labels(&form.application_label);
+    // Changes that come while a list is under way are one more list, not one each.
+    let mut changes = watcher(pods, config)
+        .default_backoff()
+        .ready_chunks(64)
+        .boxed();
+    while let Some(chunk) = changes.next().await {
+        if !chunk.iter().any(Result::is_ok) {
+            continue;
+        }
+        match mesh.workloads().await {
+            Ok(workloads) => {
+                sender.send_if_modified(|known| {
+                    let differs = **known != workloads;
+                    if differs {
+                        *known = Arc::new(workloads);
+                    }
+                    differs
+                });
+            }
+            Err(error) => tracing::warn!(%error, "cannot list the workloads; the next change asks again"),
+        }
+    }
+}

@@ -1,0 +1,415 @@
+//! A cluster with a mesh and the drivers that act on it: brought up, asked for, taken down.
+//!
+//! Invariant: the only place that names more than one driver by more than what it was handed.
+
+use crate::clock::Clock;
+use crate::cluster_choice::{self, Bringing};
+use crate::directory_watch::DirectoryWatch;
+use crate::phases::Phases;
+use crate::plan::{ClusterChoice, MeshChoice, RunPlan};
+use crate::rendezvous::Rendezvous;
+use crate::sidecar_watch::{SidecarWatch, chain};
+use crate::streams::{Arrangement, Streams};
+use crate::{Events, Interrupt};
+use harness_cluster::{Cluster, ClusterError};
+use harness_faults::{Injector, Ledger};
+use harness_mesh::{DeployMeshError, DeployOptions, Mesh, MeshError};
+use harness_model::capability::Capability;
+use harness_model::directory::Sidecar;
+use harness_model::patience::Patience;
+use harness_probe::Prober;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+
+/// A cluster, a mesh and the drivers, ready.
+pub struct Environment {
+    cluster: Arc<dyn Cluster>,
+    /// The cluster is ours to take down.
+    ours: bool,
+    mesh: Arc<Mesh>,
+    prober: Prober,
+    injector: Injector,
+    directory: DirectoryWatch,
+    watch: Arc<SidecarWatch>,
+    streams: Arc<Streams>,
+    rendezvous: Rendezvous,
+    arrangement: watch::Sender<Arrangement>,
+    capabilities: BTreeSet<Capability>,
+    patience: Patience,
+    clock: Clock,
+}
+
+/// An environment could not be brought up.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The programs of the cluster could not be obtained.
+    #[error("obtain the programs of the cluster")]
+    Assets(#[source] harness_cluster::assets::AssetError),
+    /// The images could not be obtained.
+    #[error("obtain the images")]
+    Images(#[source] harness_images::build::BuildError),
+    /// The images could not be unpacked.
+    #[error("unpack the images")]
+    Store(#[source] harness_images::store::StoreError),
+    /// The cluster could not be brought up.
+    #[error("bring up the cluster")]
+    Cluster(#[source] ClusterError),
+    /// The mesh could not be deployed.
+    #[error("deploy the mesh `{mesh}`")]
+    Mesh {
+        /// Its name.
+        mesh: String,
+        /// Why.
+        #[source]
+        source: DeployMeshError,
+    },
+    /// The mesh is deployed, but cannot be read.
+    #[error("read the mesh")]
+    Read(#[source] MeshError),
+    /// The faults of this run cannot be written down.
+    #[error("open the ledger of faults")]
+    Ledger(#[source] harness_faults::LedgerError),
+    /// A part of it panicked: a defect of ours.
+    #[error("{0}")]
+    Broken(String),
+    /// The user asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl PrepareError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Assets(error) => error.hint().map(|hint| hint.to_string()),
+            Self::Images(error) => error.hint().map(str::to_owned),
+            Self::Cluster(error) => error.hint.clone(),
+            _ => None,
+        }
+    }
+
+    /// The error and its causes, one on each line, and the hint last.
+    #[must_use]
+    pub fn report(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text.push_str("\n  caused by: ");
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        if let Some(hint) = self.hint() {
+            text.push_str("\nhint: ");
+            text.push_str(&hint);
+        }
+        text
+    }
+}
+
+/// What is left of an attempt to bring up.
+pub struct Prepared {
+    /// The environment, or why there is none.
+    pub environment: Result<Environment, PrepareError>,
+    /// What could not be taken down again after a failure.
+    pub left_behind: Vec<String>,
+}
+
+impl Environment {
+    /// Brings everything up: programs, images and cluster side by side where they can be, then the mesh, then the
+    /// watches. What a failure or an interrupt leaves is taken down again.
+    pub async fn prepare(plan: &RunPlan, events: &Events, interrupt: &Interrupt) -> Prepared {
+        let phases = Phases::new(events.clone());
+        let brought = tokio::select! {
+            brought = cluster_choice::bring_up(plan, &phases) => brought,
+            () = interrupt.stop() => Err(PrepareError::Interrupted),
+        };
+        let Bringing { cluster, ours } = match brought {
+            Ok(brought) => brought,
+            Err(error) => {
+                return Prepared {
+                    environment: Err(error),
+                    left_behind: Vec::new(),
+                };
+            }
+        };
+        let environment = tokio::select! {
+            environment = Self::on(Arc::clone(&cluster), ours, plan, &plan.mesh, &phases) => environment,
+            () = interrupt.stop() => Err(PrepareError::Interrupted),
+        };
+        let mut left_behind = Vec::new();
+        if environment.is_err() {
+            collect(cluster.as_ref(), &plan.artifacts.join("diagnostics")).await;
+            if ours {
+                left_behind = cluster.down().await;
+            }
+        }
+        Prepared {
+            environment,
+            left_behind,
+        }
+    }
+
+    async fn on(
+        cluster: Arc<dyn Cluster>,
+        ours: bool,
+        plan: &RunPlan,
+        choice: &MeshChoice,
+        phases: &Phases,
+    ) -> Result<Self, PrepareError> {
+        let options = DeployOptions {
+            run: plan.run.clone(),
+            images: BTreeMap::new(),
+            variables: BTreeMap::new(),
+            mutant: plan.mutant.clone(),
+            ready: plan.patience.ready.0,
+        };
+        let lines = phases.lines("mesh");
+        let mesh = phases
+            .part("mesh", async {
+                Mesh::deploy(cluster.as_ref(), choice.definition.clone(), options, &lines).await
+            })
+            .await
+            .map_err(|source| PrepareError::Mesh {
+                mesh: choice.name.clone(),
+                source,
+            })?;
+        let mesh = Arc::new(mesh);
+        phases
+            .part("sidecars", Self::watching(cluster, ours, plan, mesh))
+            .await
+    }
+
+    async fn watching(
+        cluster: Arc<dyn Cluster>,
+        ours: bool,
+        plan: &RunPlan,
+        mesh: Arc<Mesh>,
+    ) -> Result<Self, PrepareError> {
+        let patience = plan.patience.clone();
+        let ledger = Ledger::open(&plan.artifacts.join("faults.jsonl"))
+            .map_err(PrepareError::Ledger)?;
+        let workloads = mesh.workloads().await.map_err(PrepareError::Read)?;
+        let prober = Prober::new(Arc::clone(&cluster), patience.probe.0);
+        let directory = DirectoryWatch::start(cluster.client(), Arc::clone(&mesh), workloads);
+        let watch = Arc::new(SidecarWatch::start(prober.clone(), directory.subscribe()));
+        let streams = Arc::new(Streams::new(
+            Arc::clone(&mesh),
+            prober.clone(),
+            Arc::clone(&watch),
+            patience.marker.0,
+        ));
+        let (arrangement, receiver) = watch::channel(Arrangement::Spread);
+        let rendezvous = Rendezvous::start(Arc::clone(&streams), Arc::clone(&watch), receiver);
+        let capabilities = cluster
+            .capabilities()
+            .union(&mesh.capabilities())
+            .copied()
+            .collect();
+        let environment = Self {
+            injector: Injector::new(Arc::clone(&cluster), ledger),
+            cluster,
+            ours,
+            mesh,
+            prober,
+            directory,
+            watch,
+            streams,
+            rendezvous,
+            arrangement,
+            capabilities,
+            patience,
+            clock: Clock::new(plan.started),
+        };
+        environment.arrange(Arrangement::Spread).await;
+        Ok(environment)
+    }
+
+    /// What scenarios may require.
+    #[must_use]
+    pub fn capabilities(&self) -> &BTreeSet<Capability> {
+        &self.capabilities
+    }
+
+    /// Who is there.
+    #[must_use]
+    pub fn sidecars(&self) -> Vec<Sidecar> {
+        self.directory
+            .workloads()
+            .iter()
+            .map(|workload| workload.sidecar.clone())
+            .collect()
+    }
+
+    /// The data centers in the topology's order.
+    #[must_use]
+    pub fn data_centers(&self) -> Vec<String> {
+        self.cluster
+            .topology()
+            .clusters
+            .iter()
+            .flat_map(|cluster| &cluster.data_centers)
+            .map(|data_center| data_center.name.clone())
+            .collect()
+    }
+
+    /// Puts another control plane in place, with a seeded bug or the sound one, and waits until every sidecar is
+    /// connected to it.
+    ///
+    /// # Errors
+    ///
+    /// When the mesh has no mutants or the control plane does not become ready.
+    pub async fn set_mutant(&self, mutant: Option<&str>) -> Result<(), DeployMeshError> {
+        self.mesh.set_mutant(mutant).await?;
+        self.arrange(Arrangement::Spread).await;
+        Ok(())
+    }
+
+    /// Writes logs and state below `folder`, for people.
+    pub async fn collect_diagnostics(&self, folder: &Path) {
+        collect(self.cluster.as_ref(), folder).await;
+        for workload in self.watch.workloads() {
+            let name = workload.sidecar.name;
+            if let Some(state) = self.watch.latest(&name) {
+                write_state(&folder.join("sidecars"), &name, state.as_ref());
+            }
+        }
+    }
+
+    /// Heals what is still broken, and takes the cluster down if it is ours and not to be kept. What could not be removed;
+    /// empty when nothing is left. Nothing can be asked of the environment afterwards.
+    pub async fn down(&self, keep: bool) -> Vec<String> {
+        let mut left: Vec<String> = self
+            .injector
+            .heal_all()
+            .await
+            .into_iter()
+            .map(|fault| format!("fault: {fault}"))
+            .collect();
+        if self.ours && !keep {
+            self.watch.stop();
+            left.extend(Arc::clone(&self.cluster).down().await);
+        } else {
+            match self.mesh.leftovers().await {
+                Ok(objects) => left.extend(objects),
+                Err(error) => left.push(format!("unknown: {}", chain(&error))),
+            }
+        }
+        left
+    }
+
+    pub(crate) fn mesh(&self) -> Arc<Mesh> {
+        Arc::clone(&self.mesh)
+    }
+
+    pub(crate) fn prober(&self) -> &Prober {
+        &self.prober
+    }
+
+    pub(crate) fn injector(&self) -> &Injector {
+        &self.injector
+    }
+
+    pub(crate) fn watch(&self) -> &SidecarWatch {
+        &self.watch
+    }
+
+    pub(crate) fn streams(&self) -> &Streams {
+        &self.streams
+    }
+
+    pub(crate) fn rendezvous(&self) -> &Rendezvous {
+        &self.rendezvous
+    }
+
+    pub(crate) fn patience(&self) -> &Patience {
+        &self.patience
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// The data center of a workload's pod, by pod name; none when it is gone.
+    pub(crate) fn data_center_of(&self, pod: &str) -> Option<String> {
+        self.directory
+            .workloads()
+            .iter()
+            .find(|workload| workload.sidecar.pod == pod)
+            .map(|workload| workload.sidecar.data_center.clone())
+    }
+
+    /// Puts the sidecars into an arrangement, now and after every round of reconnections. Who does not arrive is told to
+    /// the log: the proofs that need it will say so.
+    pub(crate) async fn arrange(&self, arrangement: Arrangement) {
+        self.arrangement.send_replace(arrangement);
+        if !self.capabilities.contains(&Capability::Reconnect) {
+            return;
+        }
+        match self.streams.arrange(arrangement).await {
+            Ok(late) if late.is_empty() => {}
+            Ok(late) => tracing::warn!(?late, ?arrangement, "some sidecars are not on their replica"),
+            Err(reason) => tracing::warn!(reason, "cannot put the sidecars on their replicas"),
+        }
+    }
+
+    /// Waits until no sidecar shows anything of these keys any more, at most the mesh's duty. Who still does.
+    pub(crate) async fn wait_until_gone(&self, keys: &harness_mesh::Keys) -> Vec<String> {
+        let deadline = Instant::now() + self.patience.delivery.0;
+        let workloads = self.watch.workloads();
+        self.watch
+            .wait_until_nobody(deadline, |latest| {
+                workloads
+                    .iter()
+                    .filter(|workload| {
+                        let sidecar = &workload.sidecar;
+                        latest(&sidecar.name)
+                            .and_then(|state| self.mesh.observe(keys, sidecar, &state).ok())
+                            .is_some_and(|seen| {
+                                !seen.toggles.is_empty()
+                                    || !seen.rules.is_empty()
+                                    || seen.marker_toggle.is_some()
+                                    || seen.marker_rule.is_some()
+                            })
+                    })
+                    .map(|workload| workload.sidecar.name.clone())
+                    .collect()
+            })
+            .await
+    }
+}
+
+/// How long collecting may take: it is for people, and must not hold up the end.
+const COLLECT: Duration = Duration::from_secs(20);
+
+async fn collect(cluster: &dyn Cluster, folder: &Path) {
+    match tokio::time::timeout(COLLECT, cluster.collect_diagnostics(folder)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(error = chain(&error), "cannot collect diagnostics"),
+        Err(_) => tracing::warn!("collecting diagnostics took too long"),
+    }
+}
+
+fn write_state(folder: &Path, name: &str, state: &probe_api::state::SidecarState) {
+    let written = std::fs::create_dir_all(folder).and_then(|()| {
+        let text = serde_json::to_string_pretty(state)?;
+        std::fs::write(folder.join(format!("{name}.json")), text)
+    });
+    if let Err(error) = written {
+        tracing::warn!(name, %error, "cannot write the state of a sidecar");
+    }
+}
+
+impl ClusterChoice {
+    /// As in reports.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Local { .. } => "local".to_owned(),
+            Self::Attach { name } => format!("kept cluster {name}"),
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Carrying one scenario out: given, the acts in order, and the readings at the end. Everything that is seen goes into
+//! the recorder; nothing is judged here.
+
+mod configuration;
+mod fault;
+mod proof;
+mod streams;
+mod traffic;
+
+use crate::environment::Environment;
+use crate::record::Recorder;
+use crate::rendezvous::Busy;
+use crate::sidecar_watch::Update;
+use harness_faults::ActiveFault;
+use harness_mesh::Keys;
+use harness_model::configuration::Configuration;
+use harness_model::directory::{Directory, Sidecar};
+use harness_model::expectation::Expectation;
+use harness_model::history::EventKind;
+use harness_model::oracle::Oracle;
+use harness_model::placeholder;
+use harness_model::scenario::{Act, Scenario};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+
+pub(crate) use traffic::Loads;
+
+/// One scenario under way.
+pub(crate) struct Execution {
+    environment: Arc<Environment>,
+    scenario: Scenario,
+    keys: Keys,
+    recorder: Arc<Recorder>,
+    loads: Arc<Loads>,
+    oracle: Oracle,
+    /// Configurations as the scenario says and as they were written, with or without canaries.
+    written: Vec<(Configuration, Configuration)>,
+    /// (Sidecar, rule) → the hash it shows as long as it has not got the rule's new content.
+    outdated: BTreeMap<(String, String), String>,
+    markers: u32,
+    faults: Vec<(usize, ActiveFault)>,
+    injected: usize,
+    busy: Option<Busy>,
+    _readings: Readings,
+}
+
+/// The task that takes readings from the watch into the recorder. Ends with its owner.
+struct Readings(JoinHandle<()>);
+
+impl Drop for Readings {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Execution {
+    /// Starts to record; the scenario's placeholders must have been resolved once.
+    pub(crate) async fn start(
+        environment: Arc<Environment>,
+        scenario: Scenario,
+        keys: Keys,
+        recorder: Arc<Recorder>,
+        loads: Arc<Loads>,
+    ) -> Self {
+        let busy = environment.rendezvous().busy().await;
+        let readings = Readings(record_readings(&environment, &keys, &recorder));
+        Self {
+            environment,
+            scenario,
+            keys,
+            recorder,
+            loads,
+            oracle: Oracle::default(),
+            written: Vec::new(),
+            outdated: BTreeMap::new(),
+            markers: 0,
+            faults: Vec::new(),
+            injected: 0,
+            busy: Some(busy),
+            _readings: readings,
+        }
+    }
+
+    /// Carries out the whole timeline.
+    pub(crate) async fn carry_out(mut self) {
+        let given = std::mem::take(&mut self.scenario.given.configurations);
+        if !given.is_empty() {
+            for configuration in given {
+                self.write(configuration).await;
+            }
+            self.settle_and_prove().await;
+        }
+        let acts = std::mem::take(&mut self.scenario.when);
+        for (step, act) in acts.into_iter().enumerate() {
+            self.recorder.begin(Some(step));
+            // A pod may have another address by now; what cannot be resolved again keeps what it meant before.
+            let act = placeholder::resolve_act(&act, &self.directory()).unwrap_or(act);
+            self.act(step, act).await;
+        }
+        self.recorder.begin(None);
+        self.loads.stop_all(&self.environment, &self.recorder).await;
+        if !self.faults.is_empty() {
+            self.recover().await;
+        }
+        self.recorder.push(EventKind::Finished);
+        self.settle_and_prove().await;
+    }
+
+    async fn act(&mut self, step: usize, act: Act) {
+        match act {
+            Act::Apply(configuration) => {
+                let name = configuration.name.clone();
+                self.write(configuration).await;
+                if self.is_to_be_rejected(step) {
+                    self.wait_for_rejection(&name).await;
+                } else {
+                    self.settle_and_prove().await;
+                }
+                if self.asks_for_status() {
+                    self.record_status(&name).await;
+                }
+            }
+            Act::Delete(name) => {
+                self.delete(&name).await;
+                self.settle_and_prove().await;
+            }
+            Act::Join {
+                application,
+                data_center,
+            } => {
+                self.join(&application, &data_center).await;
+                self.settle_and_prove().await;
+            }
+            Act::Leave {
+                application,
+                data_center,
+            } => {
+                self.leave(&application, &data_center).await;
+                self.settle_and_prove().await;
+            }
+            Act::Reconnect => self.reconnect().await,
+            Act::Hold(span) => {
+                // Others may reconnect meanwhile: what holds is watched on every stream.
+                self.busy = None;
+                hold(span.0).await;
+                self.busy = Some(self.environment.rendezvous().busy().await);
+                self.settle_and_prove().await;
+            }
+            Act::Request(traffic) => self.request(&traffic).await,
+            Act::Load(load) => self.load(&load).await,
+            Act::Stop(name) => {
+                self.loads
+                    .stop(&self.environment, &self.recorder, &name)
+                    .await;
+            }
+            Act::Inject(fault) => self.inject(fault).await,
+            Act::Recover => {
+                self.recover().await;
+                self.settle_and_prove().await;
+            }
+        }
+    }
+
+    fn directory(&self) -> Directory {
+        Directory {
+            data_centers: self.environment.data_centers(),
+            sidecars: self.recorder.sidecars(),
+        }
+    }
+
+    /// Notes a wait that ended without what it waited for.
+    fn give_up(&self, waited_for: impl Into<String>) {
+        self.recorder.push(EventKind::GaveUp {
+            waited_for: waited_for.into(),
+        });
+    }
+
+    /// Runs a wait for `missing` and notes when somebody was still missing at the end.
+    fn give_up_on(&self, what: &str, missing: &[String]) -> bool {
+        if missing.is_empty() {
+            return true;
+        }
+        self.give_up(format!("{what}; missing: {}", missing.join("; ")));
+        false
+    }
+
+    fn is_to_be_rejected(&self, act: usize) -> bool {
+        self.scenario.then.iter().any(
+            |expectation| matches!(expectation, Expectation::Rejected { step, .. } if *step == act),
+        )
+    }
+
+    fn asks_for_status(&self) -> bool {
+        self.scenario.then.iter().any(|expectation| {
+            matches!(
+                expectation,
+                Expectation::StatusIsTrue | Expectation::Rejected { .. }
+            )
+        })
+    }
+
+    /// Absence is to be proven, so markers are worth their time.
+    fn asks_for_absence(&self) -> bool {
+        self.scenario.then.contains(&Expectation::Confined)
+    }
+
+    /// Some expectation is about what sidecars hold.
+    fn asks_for_configuration(&self) -> bool {
+        self.asks_for_status()
+            || self.scenario.then.iter().any(|expectation| {
+                matches!(
+                    expectation,
+                    Expectation::Delivered
+                        | Expectation::Confined
+                        | Expectation::Restored { .. }
+                        | Expectation::Unchanged
+                )
+            })
+    }
+
+    fn deadline(&self, bound: harness_model::duration::Span) -> Instant {
+        Instant::now() + bound.0
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the span itself is what the scenario tests: leaks that come late"
+)]
+async fn hold(span: Duration) {
+    tokio::time::sleep(span).await;
+}
+
+/// Takes who is there, and every reading from now on, into the recorder, reduced to the scenario's keys.
+fn record_readings(
+    environment: &Arc<Environment>,
+    keys: &Keys,
+    recorder: &Arc<Recorder>,
+) -> JoinHandle<()> {
+    let mut updates = environment.watch().subscribe();
+    let mesh = environment.mesh();
+    let (keys, recorder) = (keys.clone(), Arc::clone(recorder));
+    let mut sidecars: BTreeMap<String, Sidecar> = BTreeMap::new();
+    let mut take = move |update| match update {
+        Update::Joined(sidecar) => {
+            sidecars.insert(sidecar.name.clone(), sidecar.clone());
+            recorder.joined(sidecar);
+        }
+        Update::Left { name, pod_uid } => recorder.left(&name, &pod_uid),
+        Update::Read {
+            name,
+            pod_uid,
+            state,
+        } => {
+            if let Some(sidecar) = sidecars.get(&name) {
+                let reading = state.and_then(|state| mesh.observe(&keys, sidecar, &state));
+                recorder.read(&name, &pod_uid, reading);
+            }
+        }
+    };
+    // What is known already is taken at once, so that the first act finds everybody.
+    while let Ok(update) = updates.try_recv() {
+        take(update);
+    }
+    tokio::spawn(async move {
+        while let Some(update) = updates.recv().await {
+            take(update);
+        }
+    })
+}

@@ -1,0 +1,200 @@
+//! Writing and deleting configurations, and reading the mesh's own status of them.
+
+use super::Execution;
+use harness_model::configuration::{Configuration, ScopeEntry};
+use harness_model::directory::Sidecar;
+use harness_model::history::{DeliveryStatus, EventKind};
+use harness_model::oracle::Oracle;
+use harness_model::scenario::CANARY_APPLICATION;
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+impl Execution {
+    /// Creates or replaces a configuration, with the canaries as extra recipients where a proof needs them.
+    pub(super) async fn write(&mut self, configuration: Configuration) {
+        let configuration = self.with_canaries(configuration);
+        let name = configuration.name.clone();
+        self.recorder.push(EventKind::WriteStarted {
+            configuration: Some(configuration.clone()),
+            name: name.clone(),
+        });
+        let mut after = self.oracle.clone();
+        after.write(configuration.clone());
+        self.remember_rules(&after);
+        match self.environment.mesh().write(&self.keys, &configuration).await {
+            Ok(written) => {
+                self.recorder.push(EventKind::Written {
+                    name,
+                    objects: written.objects,
+                });
+                self.oracle = after;
+            }
+            Err(error) => self.write_failed(name, &error),
+        }
+    }
+
+    /// Deletes a configuration by name.
+    pub(super) async fn delete(&mut self, name: &str) {
+        self.recorder.push(EventKind::WriteStarted {
+            configuration: None,
+            name: name.to_owned(),
+        });
+        let mut after = self.oracle.clone();
+        after.delete(name);
+        self.remember_rules(&after);
+        match self.environment.mesh().delete(&self.keys, name).await {
+            Ok(written) => {
+                self.recorder.push(EventKind::Written {
+                    name: name.to_owned(),
+                    objects: written.objects,
+                });
+                self.oracle = after;
+            }
+            Err(error) => self.write_failed(name.to_owned(), &error),
+        }
+    }
+
+    fn write_failed(&self, name: String, error: &harness_mesh::WriteError) {
+        self.recorder.push(EventKind::WriteFailed {
+            name,
+            error: crate::sidecar_watch::chain(error),
+            refused: error.is_refused(),
+        });
+    }
+
+    /// A proof of absence on a replica needs somebody on it for whom the write changes something. Where that is not so on
+    /// some replica, the canaries are added, one of which is on each. The same configuration is always written the
+    /// same way, so that one that comes back comes back exactly.
+    fn with_canaries(&mut self, configuration: Configuration) -> Configuration {
+        if let Some((_, as_written)) = self
+            .written
+            .iter()
+            .find(|(asked_for, _)| *asked_for == configuration)
+        {
+            return as_written.clone();
+        }
+        let mut with = configuration.clone();
+        with.scope.entries.push(ScopeEntry {
+            application: Some(CANARY_APPLICATION.to_owned()),
+            ..ScopeEntry::default()
+        });
+        let as_written = if self.reaches_every_replica(&configuration) {
+            configuration.clone()
+        } else {
+            with
+        };
+        self.written.push((configuration, as_written.clone()));
+        as_written
+    }
+
+    fn reaches_every_replica(&self, configuration: &Configuration) -> bool {
+        let mut after = self.oracle.clone();
+        after.write(configuration.clone());
+        let streams = self.recorder.streams();
+        let replicas = |chosen: &dyn Fn(&Sidecar) -> bool| -> BTreeSet<String> {
+            self.recorder
+                .sidecars()
+                .iter()
+                .filter(|sidecar| chosen(sidecar))
+                .filter_map(|sidecar| streams.get(&sidecar.name)?.replica.clone())
+                .collect()
+        };
+        let reached =
+            replicas(&|sidecar| after.expected(sidecar) != self.oracle.expected(sidecar));
+        reached == replicas(&|_| true)
+    }
+
+    /// Remembers what sidecars show of rules whose content is about to change under the same name: as long as they show
+    /// that, they have not got the new one.
+    fn remember_rules(&mut self, after: &Oracle) {
+        for sidecar in self.recorder.sidecars() {
+            let Some(shown) = self.recorder.observation(&sidecar.name) else {
+                continue;
+            };
+            let (old, new) = (self.oracle.expected(&sidecar), after.expected(&sidecar));
+            for (name, rule) in &new.rules {
+                let hash = shown.rules.get(name);
+                if let (Some(before), Some(hash)) = (old.rules.get(name), hash)
+                    && before != rule
+                {
+                    self.outdated
+                        .insert((sidecar.name.clone(), name.clone()), hash.clone());
+                }
+            }
+        }
+    }
+
+    /// Waits until every sidecar in scope says that it rejected an update.
+    pub(super) async fn wait_for_rejection(&self, name: &str) {
+        let deadline = self.deadline(self.environment.patience().delivery);
+        let missing = self
+            .recorder
+            .wait_until_nobody(deadline, |sidecars, seen| {
+                sidecars
+                    .iter()
+                    .filter(|sidecar| self.oracle.in_scope(name, sidecar))
+                    .filter(|sidecar| {
+                        seen.get(&sidecar.name)
+                            .and_then(|seen| seen.reading.as_ref().ok())
+                            .is_none_or(|reading| reading.rejected.is_empty())
+                    })
+                    .map(|sidecar| sidecar.name.clone())
+                    .collect()
+            })
+            .await;
+        self.give_up_on("every sidecar in scope to reject the update", &missing);
+    }
+
+    /// Reads the mesh's status of a configuration until it is about the latest generation and everybody who matched has
+    /// answered; records the last one.
+    pub(super) async fn record_status(&self, name: &str) {
+        let deadline = self.deadline(self.environment.patience().delivery);
+        let mesh = self.environment.mesh();
+        let (last, problem) = loop {
+            let (status, problem) = match mesh.status(&self.keys, name).await {
+                Ok(Some(status)) => {
+                    let problem = unsettled(&status);
+                    (status, problem)
+                }
+                Ok(None) => (DeliveryStatus::default(), Some("the mesh has none".to_owned())),
+                Err(error) => (
+                    DeliveryStatus::default(),
+                    Some(crate::sidecar_watch::chain(&error)),
+                ),
+            };
+            if problem.is_none() || Instant::now() >= deadline {
+                break (status, problem);
+            }
+            between_two_reads_of_a_status().await;
+        };
+        self.recorder.push(EventKind::Status {
+            name: name.to_owned(),
+            status: last,
+        });
+        if let Some(problem) = problem {
+            self.give_up(format!("the status of `{name}` to be settled: {problem}"));
+        }
+    }
+}
+
+fn unsettled(status: &DeliveryStatus) -> Option<String> {
+    let answered = status.acknowledged + status.rejected.len() as u64;
+    if status.observed_generation != status.generation {
+        Some(format!(
+            "it is about generation {} of {}",
+            status.observed_generation, status.generation
+        ))
+    } else if answered != status.matched {
+        Some(format!("{answered} of {} have answered", status.matched))
+    } else {
+        None
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a status is not part of what sidecars tell, and one read costs less than a watch of its own"
+)]
+async fn between_two_reads_of_a_status() {
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}

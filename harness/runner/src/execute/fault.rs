@@ -1,0 +1,173 @@
+//! Injecting faults and waiting for their end.
+
+use super::Execution;
+use crate::reachability::AcrossTheBorder;
+use crate::sidecar_watch::chain;
+use harness_faults::{ActiveFault, InjectError, Victim};
+use harness_model::fault::{Fault, PodSelector};
+use harness_model::history::EventKind;
+use probe_api::state::SidecarReading;
+use std::collections::BTreeMap;
+
+impl Execution {
+    /// Injects a fault and measures that it bites; then reads every sidecar once.
+    pub(super) async fn inject(&mut self, fault: Fault) {
+        let number = self.injected;
+        self.injected += 1;
+        let outcome = match &fault {
+            Fault::PodKill { selector } => self.kill(selector).await,
+            Fault::ZoneOutage {
+                data_center,
+                duration,
+            } => self.cut(data_center, duration.0).await,
+            #[expect(
+                unreachable_patterns,
+                reason = "a fault this version cannot inject must not pass as injected"
+            )]
+            _ => Err("this version cannot inject it".to_owned()),
+        };
+        match outcome {
+            Ok((active, hits)) => {
+                self.recorder.push(EventKind::FaultStarted {
+                    fault: number,
+                    spec: fault,
+                    hits,
+                    efficacy: active.efficacy.clone(),
+                });
+                self.faults.push((number, active));
+                self.read_everybody().await;
+            }
+            Err(reason) => self.recorder.push(EventKind::FaultWithoutEffect {
+                fault: number,
+                reason,
+            }),
+        }
+    }
+
+    async fn kill(&self, selector: &PodSelector) -> Result<(ActiveFault, Vec<String>), String> {
+        let (victim, hit) = match selector {
+            PodSelector::Workload(name) => {
+                let workload = self
+                    .environment
+                    .watch()
+                    .workload(name)
+                    .ok_or_else(|| format!("the workload {name} is not there"))?;
+                let victim = Victim {
+                    address: workload.address,
+                    port: probe_api::CONTROL_PORT,
+                };
+                (victim, name.clone())
+            }
+            PodSelector::ControlPlaneReplica => {
+                let mut sidecars: BTreeMap<String, usize> = BTreeMap::new();
+                for stream in self.recorder.streams().into_values() {
+                    *sidecars.entry(stream.replica.unwrap_or_default()).or_default() += 1;
+                }
+                let replicas = self.environment.streams().replicas().await?;
+                let busiest = replicas
+                    .into_iter()
+                    .max_by_key(|replica| sidecars.get(&replica.pod).copied().unwrap_or(0))
+                    .ok_or("no control-plane replica is ready")?;
+                let port = busiest
+                    .xds
+                    .rsplit_once(':')
+                    .and_then(|(_, port)| port.parse().ok())
+                    .ok_or_else(|| format!("the replica's address {} has no port", busiest.xds))?;
+                let victim = Victim {
+                    address: busiest.address,
+                    port,
+                };
+                (victim, busiest.pod)
+            }
+        };
+        let patience = self.environment.patience().ready.0;
+        self.environment
+            .injector()
+            .kill_pod(&victim, patience)
+            .await
+            .map(|active| (active, vec![hit]))
+            .map_err(words)
+    }
+
+    async fn cut(
+        &self,
+        data_center: &str,
+        duration: std::time::Duration,
+    ) -> Result<(ActiveFault, Vec<String>), String> {
+        let reachability = AcrossTheBorder::new(&self.environment);
+        let active = self
+            .environment
+            .injector()
+            .cut_zone(data_center, duration, &reachability)
+            .await
+            .map_err(words)?;
+        let hits = self
+            .recorder
+            .sidecars()
+            .into_iter()
+            .filter(|sidecar| sidecar.data_center == data_center)
+            .map(|sidecar| sidecar.name)
+            .collect();
+        Ok((active, hits))
+    }
+
+    /// Waits until every fault of the scenario has ended by itself, what it hit can be reached, everything that should be
+    /// ready is, and every sidecar has its control plane again.
+    pub(super) async fn recover(&mut self) {
+        let patience = self.environment.patience().clone();
+        let environment = std::sync::Arc::clone(&self.environment);
+        let reachability = AcrossTheBorder::new(&environment);
+        for (number, fault) in std::mem::take(&mut self.faults) {
+            let mut ended = environment
+                .injector()
+                .wait_for_end(&fault, &reachability, patience.recovery.0)
+                .await
+                .map_err(|error| chain(&error));
+            if ended.is_ok() && fault.needs_replacement() {
+                ended = environment
+                    .mesh()
+                    .wait_until_ready(patience.ready.0)
+                    .await
+                    .map(drop)
+                    .map_err(|error| chain(&error));
+            }
+            match ended {
+                Ok(()) => self.recorder.push(EventKind::FaultEnded { fault: number }),
+                Err(reason) => self.give_up(format!("the fault to end: {reason}")),
+            }
+        }
+        let mesh = environment.mesh();
+        let (nodes, workloads) = tokio::join!(
+            environment.injector().wait_for_nodes(patience.recovery.0),
+            mesh.wait_until_ready(patience.ready.0)
+        );
+        if let Err(error) = nodes {
+            self.give_up(chain(&error));
+        }
+        if let Err(error) = workloads {
+            self.give_up(chain(&error));
+        }
+        let everybody = self.recorder.sidecars();
+        let missing = environment
+            .watch()
+            .wait_until_nobody(self.deadline(patience.recovery), |latest| {
+                everybody
+                    .iter()
+                    .filter(|sidecar| {
+                        let state = latest(&sidecar.name);
+                        !matches!(
+                            state.as_ref().map(|state| &state.sidecar),
+                            Some(SidecarReading::Read(held)) if held.control_plane.connected
+                        )
+                    })
+                    .map(|sidecar| sidecar.name.clone())
+                    .collect()
+            })
+            .await;
+        self.give_up_on("every sidecar to have its control plane again", &missing);
+    }
+}
+
+fn words(error: InjectError) -> String {
+    chain(&error)
+}

@@ -1,0 +1,209 @@
+//! Waiting until every sidecar holds what it must, and the marker that absence is judged on.
+
+use super::Execution;
+use crate::record::Seen;
+use harness_model::directory::Sidecar;
+use harness_model::history::{EventKind, Observation};
+use harness_model::oracle::Expected;
+use std::collections::BTreeMap;
+
+impl Execution {
+    /// Waits until everybody holds what the oracle says, at most for the mesh's duty; then proves with a marker where
+    /// absence is asked for, and else reads whoever has not told anything in this step.
+    pub(super) async fn settle_and_prove(&mut self) {
+        if self.written.is_empty() && !self.asks_for_configuration() {
+            return;
+        }
+        self.settle().await;
+        if self.asks_for_absence() {
+            // Somebody in scope must have been read in this step before the marker is written, or it proves nothing.
+            self.read_unread(|expected| !expected.is_empty()).await;
+            self.prove().await;
+        } else {
+            self.read_unread(|_| true).await;
+        }
+    }
+
+    /// Waits until every sidecar holds exactly what the oracle says. The readings record themselves.
+    async fn settle(&mut self) -> bool {
+        let deadline = self.deadline(self.environment.patience().delivery);
+        let missing = self
+            .recorder
+            .wait_until_nobody(deadline, |sidecars, seen| {
+                sidecars
+                    .iter()
+                    .filter_map(|sidecar| {
+                        let shown = reading(seen, &sidecar.name);
+                        let expected = self.oracle.expected(sidecar);
+                        let why = difference(&expected, shown)
+                            .or_else(|| self.outdated_rule(sidecar, shown.ok()?))?;
+                        Some(format!("{}: {why}", sidecar.name))
+                    })
+                    .collect()
+            })
+            .await;
+        self.outdated.clear();
+        self.give_up_on("every sidecar to hold what it must", &missing)
+    }
+
+    fn outdated_rule(&self, sidecar: &Sidecar, shown: &Observation) -> Option<String> {
+        shown
+            .rules
+            .iter()
+            .find(|(name, hash)| {
+                let key = (sidecar.name.clone(), (*name).clone());
+                self.outdated.get(&key) == Some(*hash)
+            })
+            .map(|(name, _)| format!("holds the old content of the rule `{name}`"))
+    }
+
+    async fn read_unread(&self, chosen: impl Fn(&Expected) -> bool) {
+        let unread: Vec<String> = self
+            .recorder
+            .unread_in_step()
+            .into_iter()
+            .filter(|sidecar| chosen(&self.oracle.expected(sidecar)))
+            .map(|sidecar| sidecar.name)
+            .collect();
+        self.environment.watch().read_now(&unread).await;
+    }
+
+    /// Writes a new marker for everybody and waits until every sidecar shows it, as a toggle and as a rule.
+    pub(super) async fn prove(&mut self) {
+        self.markers += 1;
+        let marker = format!("m{}", self.markers);
+        if let Err(error) = self
+            .environment
+            .mesh()
+            .write_marker(&self.keys, &marker)
+            .await
+        {
+            self.give_up(format!(
+                "the marker to be written: {}",
+                crate::sidecar_watch::chain(&error)
+            ));
+            return;
+        }
+        self.recorder.push(EventKind::MarkerWritten {
+            marker: marker.clone(),
+        });
+        let deadline = self.deadline(self.environment.patience().marker);
+        let missing = self
+            .recorder
+            .wait_until_nobody(deadline, |sidecars, seen| {
+                sidecars
+                    .iter()
+                    .filter_map(|sidecar| {
+                        let shown = reading(seen, &sidecar.name);
+                        let why = marker_missing(&marker, shown)?;
+                        Some(format!("{}: {why}", sidecar.name))
+                    })
+                    .collect()
+            })
+            .await;
+        self.give_up_on("every sidecar to show the marker", &missing);
+    }
+
+    /// Reads every sidecar now, whatever the watch knows.
+    pub(super) async fn read_everybody(&self) {
+        let everybody: Vec<String> = self
+            .recorder
+            .sidecars()
+            .into_iter()
+            .map(|sidecar: Sidecar| sidecar.name)
+            .collect();
+        self.environment.watch().read_now(&everybody).await;
+    }
+}
+
+fn reading<'a>(
+    seen: &'a BTreeMap<String, Seen>,
+    name: &str,
+) -> Result<&'a Observation, &'a str> {
+    match seen.get(name).map(|seen| &seen.reading) {
+        Some(Ok(observation)) => Ok(observation),
+        Some(Err(reason)) => Err(reason),
+        None => Err("not read yet"),
+    }
+}
+
+/// Why a sidecar does not hold what it must; none when it does.
+fn difference(expected: &Expected, shown: Result<&Observation, &str>) -> Option<String> {
+    let shown = match shown {
+        Ok(shown) => shown,
+        Err(reason) => return Some(reason.to_owned()),
+    };
+    if shown.toggles != expected.toggles {
+        return Some(format!(
+            "holds the toggles {:?} instead of {:?}",
+            shown.toggles, expected.toggles
+        ));
+    }
+    if !shown.rules.keys().eq(expected.rules.keys()) {
+        return Some(format!(
+            "holds the rules {:?} instead of {:?}",
+            shown.rules.keys().collect::<Vec<_>>(),
+            expected.rules.keys().collect::<Vec<_>>()
+        ));
+    }
+    None
+}
+
+/// Why a sidecar does not show the marker; none when it does.
+fn marker_missing(marker: &str, shown: Result<&Observation, &str>) -> Option<String> {
+    let shown = match shown {
+        Ok(shown) => shown,
+        Err(reason) => return Some(reason.to_owned()),
+    };
+    let toggle = shown.marker_toggle.as_deref();
+    let rule = shown.marker_rule.as_deref();
+    (toggle != Some(marker) || rule != Some(marker)).then(|| {
+        format!(
+            "shows {} as toggle and {} as rule",
+            toggle.unwrap_or("none"),
+            rule.unwrap_or("none")
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use harness_model::history::Stream;
+
+    fn holding(toggles: &[(&str, &str)], rules: &[&str]) -> Observation {
+        Observation {
+            sidecar: "a".to_owned(),
+            pod_uid: "1".to_owned(),
+            stream: Stream::default(),
+            toggles: toggles
+                .iter()
+                .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+                .collect(),
+            rules: rules
+                .iter()
+                .map(|name| ((*name).to_owned(), "hash".to_owned()))
+                .collect(),
+            warming_rules: BTreeMap::new(),
+            marker_toggle: Some("m2".to_owned()),
+            marker_rule: Some("m1".to_owned()),
+            rejected: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn less_and_more_than_expected_are_both_a_difference() {
+        let nothing = Expected::default();
+        assert_eq!(difference(&nothing, Ok(&holding(&[], &[]))), None);
+        assert!(difference(&nothing, Ok(&holding(&[("color", "red")], &[]))).is_some());
+        assert!(difference(&nothing, Ok(&holding(&[], &["rule"]))).is_some());
+        assert!(difference(&nothing, Err("not read yet")).is_some());
+    }
+
+    #[test]
+    fn the_marker_must_be_there_as_toggle_and_as_rule() {
+        let shown = holding(&[], &[]);
+        assert!(marker_missing("m2", Ok(&shown)).is_some(), "the rule is old");
+        assert!(marker_missing("m1", Ok(&shown)).is_some(), "the toggle is newer");
+    }
+}

@@ -1,0 +1,219 @@
+//! Requests and steady load, and their outcomes in the history.
+
+use super::Execution;
+use crate::environment::Environment;
+use crate::record::Recorder;
+use crate::sidecar_watch::chain;
+use harness_mesh::Workload;
+use harness_model::history::EventKind;
+use harness_model::scenario::{Load, Traffic};
+use probe_api::request::{LoadReport, LoadSpec, RequestBatch, RequestOutcome, RequestSpec};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// How long one request of a scenario may take: longer than any fail-over a mesh may claim.
+const REQUEST: Duration = Duration::from_secs(2);
+
+/// How many requests of a batch are under way at once.
+const CONCURRENCY: u32 = 4;
+
+/// How often the outcomes of a load are fetched: the probe keeps them, and tells nobody when there are more.
+const COLLECT_EVERY: Duration = Duration::from_millis(500);
+
+/// The loads of one scenario that were not stopped yet, shared with whoever cleans up after it.
+#[derive(Default)]
+pub(crate) struct Loads {
+    running: Mutex<BTreeMap<String, Running>>,
+}
+
+struct Running {
+    id: String,
+    from: Workload,
+    /// Outcomes before this sequence are in the history.
+    since: Arc<Mutex<u64>>,
+    collect: JoinHandle<()>,
+}
+
+impl Execution {
+    /// Sends a batch and records the outcomes.
+    pub(super) async fn request(&self, traffic: &Traffic) {
+        let Some(from) = self.environment.watch().workload(&traffic.from) else {
+            self.give_up(format!("the workload {} to be there", traffic.from));
+            return;
+        };
+        let batch = RequestBatch {
+            request: self.spec(&traffic.to, &traffic.path, &traffic.headers),
+            count: traffic.count,
+            concurrency: CONCURRENCY.min(traffic.count.max(1)),
+        };
+        match self.environment.prober().requests(&from.address, &batch).await {
+            Ok(outcomes) => {
+                record(&self.environment, &self.recorder, &traffic.name, &from, &outcomes);
+            }
+            Err(error) => self.give_up(format!(
+                "the outcomes of `{}` from {}: {}",
+                traffic.name,
+                traffic.from,
+                chain(&error)
+            )),
+        }
+    }
+
+    /// Starts steady load.
+    pub(super) async fn load(&self, load: &Load) {
+        let Some(from) = self.environment.watch().workload(&load.from) else {
+            self.give_up(format!("the workload {} to be there", load.from));
+            return;
+        };
+        let spec = LoadSpec {
+            request: self.spec(&load.to, "/", &BTreeMap::new()),
+            rate: load.rate,
+        };
+        match self.environment.prober().start_load(&from.address, &spec).await {
+            Ok(id) => {
+                self.loads
+                    .add(&self.environment, &self.recorder, &load.name, from, id);
+            }
+            Err(error) => self.give_up(format!(
+                "the load `{}` to start at {}: {}",
+                load.name,
+                load.from,
+                chain(&error)
+            )),
+        }
+    }
+
+    fn spec(&self, to: &str, path: &str, headers: &BTreeMap<String, String>) -> RequestSpec {
+        RequestSpec {
+            url: self.environment.mesh().service_url(to, path),
+            headers: headers.clone(),
+            timeout_ms: u64::try_from(REQUEST.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl Loads {
+    fn add(
+        &self,
+        environment: &Arc<Environment>,
+        recorder: &Arc<Recorder>,
+        name: &str,
+        from: Workload,
+        id: String,
+    ) {
+        let since = Arc::new(Mutex::new(0));
+        let collect = tokio::spawn(collect(
+            Arc::clone(environment),
+            Arc::clone(recorder),
+            name.to_owned(),
+            from.clone(),
+            id.clone(),
+            Arc::clone(&since),
+        ));
+        self.running().insert(
+            name.to_owned(),
+            Running {
+                id,
+                from,
+                since,
+                collect,
+            },
+        );
+    }
+
+    /// Stops a load by name, waits for the outcomes that are still open and records them.
+    pub(super) async fn stop(&self, environment: &Environment, recorder: &Recorder, name: &str) {
+        let running = self.running().remove(name);
+        let Some(running) = running else {
+            recorder.push(EventKind::GaveUp {
+                waited_for: format!("the load `{name}`, which is not running"),
+            });
+            return;
+        };
+        running.collect.abort();
+        // The task may be in the middle of recording; only when it has ended is its place final.
+        let _ = running.collect.await;
+        let since = *lock(&running.since);
+        match environment
+            .prober()
+            .stop_load(&running.from.address, &running.id, since)
+            .await
+        {
+            Ok(report) => record(environment, recorder, name, &running.from, &report.outcomes),
+            Err(error) => recorder.push(EventKind::GaveUp {
+                waited_for: format!("the last outcomes of `{name}`: {}", chain(&error)),
+            }),
+        }
+    }
+
+    /// Stops every load that still runs.
+    pub(crate) async fn stop_all(&self, environment: &Environment, recorder: &Recorder) {
+        let names: Vec<String> = self.running().keys().cloned().collect();
+        for name in names {
+            self.stop(environment, recorder, &name).await;
+        }
+    }
+
+    fn running(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
+        lock(&self.running)
+    }
+}
+
+/// What is locked here is whole after every change, so a panic elsewhere leaves it usable.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn collect(
+    environment: Arc<Environment>,
+    recorder: Arc<Recorder>,
+    name: String,
+    from: Workload,
+    id: String,
+    since: Arc<Mutex<u64>>,
+) {
+    let mut ticks = tokio::time::interval(COLLECT_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let next = *lock(&since);
+        let report: LoadReport = match environment
+            .prober()
+            .load_report(&from.address, &id, next)
+            .await
+        {
+            Ok(report) => report,
+            Err(error) => {
+                tracing::debug!(name, %error, "cannot fetch outcomes of a load; the probe keeps them");
+                continue;
+            }
+        };
+        // No await between recording and moving on: whoever stops us finds both done or neither.
+        record(&environment, &recorder, &name, &from, &report.outcomes);
+        *lock(&since) = next + report.outcomes.len() as u64;
+    }
+}
+
+fn record(
+    environment: &Environment,
+    recorder: &Recorder,
+    name: &str,
+    from: &Workload,
+    outcomes: &[RequestOutcome],
+) {
+    for outcome in outcomes {
+        let due_ns = recorder.clock().of_epoch_ns(outcome.intended_at_ns);
+        let mut seen = environment
+            .mesh()
+            .request_seen(name, &from.sidecar, outcome, due_ns);
+        // A pod does not know its zone; the API server does.
+        if let Some(answerer) = &mut seen.answered_by
+            && let Some(data_center) = environment.data_center_of(&answerer.pod)
+        {
+            answerer.data_center = data_center;
+        }
+        recorder.push(EventKind::Request(Box::new(seen)));
+    }
+}

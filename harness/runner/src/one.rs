@@ -1,0 +1,241 @@
+//! One scenario: resolved, carried out, cleaned up, judged, written down.
+
+use crate::environment::Environment;
+use crate::execute::{Execution, Loads};
+use crate::plan::RunPlan;
+use crate::record::Recorder;
+use crate::run::{millis_since, tell};
+use crate::schedule::Item;
+use crate::sidecar_watch::chain;
+use crate::streams::Arrangement;
+use crate::{Events, Interrupt, artifacts};
+use harness_mesh::Keys;
+use harness_model::checker;
+use harness_model::directory::Directory;
+use harness_model::fault::{Fault, PodSelector};
+use harness_model::history::file::Recorded;
+use harness_model::placeholder;
+use harness_model::run_event::RunEvent;
+use harness_model::scenario::{Act, Disturbs, Scenario};
+use harness_model::verdict::{Detail, Finding, Judgement, Verdict};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// The checker that findings of the runner itself name: nothing was judged.
+const RUNNER: &str = "runner";
+
+/// What the scenario requires and the environment lacks, in words; empty when it can be run.
+pub(crate) fn lacking(environment: &Environment, scenario: &Scenario) -> Vec<String> {
+    scenario
+        .requires
+        .iter()
+        .filter(|needed| !environment.capabilities().contains(needed))
+        .map(|needed| {
+            serde_json::to_value(needed)
+                .ok()
+                .and_then(|value| value.as_str().map(str::to_owned))
+                .unwrap_or_default()
+        })
+        .collect()
+}
+
+/// Runs one scenario and judges it. A panic in it, or an interrupt, makes it inconclusive.
+pub(crate) async fn run_one(
+    environment: &Arc<Environment>,
+    plan: &RunPlan,
+    item: &Item,
+    events: &Events,
+    interrupt: &Interrupt,
+) -> Judgement {
+    let started = Instant::now();
+    let (name, repetition) = (&item.scenario.name, item.repetition);
+    tell(
+        events,
+        RunEvent::ScenarioStarted {
+            scenario: name.clone(),
+            claim: item.scenario.claim.clone(),
+            repetition,
+        },
+    );
+    let judgement = match resolve(environment, &item.scenario) {
+        Ok(scenario) => carry_out(environment, plan, item, scenario, events, interrupt).await,
+        Err(reason) => undecided(reason),
+    };
+    tell(
+        events,
+        RunEvent::ScenarioFinished {
+            scenario: name.clone(),
+            repetition,
+            judgement: judgement.clone(),
+            millis: millis_since(started),
+        },
+    );
+    judgement
+}
+
+fn resolve(environment: &Environment, scenario: &Scenario) -> Result<Scenario, String> {
+    let directory = Directory {
+        data_centers: environment.data_centers(),
+        sidecars: environment.sidecars(),
+    };
+    placeholder::resolve_scenario(scenario, &directory).map_err(|unresolved| {
+        let words: Vec<String> = unresolved.iter().map(ToString::to_string).collect();
+        words.join("; ")
+    })
+}
+
+async fn carry_out(
+    environment: &Arc<Environment>,
+    plan: &RunPlan,
+    item: &Item,
+    scenario: Scenario,
+    events: &Events,
+    interrupt: &Interrupt,
+) -> Judgement {
+    if scenario.disturbs == Disturbs::Everything {
+        environment.arrange(arrangement(&scenario)).await;
+    }
+    let keys = Keys::new(&prefix(plan, item.number));
+    let recorder = Arc::new(Recorder::new(
+        environment.clock(),
+        scenario.name.clone(),
+        item.repetition,
+        events.clone(),
+    ));
+    let loads = Arc::new(Loads::default());
+    let mut task = tokio::spawn({
+        let environment = Arc::clone(environment);
+        let (scenario, keys) = (scenario.clone(), keys.clone());
+        let (recorder, loads) = (Arc::clone(&recorder), Arc::clone(&loads));
+        async move {
+            Execution::start(environment, scenario, keys, recorder, loads)
+                .await
+                .carry_out()
+                .await;
+        }
+    });
+    let broke_off = tokio::select! {
+        ended = &mut task => ended.err().map(|error| format!("the runner has a defect: {error}")),
+        () = interrupt.stop() => {
+            task.abort();
+            // Cancelled at its next await; only then nobody writes any more.
+            let _ = task.await;
+            Some("the run was interrupted".to_owned())
+        }
+    };
+    let history = recorder.history();
+    clean_up(environment, &scenario, &keys, &recorder, &loads, interrupt).await;
+    let judgement = match broke_off {
+        Some(reason) => undecided(reason),
+        None => judge(&scenario, &history, plan),
+    };
+    let folder = artifacts::folder(&plan.artifacts, &scenario.name, item.repetition);
+    if artifacts::collects(plan.collect, judgement.verdict) && interrupt.signal().is_none() {
+        environment.collect_diagnostics(&folder.join("diagnostics")).await;
+    }
+    let recorded = Recorded {
+        header: artifacts::header(plan, scenario, environment.data_centers(), item.repetition),
+        events: history,
+    };
+    if let Err(error) = artifacts::write_history(&folder, &recorded) {
+        tracing::warn!(folder = %folder.display(), %error, "cannot write the history");
+    }
+    judgement
+}
+
+/// A checker must not panic; one that does has decided nothing.
+fn judge(
+    scenario: &Scenario,
+    history: &[harness_model::history::Event],
+    plan: &RunPlan,
+) -> Judgement {
+    std::panic::catch_unwind(|| checker::judge(scenario, history, &plan.patience))
+        .unwrap_or_else(|_| undecided("a checker has a defect: it panicked".to_owned()))
+}
+
+/// Ends what the scenario left running, heals what it broke, removes what it wrote, and waits until no sidecar shows
+/// any of it.
+async fn clean_up(
+    environment: &Arc<Environment>,
+    scenario: &Scenario,
+    keys: &Keys,
+    recorder: &Recorder,
+    loads: &Loads,
+    interrupt: &Interrupt,
+) {
+    loads.stop_all(environment, recorder).await;
+    if scenario.disturbs == Disturbs::Everything {
+        for left in environment.injector().heal_all().await {
+            tracing::warn!(left, "a fault could not be healed early; the kernel's timer will");
+        }
+    }
+    let mesh = environment.mesh();
+    if let Err(error) = mesh.delete_scenario(keys).await {
+        tracing::warn!(
+            scenario = scenario.name,
+            error = chain(&error),
+            "cannot remove what a scenario wrote"
+        );
+    }
+    let scales = scenario
+        .when
+        .iter()
+        .any(|act| matches!(act, Act::Join { .. } | Act::Leave { .. }));
+    if scales && let Err(error) = mesh.restore_scale(environment.patience().ready.0).await {
+        tracing::warn!(error = chain(&error), "cannot bring back what a scenario scaled");
+    }
+    if interrupt.signal().is_some() {
+        return;
+    }
+    let showing = environment.wait_until_gone(keys).await;
+    if !showing.is_empty() {
+        tracing::warn!(scenario = scenario.name, ?showing, "sidecars still show what a scenario wrote");
+    }
+}
+
+/// Where the sidecars have to be for this scenario.
+fn arrangement(scenario: &Scenario) -> Arrangement {
+    let takes_replicas_away = scenario.when.iter().any(|act| {
+        matches!(
+            act,
+            Act::Inject(
+                Fault::ZoneOutage { .. }
+                    | Fault::PodKill {
+                        selector: PodSelector::ControlPlaneReplica,
+                    }
+            )
+        )
+    });
+    if takes_replicas_away {
+        Arrangement::Free
+    } else {
+        Arrangement::Canaries
+    }
+}
+
+/// Unique for each scenario of each run, so that runs on one cluster never share keys.
+fn prefix(plan: &RunPlan, number: usize) -> String {
+    let mut hash: u32 = 2_166_136_261;
+    for byte in plan.run.bytes() {
+        hash = (hash ^ u32::from(byte)).wrapping_mul(16_777_619);
+    }
+    format!("s{number}r{hash:x}")
+}
+
+fn undecided(reason: String) -> Judgement {
+    Judgement {
+        verdict: Verdict::Inconclusive,
+        findings: vec![Finding {
+            checker: RUNNER.to_owned(),
+            verdict: Verdict::Inconclusive,
+            observations: 0,
+            details: vec![Detail {
+                sidecar: None,
+                step: None,
+                expected: "the scenario to be carried out to its end".to_owned(),
+                observed: reason,
+                event: None,
+            }],
+        }],
+    }
+}

@@ -1,0 +1,117 @@
+//! What is to be run, on what, and what is kept.
+
+use harness_cluster::assets::AssetOptions;
+use harness_mesh::MeshDefinition;
+use harness_model::patience::Patience;
+use harness_model::scenario::Scenario;
+use harness_model::topology::Topology;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// Everything a run needs to know.
+#[derive(Clone, Debug)]
+pub struct RunPlan {
+    /// Names the run and its artefact folder: lower-case letters, digits and dashes (a Kubernetes label value).
+    pub run: String,
+    /// When the process started: durations in events count from here.
+    pub started: Instant,
+    /// The selected scenarios, in the order to be run.
+    pub scenarios: Vec<Scenario>,
+    /// The seed of everything random.
+    pub seed: u64,
+    /// Shuffle the scenarios by the seed.
+    pub shuffle: bool,
+    /// How often each scenario is run, at least once.
+    pub repeat: u32,
+    /// How many scenarios that disturb nothing may run at once, at least one.
+    pub parallel: usize,
+    /// Do not start further scenarios once one has failed.
+    pub fail_fast: bool,
+    /// The bounds.
+    pub patience: Patience,
+    /// The cluster.
+    pub cluster: ClusterChoice,
+    /// The mesh.
+    pub mesh: MeshChoice,
+    /// Run the control plane with this seeded bug.
+    pub mutant: Option<String>,
+    /// The images.
+    pub images: ImageChoice,
+    /// Where the programs of the cluster come from.
+    pub assets: AssetOptions,
+    /// What is left standing at the end.
+    pub keep: KeepPolicy,
+    /// When diagnostics are collected.
+    pub collect: CollectPolicy,
+    /// The artefact folder of this run; it exists.
+    pub artifacts: PathBuf,
+}
+
+/// Which cluster is used.
+#[derive(Clone, Debug)]
+pub enum ClusterChoice {
+    /// An embedded cluster of our own, brought up for this run.
+    Local {
+        /// Its name.
+        name: String,
+        /// Its shape.
+        topology: Topology,
+    },
+    /// A cluster that `meshproof cluster up` keeps; it stays afterwards.
+    Attach {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// Which mesh is deployed.
+#[derive(Clone, Debug)]
+pub struct MeshChoice {
+    /// As on the command line, for reports.
+    pub name: String,
+    /// Its definition.
+    pub definition: MeshDefinition,
+}
+
+/// Where images come from.
+#[derive(Clone, Debug)]
+pub struct ImageChoice {
+    /// Where they are built from or found.
+    pub source: ImageSource,
+    /// Image name (`control-plane`) → archive that replaces it.
+    pub replacements: BTreeMap<String, PathBuf>,
+}
+
+/// Where images are built from or found.
+#[derive(Clone, Debug)]
+pub enum ImageSource {
+    /// Built from the workspace's own programs, where they changed.
+    Built,
+    /// A folder with one `NAME.tar` for each image.
+    Folder(PathBuf),
+}
+
+/// What is left standing at the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeepPolicy {
+    /// Nothing.
+    #[default]
+    Never,
+    /// The cluster, when a scenario did not pass.
+    OnFailure,
+    /// The cluster.
+    Always,
+}
+
+/// When diagnostics are collected into the artefact folder.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CollectPolicy {
+    /// Never.
+    Never,
+    /// After a scenario that did not pass, and when the environment could not be prepared.
+    #[default]
+    OnFailure,
+    /// Always, at the end.
+    Always,
+}

@@ -1,0 +1,79 @@
+//! Measuring whether packets cross the border of a data center: two probes call each other's control ports, which no
+//! sidecar captures.
+
+use crate::environment::Environment;
+use futures::future::BoxFuture;
+use harness_faults::{Reachability, Reached};
+use harness_mesh::Workload;
+use probe_api::request::{RequestBatch, RequestResult, RequestSpec};
+use std::collections::BTreeMap;
+
+/// Pods on both sides of a border.
+pub(crate) struct AcrossTheBorder<'a> {
+    environment: &'a Environment,
+}
+
+/// How long one attempt may take. The links of one environment are milliseconds long.
+const ATTEMPT_MS: u64 = 500;
+
+impl<'a> AcrossTheBorder<'a> {
+    /// Measures with the workloads of `environment`.
+    pub(crate) fn new(environment: &'a Environment) -> Self {
+        Self { environment }
+    }
+
+    async fn reach(&self, from: &Workload, to: &Workload) -> Result<(), String> {
+        let batch = RequestBatch {
+            request: RequestSpec {
+                url: format!(
+                    "http://{}:{}{}",
+                    to.address.ip,
+                    probe_api::CONTROL_PORT,
+                    probe_api::paths::HEALTHZ
+                ),
+                headers: BTreeMap::new(),
+                timeout_ms: ATTEMPT_MS,
+            },
+            count: 1,
+            concurrency: 1,
+        };
+        let outcomes = self
+            .environment
+            .prober()
+            .requests(&from.address, &batch)
+            .await
+            .map_err(|error| crate::sidecar_watch::chain(&error))?;
+        match outcomes.first().map(|outcome| &outcome.result) {
+            Some(RequestResult::Answered(_)) => Ok(()),
+            Some(RequestResult::Failed { kind, message }) => Err(format!(
+                "{} could not reach {}: {kind:?}: {message}",
+                from.sidecar.name, to.sidecar.name
+            )),
+            None => Err("the probe told no outcome".to_owned()),
+        }
+    }
+}
+
+impl Reachability for AcrossTheBorder<'_> {
+    fn measure<'a>(&'a self, data_center: &'a str) -> BoxFuture<'a, Reached> {
+        Box::pin(async move {
+            let workloads = self.environment.watch().workloads();
+            let inside = workloads
+                .iter()
+                .find(|workload| workload.sidecar.data_center == data_center);
+            let outside = workloads
+                .iter()
+                .find(|workload| workload.sidecar.data_center != data_center);
+            let (Some(inside), Some(outside)) = (inside, outside) else {
+                let nobody = || Err("there is no workload on both sides".to_owned());
+                return Reached {
+                    outwards: nobody(),
+                    inwards: nobody(),
+                };
+            };
+            let (outwards, inwards) =
+                tokio::join!(self.reach(inside, outside), self.reach(outside, inside));
+            Reached { outwards, inwards }
+        })
+    }
+}

@@ -1,0 +1,177 @@
+//! A run from beginning to end.
+
+use crate::environment::Environment;
+use crate::plan::{CollectPolicy, KeepPolicy, RunPlan};
+use crate::schedule::{self, Brake, Item, Policy};
+use crate::streams::Arrangement;
+use crate::{Events, Interrupt, one};
+use harness_model::run_event::{RunEvent, Summary};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// Brings the environment up, runs and judges every scenario, and takes everything down. Never fails: the summary says
+/// what became of it, and [`RunEvent::RunFinished`] with the same summary is the last event.
+///
+/// After the second interrupt it returns at once, and leaves the rest to the kernel: a local cluster ends with the
+/// process.
+pub async fn run(plan: RunPlan, events: Events, interrupt: Interrupt) -> Summary {
+    let started = plan.started;
+    let mut summary = tokio::select! {
+        summary = whole(&plan, &events, &interrupt) => summary,
+        () = interrupt.at_once() => Summary {
+            left_behind: Vec::new(),
+            ..Summary::default()
+        },
+    };
+    summary.interrupted = interrupt.signal();
+    summary.millis = millis_since(started);
+    tell(
+        &events,
+        RunEvent::RunFinished {
+            summary: summary.clone(),
+        },
+    );
+    summary
+}
+
+async fn whole(plan: &RunPlan, events: &Events, interrupt: &Interrupt) -> Summary {
+    tell(events, run_started(plan));
+    let mut summary = Summary::default();
+    if plan.scenarios.is_empty() {
+        return summary;
+    }
+    let prepared = Environment::prepare(plan, events, interrupt).await;
+    summary.left_behind = prepared.left_behind;
+    let environment = match prepared.environment {
+        Ok(environment) => Arc::new(environment),
+        Err(error) => {
+            summary.environment_error = Some(error.report());
+            return summary;
+        }
+    };
+    tell(
+        events,
+        RunEvent::EnvironmentReady {
+            sidecars: environment.sidecars(),
+            millis: millis_since(plan.started),
+        },
+    );
+    let tally = run_scenarios(&environment, plan, events, interrupt).await;
+    summary.passed = tally.passed;
+    summary.failed = tally.failed;
+    summary.inconclusive = tally.inconclusive;
+    summary.skipped = tally.skipped;
+    if plan.collect == CollectPolicy::Always {
+        environment
+            .collect_diagnostics(&plan.artifacts.join("diagnostics"))
+            .await;
+    }
+    let keep = keeps(plan.keep, &summary);
+    summary.left_behind.extend(environment.down(keep).await);
+    summary
+}
+
+/// Runs every scenario that the environment can carry, and tells of those that it cannot.
+async fn run_scenarios(
+    environment: &Arc<Environment>,
+    plan: &RunPlan,
+    events: &Events,
+    interrupt: &Interrupt,
+) -> Summary {
+    let tally = Mutex::new(Summary::default());
+    let brake = Brake::default();
+    let shuffle = plan.shuffle.then_some(plan.seed);
+    let (items, lacking): (Vec<Item>, Vec<Item>) =
+        schedule::items(&plan.scenarios, plan.repeat, shuffle)
+            .into_iter()
+            .partition(|item| one::lacking(environment, &item.scenario).is_empty());
+    let skip = |item: &Item, reason: String| {
+        lock(&tally).skipped += 1;
+        tell(
+            events,
+            RunEvent::ScenarioSkipped {
+                scenario: item.scenario.name.clone(),
+                reason,
+            },
+        );
+    };
+    for item in &lacking {
+        let missing = one::lacking(environment, &item.scenario);
+        skip(item, format!("the environment lacks {}", missing.join(", ")));
+    }
+    let policy = Policy {
+        parallel: plan.parallel,
+        fail_fast: plan.fail_fast,
+    };
+    let left = schedule::run_all(
+        items,
+        &policy,
+        &brake,
+        |item| {
+            let (brake, tally) = (&brake, &tally);
+            async move {
+                let judgement = one::run_one(environment, plan, &item, events, interrupt).await;
+                lock(tally).count(judgement.verdict);
+                if interrupt.signal().is_some() {
+                    brake.pull();
+                }
+                judgement.verdict
+            }
+        },
+        || environment.arrange(Arrangement::Canaries),
+    )
+    .await;
+    for item in &left {
+        let reason = if interrupt.signal().is_some() {
+            "the run was interrupted"
+        } else {
+            "another scenario has failed"
+        };
+        skip(item, reason.to_owned());
+    }
+    tally.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn keeps(policy: KeepPolicy, summary: &Summary) -> bool {
+    match policy {
+        KeepPolicy::Never => false,
+        KeepPolicy::OnFailure => summary.failed + summary.inconclusive > 0,
+        KeepPolicy::Always => true,
+    }
+}
+
+fn run_started(plan: &RunPlan) -> RunEvent {
+    let mut environment = BTreeMap::from([
+        ("cluster".to_owned(), plan.cluster.describe()),
+        ("mesh".to_owned(), plan.mesh.name.clone()),
+        ("meshproof".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+    ]);
+    if let crate::ClusterChoice::Local { topology, .. } = &plan.cluster {
+        environment.insert("topology".to_owned(), topology.name.clone());
+    }
+    if let Some(mutant) = &plan.mutant {
+        environment.insert("mutant".to_owned(), mutant.clone());
+    }
+    RunEvent::RunStarted {
+        run: plan.run.clone(),
+        at: jiff::Timestamp::now().to_string(),
+        seed: plan.seed,
+        environment,
+        selected: plan.scenarios.len() * plan.repeat.max(1) as usize,
+    }
+}
+
+pub(crate) fn tell(events: &Events, event: RunEvent) {
+    // Nobody listening is no reason to stop.
+    let _ = events.send(event);
+}
+
+pub(crate) fn millis_since(started: Instant) -> u64 {
+    u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Counting is whole after every change, so a panic elsewhere leaves it usable.
+fn lock(tally: &Mutex<Summary>) -> std::sync::MutexGuard<'_, Summary> {
+    tally.lock().unwrap_or_else(PoisonError::into_inner)
+}

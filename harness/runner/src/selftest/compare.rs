@@ -1,0 +1,189 @@
+//! What had to come out against what came out.
+
+use super::{ExpectedKill, SelftestCase};
+use harness_model::scenario::Scenario;
+use harness_model::verdict::{Finding, Judgement, Verdict};
+
+/// The faithful control plane: the scenario must pass.
+pub(super) fn faithful(scenario: &str, judgement: Judgement) -> SelftestCase {
+    SelftestCase {
+        control_plane: "faithful".to_owned(),
+        scenario: scenario.to_owned(),
+        expected: "passed".to_owned(),
+        observed: describe(&judgement),
+        agrees: judgement.verdict == Verdict::Passed,
+        judgement: Some(judgement),
+    }
+}
+
+/// A mutant: the expected checker must fail and name the expected sidecar. Anything else is no kill, not even a
+/// failure for another reason.
+pub(super) fn mutant(
+    mutant: &str,
+    kill: &ExpectedKill,
+    data_centers: &[String],
+    judgement: Judgement,
+) -> SelftestCase {
+    let sidecar = kill
+        .sidecar
+        .as_ref()
+        .map(|name| resolve(name, data_centers));
+    let names = |finding: &Finding| match &sidecar {
+        None => true,
+        Some(name) => finding
+            .details
+            .iter()
+            .any(|detail| detail.sidecar.as_ref().is_some_and(|sidecar| is_match(name, sidecar))),
+    };
+    let agrees = judgement.verdict == Verdict::Failed
+        && judgement.findings.iter().any(|finding| {
+            finding.checker == kill.checker && finding.verdict == Verdict::Failed && names(finding)
+        });
+    SelftestCase {
+        control_plane: mutant.to_owned(),
+        scenario: kill.scenario.clone(),
+        expected: match &sidecar {
+            Some(name) => format!("failed by {} at {name}", kill.checker),
+            None => format!("failed by {}", kill.checker),
+        },
+        observed: describe(&judgement),
+        agrees,
+        judgement: Some(judgement),
+    }
+}
+
+/// The mutant could not be put in place: that is no kill.
+pub(super) fn no_mutant(mutant: &str, scenario: &Scenario, reason: &str) -> SelftestCase {
+    SelftestCase {
+        control_plane: mutant.to_owned(),
+        scenario: scenario.name.clone(),
+        expected: "failed".to_owned(),
+        observed: format!("not run: {reason}"),
+        agrees: false,
+        judgement: None,
+    }
+}
+
+/// Without a mesh nothing passes: what must be there is missing, and what must be absent cannot be proven absent.
+pub(super) fn absent(scenario: &str, judgement: Judgement) -> SelftestCase {
+    let is_right = |finding: &Finding| match finding.checker.as_str() {
+        "delivered" => finding.verdict == Verdict::Failed,
+        "confined" => finding.verdict == Verdict::Inconclusive,
+        _ => true,
+    };
+    SelftestCase {
+        control_plane: "absent".to_owned(),
+        scenario: scenario.to_owned(),
+        expected: "not passed; delivered failed, confined inconclusive".to_owned(),
+        observed: describe(&judgement),
+        agrees: judgement.verdict != Verdict::Passed && judgement.findings.iter().all(is_right),
+        judgement: Some(judgement),
+    }
+}
+
+fn resolve(name: &str, data_centers: &[String]) -> String {
+    // The highest number first, so that `$zone1` does not eat the beginning of `$zone10`.
+    data_centers
+        .iter()
+        .enumerate()
+        .rev()
+        .fold(name.to_owned(), |name, (index, data_center)| {
+            name.replace(&format!("$zone{}", index + 1), data_center)
+        })
+}
+
+/// `*` stands for any run of characters.
+fn is_match(pattern: &str, text: &str) -> bool {
+    match pattern.split_once('*') {
+        None => pattern == text,
+        Some((head, rest)) => text.strip_prefix(head).is_some_and(|tail| {
+            tail.char_indices()
+                .map(|(index, _)| &tail[index..])
+                .chain([""])
+                .any(|tail| is_match(rest, tail))
+        }),
+    }
+}
+
+fn describe(judgement: &Judgement) -> String {
+    let word = |verdict| match verdict {
+        Verdict::Passed => "passed",
+        Verdict::Inconclusive => "inconclusive",
+        Verdict::Failed => "failed",
+    };
+    let reasons: Vec<String> = judgement
+        .findings
+        .iter()
+        .filter(|finding| finding.verdict != Verdict::Passed)
+        .map(|finding| {
+            let detail = finding.details.first().map_or_else(String::new, |detail| {
+                let at = detail
+                    .sidecar
+                    .as_ref()
+                    .map_or_else(String::new, |name| format!(" at {name}"));
+                format!("{at}: expected {}, observed {}", detail.expected, detail.observed)
+            });
+            format!("{} {}{detail}", finding.checker, word(finding.verdict))
+        })
+        .collect();
+    if reasons.is_empty() {
+        word(judgement.verdict).to_owned()
+    } else {
+        format!("{} ({})", word(judgement.verdict), reasons.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use harness_model::verdict::Detail;
+
+    fn judgement(checker: &str, verdict: Verdict, sidecar: Option<&str>) -> Judgement {
+        Judgement {
+            verdict,
+            findings: vec![Finding {
+                checker: checker.to_owned(),
+                verdict,
+                observations: 1,
+                details: vec![Detail {
+                    sidecar: sidecar.map(str::to_owned),
+                    step: None,
+                    expected: String::new(),
+                    observed: String::new(),
+                    event: None,
+                }],
+            }],
+        }
+    }
+
+    fn kill(sidecar: Option<&str>) -> ExpectedKill {
+        ExpectedKill {
+            scenario: "s".to_owned(),
+            checker: "confined".to_owned(),
+            sidecar: sidecar.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_kill_is_the_right_failure_and_nothing_else() {
+        let zones = ["alpha".to_owned(), "beta".to_owned()];
+        let agrees = |expected: &ExpectedKill, judged| mutant("m", expected, &zones, judged).agrees;
+        let at = Some("checkout@alpha");
+        let expected = kill(Some("checkout@$zone1"));
+        assert!(agrees(&expected, judgement("confined", Verdict::Failed, at)));
+        assert!(!agrees(&expected, judgement("confined", Verdict::Failed, Some("checkout@beta"))));
+        assert!(!agrees(&expected, judgement("delivered", Verdict::Failed, at)));
+        assert!(!agrees(&expected, judgement("confined", Verdict::Inconclusive, at)));
+        assert!(agrees(&kill(Some("*@$zone1")), judgement("confined", Verdict::Failed, at)));
+        assert!(agrees(&kill(None), judgement("confined", Verdict::Failed, None)));
+    }
+
+    #[test]
+    fn without_a_mesh_a_negative_that_failed_or_passed_is_wrong() {
+        assert!(absent("s", judgement("confined", Verdict::Inconclusive, None)).agrees);
+        assert!(!absent("s", judgement("confined", Verdict::Failed, None)).agrees);
+        assert!(absent("s", judgement("delivered", Verdict::Failed, None)).agrees);
+        assert!(!absent("s", judgement("delivered", Verdict::Inconclusive, None)).agrees);
+        assert!(!absent("s", judgement("answered", Verdict::Passed, None)).agrees);
+    }
+}

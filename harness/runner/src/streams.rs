@@ -1,0 +1,205 @@
+//! Which sidecar is on which control-plane replica, and moving them.
+//!
+//! A proof of absence needs, on each replica, somebody who got the payload. Sidecars that dial a service address land
+//! where chance puts them, so while scenarios run side by side we spread them evenly: every data center and every
+//! application has sidecars on every replica.
+
+use crate::sidecar_watch::{SidecarWatch, chain};
+use harness_mesh::{Mesh, Replica, Workload};
+use harness_probe::Prober;
+use probe_api::state::{SidecarReading, SidecarState};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Who is pinned to a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrangement {
+    /// Everybody: evenly over the replicas, within each data center and each application.
+    Spread,
+    /// The canaries only, one for each replica; all others dial the service address.
+    Canaries,
+    /// Nobody: for faults that take a replica away.
+    Free,
+}
+
+/// Moves sidecars between replicas and remembers where it put them.
+pub(crate) struct Streams {
+    mesh: Arc<Mesh>,
+    prober: Prober,
+    watch: Arc<SidecarWatch>,
+    /// Pod UID → the `ip:port` it was pinned to. A pod that is not listed dials the service address.
+    pins: Mutex<BTreeMap<String, String>>,
+    patience: Duration,
+}
+
+/// A sidecar that was told to dial a replica.
+#[derive(Clone, Debug)]
+pub(crate) struct Moved {
+    /// Stable name.
+    pub(crate) sidecar: String,
+    /// Readings with at least this epoch are of the new stream; or why the probe did not do it.
+    pub(crate) epoch: Result<u64, String>,
+}
+
+impl Streams {
+    /// Nobody is pinned yet. `patience` bounds each wait for new streams.
+    pub(crate) fn new(
+        mesh: Arc<Mesh>,
+        prober: Prober,
+        watch: Arc<SidecarWatch>,
+        patience: Duration,
+    ) -> Self {
+        Self {
+            mesh,
+            prober,
+            watch,
+            pins: Mutex::new(BTreeMap::new()),
+            patience,
+        }
+    }
+
+    /// The replicas that are ready.
+    pub(crate) async fn replicas(&self) -> Result<Vec<Replica>, String> {
+        let replicas = self.mesh.replicas().await.map_err(|error| chain(&error))?;
+        Ok(replicas.into_iter().filter(|replica| replica.ready).collect())
+    }
+
+    /// Puts the sidecars into an arrangement and waits until all of them are connected. Who is there already is not
+    /// moved. Says who did not arrive.
+    pub(crate) async fn arrange(&self, arrangement: Arrangement) -> Result<Vec<String>, String> {
+        let replicas = self.replicas().await?;
+        let workloads = self.watch.workloads();
+        let targets = targets(arrangement, &workloads, &replicas);
+        let moves: Vec<(Workload, Option<String>)> = {
+            let pins = self.pins();
+            workloads
+                .into_iter()
+                .filter_map(|workload| {
+                    let target = targets.get(&workload.sidecar.name).cloned();
+                    (pins.get(&workload.sidecar.pod_uid) != target.as_ref())
+                        .then_some((workload, target))
+                })
+                .collect()
+        };
+        let moved = self.dial(moves).await;
+        Ok(self.wait_for(&moved, None).await)
+    }
+
+    /// Makes every sidecar but the canaries dial `replica`, and tells the epochs without waiting for the streams.
+    pub(crate) async fn move_all(&self, replica: &Replica) -> Vec<Moved> {
+        let moves = self
+            .watch
+            .workloads()
+            .into_iter()
+            .filter(|workload| !workload.canary)
+            .map(|workload| (workload, Some(replica.xds.clone())))
+            .collect();
+        self.dial(moves).await
+    }
+
+    /// Waits until everybody who moved is on a new stream, to the named replica where one is given. Says who is not,
+    /// and how far it got.
+    pub(crate) async fn wait_for(&self, moved: &[Moved], replica: Option<&str>) -> Vec<String> {
+        let deadline = Instant::now() + self.patience;
+        self.watch
+            .wait_until_nobody(deadline, |latest| {
+                moved
+                    .iter()
+                    .filter_map(|moved| {
+                        let state = latest(&moved.sidecar);
+                        not_arrived(moved, replica, state.as_deref())
+                            .map(|why| format!("{}: {why}", moved.sidecar))
+                    })
+                    .collect()
+            })
+            .await
+    }
+
+    async fn dial(&self, moves: Vec<(Workload, Option<String>)>) -> Vec<Moved> {
+        let dialled = moves.into_iter().map(|(workload, target)| async move {
+            let reply = self
+                .prober
+                .reconnect(&workload.address, target.as_deref())
+                .await;
+            let uid = workload.sidecar.pod_uid;
+            match target {
+                Some(target) => self.pins().insert(uid, target),
+                None => self.pins().remove(&uid),
+            };
+            Moved {
+                sidecar: workload.sidecar.name,
+                epoch: reply.map(|reply| reply.epoch).map_err(|error| chain(&error)),
+            }
+        });
+        futures::future::join_all(dialled).await
+    }
+
+    /// The map is whole after every change, so a panic elsewhere leaves it usable.
+    fn pins(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.pins.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn not_arrived(moved: &Moved, replica: Option<&str>, state: Option<&SidecarState>) -> Option<String> {
+    let epoch = match &moved.epoch {
+        Ok(epoch) => *epoch,
+        // It was never told, so there is nothing to wait for; whoever moved it has said so.
+        Err(_) => return None,
+    };
+    let Some(SidecarReading::Read(sidecar)) = state.map(|state| &state.sidecar) else {
+        return Some("not readable".to_owned());
+    };
+    let stream = &sidecar.control_plane;
+    let named = stream.replica.as_deref();
+    let arrived = stream.connected
+        && stream.epoch >= epoch
+        && named.is_some()
+        && (replica.is_none() || named == replica);
+    (!arrived).then(|| {
+        format!(
+            "{} to {} in epoch {} instead of {epoch}",
+            if stream.connected { "connected" } else { "not connected" },
+            named.unwrap_or("no replica"),
+            stream.epoch
+        )
+    })
+}
+
+/// Stable name → `ip:port` it is to be pinned to; who is not listed dials the service address.
+fn targets(
+    arrangement: Arrangement,
+    workloads: &[Workload],
+    replicas: &[Replica],
+) -> BTreeMap<String, String> {
+    if replicas.is_empty() || arrangement == Arrangement::Free {
+        return BTreeMap::new();
+    }
+    let position = |of: fn(&Workload) -> &str, value: &str| {
+        let mut values: Vec<&str> = workloads.iter().map(of).collect();
+        values.sort_unstable();
+        values.dedup();
+        values.binary_search(&value).unwrap_or(0)
+    };
+    let mut canaries = 0;
+    workloads
+        .iter()
+        .filter_map(|workload| {
+            let sidecar = &workload.sidecar;
+            let number = if workload.canary {
+                canaries += 1;
+                canaries - 1
+            } else if arrangement == Arrangement::Spread {
+                position(|w| &w.sidecar.application, &sidecar.application)
+                    + position(|w| &w.sidecar.data_center, &sidecar.data_center)
+            } else {
+                return None;
+            };
+            let replica = &replicas[number % replicas.len()];
+            Some((sidecar.name.clone(), replica.xds.clone()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,82 @@
+//! Who is put on which replica.
+
+use super::*;
+use harness_cluster::PodAddress;
+use harness_model::directory::Sidecar;
+use std::collections::BTreeSet;
+
+fn address(name: &str) -> PodAddress {
+    PodAddress {
+        namespace: "mesh".to_owned(),
+        name: name.to_owned(),
+        node: "node".to_owned(),
+        ip: "10.0.0.1".to_owned(),
+    }
+}
+
+fn workload(application: &str, data_center: &str) -> Workload {
+    let name = format!("{application}@{data_center}");
+    Workload {
+        address: address(&name),
+        ready: true,
+        canary: application == "canary",
+        sidecar: Sidecar {
+            pod: name.clone(),
+            pod_uid: name.clone(),
+            name,
+            cluster: "one".to_owned(),
+            data_center: data_center.to_owned(),
+            node: "node".to_owned(),
+            application: application.to_owned(),
+            ip: "10.0.0.1".to_owned(),
+        },
+    }
+}
+
+fn replica(xds: &str) -> Replica {
+    Replica {
+        pod: xds.to_owned(),
+        address: address(xds),
+        xds: xds.to_owned(),
+        data_center: "alpha".to_owned(),
+        ready: true,
+    }
+}
+
+fn fleet() -> Vec<Workload> {
+    let mut workloads = vec![workload("canary", "alpha"), workload("canary", "beta")];
+    for application in ["checkout", "frontend", "inventory"] {
+        for data_center in ["alpha", "beta", "gamma"] {
+            workloads.push(workload(application, data_center));
+        }
+    }
+    workloads
+}
+
+#[test]
+fn every_data_center_application_and_pair_of_canaries_is_on_every_replica() {
+    let fleet = fleet();
+    let targets = targets(Arrangement::Spread, &fleet, &[replica("a"), replica("b")]);
+    let on = |chosen: &dyn Fn(&Workload) -> bool| -> BTreeSet<&str> {
+        fleet
+            .iter()
+            .filter(|workload| chosen(workload))
+            .map(|workload| targets[&workload.sidecar.name].as_str())
+            .collect()
+    };
+    let both = BTreeSet::from(["a", "b"]);
+    for application in ["canary", "checkout", "frontend", "inventory"] {
+        assert_eq!(on(&|w| w.sidecar.application == application), both, "{application}");
+    }
+    for data_center in ["alpha", "beta", "gamma"] {
+        let chosen = |w: &Workload| !w.canary && w.sidecar.data_center == data_center;
+        assert_eq!(on(&chosen), both, "{data_center}");
+    }
+}
+
+#[test]
+fn before_a_replica_is_taken_away_nobody_is_pinned() {
+    let replicas = [replica("a"), replica("b")];
+    assert!(targets(Arrangement::Free, &fleet(), &replicas).is_empty());
+    assert_eq!(targets(Arrangement::Canaries, &fleet(), &replicas).len(), 2);
+}
