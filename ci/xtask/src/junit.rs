@@ -1,0 +1,76 @@
+//! Counting what a JUnit file says.
+
+use std::ops::AddAssign;
+
+/// How many tests or scenarios ended how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Count {
+    /// Passed.
+    pub(crate) passed: usize,
+    /// Failed, broke, or could not be decided.
+    pub(crate) failed: usize,
+    /// Not run.
+    pub(crate) skipped: usize,
+}
+
+impl Count {
+    /// One that failed.
+    pub(crate) const ONE_FAILED: Self = Self {
+        passed: 0,
+        failed: 1,
+        skipped: 0,
+    };
+
+    /// Counts the cases of a JUnit document. Only its shape is looked at: a case ends where the next one begins.
+    pub(crate) fn of_junit(text: &str) -> Self {
+        let mut count = Self::default();
+        for case in text.split("<testcase").skip(1) {
+            if case.contains("<failure") || case.contains("<error") {
+                count.failed += 1;
+            } else if case.contains("<skipped") {
+                count.skipped += 1;
+            } else {
+                count.passed += 1;
+            }
+        }
+        count
+    }
+}
+
+impl AddAssign for Count {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+}
+
+impl std::fmt::Display for Count {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            formatter,
+            "{} passed, {} failed, {} skipped",
+            self.passed, self.failed, self.skipped
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Count;
+
+    #[test]
+    fn each_case_counts_once() {
+        let text = r#"<testsuites><testsuite><testcase name="a"/><testcase name="b"><failure/></testcase>
+            <testcase name="c"><error message="x"/><system-out>&lt;testcase</system-out></testcase>
+            <testcase name="d"><skipped/></testcase></testsuite></testsuites>"#;
+        assert_eq!(
+            Count::of_junit(text),
+            Count {
+                passed: 1,
+                failed: 2,
+                skipped: 1
+            }
+        );
+    }
+}

@@ -1,0 +1,198 @@
+//! All tests, one after the other, summed up in one line.
+
+use crate::junit::Count;
+use crate::tools::Tool;
+use crate::{images, system, workspace};
+use anyhow::Context as _;
+use clap::ValueEnum;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+/// A part of the tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// Unit and integration tests
+    Unit,
+    /// Examples in the documentation
+    Documentation,
+    /// The default run on a real cluster
+    Run,
+    /// Every scenario against the seeded bugs it must catch
+    Selftest,
+    /// The program as a whole: interrupts, kills, what is left behind
+    Live,
+}
+
+/// Runs the parts (all of them when none is named) and prints the sum as the last line. False when anything failed.
+pub(crate) fn test(parts: &[Part], no_install: bool) -> anyhow::Result<bool> {
+    let started = Instant::now();
+    let parts = if parts.is_empty() {
+        Part::value_variants()
+    } else {
+        parts
+    };
+    system::require(!no_install)?;
+    // Tools first: what cannot be installed is better known now than after the build.
+    Tool::Nextest.command(!no_install)?;
+    say(started, "building the program and the images");
+    let program = workspace::build_program("meshproof")?;
+    images::images()?;
+    let results = workspace::root().join("target/test");
+    let mut total = Count::default();
+    for part in parts {
+        let name = part
+            .to_possible_value()
+            .map(|value| value.get_name().to_owned())
+            .unwrap_or_default();
+        say(started, &format!("testing: {name}"));
+        let count =
+            run(*part, &program, &results, !no_install).with_context(|| format!("test {name}"))?;
+        say(started, &format!("{name}: {count}"));
+        total += count;
+    }
+    say(started, "done");
+    println!("{total}");
+    Ok(total.failed == 0 && total.passed > 0)
+}
+
+fn run(part: Part, program: &Path, results: &Path, install: bool) -> anyhow::Result<Count> {
+    match part {
+        Part::Unit => nextest("default", install),
+        Part::Live => nextest("live", install),
+        Part::Documentation => documentation(),
+        Part::Run => meshproof(program, "run", results),
+        Part::Selftest => meshproof(program, "selftest", results),
+    }
+}
+
+fn nextest(profile: &str, install: bool) -> anyhow::Result<Count> {
+    let report = workspace::root()
+        .join("target/nextest")
+        .join(profile)
+        .join("junit.xml");
+    forget(&report)?;
+    let mut command = Tool::Nextest.command(install)?;
+    command
+        .args([
+            "run",
+            "--release",
+            "--workspace",
+            "--no-fail-fast",
+            "--profile",
+            profile,
+        ])
+        .env("MESHPROOF_IMAGES", workspace::root().join("target/images"));
+    judged(&mut command, &report)
+}
+
+/// `meshproof run` or `meshproof selftest` in a folder of its own.
+fn meshproof(program: &Path, act: &str, results: &Path) -> anyhow::Result<Count> {
+    let artifacts = results.join(act);
+    if artifacts.exists() {
+        std::fs::remove_dir_all(&artifacts)
+            .with_context(|| format!("empty {}", artifacts.display()))?;
+    }
+    let mut command = Command::new(program);
+    command
+        .current_dir(workspace::root())
+        .arg(act)
+        .arg("--artifacts")
+        .arg(&artifacts)
+        .env("MESHPROOF_IMAGES", workspace::root().join("target/images"));
+    judged(&mut command, &artifacts.join("latest/junit.xml"))
+}
+
+/// Runs a command and counts by the report it leaves. An exit code other than 0 is a failure, whatever the report
+/// says; so is a report that is not there.
+fn judged(command: &mut Command, report: &Path) -> anyhow::Result<Count> {
+    let status = command
+        .status()
+        .with_context(|| format!("start {:?}", command.get_program()))?;
+    let mut count = match std::fs::read_to_string(report) {
+        Ok(text) => Count::of_junit(&text),
+        Err(error) => {
+            eprintln!("no report {}: {error}", report.display());
+            Count::ONE_FAILED
+        }
+    };
+    if count.passed + count.failed == 0 {
+        eprintln!("{} says that nothing was tested", report.display());
+        count += Count::ONE_FAILED;
+    }
+    if !status.success() && count.failed == 0 {
+        eprintln!("{:?} ended with {status}", command.get_program());
+        count += Count::ONE_FAILED;
+    }
+    Ok(count)
+}
+
+/// A report of an earlier run must not be taken for this one's.
+fn forget(report: &PathBuf) -> anyhow::Result<()> {
+    match std::fs::remove_file(report) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove {}", report.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Examples run inside one test program a crate, so they are counted as Cargo's own summary says.
+fn documentation() -> anyhow::Result<Count> {
+    let output = workspace::cargo()
+        .args([
+            "test",
+            "--doc",
+            "--release",
+            "--workspace",
+            "--no-fail-fast",
+            "--quiet",
+        ])
+        .stderr(Stdio::inherit())
+        .output()
+        .context("start cargo")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut count = Count::default();
+    for line in text.lines().filter(|line| line.starts_with("test result:")) {
+        count += Count {
+            passed: number_before(line, "passed"),
+            failed: number_before(line, "failed"),
+            skipped: number_before(line, "ignored"),
+        };
+    }
+    if !output.status.success() {
+        eprintln!("{text}");
+        if count.failed == 0 {
+            count += Count::ONE_FAILED;
+        }
+    }
+    Ok(count)
+}
+
+fn number_before(line: &str, word: &str) -> usize {
+    let words: Vec<&str> = line.split([' ', ';']).collect();
+    words
+        .windows(2)
+        .find(|pair| pair[1] == word)
+        .and_then(|pair| pair[0].parse().ok())
+        .unwrap_or_default()
+}
+
+fn say(started: Instant, what: &str) {
+    let seconds = started.elapsed().as_secs();
+    eprintln!("[{:02}:{:02}] {what}", seconds / 60, seconds % 60);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::number_before;
+
+    #[test]
+    fn cargos_summary_is_read() {
+        let line = "test result: ok. 3 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.1s";
+        assert_eq!(
+            ["passed", "failed", "ignored"].map(|word| number_before(line, word)),
+            [3, 1, 2]
+        );
+    }
+}
