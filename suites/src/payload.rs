@@ -62,7 +62,11 @@ pub(crate) fn payload_as(name: &str, scope: Scope, version: &str, suffix: &str) 
         scope,
         priority: 0,
         toggles: [(format!("feature{suffix}"), version.to_owned())].into(),
-        rules: [(format!("route{suffix}"), header_rule("x-meshproof-version", version))].into(),
+        rules: [(
+            format!("route{suffix}"),
+            header_rule("x-meshproof-version", version),
+        )]
+        .into(),
     }
 }
 

@@ -9,7 +9,10 @@ use std::collections::BTreeSet;
 
 fn three_zones() -> Directory {
     let mut sidecars = Vec::new();
-    for (number, application) in ["frontend", "checkout", "inventory", "canary"].iter().enumerate() {
+    for (number, application) in ["frontend", "checkout", "inventory", "canary"]
+        .iter()
+        .enumerate()
+    {
         for zone in 1..=3 {
             sidecars.push(Sidecar {
                 name: format!("{application}@zone{zone}"),
@@ -42,7 +45,10 @@ fn names_and_claims_are_unique() {
     let claims: BTreeSet<&str> = all.iter().map(|s| s.claim.as_str()).collect();
     assert_eq!(names.len(), all.len());
     assert_eq!(claims.len(), all.len());
-    let delivery = names.iter().filter(|name| name.starts_with("delivery-scope/")).count();
+    let delivery = names
+        .iter()
+        .filter(|name| name.starts_with("delivery-scope/"))
+        .count();
     assert!(delivery >= 14, "only {delivery} scenarios about scope");
 }
 
@@ -75,12 +81,19 @@ fn placeholders_resolve_where_there_are_three_zones() {
 fn every_scenario_expects_something_that_must_happen() {
     for scenario in scenarios() {
         let is_positive = scenario.then.iter().any(|expectation| {
-            matches!(expectation, Expectation::Delivered | Expectation::PassesBothSidecars { .. })
+            matches!(
+                expectation,
+                Expectation::Delivered | Expectation::PassesBothSidecars { .. }
+            )
         });
         assert!(is_positive, "{}", scenario.name);
         let speaks_of_scope = scenario.name.starts_with("delivery-scope/");
         if speaks_of_scope {
-            assert!(scenario.then.contains(&Expectation::Confined), "{}", scenario.name);
+            assert!(
+                scenario.then.contains(&Expectation::Confined),
+                "{}",
+                scenario.name
+            );
         }
     }
 }
@@ -96,12 +109,23 @@ fn every_scenario_is_killed_by_a_seeded_bug() {
             let Some(scenario) = all.iter().find(|s| s.name == kill.scenario) else {
                 panic!("{mutant}: there is no scenario {}", kill.scenario);
             };
-            let has_checker = scenario.then.iter().any(|e| checker::name(e) == kill.checker);
-            assert!(has_checker, "{mutant}: {} has no {}", kill.scenario, kill.checker);
+            let has_checker = scenario
+                .then
+                .iter()
+                .any(|e| checker::name(e) == kill.checker);
+            assert!(
+                has_checker,
+                "{mutant}: {} has no {}",
+                kill.scenario, kill.checker
+            );
             killed.insert(scenario.name.as_str());
         }
     }
     for scenario in &all {
-        assert!(killed.contains(scenario.name.as_str()), "{} is killed by nothing", scenario.name);
+        assert!(
+            killed.contains(scenario.name.as_str()),
+            "{} is killed by nothing",
+            scenario.name
+        );
     }
 }

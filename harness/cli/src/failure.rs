@@ -11,10 +11,17 @@ use std::fmt;
 pub(crate) struct Failure {
     /// What the process ends with.
     pub(crate) exit: ExitCode,
+    details: Box<Details>,
+}
+
+#[derive(Debug, Default)]
+struct Details {
     /// What was tried, as a fragment that fits "failed to ...".
     attempt: String,
     /// Why it failed, outermost first.
     causes: Vec<String>,
+    /// Facts beside each other, none the cause of another.
+    items: Vec<String>,
     /// What the user can do about it.
     hints: Vec<String>,
     /// Mistakes in files, each with its place.
@@ -32,10 +39,10 @@ impl Failure {
     pub(crate) fn new(exit: ExitCode, attempt: impl Into<String>) -> Self {
         Self {
             exit,
-            attempt: attempt.into(),
-            causes: Vec::new(),
-            hints: Vec::new(),
-            files: Vec::new(),
+            details: Box::new(Details {
+                attempt: attempt.into(),
+                ..Details::default()
+            }),
         }
     }
 
@@ -44,8 +51,8 @@ impl Failure {
         let mut next = Some(error);
         while let Some(current) = next {
             let text = current.to_string();
-            if self.causes.last() != Some(&text) {
-                self.causes.push(text);
+            if self.details.causes.last() != Some(&text) {
+                self.details.causes.push(text);
             }
             next = current.source();
         }
@@ -54,13 +61,19 @@ impl Failure {
 
     /// Adds a reason in words.
     pub(crate) fn reason(mut self, reason: impl Into<String>) -> Self {
-        self.causes.push(reason.into());
+        self.details.causes.push(reason.into());
+        self
+    }
+
+    /// Adds one of several facts that stand beside each other.
+    pub(crate) fn item(mut self, item: impl Into<String>) -> Self {
+        self.details.items.push(item.into());
         self
     }
 
     /// Adds a hint.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hints.push(hint.into());
+        self.details.hints.push(hint.into());
         self
     }
 
@@ -74,7 +87,7 @@ impl Failure {
 
     /// Adds the mistakes of a file, to be shown within its text.
     pub(crate) fn in_file(mut self, text: &str, problems: Problems) -> Self {
-        self.files.push(FileProblems {
+        self.details.files.push(FileProblems {
             text: text.to_owned(),
             problems,
         });
@@ -83,8 +96,8 @@ impl Failure {
 
     /// The causes in one line, for a summary.
     pub(crate) fn one_line(&self) -> String {
-        let mut line = self.attempt.clone();
-        for cause in &self.causes {
+        let mut line = self.details.attempt.clone();
+        for cause in self.details.causes.iter().chain(&self.details.items) {
             line.push_str(": ");
             line.push_str(cause);
         }
@@ -98,20 +111,25 @@ impl Failure {
         } else {
             ("", "", "")
         };
-        let mut text = format!("{red}error{plain}: failed to {}\n", self.attempt);
-        for cause in &self.causes {
+        let mut text = format!("{red}error{plain}: failed to {}\n", self.details.attempt);
+        for cause in &self.details.causes {
             text.push_str("  caused by: ");
             text.push_str(&cause.trim_end().replace('\n', "\n    "));
             text.push('\n');
         }
-        for file in &self.files {
+        for item in &self.details.items {
+            text.push_str("  ");
+            text.push_str(item);
+            text.push('\n');
+        }
+        for file in &self.details.files {
             text.push('\n');
             text.push_str(&snippets(file, colour));
         }
-        if !self.hints.is_empty() {
+        if !self.details.hints.is_empty() {
             text.push('\n');
         }
-        for hint in &self.hints {
+        for hint in &self.details.hints {
             text.push_str(&format!("{yellow}hint{plain}: {hint}\n"));
         }
         text

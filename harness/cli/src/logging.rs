@@ -38,7 +38,7 @@ pub(crate) fn start(common: &Common, folder: Option<&Path>) -> std::io::Result<(
         .with_writer(Log::new)
         .with_ansi(std::io::stderr().is_terminal() && crate::output::colour_on_stderr(common.color))
         .with_filter(
-            EnvFilter::try_from_env("MESHPROOF_LOG").unwrap_or_else(|_| ours("error", level)),
+            EnvFilter::try_from_env("MESHPROOF_LOG").unwrap_or_else(|_| ours("off", level)),
         );
     let file = match folder {
         Some(folder) => Some(

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use harness_cluster::assets::{AssetOptions, Assets};
 use harness_mesh::MeshDefinition;
 use harness_model::capability::Capability;
-use harness_model::document::Problems;
+use harness_model::document;
 use harness_model::patience::Patience;
 use harness_model::scenario::Scenario;
 use harness_model::topology::Topology;
@@ -21,18 +21,15 @@ use std::time::Instant;
 
 /// Loads a topology by name or file.
 pub(crate) fn topology(name_or_path: &str) -> Result<Topology, Failure> {
-    harness_cluster::topology::load(name_or_path).map_err(|error| {
-        let failure = Failure::new(ExitCode::Usage, format!("use the topology `{name_or_path}`"))
-            .hint_opt(error.hint.clone());
-        let problems = error
-            .source
-            .as_ref()
-            .and_then(|source| source.downcast_ref::<Problems>());
-        match (problems, std::fs::read_to_string(name_or_path)) {
-            (Some(problems), Ok(text)) => failure.in_file(&text, problems.clone()),
-            _ => failure.because(&error),
-        }
-    })
+    let failed = || Failure::new(ExitCode::Usage, format!("use the topology `{name_or_path}`"));
+    // A file is looked at whole first, so that all its mistakes are told and not only the first.
+    if let Ok(text) = std::fs::read_to_string(name_or_path)
+        && let Err(problems) = document::parse::<Topology>(name_or_path, &text)
+    {
+        return Err(failed().in_file(&text, problems));
+    }
+    harness_cluster::topology::load(name_or_path)
+        .map_err(|error| failed().because(&error).hint_opt(error.hint.clone()))
 }
 
 /// Loads a mesh definition by name or file.

@@ -104,7 +104,7 @@ fn check_names(names: &[&str], built_in: &[Scenario]) -> Result<(), Failure> {
     );
     for name in unknown {
         let meant = nearest(name, built_in);
-        failure = failure.reason(match meant {
+        failure = failure.item(match meant {
             Some(meant) => format!("there is no scenario or suite `{name}`; did you mean `{meant}`?"),
             None => format!("there is no scenario or suite `{name}`"),
         });

@@ -51,19 +51,43 @@ impl Place {
 #[test]
 fn an_unknown_scenario_is_told_with_a_suggestion() {
     let place = Place::new(&[]);
-    insta::assert_snapshot!(place.say(&["run", "delivery-scope/one-aplication"]), @"");
+    insta::assert_snapshot!(place.say(&["run", "delivery-scope/one-aplication"]), @"
+    exit 2
+    --- stderr
+    error: failed to find the scenario `delivery-scope/one-aplication`
+      there is no scenario or suite `delivery-scope/one-aplication`; did you mean `delivery-scope/application`?
+
+    hint: `meshproof list` shows what there is; a file must end in .yaml
+    ");
 }
 
 #[test]
 fn nothing_selected_is_a_failure() {
     let place = Place::new(&[]);
-    insta::assert_snapshot!(place.say(&["run", "--filter", "^nothing-of-that-name$"]), @"");
+    insta::assert_snapshot!(place.say(&["run", "--filter", "^nothing-of-that-name$"]), @"
+    exit 4
+    --- stderr
+    error: failed to select anything
+      caused by: no scenario matches the names, filters and tags together
+
+    hint: `meshproof list` shows what there is
+    ");
 }
 
 #[test]
 fn an_unknown_flag_is_told() {
     let place = Place::new(&[]);
-    insta::assert_snapshot!(place.say(&["run", "--sede", "7"]), @"");
+    insta::assert_snapshot!(place.say(&["run", "--sede", "7"]), @"
+    exit 2
+    --- stderr
+    error: unexpected argument '--sede' found
+
+      tip: a similar argument exists: '--seed'
+
+    Usage: meshproof run --seed <N> [NAME]...
+
+    For more information, try '--help'.
+    ");
 }
 
 #[test]
@@ -72,25 +96,95 @@ fn every_mistake_of_a_scenario_file_is_shown_at_its_place() {
         "mine.yaml",
         "name: mine/first\nclaim: it works\ntags: [gate, nightly]\nwhen:\n- aply:\n    name: a\n- hold: 10\nthen:\n- delivered\n- answered: {trafic: x}\n",
     )]);
-    insta::assert_snapshot!(place.say(&["run", "mine.yaml"]), @"");
+    insta::assert_snapshot!(place.say(&["run", "mine.yaml"]), @"
+    exit 2
+    --- stderr
+    error: failed to read the scenario mine.yaml
+
+      × unknown word `nightly`
+       ╭─[mine.yaml:3:14]
+     2 │ claim: it works
+     3 │ tags: [gate, nightly]
+       ·              ───────
+     4 │ when:
+       ╰────
+      help: known here: gate, qa, pre-release, chaos
+
+      × unknown word `aply`
+       ╭─[mine.yaml:5:3]
+     4 │ when:
+     5 │ - aply:
+       ·   ────
+     6 │     name: a
+       ╰────
+      help: did you mean `apply`?
+
+      × invalid type: integer `10`, expected text
+       ╭─[mine.yaml:7:9]
+     6 │     name: a
+     7 │ - hold: 10
+       ·         ──
+     8 │ then:
+       ╰────
+      help: put it in quotes
+
+      × missing field `traffic`
+        ╭─[mine.yaml:10:13]
+      9 │ - delivered
+     10 │ - answered: {trafic: x}
+        ·             ───────
+        ╰────
+
+      × unknown field `trafic`
+        ╭─[mine.yaml:10:14]
+      9 │ - delivered
+     10 │ - answered: {trafic: x}
+        ·              ──────
+        ╰────
+      help: did you mean `traffic`?
+    ");
 }
 
 #[test]
 fn a_scenario_file_that_is_not_yaml_is_told_with_its_line() {
     let place = Place::new(&[("mine.yaml", "name: mine/first\nwhen: [\n")]);
-    insta::assert_snapshot!(place.say(&["explain", "mine.yaml"]), @"");
+    insta::assert_snapshot!(place.say(&["explain", "mine.yaml"]), @"
+    exit 2
+    --- stderr
+    error: failed to read the scenario mine.yaml
+
+      × unclosed bracket '['
+       ╭─[mine.yaml:2:7]
+     1 │ name: mine/first
+     2 │ when: [
+       ·       ─
+       ╰────
+    ");
 }
 
 #[test]
 fn a_scenario_file_that_is_not_there_is_told() {
     let place = Place::new(&[]);
-    insta::assert_snapshot!(place.say(&["run", "mine.yaml"]), @"");
+    insta::assert_snapshot!(place.say(&["run", "mine.yaml"]), @"
+    exit 2
+    --- stderr
+    error: failed to read the scenario mine.yaml
+      caused by: No such file or directory (os error 2)
+    ");
 }
 
 #[test]
 fn a_malformed_topology_is_told_with_its_lines() {
     let place = Place::new(&[("shape.yaml", "name: shape\nclusters:\n- name: main\n  dataCenter: []\n")]);
-    insta::assert_snapshot!(place.say(&["run", "--topology", "shape.yaml", "--dry-run"]), @"");
+    insta::assert_snapshot!(place.say(&["run", "--topology", "shape.yaml", "--dry-run"]), @"
+    exit 2
+    --- stderr
+    error: failed to use the topology `shape.yaml`
+      caused by: load topology `shape.yaml`
+      caused by: shape.yaml:4: unknown field `dataCenter`, expected one of name, dataCenters at line 4, column 3
+
+    hint: a whole example: kind-config/topologies/three-zones.yaml
+    ");
 }
 
 #[test]
@@ -105,13 +199,26 @@ fn a_malformed_mesh_definition_is_told_with_its_lines() {
 #[test]
 fn an_unknown_image_is_told_with_a_suggestion() {
     let place = Place::new(&[]);
-    insta::assert_snapshot!(place.say(&["run", "--image", "controlplane=x.tar", "--dry-run"]), @"");
+    insta::assert_snapshot!(place.say(&["run", "--image", "controlplane=x.tar", "--dry-run"]), @"
+    exit 2
+    --- stderr
+    error: failed to replace the image `controlplane`
+      caused by: there is no image `controlplane`
+
+    hint: did you mean `control-plane`?
+    ");
 }
 
 #[test]
 fn garbage_is_no_history() {
     let place = Place::new(&[("history.jsonl", "garbage\n{\"event\":\"finished\",\"atNs\":1}\n")]);
-    insta::assert_snapshot!(place.say(&["judge", "history.jsonl"]), @"");
+    insta::assert_snapshot!(place.say(&["judge", "history.jsonl"]), @"
+    exit 2
+    --- stderr
+    error: failed to read the history history.jsonl
+      history.jsonl:1: not JSON: expected value at line 1 column 1
+      history.jsonl:2: an event before the first header
+    ");
 }
 
 #[test]

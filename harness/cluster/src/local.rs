@@ -14,10 +14,12 @@ mod control;
 mod diagnostics;
 mod fabric;
 mod gate;
+mod handle;
 mod node;
 mod pki;
 mod plan;
 mod protocol;
+mod roles;
 mod run_folder;
 mod wiring;
 mod zone;
@@ -130,6 +132,11 @@ fn log_to(path: &Path) -> Result<(), ClusterError> {
         .with_writer(std::io::stderr)
         .try_init();
     Ok(())
+}
+
+fn tokio_stream(stream: std::os::unix::net::UnixStream) -> std::io::Result<tokio::net::UnixStream> {
+    stream.set_nonblocking(true)?;
+    tokio::net::UnixStream::from_std(stream)
 }
 
 fn describe(error: &ClusterError) -> String {

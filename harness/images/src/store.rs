@@ -18,6 +18,10 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+/// How long an image is kept after it was last loaded: longer than any cluster is kept.
+const KEPT: Duration = Duration::from_hours(30 * 24);
 
 /// A folder of unpacked images and of names for them.
 #[derive(Clone, Debug)]
@@ -184,6 +188,9 @@ impl Store {
     fn unpack(&self, archive: &mut Archive) -> Result<(), StoreError> {
         let folder = self.image_folder(&archive.digest);
         if is_whole(&folder) {
+            // Tells the sweep that it is in use; a store that cannot be written stays usable.
+            let _ = File::open(folder.join("config.json"))
+                .and_then(|record| record.set_modified(SystemTime::now()));
             return Ok(());
         }
         let lock_path = self.contents.join("lock");
@@ -221,7 +228,8 @@ impl Store {
         Ok(())
     }
 
-    /// Removes what processes that were killed while unpacking left behind. The caller holds the lock.
+    /// Removes what processes that were killed while unpacking left behind, and images that nobody has loaded for a
+    /// long time. The caller holds the lock.
     fn sweep(&self) -> Result<(), StoreError> {
         for entry in fs::read_dir(&self.contents).map_err(at(&self.contents))? {
             let path = entry.map_err(at(&self.contents))?.path();
@@ -230,7 +238,8 @@ impl Store {
                 .unwrap_or_default()
                 .to_string_lossy()
                 .into_owned();
-            if name.starts_with(".unpacking-") || name == ".damaged" {
+            let is_rubbish = name.starts_with(".unpacking-") || name == ".damaged";
+            if is_rubbish || name.starts_with("sha256-") && is_unused(&path) {
                 flatten::remove(&path).map_err(at(&path))?;
             }
         }
@@ -264,6 +273,13 @@ fn at(path: &Path) -> impl Fn(io::Error) -> StoreError + use<> {
         path: path.clone(),
         source,
     }
+}
+
+/// Nobody loaded the image within [`KEPT`]. A clock that was set back makes images look newer, never older.
+fn is_unused(folder: &Path) -> bool {
+    fs::metadata(folder.join("config.json"))
+        .and_then(|record| record.modified())
+        .is_ok_and(|used| used.elapsed().is_ok_and(|age| age > KEPT))
 }
 
 fn is_whole(folder: &Path) -> bool {

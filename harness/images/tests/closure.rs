@@ -41,5 +41,9 @@ fn run_in_image(program: &Path, arguments: &[&str]) -> std::process::Output {
 fn a_shell_runs_with_nothing_but_its_closure() {
     let shell = PathBuf::from("/bin/sh").canonicalize().expect("a shell");
     let output = run_in_image(&shell, &["-c", "echo it runs"]);
-    assert_eq!(String::from_utf8_lossy(&output.stdout), "it runs\n", "{output:?}");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "it runs\n",
+        "{output:?}"
+    );
 }

@@ -91,6 +91,30 @@ fn a_damaged_or_half_written_image_is_unpacked_again() {
 }
 
 #[test]
+fn images_that_nobody_loads_any_more_are_removed_and_others_stay() {
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let store = Store::open(&folder.path().join("store")).expect("open");
+    let mut records = Vec::new();
+    for contents in ["old", "used"] {
+        let archive = packed(folder.path(), contents);
+        store.load(&archive).expect("load");
+        let image = store.resolve("meshproof/example:dev").expect("resolve");
+        records.push((archive, image.rootfs.with_file_name("config.json")));
+    }
+    for (_, record) in &records {
+        let file = fs::File::open(record).expect("open");
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH)
+            .expect("make it old");
+    }
+    store.load(&records[1].0).expect("load again");
+    store
+        .load(&packed(folder.path(), "new"))
+        .expect("load another");
+    assert!(!records[0].1.exists(), "nobody wanted it for a long time");
+    assert!(records[1].1.exists(), "it was loaded again");
+}
+
+#[test]
 fn a_damaged_archive_is_refused_and_leaves_no_image() {
     let folder = tempfile::tempdir().expect("temporary folder");
     let archive = packed(folder.path(), "recognizable");

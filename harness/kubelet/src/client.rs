@@ -21,8 +21,18 @@ pub enum ClientError {
     Tls(#[source] Box<kube::Error>),
 }
 
-/// Makes the client; nothing is sent yet.
-pub(crate) async fn connect(config: &NodeConfig) -> Result<kube::Client, ClientError> {
+/// How long a request may be without an answer. A connection that was cut is given up then, and the next attempt
+/// takes a new one.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Two clients, for requests and for watches; nothing is sent yet.
+pub(crate) struct Clients {
+    pub(crate) requests: kube::Client,
+    pub(crate) watches: kube::Client,
+}
+
+/// Makes the clients.
+pub(crate) async fn connect(config: &NodeConfig) -> Result<Clients, ClientError> {
     let kubeconfig: Kubeconfig = serde_json::from_value(json!({
         "apiVersion": "v1",
         "kind": "Config",
@@ -42,5 +52,10 @@ pub(crate) async fn connect(config: &NodeConfig) -> Result<kube::Client, ClientE
         .await
         .map_err(|error| ClientError::Use(Box::new(error)))?;
     config.connect_timeout = Some(Duration::from_secs(2));
-    kube::Client::try_from(config).map_err(|error| ClientError::Tls(Box::new(error)))
+    let make = |config| kube::Client::try_from(config).map_err(|error| ClientError::Tls(Box::new(error)));
+    let watches = make(config.clone())?;
+    config.read_timeout = Some(PATIENCE);
+    // Counted from the request, not from when its connection was last used.
+    config.reset_reader_on_write = true;
+    Ok(Clients { requests: make(config)?, watches })
 }

@@ -17,6 +17,7 @@ mod dns;
 mod environment;
 mod events;
 mod files;
+mod follow;
 mod images;
 mod logs;
 mod node;
@@ -82,12 +83,13 @@ pub enum RunError {
 /// When the node cannot be started at all; an unreachable API server is waited for.
 pub async fn run(config: NodeConfig) -> Result<(), RunError> {
     let listen_error = |address: String| move |source| RunError::Listen { address, source };
-    for folder in ["pods", "host", "hooks"] {
+    for folder in ["pods", "host"] {
         let path = config.state_dir.join(folder);
         std::fs::create_dir_all(&path)
             .map_err(|source| RunError::Folder { path: path.display().to_string(), source })?;
     }
-    let client = client::connect(&config).await.map_err(RunError::Client)?;
+    sandbox::prepare_node();
+    let clients = client::connect(&config).await.map_err(RunError::Client)?;
     let images = images::Images::open(&config.image_store).map_err(RunError::Images)?;
     let tls = server::tls(&config).map_err(RunError::Tls)?;
     let connections = connect::bind(&config.connect_socket)
@@ -99,14 +101,15 @@ pub async fn run(config: NodeConfig) -> Result<(), RunError> {
     let dns_address = format!("{}:53", config.pod_gateway);
     let names = dns::bind(config.pod_gateway).await.map_err(listen_error(dns_address))?;
 
-    let (events, event_writer) = events::recorder(client.clone(), config.name.clone());
-    let (services, service_watch) = service_table::watch(client.clone());
-    let node = Arc::new(node::Node::new(config, client, images, events, services.clone()));
+    let (recovered, recoveries) = tokio::sync::watch::channel(0);
+    let (events, event_writer) = events::recorder(clients.requests.clone(), config.name.clone());
+    let (services, service_watch) = service_table::watch(clients.watches.clone(), recoveries.clone());
+    let node = Arc::new(node::Node::new(config, clients.requests, images, events, services.clone()));
     tracing::info!(node = node.config.name, "kubelet starts");
 
     let ended = tokio::select! {
-        () = node::register_and_renew(node.clone()) => "registration",
-        () = pods::watch(node.clone()) => "pod watch",
+        () = node::register_and_renew(node.clone(), recovered) => "registration",
+        () = pods::watch(node.clone(), clients.watches, recoveries) => "pod watch",
         () = event_writer => "event writer",
         () = service_watch => "service watch",
         () = service_proxy::keep_applied(services.clone()) => "service proxy",

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 /// Port of the kubelet's server.
@@ -71,7 +72,8 @@ impl Node {
 }
 
 /// Registers the node, waiting for the API server, then keeps Lease and status fresh for ever.
-pub(crate) async fn register_and_renew(node: Arc<Node>) {
+/// Every time the API server can be reached again after it could not, `recovered` counts.
+pub(crate) async fn register_and_renew(node: Arc<Node>, recovered: watch::Sender<u64>) {
     let mut tick = tokio::time::interval(Duration::from_millis(50));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -82,7 +84,7 @@ pub(crate) async fn register_and_renew(node: Arc<Node>) {
         }
     }
     tracing::info!(node = node.config.name, "registered");
-    renew(&node).await;
+    renew(&node, &recovered).await;
 }
 
 async fn register(node: &Node) -> Result<(), kube::Error> {
@@ -107,18 +109,29 @@ async fn register(node: &Node) -> Result<(), kube::Error> {
     renew_lease(node).await
 }
 
-async fn renew(node: &Node) {
+async fn renew(node: &Node, recovered: &watch::Sender<u64>) {
     let mut tick = tokio::time::interval(RENEW_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let (mut renewed, mut written) = (Instant::now(), Instant::now());
     loop {
         tick.tick().await;
-        if let Err(error) = renew_lease(node).await {
-            tracing::debug!(%error, "lease not renewed");
-            continue;
+        match tokio::time::timeout(RENEW_EVERY, renew_lease(node)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "lease not renewed");
+                continue;
+            }
+            Err(_) => {
+                tracing::debug!("lease not renewed: no answer");
+                continue;
+            }
         }
         // Whoever declared the node lost meanwhile must hear that it is back.
         let suspicious = renewed.elapsed() > SUSPICIOUS_GAP;
+        if suspicious {
+            tracing::info!(gap = ?renewed.elapsed(), "the API server is there again");
+            recovered.send_modify(|count| *count += 1);
+        }
         renewed = Instant::now();
         if suspicious || written.elapsed() >= HEARTBEAT_EVERY {
             match write_status(node).await {

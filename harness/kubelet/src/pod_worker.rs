@@ -275,8 +275,8 @@ async fn publish(context: Arc<PodContext>) {
             let pod = newest.borrow_and_update().pod.clone();
             let host = context.node.config.internal_ip;
             let status = status::compute(&pod, &known, host, &written, Timestamp::now());
-            if status != written {
-                let patch = json!({"metadata": {"uid": context.uid}, "status": status});
+            if status != written || is_overruled(&pod, &written) {
+                let patch = patch_of(&context.uid, &status);
                 let patched =
                     api.patch_status(&context.name, &PatchParams::default(), &Patch::Strategic(patch)).await;
                 match patched {
@@ -305,6 +305,27 @@ async fn publish(context: Arc<PodContext>) {
             },
         }
     }
+}
+
+/// Whether somebody else has declared the pod unready since: the node controller does when it has not heard of us.
+fn is_overruled(pod: &Pod, written: &PodStatus) -> bool {
+    let ready = |status: &PodStatus| {
+        let conditions = status.conditions.iter().flatten();
+        conditions.filter(|condition| condition.type_ == "Ready").any(|condition| condition.status == "True")
+    };
+    ready(written) && pod.status.as_ref().is_some_and(|status| !ready(status))
+}
+
+/// A patch merges conditions by type, so what a condition does not say any more must be removed by name.
+fn patch_of(uid: &str, status: &PodStatus) -> serde_json::Value {
+    let mut patch = json!({"metadata": {"uid": uid}, "status": status});
+    let conditions = patch["status"]["conditions"].as_array_mut();
+    for condition in conditions.into_iter().flatten().filter_map(serde_json::Value::as_object_mut) {
+        for field in ["reason", "message"] {
+            condition.entry(field).or_insert(serde_json::Value::Null);
+        }
+    }
+    patch
 }
 
 /// Tells the API server that nothing of the pod is left here.

@@ -1,11 +1,11 @@
 //! Which pods are ours: follows the API server and keeps one worker for each pod.
 
+use crate::follow::{Recoveries, follow};
 use crate::node::Node;
 use crate::pod_worker;
-use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
-use kube::runtime::{WatchStreamExt as _, watcher};
+use kube::runtime::watcher;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -21,30 +21,29 @@ pub(crate) struct Newest {
 type Workers = BTreeMap<String, watch::Sender<Newest>>;
 
 /// Follows the pods of this node for ever.
-pub(crate) async fn watch(node: Arc<Node>) {
-    let api: Api<Pod> = Api::all(node.client.clone());
+pub(crate) async fn watch(node: Arc<Node>, client: kube::Client, recoveries: Recoveries) {
+    let api: Api<Pod> = Api::all(client);
     let config = watcher::Config::default().fields(&format!("spec.nodeName={}", node.config.name));
-    let mut events = std::pin::pin!(watcher(api, config).default_backoff());
     let mut workers = Workers::new();
     let mut listed = BTreeSet::new();
-    while let Some(event) = events.next().await {
+    let handle = |event| {
         workers.retain(|_, newest| !newest.is_closed());
         match event {
-            Ok(watcher::Event::Apply(pod)) => apply(&node, &mut workers, pod),
-            Ok(watcher::Event::Delete(pod)) => remove(&workers, &uid(&pod), Some(pod)),
-            Ok(watcher::Event::Init) => listed.clear(),
-            Ok(watcher::Event::InitApply(pod)) => {
+            watcher::Event::Apply(pod) => apply(&node, &mut workers, pod),
+            watcher::Event::Delete(pod) => remove(&workers, &uid(&pod), Some(pod)),
+            watcher::Event::Init => listed.clear(),
+            watcher::Event::InitApply(pod) => {
                 listed.insert(uid(&pod));
                 apply(&node, &mut workers, pod);
             }
-            Ok(watcher::Event::InitDone) => {
+            watcher::Event::InitDone => {
                 for uid in workers.keys().filter(|uid| !listed.contains(*uid)) {
                     remove(&workers, uid, None);
                 }
             }
-            Err(error) => tracing::debug!(%error, "pod watch interrupted"),
         }
-    }
+    };
+    follow(api, config, recoveries, handle).await;
 }
 
 fn uid(pod: &Pod) -> String {

@@ -224,12 +224,16 @@ async fn http_get(target: &Target, action: &HTTPGetAction, address: &str) -> Res
         let _ = answer.into_body().collect().await;
         Ok::<_, hyper::Error>(status)
     };
+    tokio::pin!(exchange);
     let status = tokio::select! {
-        status = exchange => status.map_err(|error| failed(&error))?,
-        result = connection => {
-            return Err(result.err().map_or_else(|| failed(&"closed"), |error| failed(&error)));
-        }
+        status = &mut exchange => status,
+        // A connection that is closed after the answer may be seen closed before the answer is looked at.
+        result = connection => match result {
+            Ok(()) => exchange.await,
+            Err(error) => Err(error),
+        },
     };
+    let status = status.map_err(|error| failed(&error))?;
     if status.is_success() || status.is_redirection() {
         Ok(())
     } else {

@@ -7,7 +7,7 @@
 use crate::node::Node;
 use harness_kernel::KernelError;
 use harness_kernel::link::{Links, VethEnd, Via};
-use harness_kernel::netns::NetNs;
+use harness_kernel::netns::{NetNs, write_sysctl};
 use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd as _;
 use std::path::PathBuf;
@@ -35,6 +35,15 @@ pub(crate) enum SandboxError {
     /// The task that made it did not finish.
     #[error("make the pod's network")]
     Interrupted(#[source] tokio::task::JoinError),
+}
+
+/// Makes bridged packets pass the packet filter once, where they are routed, and not already in the bridge: there a
+/// service address would be rewritten too early, and a pod could not reach itself through a service.
+pub(crate) fn prepare_node() {
+    if let Err(error) = write_sysctl("bridge/bridge-nf-call-iptables", "0") {
+        // A kernel without it behaves that way anyway.
+        tracing::debug!(%error, "bridges do not call the packet filter");
+    }
 }
 
 impl Sandbox {

@@ -1,10 +1,10 @@
 //! Services and where they lead, from Services and EndpointSlices; read by the service proxy and the name server.
 
-use futures::StreamExt as _;
+use crate::follow::{Recoveries, follow};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Api;
-use kube::runtime::{WatchStreamExt as _, reflector, watcher};
+use kube::runtime::{reflector, watcher};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::Ipv4Addr;
@@ -145,26 +145,26 @@ impl ServiceTable {
 }
 
 /// The table, and the work that keeps it new.
-pub(crate) fn watch(client: kube::Client) -> (ServiceTable, impl Future<Output = ()> + Send) {
+pub(crate) fn watch(
+    client: kube::Client,
+    recoveries: Recoveries,
+) -> (ServiceTable, impl Future<Output = ()> + Send) {
     let (sender, receiver) = watch::channel(Arc::default());
-    (ServiceTable(receiver), follow(client, sender))
+    (ServiceTable(receiver), keep_new(client, recoveries, sender))
 }
 
-async fn follow(client: kube::Client, table: watch::Sender<Arc<Services>>) {
+async fn keep_new(client: kube::Client, recoveries: Recoveries, table: watch::Sender<Arc<Services>>) {
     let changed = Notify::new();
-    let (services, service_writer) = reflector::store::<Service>();
-    let (slices, slice_writer) = reflector::store::<EndpointSlice>();
+    let (services, mut service_writer) = reflector::store::<Service>();
+    let (slices, mut slice_writer) = reflector::store::<EndpointSlice>();
     let config = watcher::Config::default;
-    let service_events =
-        watcher(Api::all(client.clone()), config()).default_backoff().reflect(service_writer);
-    let slice_events = watcher(Api::all(client), config()).default_backoff().reflect(slice_writer);
-    let follow_services = service_events.for_each(|_| {
+    let follow_services = follow(Api::all(client.clone()), config(), recoveries.clone(), |event| {
+        service_writer.apply_watcher_event(&event);
         changed.notify_one();
-        std::future::ready(())
     });
-    let follow_slices = slice_events.for_each(|_| {
+    let follow_slices = follow(Api::all(client), config(), recoveries, |event| {
+        slice_writer.apply_watcher_event(&event);
         changed.notify_one();
-        std::future::ready(())
     });
     let rebuild = async {
         // A table without endpoints would refuse connections that have always worked.

@@ -99,7 +99,9 @@ impl Mesh {
         file: &str,
         mutant: Option<&str>,
     ) -> Result<Vec<kube::api::DynamicObject>, DeployMeshError> {
-        let text = self.context.render_manifest(&self.definition, file, mutant)?;
+        let text = self
+            .context
+            .render_manifest(&self.definition, file, mutant)?;
         manifest::parse(file, &text, self.context.run())
     }
 }

@@ -64,9 +64,8 @@ impl Mesh {
         let form = &self.definition.workloads;
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &form.namespace);
         let selector = ListParams::default().labels(&form.application_label);
-        let listed = async {
-            tokio::try_join!(async { pods.list(&selector).await }, self.zones_of_nodes())
-        };
+        let listed =
+            async { tokio::try_join!(async { pods.list(&selector).await }, self.zones_of_nodes()) };
         let (pods, zones) = listed
             .await
             .map_err(|source| MeshError::api("list the workload pods", source))?;
@@ -140,7 +139,10 @@ impl Mesh {
             .items
             .into_iter()
             .filter_map(|node| {
-                let zone = node.metadata.labels?.remove("topology.kubernetes.io/zone")?;
+                let zone = node
+                    .metadata
+                    .labels?
+                    .remove("topology.kubernetes.io/zone")?;
                 Some((node.metadata.name?, zone))
             })
             .collect())
@@ -276,11 +278,26 @@ mod tests {
     #[test]
     fn a_name_stays_with_its_pod_and_a_new_pod_gets_the_lowest_free_one() {
         let mut names = BTreeMap::new();
-        assert_eq!(stable_name(&mut names, "a", "checkout", "z1"), "checkout@z1");
-        assert_eq!(stable_name(&mut names, "b", "checkout", "z1"), "checkout@z1#2");
-        assert_eq!(stable_name(&mut names, "c", "checkout", "z2"), "checkout@z2");
+        assert_eq!(
+            stable_name(&mut names, "a", "checkout", "z1"),
+            "checkout@z1"
+        );
+        assert_eq!(
+            stable_name(&mut names, "b", "checkout", "z1"),
+            "checkout@z1#2"
+        );
+        assert_eq!(
+            stable_name(&mut names, "c", "checkout", "z2"),
+            "checkout@z2"
+        );
         names.remove("a");
-        assert_eq!(stable_name(&mut names, "b", "checkout", "z1"), "checkout@z1#2");
-        assert_eq!(stable_name(&mut names, "d", "checkout", "z1"), "checkout@z1");
+        assert_eq!(
+            stable_name(&mut names, "b", "checkout", "z1"),
+            "checkout@z1#2"
+        );
+        assert_eq!(
+            stable_name(&mut names, "d", "checkout", "z1"),
+            "checkout@z1"
+        );
     }
 }

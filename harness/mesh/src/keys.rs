@@ -82,10 +82,7 @@ mod tests {
     fn a_marker_rule_tells_its_value() {
         let keys = Keys::new("s1");
         let name = keys.key(&Keys::marker_rule("m7"));
-        assert_eq!(
-            keys.strip(&name).and_then(Keys::marker_of_rule),
-            Some("m7")
-        );
+        assert_eq!(keys.strip(&name).and_then(Keys::marker_of_rule), Some("m7"));
         assert_eq!(Keys::marker_of_rule("marking"), None);
     }
 }

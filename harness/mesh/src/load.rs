@@ -105,7 +105,9 @@ fn sections(text: &str) -> Vec<Section> {
     let begins = |line: &str| {
         !line.is_empty() && !line.starts_with([' ', '\t', '#', '-', ']', '}']) && line.contains(':')
     };
-    let starts: Vec<usize> = (0..lines.len()).filter(|&line| begins(lines[line])).collect();
+    let starts: Vec<usize> = (0..lines.len())
+        .filter(|&line| begins(lines[line]))
+        .collect();
     starts
         .iter()
         .enumerate()
@@ -115,7 +117,11 @@ fn sections(text: &str) -> Vec<Section> {
             own.push_str(&lines[start..end].join("\n"));
             own.push('\n');
             Section {
-                key: lines[start].split(':').next().unwrap_or_default().to_owned(),
+                key: lines[start]
+                    .split(':')
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned(),
                 text: own,
             }
         })

@@ -15,9 +15,8 @@ pub(crate) fn parse(
         file: file.to_owned(),
         message,
     };
-    let documents: Vec<Value> =
-        serde_saphyr::from_multiple_with_options(text, options())
-            .map_err(|error| wrong(error.to_string()))?;
+    let documents: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options())
+        .map_err(|error| wrong(error.to_string()))?;
     documents
         .into_iter()
         .filter(|document| !document.is_null())

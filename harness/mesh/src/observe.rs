@@ -1,5 +1,6 @@
 //! Reducing what a sidecar holds to what one scenario owns, and what a request shows of the sidecars it passed.
 
+use crate::definition::State;
 use crate::{Keys, Mesh};
 use harness_model::directory::Sidecar;
 use harness_model::history::{Answerer, Observation, RequestSeen, Stream};
@@ -20,72 +21,7 @@ impl Mesh {
         sidecar: &Sidecar,
         state: &SidecarState,
     ) -> Result<Observation, String> {
-        if state.identity.pod_uid != sidecar.pod_uid {
-            return Err(format!(
-                "pod {} with UID {} answered in place of UID {}",
-                state.identity.pod, state.identity.pod_uid, sidecar.pod_uid
-            ));
-        }
-        let held = match &state.sidecar {
-            SidecarReading::Read(held) => held,
-            SidecarReading::None => return Err("the pod has no sidecar".to_owned()),
-            SidecarReading::Unreachable(reason) => return Err(reason.clone()),
-        };
-        let form = &self.definition.state;
-        let mut observation = Observation {
-            sidecar: sidecar.name.clone(),
-            pod_uid: sidecar.pod_uid.clone(),
-            stream: Stream {
-                // A sidecar that lost its stream keeps the replica's name until it has another one.
-                replica: held
-                    .control_plane
-                    .replica
-                    .clone()
-                    .filter(|_| held.control_plane.connected),
-                epoch: held.control_plane.epoch,
-            },
-            toggles: BTreeMap::new(),
-            rules: BTreeMap::new(),
-            warming_rules: BTreeMap::new(),
-            marker_toggle: None,
-            marker_rule: None,
-            rejected: BTreeMap::new(),
-        };
-        for (key, value) in held.runtime.get(&form.runtime_layer).into_iter().flatten() {
-            match keys.strip(key) {
-                Some(crate::keys::MARKER) => observation.marker_toggle = Some(value.clone()),
-                Some(key) => {
-                    observation.toggles.insert(key.to_owned(), value.clone());
-                }
-                None => {}
-            }
-        }
-        for route in &held.routes {
-            if route.configuration != form.route_configuration {
-                continue;
-            }
-            let Some(rule) = keys.strip(&route.name) else {
-                continue;
-            };
-            match (Keys::marker_of_rule(rule), route.warming) {
-                (Some(marker), false) => observation.marker_rule = Some(marker.to_owned()),
-                (Some(_), true) => {}
-                (None, false) => note(&mut observation.rules, rule, &route.hash),
-                (None, true) => note(&mut observation.warming_rules, rule, &route.hash),
-            }
-        }
-        for (kind, held) in &held.types {
-            let mut reasons: Vec<String> = held
-                .resources
-                .iter()
-                .filter_map(|(name, resource)| Some(format!("{name}: {}", resource.error.as_ref()?)))
-                .collect();
-            reasons.sort();
-            if !reasons.is_empty() {
-                observation.rejected.insert(kind.clone(), reasons.join("; "));
-            }
-        }
-        Ok(observation)
+        reduce(&self.definition.state, keys, sidecar, state)
     }
 
     /// The outcome of a request in the words of a history. `due_ns` is when it was due on the history's clock.
@@ -147,6 +83,82 @@ impl Mesh {
     }
 }
 
+/// The reading without what other scenarios own.
+fn reduce(
+    form: &State,
+    keys: &Keys,
+    sidecar: &Sidecar,
+    state: &SidecarState,
+) -> Result<Observation, String> {
+    if state.identity.pod_uid != sidecar.pod_uid {
+        return Err(format!(
+            "pod {} with UID {} answered in place of UID {}",
+            state.identity.pod, state.identity.pod_uid, sidecar.pod_uid
+        ));
+    }
+    let held = match &state.sidecar {
+        SidecarReading::Read(held) => held,
+        SidecarReading::None => return Err("the pod has no sidecar".to_owned()),
+        SidecarReading::Unreachable(reason) => return Err(reason.clone()),
+    };
+    let mut observation = Observation {
+        sidecar: sidecar.name.clone(),
+        pod_uid: sidecar.pod_uid.clone(),
+        stream: Stream {
+            // A sidecar that lost its stream keeps the replica's name until it has another one.
+            replica: held
+                .control_plane
+                .replica
+                .clone()
+                .filter(|_| held.control_plane.connected),
+            epoch: held.control_plane.epoch,
+        },
+        toggles: BTreeMap::new(),
+        rules: BTreeMap::new(),
+        warming_rules: BTreeMap::new(),
+        marker_toggle: None,
+        marker_rule: None,
+        rejected: BTreeMap::new(),
+    };
+    for (key, value) in held.runtime.get(&form.runtime_layer).into_iter().flatten() {
+        match keys.strip(key) {
+            Some(crate::keys::MARKER) => observation.marker_toggle = Some(value.clone()),
+            Some(key) => {
+                observation.toggles.insert(key.to_owned(), value.clone());
+            }
+            None => {}
+        }
+    }
+    for route in &held.routes {
+        if route.configuration != form.route_configuration {
+            continue;
+        }
+        let Some(rule) = keys.strip(&route.name) else {
+            continue;
+        };
+        match (Keys::marker_of_rule(rule), route.warming) {
+            (Some(marker), false) => observation.marker_rule = Some(marker.to_owned()),
+            (Some(_), true) => {}
+            (None, false) => note(&mut observation.rules, rule, &route.hash),
+            (None, true) => note(&mut observation.warming_rules, rule, &route.hash),
+        }
+    }
+    for (kind, held) in &held.types {
+        let mut reasons: Vec<String> = held
+            .resources
+            .iter()
+            .filter_map(|(name, resource)| Some(format!("{name}: {}", resource.error.as_ref()?)))
+            .collect();
+        reasons.sort();
+        if !reasons.is_empty() {
+            observation
+                .rejected
+                .insert(kind.clone(), reasons.join("; "));
+        }
+    }
+    Ok(observation)
+}
+
 /// The same rule may be in several virtual hosts or twice in one: its hash then covers all of them, in order.
 fn note(rules: &mut BTreeMap<String, String>, rule: &str, hash: &str) {
     rules
@@ -166,3 +178,6 @@ fn unanswered(answer: &probe_api::request::Answer) -> String {
         None => format!("status {} not from a probe", answer.status),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -119,7 +119,9 @@ impl Mesh {
         deployments
             .patch(deployment, &parameters, &Patch::Merge(&patch))
             .await
-            .map_err(|source| MeshError::api(format!("scale the Deployment {deployment}"), source))?;
+            .map_err(|source| {
+                MeshError::api(format!("scale the Deployment {deployment}"), source)
+            })?;
         let mut scaled = self.scaled.lock().unwrap_or_else(PoisonError::into_inner);
         if replicas == 1 {
             scaled.remove(deployment);

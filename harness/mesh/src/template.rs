@@ -64,12 +64,11 @@ impl Context {
         variables.extend(options.variables.clone());
         let mut certificates = BTreeMap::new();
         for (name, request) in &definition.certificates {
-            let made = certificate::make(request).map_err(|source| {
-                DeployMeshError::Certificate {
+            let made =
+                certificate::make(request).map_err(|source| DeployMeshError::Certificate {
                     name: name.clone(),
                     source,
-                }
-            })?;
+                })?;
             certificates.insert(name.clone(), made);
         }
         Ok(Self {

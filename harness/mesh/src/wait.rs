@@ -1,9 +1,9 @@
 //! Waiting for pods, by watch, with the last state in the error.
 
+use crate::Mesh;
 use crate::definition::ControlPlane;
 use crate::directory::{address, is_ready, labels};
 use crate::error::{DeployMeshError, MeshError};
-use crate::Mesh;
 use futures::stream::{BoxStream, StreamExt, select_all};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
@@ -61,19 +61,27 @@ pub(crate) async fn until_rolled_out(
     let deployments: Api<Deployment> =
         Api::namespaced(mesh.client.clone(), &control_plane.namespace);
     let changes = select_all([changes(deployments.clone()), changes_of_pods(mesh)]).boxed();
-    until("the control plane to be rolled out", patience, changes, || {
-        let deployments = deployments.clone();
-        async move {
-            let deployment = deployments
-                .get(&control_plane.deployment)
-                .await
-                .map_err(|source| MeshError::api("read the control plane's Deployment", source))?;
-            if let Some(missing) = rollout(&deployment) {
-                return Ok(Err(missing));
+    until(
+        "the control plane to be rolled out",
+        patience,
+        changes,
+        || {
+            let deployments = deployments.clone();
+            async move {
+                let deployment =
+                    deployments
+                        .get(&control_plane.deployment)
+                        .await
+                        .map_err(|source| {
+                            MeshError::api("read the control plane's Deployment", source)
+                        })?;
+                if let Some(missing) = rollout(&deployment) {
+                    return Ok(Err(missing));
+                }
+                ready_now(mesh).await
             }
-            ready_now(mesh).await
-        }
-    })
+        },
+    )
     .await
 }
 
@@ -91,9 +99,8 @@ pub(crate) async fn until_gone(
         let (slices, pods) = (slices.clone(), pods.clone());
         async move {
             let everything = ListParams::default();
-            let (slices, pods) =
-                tokio::try_join!(slices.list(&everything), pods.list(&everything))
-                    .map_err(|source| MeshError::api("list pods and endpoints", source))?;
+            let (slices, pods) = tokio::try_join!(slices.list(&everything), pods.list(&everything))
+                .map_err(|source| MeshError::api("list pods and endpoints", source))?;
             let still_there = pods
                 .items
                 .into_iter()
@@ -204,9 +211,12 @@ async fn ready_now(mesh: &Mesh) -> Result<Result<(), String>, MeshError> {
         let deployments: Api<Deployment> = Api::namespaced(mesh.client.clone(), namespace);
         let pods: Api<Pod> = Api::namespaced(mesh.client.clone(), namespace);
         let selector = ListParams::default().labels(&labels(&control_plane.selector));
-        tokio::try_join!(deployments.get(&control_plane.deployment), pods.list(&selector))
-            .map(Some)
-            .map_err(|source| MeshError::api("read the control plane", source))
+        tokio::try_join!(
+            deployments.get(&control_plane.deployment),
+            pods.list(&selector)
+        )
+        .map(Some)
+        .map_err(|source| MeshError::api("read the control plane", source))
     };
     let (workloads, control) = tokio::try_join!(workloads, control)?;
     let mut missing = Vec::new();
@@ -231,10 +241,7 @@ async fn ready_now(mesh: &Mesh) -> Result<Result<(), String>, MeshError> {
         by_deployment.insert(canary.deployment.clone(), canary.replicas);
     }
     for (deployment, wanted) in &by_deployment {
-        let own = workloads
-            .items
-            .iter()
-            .filter(|pod| is_of(pod, deployment));
+        let own = workloads.items.iter().filter(|pod| is_of(pod, deployment));
         let wanted = usize::try_from(*wanted).unwrap_or(usize::MAX);
         missing.extend(shortfall(deployment, wanted, own));
     }
@@ -256,11 +263,7 @@ fn is_of(pod: &Pod, deployment: &str) -> bool {
         .any(|(name, _)| name == deployment)
 }
 
-fn shortfall<'a>(
-    what: &str,
-    wanted: usize,
-    pods: impl Iterator<Item = &'a Pod>,
-) -> Option<String> {
+fn shortfall<'a>(what: &str, wanted: usize, pods: impl Iterator<Item = &'a Pod>) -> Option<String> {
     let pods: Vec<&Pod> = pods.collect();
     let ready = pods
         .iter()
@@ -302,7 +305,10 @@ fn words(pod: &Pod) -> String {
                 let message = waiting.message.as_deref().unwrap_or_default();
                 return Some(format!("{} {reason} {message}", container.name));
             }
-            let ended = state.terminated.as_ref().filter(|ended| ended.exit_code != 0)?;
+            let ended = state
+                .terminated
+                .as_ref()
+                .filter(|ended| ended.exit_code != 0)?;
             Some(format!("{} exited {}", container.name, ended.exit_code))
         })
         .map(|reason| reason.trim_end().to_owned())
@@ -327,7 +333,11 @@ fn words(pod: &Pod) -> String {
 
 /// What is missing of a rollout; nothing when it is complete.
 fn rollout(deployment: &Deployment) -> Option<String> {
-    let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+    let wanted = deployment
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.replicas)
+        .unwrap_or(1);
     let generation = deployment.metadata.generation.unwrap_or_default();
     let status = deployment.status.clone().unwrap_or_default();
     if status.observed_generation.unwrap_or_default() < generation {

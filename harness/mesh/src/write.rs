@@ -139,7 +139,8 @@ impl Mesh {
             .get(&name)
             .await
             .map_err(|source| MeshError::api(act(), source))?;
-        status::read(&object, form).map_err(|message| MeshError::Missing(format!("{}: {message}", act())))
+        status::read(&object, form)
+            .map_err(|message| MeshError::Missing(format!("{}: {message}", act())))
     }
 
     /// Removes every object of one scenario, markers included. Fine when there is none.
@@ -148,8 +149,7 @@ impl Mesh {
     ///
     /// When the API server does not answer or refuses.
     pub async fn delete_scenario(&self, keys: &Keys) -> Result<(), MeshError> {
-        let selector =
-            ListParams::default().labels(&format!("{SCENARIO_LABEL}={}", keys.prefix()));
+        let selector = ListParams::default().labels(&format!("{SCENARIO_LABEL}={}", keys.prefix()));
         // The policies go first, so that nobody sees a scope vanish below a policy that is still there.
         for form in self.definition.configuration.objects.iter().rev() {
             let act = format!("delete the {} of scenario `{}`", form.plural, keys.prefix());

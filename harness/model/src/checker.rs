@@ -84,9 +84,7 @@ fn evidence(expectation: &Expectation, timeline: &Timeline<'_>) -> Evidence {
             traffic,
             application,
         } => answered_by::check(timeline, traffic, application),
-        Expectation::FailsOver { traffic, within } => {
-            fails_over::check(timeline, traffic, *within)
-        }
+        Expectation::FailsOver { traffic, within } => fails_over::check(timeline, traffic, *within),
         Expectation::Unchanged => unchanged::check(timeline),
         Expectation::Recovers { traffic } => recovers::check(timeline, traffic),
     }

@@ -163,16 +163,31 @@ mod tests {
                 labels: [("on", "true"), ("off", "no")]
                     .map(|(k, v)| (k.to_owned(), v.to_owned()))
                     .into(),
-                steps: vec![Step::Stop, Step::Wait(4), Step::Apply { name: "x".to_owned() }],
+                steps: vec![
+                    Step::Stop,
+                    Step::Wait(4),
+                    Step::Apply {
+                        name: "x".to_owned()
+                    }
+                ],
             }
         );
         let problem = document.problem(
-            &[Part::Key("steps"), Part::Index(2), Part::Key("apply"), Part::Key("name")],
+            &[
+                Part::Key("steps"),
+                Part::Index(2),
+                Part::Key("apply"),
+                Part::Key("name"),
+            ],
             "bad".to_owned(),
             None,
         );
         assert_eq!((problem.line, problem.column), (8, 17));
-        let near = document.problem(&[Part::Key("steps"), Part::Index(9)], "bad".to_owned(), None);
+        let near = document.problem(
+            &[Part::Key("steps"), Part::Index(9)],
+            "bad".to_owned(),
+            None,
+        );
         assert_eq!(near.line, 6);
     }
 
@@ -183,14 +198,25 @@ mod tests {
         );
         let lines: Vec<u64> = found.iter().map(|(line, ..)| *line).collect();
         assert_eq!(lines, [1, 2, 3, 5, 6, 7], "{found:#?}");
-        assert!(found.iter().any(|(_, _, m)| m.contains("missing field `count`")));
-        assert!(found.iter().any(|(_, _, m)| m.contains("unknown field `cuont`")));
+        assert!(
+            found
+                .iter()
+                .any(|(_, _, m)| m.contains("missing field `count`"))
+        );
+        assert!(
+            found
+                .iter()
+                .any(|(_, _, m)| m.contains("unknown field `cuont`"))
+        );
     }
 
     #[test]
     fn a_mistake_in_a_required_field_is_not_also_called_missing() {
         let found = problems("name: [1]\ncount: 3\n");
-        assert_eq!(found, [(1, 7, "invalid type: sequence, expected text".to_owned())]);
+        assert_eq!(
+            found,
+            [(1, 7, "invalid type: sequence, expected text".to_owned())]
+        );
     }
 
     #[test]
@@ -205,8 +231,14 @@ mod tests {
     fn a_misspelt_word_is_suggested() {
         let all = parse::<Sample>("sample.yaml", "name: a\ncount: 1\nlables: {}\n")
             .expect_err("the sample is wrong");
-        assert_eq!(all.problems[0].hint.as_deref(), Some("did you mean `labels`?"));
-        assert!(all.to_string().starts_with("sample.yaml:3:1: unknown field `lables`"));
+        assert_eq!(
+            all.problems[0].hint.as_deref(),
+            Some("did you mean `labels`?")
+        );
+        assert!(
+            all.to_string()
+                .starts_with("sample.yaml:3:1: unknown field `lables`")
+        );
         assert_eq!(suggestion("zzz", ["alpha"]), None);
     }
 }

@@ -5,7 +5,11 @@ use serde::{Deserialize, Serialize};
 
 /// One expectation. Traffic expectations name a batch or a load of the timeline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
 pub enum Expectation {
     /// After every step each sidecar shows exactly what the oracle says for it, toggles and rules, within
     /// [`crate::patience::Patience::delivery`] of the write.

@@ -5,7 +5,11 @@ use serde::{Deserialize, Serialize};
 
 /// A fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
 pub enum Fault {
     /// Deletes a pod without grace (PodChaos `pod-kill`). Does not need healing.
     PodKill {
@@ -24,7 +28,11 @@ pub enum Fault {
 
 /// One pod.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
 pub enum PodSelector {
     /// A workload by its stable name, `application@data-center` with placeholders.
     Workload(String),

@@ -24,7 +24,11 @@ pub struct Event {
 
 /// What an event shows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", tag = "event")]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    tag = "event"
+)]
 pub enum EventKind {
     /// The act with the event's `step` begins. The first event of each step.
     StepStarted,

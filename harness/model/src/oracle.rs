@@ -77,7 +77,7 @@ impl Oracle {
             })
             .collect();
         // Weakest first, so that what is written later wins.
-        ranked.sort_by(|(a, _), (b, _)| a.cmp(b));
+        ranked.sort_by_key(|(rank, _)| *rank);
         let mut expected = Expected::default();
         for (_, configuration) in ranked {
             expected.toggles.extend(configuration.toggles.clone());
@@ -130,9 +130,10 @@ fn matches(entry: &ScopeEntry, sidecar: &Sidecar) -> bool {
     same(&entry.data_center, &sidecar.data_center)
         && same(&entry.cluster, &sidecar.cluster)
         && same(&entry.application, &sidecar.application)
-        && entry.ip.as_deref().is_none_or(|ip| {
-            Block::parse(ip).is_some_and(|block| block.contains(&sidecar.ip))
-        })
+        && entry
+            .ip
+            .as_deref()
+            .is_none_or(|ip| Block::parse(ip).is_some_and(|block| block.contains(&sidecar.ip)))
 }
 
 /// An IPv4 address block.

@@ -206,7 +206,11 @@ impl<'a> Resolver<'a> {
 
     fn workload_name(&mut self, text: &str) -> Option<String> {
         let Some((application, place)) = text.split_once('@') else {
-            self.or_unresolved(text, None, "a workload is written `application@data-center`");
+            self.or_unresolved(
+                text,
+                None,
+                "a workload is written `application@data-center`",
+            );
             return None;
         };
         let place = self.place(place);
@@ -283,8 +287,14 @@ mod tests {
 
     #[test]
     fn an_address_is_that_of_the_workload() {
-        assert_eq!(resolve_ip("$ip:checkout@$zone1"), Ok("10.101.1.2".to_owned()));
-        assert_eq!(resolve_ip("$ip:checkout@$zone2/24"), Ok("10.102.1.0/24".to_owned()));
+        assert_eq!(
+            resolve_ip("$ip:checkout@$zone1"),
+            Ok("10.101.1.2".to_owned())
+        );
+        assert_eq!(
+            resolve_ip("$ip:checkout@$zone2/24"),
+            Ok("10.102.1.0/24".to_owned())
+        );
         assert_eq!(resolve_ip("10.1.1.1/8"), Ok("10.1.1.1/8".to_owned()));
     }
 
@@ -297,14 +307,26 @@ mod tests {
                 .map(|u| format!("{}: {}", u.text, u.reason))
                 .collect()
         };
-        assert_eq!(reasons("$ip:ghost@$zone1"), ["ghost@zone1: there is no such workload"]);
-        assert_eq!(reasons("$ip:checkout@$zone9"), ["$zone9: there is no such data center"]);
-        assert_eq!(reasons("$ip:checkout@$zone0"), ["$zone0: there is no such data center"]);
+        assert_eq!(
+            reasons("$ip:ghost@$zone1"),
+            ["ghost@zone1: there is no such workload"]
+        );
+        assert_eq!(
+            reasons("$ip:checkout@$zone9"),
+            ["$zone9: there is no such data center"]
+        );
+        assert_eq!(
+            reasons("$ip:checkout@$zone0"),
+            ["$zone0: there is no such data center"]
+        );
         assert_eq!(
             reasons("$ip:checkout@$zone1/33"),
             ["$ip:checkout@$zone1/33: the prefix is not between 0 and 32"]
         );
-        assert_eq!(reasons("$ip:checkout"), ["checkout: a workload is written `application@data-center`"]);
+        assert_eq!(
+            reasons("$ip:checkout"),
+            ["checkout: a workload is written `application@data-center`"]
+        );
     }
 
     #[test]
@@ -326,8 +348,9 @@ mod tests {
                 selector: PodSelector::Workload("frontend@$zone1".to_owned()),
             }),
         ]);
-        let text = serde_json::to_string(&resolve_scenario(&given, &directory()).expect("resolves"))
-            .expect("serialises");
+        let text =
+            serde_json::to_string(&resolve_scenario(&given, &directory()).expect("resolves"))
+                .expect("serialises");
         assert!(!text.contains('$'), "{text}");
         assert!(text.contains("frontend@zone1"));
         given.when.push(Act::Leave {

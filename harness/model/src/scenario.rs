@@ -88,7 +88,11 @@ pub struct Given {
 /// scope shows the rejection, without a marker (it could not arrive). While a fault is in force the runner
 /// reads every sidecar at least once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
 pub enum Act {
     /// Creates or replaces a configuration.
     Apply(Configuration),

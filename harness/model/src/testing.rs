@@ -4,7 +4,9 @@ use crate::configuration::{Configuration, Rule, Scope, ScopeEntry};
 use crate::directory::{Directory, Sidecar};
 use crate::expectation::Expectation;
 use crate::fault::Fault;
-use crate::history::{Answerer, DeliveryStatus, Event, EventKind, Observation, RequestSeen, Stream};
+use crate::history::{
+    Answerer, DeliveryStatus, Event, EventKind, Observation, RequestSeen, Stream,
+};
 use crate::scenario::{Act, Disturbs, Given, Scenario, Tag};
 use std::collections::BTreeMap;
 
@@ -264,8 +266,12 @@ pub(crate) fn shows(sidecar: &Sidecar, replica: &str, value: &str, marker: &str)
     let mut observation = reading(&sidecar.name, &sidecar.pod_uid);
     observation.stream.replica = Some(replica.to_owned());
     if !value.is_empty() {
-        observation.toggles.insert("flag".to_owned(), value.to_owned());
-        observation.rules.insert("route".to_owned(), format!("hash-{value}"));
+        observation
+            .toggles
+            .insert("flag".to_owned(), value.to_owned());
+        observation
+            .rules
+            .insert("route".to_owned(), format!("hash-{value}"));
     }
     if !marker.is_empty() {
         observation.marker_toggle = Some(marker.to_owned());

@@ -89,7 +89,9 @@ impl Connections {
                 .uri(path)
                 .header(http::header::HOST, "probe")
                 .header(http::header::CONTENT_TYPE, "application/json")
-                .body(Full::new(body.map_or_else(Bytes::new, Bytes::copy_from_slice)))
+                .body(Full::new(
+                    body.map_or_else(Bytes::new, Bytes::copy_from_slice),
+                ))
                 .expect("method, path and headers are our own constants")
         };
         let mut connection = match self.take_ready(pod).await {
@@ -140,7 +142,9 @@ impl Prober {
         asked: Duration,
     ) -> Result<T, ProbeError> {
         let bound = self.patience + asked;
-        let exchange = self.connections.exchange(pod, &method, path, body.as_deref());
+        let exchange = self
+            .connections
+            .exchange(pod, &method, path, body.as_deref());
         let result = match tokio::time::timeout(bound, exchange).await {
             Ok(Ok(bytes)) => serde_json::from_slice(&bytes).map_err(ProbeFailure::Decode),
             Ok(Err(failure)) => Err(failure),

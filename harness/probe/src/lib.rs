@@ -47,8 +47,15 @@ impl Prober {
     /// When the probe cannot be reached or does not answer in time. A probe that answers but cannot read its
     /// sidecar is no error: see [`probe_api::state::SidecarReading`].
     pub async fn state(&self, pod: &PodAddress) -> Result<SidecarState, ProbeError> {
-        self.call(Act::ReadState, pod, Method::GET, paths::STATE, None, Duration::ZERO)
-            .await
+        self.call(
+            Act::ReadState,
+            pod,
+            Method::GET,
+            paths::STATE,
+            None,
+            Duration::ZERO,
+        )
+        .await
     }
 
     /// Waits until the state of `pod` has another hash than `hash`, or until `timeout` is over; then the answer
@@ -87,8 +94,15 @@ impl Prober {
             to: to.map(str::to_owned),
         };
         let body = encode(&request);
-        self.call(Act::Reconnect, pod, Method::POST, paths::RECONNECT, body, Duration::ZERO)
-            .await
+        self.call(
+            Act::Reconnect,
+            pod,
+            Method::POST,
+            paths::RECONNECT,
+            body,
+            Duration::ZERO,
+        )
+        .await
     }
 
     /// Sends a batch of requests from `pod` and waits for all outcomes, in order of sending.
@@ -104,7 +118,14 @@ impl Prober {
         let rounds = batch.count.div_ceil(batch.concurrency.max(1));
         let longest = Duration::from_millis(batch.request.timeout_ms) * rounds;
         let reply: RequestBatchReply = self
-            .call(Act::SendRequests, pod, Method::POST, paths::REQUESTS, encode(batch), longest)
+            .call(
+                Act::SendRequests,
+                pod,
+                Method::POST,
+                paths::REQUESTS,
+                encode(batch),
+                longest,
+            )
             .await?;
         Ok(reply.outcomes)
     }
@@ -114,9 +135,20 @@ impl Prober {
     /// # Errors
     ///
     /// When the probe cannot be reached, does not answer in time or refuses the load.
-    pub async fn start_load(&self, pod: &PodAddress, load: &LoadSpec) -> Result<String, ProbeError> {
+    pub async fn start_load(
+        &self,
+        pod: &PodAddress,
+        load: &LoadSpec,
+    ) -> Result<String, ProbeError> {
         let started: LoadStarted = self
-            .call(Act::StartLoad, pod, Method::POST, paths::LOADS, encode(load), Duration::ZERO)
+            .call(
+                Act::StartLoad,
+                pod,
+                Method::POST,
+                paths::LOADS,
+                encode(load),
+                Duration::ZERO,
+            )
             .await?;
         Ok(started.id)
     }
@@ -194,3 +226,6 @@ impl std::fmt::Display for Act {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -286,7 +286,14 @@ impl Reporter for RunRecord {
                     timeline: Timeline::default(),
                 });
             }
-            RunEvent::RunFinished { summary, .. } => self.summary = Some(summary.clone()),
+            RunEvent::RunFinished { summary, .. } => {
+                let mut summary = summary.clone();
+                if summary.interrupted.is_some() {
+                    // Who was interrupted while preparing did not fail to prepare.
+                    summary.environment_error = None;
+                }
+                self.summary = Some(summary);
+            }
         }
         Ok(())
     }

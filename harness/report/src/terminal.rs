@@ -62,7 +62,10 @@ impl<W: Write> Terminal<W> {
                     writeln!(self.out, "{SKIP}SKIP{SKIP:#} {scenario} ({reason})")?;
                 }
             }
-            RunEvent::RunFinished { summary, .. } => self.end(summary)?,
+            RunEvent::RunFinished { .. } => {
+                let sum = self.record.sum();
+                self.end(&sum)?;
+            }
             _ => return Ok(()),
         }
         self.out.flush()

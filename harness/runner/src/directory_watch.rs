@@ -34,9 +34,16 @@ impl DirectoryWatch {
     }
 }
 
+impl DirectoryWatch {
+    /// Ends the watch; the list stays as it is.
+    pub(crate) fn stop(&self) {
+        self.task.abort();
+    }
+}
+
 impl Drop for DirectoryWatch {
     fn drop(&mut self) {
-        self.task.abort();
+        self.stop();
     }
 }
 

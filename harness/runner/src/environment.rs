@@ -290,6 +290,7 @@ impl Environment {
             .map(|fault| format!("fault: {fault}"))
             .collect();
         if self.ours && !keep {
+            self.directory.stop();
             self.watch.stop();
             left.extend(Arc::clone(&self.cluster).down().await);
         } else {

@@ -20,9 +20,10 @@ use harness_model::history::EventKind;
 use harness_model::oracle::Oracle;
 use harness_model::placeholder;
 use harness_model::scenario::{Act, Scenario};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 pub(crate) use traffic::Loads;
@@ -37,21 +38,40 @@ pub(crate) struct Execution {
     oracle: Oracle,
     /// Configurations as the scenario says and as they were written, with or without canaries.
     written: Vec<(Configuration, Configuration)>,
+    /// Name → configuration, as it was written last.
+    in_force: BTreeMap<String, Configuration>,
     /// (Sidecar, rule) → the hash it shows as long as it has not got the rule's new content.
     outdated: BTreeMap<(String, String), String>,
+    /// Stable names of those for whom writes since the last proof changed something.
+    affected: BTreeSet<String>,
+    /// Everybody was seen to hold what it must after the last write.
+    settled: bool,
     markers: u32,
     faults: Vec<(usize, ActiveFault)>,
     injected: usize,
     busy: Option<Busy>,
-    _readings: Readings,
+    readings: Readings,
 }
 
 /// The task that takes readings from the watch into the recorder. Ends with its owner.
-struct Readings(JoinHandle<()>);
+struct Readings {
+    updates: mpsc::UnboundedSender<Update>,
+    task: JoinHandle<()>,
+}
+
+impl Readings {
+    /// Waits until everything that the watch knows by now is in the recorder.
+    async fn catch_up(&self) {
+        let (caught_up, mut answer) = mpsc::unbounded_channel();
+        // The task ends only with us, so it takes the request and answers.
+        let _ = self.updates.send(Update::CaughtUp(caught_up));
+        let _ = answer.recv().await;
+    }
+}
 
 impl Drop for Readings {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 
@@ -65,7 +85,7 @@ impl Execution {
         loads: Arc<Loads>,
     ) -> Self {
         let busy = environment.rendezvous().busy().await;
-        let readings = Readings(record_readings(&environment, &keys, &recorder));
+        let readings = record_readings(&environment, &keys, &recorder);
         Self {
             environment,
             scenario,
@@ -74,12 +94,15 @@ impl Execution {
             loads,
             oracle: Oracle::default(),
             written: Vec::new(),
+            in_force: BTreeMap::new(),
             outdated: BTreeMap::new(),
+            affected: BTreeSet::new(),
+            settled: true,
             markers: 0,
             faults: Vec::new(),
             injected: 0,
             busy: Some(busy),
-            _readings: readings,
+            readings,
         }
     }
 
@@ -115,6 +138,8 @@ impl Execution {
                 self.write(configuration).await;
                 if self.is_to_be_rejected(step) {
                     self.wait_for_rejection(&name).await;
+                    // That the others do not reject it is seen as well.
+                    self.read_everybody().await;
                 } else {
                     self.settle_and_prove().await;
                 }
@@ -238,8 +263,8 @@ fn record_readings(
     environment: &Arc<Environment>,
     keys: &Keys,
     recorder: &Arc<Recorder>,
-) -> JoinHandle<()> {
-    let mut updates = environment.watch().subscribe();
+) -> Readings {
+    let (sender, mut updates) = environment.watch().subscribe();
     let mesh = environment.mesh();
     let (keys, recorder) = (keys.clone(), Arc::clone(recorder));
     let mut sidecars: BTreeMap<String, Sidecar> = BTreeMap::new();
@@ -259,14 +284,20 @@ fn record_readings(
                 recorder.read(&name, &pod_uid, reading);
             }
         }
+        // Nobody waits for the answer any more: fine.
+        Update::CaughtUp(answer) => drop(answer.send(())),
     };
     // What is known already is taken at once, so that the first act finds everybody.
     while let Ok(update) = updates.try_recv() {
         take(update);
     }
-    tokio::spawn(async move {
+    let task = tokio::spawn(async move {
         while let Some(update) = updates.recv().await {
             take(update);
         }
-    })
+    });
+    Readings {
+        updates: sender,
+        task,
+    }
 }

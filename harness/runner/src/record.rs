@@ -34,7 +34,7 @@ struct State {
 pub(crate) struct Seen {
     /// What it showed, or why it showed nothing.
     pub(crate) reading: Result<Observation, String>,
-    /// It was recorded in this step (as counted by [`Recorder::begin`]).
+    /// It was recorded in this step and after its last write.
     recorded_in_step: bool,
 }
 
@@ -61,6 +61,26 @@ impl Recorder {
         }
         if step.is_some() {
             self.append(&mut state, EventKind::StepStarted);
+        }
+    }
+
+    /// The API server acknowledged a write: the next reading of every sidecar is recorded, changed or not, since one that
+    /// was recorded before says nothing about what came of the write.
+    pub(crate) fn written(&self, kind: EventKind) {
+        let mut state = self.state();
+        for seen in state.seen.values_mut() {
+            seen.recorded_in_step = false;
+        }
+        self.append(&mut state, kind);
+    }
+
+    /// The next reading of these sidecars is recorded, changed or not.
+    pub(crate) fn ask_again(&self, names: &[String]) {
+        let mut state = self.state();
+        for name in names {
+            if let Some(seen) = state.seen.get_mut(name) {
+                seen.recorded_in_step = false;
+            }
         }
     }
 
@@ -150,7 +170,7 @@ impl Recorder {
             .collect()
     }
 
-    /// Sidecars without a recorded reading in this step.
+    /// Sidecars without a recorded reading in this step after its last write.
     pub(crate) fn unread_in_step(&self) -> Vec<Sidecar> {
         let state = self.state();
         state

@@ -5,7 +5,7 @@ mod compare;
 
 use crate::environment::Environment;
 use crate::interrupt::Interrupt;
-use crate::plan::{MeshChoice, RunPlan};
+use crate::plan::{CollectPolicy, MeshChoice, RunPlan};
 use crate::run::{millis_since, tell};
 use crate::schedule::{self, Brake, Policy};
 use crate::sidecar_watch::chain;
@@ -50,6 +50,12 @@ pub struct ExpectedKill {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sidecar: Option<String>,
 }
+
+/// What cases of the faithful control plane are called.
+const FAITHFUL: &str = "faithful";
+
+/// What cases without any mesh are called.
+const ABSENT: &str = "absent";
 
 /// What a self-test is made of.
 #[derive(Clone, Debug)]
@@ -153,7 +159,7 @@ async fn with_mesh(
     };
     let mut number = 0;
     let all: Vec<Scenario> = plan.run.scenarios.clone();
-    for (scenario, judgement) in group(&environment, plan, &all, &mut number, events, interrupt).await
+    for (scenario, judgement) in group(&environment, plan, &all, FAITHFUL, &mut number, events, interrupt).await
     {
         report.cases.push(compare::faithful(&scenario, judgement));
     }
@@ -174,7 +180,8 @@ async fn with_mesh(
             );
             continue;
         }
-        let judged = group(&environment, plan, &scenarios, &mut number, events, interrupt).await;
+        let judged = group(&environment, plan, &scenarios, &row.mutant, &mut number, events, interrupt)
+                .await;
         let data_centers = environment.data_centers();
         for (scenario, judgement) in judged {
             for kill in row.killed_by.iter().filter(|kill| kill.scenario == scenario) {
@@ -210,7 +217,7 @@ async fn without_mesh(
     let mut number = 0;
     let scenarios = &plan.run.scenarios;
     for (scenario, judgement) in
-        group(&environment, &shortened, scenarios, &mut number, events, interrupt).await
+        group(&environment, &shortened, scenarios, ABSENT, &mut number, events, interrupt).await
     {
         report.cases.push(compare::absent(&scenario, judgement));
     }
@@ -248,6 +255,7 @@ async fn group(
     environment: &Arc<Environment>,
     plan: &SelftestPlan,
     scenarios: &[Scenario],
+    label: &str,
     number: &mut usize,
     events: &Events,
     interrupt: &Interrupt,
@@ -264,7 +272,15 @@ async fn group(
     let judged = Mutex::new(Vec::new());
     let brake = Brake::default();
     environment.arrange(Arrangement::Spread).await;
-    let run = &plan.run;
+    // Of a mutant a failure is what is wanted: its history is evidence enough.
+    let run = &RunPlan {
+        artifacts: plan.run.artifacts.join("selftest").join(label),
+        collect: match label {
+            FAITHFUL => plan.run.collect,
+            _ => CollectPolicy::Never,
+        },
+        ..plan.run.clone()
+    };
     schedule::run_all(
         items,
         &policy,

@@ -34,6 +34,8 @@ pub(crate) enum Update {
         /// What its probe said.
         state: Result<Arc<SidecarState>, String>,
     },
+    /// Everything before this has been taken: to be answered through the channel.
+    CaughtUp(mpsc::UnboundedSender<()>),
 }
 
 /// Watches every sidecar of an environment. Ends with its owner.
@@ -87,8 +89,11 @@ impl SidecarWatch {
         Self { shared, task }
     }
 
-    /// From now on every update, after who is there and what they were last seen to hold.
-    pub(crate) fn subscribe(&self) -> mpsc::UnboundedReceiver<Update> {
+    /// From now on every update, after who is there and what they were last seen to hold; and the sender, through which
+    /// the subscriber can be asked whether it has caught up.
+    pub(crate) fn subscribe(
+        &self,
+    ) -> (mpsc::UnboundedSender<Update>, mpsc::UnboundedReceiver<Update>) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let mut state = self.shared.state();
         for (name, watched) in &state.watched {
@@ -103,8 +108,8 @@ impl SidecarWatch {
                 });
             }
         }
-        state.subscribers.push(sender);
-        receiver
+        state.subscribers.push(sender.clone());
+        (sender, receiver)
     }
 
     /// The workload of a sidecar, by stable name.
@@ -144,7 +149,7 @@ impl SidecarWatch {
         deadline: Instant,
         mut missing: impl FnMut(&dyn Fn(&str) -> Option<Arc<SidecarState>>) -> Vec<String>,
     ) -> Vec<String> {
-        let mut updates = self.subscribe();
+        let (_, mut updates) = self.subscribe();
         loop {
             let last = missing(&|name| self.latest(name));
             if last.is_empty() {

@@ -51,7 +51,13 @@ fn update_and_back() -> Scenario {
 }
 
 fn widen_and_narrow() -> Scenario {
-    let narrow = || Act::Apply(payload("scoped", scope([workload("checkout", "$zone1")]), "v1"));
+    let narrow = || {
+        Act::Apply(payload(
+            "scoped",
+            scope([workload("checkout", "$zone1")]),
+            "v1",
+        ))
+    };
     let wide = Act::Apply(payload("scoped", scope([everybody()]), "v1"));
     scenario(
         "widen-and-narrow",
@@ -96,7 +102,8 @@ fn delete_one_of_two() -> Scenario {
 }
 
 fn status_is_true() -> Scenario {
-    let version = |version| Act::Apply(payload("scoped", scope([application("frontend")]), version));
+    let version =
+        |version| Act::Apply(payload("scoped", scope([application("frontend")]), version));
     Scenario {
         requires: vec![Capability::ThreeZones, Capability::DeliveryStatus],
         ..scenario(

@@ -87,7 +87,11 @@ fn higher_priority_wins() -> Scenario {
     let low = payload("a-low", scope([data_center("$zone1")]), "low");
     let high = Configuration {
         priority: 1,
-        ..payload("b-high", scope([data_center("$zone1"), data_center("$zone2")]), "high")
+        ..payload(
+            "b-high",
+            scope([data_center("$zone1"), data_center("$zone2")]),
+            "high",
+        )
     };
     scenario(
         "priority",

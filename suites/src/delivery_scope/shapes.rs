@@ -1,6 +1,8 @@
 //! The truth table of scopes: each shape alone in a scenario of its own, and all together over a reconnect.
 
-use crate::payload::{address, application, data_center, everybody, payload, payload_as, scope, workload};
+use crate::payload::{
+    address, application, data_center, everybody, payload, payload_as, scope, workload,
+};
 use harness_model::capability::Capability;
 use harness_model::configuration::{Configuration, Scope, ScopeEntry};
 use harness_model::duration::Span;

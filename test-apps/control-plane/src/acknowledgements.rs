@@ -73,8 +73,9 @@ pub fn standings(
     basis: &crate::effective::Basis,
     stream: &Stream,
 ) -> BTreeMap<String, PolicyStanding> {
-    let by_kind: BTreeMap<Kind, Standing> =
-        [Kind::Runtime, Kind::Routes].map(|kind| (kind, stream.standing(kind))).into();
+    let by_kind: BTreeMap<Kind, Standing> = [Kind::Runtime, Kind::Routes]
+        .map(|kind| (kind, stream.standing(kind)))
+        .into();
     basis
         .iter()
         .map(|(name, identity)| {
@@ -101,7 +102,9 @@ pub fn standings(
 
 fn state(kind: Kind, standing: &Standing, name: &str, identity: &(String, i64)) -> State {
     let has = |basis: &Option<std::sync::Arc<crate::effective::Basis>>| {
-        basis.as_ref().is_some_and(|basis| basis.get(name) == Some(identity))
+        basis
+            .as_ref()
+            .is_some_and(|basis| basis.get(name) == Some(identity))
     };
     // A sidecar that held the policy before it rejected something else still holds it.
     if has(&standing.held) {
@@ -186,7 +189,14 @@ mod tests {
                 rules: vec![RoutingRule::default(); rules],
                 ..PolicyConfigSpec::default()
             };
-            (name.to_owned(), Arc::new(Policy { name: name.into(), spec, ..Policy::default() }))
+            (
+                name.to_owned(),
+                Arc::new(Policy {
+                    name: name.into(),
+                    spec,
+                    ..Policy::default()
+                }),
+            )
         };
         World {
             policies: [policy("toggles", 0), policy("both", 1)].into(),
@@ -200,9 +210,16 @@ mod tests {
             (kind, Arc::new([(name.to_owned(), resource)].into()))
         };
         Snapshot {
-            resources: [one(Kind::Runtime, "mesh", "same"), one(Kind::Routes, "outbound", routes)].into(),
+            resources: [
+                one(Kind::Runtime, "mesh", "same"),
+                one(Kind::Routes, "outbound", routes),
+            ]
+            .into(),
             basis: Arc::new(
-                basis.iter().map(|(name, g)| ((*name).to_owned(), (String::new(), *g))).collect(),
+                basis
+                    .iter()
+                    .map(|(name, g)| ((*name).to_owned(), (String::new(), *g)))
+                    .collect(),
             ),
         }
     }
@@ -222,13 +239,22 @@ mod tests {
         stream.receive(Kind::Routes, &request("outbound", "", None));
         let first = snapshot("1", &[("toggles", 1)]);
         stream.due(&first);
-        assert_eq!(standings(&world(), &first.basis, &stream)["toggles"].state, State::Delivered);
+        assert_eq!(
+            standings(&world(), &first.basis, &stream)["toggles"].state,
+            State::Delivered
+        );
         stream.receive(Kind::Routes, &request("outbound", "1", None));
         stream.receive(Kind::Runtime, &request("mesh", "2", None));
-        assert_eq!(standings(&world(), &first.basis, &stream)["toggles"].state, State::Acknowledged);
+        assert_eq!(
+            standings(&world(), &first.basis, &stream)["toggles"].state,
+            State::Acknowledged
+        );
 
         let second = snapshot("bad", &[("toggles", 1), ("both", 1)]);
-        assert_eq!(standings(&world(), &second.basis, &stream)["both"].state, State::Pending);
+        assert_eq!(
+            standings(&world(), &second.basis, &stream)["both"].state,
+            State::Pending
+        );
         stream.due(&second);
         stream.receive(Kind::Routes, &request("outbound", "3", Some("bad regex")));
         stream.due(&second);
@@ -236,7 +262,10 @@ mod tests {
         assert_eq!(standings["toggles"].state, State::Acknowledged);
         assert_eq!(
             standings["both"].state,
-            State::Rejected { kind: "RDS".into(), message: "bad regex".into() }
+            State::Rejected {
+                kind: "RDS".into(),
+                message: "bad regex".into()
+            }
         );
     }
 

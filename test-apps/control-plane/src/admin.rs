@@ -46,7 +46,10 @@ impl Admin {
 }
 
 async fn metrics(State(admin): State<Admin>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], admin.metrics.text())
+    (
+        [(CONTENT_TYPE, "text/plain; version=0.0.4")],
+        admin.metrics.text(),
+    )
 }
 
 async fn readiness(State(admin): State<Admin>) -> (StatusCode, &'static str) {

@@ -79,7 +79,10 @@ impl TokenReviews {
         let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
         let known = |key: &[u8; 32]| {
             let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            known.get(key).filter(|(_, until)| Instant::now() < *until).map(|(claim, _)| claim.clone())
+            known
+                .get(key)
+                .filter(|(_, until)| Instant::now() < *until)
+                .map(|(claim, _)| claim.clone())
         };
         if let Some(claim) = known(&digest) {
             return Ok(claim);
@@ -114,12 +117,22 @@ impl Authenticator for TokenReviews {
 
 fn claim(review: &TokenReview) -> Result<PodClaim, AuthenticateError> {
     let invalid = |why: &str| AuthenticateError::Invalid(why.to_owned());
-    let status = review.status.as_ref().ok_or_else(|| invalid("no verdict"))?;
+    let status = review
+        .status
+        .as_ref()
+        .ok_or_else(|| invalid("no verdict"))?;
     if status.authenticated != Some(true) {
-        return Err(invalid(status.error.as_deref().unwrap_or("not authenticated")));
+        return Err(invalid(
+            status.error.as_deref().unwrap_or("not authenticated"),
+        ));
     }
     // A review without audiences comes from an authenticator that did not look at them.
-    if !status.audiences.iter().flatten().any(|audience| audience == AUDIENCE) {
+    if !status
+        .audiences
+        .iter()
+        .flatten()
+        .any(|audience| audience == AUDIENCE)
+    {
         return Err(invalid("made for another audience"));
     }
     let user = status.user.as_ref().ok_or(AuthenticateError::Unbound)?;
@@ -143,7 +156,10 @@ fn claim(review: &TokenReview) -> Result<PodClaim, AuthenticateError> {
 /// # Errors
 ///
 /// When the pod is not part of the mesh or stays unknown.
-pub async fn admit(store: &WorldStore, claim: &PodClaim) -> Result<Arc<Sidecar>, AuthenticateError> {
+pub async fn admit(
+    store: &WorldStore,
+    claim: &PodClaim,
+) -> Result<Arc<Sidecar>, AuthenticateError> {
     let mut worlds = store.subscribe();
     let appears = worlds.wait_for(|world| world.sidecars.contains_key(&claim.uid));
     let world = match tokio::time::timeout(POD_APPEARS, appears).await {
@@ -153,7 +169,11 @@ pub async fn admit(store: &WorldStore, claim: &PodClaim) -> Result<Arc<Sidecar>,
     if claim.namespace != world.namespace {
         return Err(AuthenticateError::OutsideMesh(claim.namespace.clone()));
     }
-    world.sidecars.get(&claim.uid).cloned().ok_or(AuthenticateError::UnknownPod)
+    world
+        .sidecars
+        .get(&claim.uid)
+        .cloned()
+        .ok_or(AuthenticateError::UnknownPod)
 }
 
 #[cfg(test)]
@@ -161,7 +181,8 @@ mod tests {
     use super::*;
 
     fn review(status: serde_json::Value) -> TokenReview {
-        serde_json::from_value(serde_json::json!({"spec": {}, "status": status})).expect("well-formed")
+        serde_json::from_value(serde_json::json!({"spec": {}, "status": status}))
+            .expect("well-formed")
     }
 
     #[test]
@@ -175,7 +196,13 @@ mod tests {
             }
         }));
         let claim = claim(&review).expect("valid");
-        assert_eq!(claim, PodClaim { namespace: "mesh-workloads".into(), uid: "u".into() });
+        assert_eq!(
+            claim,
+            PodClaim {
+                namespace: "mesh-workloads".into(),
+                uid: "u".into()
+            }
+        );
     }
 
     #[test]
@@ -185,9 +212,18 @@ mod tests {
             "extra": {"authentication.kubernetes.io/pod-uid": ["u"]}
         });
         let table = [
-            (serde_json::json!({"authenticated": false, "error": "expired"}), "expired"),
-            (serde_json::json!({"authenticated": true, "user": user}), "another audience"),
-            (serde_json::json!({"authenticated": true, "audiences": ["x"], "user": user}), "another audience"),
+            (
+                serde_json::json!({"authenticated": false, "error": "expired"}),
+                "expired",
+            ),
+            (
+                serde_json::json!({"authenticated": true, "user": user}),
+                "another audience",
+            ),
+            (
+                serde_json::json!({"authenticated": true, "audiences": ["x"], "user": user}),
+                "another audience",
+            ),
             (
                 serde_json::json!({"authenticated": true, "audiences": [AUDIENCE],
                     "user": {"username": "system:serviceaccount:a:b"}}),

@@ -62,7 +62,12 @@ pub trait Behaviour: Send + Sync + 'static {
     }
 
     /// The status of a policy is about to be written.
-    fn report(&self, _world: &World, _policy: &Policy, status: PolicyConfigStatus) -> PolicyConfigStatus {
+    fn report(
+        &self,
+        _world: &World,
+        _policy: &Policy,
+        status: PolicyConfigStatus,
+    ) -> PolicyConfigStatus {
         status
     }
 }

@@ -59,7 +59,10 @@ pub fn resolve(world: &World, sidecar: &Sidecar, resolution: Resolution) -> Effe
         .filter_map(|policy| {
             let scope = world.scopes.get(&policy.spec.scope_ref)?;
             let specificity = (resolution.covers)(&scope.spec, sidecar)?;
-            Some(Candidate { specificity, policy })
+            Some(Candidate {
+                specificity,
+                policy,
+            })
         })
         .collect();
     candidates.sort_by(resolution.compare);
@@ -141,12 +144,13 @@ mod tests {
     }
 
     fn world(policies: Vec<Policy>) -> World {
-        let entry = |data_center: Option<&str>, application: Option<&str>, ip: Option<&str>| ScopeEntry {
-            data_center: data_center.map(str::to_owned),
-            application: application.map(str::to_owned),
-            ip: ip.map(str::to_owned),
-            ..ScopeEntry::default()
-        };
+        let entry =
+            |data_center: Option<&str>, application: Option<&str>, ip: Option<&str>| ScopeEntry {
+                data_center: data_center.map(str::to_owned),
+                application: application.map(str::to_owned),
+                ip: ip.map(str::to_owned),
+                ..ScopeEntry::default()
+            };
         let scopes = [
             ("everybody", entry(None, None, None)),
             ("east", entry(Some("east"), None, None)),
@@ -156,7 +160,10 @@ mod tests {
             ("elsewhere", entry(Some("west"), None, None)),
         ];
         World {
-            policies: policies.into_iter().map(|p| (p.name.clone(), Arc::new(p))).collect(),
+            policies: policies
+                .into_iter()
+                .map(|p| (p.name.clone(), Arc::new(p)))
+                .collect(),
             scopes: scopes
                 .into_iter()
                 .map(|(name, entry)| {
@@ -229,8 +236,14 @@ mod tests {
         let mut weak = policy("weak", "everybody", 0, 1);
         weak.spec.toggles.insert("other".into(), "weak".into());
         let effective = combine([&policy("strong", "east", 0, 1), &weak]);
-        assert_eq!(effective.toggles.get("key").map(String::as_str), Some("strong"));
-        assert_eq!(effective.toggles.get("other").map(String::as_str), Some("weak"));
+        assert_eq!(
+            effective.toggles.get("key").map(String::as_str),
+            Some("strong")
+        );
+        assert_eq!(
+            effective.toggles.get("other").map(String::as_str),
+            Some("weak")
+        );
         assert_eq!(effective.basis.len(), 2, "both are taken account of");
     }
 }

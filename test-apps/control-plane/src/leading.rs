@@ -71,7 +71,8 @@ impl Candidate {
     }
 
     fn still_holds(&self) -> bool {
-        self.renewed.is_some_and(|renewed| renewed.elapsed() < HOLDS)
+        self.renewed
+            .is_some_and(|renewed| renewed.elapsed() < HOLDS)
     }
 
     async fn round(&mut self) -> Result<bool, kube::Error> {
@@ -86,8 +87,13 @@ impl Candidate {
             return Ok(false);
         }
         let mut next = self.spec();
-        next.lease_transitions = Some(spec.lease_transitions.unwrap_or_default() + i32::from(!is_mine));
-        next.acquire_time = if is_mine { spec.acquire_time } else { next.renew_time.clone() };
+        next.lease_transitions =
+            Some(spec.lease_transitions.unwrap_or_default() + i32::from(!is_mine));
+        next.acquire_time = if is_mine {
+            spec.acquire_time
+        } else {
+            next.renew_time.clone()
+        };
         self.replace(lease, next).await
     }
 
@@ -118,7 +124,10 @@ impl Candidate {
     async fn replace(&mut self, mut lease: Lease, spec: LeaseSpec) -> Result<bool, kube::Error> {
         // The resource version in the metadata makes this fail if somebody was faster.
         lease.spec = Some(spec);
-        let outcome = self.api.replace(LEASE, &PostParams::default(), &lease).await;
+        let outcome = self
+            .api
+            .replace(LEASE, &PostParams::default(), &lease)
+            .await;
         self.won(outcome)
     }
 

@@ -37,12 +37,17 @@ pub struct KindMetrics {
     pub stale: AtomicU64,
 }
 
+type Counter = fn(&KindMetrics) -> &AtomicU64;
+
 impl Metrics {
     /// All zero.
     #[must_use]
     pub fn new() -> Self {
         Self {
-            kinds: Kind::ALL.into_iter().map(|kind| (kind, KindMetrics::default())).collect(),
+            kinds: Kind::ALL
+                .into_iter()
+                .map(|kind| (kind, KindMetrics::default()))
+                .collect(),
             ..Self::default()
         }
     }
@@ -59,22 +64,56 @@ impl Metrics {
     pub fn text(&self) -> String {
         let mut text = String::new();
         let single = [
-            ("streams", "gauge", "Open ADS streams.", self.streams.load(Ordering::Relaxed)),
-            ("streams_total", "counter", "ADS streams since the start.", load(&self.streams_total)),
-            ("refused_total", "counter", "Streams refused for want of a valid identity.", load(&self.refused)),
-            ("worlds_total", "counter", "States published to streams.", load(&self.worlds)),
-            ("watch_failures_total", "counter", "Watches that were started again.", load(&self.watch_failures)),
-            ("status_writes_total", "counter", "Status writes.", load(&self.status_writes)),
+            (
+                "streams",
+                "gauge",
+                "Open ADS streams.",
+                self.streams.load(Ordering::Relaxed),
+            ),
+            (
+                "streams_total",
+                "counter",
+                "ADS streams since the start.",
+                load(&self.streams_total),
+            ),
+            (
+                "refused_total",
+                "counter",
+                "Streams refused for want of a valid identity.",
+                load(&self.refused),
+            ),
+            (
+                "worlds_total",
+                "counter",
+                "States published to streams.",
+                load(&self.worlds),
+            ),
+            (
+                "watch_failures_total",
+                "counter",
+                "Watches that were started again.",
+                load(&self.watch_failures),
+            ),
+            (
+                "status_writes_total",
+                "counter",
+                "Status writes.",
+                load(&self.status_writes),
+            ),
         ];
         for (name, kind, help, value) in single {
             head(&mut text, name, kind, help);
             let _ = writeln!(text, "mesh_control_plane_{name} {value}");
         }
-        let by_kind: [(&str, &str, fn(&KindMetrics) -> &AtomicU64); 4] = [
+        let by_kind: [(&str, &str, Counter); 4] = [
             ("responses_total", "Responses sent.", |m| &m.responses),
-            ("acknowledged_total", "Responses acknowledged.", |m| &m.acknowledged),
+            ("acknowledged_total", "Responses acknowledged.", |m| {
+                &m.acknowledged
+            }),
             ("rejected_total", "Responses rejected.", |m| &m.rejected),
-            ("stale_total", "Answers to superseded responses.", |m| &m.stale),
+            ("stale_total", "Answers to superseded responses.", |m| {
+                &m.stale
+            }),
         ];
         for (name, help, counter) in by_kind {
             head(&mut text, name, "counter", help);
@@ -93,7 +132,10 @@ fn load(counter: &AtomicU64) -> i64 {
 }
 
 fn head(text: &mut String, name: &str, kind: &str, help: &str) {
-    let _ = writeln!(text, "# HELP mesh_control_plane_{name} {help}\n# TYPE mesh_control_plane_{name} {kind}");
+    let _ = writeln!(
+        text,
+        "# HELP mesh_control_plane_{name} {help}\n# TYPE mesh_control_plane_{name} {kind}"
+    );
 }
 
 #[cfg(test)]
@@ -106,6 +148,10 @@ mod tests {
         metrics.count(Kind::Routes, |m| &m.rejected);
         let text = metrics.text();
         assert!(text.contains("mesh_control_plane_rejected_total{type=\"RDS\"} 1\n"));
-        assert!(text.contains("# TYPE mesh_control_plane_streams gauge\nmesh_control_plane_streams 0\n"));
+        assert!(
+            text.contains(
+                "# TYPE mesh_control_plane_streams gauge\nmesh_control_plane_streams 0\n"
+            )
+        );
     }
 }

@@ -59,7 +59,10 @@ impl Peers {
             let stays = present.contains_key(ip);
             if !stays {
                 poll.abort();
-                self.reports.lock().unwrap_or_else(PoisonError::into_inner).remove(ip);
+                self.reports
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .remove(ip);
             }
             stays
         });
@@ -140,15 +143,27 @@ impl Poll {
     }
 
     async fn ask(&self, after: Option<u64>) -> Result<Report, AskError> {
-        let after = after.map(|after| format!("?after={after}")).unwrap_or_default();
+        let after = after
+            .map(|after| format!("?after={after}"))
+            .unwrap_or_default();
         let request = http::Request::get(format!("http://{}{REPORT_PATH}{after}", self.address))
             .body(Empty::new())
             .map_err(AskError::Request)?;
         let answer = async {
-            let response = self.client.request(request).await.map_err(AskError::Reach)?;
-            let body = response.into_body().collect().await.map_err(AskError::Read)?;
+            let response = self
+                .client
+                .request(request)
+                .await
+                .map_err(AskError::Reach)?;
+            let body = response
+                .into_body()
+                .collect()
+                .await
+                .map_err(AskError::Read)?;
             serde_json::from_slice(&body.to_bytes()).map_err(AskError::Understand)
         };
-        tokio::time::timeout(POLL * 2, answer).await.unwrap_or(Err(AskError::Late))
+        tokio::time::timeout(POLL * 2, answer)
+            .await
+            .unwrap_or(Err(AskError::Late))
     }
 }

@@ -74,9 +74,13 @@ pub fn main(behaviour: Arc<dyn Behaviour>) -> std::process::ExitCode {
         .init();
     // A provider that is there already is the same one: no other is compiled in.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let outcome = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let outcome = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime.block_on(async {
-            let settings = Settings::read(|name| std::env::var(name).ok()).map_err(RunError::Settings)?;
+            let settings =
+                Settings::read(|name| std::env::var(name).ok()).map_err(RunError::Settings)?;
             run(settings, behaviour).await
         }),
         Err(error) => Err(RunError::Signals(error)),
@@ -84,7 +88,10 @@ pub fn main(behaviour: Arc<dyn Behaviour>) -> std::process::ExitCode {
     match outcome {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(error = &error as &dyn std::error::Error, "the control plane cannot go on");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the control plane cannot go on"
+            );
             std::process::ExitCode::FAILURE
         }
     }
@@ -162,7 +169,11 @@ pub async fn run(settings: Settings, behaviour: Arc<dyn Behaviour>) -> Result<()
     outcome
 }
 
-async fn serve(settings: Settings, shared: Arc<Shared>, listening: watch::Sender<bool>) -> Result<(), RunError> {
+async fn serve(
+    settings: Settings,
+    shared: Arc<Shared>,
+    listening: watch::Sender<bool>,
+) -> Result<(), RunError> {
     let file = |name: &str| {
         let path = settings.tls_directory.join(name);
         std::fs::read(&path).map_err(|source| RunError::ReadCertificate { path, source })

@@ -59,7 +59,9 @@ pub fn matches(entry: &ScopeEntry, sidecar: &Sidecar) -> bool {
 
 fn entry_specificity(entry: &ScopeEntry) -> Specificity {
     if let Some(block) = entry.ip.as_deref().and_then(Block::parse) {
-        Specificity::Ip { prefix: block.prefix }
+        Specificity::Ip {
+            prefix: block.prefix,
+        }
     } else if entry.application.is_some() {
         Specificity::Application
     } else if entry.cluster.is_some() {
@@ -96,11 +98,15 @@ impl Block {
     fn contains(self, address: IpAddr) -> bool {
         match (self.network, address) {
             (IpAddr::V4(network), IpAddr::V4(address)) => {
-                let mask = u32::MAX.checked_shl(32 - u32::from(self.prefix)).unwrap_or(0);
+                let mask = u32::MAX
+                    .checked_shl(32 - u32::from(self.prefix))
+                    .unwrap_or(0);
                 u32::from(network) & mask == u32::from(address) & mask
             }
             (IpAddr::V6(network), IpAddr::V6(address)) => {
-                let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix)).unwrap_or(0);
+                let mask = u128::MAX
+                    .checked_shl(128 - u32::from(self.prefix))
+                    .unwrap_or(0);
                 u128::from(network) & mask == u128::from(address) & mask
             }
             _ => false,
@@ -157,17 +163,28 @@ mod tests {
             (entry("", "", "frontend", "10.101.1.7"), None),
         ];
         for (entry, expected) in table {
-            assert_eq!(narrowest(std::slice::from_ref(&entry), &sidecar()), expected, "{entry:?}");
+            assert_eq!(
+                narrowest(std::slice::from_ref(&entry), &sidecar()),
+                expected,
+                "{entry:?}"
+            );
         }
     }
 
     #[test]
     fn entries_are_ored_and_the_narrowest_speaks() {
         let scope = ScopeConfigSpec {
-            entries: vec![entry("east", "", "", ""), entry("", "", "", "10.101.0.0/16"), entry("", "", "x", "")],
+            entries: vec![
+                entry("east", "", "", ""),
+                entry("", "", "", "10.101.0.0/16"),
+                entry("", "", "x", ""),
+            ],
             except: vec![],
         };
-        assert_eq!(specificity(&scope, &sidecar()), Some(Specificity::Ip { prefix: 16 }));
+        assert_eq!(
+            specificity(&scope, &sidecar()),
+            Some(Specificity::Ip { prefix: 16 })
+        );
     }
 
     #[test]
@@ -185,7 +202,14 @@ mod tests {
     #[test]
     fn specificities_are_ordered_as_designed() {
         use Specificity::{Application, Cluster, DataCenter, Everywhere, Ip};
-        let order = [Everywhere, DataCenter, Cluster, Application, Ip { prefix: 0 }, Ip { prefix: 32 }];
+        let order = [
+            Everywhere,
+            DataCenter,
+            Cluster,
+            Application,
+            Ip { prefix: 0 },
+            Ip { prefix: 32 },
+        ];
         assert!(order.is_sorted());
     }
 

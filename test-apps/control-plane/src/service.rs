@@ -78,10 +78,17 @@ impl Shared {
         };
         identified.await.map_err(|error| {
             self.metrics.refused.fetch_add(1, Ordering::Relaxed);
-            warn!(error = &error as &dyn std::error::Error, "a stream is refused");
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "a stream is refused"
+            );
             match error {
-                AuthenticateError::Review(_) | AuthenticateError::UnknownPod => Status::unavailable(error.to_string()),
-                AuthenticateError::Invalid(_) | AuthenticateError::Unbound => Status::unauthenticated(error.to_string()),
+                AuthenticateError::Review(_) | AuthenticateError::UnknownPod => {
+                    Status::unavailable(error.to_string())
+                }
+                AuthenticateError::Invalid(_) | AuthenticateError::Unbound => {
+                    Status::unauthenticated(error.to_string())
+                }
                 AuthenticateError::OutsideMesh(_) => Status::permission_denied(error.to_string()),
             }
         })
@@ -105,7 +112,11 @@ impl Session {
         };
         shared.metrics.streams.fetch_add(1, Ordering::Relaxed);
         shared.metrics.streams_total.fetch_add(1, Ordering::Relaxed);
-        info!(pod = sidecar.pod, data_center = sidecar.data_center, "a sidecar connects");
+        info!(
+            pod = sidecar.pod,
+            data_center = sidecar.data_center,
+            "a sidecar connects"
+        );
         Self {
             recipient: Recipient {
                 sidecar,
@@ -179,7 +190,12 @@ impl Session {
             Meaning::Rejection => {
                 metrics.count(kind, |m| &m.rejected);
                 let message = request.error.unwrap_or_default();
-                warn!(pod = self.recipient.sidecar.pod, kind = kind.short(), message, "an update is rejected");
+                warn!(
+                    pod = self.recipient.sidecar.pod,
+                    kind = kind.short(),
+                    message,
+                    "an update is rejected"
+                );
             }
         }
     }
@@ -193,7 +209,14 @@ impl Session {
         for response in self.stream.due(&snapshot) {
             self.shared.metrics.count(response.kind, |m| &m.responses);
             let identifier = self.shared.identifier.clone();
-            if responses.send(Ok(Outgoing { response, identifier })).await.is_err() {
+            if responses
+                .send(Ok(Outgoing {
+                    response,
+                    identifier,
+                }))
+                .await
+                .is_err()
+            {
                 return false;
             }
         }
@@ -203,7 +226,9 @@ impl Session {
             since: self.since,
             policies: standings(&world, &snapshot.basis, &self.stream),
         };
-        self.shared.acknowledgements.put(self.recipient.stream, report);
+        self.shared
+            .acknowledgements
+            .put(self.recipient.stream, report);
         self.snapshot = Some((world, snapshot));
         true
     }
@@ -218,7 +243,10 @@ impl Session {
         let world = shared.behaviour.view(world, &self.recipient);
         let effective = shared.behaviour.effective(&world, &self.recipient);
         let traffic = shared.behaviour.traffic();
-        let snapshot = shared.translator.snapshot(&world, &self.recipient.sidecar, &effective, traffic);
+        let snapshot =
+            shared
+                .translator
+                .snapshot(&world, &self.recipient.sidecar, &effective, traffic);
         (world, snapshot)
     }
 }
@@ -285,7 +313,8 @@ impl StreamingService<DiscoveryRequest> for StateOfTheWorld {
                 .get("authorization")
                 .and_then(|value| value.to_str().ok())
                 .and_then(|value| value.strip_prefix("Bearer "))
-                .map(|token| token.trim().to_owned());
+                .map(|token| token.trim().to_owned())
+                .filter(|token| !token.is_empty());
             let sidecar = shared.identify(token).await?;
             // At most one response of each type is in flight, so this is never full for long.
             let (sender, receiver) = mpsc::channel(2 * Kind::ALL.len());

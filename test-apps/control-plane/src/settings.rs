@@ -56,7 +56,8 @@ impl Settings {
             pod_name: needed("POD_NAME")?,
             pod_namespace: needed("POD_NAMESPACE")?,
             cluster_name: needed("CLUSTER_NAME")?,
-            workload_namespace: variable("WORKLOAD_NAMESPACE").unwrap_or_else(|| "mesh-workloads".into()),
+            workload_namespace: variable("WORKLOAD_NAMESPACE")
+                .unwrap_or_else(|| "mesh-workloads".into()),
             xds_listen: address("XDS_LISTEN", "0.0.0.0:15012")?,
             admin_listen: address("ADMIN_LISTEN", "0.0.0.0:15014")?,
             tls_directory: variable("TLS_DIRECTORY")
@@ -73,12 +74,24 @@ mod tests {
     #[test]
     fn defaults_and_mistakes() {
         let with = |pairs: &'static [(&str, &str)]| {
-            move |name: &str| pairs.iter().find(|(known, _)| *known == name).map(|(_, v)| (*v).to_owned())
+            move |name: &str| {
+                pairs
+                    .iter()
+                    .find(|(known, _)| *known == name)
+                    .map(|(_, v)| (*v).to_owned())
+            }
         };
-        let settings = Settings::read(with(&[("POD_NAME", "a"), ("POD_NAMESPACE", "b"), ("CLUSTER_NAME", "c")]));
+        let settings = Settings::read(with(&[
+            ("POD_NAME", "a"),
+            ("POD_NAMESPACE", "b"),
+            ("CLUSTER_NAME", "c"),
+        ]));
         assert_eq!(settings.expect("complete").xds_listen.port(), 15012);
         let missing = Settings::read(with(&[("POD_NAME", "a")])).expect_err("incomplete");
-        assert_eq!(missing.to_string(), "environment variable POD_NAMESPACE is not set");
+        assert_eq!(
+            missing.to_string(),
+            "environment variable POD_NAMESPACE is not set"
+        );
         let malformed = Settings::read(with(&[
             ("POD_NAME", "a"),
             ("POD_NAMESPACE", "b"),

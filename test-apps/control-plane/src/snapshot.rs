@@ -7,7 +7,7 @@ use crate::effective::Basis;
 use bytes::{BufMut as _, Bytes, BytesMut};
 use envoy_types::pb::google::protobuf::Any;
 use prost::Message as _;
-use prost::encoding::{encode_key, encode_varint, WireType};
+use prost::encoding::{WireType, encode_key, encode_varint};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -129,7 +129,10 @@ pub fn version<'a>(resources: impl IntoIterator<Item = (&'a str, &'a ContentHash
         hash.update(content);
     }
     let digest: [u8; 32] = hash.finalize().into();
-    digest[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    digest[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 #[cfg(test)]
@@ -150,8 +153,14 @@ mod tests {
     fn versions_follow_content_only() {
         let one = [1; 32];
         let two = [2; 32];
-        assert_eq!(version([("a", &one), ("b", &two)]), version([("a", &one), ("b", &two)]));
-        assert_ne!(version([("a", &one), ("b", &two)]), version([("a", &two), ("b", &one)]));
+        assert_eq!(
+            version([("a", &one), ("b", &two)]),
+            version([("a", &one), ("b", &two)])
+        );
+        assert_ne!(
+            version([("a", &one), ("b", &two)]),
+            version([("a", &two), ("b", &one)])
+        );
         assert_ne!(version([("ab", &one)]), version([("a", &one)]));
     }
 

@@ -12,7 +12,9 @@ use std::sync::Arc;
 
 /// The newest stream of each pod, over all replicas.
 #[must_use]
-pub fn newest<'a>(reports: impl IntoIterator<Item = &'a Report>) -> BTreeMap<&'a str, &'a RecipientReport> {
+pub fn newest<'a>(
+    reports: impl IntoIterator<Item = &'a Report>,
+) -> BTreeMap<&'a str, &'a RecipientReport> {
     let mut newest: BTreeMap<&str, &RecipientReport> = BTreeMap::new();
     for recipient in reports.into_iter().flat_map(|report| &report.recipients) {
         newest
@@ -41,12 +43,17 @@ pub fn of_policy(
         observed_generation: policy.generation,
         ..PolicyConfigStatus::default()
     };
-    for sidecar in scope.into_iter().flat_map(|scope| covered(world, scope, recipients)) {
+    for sidecar in scope
+        .into_iter()
+        .flat_map(|scope| covered(world, scope, recipients))
+    {
         status.matched += 1;
         let standing = recipients
             .get(sidecar.uid.as_str())
             .and_then(|recipient| recipient.policies.get(&policy.name))
-            .filter(|standing| standing.uid == policy.uid && standing.generation == policy.generation);
+            .filter(|standing| {
+                standing.uid == policy.uid && standing.generation == policy.generation
+            });
         match standing.map(|standing| &standing.state) {
             None | Some(State::Pending) => {}
             Some(State::Delivered) => status.delivered += 1,
@@ -69,14 +76,26 @@ pub fn of_policy(
         Some(_) => (true, "Found", String::new()),
         None => {
             let name = &policy.spec.scope_ref;
-            (false, "Missing", format!("scope `{name}` does not exist, so nobody receives the policy"))
+            (
+                false,
+                "Missing",
+                format!("scope `{name}` does not exist, so nobody receives the policy"),
+            )
         }
     };
     let ready = if let Some(first) = status.rejected.first() {
-        (false, "Rejected", format!("{} rejects {}: {}", first.pod, first.kind, first.message))
+        (
+            false,
+            "Rejected",
+            format!("{} rejects {}: {}", first.pod, first.kind, first.message),
+        )
     } else if status.acknowledged < status.matched {
         let (of, have) = (status.matched, status.acknowledged);
-        (false, "Pending", format!("{have} of {of} sidecars acknowledged"))
+        (
+            false,
+            "Pending",
+            format!("{have} of {of} sidecars acknowledged"),
+        )
     } else {
         (true, "Acknowledged", String::new())
     };
@@ -108,8 +127,20 @@ pub fn of_scope(
     ScopeConfigStatus {
         observed_generation: scope.generation,
         matched,
-        policies: count(world.policies.values().filter(|p| p.spec.scope_ref == scope.name).count()),
-        conditions: vec![condition("Effective", effective, scope.generation, before, now)],
+        policies: count(
+            world
+                .policies
+                .values()
+                .filter(|p| p.spec.scope_ref == scope.name)
+                .count(),
+        ),
+        conditions: vec![condition(
+            "Effective",
+            effective,
+            scope.generation,
+            before,
+            now,
+        )],
     }
 }
 
@@ -149,7 +180,10 @@ fn condition(
 }
 
 /// The names that a map of written statuses should not have any more.
-pub fn forget_absent<V>(written: &mut BTreeMap<String, V>, present: impl IntoIterator<Item = String>) {
+pub fn forget_absent<V>(
+    written: &mut BTreeMap<String, V>,
+    present: impl IntoIterator<Item = String>,
+) {
     let present: BTreeSet<String> = present.into_iter().collect();
     written.retain(|name, _| present.contains(name));
 }

@@ -159,7 +159,10 @@ impl Stream {
             .filter(|(name, resource)| subscription.sent.get(**name) != Some(&resource.hash))
             .map(|(name, _)| (*name).to_owned())
             .collect();
-        let removed = subscription.sent.keys().any(|name| !wanted.contains_key(name.as_str()));
+        let removed = subscription
+            .sent
+            .keys()
+            .any(|name| !wanted.contains_key(name.as_str()));
         let first = subscription.nonce.is_none();
         let is_due = if kind.is_whole() {
             !changed.is_empty() || removed || (first && subscription.wildcard)
@@ -167,7 +170,9 @@ impl Stream {
             !changed.is_empty()
         };
         // What is no longer wanted is sent again when it is wanted again.
-        subscription.sent.retain(|name, _| wanted.contains_key(name.as_str()));
+        subscription
+            .sent
+            .retain(|name, _| wanted.contains_key(name.as_str()));
         subscription.standing.sent = Some(snapshot.basis.clone());
         if !is_due {
             if subscription.standing.rejection.is_none() {
@@ -191,7 +196,11 @@ impl Stream {
         subscription.in_flight = true;
         responses.push(Response {
             kind,
-            version: version(wanted.iter().map(|(name, resource)| (*name, &resource.hash))),
+            version: version(
+                wanted
+                    .iter()
+                    .map(|(name, resource)| (*name, &resource.hash)),
+            ),
             nonce,
             resources,
         });

@@ -51,7 +51,13 @@ enum Ingredients {
 impl Translator {
     /// Makes the snapshot of one sidecar. `traffic` must be the same in every call.
     #[must_use]
-    pub fn snapshot(&self, world: &World, sidecar: &Sidecar, effective: &Effective, traffic: Traffic) -> Snapshot {
+    pub fn snapshot(
+        &self,
+        world: &World,
+        sidecar: &Sidecar,
+        effective: &Effective,
+        traffic: Traffic,
+    ) -> Snapshot {
         let services = &*world.services;
         let namespace = &world.namespace;
         let hash = services.hash;

@@ -9,7 +9,9 @@ use crate::behaviour::Behaviour;
 use crate::client::Impatient;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
-use crate::world::{Endpoint, Policy, Replica, Scope, Service, Services, Sidecar, World, WorldStore};
+use crate::world::{
+    Endpoint, Policy, Replica, Scope, Service, Services, Sidecar, World, WorldStore,
+};
 use futures::stream::{BoxStream, SelectAll};
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::{Node, Pod, Service as KubernetesService};
@@ -106,13 +108,41 @@ impl Watching {
         let workloads = &self.settings.workload_namespace;
         let own = Config::default().labels("app=control-plane");
         let mut all = Changes::new();
-        all.push(follow(self.namespaced(workloads), Config::default(), Change::Policy));
-        all.push(follow(self.namespaced(workloads), Config::default(), Change::Scope));
-        all.push(follow(self.namespaced(workloads), Config::default(), Change::Service));
-        all.push(follow(self.namespaced(workloads), Config::default(), Change::Slice));
-        all.push(follow(self.namespaced(workloads), Config::default(), Change::Pod));
-        all.push(follow(self.namespaced(&self.settings.pod_namespace), own, Change::Replica));
-        all.push(follow(Api::all(self.client.clone()), Config::default(), Change::Node));
+        all.push(follow(
+            self.namespaced(workloads),
+            Config::default(),
+            Change::Policy,
+        ));
+        all.push(follow(
+            self.namespaced(workloads),
+            Config::default(),
+            Change::Scope,
+        ));
+        all.push(follow(
+            self.namespaced(workloads),
+            Config::default(),
+            Change::Service,
+        ));
+        all.push(follow(
+            self.namespaced(workloads),
+            Config::default(),
+            Change::Slice,
+        ));
+        all.push(follow(
+            self.namespaced(workloads),
+            Config::default(),
+            Change::Pod,
+        ));
+        all.push(follow(
+            self.namespaced(&self.settings.pod_namespace),
+            own,
+            Change::Replica,
+        ));
+        all.push(follow(
+            Api::all(self.client.clone()),
+            Config::default(),
+            Change::Node,
+        ));
         all
     }
 
@@ -156,20 +186,28 @@ impl Caches {
     fn apply(&mut self, change: Change, statuses: &Statuses) {
         match change {
             Change::Policy(event) => {
-                let mut known = statuses.policies.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut known = statuses
+                    .policies
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
                 self.policies.apply(event, |policy: PolicyConfig| {
                     known.insert(policy.name_any(), policy.status.clone().unwrap_or_default());
                     Some(Arc::new(read::policy(policy)))
                 });
             }
             Change::Scope(event) => {
-                let mut known = statuses.scopes.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut known = statuses
+                    .scopes
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner);
                 self.scopes.apply(event, |scope: ScopeConfig| {
                     known.insert(scope.name_any(), scope.status.clone().unwrap_or_default());
                     Some(Arc::new(read::scope(scope)))
                 });
             }
-            Change::Service(event) => self.services.apply(event, |service| Some(read::service(service))),
+            Change::Service(event) => self
+                .services
+                .apply(event, |service| Some(read::service(service))),
             Change::Slice(event) => self.slices.apply(event, read::slice),
             Change::Pod(event) => self.pods.apply(event, read::pod),
             Change::Node(event) => self.nodes.apply(event, |node| Some(read::node(&node))),
@@ -297,7 +335,11 @@ impl<T> Cache<T> {
     }
 }
 
-fn put<K: ResourceExt, T>(items: &mut BTreeMap<String, T>, object: K, read: &mut impl FnMut(K) -> Option<T>) {
+fn put<K: ResourceExt, T>(
+    items: &mut BTreeMap<String, T>,
+    object: K,
+    read: &mut impl FnMut(K) -> Option<T>,
+) {
     let name = object.name_any();
     match read(object) {
         Some(item) => items.insert(name, item),

@@ -108,6 +108,9 @@ mod tests {
         assert_eq!(read.type_url, Kind::Runtime.url());
         assert_eq!(read.resources.len(), 2);
         assert_eq!(read.resources[1].value, vec![2; 300]);
-        assert_eq!(read.control_plane.map(|c| c.identifier).as_deref(), Some("control-plane-0"));
+        assert_eq!(
+            read.control_plane.map(|c| c.identifier).as_deref(),
+            Some("control-plane-0")
+        );
     }
 }

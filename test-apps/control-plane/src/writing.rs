@@ -68,7 +68,11 @@ impl Writing {
             let world = worlds.borrow_and_update().clone();
             own.mark_unchanged();
             others.mark_unchanged();
-            peers.follow(&world, &self.settings.pod_name, self.settings.admin_listen.port());
+            peers.follow(
+                &world,
+                &self.settings.pod_name,
+                self.settings.admin_listen.port(),
+            );
             let is_done = self.write(&world, &peers).await;
             again.reset();
             tokio::select! {
@@ -95,7 +99,9 @@ impl Writing {
             let status = of_policy(world, policy, &recipients, known, &now);
             let status = self.behaviour.report(world, policy, status);
             if known != Some(&status) {
-                let written = self.patch::<PolicyConfig>(&policy.name, "PolicyConfig", &status).await;
+                let written = self
+                    .patch::<PolicyConfig>(&policy.name, "PolicyConfig", &status)
+                    .await;
                 is_done &= written;
                 if written {
                     remember(&self.statuses.policies, &policy.name, status);
@@ -107,7 +113,9 @@ impl Writing {
             let known = before.get(&scope.name);
             let status = of_scope(world, scope, &recipients, known, &now);
             if known != Some(&status) {
-                let written = self.patch::<ScopeConfig>(&scope.name, "ScopeConfig", &status).await;
+                let written = self
+                    .patch::<ScopeConfig>(&scope.name, "ScopeConfig", &status)
+                    .await;
                 is_done &= written;
                 if written {
                     remember(&self.statuses.scopes, &scope.name, status);
@@ -134,7 +142,10 @@ impl Writing {
         });
         let parameters = PatchParams::apply(MANAGER).force();
         self.metrics.status_writes.fetch_add(1, Ordering::Relaxed);
-        match api.patch_status(name, &parameters, &Patch::Apply(&patch)).await {
+        match api
+            .patch_status(name, &parameters, &Patch::Apply(&patch))
+            .await
+        {
             Ok(_) => true,
             // It was deleted meanwhile, and the watch will say so.
             Err(kube::Error::Api(status)) if status.code == 404 => true,
@@ -147,7 +158,10 @@ impl Writing {
 }
 
 fn snapshot<V: Clone>(statuses: &Mutex<BTreeMap<String, V>>) -> BTreeMap<String, V> {
-    statuses.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    statuses
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone()
 }
 
 fn remember<V>(statuses: &Mutex<BTreeMap<String, V>>, name: &str, status: V) {

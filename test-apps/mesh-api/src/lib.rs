@@ -15,8 +15,8 @@ pub mod policy;
 pub mod scope;
 
 pub use policy::{
-    Destination, HeaderMatch, PolicyConfig, PolicyConfigSpec, PolicyConfigStatus, Rejection, RoutingRule,
-    RuleMatch, ToggleValue,
+    Destination, HeaderMatch, PolicyConfig, PolicyConfigSpec, PolicyConfigStatus, Rejection,
+    RoutingRule, RuleMatch, ToggleValue,
 };
 pub use scope::{ScopeConfig, ScopeConfigSpec, ScopeConfigStatus, ScopeEntry};
 
@@ -45,15 +45,27 @@ mod tests {
             .into_iter()
             .map(|(_, definition)| {
                 let names = definition.spec.names;
-                (names.kind, names.plural, names.short_names.unwrap_or_default())
+                (
+                    names.kind,
+                    names.plural,
+                    names.short_names.unwrap_or_default(),
+                )
             })
             .collect();
         let owned = |text: &str| text.to_owned();
         assert_eq!(
             names,
             vec![
-                (owned("ScopeConfig"), owned("scopeconfigs"), vec![owned("scope")]),
-                (owned("PolicyConfig"), owned("policyconfigs"), vec![owned("policy")]),
+                (
+                    owned("ScopeConfig"),
+                    owned("scopeconfigs"),
+                    vec![owned("scope")]
+                ),
+                (
+                    owned("PolicyConfig"),
+                    owned("policyconfigs"),
+                    vec![owned("policy")]
+                ),
             ]
         );
     }
@@ -62,7 +74,12 @@ mod tests {
     fn both_have_a_status_of_their_own() {
         for (_, definition) in definitions() {
             let version = definition.spec.versions.first().expect("one version");
-            assert!(version.subresources.as_ref().is_some_and(|s| s.status.is_some()));
+            assert!(
+                version
+                    .subresources
+                    .as_ref()
+                    .is_some_and(|s| s.status.is_some())
+            );
             assert_eq!(definition.spec.group, GROUP);
         }
     }

@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 /// Where several policies give the same toggle key or rule name to one sidecar, the most specific scope wins
 /// (IP > application > cluster > data center > everywhere; between blocks the longer prefix), then the higher
 /// priority, then the older policy, then the lesser name.
-#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize,
+)]
 #[kube(
     group = "mesh.meshproof.io",
     version = "v1alpha1",
@@ -41,7 +43,11 @@ use std::collections::BTreeMap;
         json_path = ".status.conditions[?(@.type==\"Ready\")].status",
         description = "Every sidecar within the scope acknowledged this generation"
     ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("!has(self.toggles) || !('' in self.toggles)")
@@ -70,7 +76,17 @@ pub struct PolicyConfigSpec {
 
 /// The value of a toggle, delivered as text.
 #[derive(
-    schemars::JsonSchema, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+    schemars::JsonSchema,
+    Clone,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
 )]
 #[serde(transparent)]
 #[schemars(inline)]
@@ -183,7 +199,9 @@ pub struct PolicyConfigStatus {
 }
 
 /// A sidecar would not take an update.
-#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    KubeSchema, Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize,
+)]
 #[serde(rename_all = "camelCase")]
 pub struct Rejection {
     /// Pod name.

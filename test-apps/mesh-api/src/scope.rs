@@ -5,7 +5,9 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 /// Limits where policies take effect. Entries are ORed, fields within an entry ANDed, `except` wins.
-#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize,
+)]
 #[kube(
     group = "mesh.meshproof.io",
     version = "v1alpha1",
@@ -28,7 +30,11 @@ use serde::{Deserialize, Serialize};
         json_path = ".status.policies",
         description = "Policies that refer to it"
     ),
-    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ScopeConfigSpec {

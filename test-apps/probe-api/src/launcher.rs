@@ -11,7 +11,8 @@ pub const READY_PORT: u16 = 15021;
 
 /// The paths of the launcher.
 pub mod paths {
-    /// `GET` on [`LAUNCHER_PORT`](super::LAUNCHER_PORT): [`LauncherState`](super::LauncherState).
+    /// `GET` on [`LAUNCHER_PORT`](super::LAUNCHER_PORT): [`LauncherState`](super::LauncherState). The query
+    /// `activity` and `wait_ms` make it a long poll that answers as soon as the activity is another one.
     pub const XDS: &str = "/xds";
     /// `POST` [`ReconnectRequest`](crate::state::ReconnectRequest) on
     /// [`LAUNCHER_PORT`](super::LAUNCHER_PORT): answers [`ReconnectReply`](crate::state::ReconnectReply) once
@@ -35,6 +36,10 @@ pub struct LauncherState {
     pub open: u64,
     /// How often the sidecar process was started, first start = 1.
     pub starts: u64,
+    /// Grows with everything that can change the sidecar's configuration: each piece of data from the control
+    /// plane, each connection made or lost, each rejected update, each start.
+    #[serde(default)]
+    pub activity: u64,
     /// xDS type URL → the last update of that type that this sidecar process rejected, from its log: its admin
     /// interface has the words for listeners only.
     #[serde(default)]

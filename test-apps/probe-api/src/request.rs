@@ -53,7 +53,11 @@ pub struct RequestOutcome {
 
 /// Answer or failure of one request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
 pub enum RequestResult {
     /// An HTTP answer came.
     Answered(Box<Answer>),

@@ -12,7 +12,8 @@ pub struct SidecarState {
     pub hash: String,
     /// When the reading was finished, nanoseconds since the Unix epoch.
     pub observed_at_ns: u64,
-    /// How far apart two readings are while somebody waits, in milliseconds: the resolution of `observed_at_ns`.
+    /// How far apart two looks at most are while somebody waits and something has just reached the sidecar, in
+    /// milliseconds: the resolution of `observed_at_ns` for changes that the control plane makes.
     pub resolution_ms: u64,
     /// Who this workload is, from the downward API.
     pub identity: Identity,
@@ -42,7 +43,11 @@ pub struct Identity {
 
 /// The outcome of reading the sidecar.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", rename_all_fields = "camelCase", deny_unknown_fields)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
 pub enum SidecarReading {
     /// The sidecar answered.
     Read(Box<Sidecar>),

@@ -95,7 +95,8 @@ impl Load {
         let start = Due::now();
         let mut sequence: u64 = 0;
         loop {
-            let due = start.after(period.saturating_mul(u32::try_from(sequence).unwrap_or(u32::MAX)));
+            let due =
+                start.after(period.saturating_mul(u32::try_from(sequence).unwrap_or(u32::MAX)));
             // A late timer sends what is due at once: the schedule does not move.
             tokio::select! {
                 () = tokio::time::sleep_until(due.instant) => {}
@@ -149,11 +150,9 @@ impl Outcomes {
     }
 
     fn report(&self, id: &str, since: u64) -> Result<LoadReport, LoadError> {
-        let from = since
-            .checked_sub(self.first)
-            .ok_or(LoadError::Forgotten {
-                kept_from: self.first,
-            })?;
+        let from = since.checked_sub(self.first).ok_or(LoadError::Forgotten {
+            kept_from: self.first,
+        })?;
         Ok(LoadReport {
             id: id.to_owned(),
             due: self.first + self.places.len() as u64,

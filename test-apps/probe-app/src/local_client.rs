@@ -180,12 +180,13 @@ impl LocalClient {
     }
 
     async fn open(&self) -> Result<SendRequest<Full<Bytes>>, LocalError> {
-        let stream = TcpStream::connect(&self.address)
-            .await
-            .map_err(|source| LocalError::Connect {
-                address: self.address.clone(),
-                source,
-            })?;
+        let stream =
+            TcpStream::connect(&self.address)
+                .await
+                .map_err(|source| LocalError::Connect {
+                    address: self.address.clone(),
+                    source,
+                })?;
         let (sender, connection) =
             handshake(TokioIo::new(stream))
                 .await

@@ -56,15 +56,13 @@ async fn run() -> Result<(), ProbeError> {
     let identity = Arc::new(settings.identity.clone());
     let watcher = Watcher::new(settings);
     tokio::spawn(Arc::clone(&watcher).run());
+    tokio::spawn(Arc::clone(&watcher).follow());
     let shared = Shared {
         watcher,
         loads: Arc::new(Loads::default()),
     };
     let control = serve(probe_api::CONTROL_PORT, control::router(shared));
-    let application = serve(
-        probe_api::APPLICATION_PORT,
-        application::router(identity),
-    );
+    let application = serve(probe_api::APPLICATION_PORT, application::router(identity));
     let mut terminate = signal(SignalKind::terminate()).map_err(ProbeError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ProbeError::Signals)?;
     tokio::select! {

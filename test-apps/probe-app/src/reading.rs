@@ -12,33 +12,69 @@ use probe_api::state::{ControlPlaneConnection, Resource, Route, Sidecar, TypeSta
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Everything one pass over the admin interface and the launcher brought.
-#[derive(Debug)]
+/// Everything one pass over the admin interface and the launcher brought. The lists are what
+/// `/config_dump?resource=NAME` shows: the whole dump repeats the bootstrap with every extension each time.
+#[derive(Debug, Default)]
 pub(crate) struct Pass {
-    /// `/config_dump?include_eds`.
-    pub configuration: Value,
+    /// What does not change while the sidecar process runs.
+    pub about: About,
+    /// `dynamic_listeners`.
+    pub listeners: Value,
+    /// `dynamic_route_configs`.
+    pub route_configurations: Value,
+    /// `dynamic_active_clusters`.
+    pub active_clusters: Value,
+    /// `dynamic_warming_clusters`.
+    pub warming_clusters: Value,
+    /// `dynamic_endpoint_configs`.
+    pub load_assignments: Value,
     /// `/runtime`.
     pub runtime: Value,
     /// `/clusters?format=json`.
     pub clusters: Value,
-    /// `/server_info`.
-    pub server: Value,
     /// The filtered `/stats`.
     pub stats: Stats,
     /// The launcher's state; default where there is no launcher.
     pub launcher: LauncherState,
 }
 
+/// What does not change while the sidecar process runs.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct About {
+    /// The sidecar's version.
+    version: String,
+    /// The runtime layers that come over RTDS.
+    delivered_layers: Vec<String>,
+}
+
+impl About {
+    /// From `/server_info` and the whole `/config_dump`.
+    pub(crate) fn new(server: &Value, configuration: &Value) -> Self {
+        let layers = list(configuration)
+            .filter_map(|section| section.pointer("/bootstrap/layered_runtime/layers"))
+            .filter_map(Value::as_array)
+            .flatten()
+            .filter(|layer| layer.get("rtds_layer").is_some())
+            .filter_map(|layer| layer["name"].as_str())
+            .map(str::to_owned)
+            .collect();
+        Self {
+            version: server["version"].as_str().unwrap_or_default().to_owned(),
+            delivered_layers: layers,
+        }
+    }
+}
+
 /// What the sidecar holds.
 pub(crate) fn sidecar(pass: &Pass) -> Sidecar {
-    let text = |value: &Value, field: &str| value[field].as_str().unwrap_or_default().to_owned();
     let runtime = runtime(pass);
     let mut types = resources::types(pass);
     types.insert("RTDS".to_owned(), runtime_type(pass, &runtime));
     Sidecar {
-        version: text(&pass.server, "version"),
+        version: pass.about.version.clone(),
         starts: pass.launcher.starts,
-        ready: pass.server["state"] == "LIVE",
+        // Envoy's gauge is 0 when it is live; a sidecar that does not show it is not.
+        ready: pass.stats.text("server.state") == Some("0"),
         control_plane: ControlPlaneConnection {
             connected: pass.stats.number("control_plane.connected_state") == 1,
             replica: pass
@@ -73,48 +109,24 @@ pub(crate) fn content_hash(sidecar: &Sidecar) -> String {
     }))
 }
 
-/// The sections of a configuration dump whose type ends in `name`.
-fn sections<'a>(configuration: &'a Value, name: &'a str) -> impl Iterator<Item = &'a Value> {
-    configuration["configs"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter(move |section| {
-            section["@type"]
-                .as_str()
-                .is_some_and(|kind| kind.ends_with(name))
-        })
+/// The items of a configuration dump.
+fn list(dump: &Value) -> impl Iterator<Item = &Value> {
+    dump["configs"].as_array().into_iter().flatten()
 }
 
-/// The items of a list in every section of that type.
-fn items<'a>(
-    configuration: &'a Value,
-    section: &'a str,
-    list: &'a str,
-) -> impl Iterator<Item = &'a Value> {
-    sections(configuration, section)
-        .filter_map(move |section| section[list].as_array())
-        .flatten()
-}
-
-/// The layers that the bootstrap says come over RTDS, in its order, with what the sidecar holds of them.
+/// The layers that come over RTDS, with what the sidecar holds of them.
 fn runtime(pass: &Pass) -> BTreeMap<String, BTreeMap<String, String>> {
-    let delivered: Vec<&str> = sections(&pass.configuration, ".BootstrapConfigDump")
-        .filter_map(|section| section.pointer("/bootstrap/layered_runtime/layers")?.as_array())
-        .flatten()
-        .filter(|layer| layer.get("rtds_layer").is_some())
-        .filter_map(|layer| layer["name"].as_str())
-        .collect();
     let layers: Vec<&str> = pass.runtime["layers"]
         .as_array()
         .into_iter()
         .flatten()
         .filter_map(Value::as_str)
         .collect();
-    delivered
-        .into_iter()
+    pass.about
+        .delivered_layers
+        .iter()
         .map(|name| {
-            let position = layers.iter().position(|layer| *layer == name);
+            let position = layers.iter().position(|layer| layer == name);
             let values = pass.runtime["entries"]
                 .as_object()
                 .into_iter()
@@ -125,15 +137,12 @@ fn runtime(pass: &Pass) -> BTreeMap<String, BTreeMap<String, String>> {
                     (!value.is_empty()).then(|| (key.clone(), value.to_owned()))
                 })
                 .collect();
-            (name.to_owned(), values)
+            (name.clone(), values)
         })
         .collect()
 }
 
-fn runtime_type(
-    pass: &Pass,
-    runtime: &BTreeMap<String, BTreeMap<String, String>>,
-) -> TypeState {
+fn runtime_type(pass: &Pass, runtime: &BTreeMap<String, BTreeMap<String, String>>) -> TypeState {
     let error = resources::rejection(pass, resources::RUNTIME_URL, |stats| {
         stats.number("runtime.update_time")
     });
@@ -165,14 +174,14 @@ fn runtime_type(
 fn routes(pass: &Pass) -> Vec<Route> {
     let in_force = resources::referred_route_configurations(pass);
     let mut routes = Vec::new();
-    for dynamic in items(
-        &pass.configuration,
-        ".RoutesConfigDump",
-        "dynamic_route_configs",
-    ) {
+    for dynamic in list(&pass.route_configurations) {
         let configuration = &dynamic["route_config"];
         let name = configuration["name"].as_str().unwrap_or_default();
-        for host in configuration["virtual_hosts"].as_array().into_iter().flatten() {
+        for host in configuration["virtual_hosts"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
             for route in host["routes"].as_array().into_iter().flatten() {
                 routes.push(Route {
                     configuration: name.to_owned(),

@@ -36,10 +36,7 @@ impl Sender {
             .parse()
             .map_err(|error| format!("url `{}`: {error}", spec.url))?;
         if uri.scheme_str() != Some("http") || uri.host().is_none() {
-            return Err(format!(
-                "url `{}`: write http://host[:port]/path",
-                spec.url
-            ));
+            return Err(format!("url `{}`: write http://host[:port]/path", spec.url));
         }
         if spec.timeout_ms == 0 {
             return Err("timeoutMs must be at least 1".to_owned());
@@ -135,7 +132,9 @@ impl Due {
 pub(crate) fn unix_ns() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+        .map_or(0, |since| {
+            u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+        })
 }
 
 /// Sends a batch and returns its outcomes in order of sending.

@@ -2,7 +2,7 @@
 
 use crate::canonical;
 use crate::local_client::{LocalClient, LocalError};
-use crate::reading::{self, CHANGE_FILTER, Pass, Stats};
+use crate::reading::{self, About, CHANGE_FILTER, Pass, Stats};
 use crate::sender::unix_ns;
 use crate::settings::Settings;
 use bytes::Bytes;
@@ -12,10 +12,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{Mutex, Notify, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use tokio::time::{Instant, sleep, timeout_at};
 
-/// How far apart two looks are while somebody waits.
-const RESOLUTION: Duration = Duration::from_millis(20);
+/// How long after something reached the sidecar, and after the look before, it is looked at while somebody waits:
+/// closely while it may be working on it, rarely when nothing happens.
+const PAUSES: [Duration; 7] = [
+    Duration::from_millis(3),
+    Duration::from_millis(5),
+    Duration::from_millis(8),
+    Duration::from_millis(16),
+    Duration::from_millis(32),
+    Duration::from_millis(64),
+    Duration::from_millis(100),
+];
+
+/// The longest of the [`PAUSES`] within the first 30 ms, in which a sidecar takes an update over.
+const CLOSE: usize = 3;
+
+/// Without a launcher nobody tells when something reached the sidecar.
+const PAUSE_WITHOUT_LAUNCHER: Duration = Duration::from_millis(20);
+
+/// How long the launcher is asked to wait for activity.
+const ACTIVITY_WAIT_MS: u64 = 2000;
 
 /// A sidecar whose configuration changes during so many readings in a row cannot be read.
 const READINGS: u32 = 20;
@@ -28,10 +46,14 @@ pub(crate) struct Watcher {
     launcher: Option<LocalClient>,
     /// What changes with every change of configuration, and the reading made of it.
     last: Mutex<Option<(Fingerprint, Arc<SidecarState>)>>,
+    /// Start of the sidecar process → what does not change while it runs.
+    about: Mutex<Option<(u64, About)>>,
     /// The last state that was looked up while somebody waited.
     looked: watch::Sender<Option<Arc<SidecarState>>>,
     waiting: AtomicUsize,
     somebody_waits: Notify,
+    /// The launcher's count of everything that can change the sidecar's configuration.
+    activity: watch::Sender<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,24 +69,65 @@ impl Watcher {
             launcher: settings.launcher.as_deref().map(LocalClient::new),
             settings,
             last: Mutex::new(None),
+            about: Mutex::new(None),
             looked: watch::Sender::default(),
             waiting: AtomicUsize::new(0),
             somebody_waits: Notify::new(),
+            activity: watch::Sender::new(0),
         })
     }
 
     /// Looks again and again while somebody waits, for ever.
     pub(crate) async fn run(self: Arc<Self>) {
-        let mut ticks = interval(RESOLUTION);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pause = 0;
+        let mut active = self.activity.subscribe();
         loop {
             let called = self.somebody_waits.notified();
             if self.waiting.load(Ordering::SeqCst) == 0 {
                 called.await;
             }
-            ticks.tick().await;
+            let length = match self.launcher {
+                Some(_) => PAUSES[pause],
+                None => PAUSE_WITHOUT_LAUNCHER,
+            };
+            tokio::select! {
+                () = rest(length) => pause = (pause + 1).min(PAUSES.len() - 1),
+                _ = active.changed() => {
+                    pause = 0;
+                    rest(PAUSES[0]).await;
+                }
+            }
             let state = self.look().await;
             self.looked.send_replace(Some(state));
+        }
+    }
+
+    /// Follows the launcher's count of activity while somebody waits, for ever.
+    pub(crate) async fn follow(self: Arc<Self>) {
+        let Some(address) = self.settings.launcher.as_deref() else {
+            return;
+        };
+        // A connection of its own: the other one must not wait behind a long poll.
+        let launcher = LocalClient::new(address);
+        let mut known = 0;
+        let mut waiting = self.looked.subscribe();
+        loop {
+            let path = format!("{}?activity={known}&wait_ms={ACTIVITY_WAIT_MS}", paths::XDS);
+            match launcher.get_json::<LauncherState>(&path).await {
+                Ok(state) => {
+                    if state.activity != known {
+                        known = state.activity;
+                        self.activity.send_replace(known);
+                    }
+                }
+                // Looking goes on without it, only less closely. It is tried again with the next look.
+                Err(error) => {
+                    tracing::debug!(%error, "the launcher's activity cannot be followed");
+                    if waiting.changed().await.is_err() {
+                        return;
+                    }
+                }
+            }
         }
     }
 
@@ -85,8 +148,9 @@ impl Watcher {
         let _waiting = Waiting::new(self);
         let changed = looks.wait_for(|look| {
             // A look that began before this call may miss what the caller knows of.
-            look.as_ref()
-                .is_some_and(|state| state.observed_at_ns > now.observed_at_ns && state.hash != hash)
+            look.as_ref().is_some_and(|state| {
+                state.observed_at_ns > now.observed_at_ns && state.hash != hash
+            })
         });
         if let Ok(Ok(look)) = timeout_at(until, changed).await
             && let Some(state) = &*look
@@ -133,6 +197,8 @@ impl Watcher {
             Ok(state) => state,
             Err(error) => {
                 *last = None;
+                // Another process may answer next.
+                *self.about.lock().await = None;
                 self.state(SidecarReading::Unreachable(error))
             }
         }
@@ -154,29 +220,33 @@ impl Watcher {
             return Ok(Arc::new(state));
         }
         for _ in 0..READINGS {
-            let configuration = admin
-                .get_json("/config_dump?include_eds")
-                .await
-                .map_err(words)?;
-            let runtime = admin.get_json("/runtime").await.map_err(words)?;
-            let clusters = admin
-                .get_json("/clusters?format=json")
-                .await
-                .map_err(words)?;
-            let server = admin.get_json("/server_info").await.map_err(words)?;
+            let about = self.about(admin, &before).await.map_err(words)?;
+            let dump = async |resource: &str| {
+                let path = format!("/config_dump?include_eds&resource={resource}");
+                admin.get_json(&path).await.map_err(words)
+            };
+            let mut pass = Pass {
+                about,
+                listeners: dump("dynamic_listeners").await?,
+                route_configurations: dump("dynamic_route_configs").await?,
+                active_clusters: dump("dynamic_active_clusters").await?,
+                warming_clusters: dump("dynamic_warming_clusters").await?,
+                load_assignments: dump("dynamic_endpoint_configs").await?,
+                runtime: admin.get_json("/runtime").await.map_err(words)?,
+                clusters: admin
+                    .get_json("/clusters?format=json")
+                    .await
+                    .map_err(words)?,
+                ..Pass::default()
+            };
             let after = self.fingerprint(admin).await.map_err(words)?;
             if after != before {
                 before = after;
                 continue;
             }
-            let held = reading::sidecar(&Pass {
-                configuration,
-                runtime,
-                clusters,
-                server,
-                stats: Stats::parse(&String::from_utf8_lossy(&after.stats)),
-                launcher: after.launcher.clone(),
-            });
+            pass.stats = Stats::parse(&String::from_utf8_lossy(&after.stats));
+            pass.launcher = after.launcher.clone();
+            let held = reading::sidecar(&pass);
             let state = self.state(SidecarReading::Read(Box::new(held)));
             *last = Some((after, Arc::clone(&state)));
             return Ok(state);
@@ -186,6 +256,26 @@ impl Watcher {
         ))
     }
 
+    /// What does not change while the sidecar process runs, read once for each start of it.
+    async fn about(
+        &self,
+        admin: &LocalClient,
+        fingerprint: &Fingerprint,
+    ) -> Result<About, LocalError> {
+        let starts = fingerprint.launcher.starts;
+        let mut known = self.about.lock().await;
+        if let Some((at, about)) = &*known
+            && *at == starts
+        {
+            return Ok(about.clone());
+        }
+        let server = admin.get_json("/server_info").await?;
+        let configuration = admin.get_json("/config_dump").await?;
+        let about = About::new(&server, &configuration);
+        *known = Some((starts, about.clone()));
+        Ok(about)
+    }
+
     async fn fingerprint(&self, admin: &LocalClient) -> Result<Fingerprint, LocalError> {
         let launcher = async {
             match &self.launcher {
@@ -193,8 +283,19 @@ impl Watcher {
                 Some(launcher) => launcher.get_json(paths::XDS).await,
             }
         };
-        let (stats, launcher) = tokio::try_join!(admin.get(CHANGE_FILTER), launcher)?;
+        let (stats, mut launcher) = tokio::try_join!(admin.get(CHANGE_FILTER), launcher)?;
+        // Data may come without changing anything.
+        launcher.activity = 0;
         Ok(Fingerprint { stats, launcher })
+    }
+
+    /// The longest pause between two looks while something happens.
+    fn resolution_ms(&self) -> u64 {
+        let pause = match self.launcher {
+            Some(_) => PAUSES[CLOSE],
+            None => PAUSE_WITHOUT_LAUNCHER,
+        };
+        u64::try_from(pause.as_millis()).unwrap_or(u64::MAX)
     }
 
     fn state(&self, sidecar: SidecarReading) -> Arc<SidecarState> {
@@ -207,11 +308,19 @@ impl Watcher {
         Arc::new(SidecarState {
             hash,
             observed_at_ns: unix_ns(),
-            resolution_ms: u64::try_from(RESOLUTION.as_millis()).unwrap_or(u64::MAX),
+            resolution_ms: self.resolution_ms(),
             identity: self.settings.identity.clone(),
             sidecar,
         })
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "Envoy's admin interface has no way to wait for a change; the launcher cuts the pause short"
+)]
+async fn rest(pause: Duration) {
+    sleep(pause).await;
 }
 
 /// Somebody who waits for a change.

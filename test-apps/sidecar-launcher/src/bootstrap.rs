@@ -177,9 +177,12 @@ mod tests {
             .pointer("/static_resources/clusters/0/transport_socket/typed_config")
             .unwrap();
         assert_eq!(context["sni"], "control-plane.mesh-system.svc");
-        let names = &context["common_tls_context"]["validation_context"]
-            ["match_typed_subject_alt_names"];
-        assert_eq!(names[0]["matcher"]["exact"], "control-plane.mesh-system.svc");
+        let names =
+            &context["common_tls_context"]["validation_context"]["match_typed_subject_alt_names"];
+        assert_eq!(
+            names[0]["matcher"]["exact"],
+            "control-plane.mesh-system.svc"
+        );
     }
 
     #[test]

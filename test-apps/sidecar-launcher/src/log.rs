@@ -1,6 +1,7 @@
 //! The sidecar's log: passed on line by line, and searched for rejected xDS updates, whose reasons Envoy tells
 //! nowhere else but for listeners.
 
+use crate::activity::Activity;
 use probe_api::launcher::Rejection;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -13,11 +14,22 @@ pub(crate) const FORMAT: &str = "%E.%e|%Y-%m-%dT%T.%e %l envoy %n %v";
 
 /// The last rejected update of each xDS type.
 #[derive(Debug, Default)]
-pub(crate) struct Rejections(Mutex<BTreeMap<String, Rejection>>);
+pub(crate) struct Rejections {
+    last: Mutex<BTreeMap<String, Rejection>>,
+    activity: Activity,
+}
 
 impl Rejections {
+    /// None yet.
+    pub(crate) fn new(activity: Activity) -> Arc<Self> {
+        Arc::new(Self {
+            last: Mutex::default(),
+            activity,
+        })
+    }
+
     fn locked(&self) -> MutexGuard<'_, BTreeMap<String, Rejection>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// xDS type URL → rejection.
@@ -28,6 +40,7 @@ impl Rejections {
     /// A new sidecar process has rejected nothing.
     pub(crate) fn clear(&self) {
         self.locked().clear();
+        self.activity.note();
     }
 }
 
@@ -44,6 +57,7 @@ pub(crate) async fn forward(output: impl AsyncRead + Unpin, rejections: Arc<Reje
                         message: message.to_owned(),
                     };
                     rejections.locked().insert(url.to_owned(), rejection);
+                    rejections.activity.note();
                 }
                 // A log that cannot be written must not end the sidecar.
                 let _ = writeln!(std::io::stderr().lock(), "{text}");
@@ -86,7 +100,7 @@ mod tests {
         let log = "1785000000.042|2026-11-23T14:00:00.042 warning envoy config gRPC config for \
                    type.googleapis.com/envoy.config.route.v3.RouteConfiguration rejected: missing ): (\n\
                    a continuation | of something\n";
-        let rejections = Arc::new(Rejections::default());
+        let rejections = Rejections::new(Activity::default());
         forward(log.as_bytes(), Arc::clone(&rejections)).await;
         let all = rejections.all();
         let rejection = &all["type.googleapis.com/envoy.config.route.v3.RouteConfiguration"];

@@ -2,6 +2,7 @@
 //!
 //! Invariant: no policy, scope or xDS message is known here; the launcher could start any xDS sidecar.
 
+mod activity;
 mod admin;
 mod bootstrap;
 mod log;
@@ -10,6 +11,7 @@ mod serve;
 mod settings;
 mod supervisor;
 
+use activity::Activity;
 use admin::Admin;
 use log::Rejections;
 use relay::Relay;
@@ -79,15 +81,22 @@ async fn run() -> Result<(), LaunchError> {
         Settings::from_variables(|name| std::env::var(name).ok()).map_err(LaunchError::Settings)?;
     let bootstrap_file = write_configuration(&settings)?;
 
-    let relay = Relay::new(&settings.xds_address);
+    let activity = Activity::default();
+    let relay = Relay::new(&settings.xds_address, activity.clone());
     let starts = Arc::new(Starts::default());
-    let rejections = Arc::new(Rejections::default());
+    let rejections = Rejections::new(activity.clone());
     let admin = Admin::new(settings.admin_port);
     let relay_listener = listen(Ipv4Addr::LOCALHOST, settings.relay_port).await?;
     let xds_listener = listen(Ipv4Addr::LOCALHOST, probe_api::launcher::LAUNCHER_PORT).await?;
     let ready_listener = listen(Ipv4Addr::UNSPECIFIED, probe_api::launcher::READY_PORT).await?;
     tokio::spawn(Arc::clone(&relay).serve(relay_listener));
-    tokio::spawn(axum::serve(xds_listener, serve::xds(relay, Arc::clone(&starts), Arc::clone(&rejections))).into_future());
+    let interface = serve::xds(
+        relay,
+        Arc::clone(&starts),
+        Arc::clone(&rejections),
+        activity,
+    );
+    tokio::spawn(axum::serve(xds_listener, interface).into_future());
     tokio::spawn(axum::serve(ready_listener, serve::ready(admin)).into_future());
 
     let (end, ended) = watch::channel(false);
@@ -116,7 +125,10 @@ fn write_configuration(settings: &Settings) -> Result<PathBuf, LaunchError> {
         source,
     })?;
     let files = [
-        (bootstrap::TOKEN_SECRET_FILE, bootstrap::token_secret(settings)),
+        (
+            bootstrap::TOKEN_SECRET_FILE,
+            bootstrap::token_secret(settings),
+        ),
         ("bootstrap.json", bootstrap::bootstrap(settings, folder)),
     ];
     for (name, content) in files {

@@ -3,10 +3,11 @@
 //! The sidecar dials this relay instead of the control plane, so that a reconnect can be asked for, its target
 //! chosen, and two readings of one connection told from readings of two. TLS passes through untouched.
 
+use crate::activity::Activity;
 use probe_api::launcher::{LauncherState, Rejection};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -17,6 +18,7 @@ pub(crate) struct Relay {
     /// Grows with each reconnect: connections of an older generation end.
     generation: watch::Sender<u64>,
     service: String,
+    activity: Activity,
 }
 
 #[derive(Debug)]
@@ -28,7 +30,7 @@ struct State {
 
 impl Relay {
     /// A relay to `service` (`host:port`), with no connection yet.
-    pub(crate) fn new(service: &str) -> Arc<Self> {
+    pub(crate) fn new(service: &str, activity: Activity) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State {
                 target: service.to_owned(),
@@ -37,6 +39,7 @@ impl Relay {
             }),
             generation: watch::Sender::new(0),
             service: service.to_owned(),
+            activity,
         })
     }
 
@@ -71,6 +74,7 @@ impl Relay {
             target: state.target.clone(),
             open: state.open,
             starts,
+            activity: self.activity.count(),
             rejections,
         }
     }
@@ -114,13 +118,14 @@ impl Relay {
                 return;
             }
             let _open = OpenGuard(&self);
+            self.activity.note();
             for stream in [&sidecar, &control_plane] {
                 // Small messages in both directions: waiting for more would only delay them.
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "could not switch delayed sending off");
                 }
             }
-            if let Err(error) = copy_bidirectional(&mut sidecar, &mut control_plane).await {
+            if let Err(error) = self.pass(&mut sidecar, &mut control_plane).await {
                 tracing::debug!(%target, %error, "a control-plane connection broke");
             }
         };
@@ -131,19 +136,52 @@ impl Relay {
     }
 }
 
+impl Relay {
+    /// Passes bytes in both directions until one side ends, and notes every piece that reached the sidecar.
+    async fn pass(
+        &self,
+        sidecar: &mut TcpStream,
+        control_plane: &mut TcpStream,
+    ) -> std::io::Result<()> {
+        let (mut from_sidecar, mut to_sidecar) = sidecar.split();
+        let (mut from_control_plane, mut to_control_plane) = control_plane.split();
+        let down = async {
+            let mut buffer = vec![0; 64 * 1024];
+            loop {
+                let read = from_control_plane.read(&mut buffer).await?;
+                if read == 0 {
+                    return Ok(());
+                }
+                to_sidecar.write_all(&buffer[..read]).await?;
+                self.activity.note();
+            }
+        };
+        let up = async {
+            copy(&mut from_sidecar, &mut to_control_plane)
+                .await
+                .map(drop)
+        };
+        // gRPC has no use for half a connection.
+        tokio::select! {
+            result = down => result,
+            result = up => result,
+        }
+    }
+}
+
 /// Counts an open connection down when it ends, however it ends.
 struct OpenGuard<'a>(&'a Relay);
 
 impl Drop for OpenGuard<'_> {
     fn drop(&mut self) {
         self.0.state().open -= 1;
+        self.0.activity.note();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     fn describe(relay: &Relay) -> LauncherState {
         relay.describe(1, BTreeMap::new())
@@ -167,7 +205,7 @@ mod tests {
     #[tokio::test]
     async fn a_reconnect_ends_the_old_connection_and_the_next_goes_to_the_new_target() {
         let (a, b) = (control_plane(b"a").await, control_plane(b"b").await);
-        let relay = Relay::new(&a);
+        let relay = Relay::new(&a, Activity::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(Arc::clone(&relay).serve(listener));
@@ -193,7 +231,7 @@ mod tests {
         let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = closed.local_addr().unwrap().to_string();
         drop(closed);
-        let relay = Relay::new(&address);
+        let relay = Relay::new(&address, Activity::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let own = listener.local_addr().unwrap();
         tokio::spawn(Arc::clone(&relay).serve(listener));

@@ -1,5 +1,6 @@
 //! The launcher's HTTP interfaces: readiness for the kubelet, the connection for the probe.
 
+use crate::activity::Activity;
 use crate::admin::Admin;
 use crate::log::Rejections;
 use crate::relay::Relay;
@@ -28,6 +29,14 @@ struct ReadyQuery {
     wait_ms: u64,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ActivityQuery {
+    activity: Option<u64>,
+    #[serde(default)]
+    wait_ms: u64,
+}
+
 /// `GET /ready`, with `wait_ms` a long poll, so that a start is noticed when it happens and not a period later.
 pub(crate) fn ready(admin: Admin) -> Router {
     let handler = async |State(admin): State<Admin>, Query(query): Query<ReadyQuery>| {
@@ -50,10 +59,21 @@ pub(crate) fn ready(admin: Admin) -> Router {
 }
 
 /// `GET /xds` and `POST /reconnect`.
-pub(crate) fn xds(relay: Arc<Relay>, starts: Arc<Starts>, rejections: Arc<Rejections>) -> Router {
+pub(crate) fn xds(
+    relay: Arc<Relay>,
+    starts: Arc<Starts>,
+    rejections: Arc<Rejections>,
+    activity: Activity,
+) -> Router {
     let describe = {
         let relay = Arc::clone(&relay);
-        async move || -> Json<LauncherState> { Json(relay.describe(starts.count(), rejections.all())) }
+        async move |Query(query): Query<ActivityQuery>| -> Json<LauncherState> {
+            if let Some(known) = query.activity {
+                let wait = Duration::from_millis(query.wait_ms).min(LONGEST_WAIT);
+                activity.differs_from(known, wait).await;
+            }
+            Json(relay.describe(starts.count(), rejections.all()))
+        }
     };
     let reconnect = async move |Json(request): Json<ReconnectRequest>| -> Json<ReconnectReply> {
         Json(ReconnectReply {

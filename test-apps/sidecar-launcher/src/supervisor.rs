@@ -111,7 +111,10 @@ async fn drain(settings: &Settings, mut child: Child) -> std::io::Result<()> {
         }
     };
     if timeout(bound, drained).await.is_err() {
-        tracing::warn!(?bound, "requests were still under way when the time was over");
+        tracing::warn!(
+            ?bound,
+            "requests were still under way when the time was over"
+        );
     }
     if let Err(error) = admin.quit().await {
         tracing::debug!(%error, "the sidecar could not be told to end");

@@ -110,7 +110,7 @@ fn down(name: &str, common: &Common) -> Result<ExitCode, Failure> {
     }
     let mut failure = Failure::new(ExitCode::LeftBehind, format!("{attempt} completely"));
     for one in left {
-        failure = failure.reason(one);
+        failure = failure.item(one);
     }
     Err(failure.hint("`meshproof clean` removes what is left of dead clusters"))
 }

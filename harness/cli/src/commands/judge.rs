@@ -98,10 +98,10 @@ fn read(path: &Path) -> Result<Vec<Recorded>, Failure> {
         let more = problems.len().saturating_sub(shown);
         let mut failure = failed();
         for problem in problems.iter().take(shown) {
-            failure = failure.reason(format!("{}:{}: {}", path.display(), problem.line, problem.message));
+            failure = failure.item(format!("{}:{}: {}", path.display(), problem.line, problem.message));
         }
         if more > 0 {
-            failure = failure.reason(format!("and {more} more"));
+            failure = failure.item(format!("and {more} more"));
         }
         failure
     })

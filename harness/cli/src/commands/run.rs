@@ -21,6 +21,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::{JoinError, JoinHandle};
 
 /// After the second signal the runner gets this long to return by itself.
 const AT_ONCE: Duration = Duration::from_millis(300);
@@ -216,56 +217,59 @@ where
     let outcome = runtime.block_on(async {
         let interrupt = signals::listen()?;
         let (sender, events) = unbounded_channel();
-        let task = tokio::spawn(work(plan, sender, interrupt.clone()));
-        let left = follow(readers, events, &interrupt).await;
-        if left {
-            // The environment dies with this process: nothing of it outlives the pipe that we hold.
-            let mut summary = readers.record.sum();
-            summary.interrupted = interrupt.signal();
-            readers.on(&RunEvent::RunFinished { summary });
-            return Ok(());
+        let mut task = tokio::spawn(work(plan, sender, interrupt.clone()));
+        match follow(readers, events, &interrupt, &mut task).await {
+            Some(ended) => ended.map_err(|error| {
+                Failure::new(ExitCode::Internal, "finish the run")
+                    .because(&error)
+                    .hint("this is a defect of meshproof; please report it with the text above")
+            }),
+            None => {
+                // The environment dies with this process: nothing of it outlives the pipe that we hold.
+                let mut summary = readers.record.sum();
+                summary.interrupted = interrupt.signal();
+                readers.on(&RunEvent::RunFinished { summary });
+                Ok(())
+            }
         }
-        task.await.map_err(|error| {
-            Failure::new(ExitCode::Internal, "finish the run").because(&error)
-                .hint("this is a defect of meshproof; please report it with the text above")
-        })
     });
     // Blocking work of an abandoned run must not hold the process up.
     runtime.shutdown_background();
     outcome
 }
 
-/// Feeds the readers; true when the user wants to leave at once.
+/// Feeds the readers until the work is over, and says how it ended; none when the user left at once.
+///
+/// The end of the work counts and not the end of the events: blocking work that was abandoned may still hold the
+/// other end of the channel.
 async fn follow(
     readers: &mut Readers,
     mut events: UnboundedReceiver<RunEvent>,
     interrupt: &Interrupt,
-) -> bool {
+    task: &mut JoinHandle<()>,
+) -> Option<Result<(), JoinError>> {
     let mut heartbeat = tokio::time::interval(HEARTBEAT);
     heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     heartbeat.tick().await;
     let at_once = interrupt.at_once();
     tokio::pin!(at_once);
-    loop {
+    let ended = loop {
         tokio::select! {
-            event = events.recv() => match event {
-                Some(event) => {
-                    readers.on(&event);
-                    heartbeat.reset();
-                }
-                None => return false,
-            },
+            biased;
+            Some(event) = events.recv() => {
+                readers.on(&event);
+                heartbeat.reset();
+            }
+            ended = &mut *task => break Some(ended),
+            () = &mut at_once => break tokio::time::timeout(AT_ONCE, &mut *task).await.ok(),
             _ = heartbeat.tick() => readers.progress.heartbeat(),
-            () = &mut at_once => break,
-        }
-    }
-    // What is on its way still counts.
-    let rest = async {
-        while let Some(event) = events.recv().await {
-            readers.on(&event);
         }
     };
-    tokio::time::timeout(AT_ONCE, rest).await.is_err() || readers.record.summary.is_none()
+    // What is on its way still counts.
+    while let Ok(event) = events.try_recv() {
+        readers.on(&event);
+    }
+    ended
 }
 
 fn dry_run(

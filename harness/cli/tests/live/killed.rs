@@ -9,7 +9,7 @@ const TIMES: usize = 2;
 
 /// A short scenario without a fault and one with.
 const CALM: &str = "delivery-scope/everybody";
-const FAULTY: &str = "resilience/zone-cut-off-and-back";
+const FAULTY: &str = "resilience/zone-cut-off";
 
 #[track_caller]
 fn kill_when(phase: &str, arguments: &[&str], is: impl Fn(&Value) -> bool) {

@@ -22,12 +22,12 @@ fn an_ordinary_user_gets_the_same_verdicts() {
     };
     let before = Baseline::take(&place.folders);
     let output = place
-        .command(&["run", "delivery-scope/one-application", "routing", "--color", "never"])
+        .command(&["run", "delivery-scope/application", "routing", "--color", "never"])
         .output()
         .expect("the built binary starts");
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-    assert!(said.contains("PASS delivery-scope/one-application"), "{said}");
+    assert!(said.contains("PASS delivery-scope/application"), "{said}");
     before.is_restored(&place.folders, "after a run as an ordinary user");
 }
 

@@ -10,7 +10,7 @@ fn a_stored_history_is_judged_like_the_run_that_made_it() {
     let place = Place::new();
     let before = Baseline::take(&place.folders);
     let run = place
-        .command(&["run", "delivery-scope/one-application", "--seed", "7", "--color", "never"])
+        .command(&["run", "delivery-scope/application", "--seed", "7", "--color", "never"])
         .output()
         .expect("the built binary starts");
     let said = String::from_utf8_lossy(&run.stdout);
@@ -34,7 +34,7 @@ fn a_stored_history_is_judged_like_the_run_that_made_it() {
         .expect("the built binary starts");
     let judged = String::from_utf8_lossy(&again.stdout);
     assert_eq!(again.status.code(), Some(0), "{judged}\n{}", String::from_utf8_lossy(&again.stderr));
-    assert!(judged.contains("PASS delivery-scope/one-application"), "{judged}");
+    assert!(judged.contains("PASS delivery-scope/application"), "{judged}");
     before.is_restored(&place.folders, "after a run");
 }
 
@@ -42,7 +42,7 @@ fn a_stored_history_is_judged_like_the_run_that_made_it() {
 fn no_private_key_is_in_an_artefact() {
     let place = Place::new();
     let run = place
-        .command(&["run", "delivery-scope/one-application", "--collect", "always"])
+        .command(&["run", "delivery-scope/application", "--collect", "always"])
         .output()
         .expect("the built binary starts");
     assert_eq!(run.status.code(), Some(0), "{}", String::from_utf8_lossy(&run.stderr));

@@ -1,23 +1,20 @@
 //! The harness's side of a local cluster: bring up, attach, and everything the trait promises.
 
-use super::protocol::{self, Description, FabricConfig, LIFELINE, LISTENER, Order, Progress, Request};
+use super::handle::{self, Fabric};
+use super::protocol::{self, Description, Request};
 use super::{client_from, connect_socket, control, control_socket, failed, plan, run_folder};
 use crate::{Cluster, ClusterError, ConnectError, PodAddress, PodStream};
 use futures::future::BoxFuture;
 use harness_images::store::Store;
 use harness_kernel::fd_passing;
-use harness_kernel::namespace::{Child, CloneFlags, Spawn};
 use harness_model::capability::Capability;
 use harness_model::topology::Topology;
 use std::collections::BTreeSet;
 use std::io;
-use std::net::TcpListener;
-use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 
 /// How a local cluster is brought up.
 #[derive(Clone, Debug)]
@@ -34,15 +31,15 @@ pub struct Options {
     pub keep: bool,
 }
 
-/// A running local cluster. Dropping one that is not kept ends it, without waiting for the end.
+/// A running local cluster. Dropping one that is not kept ends it.
 #[derive(Debug)]
 pub struct LocalCluster {
     folder: PathBuf,
     kubeconfig: PathBuf,
     topology: Topology,
     client: ClientBox,
-    /// The fabric we started, and the connection whose end is its end.
-    owned: Option<(tokio::net::UnixStream, Child)>,
+    /// The fabric, where we started it.
+    owned: Option<Fabric>,
 }
 
 struct ClientBox(kube::Client);
@@ -53,11 +50,6 @@ impl std::fmt::Debug for ClientBox {
     }
 }
 
-/// How long the fabric may take to end; it kills and removes a folder.
-const END: Duration = Duration::from_secs(20);
-/// Longest path of a Unix socket.
-const LONGEST_SOCKET: usize = 107;
-
 impl LocalCluster {
     /// Brings a cluster up and returns when every node is ready. `progress` is told of each step.
     ///
@@ -66,62 +58,14 @@ impl LocalCluster {
     /// When the kernel does not let us, a tool is missing, or a component does not start; nothing is left then.
     pub async fn up(options: Options, mut progress: impl FnMut(&str) + Send) -> Result<Self, ClusterError> {
         let folder = run_folder::of(&options.name);
-        check(&options, &folder)?;
-        let listener = TcpListener::bind("127.0.0.1:0").map_err(failed("listen on the loopback"))?;
-        let port = listener
-            .local_addr()
-            .map_err(failed("listen on the loopback"))?
-            .port();
-        let (here, there) = UnixStream::pair().map_err(failed("make a pair of sockets"))?;
-        let mut spawn = Spawn::again(vec!["meshproof".into(), "__fabric".into(), options.name.clone().into()]);
-        spawn.environment.retain(|(name, _)| {
-            ["PATH", "MESHPROOF_LOG", "RUST_BACKTRACE"].iter().any(|kept| name == kept)
-        });
-        spawn.namespaces = CloneFlags::CLONE_NEWUSER
-            | CloneFlags::CLONE_NEWPID
-            | CloneFlags::CLONE_NEWNS
-            | CloneFlags::CLONE_NEWNET
-            | CloneFlags::CLONE_NEWUTS
-            | CloneFlags::CLONE_NEWIPC;
-        spawn.new_session = true;
-        spawn.descriptors = vec![(LIFELINE, OwnedFd::from(there)), (LISTENER, listener.into())];
-        let child = spawn.start().map_err(not_started)?;
-        protocol::send(
-            &here,
-            &FabricConfig {
-                name: options.name.clone(),
-                folder: folder.clone(),
-                topology: options.topology.clone(),
-                assets: options.assets,
-                image_store: options.image_store,
-                port,
-            },
-        )
-        .map_err(failed("tell the fabric its configuration"))?;
-        let act = "hear from the fabric";
-        here.set_nonblocking(true).map_err(failed(act))?;
-        let lifeline = tokio::net::UnixStream::from_std(here).map_err(failed(act))?;
-        let mut lifeline = tokio::io::BufReader::new(lifeline);
-        loop {
-            let mut line = String::new();
-            if lifeline.read_line(&mut line).await.map_err(failed(act))? == 0 {
-                return Err(ended(&child, &folder).await);
-            }
-            match serde_json::from_str(&line).map_err(failed(act))? {
-                Progress::Step(text) => progress(&text),
-                Progress::Ready => break,
-                Progress::Failed(failure) => {
-                    let _ = child.wait().await;
-                    return Err(failure.into());
-                }
-            }
+        handle::check(&options, &folder)?;
+        let mut fabric = Fabric::start(&options, &folder)?;
+        fabric.hear(&folder, &mut progress).await?;
+        let mut cluster = Self::open(folder, options.topology, Some(fabric)).await?;
+        if let Some(fabric) = cluster.owned.as_mut().filter(|_| options.keep) {
+            fabric.keep().await.map_err(failed("keep the cluster"))?;
         }
-        let mut lifeline = lifeline.into_inner();
-        if options.keep {
-            let line = protocol::line(&Order::Keep).map_err(failed("keep the cluster"))?;
-            lifeline.write_all(&line).await.map_err(failed("keep the cluster"))?;
-        }
-        Self::open(folder, options.topology, Some((lifeline, child))).await
+        Ok(cluster)
     }
 
     /// Attaches to a cluster that was kept. Dropping it leaves the cluster as it is.
@@ -155,7 +99,7 @@ impl LocalCluster {
     async fn open(
         folder: PathBuf,
         topology: Topology,
-        owned: Option<(tokio::net::UnixStream, Child)>,
+        owned: Option<Fabric>,
     ) -> Result<Self, ClusterError> {
         let kubeconfig = folder.join("kubeconfig");
         let text = std::fs::read_to_string(&kubeconfig)
@@ -184,16 +128,15 @@ impl LocalCluster {
         let asked = self.ask(&Request::Down).await;
         let ended = async {
             match &self.owned {
-                Some((_, child)) => drop(child.wait().await),
+                Some(fabric) => fabric.wait().await,
                 None => released(&self.folder).await,
             }
         };
         let mut left = Vec::new();
-        if tokio::time::timeout(END, ended).await.is_err() {
-            left.push(format!("the fabric did not end within {} s", END.as_secs()));
-            if let Some((_, child)) = &self.owned {
-                let _ = child.signal(nix::sys::signal::Signal::SIGKILL);
-                let _ = child.wait().await;
+        if tokio::time::timeout(handle::END, ended).await.is_err() {
+            left.push(format!("the fabric did not end within {} s", handle::END.as_secs()));
+            if let Some(fabric) = &self.owned {
+                fabric.kill().await;
             }
         }
         let _ = super::sweep();
@@ -306,68 +249,6 @@ impl Cluster for LocalCluster {
 pub(super) fn description(folder: &Path) -> io::Result<Description> {
     let text = std::fs::read_to_string(folder.join("cluster.json"))?;
     Ok(serde_json::from_str(&text)?)
-}
-
-fn check(options: &Options, folder: &Path) -> Result<(), ClusterError> {
-    let refuse = |act: String, why: String, hint: &str| {
-        Err(ClusterError { act, source: Some(why.into()), hint: Some(hint.into()) })
-    };
-    let act = || format!("name a cluster `{}`", options.name);
-    let name = &options.name;
-    let label = !name.is_empty()
-        && name.len() <= 40
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
-        && !name.starts_with('-');
-    if !label {
-        let why = "a name has lower-case letters, digits and `-`, at most 40".to_owned();
-        return refuse(act(), why, "choose a name such as `meshproof`");
-    }
-    let plan = plan::Plan::new(&options.topology);
-    let longest = plan
-        .nodes()
-        .map(|node| connect_socket(folder, &node.name))
-        .chain([control_socket(folder)])
-        .max_by_key(|path| path.as_os_str().len());
-    if let Some(path) = longest.filter(|path| path.as_os_str().len() > LONGEST_SOCKET) {
-        let why = format!("{} is too long for a Unix socket", path.display());
-        return refuse(act(), why, "set TMPDIR to a shorter path such as /tmp");
-    }
-    for tool in ["nft", "iptables-restore"] {
-        if which::which_in(tool, Some(harness_kernel::search_path()), "/").is_err() {
-            let package = if tool == "nft" { "nftables" } else { "iptables" };
-            return Err(ClusterError {
-                act: format!("find `{tool}`"),
-                source: None,
-                hint: Some(format!("install it, on Debian and Ubuntu: apt-get install {package}")),
-            });
-        }
-    }
-    Ok(())
-}
-
-fn not_started(error: harness_kernel::namespace::SpawnError) -> ClusterError {
-    let hint = error.forbids_user_namespaces().then(|| {
-        "the kernel must allow user namespaces: sysctl user.max_user_namespaces above 0, and \
-         kernel.unprivileged_userns_clone=1 or kernel.apparmor_restrict_unprivileged_userns=0 where they exist; \
-         in a container, a seccomp profile that allows clone and unshare; or run as root"
-            .to_owned()
-    });
-    ClusterError { act: "start the cluster's fabric".into(), source: Some(Box::new(error)), hint }
-}
-
-/// The fabric ended without a word.
-async fn ended(child: &Child, folder: &Path) -> ClusterError {
-    let how = match child.wait().await {
-        Ok(status) => status.to_string(),
-        Err(error) => error.to_string(),
-    };
-    let log = folder.join("logs/fabric.log");
-    let log = if log.exists() { super::components::tail(&log) } else { String::new() };
-    ClusterError {
-        act: "bring the cluster up".into(),
-        source: Some(format!("the fabric ended ({how})\n{log}").into()),
-        hint: None,
-    }
 }
 
 /// Waits until nobody holds the folder's lock.

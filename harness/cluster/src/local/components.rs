@@ -157,7 +157,8 @@ pub(super) fn prepare(
                 ("root-ca-file", &ca),
                 ("allocate-node-cidrs", "false"),
                 ("node-monitor-period", "500ms"),
-                ("node-monitor-grace-period", "4s"),
+                // Six Leases missed: a busy machine may be late by one or two.
+                ("node-monitor-grace-period", "6s"),
                 ("node-startup-grace-period", "10s"),
                 ("kube-api-qps", "500"),
                 ("kube-api-burst", "1000"),

@@ -9,21 +9,17 @@ use super::pki::Authority;
 use super::plan::{API_PORT, API_SERVER, Plan};
 use super::protocol::{
     self, Description, FabricConfig, LIFELINE, LISTENER, NodeRole, Order, Progress,
-    ZoneConfig, ZoneReady,
+    ZoneConfig,
 };
 use super::run_folder::RunFolder;
 use super::wiring::{self, Network};
-use super::{bootstrap, control, failed, gate, log_to};
+use super::{bootstrap, control, failed, gate, log_to, roles};
 use crate::ClusterError;
-use harness_kernel::namespace::{Child, CloneFlags, Spawn};
-use harness_kernel::netns::NetNs;
 use harness_kernel::{fd_passing, mount};
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt};
 use tokio::sync::{mpsc, watch};
@@ -70,6 +66,11 @@ fn prepare(config: &FabricConfig) -> Result<RunFolder, ClusterError> {
         source: Some(Box::new(error)),
         hint: Some("inside a container, allow it unmasked /proc and mounts, or run on the host".into()),
     };
+    // What we do at the end would end every process of the machine, were we not the first of our own namespace.
+    if std::process::id() != 1 {
+        let why = "it is started by `meshproof` only".into();
+        return Err(ClusterError { act: "start a fabric".into(), source: Some(why), hint: None });
+    }
     mount::make_private().map_err(hint)?;
     mount::mount_proc(Path::new("/proc")).map_err(hint)?;
     let folder = RunFolder::create(&config.folder)?;
@@ -104,7 +105,7 @@ async fn live(
     lifeline: UnixStream,
     listener: TcpListener,
 ) -> Result<(), ClusterError> {
-    let lifeline = tokio_stream(lifeline).map_err(failed("use the lifeline"))?;
+    let lifeline = super::tokio_stream(lifeline).map_err(failed("use the lifeline"))?;
     let (from_harness, mut to_harness) = lifeline.into_split();
     let gone = harness_gone(from_harness);
     tokio::pin!(gone);
@@ -136,11 +137,6 @@ async fn live(
         () = control::serve(up.control, &up.network) => tracing::info!("told to go down"),
     }
     Ok(())
-}
-
-fn tokio_stream(stream: UnixStream) -> std::io::Result<tokio::net::UnixStream> {
-    stream.set_nonblocking(true)?;
-    tokio::net::UnixStream::from_std(stream)
 }
 
 /// Returns when the harness is gone; never, once it has told us to live on without it.
@@ -226,7 +222,7 @@ async fn bring_up(
         };
         let network = &network.zones[&zone.data_center];
         let log = folders.logs.join(format!("zone-{}.log", zone.data_center));
-        let started = start_role("__zone", &zone.data_center, &role, network, &log, &is_ready, &ended)?;
+        let started = roles::start("__zone", &zone.data_center, &role, network, &log, &is_ready, &ended)?;
         routers.push(started);
     }
     let mut nodes = Vec::new();
@@ -247,12 +243,12 @@ async fn bring_up(
             log: log.clone(),
         };
         let network = &network.nodes[&node.name];
-        nodes.push(start_role("__node", &node.name, &role, network, &log, &is_ready, &ended)?);
+        nodes.push(roles::start("__node", &node.name, &role, network, &log, &is_ready, &ended)?);
     }
     step("starting the routers of the zones and the nodes");
 
     let works = async {
-        let routers = futures::future::try_join_all(routers.into_iter().map(router_works));
+        let routers = futures::future::try_join_all(routers.into_iter().map(roles::router_works));
         let client = bootstrap::client(&authority.certificate, &administrator).await?;
         bootstrap::api_server_ready(&client).await;
         let _ = open.send(true);
@@ -292,83 +288,6 @@ async fn bring_up(
         control,
         _ready: ready,
     })
-}
-
-/// Starts a role of ours in a network namespace, tells it its configuration, and watches over its end.
-fn start_role(
-    role: &'static str,
-    name: &str,
-    config: &impl serde::Serialize,
-    network: &NetNs,
-    log: &Path,
-    is_ready: &watch::Receiver<bool>,
-    ended: &mpsc::Sender<Ended>,
-) -> Result<tokio::net::UnixStream, ClusterError> {
-    let act = format!("start {} {name}", role.trim_start_matches('_'));
-    let (here, there) = UnixStream::pair().map_err(failed(act.clone()))?;
-    let file = std::fs::File::options()
-        .create(true)
-        .append(true)
-        .open(log)
-        .map_err(failed(act.clone()))?;
-    let copy = file.try_clone().map_err(failed(act.clone()))?;
-    let mut spawn = Spawn::again(vec!["meshproof".into(), role.into(), name.into()]);
-    spawn.descriptors = vec![
-        (LIFELINE, OwnedFd::from(there)),
-        (1, file.into()),
-        (2, copy.into()),
-    ];
-    spawn.network = Some(network.try_clone().map_err(failed(act.clone()))?);
-    if role == "__node" {
-        spawn.namespaces = CloneFlags::CLONE_NEWPID
-            | CloneFlags::CLONE_NEWNS
-            | CloneFlags::CLONE_NEWUTS
-            | CloneFlags::CLONE_NEWIPC;
-    }
-    let child = spawn.start().map_err(failed(act.clone()))?;
-    let line = protocol::line(config).map_err(failed(act.clone()))?;
-    (&here).write_all(&line).map_err(failed(act.clone()))?;
-    let watched = Ended {
-        name: format!("{} {name}", role.trim_start_matches('_')),
-        how: String::new(),
-        log: log.to_owned(),
-    };
-    tokio::spawn(watch_over(Arc::new(child), watched, is_ready.clone(), ended.clone()));
-    tokio_stream(here).map_err(failed(act))
-}
-
-async fn watch_over(
-    child: Arc<Child>,
-    mut watched: Ended,
-    is_ready: watch::Receiver<bool>,
-    ended: mpsc::Sender<Ended>,
-) {
-    watched.how = match child.wait().await {
-        Ok(status) => status.to_string(),
-        Err(error) => error.to_string(),
-    };
-    if *is_ready.borrow() {
-        // A node that was killed on purpose, perhaps: Kubernetes notices by itself.
-        tracing::warn!(name = watched.name, how = watched.how, "ended");
-    } else {
-        let _ = ended.send(watched).await;
-    }
-}
-
-async fn router_works(router: tokio::net::UnixStream) -> Result<(), ClusterError> {
-    let mut line = String::new();
-    let mut router = tokio::io::BufReader::new(router);
-    let read = router.read_line(&mut line).await;
-    if read.map_err(failed("hear from a zone's router"))? == 0 {
-        // Its end is told with its log by the one that watches over it.
-        return std::future::pending().await;
-    }
-    let ready: ZoneReady =
-        serde_json::from_str(&line).map_err(failed("hear from a zone's router"))?;
-    ready.map_err(ClusterError::from)?;
-    // It ends with us; closing the connection would end it early.
-    std::mem::forget(router);
-    Ok(())
 }
 
 fn ended_early(ended: &Ended) -> ClusterError {

@@ -67,7 +67,7 @@ fn configuration(role: NodeRole) -> NodeConfig {
         executable: PathBuf::from("/proc/self/exe"),
         cluster_domain: CLUSTER_DOMAIN.to_owned(),
         log: role.log,
-        lease_duration: Duration::from_secs(4),
+        lease_duration: Duration::from_secs(6),
         restart_backoff: Duration::from_millis(500),
     }
 }

@@ -59,6 +59,8 @@ fn start(report: &mut File) -> Result<i32, StepError> {
         Order::Start(spec) => new_namespaces(spec)?,
         Order::Execute { pid, .. } => join_namespaces(*pid)?,
     }
+    // Before the fork: the child's pivot changes this process's root as well.
+    let nothing = null_device()?;
     // SAFETY: this process has one thread (see the invariant of `shim`), so the child may do anything.
     match unsafe { fork() }.act(|| "fork".to_owned())? {
         ForkResult::Child => {
@@ -73,8 +75,7 @@ fn start(report: &mut File) -> Result<i32, StepError> {
         ForkResult::Parent { child } => {
             tell(report, &format!("pid {child}")).act(|| "report the process".to_owned())?;
             // The kubelet reads until every copy is closed: the child's is by its exec.
-            let done = std::mem::replace(report, null_device()?);
-            drop(done);
+            drop(std::mem::replace(report, nothing));
             Ok(wait_for(child))
         }
     }

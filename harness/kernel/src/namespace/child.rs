@@ -1,12 +1,14 @@
 //! A handle to a child process.
 
 use crate::KernelError;
+use nix::poll::{PollFd, PollFlags, ppoll};
 use nix::sys::signal::Signal;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -94,6 +96,27 @@ impl Child {
             .map_err(|error| KernelError::new(format!("wait for process {}", self.pid), error))?;
         *known = Some(status);
         Ok(status)
+    }
+
+    /// Waits for so long, holding up the thread; none when it has not ended by then.
+    ///
+    /// # Errors
+    ///
+    /// When somebody else has reaped it.
+    pub fn wait_at_most(&self, bound: Duration) -> Result<Option<ExitStatus>, KernelError> {
+        let start = Instant::now();
+        loop {
+            let rest = bound.saturating_sub(start.elapsed());
+            let mut poll = [PollFd::new(self.pidfd.as_fd(), PollFlags::POLLIN)];
+            match ppoll(&mut poll, Some(rest.into()), None) {
+                Ok(0) => return Ok(None),
+                Ok(_) => return self.wait_blocking().map(Some),
+                Err(nix::Error::EINTR) => {}
+                Err(error) => {
+                    return Err(KernelError::new(format!("wait for process {}", self.pid), error));
+                }
+            }
+        }
     }
 
     /// How it ended, if that has been awaited.

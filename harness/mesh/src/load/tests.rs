@@ -35,7 +35,10 @@ fn every_defect_is_listed_with_its_line() {
         text.replace("version: 1", "version: 7")
             .replace("  xdsPort: 15012", "  xdsPorrt: 15012")
             .replace("  runtimeLayer: mesh", "  runtimeLayer: [mesh]")
-            .replace("      file: scope-config.yaml", "      file: scop-config.yaml")
+            .replace(
+                "      file: scope-config.yaml",
+                "      file: scop-config.yaml",
+            )
     });
     let found: Vec<(u64, &str)> = defects
         .iter()
@@ -63,7 +66,10 @@ fn an_unknown_section_and_a_missing_one_are_told() {
 #[test]
 fn a_component_that_has_no_image_is_told() {
     let defects = broken(|text| {
-        text.replace("    component: control-plane-mutants", "    component: mutants")
+        text.replace(
+            "    component: control-plane-mutants",
+            "    component: mutants",
+        )
     });
     assert_eq!(defects.len(), 1, "{defects:#?}");
     assert_eq!(defects[0].field, "controlPlane.mutants.component");
@@ -91,8 +97,14 @@ fn context(definition: &MeshDefinition) -> Context {
         ready: Duration::ZERO,
     };
     let zones = ["zone-a", "zone-b", "zone-c"].map(str::to_owned).to_vec();
-    Context::of_environment("one".to_owned(), "10.96.0.0/16".to_owned(), zones, definition, &options)
-        .unwrap()
+    Context::of_environment(
+        "one".to_owned(),
+        "10.96.0.0/16".to_owned(),
+        zones,
+        definition,
+        &options,
+    )
+    .unwrap()
 }
 
 #[test]
@@ -119,7 +131,11 @@ fn every_manifest_renders_to_objects() {
             }
         }
         let workloads = definition.workloads.applications.len() * 3;
-        let others = if definition.control_plane.is_some() { 2 } else { 0 };
+        let others = if definition.control_plane.is_some() {
+            2
+        } else {
+            0
+        };
         assert_eq!(deployments.len(), workloads + others, "{deployments:?}");
         assert!(deployments.contains(&"checkout-zone-b".to_owned()));
     }
@@ -132,12 +148,18 @@ fn a_mutant_changes_the_image_and_tells_its_name() {
     let text = context
         .render_manifest(&definition, "control-plane.yaml", Some("scope-ignored"))
         .unwrap();
-    assert!(text.contains("meshproof/control-plane-mutants:dev"), "{text}");
+    assert!(
+        text.contains("meshproof/control-plane-mutants:dev"),
+        "{text}"
+    );
     assert!(text.contains("\"scope-ignored\""), "{text}");
     let sound = context
         .render_manifest(&definition, "control-plane.yaml", None)
         .unwrap();
-    assert!(!sound.contains("MUTANT") && !sound.contains("mutants:dev"), "{sound}");
+    assert!(
+        !sound.contains("MUTANT") && !sound.contains("mutants:dev"),
+        "{sound}"
+    );
 }
 
 #[test]
@@ -169,7 +191,10 @@ fn a_configuration_renders_to_both_objects() {
     let policy = object("policy-config.yaml");
     assert_eq!(policy["metadata"]["name"], "s1-color");
     assert_eq!(policy["spec"]["toggles"]["color"], "\"blue\": {yes}");
-    assert_eq!(policy["spec"]["rules"][0]["match"]["headers"][0]["value"], "b");
+    assert_eq!(
+        policy["spec"]["rules"][0]["match"]["headers"][0]["value"],
+        "b"
+    );
     assert_eq!(policy["spec"]["rules"][0]["to"][1]["weight"], 3);
     assert_eq!(policy["spec"]["rules"][1]["match"], serde_json::Value::Null);
 }

@@ -16,7 +16,11 @@ pub(super) fn check(timeline: &Timeline<'_>, name: &str, may_be_lost: u64) -> Ev
         .collect();
     let count = u64::try_from(lost.len()).unwrap_or(u64::MAX);
     if count > may_be_lost {
-        let examples: Vec<String> = lost.iter().take(5).map(|request| describe(request)).collect();
+        let examples: Vec<String> = lost
+            .iter()
+            .take(5)
+            .map(|request| describe(request))
+            .collect();
         evidence.contradict(Detail {
             sidecar: lost.first().map(|request| request.from.clone()),
             ..detail(

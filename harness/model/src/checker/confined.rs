@@ -16,7 +16,10 @@ pub(super) fn check(timeline: &Timeline<'_>) -> Evidence {
         let Some(point) = timeline.point(place) else {
             evidence.open(Detail {
                 step: place.step(),
-                ..detail(format!("{} to be carried out", place.name()), "no event of it")
+                ..detail(
+                    format!("{} to be carried out", place.name()),
+                    "no event of it",
+                )
             });
             continue;
         };
@@ -48,7 +51,10 @@ fn find_leaks(timeline: &Timeline<'_>, evidence: &mut Evidence) {
                 sidecar: Some(reading.seen.sidecar.clone()),
                 step,
                 event: Some(reading.index),
-                ..detail("a reading of a pod that is known", "a reading of an unknown pod")
+                ..detail(
+                    "a reading of a pod that is known",
+                    "a reading of an unknown pod",
+                )
             });
             continue;
         };
@@ -58,7 +64,9 @@ fn find_leaks(timeline: &Timeline<'_>, evidence: &mut Evidence) {
                 evidence.contradict(Detail {
                     sidecar: Some(life.sidecar.name.clone()),
                     step,
-                    expected: allowed.first().map_or_else(|| "nothing".to_owned(), describe),
+                    expected: allowed
+                        .first()
+                        .map_or_else(|| "nothing".to_owned(), describe),
                     observed: format!("{observed} at {}", reading.clock()),
                     event: Some(reading.index),
                 });
@@ -70,7 +78,11 @@ fn find_leaks(timeline: &Timeline<'_>, evidence: &mut Evidence) {
 /// What a sidecar may show in a reading: what is in force, and around a change what was or will be.
 fn allowed(timeline: &Timeline<'_>, life: &Life<'_>, reading: Reading<'_>) -> Vec<Expected> {
     let mut states = vec![timeline.in_force(reading.index)];
-    for write in timeline.writes.iter().filter(|write| write.started < reading.index) {
+    for write in timeline
+        .writes
+        .iter()
+        .filter(|write| write.started < reading.index)
+    {
         match write.fate {
             Fate::Written(written) if written < reading.index => {
                 if is_settling(timeline, write, written, reading) {
@@ -93,7 +105,10 @@ fn is_settling(
     written: usize,
     reading: Reading<'_>,
 ) -> bool {
-    if write.step.is_some_and(|step| timeline.rejected_steps.contains(&step)) {
+    if write
+        .step
+        .is_some_and(|step| timeline.rejected_steps.contains(&step))
+    {
         return true;
     }
     let delivery = u64::try_from(timeline.patience.delivery.0.as_nanos()).unwrap_or(u64::MAX);
@@ -112,7 +127,10 @@ fn is_finished(timeline: &Timeline<'_>, index: usize) -> bool {
 fn leaks(timeline: &Timeline<'_>, reading: Reading<'_>, allowed: &[Expected]) -> Vec<String> {
     let mut leaks = Vec::new();
     for (key, value) in &reading.seen.toggles {
-        if !allowed.iter().any(|state| state.toggles.get(key) == Some(value)) {
+        if !allowed
+            .iter()
+            .any(|state| state.toggles.get(key) == Some(value))
+        {
             leaks.push(format!("toggle `{key}` = `{value}`"));
         }
     }
@@ -147,7 +165,10 @@ struct Demand {
 impl Demand {
     fn describe(&self, place: Place) -> String {
         match &self.replica {
-            Some(replica) => format!("a proof of absence at {} on replica {replica}", place.name()),
+            Some(replica) => format!(
+                "a proof of absence at {} on replica {replica}",
+                place.name()
+            ),
             None => format!("a proof of absence at {}", place.name()),
         }
     }
@@ -155,7 +176,10 @@ impl Demand {
 
 /// The proofs that are demanded of one sidecar at one point: one, or one on each replica after a reconnect.
 fn demands(timeline: &Timeline<'_>, point: &Point, life: &Life<'_>) -> Vec<Demand> {
-    let act = point.place.step().and_then(|step| timeline.scenario.when.get(step));
+    let act = point
+        .place
+        .step()
+        .and_then(|step| timeline.scenario.when.get(step));
     let once = |marker_not_before_ns| Demand {
         replica: None,
         marker_after: timeline.written_in(point).unwrap_or(point.first),
@@ -241,7 +265,11 @@ impl Missing {
             Self::InForce => "(c) it is not certain that the payload was in force".to_owned(),
             Self::Marker { toggle, rule } => {
                 let word = |is_there: &bool| if *is_there { "seen" } else { "not seen" };
-                format!("(b) marker as toggle {}, as rule {}", word(toggle), word(rule))
+                format!(
+                    "(b) marker as toggle {}, as rule {}",
+                    word(toggle),
+                    word(rule)
+                )
             }
             Self::NewMarker => "(b) no marker that was written when it had to be".to_owned(),
             Self::Witness(replica) => format!(
@@ -276,7 +304,11 @@ fn prove_by(
     expected: &Expected,
     reading: Reading<'_>,
 ) -> Result<(), Missing> {
-    let toggle = marker(timeline, reading.seen.marker_toggle.as_deref(), reading.index);
+    let toggle = marker(
+        timeline,
+        reading.seen.marker_toggle.as_deref(),
+        reading.index,
+    );
     let rule = marker(timeline, reading.seen.marker_rule.as_deref(), reading.index);
     let (Some(toggle), Some(rule)) = (toggle, rule) else {
         return Err(Missing::Marker {
@@ -285,27 +317,29 @@ fn prove_by(
         });
     };
     let marker = toggle.min(rule);
-    if marker <= demand.marker_after
-        || timeline.events[marker].at_ns < demand.marker_not_before_ns
+    if marker <= demand.marker_after || timeline.events[marker].at_ns < demand.marker_not_before_ns
     {
         return Err(Missing::NewMarker);
     }
     let replica = reading.replica().ok_or(Missing::Stream)?;
-    if demand.replica.as_ref().is_some_and(|wanted| *wanted != replica) {
+    if demand
+        .replica
+        .as_ref()
+        .is_some_and(|wanted| *wanted != replica)
+    {
         return Err(Missing::Stream);
     }
     if timeline.is_uncertain(reading.index) {
         return Err(Missing::InForce);
     }
-    let (written, _) = timeline.last_write(reading.index).ok_or(Missing::InForce)?;
-    let is_changing = timeline
-        .writes
-        .iter()
-        .any(|write| write.started > written && write.started < reading.index && write.fate != Fate::Refused);
+    let (written, write) = timeline.last_write(reading.index).ok_or(Missing::InForce)?;
+    let is_changing = timeline.writes.iter().any(|write| {
+        write.started > written && write.started < reading.index && write.fate != Fate::Refused
+    });
     if is_changing {
         return Err(Missing::InForce);
     }
-    if !is_witnessed(timeline, &replica, written, marker, reading.index) {
+    if !is_witnessed(timeline, &replica, (written, write), marker, reading) {
         return Err(Missing::Witness(replica));
     }
     if !reading.seen.warming_rules.is_empty() {
@@ -326,25 +360,25 @@ fn marker(timeline: &Timeline<'_>, value: Option<&str>, before: usize) -> Option
 }
 
 /// Whether between the last write and the marker a sidecar on the same replica showed what that write
-/// changed for it, and went on showing it.
+/// changed for it, and went on showing it. The API server may acknowledge a write after its effect was seen,
+/// so its beginning counts.
 fn is_witnessed(
     timeline: &Timeline<'_>,
     replica: &str,
-    written: usize,
+    (written, write): (usize, &Write),
     marker: usize,
-    until: usize,
+    proof: Reading<'_>,
 ) -> bool {
     let before = timeline.before_last_write(written);
-    let after = timeline.in_force(written);
     timeline.lives.iter().any(|life| {
-        let expected = after.expected(life.sidecar);
+        let expected = write.after.expected(life.sidecar);
         if expected == before.expected(life.sidecar) {
             return false;
         }
         let is_exact = |reading: &Reading<'_>| timeline.is_exact(reading.seen, &expected);
         let readings: Vec<Reading<'_>> = timeline
             .readings_of(life)
-            .filter(|reading| reading.index > written && reading.index < until)
+            .filter(|reading| reading.index > write.started && reading.index < proof.index)
             .collect();
         readings.iter().enumerate().any(|(position, reading)| {
             reading.index < marker

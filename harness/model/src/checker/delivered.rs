@@ -1,7 +1,7 @@
 //! `delivered`: each sidecar shows what it must, within the mesh's bound.
 
 use super::evidence::{Evidence, detail};
-use super::timeline::{Life, Place, Point, Reading, Timeline, describe};
+use super::timeline::{LastWord, Life, Place, Point, Reading, Timeline, describe};
 use crate::oracle::{Expected, Oracle};
 use crate::verdict::Detail;
 
@@ -12,7 +12,10 @@ pub(super) fn check(timeline: &Timeline<'_>) -> Evidence {
         let Some(point) = timeline.point(place) else {
             evidence.open(Detail {
                 step: place.step(),
-                ..detail(format!("{} to be carried out", place.name()), "no event of it")
+                ..detail(
+                    format!("{} to be carried out", place.name()),
+                    "no event of it",
+                )
             });
             continue;
         };
@@ -67,7 +70,7 @@ impl<'t, 'a> Duty<'t, 'a> {
         expected: Expected,
         previous: Expected,
     ) -> Self {
-        let since = written.unwrap_or(point.first);
+        let since = timeline.started_in(point).unwrap_or(point.first);
         // A sidecar that has just joined owes nothing earlier than a bound after that.
         let begin_ns = match written {
             Some(written) => timeline.events[written.max(life.joined)].at_ns,
@@ -104,29 +107,37 @@ impl<'t, 'a> Duty<'t, 'a> {
             .shows(reading.seen, &self.expected, &self.previous)
     }
 
+    /// Readings are recorded when they differ from the last one. Where the runner watched until it gave up and
+    /// nothing new came, what was known before is still so.
     fn never_read(&self, evidence: &mut Evidence) {
-        let failed = self
-            .timeline
-            .unreadable(self.point, self.life, self.since);
-        match failed {
-            Some((at_ns, reason))
-                if at_ns >= self.deadline_ns
-                    || self.timeline.gave_up_after(self.point, self.since) =>
-            {
-                evidence.contradict(self.detail(
+        let gave_up = self.timeline.gave_up_after(self.point, self.since);
+        let (observed, is_wrong, event) = match self.timeline.last_word(self.point, self.life) {
+            Some(LastWord::Unreadable(index, reason)) => {
+                let is_late = self.timeline.events[index].at_ns >= self.deadline_ns;
+                (
                     format!("could not be read until the bound was over: {reason}"),
-                    None,
-                ));
+                    gave_up || (index >= self.since && is_late),
+                    Some(index),
+                )
             }
-            _ => evidence.open(self.detail("not read".to_owned(), None)),
+            Some(LastWord::Read(known)) => (
+                format!("nothing new since {}", known.clock()),
+                gave_up && !self.holds(known),
+                Some(known.index),
+            ),
+            None => ("not read".to_owned(), false, None),
+        };
+        let detail = self.detail(observed, event);
+        if is_wrong {
+            evidence.contradict(detail);
+        } else {
+            evidence.open(detail);
         }
     }
 
     /// The last reading holds: was it in time?
     fn shown(&self, readings: &[Reading<'_>], evidence: &mut Evidence) {
-        let wrong = readings
-            .iter()
-            .rposition(|reading| !self.holds(*reading));
+        let wrong = readings.iter().rposition(|reading| !self.holds(*reading));
         let first = &readings[wrong.map_or(0, |wrong| wrong + 1)];
         let is_write = self.timeline.written_in(self.point).is_some();
         if !is_write || first.at_ns <= self.deadline_ns {

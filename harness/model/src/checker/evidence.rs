@@ -63,5 +63,9 @@ pub(super) fn detail(expected: impl Into<String>, observed: impl Into<String>) -
 
 /// A time of the history as people read it.
 pub(super) fn clock(at_ns: u64) -> String {
-    format!("{}.{:03} s", at_ns / 1_000_000_000, at_ns / 1_000_000 % 1000)
+    format!(
+        "{}.{:03} s",
+        at_ns / 1_000_000_000,
+        at_ns / 1_000_000 % 1000
+    )
 }

@@ -36,7 +36,9 @@ pub(super) fn check(timeline: &Timeline<'_>, name: &str, percent: u8) -> Evidenc
         evidence.contradict(Detail {
             sidecar: caller,
             ..detail(
-                format!("at least {percent} % of `{name}` to be answered in the caller's data center"),
+                format!(
+                    "at least {percent} % of `{name}` to be answered in the caller's data center"
+                ),
                 format!("{at_home} of {total}; by data center {by_zone:?}"),
             )
         });

@@ -39,16 +39,20 @@ pub(super) fn check(timeline: &Timeline<'_>, name: &str) -> Evidence {
             .copied()
             .filter(|request| request.due_ns <= bound_ns)
             .collect();
-        let is_back = in_time
-            .windows(IN_A_ROW)
-            .any(|row| row.iter().all(|request| is_answered(request)) && concerns(timeline, &outage, row));
+        let is_back = in_time.windows(IN_A_ROW).any(|row| {
+            row.iter().all(|request| is_answered(request)) && concerns(timeline, &outage, row)
+        });
         if is_back {
             evidence.support(u64::try_from(in_time.len()).unwrap_or(u64::MAX));
             continue;
         }
         let detail = detail(
             format!("{IN_A_ROW} answers in a row to `{name}` from or to what the fault hit"),
-            format!("not among {} requests until {}", in_time.len(), clock(bound_ns)),
+            format!(
+                "not among {} requests until {}",
+                in_time.len(),
+                clock(bound_ns)
+            ),
         );
         // Only traffic that went on until the bound was over can say that it was not kept.
         if due.iter().any(|request| request.due_ns > bound_ns) {

@@ -15,7 +15,10 @@ pub(super) fn check(timeline: &Timeline<'_>, step: usize) -> Evidence {
     };
     let point = timeline.point(Place::Step(step));
     let (Some(configuration), Some(point)) = (applied, point) else {
-        evidence.open(detail(format!("step {step} to apply something"), "it does not"));
+        evidence.open(detail(
+            format!("step {step} to apply something"),
+            "it does not",
+        ));
         return evidence;
     };
     let Some(written) = timeline.written_in(&point) else {
@@ -36,11 +39,12 @@ pub(super) fn check(timeline: &Timeline<'_>, step: usize) -> Evidence {
             observed,
             event: None,
         };
-        let rejections = rejections(timeline, &point, life, written);
+        let started = timeline.started_in(&point);
+        let rejections = rejections(timeline, &point, life);
         let was_read = timeline
             .readings(&point, life)
             .iter()
-            .any(|reading| reading.index > written);
+            .any(|reading| Some(reading.index) > started);
         let is_in_scope = in_force.in_scope(&configuration.name, life.sidecar);
         match (is_in_scope, rejections.first()) {
             (true, Some(words)) if words.is_empty() => {
@@ -81,22 +85,20 @@ pub(super) fn check(timeline: &Timeline<'_>, step: usize) -> Evidence {
 }
 
 /// The words of the rejections that a sidecar shows within a point and did not show before it.
-pub(super) fn rejections(
-    timeline: &Timeline<'_>,
-    point: &Point,
-    life: &Life<'_>,
-    written: usize,
-) -> Vec<String> {
+pub(super) fn rejections(timeline: &Timeline<'_>, point: &Point, life: &Life<'_>) -> Vec<String> {
+    let Some(started) = timeline.started_in(point) else {
+        return Vec::new();
+    };
     let earlier = timeline
         .readings_of(life)
-        .filter(|reading| reading.index < written)
+        .filter(|reading| reading.index < started)
         .last()
         .map(|reading| reading.seen.rejected.clone())
         .unwrap_or_default();
     timeline
         .readings(point, life)
         .into_iter()
-        .filter(|reading| reading.index > written)
+        .filter(|reading| reading.index > started)
         .flat_map(|reading| reading.seen.rejected.clone())
         .filter(|(kind, words)| earlier.get(kind) != Some(words))
         .map(|(_, words)| words)

@@ -1,7 +1,7 @@
 //! `restored`: after going back, every sidecar shows what it showed before, hash for hash.
 
 use super::evidence::{Evidence, detail};
-use super::timeline::{Life, Place, Reading, Timeline};
+use super::timeline::{LastWord, Life, Place, Reading, Timeline};
 use crate::verdict::Detail;
 
 /// Compares the last readings of two steps. Something must have been different in between, or nothing was
@@ -38,10 +38,16 @@ pub(super) fn check(timeline: &Timeline<'_>, reference: usize, step: usize) -> E
                     evidence.support(1);
                 }
             }
-            _ if timeline.unreadable(&to, life, to.first).is_some()
-                && timeline.gave_up_after(&to, to.first) =>
+            (Some(_), None)
+                if matches!(
+                    timeline.last_word(&to, life),
+                    Some(LastWord::Unreadable(..))
+                ) && timeline.gave_up_after(&to, to.first) =>
             {
-                evidence.contradict(detail("could not be read until the bound was over".to_owned(), None));
+                evidence.contradict(detail(
+                    "could not be read until the bound was over".to_owned(),
+                    None,
+                ));
             }
             _ => evidence.open(detail("not read after both steps".to_owned(), None)),
         }

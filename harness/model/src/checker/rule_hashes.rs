@@ -74,7 +74,9 @@ fn votes(timeline: &Timeline<'_>, place: Place) -> Votes {
         for (name, rule) in expected.rules {
             if let Some(hash) = reading.seen.rules.get(&name) {
                 let first = Reverse(reading.index);
-                let vote = votes.entry((name, rule, hash.clone())).or_insert((0, first));
+                let vote = votes
+                    .entry((name, rule, hash.clone()))
+                    .or_insert((0, first));
                 vote.0 += 1;
                 vote.1 = vote.1.max(first);
             }
@@ -119,7 +121,10 @@ impl<'a> Novelty<'a> {
     }
 
     fn is_possible(&self, name: &str, rule: &Rule, hash: &str) -> bool {
-        match (self.shown.get(&(name, hash)), self.written.get(&(name, rule))) {
+        match (
+            self.shown.get(&(name, hash)),
+            self.written.get(&(name, rule)),
+        ) {
             (Some(shown), Some(written)) => shown > written,
             _ => false,
         }

@@ -44,7 +44,10 @@ fn check_step(timeline: &Timeline<'_>, step: usize, name: &str, evidence: &mut E
     let point = timeline.point(Place::Step(step));
     let written = point.as_ref().and_then(|point| timeline.written_in(point));
     let (Some(point), Some(written)) = (point, written) else {
-        evidence.open(detail("the configuration to be written", "it was not".to_owned()));
+        evidence.open(detail(
+            "the configuration to be written",
+            "it was not".to_owned(),
+        ));
         return;
     };
     let Some(status) = last_status(timeline, &point, name, written) else {
@@ -63,7 +66,7 @@ fn check_step(timeline: &Timeline<'_>, step: usize, name: &str, evidence: &mut E
         ));
         return;
     }
-    match Truth::of(timeline, &point, name, written) {
+    match Truth::of(timeline, &point, name) {
         Ok(truth) => truth.compare(status, step, evidence),
         Err(unread) => evidence.open(Detail {
             sidecar: Some(unread),
@@ -83,12 +86,7 @@ struct Truth {
 }
 
 impl Truth {
-    fn of(
-        timeline: &Timeline<'_>,
-        point: &Point,
-        name: &str,
-        written: usize,
-    ) -> Result<Self, String> {
+    fn of(timeline: &Timeline<'_>, point: &Point, name: &str) -> Result<Self, String> {
         let in_force = timeline.in_force(point.last);
         let mut truth = Self {
             in_scope: 0,
@@ -96,6 +94,7 @@ impl Truth {
             without: Vec::new(),
             rejecting_pods: BTreeSet::new(),
         };
+        let started = timeline.started_in(point);
         let concerned: Vec<&Life<'_>> = timeline
             .alive(point)
             .filter(|life| in_force.in_scope(name, life.sidecar))
@@ -104,10 +103,10 @@ impl Truth {
             let last = timeline
                 .readings(point, life)
                 .pop()
-                .filter(|reading| reading.index > written)
+                .filter(|reading| Some(reading.index) > started)
                 .ok_or_else(|| life.sidecar.name.clone())?;
             truth.in_scope += 1;
-            if !rejections(timeline, point, life, written).is_empty() {
+            if !rejections(timeline, point, life).is_empty() {
                 truth.rejecting_pods.insert(life.sidecar.pod.clone());
             } else if timeline
                 .lacks(last.seen, &in_force.expected(life.sidecar))

@@ -91,6 +91,14 @@ impl Point {
     }
 }
 
+/// What the runner last heard of a sidecar.
+pub(super) enum LastWord<'a> {
+    /// A reading.
+    Read(Reading<'a>),
+    /// That it could not be read: the event with this index, and why.
+    Unreadable(usize, &'a str),
+}
+
 /// One reading of one sidecar with its place in the history.
 #[derive(Clone, Copy)]
 pub(super) struct Reading<'a> {
@@ -204,7 +212,10 @@ impl<'a> Timeline<'a> {
     }
 
     /// The readings of one life of a sidecar.
-    pub(super) fn readings_of(&self, life: &Life<'a>) -> impl Iterator<Item = Reading<'a>> + use<'a> {
+    pub(super) fn readings_of(
+        &self,
+        life: &Life<'a>,
+    ) -> impl Iterator<Item = Reading<'a>> + use<'a> {
         let sidecar = life.sidecar;
         self.all_readings()
             .filter(move |reading| is_of(reading.seen, sidecar))
@@ -253,6 +264,13 @@ impl<'a> Timeline<'a> {
             .filter(|written| point.contains(*written))
     }
 
+    /// When the last acknowledged write of a point began: what is read from then on can show it.
+    pub(super) fn started_in(&self, point: &Point) -> Option<usize> {
+        self.last_write(point.last)
+            .filter(|(written, _)| point.contains(*written))
+            .map(|(_, write)| write.started)
+    }
+
     /// What was in force before the first of the writes that belong together with the last one.
     pub(super) fn before_last_write(&self, index: usize) -> Oracle {
         let Some((_, last)) = self.last_write(index) else {
@@ -281,36 +299,41 @@ impl<'a> Timeline<'a> {
 
     /// The runner gave up waiting within the point, after this index.
     pub(super) fn gave_up_after(&self, point: &Point, index: usize) -> bool {
-        point.indices.iter().any(|at| {
-            *at > index && matches!(self.events[*at].kind, EventKind::GaveUp { .. })
-        })
-    }
-
-    /// The sidecar could not be read within the point, after this index; the last time and the reason.
-    pub(super) fn unreadable(
-        &self,
-        point: &Point,
-        life: &Life<'_>,
-        after: usize,
-    ) -> Option<(u64, &'a str)> {
-        let events = self.events;
         point
             .indices
             .iter()
+            .any(|at| *at > index && matches!(self.events[*at].kind, EventKind::GaveUp { .. }))
+    }
+
+    /// What was last heard of a sidecar up to the end of a point, in whichever step.
+    pub(super) fn last_word(&self, point: &Point, life: &Life<'a>) -> Option<LastWord<'a>> {
+        let events = self.events;
+        (life.joined..=point.last)
             .rev()
-            .filter(|index| **index > after)
-            .find_map(|index| match &events[*index].kind {
+            .find_map(|index| match &events[index].kind {
+                EventKind::Observed(seen) if is_of(seen, life.sidecar) => {
+                    Some(LastWord::Read(Reading {
+                        index,
+                        at_ns: events[index].at_ns,
+                        seen,
+                    }))
+                }
                 EventKind::ObservationFailed { sidecar, reason }
                     if *sidecar == life.sidecar.name =>
                 {
-                    Some((events[*index].at_ns, reason.as_str()))
+                    Some(LastWord::Unreadable(index, reason))
                 }
                 _ => None,
             })
     }
 
     /// Whether a reading shows everything that is expected and nothing of what was expected before.
-    pub(super) fn shows(&self, seen: &Observation, expected: &Expected, previous: &Expected) -> bool {
+    pub(super) fn shows(
+        &self,
+        seen: &Observation,
+        expected: &Expected,
+        previous: &Expected,
+    ) -> bool {
         self.lacks(seen, expected).is_none()
             && !previous
                 .toggles
@@ -355,7 +378,10 @@ pub(super) fn describe(expected: &Expected) -> String {
     if expected.is_empty() {
         return "nothing".to_owned();
     }
-    let toggles = expected.toggles.iter().map(|(k, v)| format!("toggle `{k}` = `{v}`"));
+    let toggles = expected
+        .toggles
+        .iter()
+        .map(|(k, v)| format!("toggle `{k}` = `{v}`"));
     let rules = expected.rules.keys().map(|name| format!("rule `{name}`"));
     toggles.chain(rules).collect::<Vec<_>>().join(", ")
 }

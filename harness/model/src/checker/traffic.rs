@@ -74,9 +74,10 @@ pub(super) fn is_answered(request: &RequestSeen) -> bool {
 
 /// What became of a request that was not answered, in words.
 pub(super) fn describe(request: &RequestSeen) -> String {
-    let status = request
-        .status
-        .map_or_else(|| "no answer".to_owned(), |status| format!("status {status}"));
+    let status = request.status.map_or_else(
+        || "no answer".to_owned(),
+        |status| format!("status {status}"),
+    );
     let failure = request
         .failure
         .as_ref()

@@ -2,20 +2,22 @@
 
 use super::evidence::{Evidence, detail};
 use super::fails_over::{Outage, outages};
-use super::timeline::{Life, Reading, Timeline};
+use super::timeline::{Life, Place, Reading, Timeline};
 use crate::verdict::Detail;
 
-/// Compares the readings during each fault with the last one before it, at every sidecar that the fault hit
-/// or whose control-plane replica it hit.
+/// Compares the readings from the step of each fault on with the last one before that step (the fault bites
+/// before it is measured to), at every sidecar that it hit or whose control-plane replica it hit.
 pub(super) fn check(timeline: &Timeline<'_>) -> Evidence {
     let mut evidence = Evidence::default();
     for outage in outages(timeline) {
+        let calm = calm_before(timeline, &outage);
         for life in &timeline.lives {
             let before = timeline
                 .readings_of(life)
-                .filter(|reading| reading.index < outage.begin)
+                .filter(|reading| reading.index < calm)
                 .last();
-            if is_hit(&outage, life, before) {
+            let is_there = life.joined < calm && life.left.is_none_or(|left| left > outage.begin);
+            if is_there && is_hit(&outage, life, before) {
                 check_life(timeline, &outage, life, before, &mut evidence);
             }
         }
@@ -23,12 +25,18 @@ pub(super) fn check(timeline: &Timeline<'_>) -> Evidence {
     evidence
 }
 
+/// Where the step of a fault begins, or the fault itself where no step is told.
+fn calm_before(timeline: &Timeline<'_>, outage: &Outage) -> usize {
+    timeline.events[outage.begin]
+        .step
+        .and_then(|step| timeline.point(Place::Step(step)))
+        .map_or(outage.begin, |point| point.first.min(outage.begin))
+}
+
 fn is_hit(outage: &Outage, life: &Life<'_>, before: Option<Reading<'_>>) -> bool {
-    let lived = life.joined < outage.begin && life.left.is_none_or(|left| left > outage.begin);
     let replica = before.and_then(Reading::replica);
-    lived
-        && (outage.hits.contains(&life.sidecar.name)
-            || replica.is_some_and(|replica| outage.hits.contains(&replica)))
+    outage.hits.contains(&life.sidecar.name)
+        || replica.is_some_and(|replica| outage.hits.contains(&replica))
 }
 
 fn check_life(
@@ -49,15 +57,15 @@ fn check_life(
     };
     let during: Vec<Reading<'_>> = timeline
         .readings_of(life)
-        .filter(|reading| reading.index > outage.begin && reading.index < outage.end)
+        .filter(|reading| reading.index > before.index && reading.index < outage.end)
         .collect();
-    if during.is_empty() {
+    if !during.iter().any(|reading| reading.index > outage.begin) {
         evidence.open(detail("not read during the fault".to_owned(), None));
     }
     let has_something = !before.seen.toggles.is_empty() || !before.seen.rules.is_empty();
     for reading in during {
-        let is_same = reading.seen.toggles == before.seen.toggles
-            && reading.seen.rules == before.seen.rules;
+        let is_same =
+            reading.seen.toggles == before.seen.toggles && reading.seen.rules == before.seen.rules;
         if !is_same {
             let observed = format!(
                 "toggles {:?}, rules {:?} at {}",
@@ -66,7 +74,7 @@ fn check_life(
                 reading.clock()
             );
             evidence.contradict(detail(observed, Some(reading.index)));
-        } else if has_something {
+        } else if has_something && reading.index > outage.begin {
             evidence.support(1);
         }
     }

@@ -210,12 +210,10 @@ impl<'de> Deserializer<'de> for Located<'de> {
 
     fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
         match &self.0.kind {
-            Kind::Bool(_) | Kind::Integer(_) | Kind::Unsigned(_) | Kind::Float(_) => {
-                Err(Mistake {
-                    hint: Some("put it in quotes".to_owned()),
-                    ..Mistake::invalid_type(self.0.unexpected(), &"text")
-                })
-            }
+            Kind::Bool(_) | Kind::Integer(_) | Kind::Unsigned(_) | Kind::Float(_) => Err(Mistake {
+                hint: Some("put it in quotes".to_owned()),
+                ..Mistake::invalid_type(self.0.unexpected(), &"text")
+            }),
             Kind::Text(_) => self.deserialize_any(visitor),
             _ => Err(Mistake::invalid_type(self.0.unexpected(), &"text")),
         }
@@ -349,22 +347,19 @@ impl<'de> EnumAccess<'de> for Variant<'de> {
     type Error = Mistake;
     type Variant = Self;
 
-    fn variant_seed<V: DeserializeSeed<'de>>(
-        self,
-        seed: V,
-    ) -> Result<(V::Value, Self), Mistake> {
-        let value = seed
-            .deserialize(self.word.into_deserializer())
-            .map_err(|mistake: Mistake| {
-                if self.inside {
-                    Mistake {
-                        at_key: true,
-                        ..mistake.below(0)
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Mistake> {
+        let value =
+            seed.deserialize(self.word.into_deserializer())
+                .map_err(|mistake: Mistake| {
+                    if self.inside {
+                        Mistake {
+                            at_key: true,
+                            ..mistake.below(0)
+                        }
+                    } else {
+                        mistake
                     }
-                } else {
-                    mistake
-                }
-            })?;
+                })?;
         Ok((value, self))
     }
 }
@@ -384,9 +379,7 @@ impl<'de> VariantAccess<'de> for Variant<'de> {
     fn unit_variant(self) -> Result<(), Mistake> {
         match self.content.map(|node| &node.kind) {
             None | Some(Kind::Null) => Ok(()),
-            Some(_) => {
-                Err(Mistake::custom(format!("`{}` takes no value", self.word)).below(0))
-            }
+            Some(_) => Err(Mistake::custom(format!("`{}` takes no value", self.word)).below(0)),
         }
     }
 

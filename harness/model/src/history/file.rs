@@ -187,6 +187,9 @@ mod tests {
 
     #[test]
     fn a_file_without_history_is_refused() {
-        assert_eq!(parse("\n\n").expect_err("it is empty")[0].message, "the file holds no history");
+        assert_eq!(
+            parse("\n\n").expect_err("it is empty")[0].message,
+            "the file holds no history"
+        );
     }
 }

@@ -77,14 +77,21 @@ fn the_narrower_wins_whatever_priority_and_age_say(
     let mut wide = configuration("a", vec![wide], "wide");
     wide.priority = 100;
     for order in [[wide.clone(), narrow.clone()], [narrow, wide]] {
-        assert_eq!(value(&with(&order), "checkout@zone1").as_deref(), Some("narrow"));
+        assert_eq!(
+            value(&with(&order), "checkout@zone1").as_deref(),
+            Some("narrow")
+        );
     }
 }
 
 #[test]
 fn the_narrowest_matching_entry_counts() {
     // The address entry does not match frontend, so there only the zone counts.
-    let mixed = configuration("m", vec![entry_zone("zone1"), entry_ip("10.101.1.2")], "mixed");
+    let mixed = configuration(
+        "m",
+        vec![entry_zone("zone1"), entry_ip("10.101.1.2")],
+        "mixed",
+    );
     let application = configuration(
         "a",
         vec![entry_application("checkout"), entry_application("frontend")],
@@ -92,16 +99,25 @@ fn the_narrowest_matching_entry_counts() {
     );
     let oracle = with(&[mixed, application]);
     assert_eq!(value(&oracle, "checkout@zone1").as_deref(), Some("mixed"));
-    assert_eq!(value(&oracle, "frontend@zone1").as_deref(), Some("application"));
+    assert_eq!(
+        value(&oracle, "frontend@zone1").as_deref(),
+        Some("application")
+    );
 }
 
 #[test]
 fn then_priority_then_age_decides() {
     let older = configuration("z", vec![entry_zone("zone1")], "older");
     let mut newer = configuration("a", vec![entry_zone("zone1")], "newer");
-    assert_eq!(value(&with(&[older.clone(), newer.clone()]), "checkout@zone1").as_deref(), Some("older"));
+    assert_eq!(
+        value(&with(&[older.clone(), newer.clone()]), "checkout@zone1").as_deref(),
+        Some("older")
+    );
     newer.priority = 1;
-    assert_eq!(value(&with(&[older, newer]), "checkout@zone1").as_deref(), Some("newer"));
+    assert_eq!(
+        value(&with(&[older, newer]), "checkout@zone1").as_deref(),
+        Some("newer")
+    );
 }
 
 #[test]
@@ -128,8 +144,20 @@ fn keys_are_merged_one_by_one() {
     assert_eq!(expected.toggles["flag"], "narrow");
     assert_eq!(expected.toggles["other"], "kept");
     assert_eq!(expected.rules["route"].to["narrow"], 100);
-    assert!(!Expected { toggles: expected.toggles, ..Expected::default() }.is_empty());
-    assert!(!Expected { rules: expected.rules, ..Expected::default() }.is_empty());
+    assert!(
+        !Expected {
+            toggles: expected.toggles,
+            ..Expected::default()
+        }
+        .is_empty()
+    );
+    assert!(
+        !Expected {
+            rules: expected.rules,
+            ..Expected::default()
+        }
+        .is_empty()
+    );
 }
 
 #[rstest]

@@ -20,13 +20,15 @@ impl Execution {
         });
         let mut after = self.oracle.clone();
         after.write(configuration.clone());
-        self.remember_rules(&after);
+        self.remember(&after);
         match self.environment.mesh().write(&self.keys, &configuration).await {
             Ok(written) => {
-                self.recorder.push(EventKind::Written {
+                self.recorder.written(EventKind::Written {
                     name,
                     objects: written.objects,
                 });
+                self.in_force
+                    .insert(configuration.name.clone(), configuration);
                 self.oracle = after;
             }
             Err(error) => self.write_failed(name, &error),
@@ -41,13 +43,14 @@ impl Execution {
         });
         let mut after = self.oracle.clone();
         after.delete(name);
-        self.remember_rules(&after);
+        self.remember(&after);
         match self.environment.mesh().delete(&self.keys, name).await {
             Ok(written) => {
-                self.recorder.push(EventKind::Written {
+                self.recorder.written(EventKind::Written {
                     name: name.to_owned(),
                     objects: written.objects,
                 });
+                self.in_force.remove(name);
                 self.oracle = after;
             }
             Err(error) => self.write_failed(name.to_owned(), &error),
@@ -74,15 +77,21 @@ impl Execution {
             return as_written.clone();
         }
         let mut with = configuration.clone();
-        with.scope.entries.push(ScopeEntry {
-            application: Some(CANARY_APPLICATION.to_owned()),
-            ..ScopeEntry::default()
-        });
-        let as_written = if self.reaches_every_replica(&configuration) {
-            configuration.clone()
+        with.scope.entries.push(canaries());
+        // Who was a recipient stays one where that will do: scope and payload are two objects, and must not both change.
+        let had = self
+            .in_force
+            .get(&configuration.name)
+            .is_some_and(|before| before.scope.entries.contains(&canaries()));
+        let choices = if had {
+            [with.clone(), configuration.clone()]
         } else {
-            with
+            [configuration.clone(), with.clone()]
         };
+        let as_written = choices
+            .into_iter()
+            .find(|choice| self.reaches_every_replica(choice))
+            .unwrap_or(with);
         self.written.push((configuration, as_written.clone()));
         as_written
     }
@@ -104,17 +113,22 @@ impl Execution {
         reached == replicas(&|_| true)
     }
 
-    /// Remembers what sidecars show of rules whose content is about to change under the same name: as long as they show
-    /// that, they have not got the new one.
-    fn remember_rules(&mut self, after: &Oracle) {
+    /// Remembers whom a write is going to change, and what they show of rules whose content changes under the same name: as
+    /// long as they show that, they have not got the new one.
+    fn remember(&mut self, after: &Oracle) {
         for sidecar in self.recorder.sidecars() {
-            let Some(shown) = self.recorder.observation(&sidecar.name) else {
+            let (old, new) = (self.oracle.expected(&sidecar), after.expected(&sidecar));
+            if old == new {
+                continue;
+            }
+            self.affected.insert(sidecar.name.clone());
+            // Only where the old content was seen to be there does its hash tell it from the new one.
+            let Some(shown) = self.recorder.observation(&sidecar.name).filter(|_| self.settled)
+            else {
                 continue;
             };
-            let (old, new) = (self.oracle.expected(&sidecar), after.expected(&sidecar));
             for (name, rule) in &new.rules {
-                let hash = shown.rules.get(name);
-                if let (Some(before), Some(hash)) = (old.rules.get(name), hash)
+                if let (Some(before), Some(hash)) = (old.rules.get(name), shown.rules.get(name))
                     && before != rule
                 {
                     self.outdated
@@ -122,10 +136,14 @@ impl Execution {
                 }
             }
         }
+        self.settled = false;
     }
 
     /// Waits until every sidecar in scope says that it rejected an update.
-    pub(super) async fn wait_for_rejection(&self, name: &str) {
+    pub(super) async fn wait_for_rejection(&mut self, name: &str) {
+        // A sidecar that rejects keeps what it had: no hash tells anything until somebody has accepted again.
+        self.outdated.clear();
+        self.affected.clear();
         let deadline = self.deadline(self.environment.patience().delivery);
         let missing = self
             .recorder
@@ -174,6 +192,14 @@ impl Execution {
         if let Some(problem) = problem {
             self.give_up(format!("the status of `{name}` to be settled: {problem}"));
         }
+    }
+}
+
+/// The entry that makes the canaries recipients.
+fn canaries() -> ScopeEntry {
+    ScopeEntry {
+        application: Some(CANARY_APPLICATION.to_owned()),
+        ..ScopeEntry::default()
     }
 }
 

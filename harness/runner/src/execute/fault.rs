@@ -3,6 +3,7 @@
 use super::Execution;
 use crate::reachability::AcrossTheBorder;
 use crate::sidecar_watch::chain;
+use crate::streams::Arrangement;
 use harness_faults::{ActiveFault, InjectError, Victim};
 use harness_model::fault::{Fault, PodSelector};
 use harness_model::history::EventKind;
@@ -147,20 +148,47 @@ impl Execution {
         if let Err(error) = workloads {
             self.give_up(chain(&error));
         }
-        let everybody = self.recorder.sidecars();
-        let missing = environment
+        self.wait_for_streams().await;
+        // A replica may be a new one: the canaries are put on each of them again, for the proofs that follow.
+        environment.arrange(Arrangement::Canaries).await;
+    }
+
+    /// Waits until every sidecar is connected to a replica that is there. A stream to one that was killed looks alive
+    /// until the sidecar's own keepalive finds out.
+    async fn wait_for_streams(&self) {
+        let replicas: Vec<String> = match self.environment.streams().replicas().await {
+            Ok(replicas) => replicas.into_iter().map(|replica| replica.pod).collect(),
+            Err(reason) => {
+                self.give_up(format!("the replicas to be known: {reason}"));
+                return;
+            }
+        };
+        let everybody: Vec<String> = self
+            .environment
             .watch()
-            .wait_until_nobody(self.deadline(patience.recovery), |latest| {
+            .workloads()
+            .into_iter()
+            .map(|workload| workload.sidecar.name)
+            .collect();
+        let missing = self
+            .environment
+            .watch()
+            .wait_until_nobody(self.deadline(self.environment.patience().recovery), |latest| {
                 everybody
                     .iter()
-                    .filter(|sidecar| {
-                        let state = latest(&sidecar.name);
+                    .filter(|name| {
+                        let state = latest(name);
                         !matches!(
                             state.as_ref().map(|state| &state.sidecar),
                             Some(SidecarReading::Read(held)) if held.control_plane.connected
+                                && held
+                                    .control_plane
+                                    .replica
+                                    .as_ref()
+                                    .is_some_and(|replica| replicas.contains(replica))
                         )
                     })
-                    .map(|sidecar| sidecar.name.clone())
+                    .cloned()
                     .collect()
             })
             .await;

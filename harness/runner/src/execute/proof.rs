@@ -14,10 +14,12 @@ impl Execution {
         if self.written.is_empty() && !self.asks_for_configuration() {
             return;
         }
-        self.settle().await;
+        self.settled = self.settle().await;
+        let affected = std::mem::take(&mut self.affected);
         if self.asks_for_absence() {
-            // Somebody in scope must have been read in this step before the marker is written, or it proves nothing.
-            self.read_unread(|expected| !expected.is_empty()).await;
+            // Somebody whom the last write changed must have been read after it and before the marker is written, or it
+            // proves nothing.
+            self.read_unread(|sidecar| affected.contains(&sidecar.name)).await;
             self.prove().await;
         } else {
             self.read_unread(|_| true).await;
@@ -26,6 +28,7 @@ impl Execution {
 
     /// Waits until every sidecar holds exactly what the oracle says. The readings record themselves.
     async fn settle(&mut self) -> bool {
+        self.readings.catch_up().await;
         let deadline = self.deadline(self.environment.patience().delivery);
         let missing = self
             .recorder
@@ -57,21 +60,27 @@ impl Execution {
             .map(|(name, _)| format!("holds the old content of the rule `{name}`"))
     }
 
-    async fn read_unread(&self, chosen: impl Fn(&Expected) -> bool) {
+    /// Reads those of the chosen sidecars that have not told anything since the step began or its last write.
+    async fn read_unread(&self, chosen: impl Fn(&Sidecar) -> bool) {
         let unread: Vec<String> = self
             .recorder
             .unread_in_step()
             .into_iter()
-            .filter(|sidecar| chosen(&self.oracle.expected(sidecar)))
+            .filter(|sidecar| chosen(sidecar))
             .map(|sidecar| sidecar.name)
             .collect();
         self.environment.watch().read_now(&unread).await;
+        self.readings.catch_up().await;
     }
 
     /// Writes a new marker for everybody and waits until every sidecar shows it, as a toggle and as a rule.
     pub(super) async fn prove(&mut self) {
         self.markers += 1;
         let marker = format!("m{}", self.markers);
+        // Told before it is written: a sidecar may show it before we have the API server's answer.
+        self.recorder.push(EventKind::MarkerWritten {
+            marker: marker.clone(),
+        });
         if let Err(error) = self
             .environment
             .mesh()
@@ -84,9 +93,6 @@ impl Execution {
             ));
             return;
         }
-        self.recorder.push(EventKind::MarkerWritten {
-            marker: marker.clone(),
-        });
         let deadline = self.deadline(self.environment.patience().marker);
         let missing = self
             .recorder
@@ -104,7 +110,7 @@ impl Execution {
         self.give_up_on("every sidecar to show the marker", &missing);
     }
 
-    /// Reads every sidecar now, whatever the watch knows.
+    /// Reads every sidecar now, and records the reading, whatever is known.
     pub(super) async fn read_everybody(&self) {
         let everybody: Vec<String> = self
             .recorder
@@ -112,7 +118,9 @@ impl Execution {
             .into_iter()
             .map(|sidecar: Sidecar| sidecar.name)
             .collect();
+        self.recorder.ask_again(&everybody);
         self.environment.watch().read_now(&everybody).await;
+        self.readings.catch_up().await;
     }
 }
 

@@ -7,7 +7,7 @@ use harness_model::verdict::{Finding, Judgement, Verdict};
 /// The faithful control plane: the scenario must pass.
 pub(super) fn faithful(scenario: &str, judgement: Judgement) -> SelftestCase {
     SelftestCase {
-        control_plane: "faithful".to_owned(),
+        control_plane: super::FAITHFUL.to_owned(),
         scenario: scenario.to_owned(),
         expected: "passed".to_owned(),
         observed: describe(&judgement),
@@ -72,7 +72,7 @@ pub(super) fn absent(scenario: &str, judgement: Judgement) -> SelftestCase {
         _ => true,
     };
     SelftestCase {
-        control_plane: "absent".to_owned(),
+        control_plane: super::ABSENT.to_owned(),
         scenario: scenario.to_owned(),
         expected: "not passed; delivered failed, confined inconclusive".to_owned(),
         observed: describe(&judgement),

@@ -32,7 +32,12 @@ fn world() -> World {
         },
     };
     World {
-        sidecars: [sidecar("a", "east"), sidecar("b", "east"), sidecar("c", "west")].into(),
+        sidecars: [
+            sidecar("a", "east"),
+            sidecar("b", "east"),
+            sidecar("c", "west"),
+        ]
+        .into(),
         scopes: [("east".to_owned(), Arc::new(scope))].into(),
         ..World::default()
     }
@@ -74,10 +79,22 @@ fn report(recipients: Vec<RecipientReport>) -> Report {
 
 #[test]
 fn counts_are_of_this_generation_and_of_those_in_scope() {
-    let here = report(vec![recipient("a", 1, 2, State::Acknowledged), recipient("c", 1, 2, State::Acknowledged)]);
+    let here = report(vec![
+        recipient("a", 1, 2, State::Acknowledged),
+        recipient("c", 1, 2, State::Acknowledged),
+    ]);
     let there = report(vec![recipient("b", 1, 1, State::Acknowledged)]);
-    let status = of_policy(&world(), &policy("east", 2), &newest([&here, &there]), None, &now());
-    assert_eq!((status.matched, status.delivered, status.acknowledged), (2, 1, 1));
+    let status = of_policy(
+        &world(),
+        &policy("east", 2),
+        &newest([&here, &there]),
+        None,
+        &now(),
+    );
+    assert_eq!(
+        (status.matched, status.delivered, status.acknowledged),
+        (2, 1, 1)
+    );
     assert_eq!(status.observed_generation, 2);
     assert_eq!(status.conditions[1].reason, "Pending");
 }
@@ -88,11 +105,18 @@ fn a_rejection_is_repeated_in_the_sidecars_words() {
         kind: "RDS".into(),
         message: "bad regex".into(),
     };
-    let here = report(vec![recipient("a", 1, 1, rejected), recipient("b", 1, 1, State::Acknowledged)]);
+    let here = report(vec![
+        recipient("a", 1, 1, rejected),
+        recipient("b", 1, 1, State::Acknowledged),
+    ]);
     let status = of_policy(&world(), &policy("east", 1), &newest([&here]), None, &now());
     assert_eq!(
         status.rejected,
-        vec![Rejection { pod: "a".into(), kind: "RDS".into(), message: "bad regex".into() }]
+        vec![Rejection {
+            pod: "a".into(),
+            kind: "RDS".into(),
+            message: "bad regex".into()
+        }]
     );
     assert_eq!((status.delivered, status.acknowledged), (2, 1));
     assert_eq!(status.conditions[1].status, "False");
@@ -110,7 +134,13 @@ fn of_two_streams_of_a_pod_the_later_one_counts() {
 
 #[test]
 fn a_missing_scope_is_said() {
-    let status = of_policy(&world(), &policy("nowhere", 1), &BTreeMap::new(), None, &now());
+    let status = of_policy(
+        &world(),
+        &policy("nowhere", 1),
+        &BTreeMap::new(),
+        None,
+        &now(),
+    );
     assert_eq!(status.matched, 0);
     assert_eq!(status.conditions[0].status, "False");
     assert!(status.conditions[0].message.contains("`nowhere`"));
@@ -120,13 +150,25 @@ fn a_missing_scope_is_said() {
 fn conditions_keep_the_time_of_their_last_change() {
     let nobody = BTreeMap::new();
     let first = of_policy(&world(), &policy("east", 1), &nobody, None, &now());
-    let second = of_policy(&world(), &policy("east", 2), &nobody, Some(&first), &later());
+    let second = of_policy(
+        &world(),
+        &policy("east", 2),
+        &nobody,
+        Some(&first),
+        &later(),
+    );
     assert_eq!(second.conditions[0].last_transition_time, now());
     let here = report(vec![
         recipient("a", 1, 2, State::Acknowledged),
         recipient("b", 1, 2, State::Acknowledged),
     ]);
-    let third = of_policy(&world(), &policy("east", 2), &newest([&here]), Some(&second), &later());
+    let third = of_policy(
+        &world(),
+        &policy("east", 2),
+        &newest([&here]),
+        Some(&second),
+        &later(),
+    );
     assert_eq!(third.conditions[1].status, "True");
     assert_eq!(third.conditions[1].last_transition_time, later());
 }
@@ -134,7 +176,9 @@ fn conditions_keep_the_time_of_their_last_change() {
 #[test]
 fn a_scope_says_whom_it_covers_and_who_refers_to_it() {
     let mut world = world();
-    world.policies.insert("p".into(), Arc::new(policy("east", 1)));
+    world
+        .policies
+        .insert("p".into(), Arc::new(policy("east", 1)));
     let scope = world.scopes["east"].clone();
     let status = of_scope(&world, &scope, &BTreeMap::new(), None, &now());
     assert_eq!((status.matched, status.policies), (2, 1));

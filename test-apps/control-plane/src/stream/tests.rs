@@ -8,7 +8,12 @@ fn snapshot(parts: &[(Kind, &[(&str, &str)])], generation: i64) -> Snapshot {
             .map(|(kind, resources)| {
                 let resources: Resources = resources
                     .iter()
-                    .map(|(name, content)| ((*name).to_owned(), Resource::new(*kind, content.as_bytes().to_vec())))
+                    .map(|(name, content)| {
+                        (
+                            (*name).to_owned(),
+                            Resource::new(*kind, content.as_bytes().to_vec()),
+                        )
+                    })
                     .collect();
                 (*kind, Arc::new(resources))
             })
@@ -39,9 +44,15 @@ const RUNTIME_C: &[(Kind, &[(&str, &str)])] = &[(Kind::Runtime, &[("mesh", "c")]
 /// A stream whose client holds the runtime layer `a` of generation 1; its nonce is `1`.
 fn settled() -> Stream {
     let mut stream = Stream::default();
-    assert_eq!(stream.receive(Kind::Runtime, &request(&["mesh"], "")), Meaning::Subscription);
+    assert_eq!(
+        stream.receive(Kind::Runtime, &request(&["mesh"], "")),
+        Meaning::Subscription
+    );
     assert_eq!(stream.due(&snapshot(RUNTIME_A, 1)).len(), 1);
-    assert_eq!(stream.receive(Kind::Runtime, &request(&["mesh"], "1")), Meaning::Acknowledgement);
+    assert_eq!(
+        stream.receive(Kind::Runtime, &request(&["mesh"], "1")),
+        Meaning::Acknowledgement
+    );
     stream
 }
 
@@ -49,13 +60,22 @@ fn settled() -> Stream {
 fn an_acknowledgement_is_not_answered() {
     let mut stream = settled();
     assert_eq!(stream.due(&snapshot(RUNTIME_A, 1)), vec![]);
-    assert_eq!(stream.standing(Kind::Runtime).held, Some(snapshot(&[], 1).basis));
+    assert_eq!(
+        stream.standing(Kind::Runtime).held,
+        Some(snapshot(&[], 1).basis)
+    );
 }
 
 #[test]
 fn nothing_is_sent_for_what_nobody_subscribed_to() {
     let mut stream = settled();
-    let mixed = snapshot(&[(Kind::Routes, &[("outbound", "r")]), (Kind::Runtime, &[("mesh", "a")])], 1);
+    let mixed = snapshot(
+        &[
+            (Kind::Routes, &[("outbound", "r")]),
+            (Kind::Runtime, &[("mesh", "a")]),
+        ],
+        1,
+    );
     assert_eq!(stream.due(&mixed), vec![]);
 }
 
@@ -63,36 +83,65 @@ fn nothing_is_sent_for_what_nobody_subscribed_to() {
 fn changes_in_flight_are_coalesced_into_the_newest() {
     let mut stream = settled();
     assert_eq!(stream.due(&snapshot(RUNTIME_B, 2)).len(), 1);
-    assert_eq!(stream.due(&snapshot(RUNTIME_A, 3)), vec![], "one is in flight");
+    assert_eq!(
+        stream.due(&snapshot(RUNTIME_A, 3)),
+        vec![],
+        "one is in flight"
+    );
     assert_eq!(stream.due(&snapshot(RUNTIME_C, 4)), vec![]);
-    assert_eq!(stream.receive(Kind::Runtime, &request(&["mesh"], "2")), Meaning::Acknowledgement);
-    assert_eq!(stream.standing(Kind::Runtime).held, Some(snapshot(&[], 2).basis));
+    assert_eq!(
+        stream.receive(Kind::Runtime, &request(&["mesh"], "2")),
+        Meaning::Acknowledgement
+    );
+    assert_eq!(
+        stream.standing(Kind::Runtime).held,
+        Some(snapshot(&[], 2).basis)
+    );
     let responses = stream.due(&snapshot(RUNTIME_C, 4));
     assert_eq!(responses.len(), 1);
-    assert_eq!(responses[0].resources, vec![Resource::new(Kind::Runtime, b"c".to_vec())]);
+    assert_eq!(
+        responses[0].resources,
+        vec![Resource::new(Kind::Runtime, b"c".to_vec())]
+    );
 }
 
 #[test]
 fn a_change_without_effect_is_held_at_once() {
     let mut stream = settled();
     assert_eq!(stream.due(&snapshot(RUNTIME_A, 2)), vec![]);
-    assert_eq!(stream.standing(Kind::Runtime).held, Some(snapshot(&[], 2).basis));
+    assert_eq!(
+        stream.standing(Kind::Runtime).held,
+        Some(snapshot(&[], 2).basis)
+    );
 }
 
 #[test]
 fn stale_nonces_are_ignored() {
     let mut stream = settled();
     assert_eq!(stream.due(&snapshot(RUNTIME_B, 2)).len(), 1);
-    assert_eq!(stream.receive(Kind::Runtime, &request(&["mesh"], "1")), Meaning::Stale);
-    assert_eq!(stream.receive(Kind::Runtime, &rejection(&["mesh"], "1")), Meaning::Stale);
+    assert_eq!(
+        stream.receive(Kind::Runtime, &request(&["mesh"], "1")),
+        Meaning::Stale
+    );
+    assert_eq!(
+        stream.receive(Kind::Runtime, &rejection(&["mesh"], "1")),
+        Meaning::Stale
+    );
     assert_eq!(stream.standing(Kind::Runtime).rejection, None);
-    assert_eq!(stream.due(&snapshot(RUNTIME_C, 3)), vec![], "still in flight");
+    assert_eq!(
+        stream.due(&snapshot(RUNTIME_C, 3)),
+        vec![],
+        "still in flight"
+    );
 }
 
 #[test]
 fn a_nonce_of_an_earlier_stream_is_a_first_request() {
     let mut stream = Stream::default();
-    assert_eq!(stream.receive(Kind::Runtime, &request(&["mesh"], "77")), Meaning::Subscription);
+    assert_eq!(
+        stream.receive(Kind::Runtime, &request(&["mesh"], "77")),
+        Meaning::Subscription
+    );
     assert_eq!(stream.due(&snapshot(RUNTIME_A, 1)).len(), 1);
 }
 
@@ -100,13 +149,27 @@ fn a_nonce_of_an_earlier_stream_is_a_first_request() {
 fn a_rejected_content_is_not_sent_again_but_the_next_is() {
     let mut stream = settled();
     assert_eq!(stream.due(&snapshot(RUNTIME_B, 2)).len(), 1);
-    assert_eq!(stream.receive(Kind::Runtime, &rejection(&["mesh"], "2")), Meaning::Rejection);
+    assert_eq!(
+        stream.receive(Kind::Runtime, &rejection(&["mesh"], "2")),
+        Meaning::Rejection
+    );
     assert_eq!(stream.due(&snapshot(RUNTIME_B, 2)), vec![], "no loop");
     let standing = stream.standing(Kind::Runtime);
     assert_eq!(standing.rejection.as_deref(), Some("no"));
-    assert_eq!(standing.held, Some(snapshot(&[], 1).basis), "it goes on with the last good one");
-    assert_eq!(stream.due(&snapshot(RUNTIME_A, 3)).len(), 1, "back to the good one is sent");
-    assert_eq!(stream.receive(Kind::Runtime, &request(&["mesh"], "3")), Meaning::Acknowledgement);
+    assert_eq!(
+        standing.held,
+        Some(snapshot(&[], 1).basis),
+        "it goes on with the last good one"
+    );
+    assert_eq!(
+        stream.due(&snapshot(RUNTIME_A, 3)).len(),
+        1,
+        "back to the good one is sent"
+    );
+    assert_eq!(
+        stream.receive(Kind::Runtime, &request(&["mesh"], "3")),
+        Meaning::Acknowledgement
+    );
     assert_eq!(stream.standing(Kind::Runtime).rejection, None);
 }
 
@@ -120,7 +183,11 @@ fn after_a_rejection_the_next_response_carries_everything() {
     stream.receive(Kind::Endpoints, &request(&["a", "b"], ""));
     assert_eq!(stream.due(&endpoints("1", "1"))[0].resources.len(), 2);
     stream.receive(Kind::Endpoints, &request(&["a", "b"], "1"));
-    assert_eq!(stream.due(&endpoints("2", "1"))[0].resources.len(), 1, "only what changed");
+    assert_eq!(
+        stream.due(&endpoints("2", "1"))[0].resources.len(),
+        1,
+        "only what changed"
+    );
     stream.receive(Kind::Endpoints, &rejection(&["a", "b"], "2"));
     assert_eq!(stream.due(&endpoints("2", "2"))[0].resources.len(), 2);
 }
@@ -129,7 +196,11 @@ fn after_a_rejection_the_next_response_carries_everything() {
 fn whole_types_start_with_a_response_even_if_empty_and_shrink() {
     let mut stream = Stream::default();
     stream.receive(Kind::Clusters, &request(&[], ""));
-    assert_eq!(stream.due(&snapshot(&[], 1)).len(), 1, "an empty world is an answer");
+    assert_eq!(
+        stream.due(&snapshot(&[], 1)).len(),
+        1,
+        "an empty world is an answer"
+    );
     stream.receive(Kind::Clusters, &request(&[], "1"));
     let two = snapshot(&[(Kind::Clusters, &[("a", "1"), ("b", "1")])], 1);
     assert_eq!(stream.due(&two)[0].resources.len(), 2);
@@ -145,9 +216,17 @@ fn names_narrow_and_no_names_after_names_mean_nothing() {
     stream.receive(Kind::Clusters, &request(&["a"], ""));
     assert_eq!(stream.due(&clusters)[0].resources.len(), 1);
     stream.receive(Kind::Clusters, &request(&["*", "a"], "1"));
-    assert_eq!(stream.due(&clusters)[0].resources.len(), 2, "explicit wildcard");
+    assert_eq!(
+        stream.due(&clusters)[0].resources.len(),
+        2,
+        "explicit wildcard"
+    );
     stream.receive(Kind::Clusters, &request(&[], "2"));
-    assert_eq!(stream.due(&clusters)[0].resources.len(), 0, "unsubscribed from all");
+    assert_eq!(
+        stream.due(&clusters)[0].resources.len(),
+        0,
+        "unsubscribed from all"
+    );
 }
 
 #[test]
@@ -167,7 +246,13 @@ fn what_is_missing_comes_when_it_exists_and_again_after_unsubscribing() {
 fn a_changed_cluster_is_followed_by_its_endpoints() {
     let world = |cluster: &'static str| {
         let clusters: Vec<(&str, &str)> = vec![("a", cluster), ("b", "1")];
-        snapshot(&[(Kind::Clusters, &clusters), (Kind::Endpoints, &[("a", "1"), ("b", "1")])], 1)
+        snapshot(
+            &[
+                (Kind::Clusters, &clusters),
+                (Kind::Endpoints, &[("a", "1"), ("b", "1")]),
+            ],
+            1,
+        )
     };
     let mut stream = Stream::default();
     stream.receive(Kind::Clusters, &request(&[], ""));
@@ -176,8 +261,15 @@ fn a_changed_cluster_is_followed_by_its_endpoints() {
     stream.receive(Kind::Clusters, &request(&[], "1"));
     stream.receive(Kind::Endpoints, &request(&["a", "b"], "2"));
     let responses = stream.due(&world("2"));
-    assert_eq!(responses.iter().map(|r| r.kind).collect::<Vec<_>>(), vec![Kind::Clusters, Kind::Endpoints]);
-    assert_eq!(responses[1].resources.len(), 1, "only those of the changed cluster");
+    assert_eq!(
+        responses.iter().map(|r| r.kind).collect::<Vec<_>>(),
+        vec![Kind::Clusters, Kind::Endpoints]
+    );
+    assert_eq!(
+        responses[1].resources.len(),
+        1,
+        "only those of the changed cluster"
+    );
 }
 
 #[test]
@@ -199,7 +291,10 @@ fn types_go_out_in_order_with_nonces_of_their_own() {
     stream.receive(Kind::Endpoints, &request(&["c"], ""));
     stream.receive(Kind::Clusters, &request(&[], ""));
     let responses = stream.due(&all);
-    assert_eq!(responses.iter().map(|r| r.kind).collect::<Vec<_>>(), Kind::ALL.to_vec());
+    assert_eq!(
+        responses.iter().map(|r| r.kind).collect::<Vec<_>>(),
+        Kind::ALL.to_vec()
+    );
     let nonces: BTreeSet<_> = responses.iter().map(|r| r.nonce.clone()).collect();
     assert_eq!(nonces.len(), 5);
 }

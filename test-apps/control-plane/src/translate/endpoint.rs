@@ -7,12 +7,18 @@ use crate::snapshot::{Kind, Resources};
 use crate::world::{Endpoint, Services};
 use envoy_types::pb::envoy::config::core::v3::Locality;
 use envoy_types::pb::envoy::config::endpoint::v3::{
-    ClusterLoadAssignment, Endpoint as Address, LbEndpoint, LocalityLbEndpoints, lb_endpoint::HostIdentifier,
+    ClusterLoadAssignment, Endpoint as Address, LbEndpoint, LocalityLbEndpoints,
+    lb_endpoint::HostIdentifier,
 };
 use prost::Message as _;
 use std::collections::BTreeMap;
 
-pub(super) fn assignments(services: &Services, namespace: &str, own_zone: &str, traffic: Traffic) -> Resources {
+pub(super) fn assignments(
+    services: &Services,
+    namespace: &str,
+    own_zone: &str,
+    traffic: Traffic,
+) -> Resources {
     let all = services.by_name.iter().flat_map(|(name, service)| {
         service.ports.iter().map(move |(port, endpoints)| {
             let name = cluster_name(name, namespace, *port);
@@ -27,7 +33,11 @@ pub(super) fn assignments(services: &Services, namespace: &str, own_zone: &str, 
     resources(Kind::Endpoints, all)
 }
 
-fn localities(endpoints: &[Endpoint], own_zone: &str, traffic: Traffic) -> Vec<LocalityLbEndpoints> {
+fn localities(
+    endpoints: &[Endpoint],
+    own_zone: &str,
+    traffic: Traffic,
+) -> Vec<LocalityLbEndpoints> {
     let mut by_locality: BTreeMap<(&str, &str), Vec<&Endpoint>> = BTreeMap::new();
     for endpoint in endpoints {
         by_locality

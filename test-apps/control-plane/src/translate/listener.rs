@@ -18,7 +18,9 @@ use envoy_types::pb::envoy::config::route::v3::{
     Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost, route::Action as RouteTo,
     route_action::ClusterSpecifier, route_match::PathSpecifier,
 };
-use envoy_types::pb::envoy::extensions::filters::http::header_mutation::v3::{HeaderMutation, Mutations};
+use envoy_types::pb::envoy::extensions::filters::http::header_mutation::v3::{
+    HeaderMutation, Mutations,
+};
 use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::listener::http_inspector::v3::HttpInspector;
 use envoy_types::pb::envoy::extensions::filters::listener::original_dst::v3::OriginalDst;
@@ -141,13 +143,19 @@ fn http(prefix: &str, routes: RouteSpecifier, header: &str, pod: &str) -> Filter
         stat_prefix: prefix.into(),
         route_specifier: Some(routes),
         http_filters: vec![
-            http_filter("envoy.filters.http.header_mutation", any(&set_header(header, pod))),
+            http_filter(
+                "envoy.filters.http.header_mutation",
+                any(&set_header(header, pod)),
+            ),
             http_filter("envoy.filters.http.router", any(&Router::default())),
         ],
         normalize_path: yes(),
         ..HttpConnectionManager::default()
     };
-    filter("envoy.filters.network.http_connection_manager", any(&manager))
+    filter(
+        "envoy.filters.network.http_connection_manager",
+        any(&manager),
+    )
 }
 
 fn set_header(name: &str, value: &str) -> HeaderMutation {
@@ -174,7 +182,9 @@ fn set_header(name: &str, value: &str) -> HeaderMutation {
 fn original_destination() -> ListenerFilter {
     ListenerFilter {
         name: "envoy.filters.listener.original_dst".into(),
-        config_type: Some(listener_filter::ConfigType::TypedConfig(any(&OriginalDst::default()))),
+        config_type: Some(listener_filter::ConfigType::TypedConfig(any(
+            &OriginalDst::default(),
+        ))),
         ..ListenerFilter::default()
     }
 }
@@ -182,7 +192,9 @@ fn original_destination() -> ListenerFilter {
 fn http_inspector() -> ListenerFilter {
     ListenerFilter {
         name: "envoy.filters.listener.http_inspector".into(),
-        config_type: Some(listener_filter::ConfigType::TypedConfig(any(&HttpInspector::default()))),
+        config_type: Some(listener_filter::ConfigType::TypedConfig(any(
+            &HttpInspector::default(),
+        ))),
         ..ListenerFilter::default()
     }
 }

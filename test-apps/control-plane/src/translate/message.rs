@@ -1,8 +1,8 @@
 //! Short forms for the parts that Envoy's messages are made of.
 
 use envoy_types::pb::envoy::config::core::v3::{
-    Address, AggregatedConfigSource, ApiVersion, ConfigSource, SocketAddress, address, config_source,
-    socket_address,
+    Address, AggregatedConfigSource, ApiVersion, ConfigSource, SocketAddress, address,
+    config_source, socket_address,
 };
 use envoy_types::pb::google::protobuf::{Any, BoolValue, Duration, UInt32Value};
 use prost::{Message, Name};
@@ -42,7 +42,9 @@ pub(super) fn socket(ip: impl ToString, port: u16) -> Option<Address> {
 pub(super) fn over_ads() -> Option<ConfigSource> {
     Some(ConfigSource {
         resource_api_version: ApiVersion::V3.into(),
-        config_source_specifier: Some(config_source::ConfigSourceSpecifier::Ads(AggregatedConfigSource {})),
+        config_source_specifier: Some(config_source::ConfigSourceSpecifier::Ads(
+            AggregatedConfigSource {},
+        )),
         ..ConfigSource::default()
     })
 }

@@ -7,14 +7,22 @@ use crate::behaviour::Traffic;
 use crate::snapshot::{Kind, Resources};
 use crate::world::{Service, Services};
 use envoy_types::pb::envoy::config::route::v3::{
-    HeaderMatcher, RetryPolicy, Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost, WeightedCluster,
-    header_matcher::HeaderMatchSpecifier, retry_policy::retry_host_predicate,
-    retry_policy::retry_priority, retry_policy::{RetryHostPredicate, RetryPriority}, route::Action,
-    route_action::ClusterSpecifier, route_match::PathSpecifier, weighted_cluster::ClusterWeight,
+    HeaderMatcher, RetryPolicy, Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost,
+    WeightedCluster,
+    header_matcher::HeaderMatchSpecifier,
+    retry_policy::retry_host_predicate,
+    retry_policy::retry_priority,
+    retry_policy::{RetryHostPredicate, RetryPriority},
+    route::Action,
+    route_action::ClusterSpecifier,
+    route_match::PathSpecifier,
+    weighted_cluster::ClusterWeight,
 };
 use envoy_types::pb::envoy::extensions::retry::host::previous_hosts::v3::PreviousHostsPredicate;
 use envoy_types::pb::envoy::extensions::retry::priority::previous_priorities::v3::PreviousPrioritiesConfig;
-use envoy_types::pb::envoy::r#type::matcher::v3::{RegexMatcher, StringMatcher, string_matcher::MatchPattern};
+use envoy_types::pb::envoy::r#type::matcher::v3::{
+    RegexMatcher, StringMatcher, string_matcher::MatchPattern,
+};
 use mesh_api::{RoutingRule, RuleMatch};
 use prost::Message as _;
 use std::collections::BTreeSet;
@@ -30,7 +38,11 @@ pub(super) fn configurations(
     rules: &[RoutingRule],
     traffic: Traffic,
 ) -> Resources {
-    let places = Places { services, namespace, traffic };
+    let places = Places {
+        services,
+        namespace,
+        traffic,
+    };
     let unknown: BTreeSet<&str> = rules
         .iter()
         .map(|rule| rule.service.as_str())
@@ -40,7 +52,11 @@ pub(super) fn configurations(
         .by_name
         .iter()
         .flat_map(|(name, service)| places.hosts_of(name, service, rules))
-        .chain(unknown.into_iter().map(|name| places.host_of_unknown(name, rules)))
+        .chain(
+            unknown
+                .into_iter()
+                .map(|name| places.host_of_unknown(name, rules)),
+        )
         .collect();
     virtual_hosts.push(VirtualHost {
         name: PASSTHROUGH.into(),
@@ -74,7 +90,8 @@ impl Places<'_> {
             .enumerate()
             .map(|(index, port)| {
                 let cluster = cluster_name(name, self.namespace, *port);
-                let mut domains: Vec<_> = self.names(name).map(|host| format!("{host}:{port}")).into();
+                let mut domains: Vec<_> =
+                    self.names(name).map(|host| format!("{host}:{port}")).into();
                 if index == 0 {
                     domains.extend(self.names(name));
                 }
@@ -82,7 +99,9 @@ impl Places<'_> {
                 routes.push(Route {
                     name: "default".into(),
                     r#match: Some(every_path()),
-                    action: Some(Action::Route(self.action(ClusterSpecifier::Cluster(cluster.clone())))),
+                    action: Some(Action::Route(
+                        self.action(ClusterSpecifier::Cluster(cluster.clone())),
+                    )),
                     ..Route::default()
                 });
                 VirtualHost {
@@ -136,7 +155,12 @@ impl Places<'_> {
         let mut clusters: Vec<_> = rule
             .to
             .iter()
-            .map(|destination| (self.destination(&destination.service, port), destination.weight))
+            .map(|destination| {
+                (
+                    self.destination(&destination.service, port),
+                    destination.weight,
+                )
+            })
             .collect();
         if let [(name, _)] = clusters.as_mut_slice() {
             return ClusterSpecifier::Cluster(std::mem::take(name));
@@ -193,9 +217,11 @@ fn retries() -> RetryPolicy {
         host_selection_retry_max_attempts: 5,
         retry_priority: Some(RetryPriority {
             name: "envoy.retry_priorities.previous_priorities".into(),
-            config_type: Some(retry_priority::ConfigType::TypedConfig(any(&PreviousPrioritiesConfig {
-                update_frequency: 1,
-            }))),
+            config_type: Some(retry_priority::ConfigType::TypedConfig(any(
+                &PreviousPrioritiesConfig {
+                    update_frequency: 1,
+                },
+            ))),
         }),
         ..RetryPolicy::default()
     }

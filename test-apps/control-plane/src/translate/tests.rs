@@ -27,7 +27,11 @@ fn world() -> World {
     World {
         namespace: "mesh-workloads".into(),
         services: Arc::new(Services::new(
-            [("checkout".to_owned(), service(1)), ("inventory".to_owned(), service(2))].into(),
+            [
+                ("checkout".to_owned(), service(1)),
+                ("inventory".to_owned(), service(2)),
+            ]
+            .into(),
         )),
         ..World::default()
     }
@@ -43,21 +47,31 @@ fn sidecar(pod: &str, zone: &str) -> Sidecar {
 
 fn effective() -> Effective {
     Effective {
-        toggles: [("b".to_owned(), "2".to_owned()), ("a".to_owned(), "true".to_owned())].into(),
+        toggles: [
+            ("b".to_owned(), "2".to_owned()),
+            ("a".to_owned(), "true".to_owned()),
+        ]
+        .into(),
         rules: vec![
             RoutingRule {
                 name: "split".into(),
                 service: "checkout".into(),
                 condition: RuleMatch::default(),
                 to: ["checkout", "inventory"]
-                    .map(|service| Destination { service: service.into(), weight: 1 })
+                    .map(|service| Destination {
+                        service: service.into(),
+                        weight: 1,
+                    })
                     .into(),
             },
             RoutingRule {
                 name: "not-there-yet".into(),
                 service: "billing".into(),
                 condition: RuleMatch::default(),
-                to: vec![Destination { service: "inventory".into(), weight: 1 }],
+                to: vec![Destination {
+                    service: "inventory".into(),
+                    weight: 1,
+                }],
             },
         ],
         basis: Default::default(),
@@ -73,36 +87,74 @@ fn read<M: Message + Default>(snapshot: &Snapshot, kind: Kind, name: &str) -> M 
 #[test]
 fn the_own_zone_comes_first() {
     let translator = Translator::default();
-    let snapshot = translator.snapshot(&world(), &sidecar("a", "west"), &effective(), Traffic::default());
+    let snapshot = translator.snapshot(
+        &world(),
+        &sidecar("a", "west"),
+        &effective(),
+        Traffic::default(),
+    );
     let assignment: ClusterLoadAssignment =
         read(&snapshot, Kind::Endpoints, "checkout.mesh-workloads:8080");
     let priorities: Vec<_> = assignment
         .endpoints
         .iter()
-        .map(|locality| (locality.locality.clone().unwrap_or_default().zone, locality.priority))
+        .map(|locality| {
+            (
+                locality.locality.clone().unwrap_or_default().zone,
+                locality.priority,
+            )
+        })
         .collect();
-    assert_eq!(priorities, vec![("east".to_owned(), 1), ("west".to_owned(), 0)]);
+    assert_eq!(
+        priorities,
+        vec![("east".to_owned(), 1), ("west".to_owned(), 0)]
+    );
 }
 
 #[test]
 fn without_endpoints_in_the_own_zone_priorities_have_no_gap() {
     let translator = Translator::default();
-    let snapshot = translator.snapshot(&world(), &sidecar("a", "north"), &effective(), Traffic::default());
+    let snapshot = translator.snapshot(
+        &world(),
+        &sidecar("a", "north"),
+        &effective(),
+        Traffic::default(),
+    );
     let assignment: ClusterLoadAssignment =
         read(&snapshot, Kind::Endpoints, "checkout.mesh-workloads:8080");
-    assert!(assignment.endpoints.iter().all(|locality| locality.priority == 0));
+    assert!(
+        assignment
+            .endpoints
+            .iter()
+            .all(|locality| locality.priority == 0)
+    );
 }
 
 #[test]
 fn rules_stand_before_the_default_route_and_keep_their_names() {
     let translator = Translator::default();
-    let snapshot = translator.snapshot(&world(), &sidecar("a", "west"), &effective(), Traffic::default());
+    let snapshot = translator.snapshot(
+        &world(),
+        &sidecar("a", "west"),
+        &effective(),
+        Traffic::default(),
+    );
     let routes: RouteConfiguration = read(&snapshot, Kind::Routes, OUTBOUND_ROUTES);
     let names = |host: &str| -> Vec<String> {
-        let host = routes.virtual_hosts.iter().find(|h| h.domains.iter().any(|d| d == host));
-        host.expect("a virtual host").routes.iter().map(|route| route.name.clone()).collect()
+        let host = routes
+            .virtual_hosts
+            .iter()
+            .find(|h| h.domains.iter().any(|d| d == host));
+        host.expect("a virtual host")
+            .routes
+            .iter()
+            .map(|route| route.name.clone())
+            .collect()
     };
-    assert_eq!(names("checkout.mesh-workloads.svc.cluster.local:8080"), vec!["split", "default"]);
+    assert_eq!(
+        names("checkout.mesh-workloads.svc.cluster.local:8080"),
+        vec!["split", "default"]
+    );
     assert_eq!(names("inventory"), vec!["default"]);
     assert_eq!(names("billing:*"), vec!["not-there-yet", "default"]);
 }
@@ -110,32 +162,71 @@ fn rules_stand_before_the_default_route_and_keep_their_names() {
 #[test]
 fn toggles_are_text_in_one_layer() {
     let translator = Translator::default();
-    let snapshot = translator.snapshot(&world(), &sidecar("a", "west"), &effective(), Traffic::default());
+    let snapshot = translator.snapshot(
+        &world(),
+        &sidecar("a", "west"),
+        &effective(),
+        Traffic::default(),
+    );
     let runtime: Runtime = read(&snapshot, Kind::Runtime, RUNTIME_LAYER);
     assert_eq!(runtime.name, RUNTIME_LAYER);
     let fields = runtime.layer.expect("a layer").fields;
     assert_eq!(fields.len(), 2);
     assert!(fields.values().all(|value| {
-        matches!(value.kind, Some(envoy_types::pb::google::protobuf::value::Kind::StringValue(_)))
+        matches!(
+            value.kind,
+            Some(envoy_types::pb::google::protobuf::value::Kind::StringValue(
+                _
+            ))
+        )
     }));
 }
 
 #[test]
 fn equal_content_is_one_set_of_bytes_for_all() {
     let translator = Translator::default();
-    let one = translator.snapshot(&world(), &sidecar("a", "west"), &effective(), Traffic::default());
-    let two = translator.snapshot(&world(), &sidecar("b", "west"), &effective(), Traffic::default());
+    let one = translator.snapshot(
+        &world(),
+        &sidecar("a", "west"),
+        &effective(),
+        Traffic::default(),
+    );
+    let two = translator.snapshot(
+        &world(),
+        &sidecar("b", "west"),
+        &effective(),
+        Traffic::default(),
+    );
     for kind in [Kind::Clusters, Kind::Endpoints, Kind::Routes, Kind::Runtime] {
-        assert!(Arc::ptr_eq(&one.resources[&kind], &two.resources[&kind]), "{}", kind.short());
+        assert!(
+            Arc::ptr_eq(&one.resources[&kind], &two.resources[&kind]),
+            "{}",
+            kind.short()
+        );
     }
-    assert!(!Arc::ptr_eq(&one.resources[&Kind::Listeners], &two.resources[&Kind::Listeners]));
+    assert!(!Arc::ptr_eq(
+        &one.resources[&Kind::Listeners],
+        &two.resources[&Kind::Listeners]
+    ));
 }
 
 #[test]
 fn another_replica_makes_the_same_bytes() {
-    let make = || Translator::default().snapshot(&world(), &sidecar("a", "west"), &effective(), Traffic::default());
+    let make = || {
+        Translator::default().snapshot(
+            &world(),
+            &sidecar("a", "west"),
+            &effective(),
+            Traffic::default(),
+        )
+    };
     let (one, two) = (make(), make());
     for kind in Kind::ALL {
-        assert_eq!(one.resources[&kind], two.resources[&kind], "{}", kind.short());
+        assert_eq!(
+            one.resources[&kind],
+            two.resources[&kind],
+            "{}",
+            kind.short()
+        );
     }
 }

@@ -44,7 +44,9 @@ pub(super) fn policy(policy: PolicyConfig) -> Policy {
         name: policy.name_any(),
         uid: policy.uid().unwrap_or_default(),
         generation: policy.metadata.generation.unwrap_or_default(),
-        created: policy.creation_timestamp().map_or(0, |time| time.0.as_second()),
+        created: policy
+            .creation_timestamp()
+            .map_or(0, |time| time.0.as_second()),
         spec: policy.spec,
     }
 }
@@ -64,7 +66,12 @@ pub(super) fn service(service: Service) -> ServicePorts {
         .unwrap_or_default()
         .into_iter()
         .filter(|port| is_tcp(port.protocol.as_deref()))
-        .filter_map(|port| Some((u16::try_from(port.port).ok()?, port.name.unwrap_or_default())))
+        .filter_map(|port| {
+            Some((
+                u16::try_from(port.port).ok()?,
+                port.name.unwrap_or_default(),
+            ))
+        })
         .collect()
 }
 
@@ -75,7 +82,12 @@ pub(super) fn slice(slice: EndpointSlice) -> Option<Slice> {
         .unwrap_or_default()
         .into_iter()
         .filter(|port| is_tcp(port.protocol.as_deref()))
-        .filter_map(|port| Some((port.name.unwrap_or_default(), u16::try_from(port.port?).ok()?)))
+        .filter_map(|port| {
+            Some((
+                port.name.unwrap_or_default(),
+                u16::try_from(port.port?).ok()?,
+            ))
+        })
         .collect();
     let endpoints = slice
         .endpoints
@@ -106,7 +118,10 @@ pub(super) fn pod(pod: Pod) -> Option<PodFacts> {
     if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
         return None;
     }
-    let mut containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+    let mut containers = spec
+        .containers
+        .iter()
+        .chain(spec.init_containers.iter().flatten());
     Some(PodFacts {
         uid,
         node: spec.node_name.clone()?,
@@ -136,7 +151,12 @@ pub(super) fn replica(pod: Pod) -> Option<Replica> {
         uid: pod.uid()?,
         ip: status.pod_ip.and_then(|ip| ip.parse().ok()),
         ready: is_ready,
-        restarts: status.container_statuses.iter().flatten().map(|c| c.restart_count).sum(),
+        restarts: status
+            .container_statuses
+            .iter()
+            .flatten()
+            .map(|c| c.restart_count)
+            .sum(),
     })
 }
 

@@ -28,7 +28,13 @@ fn shared() -> Shared {
 #[tokio::test]
 async fn every_documented_path_and_method_is_served_and_no_other_method_is() {
     let document = document();
-    let methods = [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
+    let methods = [
+        Method::GET,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+    ];
     for (path, operations) in document["paths"].as_object().unwrap() {
         for method in &methods {
             let documented = operations.get(method.as_str().to_lowercase()).is_some();
@@ -73,7 +79,14 @@ fn samples_are_what_the_schemas_say() {
     let mut visited = BTreeSet::new();
     for (name, sample) in samples() {
         let schema = json!({ "$ref": format!("#/components/schemas/{name}") });
-        compare(&document, &schema, &sample, name, &mut problems, &mut visited);
+        compare(
+            &document,
+            &schema,
+            &sample,
+            name,
+            &mut problems,
+            &mut visited,
+        );
     }
     assert!(problems.is_empty(), "{problems:#?}");
     let defined: BTreeSet<String> = document["components"]["schemas"]
@@ -131,7 +144,10 @@ fn compare(
         kind => kind == actual,
     };
     if !allowed {
-        problems.push(format!("{at}: {actual} where {} is documented", schema["type"]));
+        problems.push(format!(
+            "{at}: {actual} where {} is documented",
+            schema["type"]
+        ));
         return;
     }
     if let Some(values) = schema["enum"].as_array()
@@ -141,7 +157,14 @@ fn compare(
     }
     if let Some(items) = value.as_array() {
         for item in items {
-            compare(document, &schema["items"], item, &format!("{at}[]"), problems, visited);
+            compare(
+                document,
+                &schema["items"],
+                item,
+                &format!("{at}[]"),
+                problems,
+                visited,
+            );
         }
     }
     let Some(fields) = value.as_object() else {
@@ -150,7 +173,14 @@ fn compare(
     if schema["additionalProperties"].is_object() {
         for (key, field) in fields {
             let inner = &schema["additionalProperties"];
-            compare(document, inner, field, &format!("{at}.{key}"), problems, visited);
+            compare(
+                document,
+                inner,
+                field,
+                &format!("{at}.{key}"),
+                problems,
+                visited,
+            );
         }
         return;
     }
@@ -162,12 +192,21 @@ fn compare(
     let documented: BTreeSet<&String> = schema["properties"].as_object().unwrap().keys().collect();
     let serialised: BTreeSet<&String> = fields.keys().collect();
     if documented != serialised {
-        problems.push(format!("{at}: {serialised:?} where {documented:?} is documented"));
+        problems.push(format!(
+            "{at}: {serialised:?} where {documented:?} is documented"
+        ));
     }
     for (key, field) in fields {
         let inner = &schema["properties"][key];
         if inner.is_object() {
-            compare(document, inner, field, &format!("{at}.{key}"), problems, visited);
+            compare(
+                document,
+                inner,
+                field,
+                &format!("{at}.{key}"),
+                problems,
+                visited,
+            );
         }
     }
 }
@@ -254,15 +293,55 @@ fn samples() -> Vec<(&'static str, Value)> {
         .collect();
     let sample = |name, value: Result<Value, serde_json::Error>| (name, value.unwrap());
     vec![
-        sample("SidecarState", serde_json::to_value(state(SidecarReading::Read(Box::new(sidecar))))),
-        sample("SidecarState", serde_json::to_value(state(SidecarReading::None))),
-        sample("SidecarState", serde_json::to_value(state(SidecarReading::Unreachable(text())))),
-        sample("ReconnectRequest", serde_json::to_value(ReconnectRequest { to: Some(text()) })),
-        sample("ReconnectReply", serde_json::to_value(ReconnectReply { epoch: 2 })),
-        sample("RequestBatch", serde_json::to_value(RequestBatch { request: request.clone(), count: 1, concurrency: 1 })),
-        sample("RequestBatchReply", serde_json::to_value(RequestBatchReply { outcomes: outcomes.clone() })),
-        sample("LoadSpec", serde_json::to_value(LoadSpec { request, rate: 1 })),
-        sample("LoadStarted", serde_json::to_value(LoadStarted { id: text() })),
-        sample("LoadReport", serde_json::to_value(LoadReport { id: text(), due: 1, outcomes })),
+        sample(
+            "SidecarState",
+            serde_json::to_value(state(SidecarReading::Read(Box::new(sidecar)))),
+        ),
+        sample(
+            "SidecarState",
+            serde_json::to_value(state(SidecarReading::None)),
+        ),
+        sample(
+            "SidecarState",
+            serde_json::to_value(state(SidecarReading::Unreachable(text()))),
+        ),
+        sample(
+            "ReconnectRequest",
+            serde_json::to_value(ReconnectRequest { to: Some(text()) }),
+        ),
+        sample(
+            "ReconnectReply",
+            serde_json::to_value(ReconnectReply { epoch: 2 }),
+        ),
+        sample(
+            "RequestBatch",
+            serde_json::to_value(RequestBatch {
+                request: request.clone(),
+                count: 1,
+                concurrency: 1,
+            }),
+        ),
+        sample(
+            "RequestBatchReply",
+            serde_json::to_value(RequestBatchReply {
+                outcomes: outcomes.clone(),
+            }),
+        ),
+        sample(
+            "LoadSpec",
+            serde_json::to_value(LoadSpec { request, rate: 1 }),
+        ),
+        sample(
+            "LoadStarted",
+            serde_json::to_value(LoadStarted { id: text() }),
+        ),
+        sample(
+            "LoadReport",
+            serde_json::to_value(LoadReport {
+                id: text(),
+                due: 1,
+                outcomes,
+            }),
+        ),
     ]
 }

@@ -1,6 +1,6 @@
 //! xDS resources of each type, active and warming, with rejections.
 
-use super::{Pass, Stats, items, sections};
+use super::{Pass, Stats, list};
 use crate::canonical;
 use probe_api::state::{Resource, TypeState};
 use serde_json::Value;
@@ -76,8 +76,10 @@ impl Collected {
             }
         }
         if !blamed && !self.resources.values().any(|held| held.error.is_some()) {
-            self.resources.entry(WHOLE_TYPE.to_owned()).or_default().error =
-                Some(message.to_owned());
+            self.resources
+                .entry(WHOLE_TYPE.to_owned())
+                .or_default()
+                .error = Some(message.to_owned());
         }
     }
 
@@ -100,17 +102,10 @@ impl Collected {
 
 fn listeners(pass: &Pass) -> TypeState {
     let mut collected = Collected::default();
-    for section in sections(&pass.configuration, ".ListenersConfigDump") {
-        collected.version(&section["version_info"]);
-    }
-    for dynamic in items(
-        &pass.configuration,
-        ".ListenersConfigDump",
-        "dynamic_listeners",
-    ) {
+    for dynamic in list(&pass.listeners) {
         let name = dynamic["name"].as_str().unwrap_or_default();
         if let Some(active) = dynamic.get("active_state") {
-            collected.active(name, &active["listener"], &Value::Null);
+            collected.active(name, &active["listener"], &active["version_info"]);
         }
         if let Some(warming) = dynamic.get("warming_state") {
             collected.warming(name, &warming["listener"]);
@@ -119,7 +114,11 @@ fn listeners(pass: &Pass) -> TypeState {
             .pointer("/error_state/details")
             .and_then(Value::as_str)
         {
-            collected.resources.entry(name.to_owned()).or_default().error = Some(words.to_owned());
+            collected
+                .resources
+                .entry(name.to_owned())
+                .or_default()
+                .error = Some(words.to_owned());
         }
     }
     let accepted_at = |stats: &Stats| stats.number("listener_manager.lds.update_time");
@@ -134,20 +133,20 @@ fn listeners(pass: &Pass) -> TypeState {
 
 fn clusters(pass: &Pass) -> TypeState {
     let mut collected = Collected::default();
-    for section in sections(&pass.configuration, ".ClustersConfigDump") {
-        collected.version(&section["version_info"]);
-    }
     let name_of = |dynamic: &Value| {
         dynamic["cluster"]["name"]
             .as_str()
             .unwrap_or_default()
             .to_owned()
     };
-    let dump = ".ClustersConfigDump";
-    for dynamic in items(&pass.configuration, dump, "dynamic_active_clusters") {
-        collected.active(&name_of(dynamic), &dynamic["cluster"], &Value::Null);
+    for dynamic in list(&pass.active_clusters) {
+        collected.active(
+            &name_of(dynamic),
+            &dynamic["cluster"],
+            &dynamic["version_info"],
+        );
     }
-    for dynamic in items(&pass.configuration, dump, "dynamic_warming_clusters") {
+    for dynamic in list(&pass.warming_clusters) {
         collected.warming(&name_of(dynamic), &dynamic["cluster"]);
     }
     let accepted_at = |stats: &Stats| stats.number("cluster_manager.cds.update_time");
@@ -163,11 +162,7 @@ fn clusters(pass: &Pass) -> TypeState {
 fn route_configurations(pass: &Pass) -> TypeState {
     let in_force = referred_route_configurations(pass);
     let mut collected = Collected::default();
-    for dynamic in items(
-        &pass.configuration,
-        ".RoutesConfigDump",
-        "dynamic_route_configs",
-    ) {
+    for dynamic in list(&pass.route_configurations) {
         let configuration = &dynamic["route_config"];
         let name = configuration["name"].as_str().unwrap_or_default();
         if in_force.contains(name) {
@@ -191,11 +186,7 @@ fn rds<'a>(stats: &'a Stats, suffix: &'a str) -> impl Iterator<Item = u64> + 'a 
 
 fn load_assignments(pass: &Pass) -> TypeState {
     let mut collected = Collected::default();
-    for dynamic in items(
-        &pass.configuration,
-        ".EndpointsConfigDump",
-        "dynamic_endpoint_configs",
-    ) {
+    for dynamic in list(&pass.load_assignments) {
         let assignment = &dynamic["endpoint_config"];
         let name = assignment["cluster_name"].as_str().unwrap_or_default();
         collected.active(name, &steady(assignment), &dynamic["version_info"]);
@@ -219,7 +210,11 @@ fn load_assignments(pass: &Pass) -> TypeState {
 fn steady(assignment: &Value) -> Value {
     let mut assignment = assignment.clone();
     for locality in assignment["endpoints"].as_array_mut().into_iter().flatten() {
-        for endpoint in locality["lb_endpoints"].as_array_mut().into_iter().flatten() {
+        for endpoint in locality["lb_endpoints"]
+            .as_array_mut()
+            .into_iter()
+            .flatten()
+        {
             if let Some(fields) = endpoint.as_object_mut() {
                 fields.shift_remove("health_status");
             }
@@ -231,11 +226,7 @@ fn steady(assignment: &Value) -> Value {
 /// The route configurations that active listeners refer to.
 pub(crate) fn referred_route_configurations(pass: &Pass) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for dynamic in items(
-        &pass.configuration,
-        ".ListenersConfigDump",
-        "dynamic_listeners",
-    ) {
+    for dynamic in list(&pass.listeners) {
         if let Some(active) = dynamic.get("active_state") {
             collect_route_names(active, &mut names);
         }
@@ -256,7 +247,9 @@ fn collect_route_names(value: &Value, names: &mut BTreeSet<String>) {
                 .values()
                 .for_each(|field| collect_route_names(field, names));
         }
-        Value::Array(items) => items.iter().for_each(|item| collect_route_names(item, names)),
+        Value::Array(items) => items
+            .iter()
+            .for_each(|item| collect_route_names(item, names)),
         _ => {}
     }
 }

@@ -5,39 +5,37 @@ use probe_api::launcher::Rejection;
 use serde_json::json;
 
 fn pass() -> Pass {
+    let whole = json!({ "configs": [
+        {
+            "@type": "type.googleapis.com/envoy.admin.v3.BootstrapConfigDump",
+            "bootstrap": { "layered_runtime": { "layers": [
+                { "name": "mesh", "rtds_layer": {} }, { "name": "admin", "admin_layer": {} },
+            ] } },
+        },
+        { "@type": "type.googleapis.com/envoy.admin.v3.SecretsConfigDump", "static_secrets": [{ "name": "token" }] },
+    ] });
     Pass {
-        configuration: json!({ "configs": [
-            {
-                "@type": "type.googleapis.com/envoy.admin.v3.BootstrapConfigDump",
-                "bootstrap": { "layered_runtime": { "layers": [
-                    { "name": "mesh", "rtds_layer": {} }, { "name": "admin", "admin_layer": {} },
-                ] } },
-            },
-            {
-                "@type": "type.googleapis.com/envoy.admin.v3.ListenersConfigDump",
+        about: About::new(&json!({ "version": "v/1.40.0" }), &whole),
+        listeners: json!({ "configs": [{
+            "name": "outbound",
+            "active_state": {
                 "version_info": "l1",
-                "dynamic_listeners": [{
-                    "name": "outbound",
-                    "active_state": { "listener": { "rds": { "route_config_name": "outbound" } }, "last_updated": "x" },
-                }],
+                "listener": { "rds": { "route_config_name": "outbound" } },
+                "last_updated": "x",
             },
+        }] }),
+        route_configurations: json!({ "configs": [
             {
-                "@type": "type.googleapis.com/envoy.admin.v3.RoutesConfigDump",
-                "dynamic_route_configs": [
-                    {
-                        "version_info": "r1",
-                        "last_updated": "2026-01-01",
-                        "route_config": { "name": "outbound", "virtual_hosts": [{
-                            "name": "frontend",
-                            "routes": [{ "name": "s1.blue" }, { "name": "default" }],
-                        }] },
-                    },
-                    { "route_config": { "name": "other", "virtual_hosts": [{
-                        "name": "frontend", "routes": [{ "name": "s1.red" }],
-                    }] } },
-                ],
+                "version_info": "r1",
+                "last_updated": "2026-01-01",
+                "route_config": { "name": "outbound", "virtual_hosts": [{
+                    "name": "frontend",
+                    "routes": [{ "name": "s1.blue" }, { "name": "default" }],
+                }] },
             },
-            { "@type": "type.googleapis.com/envoy.admin.v3.SecretsConfigDump", "static_secrets": [{ "name": "token" }] },
+            { "route_config": { "name": "other", "virtual_hosts": [{
+                "name": "frontend", "routes": [{ "name": "s1.red" }],
+            }] } },
         ] }),
         runtime: json!({
             "layers": ["mesh", "admin"],
@@ -46,13 +44,16 @@ fn pass() -> Pass {
                 "by.hand": { "layer_values": ["", "x"], "final_value": "x" },
             },
         }),
-        clusters: json!({}),
-        server: json!({ "version": "v/1.40.0", "state": "LIVE" }),
         stats: Stats::parse(
-            "control_plane.identifier: \"cp-0\"\ncontrol_plane.connected_state: 1\n\
+            "control_plane.identifier: \"cp-0\"\ncontrol_plane.connected_state: 1\nserver.state: 0\n\
              http.outbound.rds.outbound.update_time: 1000\nhttp.outbound.rds.outbound.update_rejected: 2\n",
         ),
-        launcher: LauncherState { epoch: 3, starts: 1, ..LauncherState::default() },
+        launcher: LauncherState {
+            epoch: 3,
+            starts: 1,
+            ..LauncherState::default()
+        },
+        ..Pass::default()
     }
 }
 
@@ -72,7 +73,10 @@ fn routes_keep_their_order_and_an_unreferred_configuration_only_warms() {
         .iter()
         .map(|route| (route.name.as_str(), route.warming))
         .collect();
-    assert_eq!(names, [("s1.blue", false), ("default", false), ("s1.red", true)]);
+    assert_eq!(
+        names,
+        [("s1.blue", false), ("default", false), ("s1.red", true)]
+    );
     assert!(held.types["RDS"].resources["other"].active.is_none());
     assert!(held.types["RDS"].resources["other"].warming.is_some());
 }
@@ -81,19 +85,34 @@ fn routes_keep_their_order_and_an_unreferred_configuration_only_warms() {
 fn the_stream_is_told_by_replica_and_epoch() {
     let held = sidecar(&pass());
     assert_eq!(held.control_plane.replica.as_deref(), Some("cp-0"));
-    assert_eq!((held.control_plane.connected, held.control_plane.epoch), (true, 3));
+    assert_eq!(
+        (held.control_plane.connected, held.control_plane.epoch),
+        (true, 3)
+    );
 }
 
 #[test]
 fn versions_and_times_do_not_change_the_hash_and_content_does() {
     let before = content_hash(&sidecar(&pass()));
     let mut same = pass();
-    *same.configuration.pointer_mut("/configs/2/dynamic_route_configs/0/version_info").unwrap() = json!("r2");
-    *same.configuration.pointer_mut("/configs/2/dynamic_route_configs/0/last_updated").unwrap() = json!("later");
-    *same.configuration.pointer_mut("/configs/1/version_info").unwrap() = json!("l2");
+    *same
+        .route_configurations
+        .pointer_mut("/configs/0/version_info")
+        .unwrap() = json!("r2");
+    *same
+        .route_configurations
+        .pointer_mut("/configs/0/last_updated")
+        .unwrap() = json!("later");
+    *same
+        .listeners
+        .pointer_mut("/configs/0/active_state/version_info")
+        .unwrap() = json!("l2");
     assert_eq!(content_hash(&sidecar(&same)), before);
     let mut other = pass();
-    *other.runtime.pointer_mut("/entries/s1.color/layer_values/0").unwrap() = json!("red");
+    *other
+        .runtime
+        .pointer_mut("/entries/s1.color/layer_values/0")
+        .unwrap() = json!("red");
     assert_ne!(content_hash(&sidecar(&other)), before);
     let mut stream = pass();
     stream.launcher.epoch = 4;
@@ -104,13 +123,30 @@ fn versions_and_times_do_not_change_the_hash_and_content_does() {
 fn a_rejection_stands_until_something_is_accepted_after_it() {
     let url = "type.googleapis.com/envoy.config.route.v3.RouteConfiguration";
     let mut rejected = pass();
-    let rejection = |at_ms| Rejection { at_ms, message: "missing )".to_owned() };
-    rejected.launcher.rejections.insert(url.to_owned(), rejection(1001));
+    let rejection = |at_ms| Rejection {
+        at_ms,
+        message: "missing )".to_owned(),
+    };
+    rejected
+        .launcher
+        .rejections
+        .insert(url.to_owned(), rejection(1001));
     let held = sidecar(&rejected);
     assert_eq!(held.types["RDS"].rejected, 2);
-    assert_eq!(held.types["RDS"].resources["*"].error.as_deref(), Some("missing )"));
-    rejected.launcher.rejections.insert(url.to_owned(), rejection(999));
-    assert!(sidecar(&rejected).types["RDS"].resources.values().all(|held| held.error.is_none()));
+    assert_eq!(
+        held.types["RDS"].resources["*"].error.as_deref(),
+        Some("missing )")
+    );
+    rejected
+        .launcher
+        .rejections
+        .insert(url.to_owned(), rejection(999));
+    assert!(
+        sidecar(&rejected).types["RDS"]
+            .resources
+            .values()
+            .all(|held| held.error.is_none())
+    );
 }
 
 #[test]

@@ -80,7 +80,10 @@ impl Check {
         self.at(Step::Key("claim"), |check| check.claim(&scenario.claim));
         self.at(Step::Key("tags"), |check| {
             if scenario.tags.is_empty() {
-                check.complain("no tag", Some("a scenario without a tag is never run; write `tags: [qa]`"));
+                check.complain(
+                    "no tag",
+                    Some("a scenario without a tag is never run; write `tags: [qa]`"),
+                );
             }
         });
         self.at(Step::Key("given"), |check| {
@@ -101,10 +104,15 @@ impl Check {
         self.faults_and_loads_end(scenario);
         self.at(Step::Key("then"), |check| {
             if scenario.then.is_empty() {
-                check.complain("nothing is expected", Some("a scenario that expects nothing cannot fail"));
+                check.complain(
+                    "nothing is expected",
+                    Some("a scenario that expects nothing cannot fail"),
+                );
             }
             for (index, expectation) in scenario.then.iter().enumerate() {
-                check.at(Step::Index(index), |check| check.expectation(expectation, scenario));
+                check.at(Step::Index(index), |check| {
+                    check.expectation(expectation, scenario)
+                });
                 if scenario.then[..index].contains(expectation) {
                     check.at(Step::Index(index), |check| {
                         check.complain("the same expectation twice", None);
@@ -117,7 +125,9 @@ impl Check {
     fn name(&mut self, name: &str) {
         let kebab = |part: &str| {
             !part.is_empty()
-                && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+                && part
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
         };
         let is_fine = name
             .split_once('/')
@@ -155,7 +165,9 @@ impl Check {
             let name = &configuration.name;
             let is_fine = !name.is_empty()
                 && name.len() <= 40
-                && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+                && name
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
                 && !name.starts_with('-')
                 && !name.ends_with('-');
             if !is_fine {
@@ -166,14 +178,22 @@ impl Check {
             }
         });
         if configuration.toggles.is_empty() && configuration.rules.is_empty() {
-            self.complain("a configuration that says nothing", Some("add toggles or rules"));
+            self.complain(
+                "a configuration that says nothing",
+                Some("add toggles or rules"),
+            );
         }
-        self.at(Step::Key("scope"), |check| check.scope(&configuration.scope));
+        self.at(Step::Key("scope"), |check| {
+            check.scope(&configuration.scope)
+        });
         self.at(Step::Key("rules"), |check| {
             for (name, rule) in &configuration.rules {
                 check.at(Step::Name(name.clone()), |check| {
                     if rule.to.is_empty() {
-                        check.complain("a rule without destination", Some("write `to: {service: 100}`"));
+                        check.complain(
+                            "a rule without destination",
+                            Some("write `to: {service: 100}`"),
+                        );
                     } else if rule.to.values().all(|weight| *weight == 0) {
                         check.complain("all weights are 0", Some("give one destination a weight"));
                     }
@@ -226,7 +246,9 @@ impl Check {
     fn act(&mut self, act: &Act) {
         match act {
             Act::Apply(configuration) => {
-                self.at(Step::Key("apply"), |check| check.configuration(configuration));
+                self.at(Step::Key("apply"), |check| {
+                    check.configuration(configuration)
+                });
             }
             Act::Delete(name) => {
                 if !self.configurations.remove(name) {
@@ -245,7 +267,10 @@ impl Check {
                     check.complain("zero requests", Some("set `count` to at least 1"));
                 }
                 if !traffic.path.starts_with('/') {
-                    check.complain(format!("path `{}` does not begin with `/`", traffic.path), None);
+                    check.complain(
+                        format!("path `{}` does not begin with `/`", traffic.path),
+                        None,
+                    );
                 }
             }),
             Act::Load(load) => self.at(Step::Key("load"), |check| {
@@ -322,7 +347,10 @@ impl Check {
         {
             self.at(Step::Key("when"), |check| {
                 check.at(Step::Index(injected), |check| {
-                    check.complain("nothing waits for the fault to end", Some("add `recover` after it"));
+                    check.complain(
+                        "nothing waits for the fault to end",
+                        Some("add `recover` after it"),
+                    );
                 });
             });
         }
@@ -333,7 +361,10 @@ impl Check {
                 .rposition(|act| matches!(act, Act::Load(load) if load.name == name));
             self.at(Step::Key("when"), |check| {
                 check.at(Step::Index(index.unwrap_or(0)), |check| {
-                    check.complain(format!("load `{name}` is never stopped"), Some("add `stop` after it"));
+                    check.complain(
+                        format!("load `{name}` is never stopped"),
+                        Some("add `stop` after it"),
+                    );
                 });
             });
         }
@@ -353,7 +384,11 @@ impl Check {
             }
             Expectation::Rejected { step } => self.at(Step::Key("rejected"), |check| {
                 check.step("step", *step, scenario);
-                if scenario.when.get(*step).is_some_and(|act| !matches!(act, Act::Apply(_))) {
+                if scenario
+                    .when
+                    .get(*step)
+                    .is_some_and(|act| !matches!(act, Act::Apply(_)))
+                {
                     check.complain("only an `apply` can be rejected", None);
                 }
             }),
@@ -381,8 +416,15 @@ impl Check {
     }
 
     fn needs_fault(&mut self, scenario: &Scenario) {
-        if !scenario.when.iter().any(|act| matches!(act, Act::Inject(_))) {
-            self.complain("it speaks of a fault and none is injected", Some("add `inject`"));
+        if !scenario
+            .when
+            .iter()
+            .any(|act| matches!(act, Act::Inject(_)))
+        {
+            self.complain(
+                "it speaks of a fault and none is injected",
+                Some("add `inject`"),
+            );
         }
     }
 
@@ -401,14 +443,18 @@ impl Check {
         let found = self.traffic.get(name).copied();
         let message = match (found, kind) {
             (None, _) => format!("traffic `{name}` is not sent"),
-            (Some(found), Some(kind)) if found != kind => format!("`{name}` is a batch, not a load"),
+            (Some(found), Some(kind)) if found != kind => {
+                format!("`{name}` is a batch, not a load")
+            }
             _ => return,
         };
         let hint = suggestion(name, self.traffic.keys().map(String::as_str))
             .filter(|meant| *meant != name)
             .map(|meant| format!("did you mean `{meant}`?"));
         self.at(Step::Key(key), |check| {
-            check.at(Step::Key("traffic"), |check| check.complain(message, hint.as_deref()));
+            check.at(Step::Key("traffic"), |check| {
+                check.complain(message, hint.as_deref())
+            });
         });
     }
 }

@@ -1,6 +1,6 @@
 use super::*;
-use crate::testing::scenario;
 use crate::scenario::Act;
+use crate::testing::scenario;
 
 const SAMPLE: &str = r#"name: delivery-scope/sample
 claim: a configuration for one data center reaches it
@@ -78,7 +78,11 @@ fn sample_with(from: &str, to: &str) -> String {
 fn every_word_is_read_and_printed() {
     let read = parse("my.yaml", SAMPLE).expect("the sample is right");
     let printed = print(&read);
-    assert_eq!(parse("my.yaml", &printed).expect("what is printed is right"), read, "{printed}");
+    assert_eq!(
+        parse("my.yaml", &printed).expect("what is printed is right"),
+        read,
+        "{printed}"
+    );
     assert_eq!(read.when.len(), 13);
     assert_eq!(read.then.len(), 13);
 }
@@ -86,7 +90,13 @@ fn every_word_is_read_and_printed() {
 #[test]
 fn text_that_looks_like_something_else_survives_printing() {
     let mut odd = scenario(vec![Act::Reconnect]);
-    for claim in ["true is not false", "1 2 3", "a: b c", "# not a comment", "- a list no"] {
+    for claim in [
+        "true is not false",
+        "1 2 3",
+        "a: b c",
+        "# not a comment",
+        "- a list no",
+    ] {
         odd.claim = claim.to_owned();
         assert_eq!(parse("my.yaml", &print(&odd)).expect("it is right"), odd);
     }
@@ -100,10 +110,21 @@ fn mistakes_of_form_are_all_listed() {
         .replace("rate: 10", "rate: many");
     let found = mistakes(&text);
     assert_eq!(found.len(), 5, "{found:#?}");
-    assert!(found[0].starts_with("my.yaml:1:1: missing field `claim`"), "{found:#?}");
-    assert!(found[1].starts_with("my.yaml:2:1: unknown field `clame` (hint: did you mean `claim`?)"));
-    assert!(found[2].starts_with("my.yaml:30:9: `soon` is not a duration"), "{found:#?}");
-    assert!(found[3].starts_with("my.yaml:32:67: invalid type"), "{found:#?}");
+    assert!(
+        found[0].starts_with("my.yaml:1:1: missing field `claim`"),
+        "{found:#?}"
+    );
+    assert!(
+        found[1].starts_with("my.yaml:2:1: unknown field `clame` (hint: did you mean `claim`?)")
+    );
+    assert!(
+        found[2].starts_with("my.yaml:30:9: `soon` is not a duration"),
+        "{found:#?}"
+    );
+    assert!(
+        found[3].starts_with("my.yaml:32:67: invalid type"),
+        "{found:#?}"
+    );
     assert!(found[4].contains("did you mean `confined`?"), "{found:#?}");
 }
 
@@ -111,7 +132,10 @@ fn mistakes_of_form_are_all_listed() {
 fn mistakes_of_meaning_are_all_listed() {
     let text = sample_with("stop: steady", "stop: stedy")
         .replace("step: 2}", "step: 99}")
-        .replace("passesBothSidecars: {traffic: batch}", "passesBothSidecars: {traffic: badge}");
+        .replace(
+            "passesBothSidecars: {traffic: batch}",
+            "passesBothSidecars: {traffic: badge}",
+        );
     let found = mistakes(&text);
     assert_eq!(
         found,
@@ -125,37 +149,132 @@ fn mistakes_of_meaning_are_all_listed() {
 }
 
 #[rstest::rstest]
-#[case("name: delivery-scope/sample", "name: Sample", 1, "`Sample` is not a scenario name")]
-#[case("name: delivery-scope/sample", "name: a/B", 1, "is not a scenario name")]
+#[case(
+    "name: delivery-scope/sample",
+    "name: Sample",
+    1,
+    "`Sample` is not a scenario name"
+)]
+#[case(
+    "name: delivery-scope/sample",
+    "name: a/B",
+    1,
+    "is not a scenario name"
+)]
 #[case("name: delivery-scope/sample", "name: a/", 1, "is not a scenario name")]
-#[case("claim: a configuration for one data center reaches it", "claim: two words", 2, "not a sentence")]
+#[case(
+    "claim: a configuration for one data center reaches it",
+    "claim: two words",
+    2,
+    "not a sentence"
+)]
 #[case("tags: [gate, qa]", "tags: []", 3, "no tag")]
-#[case("name: steady\n", "name: scoped-\n", 8, "`scoped-` is not a configuration name")]
+#[case(
+    "name: steady\n",
+    "name: scoped-\n",
+    8,
+    "`scoped-` is not a configuration name"
+)]
 #[case("name: steady\n", "name: -scoped\n", 8, "is not a configuration name")]
 #[case("name: steady\n", "name: a_b\n", 8, "is not a configuration name")]
-#[case("    toggles: {steady: \"on\"}\n", "", 8, "a configuration that says nothing")]
-#[case("      - ip: $ip:checkout@$zone1", "      - ip: 10.0.0", 19, "`10.0.0` is not an IPv4 address or block")]
-#[case("      - ip: $ip:checkout@$zone1", "      - {}", 19, "`except` takes everybody out")]
+#[case(
+    "    toggles: {steady: \"on\"}\n",
+    "",
+    8,
+    "a configuration that says nothing"
+)]
+#[case(
+    "      - ip: $ip:checkout@$zone1",
+    "      - ip: 10.0.0",
+    19,
+    "`10.0.0` is not an IPv4 address or block"
+)]
+#[case(
+    "      - ip: $ip:checkout@$zone1",
+    "      - {}",
+    19,
+    "`except` takes everybody out"
+)]
 #[case("to: {inventory: 100}", "to: {}", 24, "a rule without destination")]
 #[case("to: {inventory: 100}", "to: {inventory: 0}", 24, "all weights are 0")]
-#[case("        service: checkout\n", "        service: canary\n", 24, "the canary's service")]
+#[case(
+    "        service: checkout\n",
+    "        service: canary\n",
+    24,
+    "the canary's service"
+)]
 #[case("headers: {x-a: \"1\"}", "{pathPrefix: /, pathRegex: /}", 24, "")]
 #[case("hold: 1m30s", "hold: 0s", 30, "a hold of no time")]
-#[case("from: frontend@$zone1, to: checkout, count: 3", "from: frontend, to: checkout, count: 3", 31, "`frontend` is not a workload")]
-#[case("from: frontend@$zone1, to: checkout, count: 3", "from: \"@a\", to: checkout, count: 3", 31, "is not a workload")]
-#[case("to: checkout, count: 3", "to: checkout, count: 0", 31, "zero requests")]
-#[case("to: checkout, count: 3", "to: checkout, count: 3, path: x", 31, "does not begin with `/`")]
-#[case("to: checkout, rate: 10", "to: checkout, rate: 0", 32, "zero requests per second")]
-#[case("load: {name: steady,", "load: {name: batch,", 32, "traffic `batch` is named twice")]
-#[case("{workload: checkout@$zone1}", "{workload: checkout}", 38, "`checkout` is not a workload")]
+#[case(
+    "from: frontend@$zone1, to: checkout, count: 3",
+    "from: frontend, to: checkout, count: 3",
+    31,
+    "`frontend` is not a workload"
+)]
+#[case(
+    "from: frontend@$zone1, to: checkout, count: 3",
+    "from: \"@a\", to: checkout, count: 3",
+    31,
+    "is not a workload"
+)]
+#[case(
+    "to: checkout, count: 3",
+    "to: checkout, count: 0",
+    31,
+    "zero requests"
+)]
+#[case(
+    "to: checkout, count: 3",
+    "to: checkout, count: 3, path: x",
+    31,
+    "does not begin with `/`"
+)]
+#[case(
+    "to: checkout, rate: 10",
+    "to: checkout, rate: 0",
+    32,
+    "zero requests per second"
+)]
+#[case(
+    "load: {name: steady,",
+    "load: {name: batch,",
+    32,
+    "traffic `batch` is named twice"
+)]
+#[case(
+    "{workload: checkout@$zone1}",
+    "{workload: checkout}",
+    38,
+    "`checkout` is not a workload"
+)]
 #[case("duration: 4s", "duration: 0s", 40, "an outage of no time")]
 #[case("- recover\n", "", 39, "nothing waits for the fault to end")]
-#[case("delete: scoped", "delete: scopet", 43, "`scopet` is not in force here (hint: did you mean `scoped`?)")]
-#[case("reference: 0, step: 2", "reference: 2, step: 2", 47, "does not come before")]
-#[case("rejected: {step: 0}", "rejected: {step: 1}", 49, "only an `apply` can be rejected")]
+#[case(
+    "delete: scoped",
+    "delete: scopet",
+    43,
+    "`scopet` is not in force here (hint: did you mean `scoped`?)"
+)]
+#[case(
+    "reference: 0, step: 2",
+    "reference: 2, step: 2",
+    47,
+    "does not come before"
+)]
+#[case(
+    "rejected: {step: 0}",
+    "rejected: {step: 1}",
+    49,
+    "only an `apply` can be rejected"
+)]
 #[case("percent: 90", "percent: 0", 53, "not between 1 and 100")]
 #[case("percent: 90", "percent: 101", 53, "not between 1 and 100")]
-#[case("failsOver: {traffic: steady", "failsOver: {traffic: batch", 55, "`batch` is a batch, not a load")]
+#[case(
+    "failsOver: {traffic: steady",
+    "failsOver: {traffic: batch",
+    55,
+    "`batch` is a batch, not a load"
+)]
 #[case("- confined\n", "- delivered\n", 46, "the same expectation twice")]
 fn a_mistake_of_meaning_is_found_at_its_line(
     #[case] from: &str,
@@ -183,7 +302,10 @@ fn both_kinds_of_path_are_refused() {
         "        headers: {x-a: \"1\"}\n",
         "        pathPrefix: /a\n        pathRegex: /b\n",
     ));
-    assert!(found[0].contains("both `pathPrefix` and `pathRegex`"), "{found:#?}");
+    assert!(
+        found[0].contains("both `pathPrefix` and `pathRegex`"),
+        "{found:#?}"
+    );
 }
 
 #[test]
@@ -201,7 +323,10 @@ fn what_speaks_of_a_fault_needs_one() {
     let mut calm = parse("my.yaml", SAMPLE).expect("the sample is right");
     calm.when.retain(|act| !matches!(act, Act::Inject(_)));
     let found = check(&calm);
-    let needing = found.iter().filter(|m| m.contains("speaks of a fault")).count();
+    let needing = found
+        .iter()
+        .filter(|m| m.contains("speaks of a fault"))
+        .count();
     assert_eq!(needing, 3, "{found:#?}");
 }
 

@@ -1,0 +1,111 @@
+//! Figures of the program as a whole: each bench runs it for real, prints a table and writes
+//! `target/bench/NAME.json`.
+//!
+//! Machines differ, so what counts is ratios of things measured in one run. Aims are shown, not enforced: a bench
+//! fails only when what it measures did not work.
+
+mod alone;
+mod bring_up;
+mod credentials;
+mod delivery;
+mod gate;
+mod machine;
+mod overhead;
+mod program;
+mod report;
+mod statistics;
+mod whole_run;
+
+use crate::{images, system, workspace};
+use anyhow::Context as _;
+use clap::{Args, ValueEnum};
+use program::Program;
+use report::Report;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+pub(crate) use alone::{Inside, inside};
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Bench {
+    /// From the start of a run to its first act, against etcd and an API server alone
+    BringUp,
+    /// The default run: as a whole, by phase and by scenario
+    Run,
+    /// A scenario that waits for nothing
+    Overhead,
+    /// From a change to the last sidecar that shows it, against the proof of absence
+    Delivery,
+    /// The default run many times, every second time on a loaded machine: is a verdict ever another one?
+    Gate,
+}
+
+impl Bench {
+    /// How often it measures when nobody says: pairs, runs or repetitions.
+    fn samples(self) -> usize {
+        match self {
+            Self::BringUp => 5,
+            Self::Run => 3,
+            Self::Delivery => 1,
+            Self::Overhead | Self::Gate => 20,
+        }
+    }
+}
+
+/// Arguments of `cargo xtask bench`.
+#[derive(Debug, Args)]
+pub(crate) struct BenchArguments {
+    /// What is measured
+    #[arg(value_enum)]
+    bench: Bench,
+    /// How many pairs, runs or repetitions
+    #[arg(long, value_name = "N")]
+    samples: Option<NonZeroUsize>,
+    /// Measure this `meshproof` instead of building one
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+    /// A folder with ready images instead of building them
+    #[arg(long, value_name = "DIR")]
+    images: Option<PathBuf>,
+}
+
+/// Measures, prints and writes. False when what was measured did not work.
+pub(crate) fn bench(arguments: &BenchArguments) -> anyhow::Result<bool> {
+    system::require(true)?;
+    let name = arguments
+        .bench
+        .to_possible_value()
+        .map(|value| value.get_name().to_owned())
+        .unwrap_or_default();
+    let folder = workspace::root().join("target/bench");
+    std::fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+    // Absolute, since the program is started in another folder.
+    let path = match &arguments.program {
+        Some(path) => path.canonicalize().with_context(|| format!("find {}", path.display()))?,
+        None => workspace::build_program("meshproof")?,
+    };
+    let images = match &arguments.images {
+        Some(folder) => folder.canonicalize().with_context(|| format!("find {}", folder.display()))?,
+        None => {
+            images::images()?;
+            workspace::root().join("target/images")
+        }
+    };
+    let program = Program::new(path, images, folder.join(&name))?;
+    let samples = arguments.samples.map_or(arguments.bench.samples(), NonZeroUsize::get);
+    let mut report = Report::new(&name, machine::facts(program.path()));
+    let works = match arguments.bench {
+        Bench::BringUp => bring_up::measure(&program, samples, &mut report),
+        Bench::Run => whole_run::measure(&program, samples, &mut report),
+        Bench::Overhead => overhead::measure(&program, samples, &mut report),
+        Bench::Delivery => delivery::measure(&program, samples, &mut report),
+        Bench::Gate => gate::measure(&program, samples, &mut report),
+    }
+    .with_context(|| format!("measure {name}"))?;
+    let file = folder.join(format!("{name}.json"));
+    report.write(&file)?;
+    print!("{report}");
+    eprintln!("{}", file.display());
+    Ok(works)
+}

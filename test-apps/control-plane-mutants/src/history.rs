@@ -1,0 +1,148 @@
+//! Bugs in what follows upon what: updates, deletions, rollbacks, replicas.
+
+use control_plane::behaviour::{Behaviour, Recipient};
+use control_plane::world::{Policy, Replica, Scope, World};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A policy stays, with its scope, as it was first seen.
+#[derive(Default)]
+pub(crate) struct StaleAfterUpdate {
+    /// UID → the policy and its scope, once it had one.
+    first: Mutex<BTreeMap<String, (Arc<Policy>, Option<Arc<Scope>>)>>,
+}
+
+impl Behaviour for StaleAfterUpdate {
+    fn publish(&self, world: Arc<World>) -> Arc<World> {
+        let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stale = (*world).clone();
+        for policy in world.policies.values() {
+            let scope = world.scopes.get(&policy.spec.scope_ref).cloned();
+            let known = first
+                .entry(policy.uid.clone())
+                .or_insert_with(|| (policy.clone(), None));
+            if known.1.is_none() {
+                known.1 = scope;
+            }
+            // The generation goes on, so that only the content is wrong.
+            let old = Policy {
+                generation: policy.generation,
+                ..(*known.0).clone()
+            };
+            if let Some(scope) = &known.1 {
+                stale.scopes.insert(scope.name.clone(), scope.clone());
+            }
+            stale.policies.insert(policy.name.clone(), Arc::new(old));
+        }
+        first.retain(|uid, _| world.policies.values().any(|policy| policy.uid == *uid));
+        Arc::new(stale)
+    }
+}
+
+/// What is gone stays.
+#[derive(Default)]
+pub(crate) struct DeleteNotDelivered {
+    known: Mutex<World>,
+}
+
+impl Behaviour for DeleteNotDelivered {
+    fn publish(&self, world: Arc<World>) -> Arc<World> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.policies.extend(world.policies.clone());
+        known.scopes.extend(world.scopes.clone());
+        Arc::new(World {
+            policies: known.policies.clone(),
+            scopes: known.scopes.clone(),
+            ..(*world).clone()
+        })
+    }
+}
+
+/// One key of the content in between survives the way back.
+#[derive(Default)]
+pub(crate) struct RollbackInexact {
+    /// UID → every content seen, oldest first.
+    contents: Mutex<BTreeMap<String, Vec<Arc<Policy>>>>,
+}
+
+impl Behaviour for RollbackInexact {
+    fn publish(&self, world: Arc<World>) -> Arc<World> {
+        let mut contents = self.contents.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inexact = (*world).clone();
+        for policy in world.policies.values() {
+            let seen = contents.entry(policy.uid.clone()).or_default();
+            if seen.last().is_none_or(|last| last.spec != policy.spec) {
+                seen.push(policy.clone());
+            }
+            let [earlier @ .., between, current] = seen.as_slice() else {
+                continue;
+            };
+            if earlier.iter().any(|known| known.spec == current.spec) {
+                let mut spec = policy.spec.clone();
+                let new_key = between
+                    .spec
+                    .toggles
+                    .iter()
+                    .find(|(key, _)| !spec.toggles.contains_key(*key));
+                if let Some((key, value)) = new_key.or_else(|| between.spec.toggles.iter().next()) {
+                    spec.toggles.insert(key.clone(), value.clone());
+                }
+                let policy = Policy {
+                    spec,
+                    ..(**policy).clone()
+                };
+                inexact
+                    .policies
+                    .insert(policy.name.clone(), Arc::new(policy));
+            }
+        }
+        Arc::new(inexact)
+    }
+}
+
+/// When another replica is lost, whoever dials from then on is served from the world of that moment for ever.
+#[derive(Default)]
+pub(crate) struct ReplicaDoesNotResume {
+    state: Mutex<Replicas>,
+}
+
+#[derive(Default)]
+struct Replicas {
+    ready: BTreeMap<String, Replica>,
+    newest_stream: u64,
+    /// The world and the newest stream at the time of the loss.
+    lost: Option<(Arc<World>, u64)>,
+}
+
+impl Behaviour for ReplicaDoesNotResume {
+    fn publish(&self, world: Arc<World>) -> Arc<World> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let ready: BTreeMap<String, Replica> = world
+            .replicas
+            .iter()
+            .filter(|(_, replica)| replica.ready)
+            .map(|(name, replica)| (name.clone(), replica.clone()))
+            .collect();
+        let is_lost = state
+            .ready
+            .iter()
+            .any(|(name, replica)| ready.get(name) != Some(replica));
+        if is_lost && state.lost.is_none() {
+            state.lost = Some((world.clone(), state.newest_stream));
+        }
+        state.ready = ready;
+        world
+    }
+
+    fn view(&self, world: Arc<World>, recipient: &Recipient) -> Arc<World> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.newest_stream = state.newest_stream.max(recipient.stream);
+        match &state.lost {
+            // A sidecar of the lost replica dials before anybody can say that the replica is lost.
+            Some((frozen, newest)) if recipient.stream > *newest || recipient.resumed => {
+                frozen.clone()
+            }
+            _ => world,
+        }
+    }
+}

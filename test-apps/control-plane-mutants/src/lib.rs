@@ -1,0 +1,54 @@
+//! Seeded bugs of the control plane. Each is one small wrong decision at one of the seams of
+//! [`control_plane::behaviour`]; everything else is the real thing.
+//!
+//! Invariant: none of this is in the `control-plane` binary.
+
+mod delivery;
+mod history;
+mod leak;
+mod names;
+mod traffic;
+
+pub use names::Mutation;
+
+use control_plane::behaviour::Behaviour;
+use delivery::{Join, LiesInStatus, OneZoneDropped, Precedence, ScopeMistake};
+use history::{DeleteNotDelivered, ReplicaDoesNotResume, RollbackInexact, StaleAfterUpdate};
+use leak::{Leak, LeakedPart, Victims};
+use std::sync::Arc;
+use traffic::{FailoverOff, HeaderRuleForAll, ZonePreferenceOff};
+
+/// Makes the behaviour of a mutant. `own_name` is the pod name of this replica.
+#[must_use]
+pub fn build(mutation: Mutation, own_name: &str) -> Arc<dyn Behaviour> {
+    let leak = |victims| Leak::new(victims, LeakedPart::Everything, own_name);
+    match mutation {
+        Mutation::ScopeIgnored => Arc::new(ScopeMistake::ScopeIgnored),
+        Mutation::ExceptIgnored => Arc::new(ScopeMistake::ExceptIgnored),
+        Mutation::PrecedenceReversed => Arc::new(Precedence::Reversed),
+        Mutation::PrefixPrecedenceWrong => Arc::new(Precedence::ShorterPrefixWins),
+        Mutation::ZoneDropped => Arc::new(OneZoneDropped::default()),
+        Mutation::StaleAfterUpdate => Arc::new(StaleAfterUpdate::default()),
+        Mutation::DeleteNotDelivered => Arc::new(DeleteNotDelivered::default()),
+        Mutation::RollbackInexact => Arc::new(RollbackInexact::default()),
+        Mutation::JoinMissed => Arc::new(Join::default()),
+        Mutation::StatusLies => Arc::new(LiesInStatus),
+        Mutation::ReplicaDoesNotResume => Arc::new(ReplicaDoesNotResume::default()),
+        Mutation::OneSidecarTooMany => Arc::new(leak(Victims::OnePerPolicy)),
+        Mutation::LeakLate => Arc::new(leak(Victims::EverybodyLate)),
+        Mutation::LeakOneReplica => Arc::new(leak(Victims::EverybodyOfOneReplica)),
+        Mutation::LeakOnReconnect => Arc::new(leak(Victims::WhoeverReconnects)),
+        Mutation::LeakRulesOnly => {
+            Arc::new(Leak::new(Victims::Everybody, LeakedPart::Rules, own_name))
+        }
+        Mutation::LeakTogglesOnly => {
+            Arc::new(Leak::new(Victims::Everybody, LeakedPart::Toggles, own_name))
+        }
+        Mutation::ZonePreferenceOff => Arc::new(ZonePreferenceOff),
+        Mutation::FailoverOff => Arc::new(FailoverOff::default()),
+        Mutation::HeaderRuleForAll => Arc::new(HeaderRuleForAll),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! The names of the mutants.
+
+/// One seeded bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mutation {
+    /// Every policy reaches everybody.
+    ScopeIgnored,
+    /// Whom `except` names receives it all the same.
+    ExceptIgnored,
+    /// The weakest policy wins.
+    PrecedenceReversed,
+    /// Of two matching blocks the shorter prefix wins.
+    PrefixPrecedenceWrong,
+    /// The last zone, in order of name, gets nothing new.
+    ZoneDropped,
+    /// Updates of a policy, or of its scope, are not delivered.
+    StaleAfterUpdate,
+    /// Deletions are not delivered.
+    DeleteNotDelivered,
+    /// After an update back to an earlier content one key of the content in between stays.
+    RollbackInexact,
+    /// A pod that joins after a policy was written gets nothing of it.
+    JoinMissed,
+    /// The status says that everybody acknowledged.
+    StatusLies,
+    /// Once another replica is lost, sidecars that come over are served from what was known then.
+    ReplicaDoesNotResume,
+    /// One sidecar out of scope receives it.
+    OneSidecarTooMany,
+    /// Everybody receives it two seconds later.
+    LeakLate,
+    /// Everybody at one replica, the first in order of name, receives it.
+    LeakOneReplica,
+    /// A sidecar that had a stream before receives everything.
+    LeakOnReconnect,
+    /// Everybody receives the rules, but not the toggles.
+    LeakRulesOnly,
+    /// Everybody receives the toggles, but not the rules.
+    LeakTogglesOnly,
+    /// All zones are alike.
+    ZonePreferenceOff,
+    /// No retries, no outlier detection, no other zones, and endpoints that are gone stay.
+    FailoverOff,
+    /// A rule's headers are not looked at.
+    HeaderRuleForAll,
+}
+
+impl Mutation {
+    /// All of them.
+    pub const ALL: [Self; 20] = [
+        Self::ScopeIgnored,
+        Self::ExceptIgnored,
+        Self::PrecedenceReversed,
+        Self::PrefixPrecedenceWrong,
+        Self::ZoneDropped,
+        Self::StaleAfterUpdate,
+        Self::DeleteNotDelivered,
+        Self::RollbackInexact,
+        Self::JoinMissed,
+        Self::StatusLies,
+        Self::ReplicaDoesNotResume,
+        Self::OneSidecarTooMany,
+        Self::LeakLate,
+        Self::LeakOneReplica,
+        Self::LeakOnReconnect,
+        Self::LeakRulesOnly,
+        Self::LeakTogglesOnly,
+        Self::ZonePreferenceOff,
+        Self::FailoverOff,
+        Self::HeaderRuleForAll,
+    ];
+
+    /// As in `MESH_MUTANT`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ScopeIgnored => "scope-ignored",
+            Self::ExceptIgnored => "except-ignored",
+            Self::PrecedenceReversed => "precedence-reversed",
+            Self::PrefixPrecedenceWrong => "prefix-precedence-wrong",
+            Self::ZoneDropped => "zone-dropped",
+            Self::StaleAfterUpdate => "stale-after-update",
+            Self::DeleteNotDelivered => "delete-not-delivered",
+            Self::RollbackInexact => "rollback-inexact",
+            Self::JoinMissed => "join-missed",
+            Self::StatusLies => "status-lies",
+            Self::ReplicaDoesNotResume => "replica-does-not-resume",
+            Self::OneSidecarTooMany => "one-sidecar-too-many",
+            Self::LeakLate => "leak-late",
+            Self::LeakOneReplica => "leak-one-replica",
+            Self::LeakOnReconnect => "leak-on-reconnect",
+            Self::LeakRulesOnly => "leak-rules-only",
+            Self::LeakTogglesOnly => "leak-toggles-only",
+            Self::ZonePreferenceOff => "zone-preference-off",
+            Self::FailoverOff => "failover-off",
+            Self::HeaderRuleForAll => "header-rule-for-all",
+        }
+    }
+
+    /// The mutant of a name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|mutation| mutation.name() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_known_both_ways() {
+        for mutation in Mutation::ALL {
+            assert_eq!(Mutation::from_name(mutation.name()), Some(mutation));
+        }
+        assert_eq!(Mutation::from_name(""), None);
+    }
+}

@@ -1,0 +1,348 @@
+//! Every mutant does what its name says, and the faithful behaviour does not.
+
+use crate::{Mutation, build};
+use control_plane::behaviour::{Behaviour, Faithful, Recipient, Traffic};
+use control_plane::effective::Effective;
+use control_plane::world::{Endpoint, Policy, Replica, Scope, Service, Services, Sidecar, World};
+use mesh_api::{
+    HeaderMatch, PolicyConfigSpec, PolicyConfigStatus, RoutingRule, RuleMatch, ScopeConfigSpec,
+    ScopeEntry,
+};
+use std::sync::Arc;
+
+fn entry(data_center: &str, ip: &str) -> ScopeEntry {
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    ScopeEntry {
+        data_center: some(data_center),
+        ip: some(ip),
+        ..ScopeEntry::default()
+    }
+}
+
+fn with_scope(
+    mut world: World,
+    name: &str,
+    entries: Vec<ScopeEntry>,
+    except: Vec<ScopeEntry>,
+) -> World {
+    let scope = Scope {
+        name: name.into(),
+        generation: 1,
+        spec: ScopeConfigSpec { entries, except },
+    };
+    world.scopes.insert(name.into(), Arc::new(scope));
+    world
+}
+
+fn with_policy(mut world: World, name: &str, scope: &str, generation: i64, value: &str) -> World {
+    let policy = Policy {
+        name: name.into(),
+        uid: name.into(),
+        generation,
+        created: 1,
+        spec: PolicyConfigSpec {
+            scope_ref: scope.into(),
+            toggles: [("key".to_owned(), value.into())].into(),
+            rules: vec![RoutingRule {
+                name: "rule".into(),
+                service: value.into(),
+                condition: RuleMatch {
+                    headers: vec![HeaderMatch::default()],
+                    ..RuleMatch::default()
+                },
+                ..RoutingRule::default()
+            }],
+            ..PolicyConfigSpec::default()
+        },
+    };
+    world.policies.insert(name.into(), Arc::new(policy));
+    world
+}
+
+/// East is addressed, west is not; `a` is in the east, `b` and `c` are in the west.
+fn base() -> World {
+    let sidecar = |name: &str, zone: &str, ip: &str| {
+        let sidecar = Sidecar {
+            pod: name.into(),
+            uid: name.into(),
+            data_center: zone.into(),
+            ip: ip.parse().expect("an address"),
+            ..Sidecar::default()
+        };
+        (name.to_owned(), Arc::new(sidecar))
+    };
+    let world = World {
+        sidecars: [
+            sidecar("a", "east", "10.0.0.1"),
+            sidecar("b", "west", "10.0.0.2"),
+            sidecar("c", "west", "10.0.0.3"),
+        ]
+        .into(),
+        ..World::default()
+    };
+    with_scope(world, "east", vec![entry("east", "")], vec![])
+}
+
+struct Trial {
+    behaviour: Arc<dyn Behaviour>,
+    world: Arc<World>,
+}
+
+impl Trial {
+    fn of(mutation: Mutation) -> Self {
+        Self {
+            behaviour: build(mutation, "replica-0"),
+            world: Arc::default(),
+        }
+    }
+
+    fn faithful() -> Self {
+        Self {
+            behaviour: Arc::new(Faithful),
+            world: Arc::default(),
+        }
+    }
+
+    fn publish(&mut self, world: &World) -> &Self {
+        self.world = self.behaviour.publish(Arc::new(world.clone()));
+        self
+    }
+
+    fn at(&self, pod: &str, stream: u64, resumed: bool) -> Effective {
+        let recipient = Recipient {
+            sidecar: self.world.sidecars[pod].clone(),
+            stream,
+            resumed,
+        };
+        let view = self.behaviour.view(self.world.clone(), &recipient);
+        self.behaviour.effective(&view, &recipient)
+    }
+
+    fn key(&self, pod: &str) -> Option<String> {
+        self.at(pod, 1, false).toggles.get("key").cloned()
+    }
+}
+
+#[test]
+fn leaks_reach_those_out_of_scope() {
+    let world = with_policy(base(), "p", "east", 1, "on");
+    assert_eq!(Trial::faithful().publish(&world).key("b"), None);
+    assert!(
+        Trial::of(Mutation::ScopeIgnored)
+            .publish(&world)
+            .key("b")
+            .is_some()
+    );
+    let mut one = Trial::of(Mutation::OneSidecarTooMany);
+    one.publish(&world);
+    assert!(one.key("a").is_some() && one.key("b").is_some() && one.key("c").is_none());
+    let mut again = Trial::of(Mutation::LeakOnReconnect);
+    again.publish(&world);
+    assert!(again.at("b", 1, false).toggles.is_empty());
+    assert!(!again.at("b", 2, true).toggles.is_empty());
+    let mut rules = Trial::of(Mutation::LeakRulesOnly);
+    let leaked = rules.publish(&world).at("b", 1, false);
+    assert!(leaked.toggles.is_empty() && !leaked.rules.is_empty());
+    let mut toggles = Trial::of(Mutation::LeakTogglesOnly);
+    let leaked = toggles.publish(&world).at("b", 1, false);
+    assert!(!leaked.toggles.is_empty() && leaked.rules.is_empty());
+}
+
+#[test]
+fn only_the_first_replica_leaks() {
+    let mut world = with_policy(base(), "p", "east", 1, "on");
+    let replica = Replica {
+        uid: String::new(),
+        ip: None,
+        ready: true,
+        restarts: 0,
+    };
+    world.replicas = [
+        ("replica-0".to_owned(), replica.clone()),
+        ("replica-1".to_owned(), replica),
+    ]
+    .into();
+    for (own_name, leaks) in [("replica-0", true), ("replica-1", false)] {
+        let mut trial = Trial::of(Mutation::LeakOneReplica);
+        trial.behaviour = build(Mutation::LeakOneReplica, own_name);
+        assert_eq!(trial.publish(&world).key("b").is_some(), leaks);
+    }
+}
+
+#[test]
+fn except_and_precedence() {
+    let world = with_scope(base(), "but", vec![entry("", "")], vec![entry("west", "")]);
+    let world = with_policy(world, "p", "but", 1, "on");
+    assert_eq!(Trial::faithful().publish(&world).key("b"), None);
+    assert!(
+        Trial::of(Mutation::ExceptIgnored)
+            .publish(&world)
+            .key("b")
+            .is_some()
+    );
+
+    let world = with_scope(base(), "wide", vec![entry("", "10.0.0.0/8")], vec![]);
+    let world = with_scope(world, "narrow", vec![entry("", "10.0.0.1")], vec![]);
+    let world = with_policy(
+        with_policy(world, "w", "wide", 1, "wide"),
+        "n",
+        "narrow",
+        1,
+        "narrow",
+    );
+    assert_eq!(
+        Trial::faithful().publish(&world).key("a").as_deref(),
+        Some("narrow")
+    );
+    for mutation in [
+        Mutation::PrecedenceReversed,
+        Mutation::PrefixPrecedenceWrong,
+    ] {
+        assert_eq!(
+            Trial::of(mutation).publish(&world).key("a").as_deref(),
+            Some("wide")
+        );
+    }
+}
+
+#[test]
+fn histories_go_wrong() {
+    let one = with_policy(base(), "p", "east", 1, "one");
+    let two = with_policy(base(), "p", "east", 2, "two");
+    let back = with_policy(base(), "p", "east", 3, "one");
+
+    let mut stale = Trial::of(Mutation::StaleAfterUpdate);
+    stale.publish(&one);
+    assert_eq!(stale.publish(&two).key("a").as_deref(), Some("one"));
+
+    let mut kept = Trial::of(Mutation::DeleteNotDelivered);
+    kept.publish(&one);
+    assert!(kept.publish(&base()).key("a").is_some());
+
+    let mut inexact = Trial::of(Mutation::RollbackInexact);
+    inexact.publish(&one);
+    assert_eq!(inexact.publish(&two).key("a").as_deref(), Some("two"));
+    assert_eq!(inexact.publish(&back).key("a").as_deref(), Some("two"));
+
+    let mut dropped = Trial::of(Mutation::ZoneDropped);
+    dropped.publish(&base());
+    assert!(dropped.key("b").is_none());
+    let everywhere = with_policy(
+        with_scope(base(), "all", vec![entry("", "")], vec![]),
+        "p",
+        "all",
+        1,
+        "on",
+    );
+    dropped.publish(&everywhere);
+    assert!(dropped.key("a").is_some() && dropped.key("b").is_none());
+}
+
+#[test]
+fn who_joins_later_misses_what_was_there() {
+    let all = with_policy(
+        with_scope(base(), "all", vec![entry("", "")], vec![]),
+        "p",
+        "all",
+        1,
+        "on",
+    );
+    let mut earlier = all.clone();
+    let late = earlier.sidecars.remove("c").expect("is there");
+    let mut trial = Trial::of(Mutation::JoinMissed);
+    trial.publish(&earlier);
+    earlier.sidecars.insert("c".into(), late);
+    trial.publish(&earlier);
+    assert!(trial.key("a").is_some() && trial.key("c").is_none());
+}
+
+#[test]
+fn after_a_replica_is_lost_the_survivor_does_not_go_on() {
+    let replica = Replica {
+        uid: String::new(),
+        ip: None,
+        ready: true,
+        restarts: 0,
+    };
+    let mut before = with_policy(base(), "p", "east", 1, "one");
+    before.replicas = [
+        ("r0".to_owned(), replica.clone()),
+        ("r1".to_owned(), replica.clone()),
+    ]
+    .into();
+    let mut trial = Trial::of(Mutation::ReplicaDoesNotResume);
+    trial.publish(&before);
+    assert!(trial.key("a").is_some());
+    let mut after = before;
+    after.replicas.remove("r1");
+    trial.publish(&after);
+    let mut changed = with_policy(after, "p", "east", 2, "two");
+    changed.replicas.insert("r1".into(), replica);
+    trial.publish(&changed);
+    let value = |trial: &Trial, stream| trial.at("a", stream, false).toggles["key"].clone();
+    assert_eq!(value(&trial, 1), "two", "who stayed goes on");
+    assert_eq!(value(&trial, 2), "one", "who came over does not");
+}
+
+#[test]
+fn traffic_goes_wrong() {
+    let faithful = Traffic::default();
+    assert!(
+        !build(Mutation::ZonePreferenceOff, "")
+            .traffic()
+            .own_zone_first
+    );
+    assert_eq!(
+        build(Mutation::FailoverOff, "").traffic(),
+        Traffic {
+            failover: false,
+            ..faithful
+        }
+    );
+
+    let services = |endpoints| {
+        let service = Service {
+            ports: [(80, endpoints)].into(),
+        };
+        World {
+            services: Arc::new(Services::new([("s".to_owned(), service)].into())),
+            ..World::default()
+        }
+    };
+    let endpoint = Endpoint {
+        ip: "10.0.0.1".parse().expect("an address"),
+        port: 80,
+        region: String::new(),
+        zone: String::new(),
+    };
+    let mut stays = Trial::of(Mutation::FailoverOff);
+    stays.publish(&services(vec![endpoint]));
+    stays.publish(&services(vec![]));
+    assert_eq!(stays.world.services.by_name["s"].ports[&80].len(), 1);
+
+    let world = with_policy(base(), "p", "east", 1, "on");
+    let mut headless = Trial::of(Mutation::HeaderRuleForAll);
+    assert!(
+        headless.publish(&world).at("a", 1, false).rules[0]
+            .condition
+            .headers
+            .is_empty()
+    );
+    assert!(
+        !Trial::faithful().publish(&world).at("a", 1, false).rules[0]
+            .condition
+            .headers
+            .is_empty()
+    );
+}
+
+#[test]
+fn the_status_lies() {
+    let status = PolicyConfigStatus {
+        matched: 3,
+        ..PolicyConfigStatus::default()
+    };
+    let told =
+        build(Mutation::StatusLies, "").report(&World::default(), &Policy::default(), status);
+    assert_eq!(told.acknowledged, 3);
+}
