@@ -82,18 +82,24 @@ pub(crate) fn bench(arguments: &BenchArguments) -> anyhow::Result<bool> {
     std::fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
     // Absolute, since the program is started in another folder.
     let path = match &arguments.program {
-        Some(path) => path.canonicalize().with_context(|| format!("find {}", path.display()))?,
+        Some(path) => path
+            .canonicalize()
+            .with_context(|| format!("find {}", path.display()))?,
         None => workspace::build_program("meshproof")?,
     };
     let images = match &arguments.images {
-        Some(folder) => folder.canonicalize().with_context(|| format!("find {}", folder.display()))?,
+        Some(folder) => folder
+            .canonicalize()
+            .with_context(|| format!("find {}", folder.display()))?,
         None => {
             images::images()?;
             workspace::root().join("target/images")
         }
     };
     let program = Program::new(path, images, folder.join(&name))?;
-    let samples = arguments.samples.map_or(arguments.bench.samples(), NonZeroUsize::get);
+    let samples = arguments
+        .samples
+        .map_or(arguments.bench.samples(), NonZeroUsize::get);
     let mut report = Report::new(&name, machine::facts(program.path()));
     let works = match arguments.bench {
         Bench::BringUp => bring_up::measure(&program, samples, &mut report),

@@ -9,6 +9,7 @@
 )]
 
 mod architecture;
+mod bench;
 mod check;
 mod codegen;
 mod images;
@@ -47,6 +48,11 @@ enum Task {
         #[arg(long)]
         no_install: bool,
     },
+    /// Figures: a table, and target/bench/NAME.json
+    Bench(bench::BenchArguments),
+    /// The part of `bench bring-up` that runs in namespaces of its own
+    #[command(hide = true)]
+    BenchInside(bench::Inside),
     /// Build the image archives into target/images
     Images,
     /// Write the files that are generated from Rust types
@@ -61,6 +67,8 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Check { steps } => check::check(&steps),
         Task::Test { parts, no_install } => test::test(&parts, no_install),
+        Task::Bench(arguments) => bench::bench(&arguments),
+        Task::BenchInside(arguments) => bench::inside(&arguments),
         Task::Images => images::images().map(|_| true),
         Task::Codegen { check } => codegen::codegen(check),
     };

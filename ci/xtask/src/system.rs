@@ -60,7 +60,8 @@ fn is_there(program: &str) -> bool {
             .any(|folder| Path::new(folder).join(program).is_file())
 }
 
-fn is_root() -> bool {
+/// Whether this process may do everything.
+pub(crate) fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }

@@ -180,10 +180,22 @@ fn a_malformed_topology_is_told_with_its_lines() {
     exit 2
     --- stderr
     error: failed to use the topology `shape.yaml`
-      caused by: load topology `shape.yaml`
-      caused by: shape.yaml:4: unknown field `dataCenter`, expected one of name, dataCenters at line 4, column 3
 
-    hint: a whole example: kind-config/topologies/three-zones.yaml
+      × missing field `dataCenters`
+       ╭─[shape.yaml:3:3]
+     2 │ clusters:
+     3 │ - name: main
+       ·   ────
+     4 │   dataCenter: []
+       ╰────
+
+      × unknown field `dataCenter`
+       ╭─[shape.yaml:4:3]
+     3 │ - name: main
+     4 │   dataCenter: []
+       ·   ──────────
+       ╰────
+      help: did you mean `dataCenters`?
     ");
 }
 

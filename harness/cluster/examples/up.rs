@@ -37,9 +37,17 @@ fn main() {
                 return;
             }
         };
-        eprintln!("{:6.0?} up; KUBECONFIG={}", start.elapsed(), cluster.kubeconfig().display());
+        eprintln!(
+            "{:6.0?} up; KUBECONFIG={}",
+            start.elapsed(),
+            cluster.kubeconfig().display()
+        );
         let _ = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await;
         let start = Instant::now();
-        eprintln!("left: {:?} after {:?}", std::sync::Arc::new(cluster).down().await, start.elapsed());
+        eprintln!(
+            "left: {:?} after {:?}",
+            std::sync::Arc::new(cluster).down().await,
+            start.elapsed()
+        );
     });
 }

@@ -50,7 +50,10 @@ pub trait Cluster: Send + Sync {
     /// # Errors
     ///
     /// When an archive is not an OCI image or cannot be read.
-    fn load_images<'a>(&'a self, archives: &'a [PathBuf]) -> BoxFuture<'a, Result<(), ClusterError>>;
+    fn load_images<'a>(
+        &'a self,
+        archives: &'a [PathBuf],
+    ) -> BoxFuture<'a, Result<(), ClusterError>>;
 
     /// Cuts a data center off from everything outside it, by a rule in its router's kernel that the kernel itself
     /// drops after `duration`. Returns as soon as the rule is in force.

@@ -69,7 +69,7 @@ pub struct Listed {
 /// The clusters of this user.
 #[must_use]
 pub fn list() -> Vec<Listed> {
-    run_folder::folders()
+    run_folder::of_clusters()
         .into_iter()
         .map(|folder| {
             let description = cluster::description(&folder).ok();
@@ -77,7 +77,9 @@ pub fn list() -> Vec<Listed> {
                 name: folder.file_name().unwrap_or_default().display().to_string(),
                 kubeconfig: folder.join("kubeconfig"),
                 running: run_folder::is_held(&folder),
-                topology: description.as_ref().map(|found| found.topology.name.clone()),
+                topology: description
+                    .as_ref()
+                    .map(|found| found.topology.name.clone()),
                 started: description.map(|found| found.started),
                 folder,
             }
@@ -123,8 +125,10 @@ fn log_to(path: &Path) -> Result<(), ClusterError> {
     nix::unistd::dup2_stdout(&file).map_err(failed(act()))?;
     nix::unistd::dup2_stderr(&file).map_err(failed(act()))?;
     // That one calls every answer but 200 an error, also those that are waited for.
-    let filter = tracing_subscriber::EnvFilter::try_from_env("MESHPROOF_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,kube_client::client::builder=off"));
+    let filter =
+        tracing_subscriber::EnvFilter::try_from_env("MESHPROOF_LOG").unwrap_or_else(|_| {
+            tracing_subscriber::EnvFilter::new("info,kube_client::client::builder=off")
+        });
     // A second call would be a role started twice, which cannot be.
     let _ = tracing_subscriber::fmt()
         .with_env_filter(filter)

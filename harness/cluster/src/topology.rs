@@ -3,8 +3,8 @@
 //! Invariant: a topology that comes out of here can be laid out: names are unique and fit Kubernetes, numbers fit
 //! the address plan. Everything that is wrong with a file is said at once, with file and line.
 
-use crate::local::{MOST_DATA_CENTERS, MOST_NODES};
 use crate::ClusterError;
+use crate::local::{MOST_DATA_CENTERS, MOST_NODES};
 use harness_model::duration::Span;
 use harness_model::topology::{ClusterShape, DataCenter, Latency, Topology};
 use serde::Deserialize;
@@ -15,8 +15,14 @@ use std::path::Path;
 
 /// The built-in topologies: name and text.
 const BUILT_IN: [(&str, &str); 2] = [
-    ("one-zone", include_str!("../../../kind-config/topologies/one-zone.yaml")),
-    ("three-zones", include_str!("../../../kind-config/topologies/three-zones.yaml")),
+    (
+        "one-zone",
+        include_str!("../../../kind-config/topologies/one-zone.yaml"),
+    ),
+    (
+        "three-zones",
+        include_str!("../../../kind-config/topologies/three-zones.yaml"),
+    ),
 ];
 /// The name of the topology that is used when none is asked for.
 pub const DEFAULT: &str = "three-zones";
@@ -69,11 +75,19 @@ pub fn parse(file: &str, text: &str) -> Result<Topology, ClusterError> {
         let text = error.without_snippet().to_string();
         // The location is said once, by us.
         let text = text.lines().next().unwrap_or_default().trim();
-        refuse(vec![Problem { file: file.to_owned(), line, text: text.to_owned() }])
+        refuse(vec![Problem {
+            file: file.to_owned(),
+            line,
+            text: text.to_owned(),
+        }])
     })?;
     let mut problems = Vec::new();
     let mut problem = |line: u64, text: String| {
-        problems.push(Problem { file: file.to_owned(), line, text });
+        problems.push(Problem {
+            file: file.to_owned(),
+            line,
+            text,
+        });
     };
     read.check(&mut problem);
     if problems.is_empty() {
@@ -147,7 +161,10 @@ impl File {
     fn check(&self, problem: &mut impl FnMut(u64, String)) {
         let clusters = &self.clusters.value;
         if clusters.len() != 1 {
-            let text = format!("there are {} clusters; this version brings up exactly one", clusters.len());
+            let text = format!(
+                "there are {} clusters; this version brings up exactly one",
+                clusters.len()
+            );
             problem(self.clusters.referenced.line(), text);
         }
         let mut names = BTreeSet::new();
@@ -181,7 +198,9 @@ impl File {
             for (to, span) in row {
                 for name in [from, to] {
                     if !names.contains(name.as_str()) {
-                        let text = format!("latency from `{from}` to `{to}`: there is no data center `{name}`");
+                        let text = format!(
+                            "latency from `{from}` to `{to}`: there is no data center `{name}`"
+                        );
                         problem(span.referenced.line(), text);
                     }
                 }
@@ -201,7 +220,12 @@ impl File {
         };
         let cluster = |found: FileCluster| ClusterShape {
             name: found.name.value,
-            data_centers: found.data_centers.value.into_iter().map(data_center).collect(),
+            data_centers: found
+                .data_centers
+                .value
+                .into_iter()
+                .map(data_center)
+                .collect(),
         };
         let row = |(from, row): (String, BTreeMap<String, Spanned<Span>>)| {
             let row = row.into_iter().map(|(to, span)| (to, span.value)).collect();
@@ -248,7 +272,11 @@ mod tests {
             let topology = load(name).unwrap();
             assert_eq!(topology.name, name);
             let text = BUILT_IN.iter().find(|(found, _)| *found == name).unwrap().1;
-            assert_eq!(serde_saphyr::from_str::<Topology>(text).unwrap(), topology, "two readings agree");
+            assert_eq!(
+                serde_saphyr::from_str::<Topology>(text).unwrap(),
+                topology,
+                "two readings agree"
+            );
         }
         assert_eq!(load(DEFAULT).unwrap().clusters[0].data_centers.len(), 3);
     }
@@ -284,9 +312,15 @@ my.yaml:14: latency from `a` to itself cannot be set"
     #[test]
     fn a_word_that_nobody_knows_and_a_bad_duration_have_their_line() {
         let unknown = problems("name: mine\nclusters: []\nlatencies: {}\n");
-        assert!(unknown.starts_with("my.yaml:3: ") && unknown.contains("latencies"), "{unknown}");
+        assert!(
+            unknown.starts_with("my.yaml:3: ") && unknown.contains("latencies"),
+            "{unknown}"
+        );
         let duration = problems("name: mine\nclusters: []\nlatency:\n  default: soon\n");
-        assert!(duration.starts_with("my.yaml:4: ") && duration.contains("soon"), "{duration}");
+        assert!(
+            duration.starts_with("my.yaml:4: ") && duration.contains("soon"),
+            "{duration}"
+        );
     }
 
     #[test]

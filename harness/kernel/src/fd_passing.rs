@@ -1,8 +1,8 @@
 //! File descriptors passed over Unix sockets.
 
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
-use std::io::{self, IoSlice, IoSliceMut};
 use std::collections::BTreeSet;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Mutex;
 
@@ -68,7 +68,9 @@ pub fn receive_fd(socket: impl AsFd) -> io::Result<Option<(u8, Option<OwnedFd>)>
 /// When there is no such descriptor or it was taken before.
 pub fn inherited(number: RawFd) -> io::Result<OwnedFd> {
     static TAKEN: Mutex<BTreeSet<RawFd>> = Mutex::new(BTreeSet::new());
-    let mut taken = TAKEN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut taken = TAKEN
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     if number <= 2 || taken.contains(&number) {
         return Err(io::ErrorKind::AlreadyExists.into());
     }

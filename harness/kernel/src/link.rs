@@ -5,15 +5,19 @@
 use crate::KernelError;
 use crate::netns::NetNs;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, socket,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send,
+    socket,
 };
 use rtnetlink::packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkMessage,
+    NetlinkPayload,
 };
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkMessage};
 use rtnetlink::packet_route::route::RouteScope;
-use rtnetlink::{AddressMessageBuilder, LinkBridge, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder};
+use rtnetlink::{
+    AddressMessageBuilder, LinkBridge, LinkMessageBuilder, LinkUnspec, RouteMessageBuilder,
+};
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -89,8 +93,8 @@ impl Links {
             builder
         };
         let message = {
-            let mut builder =
-                LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Veth).name(near.name);
+            let mut builder = LinkMessageBuilder::<LinkUnspec>::new_with_info_kind(InfoKind::Veth)
+                .name(near.name);
             if let Some(namespace) = near.namespace {
                 builder = builder.setns_by_fd(namespace.as_raw_fd());
             }
@@ -113,7 +117,11 @@ impl Links {
     pub fn add_bridge(&self, name: &str) -> Result<(), KernelError> {
         self.request(
             &format!("add bridge {name}"),
-            RouteNetlinkMessage::NewLink(LinkBridge::new(name).address(BRIDGE_ADDRESS.to_vec()).build()),
+            RouteNetlinkMessage::NewLink(
+                LinkBridge::new(name)
+                    .address(BRIDGE_ADDRESS.to_vec())
+                    .build(),
+            ),
             NLM_F_CREATE | NLM_F_EXCL,
         )
     }
@@ -124,7 +132,10 @@ impl Links {
     ///
     /// When one of them does not exist.
     pub fn set_bridge(&self, name: &str, bridge: &str) -> Result<(), KernelError> {
-        let message = self.unspecified(name)?.controller(self.index(bridge)?).build();
+        let message = self
+            .unspecified(name)?
+            .controller(self.index(bridge)?)
+            .build();
         self.request(
             &format!("make {name} a port of {bridge}"),
             RouteNetlinkMessage::NewLink(message),
@@ -165,7 +176,12 @@ impl Links {
     /// # Errors
     ///
     /// When it does not exist or has the address already.
-    pub fn add_address(&self, name: &str, address: Ipv4Addr, prefix: u8) -> Result<(), KernelError> {
+    pub fn add_address(
+        &self,
+        name: &str,
+        address: Ipv4Addr,
+        prefix: u8,
+    ) -> Result<(), KernelError> {
         let message = AddressMessageBuilder::<Ipv4Addr>::new()
             .index(self.index(name)?)
             .address(address, prefix)
@@ -214,7 +230,10 @@ impl Links {
         let act = format!("look up link {name}");
         match self.exchange(&act, RouteNetlinkMessage::GetLink(message), 0)? {
             Some(link) => Ok(link.header.index),
-            None => Err(KernelError::new(act, io::Error::from(io::ErrorKind::NotFound))),
+            None => Err(KernelError::new(
+                act,
+                io::Error::from(io::ErrorKind::NotFound),
+            )),
         }
     }
 
@@ -240,7 +259,12 @@ impl Links {
         Ok(LinkMessageBuilder::<LinkUnspec>::new().index(self.index(name)?))
     }
 
-    fn request(&self, act: &str, message: RouteNetlinkMessage, flags: u16) -> Result<(), KernelError> {
+    fn request(
+        &self,
+        act: &str,
+        message: RouteNetlinkMessage,
+        flags: u16,
+    ) -> Result<(), KernelError> {
         self.exchange(act, message, flags).map(drop)
     }
 

@@ -75,7 +75,14 @@ impl SpawnError {
         match self {
             Self::Clone(error) | Self::Map(error) => matches!(
                 error.raw_os_error(),
-                Some(libc::EPERM | libc::EACCES | libc::ENOSPC | libc::EINVAL | libc::ENOSYS | libc::EUSERS)
+                Some(
+                    libc::EPERM
+                        | libc::EACCES
+                        | libc::ENOSPC
+                        | libc::EINVAL
+                        | libc::ENOSYS
+                        | libc::EUSERS
+                )
             ),
             _ => false,
         }

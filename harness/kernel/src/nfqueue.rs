@@ -162,7 +162,8 @@ impl DelayQueue {
                 // All packets wait equally long, so one verdict lets everything up to this one pass.
                 let mut verdict = 1_u32.to_be_bytes().to_vec();
                 verdict.extend(id.to_be_bytes());
-                let message = self.message(VERDICT_BATCH, libc::NLM_F_REQUEST, &attribute(2, &verdict));
+                let message =
+                    self.message(VERDICT_BATCH, libc::NLM_F_REQUEST, &attribute(2, &verdict));
                 match send(self.socket.as_raw_fd(), &message, MsgFlags::empty()) {
                     // ENOENT: the packets are gone already.
                     Ok(_) | Err(nix::Error::ENOENT | nix::Error::EINTR) => {}
@@ -182,9 +183,10 @@ impl DelayQueue {
         let mut answer = [0; 4096];
         let length = recv(self.socket.as_raw_fd(), &mut answer, MsgFlags::empty())
             .map_err(|error| fail(error.into()))?;
-        match answer[..length].get(16..20).map(|code| {
-            i32::from_ne_bytes(code.try_into().expect("four bytes were taken"))
-        }) {
+        match answer[..length]
+            .get(16..20)
+            .map(|code| i32::from_ne_bytes(code.try_into().expect("four bytes were taken")))
+        {
             Some(0) => Ok(()),
             Some(code) => Err(fail(io::Error::from_raw_os_error(-code))),
             None => Err(fail(io::ErrorKind::UnexpectedEof.into())),

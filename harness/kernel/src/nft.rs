@@ -72,7 +72,9 @@ fn run(arguments: &[&str], rules: &str) -> Result<String, NftError> {
     if let Some(mut stdin) = child.stdin.take() {
         // A refusal closes the pipe early; the exit status tells more than this error would.
         match stdin.write_all(rules.as_bytes()) {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(NftError::Run(error)),
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                return Err(NftError::Run(error));
+            }
             _ => {}
         }
     }

@@ -19,13 +19,21 @@ fn inside(test: &str, body: impl FnOnce()) {
         body();
         return;
     }
-    let mut spawn = Spawn::again(vec!["test".into(), test.into(), "--exact".into(), "--nocapture".into()]);
+    let mut spawn = Spawn::again(vec![
+        "test".into(),
+        test.into(),
+        "--exact".into(),
+        "--nocapture".into(),
+    ]);
     spawn.environment.push((MARK.into(), "1".into()));
     spawn.namespaces = CloneFlags::CLONE_NEWUSER
         | CloneFlags::CLONE_NEWPID
         | CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWNET;
-    for (number, fd) in [(1, std::io::stdout().as_fd_copy()), (2, std::io::stderr().as_fd_copy())] {
+    for (number, fd) in [
+        (1, std::io::stdout().as_fd_copy()),
+        (2, std::io::stderr().as_fd_copy()),
+    ] {
         spawn.descriptors.push((number, fd));
     }
     let status = spawn.start().unwrap().wait_blocking().unwrap();
@@ -50,11 +58,22 @@ fn address(last: u8) -> Ipv4Addr {
 fn near_router_far() -> (NetNs, NetNs, NetNs) {
     mount::make_private().unwrap();
     mount::mount_proc(Path::new("/proc")).unwrap();
-    let (near, router, far) = (NetNs::create().unwrap(), NetNs::create().unwrap(), NetNs::create().unwrap());
-    let end = |name, namespace| VethEnd { name, namespace: Some(namespace) };
+    let (near, router, far) = (
+        NetNs::create().unwrap(),
+        NetNs::create().unwrap(),
+        NetNs::create().unwrap(),
+    );
+    let end = |name, namespace| VethEnd {
+        name,
+        namespace: Some(namespace),
+    };
     let links = Links::open().unwrap();
-    links.add_veth(&end("eth0", &near), &end("near", &router)).unwrap();
-    links.add_veth(&end("eth0", &far), &end("far", &router)).unwrap();
+    links
+        .add_veth(&end("eth0", &near), &end("near", &router))
+        .unwrap();
+    links
+        .add_veth(&end("eth0", &far), &end("far", &router))
+        .unwrap();
     for (namespace, link, own) in [
         (&near, "eth0", Ipv4Addr::new(10, 9, 1, 2)),
         (&router, "near", Ipv4Addr::new(10, 9, 1, 1)),
@@ -66,7 +85,13 @@ fn near_router_far() -> (NetNs, NetNs, NetNs) {
         links.set_up(link).unwrap();
         if link == "eth0" {
             let [a, b, c, _] = own.octets();
-            links.add_route(Ipv4Addr::UNSPECIFIED, 0, Via::Gateway(Ipv4Addr::new(a, b, c, 1))).unwrap();
+            links
+                .add_route(
+                    Ipv4Addr::UNSPECIFIED,
+                    0,
+                    Via::Gateway(Ipv4Addr::new(a, b, c, 1)),
+                )
+                .unwrap();
         }
     }
     router.set_sysctl("ipv4/ip_forward", "1").unwrap();
@@ -77,12 +102,18 @@ fn near_router_far() -> (NetNs, NetNs, NetNs) {
 fn round_trip(near: &NetNs, far: &NetNs) -> Option<Duration> {
     let to = Ipv4Addr::new(10, 9, 2, 2);
     let server = far.run_in(|| UdpSocket::bind((to, 0)).unwrap()).unwrap();
-    let client = near.run_in(|| UdpSocket::bind("0.0.0.0:0").unwrap()).unwrap();
+    let client = near
+        .run_in(|| UdpSocket::bind("0.0.0.0:0").unwrap())
+        .unwrap();
     for socket in [&server, &client] {
-        socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_millis(500)))
+            .unwrap();
     }
     let start = Instant::now();
-    client.send_to(b"ping", server.local_addr().unwrap()).unwrap();
+    client
+        .send_to(b"ping", server.local_addr().unwrap())
+        .unwrap();
     let mut buffer = [0; 8];
     let (length, peer) = server.recv_from(&mut buffer).ok()?;
     server.send_to(&buffer[..length], peer).unwrap();
@@ -101,8 +132,14 @@ fn a_veth_pair_spans_two_namespaces_and_a_bridge() {
         links.add_address("pods0", address(1), 24).unwrap();
         links
             .add_veth(
-                &VethEnd { name: "vpod", namespace: None },
-                &VethEnd { name: "eth0", namespace: Some(&pod) },
+                &VethEnd {
+                    name: "vpod",
+                    namespace: None,
+                },
+                &VethEnd {
+                    name: "eth0",
+                    namespace: Some(&pod),
+                },
             )
             .unwrap();
         links.set_bridge("vpod", "pods0").unwrap();
@@ -110,11 +147,19 @@ fn a_veth_pair_spans_two_namespaces_and_a_bridge() {
         let inside = Links::open_in(&pod).unwrap();
         inside.add_address("eth0", address(2), 24).unwrap();
         inside.set_up("eth0").unwrap();
-        inside.add_route(Ipv4Addr::UNSPECIFIED, 0, Via::Gateway(address(1))).unwrap();
-        assert_ne!(pod.inode().unwrap(), NetNs::current().unwrap().inode().unwrap());
+        inside
+            .add_route(Ipv4Addr::UNSPECIFIED, 0, Via::Gateway(address(1)))
+            .unwrap();
+        assert_ne!(
+            pod.inode().unwrap(),
+            NetNs::current().unwrap().inode().unwrap()
+        );
         let listener = std::net::TcpListener::bind((address(1), 0)).unwrap();
         let target = listener.local_addr().unwrap();
-        let stream = pod.run_in(|| std::net::TcpStream::connect(target)).unwrap().unwrap();
+        let stream = pod
+            .run_in(|| std::net::TcpStream::connect(target))
+            .unwrap()
+            .unwrap();
         assert_eq!(stream.local_addr().unwrap().ip(), address(2));
         links.delete("vpod").unwrap();
         assert!(inside.index("eth0").is_err(), "both ends go together");
@@ -124,7 +169,9 @@ fn a_veth_pair_spans_two_namespaces_and_a_bridge() {
 #[test]
 fn a_refused_rule_is_named_with_what_nft_said() {
     inside("a_refused_rule_is_named_with_what_nft_said", || {
-        let error = nft::apply("table inet t { chain c { no such words } }").unwrap_err().to_string();
+        let error = nft::apply("table inet t { chain c { no such words } }")
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("syntax error"), "{error}");
         assert!(error.contains("no such words"), "{error}");
     });
@@ -155,10 +202,18 @@ fn a_queue_delays_and_its_death_lets_packets_pass() {
         let (near, router, far) = near_router_far();
         round_trip(&near, &far).expect("without delay");
         let delay = Duration::from_millis(40);
-        let rule = QueueRule { link: "near".into(), source: "10.9.1.0/24".into(), queue: 1 };
-        router.run_in(|| install(&[rule], Path::new("/tmp/meshproof-kernel-test.lock")).unwrap()).unwrap();
+        let rule = QueueRule {
+            link: "near".into(),
+            source: "10.9.1.0/24".into(),
+            queue: 1,
+        };
+        router
+            .run_in(|| install(&[rule], Path::new("/tmp/meshproof-kernel-test.lock")).unwrap())
+            .unwrap();
         round_trip(&near, &far).expect("bypass without a listener");
-        let queue = router.run_in(|| DelayQueue::open(1, delay).unwrap()).unwrap();
+        let queue = router
+            .run_in(|| DelayQueue::open(1, delay).unwrap())
+            .unwrap();
         std::thread::spawn(move || queue.run());
         // Never less than the delay; how much more depends on the machine.
         for _ in 0..5 {
@@ -178,7 +233,10 @@ fn a_child_is_root_of_its_namespaces_and_dies_with_its_init() {
     let map = std::fs::read_to_string(format!("/proc/{}/uid_map", child.pid())).unwrap();
     assert_eq!(map.split_whitespace().next(), Some("0"));
     child.signal(Signal::SIGKILL).unwrap();
-    assert_eq!(child.wait_blocking().unwrap().to_string(), "signal: 9 (SIGKILL)");
+    assert_eq!(
+        child.wait_blocking().unwrap().to_string(),
+        "signal: 9 (SIGKILL)"
+    );
     assert!(child.known().is_some());
 }
 
@@ -186,5 +244,8 @@ fn a_child_is_root_of_its_namespaces_and_dies_with_its_init() {
 fn a_program_that_does_not_exist_is_named() {
     let mut spawn = Spawn::again(vec!["x".into()]);
     spawn.program = "/no/such/program".into();
-    assert_eq!(spawn.start().unwrap_err().to_string(), "execute `/no/such/program`");
+    assert_eq!(
+        spawn.start().unwrap_err().to_string(),
+        "execute `/no/such/program`"
+    );
 }

@@ -24,19 +24,36 @@ impl Addresses {
     pub(crate) fn new(cidr: &str, gateway: Ipv4Addr) -> Option<Self> {
         let (network, length) = cidr.split_once('/')?;
         let network = u32::from(network.parse::<Ipv4Addr>().ok()?);
-        let length: u32 = length.parse().ok().filter(|length| (8..=30).contains(length))?;
+        let length: u32 = length
+            .parse()
+            .ok()
+            .filter(|length| (8..=30).contains(length))?;
         let size = 1_u32 << (32 - length);
         let network = network & !(size - 1);
-        let taken = Taken { addresses: BTreeSet::from([u32::from(gateway)]), next: network + 1 };
-        Some(Self { first: network + 1, last: network + size - 2, taken: Mutex::new(taken) })
+        let taken = Taken {
+            addresses: BTreeSet::from([u32::from(gateway)]),
+            next: network + 1,
+        };
+        Some(Self {
+            first: network + 1,
+            last: network + size - 2,
+            taken: Mutex::new(taken),
+        })
     }
 
     /// An unused address; none when all are in use.
     pub(crate) fn take(&self) -> Option<Ipv4Addr> {
-        let mut taken = self.taken.lock().expect("no panic while addresses are held");
+        let mut taken = self
+            .taken
+            .lock()
+            .expect("no panic while addresses are held");
         for _ in self.first..=self.last {
             let candidate = taken.next;
-            taken.next = if candidate == self.last { self.first } else { candidate + 1 };
+            taken.next = if candidate == self.last {
+                self.first
+            } else {
+                candidate + 1
+            };
             if taken.addresses.insert(candidate) {
                 return Some(Ipv4Addr::from(candidate));
             }
@@ -46,7 +63,10 @@ impl Addresses {
 
     /// Gives an address back.
     pub(crate) fn give_back(&self, address: Ipv4Addr) {
-        let mut taken = self.taken.lock().expect("no panic while addresses are held");
+        let mut taken = self
+            .taken
+            .lock()
+            .expect("no panic while addresses are held");
         taken.addresses.remove(&u32::from(address));
     }
 }
@@ -61,7 +81,9 @@ mod tests {
         let first = addresses.take().unwrap();
         assert_eq!(first, Ipv4Addr::new(10, 1, 2, 2));
         addresses.give_back(first);
-        let all: Vec<u8> = (0..5).map(|_| addresses.take().unwrap().octets()[3]).collect();
+        let all: Vec<u8> = (0..5)
+            .map(|_| addresses.take().unwrap().octets()[3])
+            .collect();
         assert_eq!(all, [3, 4, 5, 6, 2]);
         assert_eq!(addresses.take(), None);
     }

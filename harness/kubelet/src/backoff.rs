@@ -17,7 +17,10 @@ const RESET_AFTER: u32 = 60;
 
 impl Backoff {
     pub(crate) fn new(first: Duration) -> Self {
-        Self { first, next: Duration::ZERO }
+        Self {
+            first,
+            next: Duration::ZERO,
+        }
     }
 
     /// The wait after a run that lasted `ran`.
@@ -39,7 +42,9 @@ mod tests {
     fn doubles_up_to_a_cap_and_starts_over_after_a_long_run() {
         let second = Duration::from_secs(1);
         let mut backoff = Backoff::new(second * 10);
-        let waits: Vec<u64> = (0..8).map(|_| backoff.after_run(second).as_secs()).collect();
+        let waits: Vec<u64> = (0..8)
+            .map(|_| backoff.after_run(second).as_secs())
+            .collect();
         assert_eq!(waits, [0, 10, 20, 40, 80, 160, 300, 300]);
         assert_eq!(backoff.after_run(second * 600), Duration::ZERO);
     }

@@ -52,10 +52,14 @@ pub(crate) async fn connect(config: &NodeConfig) -> Result<Clients, ClientError>
         .await
         .map_err(|error| ClientError::Use(Box::new(error)))?;
     config.connect_timeout = Some(Duration::from_secs(2));
-    let make = |config| kube::Client::try_from(config).map_err(|error| ClientError::Tls(Box::new(error)));
+    let make =
+        |config| kube::Client::try_from(config).map_err(|error| ClientError::Tls(Box::new(error)));
     let watches = make(config.clone())?;
     config.read_timeout = Some(PATIENCE);
     // Counted from the request, not from when its connection was last used.
     config.reset_reader_on_write = true;
-    Ok(Clients { requests: make(config)?, watches })
+    Ok(Clients {
+        requests: make(config)?,
+        watches,
+    })
 }

@@ -74,7 +74,9 @@ async fn answer(client: UnixStream) -> io::Result<()> {
             let stream = stream.into_std()?;
             stream.set_nonblocking(false)?;
             client
-                .async_io(Interest::WRITABLE, || send_fd(&client, CONNECTED, stream.as_fd()))
+                .async_io(Interest::WRITABLE, || {
+                    send_fd(&client, CONNECTED, stream.as_fd())
+                })
                 .await
         }
         Err(error) => client.write_all(format!("{error}\n").as_bytes()).await,

@@ -19,7 +19,10 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     fn configuration(error: &dyn Error) -> Self {
-        Self { reason: "CreateContainerConfigError", message: chain(error) }
+        Self {
+            reason: "CreateContainerConfigError",
+            message: chain(error),
+        }
     }
 }
 
@@ -45,13 +48,18 @@ pub(crate) async fn prepare(
     let default = PodSpec::default();
     let spec = pod.spec.as_ref().unwrap_or(&default);
     let name = container.image.as_deref().unwrap_or_default();
-    let image = context.node.images.resolve(name).await.map_err(|error| Refusal {
-        reason: match container.image_pull_policy.as_deref() {
-            Some("Never") => "ErrImageNeverPull",
-            _ => "ErrImagePull",
-        },
-        message: chain(&error),
-    })?;
+    let image = context
+        .node
+        .images
+        .resolve(name)
+        .await
+        .map_err(|error| Refusal {
+            reason: match container.image_pull_policy.as_deref() {
+                Some("Never") => "ErrImageNeverPull",
+                _ => "ErrImagePull",
+            },
+            message: chain(&error),
+        })?;
     let security = security::resolve(spec, container, &image.user)
         .map_err(|error| Refusal::configuration(&error))?;
     let sources = environment::read_sources(context, container)
@@ -61,20 +69,32 @@ pub(crate) async fn prepare(
     let variables = environment::resolve(&pod, container, &sources, base)
         .map_err(|error| Refusal::configuration(&error))?;
     let value = |name: &str| {
-        variables.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        variables
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     };
-    let arguments =
-        command(container, &image).iter().map(|argument| expand(argument, value)).collect();
+    let arguments = command(container, &image)
+        .iter()
+        .map(|argument| expand(argument, value))
+        .collect();
     let own = context.folder.join("containers").join(&container.name);
     let mounts = mounts(context, container, &own, |text| expand(text, value))?;
-    let working_directory =
-        container.working_dir.clone().filter(|folder| !folder.is_empty()).unwrap_or(image.working_dir.clone());
+    let working_directory = container
+        .working_dir
+        .clone()
+        .filter(|folder| !folder.is_empty())
+        .unwrap_or(image.working_dir.clone());
     let scratch = own.join(run.to_string());
     std::fs::create_dir_all(&scratch).map_err(|error| Refusal {
         reason: "CreateContainerError",
         message: format!("make {}: {error}", scratch.display()),
     })?;
-    let network_namespace = context.sandbox.get().map(|sandbox| sandbox.path()).unwrap_or_default();
+    let network_namespace = context
+        .sandbox
+        .get()
+        .map(|sandbox| sandbox.path())
+        .unwrap_or_default();
     let order = ContainerSpec {
         network_namespace,
         hostname: host_name(&pod),
@@ -96,14 +116,20 @@ pub(crate) async fn prepare(
 /// The host name inside a pod.
 pub(crate) fn host_name(pod: &Pod) -> String {
     let chosen = pod.spec.as_ref().and_then(|spec| spec.hostname.clone());
-    let name = chosen.or_else(|| pod.metadata.name.clone()).unwrap_or_default();
+    let name = chosen
+        .or_else(|| pod.metadata.name.clone())
+        .unwrap_or_default();
     // Linux allows 64 bytes, and Kubernetes one less.
     name.chars().take(63).collect()
 }
 
 /// The file in which a container leaves its last words.
 pub(crate) fn termination_log(context: &PodContext, container: &Container) -> PathBuf {
-    context.folder.join("containers").join(&container.name).join("termination-log")
+    context
+        .folder
+        .join("containers")
+        .join(&container.name)
+        .join("termination-log")
 }
 
 fn base_environment(context: &PodContext, pod: &Pod, image: &Image) -> Vec<(String, String)> {
@@ -136,7 +162,10 @@ fn mounts(
     own: &Path,
     expand: impl Fn(&str) -> String,
 ) -> Result<Vec<BindMount>, Refusal> {
-    let refuse = |message: String| Refusal { reason: "CreateContainerConfigError", message };
+    let refuse = |message: String| Refusal {
+        reason: "CreateContainerConfigError",
+        message,
+    };
     let mut mounts = Vec::new();
     for file in ["hosts", "resolv.conf", "hostname"] {
         mounts.push(BindMount {
@@ -149,14 +178,26 @@ fn mounts(
     std::fs::create_dir_all(own)
         .and_then(|()| std::fs::write(&last_words, ""))
         .map_err(|error| refuse(format!("make {}: {error}", last_words.display())))?;
-    let path = container.termination_message_path.as_deref().unwrap_or("/dev/termination-log");
-    mounts.push(BindMount { source: last_words, target: PathBuf::from(path), read_only: false });
+    let path = container
+        .termination_message_path
+        .as_deref()
+        .unwrap_or("/dev/termination-log");
+    mounts.push(BindMount {
+        source: last_words,
+        target: PathBuf::from(path),
+        read_only: false,
+    });
     let volumes = context.volumes.get();
     for mount in container.volume_mounts.iter().flatten() {
         let volume = volumes.and_then(|volumes| volumes.get(&mount.name));
-        let mut source =
-            volume.cloned().ok_or_else(|| refuse(format!("volume `{}` is not in the pod", mount.name)))?;
-        let part = mount.sub_path_expr.as_deref().map(&expand).or_else(|| mount.sub_path.clone());
+        let mut source = volume
+            .cloned()
+            .ok_or_else(|| refuse(format!("volume `{}` is not in the pod", mount.name)))?;
+        let part = mount
+            .sub_path_expr
+            .as_deref()
+            .map(&expand)
+            .or_else(|| mount.sub_path.clone());
         if let Some(part) = part.filter(|part| !part.is_empty()) {
             if !volumes::is_inside(Path::new(&part)) {
                 return Err(refuse(format!("subPath `{part}` leads out of its volume")));
@@ -199,14 +240,21 @@ mod tests {
     #[test]
     fn command_and_arguments_combine_as_in_kubernetes() {
         assert_eq!(command_of(json!({"name": "c"})), "entry default");
-        assert_eq!(command_of(json!({"name": "c", "args": ["own"]})), "entry own");
+        assert_eq!(
+            command_of(json!({"name": "c", "args": ["own"]})),
+            "entry own"
+        );
         assert_eq!(command_of(json!({"name": "c", "command": ["own"]})), "own");
-        assert_eq!(command_of(json!({"name": "c", "command": ["a"], "args": ["b"]})), "a b");
+        assert_eq!(
+            command_of(json!({"name": "c", "command": ["a"], "args": ["b"]})),
+            "a b"
+        );
     }
 
     #[test]
     fn host_names_fit() {
-        let pod: Pod = serde_json::from_value(json!({"metadata": {"name": "x".repeat(80)}})).unwrap();
+        let pod: Pod =
+            serde_json::from_value(json!({"metadata": {"name": "x".repeat(80)}})).unwrap();
         assert_eq!(host_name(&pod).len(), 63);
     }
 }

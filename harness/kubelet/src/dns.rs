@@ -93,7 +93,9 @@ async fn serve_connection(
         };
         let bytes = answer.to_vec().map_err(io::Error::other)?;
         let length = u16::try_from(bytes.len()).map_err(io::Error::other)?;
-        stream.write_all(&[&length.to_be_bytes(), &bytes[..]].concat()).await?;
+        stream
+            .write_all(&[&length.to_be_bytes(), &bytes[..]].concat())
+            .await?;
     }
 }
 
@@ -103,7 +105,10 @@ fn answer(query: &[u8], domain: &str, services: &Services) -> Option<(Message, u
     if query.metadata.message_type != MessageType::Query {
         return None;
     }
-    let limit = query.edns.as_ref().map_or(UDP_LIMIT, |edns| usize::from(edns.max_payload()));
+    let limit = query
+        .edns
+        .as_ref()
+        .map_or(UDP_LIMIT, |edns| usize::from(edns.max_payload()));
     let mut answer = Message::response(query.metadata.id, query.metadata.op_code);
     answer.metadata.recursion_desired = query.metadata.recursion_desired;
     answer.metadata.recursion_available = true;
@@ -116,7 +121,8 @@ fn answer(query: &[u8], domain: &str, services: &Services) -> Option<(Message, u
     match look_up(&question.name, question.query_type, domain, services) {
         Some(data) => {
             answer.add_answers(
-                data.into_iter().map(|data| Record::from_rdata(question.name.clone(), TTL, data)),
+                data.into_iter()
+                    .map(|data| Record::from_rdata(question.name.clone(), TTL, data)),
             );
         }
         None => answer.metadata.response_code = ResponseCode::NXDomain,
@@ -142,7 +148,9 @@ fn look_up(name: &Name, kind: RecordType, domain: &str, services: &Services) -> 
         let known = |namespace| services.0.keys().any(|(known, _)| known == namespace);
         return namespace.is_none_or(known).then(Vec::new);
     };
-    let view = services.0.get(&(namespace?.to_owned(), service.to_owned()))?;
+    let view = services
+        .0
+        .get(&(namespace?.to_owned(), service.to_owned()))?;
     match labels.as_slice() {
         [] => Some(of_service(view, kind)),
         [host] => of_endpoint(view, host, kind),
@@ -198,8 +206,10 @@ fn of_port(
     name: &Name,
     kind: RecordType,
 ) -> Option<Vec<RData>> {
-    let port =
-        view.ports.iter().find(|known| known.name == port && known.protocol == protocol)?;
+    let port = view
+        .ports
+        .iter()
+        .find(|known| known.name == port && known.protocol == protocol)?;
     if kind != RecordType::SRV {
         return Some(Vec::new());
     }
@@ -221,12 +231,18 @@ mod tests {
         };
         let web = ServiceView {
             address: Some(Ipv4Addr::new(10, 96, 0, 9)),
-            ports: vec![ServicePortView { name: "http".to_owned(), port: 80, ..Default::default() }],
+            ports: vec![ServicePortView {
+                name: "http".to_owned(),
+                port: 80,
+                ..Default::default()
+            }],
             endpoints: vec![endpoint(1)],
             ..Default::default()
         };
-        let headless =
-            ServiceView { endpoints: vec![endpoint(1), endpoint(2)], ..Default::default() };
+        let headless = ServiceView {
+            endpoints: vec![endpoint(1), endpoint(2)],
+            ..Default::default()
+        };
         let key = |name: &str| ("shop".to_owned(), name.to_owned());
         Services(BTreeMap::from([(key("web"), web), (key("db"), headless)]))
     }
@@ -239,22 +255,48 @@ mod tests {
 
     #[test]
     fn services_have_their_address_and_headless_ones_their_endpoints() {
-        assert_eq!(ask("WEB.shop.svc.cluster.local.", RecordType::A).unwrap(), ["10.96.0.9"]);
-        assert_eq!(ask("db.shop.svc.cluster.local.", RecordType::A).unwrap(), ["10.1.0.1", "10.1.0.2"]);
-        assert_eq!(ask("db-0.db.shop.svc.cluster.local.", RecordType::A).unwrap(), ["10.1.0.2"]);
-        assert_eq!(ask("10-1-0-1.db.shop.svc.cluster.local.", RecordType::A).unwrap(), ["10.1.0.1"]);
+        assert_eq!(
+            ask("WEB.shop.svc.cluster.local.", RecordType::A).unwrap(),
+            ["10.96.0.9"]
+        );
+        assert_eq!(
+            ask("db.shop.svc.cluster.local.", RecordType::A).unwrap(),
+            ["10.1.0.1", "10.1.0.2"]
+        );
+        assert_eq!(
+            ask("db-0.db.shop.svc.cluster.local.", RecordType::A).unwrap(),
+            ["10.1.0.2"]
+        );
+        assert_eq!(
+            ask("10-1-0-1.db.shop.svc.cluster.local.", RecordType::A).unwrap(),
+            ["10.1.0.1"]
+        );
     }
 
     #[test]
     fn an_existing_name_without_such_a_record_is_empty_not_missing() {
-        assert_eq!(ask("web.shop.svc.cluster.local.", RecordType::AAAA).unwrap().len(), 0);
-        assert_eq!(ask("shop.svc.cluster.local.", RecordType::A).unwrap().len(), 0);
+        assert_eq!(
+            ask("web.shop.svc.cluster.local.", RecordType::AAAA)
+                .unwrap()
+                .len(),
+            0
+        );
+        assert_eq!(
+            ask("shop.svc.cluster.local.", RecordType::A).unwrap().len(),
+            0
+        );
     }
 
     #[test]
     fn other_names_do_not_exist() {
         assert_eq!(ask("none.shop.svc.cluster.local.", RecordType::A), None);
-        assert_eq!(ask("web.shop.svc.cluster.local.shop.svc.cluster.local.", RecordType::A), None);
+        assert_eq!(
+            ask(
+                "web.shop.svc.cluster.local.shop.svc.cluster.local.",
+                RecordType::A
+            ),
+            None
+        );
         assert_eq!(ask("example.com.", RecordType::A), None);
         assert_eq!(ask("notcluster.local.", RecordType::A), None);
     }

@@ -20,7 +20,11 @@ pub(crate) enum EnvironmentError {
     },
     /// An object has no such key.
     #[error("find key `{key}` in {kind} `{name}`")]
-    Key { kind: &'static str, name: String, key: String },
+    Key {
+        kind: &'static str,
+        name: String,
+        key: String,
+    },
     /// A reference that this kubelet does not follow.
     #[error("{0} is not supported")]
     Unsupported(String),
@@ -55,7 +59,12 @@ pub(crate) async fn read_sources(
             secrets.insert(reference.name.clone(), reference.optional == Some(true));
         }
     }
-    for from in container.env.iter().flatten().filter_map(|variable| variable.value_from.as_ref()) {
+    for from in container
+        .env
+        .iter()
+        .flatten()
+        .filter_map(|variable| variable.value_from.as_ref())
+    {
         if let Some(reference) = &from.config_map_key_ref {
             config_maps.insert(reference.name.clone(), reference.optional == Some(true));
         }
@@ -65,14 +74,21 @@ pub(crate) async fn read_sources(
     }
     for (name, optional) in config_maps {
         let data = read_config_map(context, &name, optional).await?;
-        sources.config_maps.insert(name, data.and_then(|map| map.data).unwrap_or_default());
+        sources
+            .config_maps
+            .insert(name, data.and_then(|map| map.data).unwrap_or_default());
     }
     for (name, optional) in secrets {
-        let data = read_secret(context, &name, optional).await?.and_then(|secret| secret.data);
+        let data = read_secret(context, &name, optional)
+            .await?
+            .and_then(|secret| secret.data);
         let text = |(key, ByteString(value)): (String, ByteString)| {
             (key, String::from_utf8_lossy(&value).into_owned())
         };
-        sources.secrets.insert(name, data.unwrap_or_default().into_iter().map(text).collect());
+        sources.secrets.insert(
+            name,
+            data.unwrap_or_default().into_iter().map(text).collect(),
+        );
     }
     Ok(sources)
 }
@@ -109,9 +125,11 @@ where
     match api.get(name).await {
         Ok(object) => Ok(Some(object)),
         Err(kube::Error::Api(status)) if optional && status.code == 404 => Ok(None),
-        Err(error) => {
-            Err(EnvironmentError::Read { kind, name: name.to_owned(), source: Box::new(error) })
-        }
+        Err(error) => Err(EnvironmentError::Read {
+            kind,
+            name: name.to_owned(),
+            source: Box::new(error),
+        }),
     }
 }
 
@@ -131,7 +149,9 @@ pub(crate) fn resolve(
             .and_then(|reference| sources.config_maps.get(&reference.name))
             .into_iter()
             .chain(
-                from.secret_ref.as_ref().and_then(|reference| sources.secrets.get(&reference.name)),
+                from.secret_ref
+                    .as_ref()
+                    .and_then(|reference| sources.secrets.get(&reference.name)),
             );
         for (key, value) in data.flatten() {
             variables.set(&format!("{prefix}{key}"), value.clone());
@@ -158,20 +178,37 @@ fn value_of(
     if let Some(field) = &from.field_ref {
         return field_value(pod, field, sources).map(Some);
     }
-    let (kind, objects, name, key, optional) = match (&from.config_map_key_ref, &from.secret_key_ref) {
-        (Some(from), _) => ("configmap", &sources.config_maps, &from.name, &from.key, from.optional),
-        (None, Some(from)) => ("secret", &sources.secrets, &from.name, &from.key, from.optional),
-        (None, None) => {
-            return Err(EnvironmentError::Unsupported(format!(
-                "resourceFieldRef or fileKeyRef of variable `{}`",
-                variable.name
-            )));
-        }
-    };
+    let (kind, objects, name, key, optional) =
+        match (&from.config_map_key_ref, &from.secret_key_ref) {
+            (Some(from), _) => (
+                "configmap",
+                &sources.config_maps,
+                &from.name,
+                &from.key,
+                from.optional,
+            ),
+            (None, Some(from)) => (
+                "secret",
+                &sources.secrets,
+                &from.name,
+                &from.key,
+                from.optional,
+            ),
+            (None, None) => {
+                return Err(EnvironmentError::Unsupported(format!(
+                    "resourceFieldRef or fileKeyRef of variable `{}`",
+                    variable.name
+                )));
+            }
+        };
     match objects.get(name).and_then(|data| data.get(key)) {
         Some(value) => Ok(Some(value.clone())),
         None if optional == Some(true) => Ok(None),
-        None => Err(EnvironmentError::Key { kind, name: name.clone(), key: key.clone() }),
+        None => Err(EnvironmentError::Key {
+            kind,
+            name: name.clone(),
+            key: key.clone(),
+        }),
     }
 }
 
@@ -191,7 +228,11 @@ pub(crate) fn field_value(
             "metadata.annotations" => &metadata.annotations,
             _ => return Err(EnvironmentError::Unsupported(format!("field `{path}`"))),
         };
-        return Ok(map.as_ref().and_then(|map| map.get(key)).cloned().unwrap_or_default());
+        return Ok(map
+            .as_ref()
+            .and_then(|map| map.get(key))
+            .cloned()
+            .unwrap_or_default());
     }
     let value = match path {
         "metadata.name" => metadata.name.clone(),
@@ -216,7 +257,10 @@ fn subscript(path: &str) -> Option<(&str, &str)> {
 
 /// A map as a downward API file has it.
 fn pairs(map: Option<&BTreeMap<String, String>>) -> String {
-    map.into_iter().flatten().map(|(key, value)| format!("{key}={value:?}\n")).collect()
+    map.into_iter()
+        .flatten()
+        .map(|(key, value)| format!("{key}={value:?}\n"))
+        .collect()
 }
 
 /// Replaces `$(NAME)` by the variable's value; what is not known stays, and `$$` is one dollar.
@@ -229,8 +273,9 @@ pub(crate) fn expand<'a>(text: &str, value: impl Fn(&str) -> Option<&'a str>) ->
         if rest.starts_with("$$") {
             expanded.push('$');
             rest = &rest[2..];
-        } else if let Some((name, after)) =
-            rest.strip_prefix("$(").and_then(|inside| inside.split_once(')'))
+        } else if let Some((name, after)) = rest
+            .strip_prefix("$(")
+            .and_then(|inside| inside.split_once(')'))
         {
             match value(name) {
                 Some(value) => expanded.push_str(value),
@@ -251,7 +296,10 @@ struct Variables(Vec<(String, String)>);
 
 impl Variables {
     fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
     }
 
     fn set(&mut self, name: &str, value: String) {

@@ -51,7 +51,13 @@ impl Recorder {
             reason,
             message: message.into(),
         };
-        tracing::debug!(pod = note.pod, ?container, reason, message = note.message, "event");
+        tracing::debug!(
+            pod = note.pod,
+            ?container,
+            reason,
+            message = note.message,
+            "event"
+        );
         // Without a receiver the kubelet is ending.
         let _ = self.0.send(note);
     }
@@ -92,7 +98,8 @@ async fn write_one(
     if let Some((name, count)) = written.get_mut(&note) {
         *count += 1;
         let patch = json!({"count": *count, "lastTimestamp": Time(now)});
-        api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        api.patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await?;
         return Ok(());
     }
     let name = format!("{}.{:x}", note.pod, now.as_nanosecond());
@@ -114,7 +121,10 @@ async fn write_one(
         reason: Some(note.reason.to_owned()),
         message: Some(note.message.clone()),
         type_: Some(format!("{:?}", note.level)),
-        source: Some(EventSource { component: Some("kubelet".to_owned()), host: Some(node.to_owned()) }),
+        source: Some(EventSource {
+            component: Some("kubelet".to_owned()),
+            host: Some(node.to_owned()),
+        }),
         reporting_component: Some("kubelet".to_owned()),
         reporting_instance: Some(node.to_owned()),
         first_timestamp: Some(Time(now)),

@@ -42,7 +42,10 @@ pub(crate) fn replace(folder: &Path, files: &Files) -> io::Result<()> {
     symlink(&generation, &new_link)?;
     fs::rename(&new_link, &current)?;
 
-    let names: BTreeSet<&str> = files.keys().filter_map(|path| path.split('/').next()).collect();
+    let names: BTreeSet<&str> = files
+        .keys()
+        .filter_map(|path| path.split('/').next())
+        .collect();
     for name in &names {
         let link = folder.join(name);
         if link.symlink_metadata().is_err() {
@@ -66,17 +69,27 @@ mod tests {
     use super::*;
 
     fn file(text: &str) -> File {
-        File { contents: text.as_bytes().to_vec(), mode: 0o640 }
+        File {
+            contents: text.as_bytes().to_vec(),
+            mode: 0o640,
+        }
     }
 
     #[test]
     fn files_are_replaced_together() {
         let folder = std::env::temp_dir().join(format!("meshproof-files-{}", std::process::id()));
-        replace(&folder, &Files::from([("a".to_owned(), file("1")), ("d/b".to_owned(), file("2"))])).unwrap();
+        replace(
+            &folder,
+            &Files::from([("a".to_owned(), file("1")), ("d/b".to_owned(), file("2"))]),
+        )
+        .unwrap();
         assert_eq!(fs::read_to_string(folder.join("d/b")).unwrap(), "2");
         replace(&folder, &Files::from([("a".to_owned(), file("3"))])).unwrap();
         assert_eq!(fs::read_to_string(folder.join("a")).unwrap(), "3");
-        assert_eq!(fs::metadata(folder.join("a")).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(
+            fs::metadata(folder.join("a")).unwrap().permissions().mode() & 0o777,
+            0o640
+        );
         let mut names: Vec<String> = fs::read_dir(&folder)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())

@@ -12,6 +12,7 @@ mod backoff;
 mod client;
 mod configuration;
 mod connect;
+mod container_end;
 mod container_order;
 mod dns;
 mod environment;
@@ -33,6 +34,7 @@ mod server;
 mod service_proxy;
 mod service_table;
 mod status;
+mod status_writer;
 mod supervisor;
 mod tokens;
 mod volumes;
@@ -85,8 +87,10 @@ pub async fn run(config: NodeConfig) -> Result<(), RunError> {
     let listen_error = |address: String| move |source| RunError::Listen { address, source };
     for folder in ["pods", "host"] {
         let path = config.state_dir.join(folder);
-        std::fs::create_dir_all(&path)
-            .map_err(|source| RunError::Folder { path: path.display().to_string(), source })?;
+        std::fs::create_dir_all(&path).map_err(|source| RunError::Folder {
+            path: path.display().to_string(),
+            source,
+        })?;
     }
     sandbox::prepare_node();
     let clients = client::connect(&config).await.map_err(RunError::Client)?;
@@ -99,12 +103,21 @@ pub async fn run(config: NodeConfig) -> Result<(), RunError> {
         .await
         .map_err(listen_error(kubelet_address))?;
     let dns_address = format!("{}:53", config.pod_gateway);
-    let names = dns::bind(config.pod_gateway).await.map_err(listen_error(dns_address))?;
+    let names = dns::bind(config.pod_gateway)
+        .await
+        .map_err(listen_error(dns_address))?;
 
     let (recovered, recoveries) = tokio::sync::watch::channel(0);
     let (events, event_writer) = events::recorder(clients.requests.clone(), config.name.clone());
-    let (services, service_watch) = service_table::watch(clients.watches.clone(), recoveries.clone());
-    let node = Arc::new(node::Node::new(config, clients.requests, images, events, services.clone()));
+    let (services, service_watch) =
+        service_table::watch(clients.watches.clone(), recoveries.clone());
+    let node = Arc::new(node::Node::new(
+        config,
+        clients.requests,
+        images,
+        events,
+        services.clone(),
+    ));
     tracing::info!(node = node.config.name, "kubelet starts");
 
     let ended = tokio::select! {

@@ -50,7 +50,10 @@ struct Writer {
 
 impl Logs {
     pub(crate) fn new(folder: PathBuf) -> Self {
-        Self { folder, runs: Mutex::default() }
+        Self {
+            folder,
+            runs: Mutex::default(),
+        }
     }
 
     /// The log of the newest run, or of the one before it.
@@ -74,7 +77,10 @@ impl Logs {
             let mut runs = self.runs.lock().expect("no panic while the logs are held");
             let runs = runs.entry(container.to_owned()).or_default();
             let path = folder.join(format!("{}.log", runs.len()));
-            runs.push(Run { path: path.clone(), length: receiver });
+            runs.push(Run {
+                path: path.clone(),
+                length: receiver,
+            });
             // Only the last two can be asked for.
             if let Some(old) = runs.len().checked_sub(3) {
                 let _ = std::fs::remove_file(&runs[old].path);
@@ -97,24 +103,34 @@ async fn write(
     errors: Output,
 ) -> io::Result<()> {
     tokio::fs::create_dir_all(folder).await?;
-    let writer = Writer { file: tokio::fs::File::create(path).await?, length };
+    let writer = Writer {
+        file: tokio::fs::File::create(path).await?,
+        length,
+    };
     let writer = Arc::new(tokio::sync::Mutex::new(writer));
-    let (first, second) =
-        tokio::join!(copy(output, "stdout", &writer), copy(errors, "stderr", &writer));
-    writer.lock().await.length.send_modify(|(_, ended)| *ended = true);
+    let (first, second) = tokio::join!(
+        copy(output, "stdout", &writer),
+        copy(errors, "stderr", &writer)
+    );
+    writer
+        .lock()
+        .await
+        .length
+        .send_modify(|(_, ended)| *ended = true);
     first.and(second)
 }
 
-async fn copy(
-    stream: Output,
-    name: &str,
-    writer: &tokio::sync::Mutex<Writer>,
-) -> io::Result<()> {
+async fn copy(stream: Output, name: &str, writer: &tokio::sync::Mutex<Writer>) -> io::Result<()> {
     let mut reader = BufReader::new(stream);
     let mut line = Vec::new();
     loop {
         line.clear();
-        if (&mut reader).take(LINE_LIMIT).read_until(b'\n', &mut line).await? == 0 {
+        if (&mut reader)
+            .take(LINE_LIMIT)
+            .read_until(b'\n', &mut line)
+            .await?
+            == 0
+        {
             return Ok(());
         }
         let whole = line.last() == Some(&b'\n');
@@ -131,7 +147,9 @@ async fn copy(
         if writer.length.borrow().0 < RUN_LIMIT {
             writer.file.write_all(&entry).await?;
             writer.file.flush().await?;
-            writer.length.send_modify(|(length, _)| *length += entry.len() as u64);
+            writer
+                .length
+                .send_modify(|(length, _)| *length += entry.len() as u64);
         }
     }
 }
@@ -205,7 +223,11 @@ fn render(line: &[u8], request: &Request) -> Option<Vec<u8>> {
             return None;
         }
     }
-    let text = if tag == b"P" { text.strip_suffix(b"\n").unwrap_or(text) } else { text };
+    let text = if tag == b"P" {
+        text.strip_suffix(b"\n").unwrap_or(text)
+    } else {
+        text
+    };
     let mut rendered = Vec::with_capacity(line.len());
     if request.timestamps {
         rendered.extend_from_slice(time);
@@ -224,11 +246,23 @@ mod tests {
         let line = b"2026-01-02T03:04:05.000000006Z stdout F a b\n";
         let plain = Request::default();
         assert_eq!(render(line, &plain).unwrap(), b"a b\n");
-        let stamped = Request { timestamps: true, ..Request::default() };
-        assert_eq!(render(line, &stamped).unwrap(), b"2026-01-02T03:04:05.000000006Z a b\n");
-        let later = Request { since: "2026-01-02T03:04:06Z".parse().ok(), ..Request::default() };
+        let stamped = Request {
+            timestamps: true,
+            ..Request::default()
+        };
+        assert_eq!(
+            render(line, &stamped).unwrap(),
+            b"2026-01-02T03:04:05.000000006Z a b\n"
+        );
+        let later = Request {
+            since: "2026-01-02T03:04:06Z".parse().ok(),
+            ..Request::default()
+        };
         assert_eq!(render(line, &later), None);
-        assert_eq!(render(b"2026-01-02T03:04:05Z stdout P half\n", &plain).unwrap(), b"half");
+        assert_eq!(
+            render(b"2026-01-02T03:04:05Z stdout P half\n", &plain).unwrap(),
+            b"half"
+        );
     }
 
     #[test]
@@ -247,9 +281,20 @@ mod tests {
         near.write_all(b"one\n").await.unwrap();
         let run = logs.find("main", false).unwrap();
         assert!(logs.find("main", true).is_none());
-        run.length.clone().wait_for(|(length, _)| *length > 0).await.unwrap();
+        run.length
+            .clone()
+            .wait_for(|(length, _)| *length > 0)
+            .await
+            .unwrap();
         let (sender, mut receiver) = mpsc::channel(8);
-        let reader = tokio::spawn(read(run, Request { follow: true, ..Request::default() }, sender));
+        let reader = tokio::spawn(read(
+            run,
+            Request {
+                follow: true,
+                ..Request::default()
+            },
+            sender,
+        ));
         assert_eq!(receiver.recv().await.unwrap().unwrap(), "one\n");
         near.write_all(b"two\nthree").await.unwrap();
         drop(near);

@@ -50,7 +50,15 @@ impl Node {
         services: ServiceTable,
     ) -> Self {
         let addresses = Addresses::new(&config.pod_cidr, config.pod_gateway);
-        Self { config, client, images, events, services, addresses, pods: Mutex::default() }
+        Self {
+            config,
+            client,
+            images,
+            events,
+            services,
+            addresses,
+            pods: Mutex::default(),
+        }
     }
 
     /// From now on the pod can be asked about.
@@ -61,13 +69,18 @@ impl Node {
 
     /// The pod is gone.
     pub(crate) fn forget_pod(&self, uid: &str) {
-        self.pods.lock().expect("no panic while the pods are held").remove(uid);
+        self.pods
+            .lock()
+            .expect("no panic while the pods are held")
+            .remove(uid);
     }
 
     /// The pod of that namespace and name, if it is ours.
     pub(crate) fn find_pod(&self, namespace: &str, name: &str) -> Option<Arc<PodContext>> {
         let pods = self.pods.lock().expect("no panic while the pods are held");
-        pods.values().find(|pod| pod.namespace == namespace && pod.name == name).cloned()
+        pods.values()
+            .find(|pod| pod.namespace == namespace && pod.name == name)
+            .cloned()
     }
 }
 
@@ -101,7 +114,12 @@ async fn register(node: &Node) -> Result<(), kube::Error> {
         // The node came back: its labels may be new.
         Err(kube::Error::Api(status)) if status.code == 409 => {
             let labels = json!({"metadata": {"labels": node.config.labels}});
-            api.patch(&node.config.name, &PatchParams::default(), &Patch::Merge(labels)).await?;
+            api.patch(
+                &node.config.name,
+                &PatchParams::default(),
+                &Patch::Merge(labels),
+            )
+            .await?;
         }
         Err(error) => return Err(error),
     }
@@ -166,7 +184,9 @@ async fn write_status(node: &Node) -> Result<(), kube::Error> {
     let api: Api<k8s_openapi::api::core::v1::Node> = Api::all(node.client.clone());
     let status = node_status(&node.config, Timestamp::now());
     let patch = Patch::Strategic(json!({"status": status}));
-    api.patch_status(&node.config.name, &PatchParams::default(), &patch).await.map(drop)
+    api.patch_status(&node.config.name, &PatchParams::default(), &patch)
+        .await
+        .map(drop)
 }
 
 /// The whole status; raw JSON, since `declaredFeatures` is younger than our types.

@@ -77,7 +77,10 @@ impl Default for ContainerFacts {
 /// The state of a container that does not run for that reason.
 pub(crate) fn waiting(reason: &str, message: Option<String>) -> ContainerState {
     ContainerState {
-        waiting: Some(ContainerStateWaiting { reason: Some(reason.to_owned()), message }),
+        waiting: Some(ContainerStateWaiting {
+            reason: Some(reason.to_owned()),
+            message,
+        }),
         ..ContainerState::default()
     }
 }
@@ -88,7 +91,10 @@ impl PodContext {
         let metadata = &pod.metadata;
         let uid = metadata.uid.clone().unwrap_or_default();
         let folder = node.config.state_dir.join("pods").join(&uid);
-        let facts = Facts { started: Some(Timestamp::now()), ..Facts::default() };
+        let facts = Facts {
+            started: Some(Timestamp::now()),
+            ..Facts::default()
+        };
         Arc::new(Self {
             namespace: metadata.namespace.clone().unwrap_or_default(),
             name: metadata.name.clone().unwrap_or_default(),
@@ -120,6 +126,11 @@ impl PodContext {
 
     /// What is known about a container.
     pub(crate) fn container(&self, name: &str) -> ContainerFacts {
-        self.facts.borrow().containers.get(name).cloned().unwrap_or_default()
+        self.facts
+            .borrow()
+            .containers
+            .get(name)
+            .cloned()
+            .unwrap_or_default()
     }
 }

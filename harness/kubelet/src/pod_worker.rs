@@ -6,15 +6,10 @@ use crate::node::Node;
 use crate::pod_context::PodContext;
 use crate::pods::Newest;
 use crate::sandbox::Sandbox;
-use crate::status::{self, is_sidecar};
+use crate::status::is_sidecar;
+use crate::status_writer;
 use crate::supervisor::{self, Kind};
-use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{
-    Container, ContainerState, ContainerStateTerminated, Pod, PodStatus,
-};
-use kube::Api;
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
-use serde_json::json;
+use k8s_openapi::api::core::v1::{Container, ContainerState, ContainerStateTerminated, Pod};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -31,16 +26,20 @@ struct Supervised {
 pub(crate) async fn run(node: Arc<Node>, mut newest: watch::Receiver<Newest>) {
     let context = PodContext::new(node.clone(), newest.clone());
     let pod = context.pod();
-    let phase = pod.status.as_ref().and_then(|status| status.phase.clone()).unwrap_or_default();
+    let phase = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.phase.clone())
+        .unwrap_or_default();
     if phase == "Succeeded" || phase == "Failed" || pod.metadata.deletion_timestamp.is_some() {
         // It ended under a former run of this node; nothing of it is left here.
         end_requested(&mut newest).await;
-        delete(&context).await;
+        status_writer::delete(&context).await;
         return;
     }
     take_over(&context, &pod);
     node.register_pod(&context);
-    let publisher = tokio::spawn(publish(context.clone()));
+    let publisher = tokio::spawn(status_writer::publish(context.clone()));
 
     let mut containers = Vec::new();
     let finished = tokio::select! {
@@ -59,7 +58,7 @@ pub(crate) async fn run(node: Arc<Node>, mut newest: watch::Receiver<Newest>) {
     }
     let folder = context.folder.clone();
     let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(folder)).await;
-    delete(&context).await;
+    status_writer::delete(&context).await;
     node.forget_pod(&context.uid);
 }
 
@@ -74,7 +73,11 @@ fn take_over(context: &PodContext, pod: &Pod) {
     let Some(status) = &pod.status else {
         return;
     };
-    let all = status.container_statuses.iter().chain(&status.init_container_statuses).flatten();
+    let all = status
+        .container_statuses
+        .iter()
+        .chain(&status.init_container_statuses)
+        .flatten();
     for former in all.filter(|former| former.container_id.is_some()) {
         let lost = ContainerStateTerminated {
             exit_code: 137,
@@ -83,7 +86,10 @@ fn take_over(context: &PodContext, pod: &Pod) {
             container_id: former.container_id.clone(),
             ..ContainerStateTerminated::default()
         };
-        let ended = former.state.as_ref().and_then(|state| state.terminated.clone());
+        let ended = former
+            .state
+            .as_ref()
+            .and_then(|state| state.terminated.clone());
         let last_state = ContainerState {
             terminated: Some(ended.unwrap_or(lost)),
             ..ContainerState::default()
@@ -95,7 +101,11 @@ fn take_over(context: &PodContext, pod: &Pod) {
         });
     }
     context.facts.send_modify(|facts| {
-        facts.started = status.start_time.as_ref().map(|time| time.0).or(facts.started);
+        facts.started = status
+            .start_time
+            .as_ref()
+            .map(|time| time.0)
+            .or(facts.started);
     });
 }
 
@@ -107,18 +117,28 @@ async fn live(context: &Arc<PodContext>, containers: &mut Vec<Supervised>) {
     };
     tokio::join!(make_network(context, &pod), make_volumes_ready(context));
     for container in spec.init_containers.iter().flatten() {
-        let kind = if is_sidecar(container) { Kind::Sidecar } else { Kind::Init };
+        let kind = if is_sidecar(container) {
+            Kind::Sidecar
+        } else {
+            Kind::Init
+        };
         start(context, containers, container, kind);
         if kind == Kind::Sidecar {
             let mut facts = context.facts.subscribe();
             let started = |facts: &crate::pod_context::Facts| {
-                facts.containers.get(&container.name).is_some_and(|facts| facts.started)
+                facts
+                    .containers
+                    .get(&container.name)
+                    .is_some_and(|facts| facts.started)
             };
             let _ = facts.wait_for(started).await;
         } else if let Some(supervised) = containers.last_mut() {
             let _ = (&mut supervised.task).await;
             let state = context.container(&container.name).state;
-            if state.terminated.is_none_or(|terminated| terminated.exit_code != 0) {
+            if state
+                .terminated
+                .is_none_or(|terminated| terminated.exit_code != 0)
+            {
                 return;
             }
         }
@@ -126,14 +146,27 @@ async fn live(context: &Arc<PodContext>, containers: &mut Vec<Supervised>) {
     for container in &spec.containers {
         start(context, containers, container, Kind::Main);
     }
-    for supervised in containers.iter_mut().filter(|supervised| supervised.kind == Kind::Main) {
+    for supervised in containers
+        .iter_mut()
+        .filter(|supervised| supervised.kind == Kind::Main)
+    {
         let _ = (&mut supervised.task).await;
     }
 }
 
-fn start(context: &Arc<PodContext>, containers: &mut Vec<Supervised>, container: &Container, kind: Kind) {
+fn start(
+    context: &Arc<PodContext>,
+    containers: &mut Vec<Supervised>,
+    container: &Container,
+    kind: Kind,
+) {
     let (stop, stopped) = watch::channel(None);
-    let task = tokio::spawn(supervisor::supervise(context.clone(), container.clone(), kind, stopped));
+    let task = tokio::spawn(supervisor::supervise(
+        context.clone(),
+        container.clone(),
+        kind,
+        stopped,
+    ));
     containers.push(Supervised { kind, stop, task });
 }
 
@@ -151,7 +184,8 @@ async fn make_network(context: &Arc<PodContext>, pod: &Pod) {
             Ok(sandbox) => break sandbox,
             Err(error) => {
                 let message = chain(&error);
-                node.events.record(pod, None, Level::Warning, "FailedCreatePodSandBox", message);
+                node.events
+                    .record(pod, None, Level::Warning, "FailedCreatePodSandBox", message);
                 pause(Duration::from_secs(1)).await;
             }
         }
@@ -161,7 +195,9 @@ async fn make_network(context: &Arc<PodContext>, pod: &Pod) {
     if let Err(error) = write_network_files(context, pod) {
         tracing::warn!(%error, pod = context.name, "no resolv.conf and hosts");
     }
-    context.facts.send_modify(|facts| facts.address = Some(address));
+    context
+        .facts
+        .send_modify(|facts| facts.address = Some(address));
 }
 
 fn write_network_files(context: &PodContext, pod: &Pod) -> std::io::Result<()> {
@@ -169,10 +205,18 @@ fn write_network_files(context: &PodContext, pod: &Pod) -> std::io::Result<()> {
     std::fs::create_dir_all(&folder)?;
     let node = &context.node.config;
     let host_name = host_name(pod);
-    let address = context.sandbox.get().map(|sandbox| sandbox.address.to_string()).unwrap_or_default();
+    let address = context
+        .sandbox
+        .get()
+        .map(|sandbox| sandbox.address.to_string())
+        .unwrap_or_default();
     let mut hosts = format!("127.0.0.1\tlocalhost\n{address}\t{host_name}\n");
     let spec = pod.spec.as_ref();
-    for alias in spec.and_then(|spec| spec.host_aliases.as_ref()).into_iter().flatten() {
+    for alias in spec
+        .and_then(|spec| spec.host_aliases.as_ref())
+        .into_iter()
+        .flatten()
+    {
         let names = alias.hostnames.clone().unwrap_or_default().join(" ");
         hosts.push_str(&format!("{}\t{names}\n", alias.ip));
     }
@@ -189,7 +233,11 @@ fn write_network_files(context: &PodContext, pod: &Pod) -> std::io::Result<()> {
 /// Fills the volumes, however often that takes: what they refer to may not be there yet.
 async fn make_volumes_ready(context: &Arc<PodContext>) {
     // Fields such as the pod's address may be asked for.
-    let _ = context.facts.subscribe().wait_for(|facts| facts.address.is_some()).await;
+    let _ = context
+        .facts
+        .subscribe()
+        .wait_for(|facts| facts.address.is_some())
+        .await;
     let mut wait = Duration::from_millis(50);
     let mut told = false;
     loop {
@@ -204,7 +252,10 @@ async fn make_volumes_ready(context: &Arc<PodContext>) {
                     told = true;
                     let message = format!("MountVolume.SetUp failed: {}", chain(&error));
                     let pod = context.pod();
-                    context.node.events.record(&pod, None, Level::Warning, "FailedMount", message);
+                    context
+                        .node
+                        .events
+                        .record(&pod, None, Level::Warning, "FailedMount", message);
                 }
                 pause(wait).await;
                 wait = (wait * 3 / 2).min(Duration::from_secs(2));
@@ -214,21 +265,42 @@ async fn make_volumes_ready(context: &Arc<PodContext>) {
 }
 
 async fn pause(wait: Duration) {
-    #[expect(clippy::disallowed_methods, reason = "nothing tells when an object of unknown kind appears")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "nothing tells when an object of unknown kind appears"
+    )]
     tokio::time::sleep(wait).await;
 }
 
 /// Stops what runs: containers first, then sidecars, the last started one first, all within the pod's grace.
-async fn end(context: &Arc<PodContext>, containers: Vec<Supervised>, newest: watch::Receiver<Newest>) {
+async fn end(
+    context: &Arc<PodContext>,
+    containers: Vec<Supervised>,
+    newest: watch::Receiver<Newest>,
+) {
     let begun = Instant::now();
     let deadline = move |newest: &Newest| {
         let asked = newest.pod.metadata.deletion_grace_period_seconds;
-        let own = newest.pod.spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
-        let seconds = if newest.removed { Some(0) } else { asked.or(own) };
-        begun + Duration::from_secs(seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(30))
+        let own = newest
+            .pod
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.termination_grace_period_seconds);
+        let seconds = if newest.removed {
+            Some(0)
+        } else {
+            asked.or(own)
+        };
+        begun
+            + Duration::from_secs(
+                seconds
+                    .and_then(|seconds| u64::try_from(seconds).ok())
+                    .unwrap_or(30),
+            )
     };
-    let (sidecars, others): (Vec<_>, Vec<_>) =
-        containers.into_iter().partition(|supervised| supervised.kind == Kind::Sidecar);
+    let (sidecars, others): (Vec<_>, Vec<_>) = containers
+        .into_iter()
+        .partition(|supervised| supervised.kind == Kind::Sidecar);
     stop_together(others, newest.clone(), deadline).await;
     for sidecar in sidecars.into_iter().rev() {
         stop_together(vec![sidecar], newest.clone(), deadline).await;
@@ -258,92 +330,6 @@ async fn stop_together(
             changed = newest.changed() => if changed.is_err() {
                 all.await;
                 return;
-            }
-        }
-    }
-}
-
-/// Writes the status whenever it changes, until it has settled and is written.
-async fn publish(context: Arc<PodContext>) {
-    let api: Api<Pod> = Api::namespaced(context.node.client.clone(), &context.namespace);
-    let mut facts = context.facts.subscribe();
-    let mut newest = context.newest.clone();
-    let mut written = PodStatus::default();
-    loop {
-        let settled = {
-            let known = facts.borrow_and_update().clone();
-            let pod = newest.borrow_and_update().pod.clone();
-            let host = context.node.config.internal_ip;
-            let status = status::compute(&pod, &known, host, &written, Timestamp::now());
-            if status != written || is_overruled(&pod, &written) {
-                let patch = patch_of(&context.uid, &status);
-                let patched =
-                    api.patch_status(&context.name, &PatchParams::default(), &Patch::Strategic(patch)).await;
-                match patched {
-                    Ok(_) => written = status,
-                    Err(kube::Error::Api(answer)) if answer.code == 404 || answer.code == 409 => return,
-                    Err(error) => {
-                        tracing::debug!(%error, pod = context.name, "status not written");
-                        pause(Duration::from_millis(200)).await;
-                        // A pod that the API server has no more needs no status.
-                        if newest.borrow().removed {
-                            return;
-                        }
-                        continue;
-                    }
-                }
-            }
-            known.settled
-        };
-        if settled {
-            return;
-        }
-        tokio::select! {
-            changed = facts.changed() => if changed.is_err() { return },
-            changed = newest.changed() => if changed.is_err() {
-                let _ = facts.changed().await;
-            },
-        }
-    }
-}
-
-/// Whether somebody else has declared the pod unready since: the node controller does when it has not heard of us.
-fn is_overruled(pod: &Pod, written: &PodStatus) -> bool {
-    let ready = |status: &PodStatus| {
-        let conditions = status.conditions.iter().flatten();
-        conditions.filter(|condition| condition.type_ == "Ready").any(|condition| condition.status == "True")
-    };
-    ready(written) && pod.status.as_ref().is_some_and(|status| !ready(status))
-}
-
-/// A patch merges conditions by type, so what a condition does not say any more must be removed by name.
-fn patch_of(uid: &str, status: &PodStatus) -> serde_json::Value {
-    let mut patch = json!({"metadata": {"uid": uid}, "status": status});
-    let conditions = patch["status"]["conditions"].as_array_mut();
-    for condition in conditions.into_iter().flatten().filter_map(serde_json::Value::as_object_mut) {
-        for field in ["reason", "message"] {
-            condition.entry(field).or_insert(serde_json::Value::Null);
-        }
-    }
-    patch
-}
-
-/// Tells the API server that nothing of the pod is left here.
-async fn delete(context: &PodContext) {
-    let api: Api<Pod> = Api::namespaced(context.node.client.clone(), &context.namespace);
-    let parameters = DeleteParams {
-        grace_period_seconds: Some(0),
-        preconditions: Some(Preconditions { uid: Some(context.uid.clone()), resource_version: None }),
-        ..DeleteParams::default()
-    };
-    let mut newest = context.newest.clone();
-    while !newest.borrow_and_update().removed {
-        match api.delete(&context.name, &parameters).await {
-            Ok(_) => return,
-            Err(kube::Error::Api(answer)) if answer.code == 404 || answer.code == 409 => return,
-            Err(error) => {
-                tracing::debug!(%error, pod = context.name, "pod not deleted yet");
-                pause(Duration::from_millis(200)).await;
             }
         }
     }

@@ -52,7 +52,10 @@ fn uid(pod: &Pod) -> String {
 
 fn apply(node: &Arc<Node>, workers: &mut Workers, pod: Pod) {
     let uid = uid(&pod);
-    let newest = Newest { pod: Arc::new(pod), removed: false };
+    let newest = Newest {
+        pod: Arc::new(pod),
+        removed: false,
+    };
     if let Some(worker) = workers.get(&uid) {
         worker.send_replace(newest);
         return;

@@ -117,7 +117,11 @@ async fn repeat(
     decide: impl Fn(Option<bool>) -> Option<bool>,
 ) -> bool {
     let seconds = |value: Option<i32>, default: u64| {
-        Duration::from_secs(value.and_then(|value| u64::try_from(value).ok()).unwrap_or(default))
+        Duration::from_secs(
+            value
+                .and_then(|value| u64::try_from(value).ok())
+                .unwrap_or(default),
+        )
     };
     let period = seconds(probe.period_seconds, 10).max(Duration::from_secs(1));
     let patience = seconds(probe.timeout_seconds, 1).max(Duration::from_secs(1));
@@ -127,7 +131,11 @@ async fn repeat(
     let mut counted: Option<Instant> = None;
     loop {
         // An exec probe ends its process itself when it takes too long.
-        let bound = if probe.exec.is_some() { patience * 2 } else { patience };
+        let bound = if probe.exec.is_some() {
+            patience * 2
+        } else {
+            patience
+        };
         let result = match tokio::time::timeout(bound, once(target, probe, patience)).await {
             Ok(result) => result,
             Err(_) => Err(format!("no answer within {} s", patience.as_secs())),
@@ -141,7 +149,13 @@ async fn repeat(
                 let message = format!("{kind} probe failed: {message}");
                 let pod = target.context.pod();
                 let events = &target.context.node.events;
-                events.record(&pod, Some(&target.container.name), Level::Warning, "Unhealthy", message);
+                events.record(
+                    &pod,
+                    Some(&target.container.name),
+                    Level::Warning,
+                    "Unhealthy",
+                    message,
+                );
             }
             counted = Some(Instant::now());
             if let Some(decided) = decide(counter.count(success)) {
@@ -156,7 +170,10 @@ async fn repeat(
 
 async fn pause(delay: Duration) {
     if !delay.is_zero() {
-        #[expect(clippy::disallowed_methods, reason = "the pod says how often it wants to be asked")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the pod says how often it wants to be asked"
+        )]
         tokio::time::sleep(delay).await;
     }
 }
@@ -165,7 +182,10 @@ async fn pause(delay: Duration) {
 async fn once(target: &Target, probe: &Probe, patience: Duration) -> Result<(), String> {
     if let Some(exec) = &probe.exec {
         let arguments = exec.command.clone().unwrap_or_default();
-        let process = ProcessSpec { arguments, ..target.process.clone() };
+        let process = ProcessSpec {
+            arguments,
+            ..target.process.clone()
+        };
         let executable = &target.context.node.config.executable;
         let executed = runtime::execute(executable, target.pid, process, patience)
             .await
@@ -175,7 +195,12 @@ async fn once(target: &Target, probe: &Probe, patience: Duration) -> Result<(), 
             status => Err(format!("exit status {status}: {}", executed.output.trim())),
         };
     }
-    let address = target.context.facts.borrow().address.map(|address| address.to_string());
+    let address = target
+        .context
+        .facts
+        .borrow()
+        .address
+        .map(|address| address.to_string());
     let address = address.unwrap_or_default();
     if let Some(http) = &probe.http_get {
         return http_get(target, http, &address).await;
@@ -200,7 +225,9 @@ async fn http_get(target: &Target, action: &HTTPGetAction, address: &str) -> Res
     let path = action.path.as_deref().unwrap_or("/");
     let url = format!("http://{host}:{port}{path}");
     let failed = |error: &dyn std::fmt::Display| format!("Get \"{url}\": {error}");
-    let stream = TcpStream::connect((host, port)).await.map_err(|error| failed(&error))?;
+    let stream = TcpStream::connect((host, port))
+        .await
+        .map_err(|error| failed(&error))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .map_err(|error| failed(&error))?;
@@ -216,7 +243,9 @@ async fn http_get(target: &Target, action: &HTTPGetAction, address: &str) -> Res
     if !named_host {
         request = request.header(http::header::HOST, format!("{host}:{port}"));
     }
-    let request = request.body(Empty::<Bytes>::new()).map_err(|error| failed(&error))?;
+    let request = request
+        .body(Empty::<Bytes>::new())
+        .map_err(|error| failed(&error))?;
     let exchange = async {
         let answer = sender.send_request(request).await?;
         let status = answer.status();
@@ -237,7 +266,10 @@ async fn http_get(target: &Target, action: &HTTPGetAction, address: &str) -> Res
     if status.is_success() || status.is_redirection() {
         Ok(())
     } else {
-        Err(format!("HTTP probe failed with statuscode: {}", status.as_u16()))
+        Err(format!(
+            "HTTP probe failed with statuscode: {}",
+            status.as_u16()
+        ))
     }
 }
 
@@ -264,11 +296,17 @@ mod tests {
 
     #[test]
     fn thresholds_are_consecutive() {
-        let probe =
-            Probe { success_threshold: Some(2), failure_threshold: Some(2), ..Probe::default() };
+        let probe = Probe {
+            success_threshold: Some(2),
+            failure_threshold: Some(2),
+            ..Probe::default()
+        };
         let mut counter = Counter::new(&probe);
         let results = [true, false, true, true, false, false];
-        let reached: Vec<_> = results.into_iter().map(|result| counter.count(result)).collect();
+        let reached: Vec<_> = results
+            .into_iter()
+            .map(|result| counter.count(result))
+            .collect();
         assert_eq!(reached, [None, None, None, Some(true), None, Some(false)]);
     }
 

@@ -22,7 +22,10 @@ pub(crate) async fn reap_orphans() {
         deaths.recv().await;
         let mut before = dead_children();
         while !before.is_empty() {
-            #[expect(clippy::disallowed_methods, reason = "gives the real waiters time; nothing waits for this")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "gives the real waiters time; nothing waits for this"
+            )]
             tokio::time::sleep(PATIENCE).await;
             let now = dead_children();
             for pid in before.intersection(&now) {

@@ -70,10 +70,14 @@ pub(crate) async fn start(
     let output = child.stdout.take().map(|stream| Box::new(stream) as Output);
     let errors = child.stderr.take().map(|stream| Box::new(stream) as Output);
     match (pid, error, output, errors) {
-        (Some(pid), None, Some(output), Some(errors)) => Ok((Running { pid, child }, output, errors)),
+        (Some(pid), None, Some(output), Some(errors)) => {
+            Ok((Running { pid, child }, output, errors))
+        }
         (_, error, ..) => {
             let _ = child.wait().await;
-            Err(StartError::Refused(error.unwrap_or_else(|| "the shim ended without a word".to_owned())))
+            Err(StartError::Refused(error.unwrap_or_else(|| {
+                "the shim ended without a word".to_owned()
+            })))
         }
     }
 }
@@ -89,8 +93,12 @@ async fn hand_over(socket: std::os::unix::net::UnixStream, order: &Order) -> io:
 
 /// The process and the error in what a shim reports.
 fn read_report(report: &str) -> (Option<i32>, Option<String>) {
-    let pid = report.lines().find_map(|line| line.strip_prefix("pid ")?.parse().ok());
-    let error = report.find("error ").map(|at| report[at + "error ".len()..].trim().to_owned());
+    let pid = report
+        .lines()
+        .find_map(|line| line.strip_prefix("pid ")?.parse().ok());
+    let error = report
+        .find("error ")
+        .map(|at| report[at + "error ".len()..].trim().to_owned());
     (pid, error)
 }
 
@@ -134,19 +142,28 @@ pub(crate) async fn execute(
     let (mut output, mut errors) = (output.take(OUTPUT_LIMIT), errors.take(OUTPUT_LIMIT));
     let (mut first, mut second) = (Vec::new(), Vec::new());
     let work = async {
-        let _ = tokio::join!(output.read_to_end(&mut first), errors.read_to_end(&mut second));
+        let _ = tokio::join!(
+            output.read_to_end(&mut first),
+            errors.read_to_end(&mut second)
+        );
         running.wait().await
     };
     let status = tokio::time::timeout(patience, work).await;
     match status {
         Ok(status) => {
             first.extend_from_slice(&second);
-            Ok(Executed { status, output: String::from_utf8_lossy(&first).into_owned() })
+            Ok(Executed {
+                status,
+                output: String::from_utf8_lossy(&first).into_owned(),
+            })
         }
         Err(_) => {
             running.kill();
             running.wait().await;
-            Err(StartError::Refused(format!("timed out after {} s", patience.as_secs_f32())))
+            Err(StartError::Refused(format!(
+                "timed out after {} s",
+                patience.as_secs_f32()
+            )))
         }
     }
 }

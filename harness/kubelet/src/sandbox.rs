@@ -49,7 +49,10 @@ pub(crate) fn prepare_node() {
 impl Sandbox {
     /// The network of a pod with `hostNetwork`.
     pub(crate) fn of_the_node(node: &Node) -> Self {
-        Self { address: node.config.internal_ip, namespace: None }
+        Self {
+            address: node.config.internal_ip,
+            namespace: None,
+        }
     }
 
     /// Makes a network for the pod with that UID.
@@ -62,8 +65,15 @@ impl Sandbox {
         let made = tokio::task::spawn_blocking(move || {
             make(address, gateway, &link).map(|namespace| (namespace, link))
         });
-        match made.await.map_err(SandboxError::Interrupted).and_then(|made| Ok(made?)) {
-            Ok(namespace) => Ok(Self { address, namespace: Some(namespace) }),
+        match made
+            .await
+            .map_err(SandboxError::Interrupted)
+            .and_then(|made| Ok(made?))
+        {
+            Ok(namespace) => Ok(Self {
+                address,
+                namespace: Some(namespace),
+            }),
             Err(error) => {
                 addresses.give_back(address);
                 Err(error)
@@ -75,7 +85,9 @@ impl Sandbox {
     pub(crate) fn path(&self) -> PathBuf {
         let own = std::process::id();
         match &self.namespace {
-            Some((namespace, _)) => PathBuf::from(format!("/proc/{own}/fd/{}", namespace.as_raw_fd())),
+            Some((namespace, _)) => {
+                PathBuf::from(format!("/proc/{own}/fd/{}", namespace.as_raw_fd()))
+            }
             None => PathBuf::from(format!("/proc/{own}/ns/net")),
         }
     }
@@ -86,8 +98,9 @@ impl Sandbox {
             return;
         };
         let name = link.clone();
-        let removed =
-            tokio::task::spawn_blocking(move || Links::open().and_then(|links| links.delete(&name)));
+        let removed = tokio::task::spawn_blocking(move || {
+            Links::open().and_then(|links| links.delete(&name))
+        });
         if let Ok(Err(error)) = removed.await {
             tracing::debug!(%error, link, "link not removed");
         }
@@ -99,7 +112,11 @@ impl Sandbox {
 
 /// A link name holds 15 bytes; twelve digits of the random UID make it unique on a node.
 fn link_name(uid: &str) -> String {
-    let digits: String = uid.chars().filter(char::is_ascii_hexdigit).take(12).collect();
+    let digits: String = uid
+        .chars()
+        .filter(char::is_ascii_hexdigit)
+        .take(12)
+        .collect();
     format!("pod{digits}")
 }
 
@@ -107,8 +124,14 @@ fn make(address: Ipv4Addr, gateway: Ipv4Addr, link: &str) -> Result<NetNs, Kerne
     let namespace = NetNs::create()?;
     let outside = Links::open()?;
     outside.add_veth(
-        &VethEnd { name: link, namespace: None },
-        &VethEnd { name: "eth0", namespace: Some(&namespace) },
+        &VethEnd {
+            name: link,
+            namespace: None,
+        },
+        &VethEnd {
+            name: "eth0",
+            namespace: Some(&namespace),
+        },
     )?;
     outside.set_bridge(link, BRIDGE)?;
     outside.set_up(link)?;
@@ -127,7 +150,10 @@ mod tests {
 
     #[test]
     fn link_names_fit() {
-        assert_eq!(link_name("0f3c1d2e-4b5a-6978-8a9b-acbdcedfe0f1"), "pod0f3c1d2e4b5a");
+        assert_eq!(
+            link_name("0f3c1d2e-4b5a-6978-8a9b-acbdcedfe0f1"),
+            "pod0f3c1d2e4b5a"
+        );
         assert_eq!(link_name("0f3c1d2e-4b5a-6978-8a9b-acbdcedfe0f1").len(), 15);
     }
 }

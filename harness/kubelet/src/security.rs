@@ -40,12 +40,20 @@ pub(crate) fn resolve(
 ) -> Result<Security, SecurityError> {
     let of_pod = pod.security_context.as_ref();
     let own = container.security_context.as_ref();
-    let user = own.and_then(|own| own.run_as_user).or(of_pod.and_then(|pod| pod.run_as_user));
-    let group = own.and_then(|own| own.run_as_group).or(of_pod.and_then(|pod| pod.run_as_group));
-    let non_root =
-        own.and_then(|own| own.run_as_non_root).or(of_pod.and_then(|pod| pod.run_as_non_root));
+    let user = own
+        .and_then(|own| own.run_as_user)
+        .or(of_pod.and_then(|pod| pod.run_as_user));
+    let group = own
+        .and_then(|own| own.run_as_group)
+        .or(of_pod.and_then(|pod| pod.run_as_group));
+    let non_root = own
+        .and_then(|own| own.run_as_non_root)
+        .or(of_pod.and_then(|pod| pod.run_as_non_root));
     let image_user = image_user.split(':').next().unwrap_or_default();
-    if let Some(user) = user.or_else(|| image_user.parse().ok()).filter(|user| *user != 0) {
+    if let Some(user) = user
+        .or_else(|| image_user.parse().ok())
+        .filter(|user| *user != 0)
+    {
         return Err(SecurityError::User(user));
     }
     if let Some(group) = group.filter(|group| *group != 0) {
@@ -58,9 +66,16 @@ pub(crate) fn resolve(
         return Err(SecurityError::Privileged);
     }
     let changes = own.and_then(|own| own.capabilities.as_ref());
-    let dropped = changes.and_then(|changes| changes.drop.as_deref()).unwrap_or_default();
-    let added = changes.and_then(|changes| changes.add.as_deref()).unwrap_or_default();
-    let dropped = dropped.iter().map(|name| plain(name)).collect::<BTreeSet<_>>();
+    let dropped = changes
+        .and_then(|changes| changes.drop.as_deref())
+        .unwrap_or_default();
+    let added = changes
+        .and_then(|changes| changes.add.as_deref())
+        .unwrap_or_default();
+    let dropped = dropped
+        .iter()
+        .map(|name| plain(name))
+        .collect::<BTreeSet<_>>();
     let mut kept: BTreeSet<String> = CONTAINER_DEFAULT_CAPABILITIES
         .iter()
         .filter(|name| !dropped.contains("ALL") && !dropped.contains(**name))
@@ -97,18 +112,31 @@ mod tests {
 
     #[test]
     fn capabilities_are_added_and_dropped_by_name() {
-        let all_but = of(json!({"capabilities": {"drop": ["ALL"], "add": ["CAP_NET_ADMIN"]}})).unwrap();
+        let all_but =
+            of(json!({"capabilities": {"drop": ["ALL"], "add": ["CAP_NET_ADMIN"]}})).unwrap();
         assert_eq!(all_but.capabilities, ["NET_ADMIN"]);
         let less = of(json!({"capabilities": {"drop": ["chown"]}})).unwrap();
         assert!(!less.capabilities.contains(&"CHOWN".to_owned()));
-        assert_eq!(less.capabilities.len(), CONTAINER_DEFAULT_CAPABILITIES.len() - 1);
+        assert_eq!(
+            less.capabilities.len(),
+            CONTAINER_DEFAULT_CAPABILITIES.len() - 1
+        );
     }
 
     #[test]
     fn what_cannot_be_had_is_refused_by_name() {
-        assert_eq!(of(json!({"runAsUser": 1000})), Err(SecurityError::User(1000)));
-        assert_eq!(of(json!({"runAsNonRoot": true})), Err(SecurityError::NonRoot));
-        assert_eq!(of(json!({"privileged": true})), Err(SecurityError::Privileged));
+        assert_eq!(
+            of(json!({"runAsUser": 1000})),
+            Err(SecurityError::User(1000))
+        );
+        assert_eq!(
+            of(json!({"runAsNonRoot": true})),
+            Err(SecurityError::NonRoot)
+        );
+        assert_eq!(
+            of(json!({"privileged": true})),
+            Err(SecurityError::Privileged)
+        );
         assert!(of(json!({"runAsUser": 0})).is_ok());
         assert_eq!(
             resolve(&PodSpec::default(), &Container::default(), "65532:65532"),

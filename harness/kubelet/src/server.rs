@@ -40,7 +40,9 @@ pub enum TlsError {
 /// TLS with the node's serving certificate, for clients with a certificate of the cluster.
 pub(crate) fn tls(config: &NodeConfig) -> Result<TlsAcceptor, TlsError> {
     let certificates = |pem: &str| {
-        CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<Vec<_>, _>>().map_err(TlsError::Pem)
+        CertificateDer::pem_slice_iter(pem.as_bytes())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(TlsError::Pem)
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
@@ -48,7 +50,8 @@ pub(crate) fn tls(config: &NodeConfig) -> Result<TlsAcceptor, TlsError> {
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
         .build()
         .map_err(TlsError::Verifier)?;
-    let key = PrivateKeyDer::from_pem_slice(config.serving_key_pem.as_bytes()).map_err(TlsError::Pem)?;
+    let key =
+        PrivateKeyDer::from_pem_slice(config.serving_key_pem.as_bytes()).map_err(TlsError::Pem)?;
     let mut tls = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(TlsError::Certificate)?
@@ -87,7 +90,10 @@ fn router(node: Arc<Node>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { "ok" }))
         .route("/pods", get(pods))
-        .route("/containerLogs/{namespace}/{pod}/{container}", get(container_logs))
+        .route(
+            "/containerLogs/{namespace}/{pod}/{container}",
+            get(container_logs),
+        )
         .route("/logs/kubelet.log", get(own_log))
         .route("/exec/{*rest}", any(not_yet))
         .route("/attach/{*rest}", any(not_yet))
@@ -104,9 +110,13 @@ async fn not_yet() -> Response {
 async fn pods(State(node): State<Arc<Node>>) -> Response {
     let pods: Vec<Pod> = {
         let known = node.pods.lock().expect("no panic while the pods are held");
-        known.values().map(|context| (*context.pod()).clone()).collect()
+        known
+            .values()
+            .map(|context| (*context.pod()).clone())
+            .collect()
     };
-    axum::Json(serde_json::json!({"apiVersion": "v1", "kind": "PodList", "items": pods})).into_response()
+    axum::Json(serde_json::json!({"apiVersion": "v1", "kind": "PodList", "items": pods}))
+        .into_response()
 }
 
 async fn own_log(State(node): State<Arc<Node>>) -> Response {
@@ -151,9 +161,11 @@ async fn container_logs(
         };
         return (StatusCode::BAD_REQUEST, text).into_response();
     };
-    let since_seconds = query
-        .since_seconds
-        .and_then(|seconds| Timestamp::now().checked_sub(jiff::SignedDuration::from_secs(seconds)).ok());
+    let since_seconds = query.since_seconds.and_then(|seconds| {
+        Timestamp::now()
+            .checked_sub(jiff::SignedDuration::from_secs(seconds))
+            .ok()
+    });
     let request = logs::Request {
         follow: query.follow,
         timestamps: query.timestamps,

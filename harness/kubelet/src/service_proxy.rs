@@ -51,7 +51,11 @@ fn rules(services: &Services) -> String {
             }
             let chain = format!("service_{}", served.len());
             served.push(format!("{key} : goto {chain}"));
-            hairpins.extend(targets.iter().map(|(address, _)| format!("{address} . {address}")));
+            hairpins.extend(
+                targets
+                    .iter()
+                    .map(|(address, _)| format!("{address} . {address}")),
+            );
             let _ = write!(
                 chains,
                 "  chain {chain} {{\n    meta l4proto {} dnat ip to {}\n  }}\n",
@@ -66,16 +70,35 @@ fn rules(services: &Services) -> String {
          \x20 chain refuse {{\n    meta l4proto tcp reject with tcp reset\n    reject\n  }}\n{chains}\
          {prerouting}{output}{postrouting}{refuse_forwarded}{refuse_local}}}\n",
         hairpin_set = set("hairpins", "ipv4_addr . ipv4_addr", hairpins),
-        served_map = set("services", "ipv4_addr . inet_proto . inet_service : verdict", served),
-        refused_map = set("refused", "ipv4_addr . inet_proto . inet_service : verdict", refused),
-        prerouting = base_chain("prerouting", "nat hook prerouting priority dstnat", "@services"),
+        served_map = set(
+            "services",
+            "ipv4_addr . inet_proto . inet_service : verdict",
+            served
+        ),
+        refused_map = set(
+            "refused",
+            "ipv4_addr . inet_proto . inet_service : verdict",
+            refused
+        ),
+        prerouting = base_chain(
+            "prerouting",
+            "nat hook prerouting priority dstnat",
+            "@services"
+        ),
         output = base_chain("from_node", "nat hook output priority -100", "@services"),
         // An endpoint that reaches itself must see somebody else, or it would answer without us.
         postrouting = "  chain postrouting {\n    type nat hook postrouting priority srcnat;\n    \
                        ip saddr . ip daddr @hairpins masquerade\n  }\n",
-        refuse_forwarded =
-            base_chain("refuse_forwarded", "filter hook forward priority filter", "@refused"),
-        refuse_local = base_chain("refuse_local", "filter hook output priority filter", "@refused"),
+        refuse_forwarded = base_chain(
+            "refuse_forwarded",
+            "filter hook forward priority filter",
+            "@refused"
+        ),
+        refuse_local = base_chain(
+            "refuse_local",
+            "filter hook output priority filter",
+            "@refused"
+        ),
     )
 }
 
@@ -88,7 +111,11 @@ fn choice(targets: &[(Ipv4Addr, u16)]) -> String {
         .enumerate()
         .map(|(number, (address, port))| format!("{number} : {address} . {port}"))
         .collect();
-    format!("numgen random mod {} map {{ {} }}", targets.len(), elements.join(", "))
+    format!(
+        "numgen random mod {} map {{ {} }}",
+        targets.len(),
+        elements.join(", ")
+    )
 }
 
 /// A set, or a map when the type says so.
@@ -118,7 +145,11 @@ mod tests {
     fn table(endpoints: &[u8]) -> Services {
         let view = ServiceView {
             address: Some(Ipv4Addr::new(10, 96, 0, 9)),
-            ports: vec![ServicePortView { name: "web".to_owned(), port: 80, ..Default::default() }],
+            ports: vec![ServicePortView {
+                name: "web".to_owned(),
+                port: 80,
+                ..Default::default()
+            }],
             endpoints: endpoints
                 .iter()
                 .map(|last| EndpointView {
@@ -135,9 +166,18 @@ mod tests {
     #[test]
     fn one_endpoint_needs_no_choice() {
         let text = rules(&table(&[1]));
-        assert!(text.contains("meta l4proto tcp dnat ip to 10.1.0.1:8080"), "{text}");
-        assert!(text.contains("10.96.0.9 . tcp . 80 : goto service_0"), "{text}");
-        assert!(text.contains("elements = { 10.1.0.1 . 10.1.0.1 }"), "{text}");
+        assert!(
+            text.contains("meta l4proto tcp dnat ip to 10.1.0.1:8080"),
+            "{text}"
+        );
+        assert!(
+            text.contains("10.96.0.9 . tcp . 80 : goto service_0"),
+            "{text}"
+        );
+        assert!(
+            text.contains("elements = { 10.1.0.1 . 10.1.0.1 }"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -150,7 +190,10 @@ mod tests {
     #[test]
     fn a_service_without_endpoints_is_refused() {
         let text = rules(&table(&[]));
-        assert!(text.contains("10.96.0.9 . tcp . 80 : goto refuse"), "{text}");
+        assert!(
+            text.contains("10.96.0.9 . tcp . 80 : goto refuse"),
+            "{text}"
+        );
         assert!(!text.contains("service_0"), "{text}");
     }
 

@@ -54,18 +54,26 @@ impl Services {
                 continue;
             };
             let metadata = &service.metadata;
-            let (Some(namespace), Some(name)) = (metadata.namespace.clone(), metadata.name.clone()) else {
+            let (Some(namespace), Some(name)) = (metadata.namespace.clone(), metadata.name.clone())
+            else {
                 continue;
             };
             let ports = spec.ports.iter().flatten().filter_map(|port| {
                 Some(ServicePortView {
                     name: port.name.clone().unwrap_or_default(),
-                    protocol: port.protocol.as_deref().unwrap_or("TCP").to_ascii_lowercase(),
+                    protocol: port
+                        .protocol
+                        .as_deref()
+                        .unwrap_or("TCP")
+                        .to_ascii_lowercase(),
                     port: u16::try_from(port.port).ok()?,
                 })
             });
             let view = ServiceView {
-                address: spec.cluster_ip.as_ref().and_then(|address| address.parse().ok()),
+                address: spec
+                    .cluster_ip
+                    .as_ref()
+                    .and_then(|address| address.parse().ok()),
                 external_name: (spec.type_.as_deref() == Some("ExternalName"))
                     .then(|| spec.external_name.clone())
                     .flatten(),
@@ -89,13 +97,19 @@ impl Services {
 
     /// Address and port of the API server's service.
     pub(crate) fn api_server(&self) -> Option<(Ipv4Addr, u16)> {
-        let view = self.0.get(&("default".to_owned(), "kubernetes".to_owned()))?;
+        let view = self
+            .0
+            .get(&("default".to_owned(), "kubernetes".to_owned()))?;
         Some((view.address?, view.ports.first()?.port))
     }
 }
 
 fn owner(slice: &EndpointSlice) -> Option<(String, String)> {
-    let name = slice.metadata.labels.as_ref()?.get("kubernetes.io/service-name")?;
+    let name = slice
+        .metadata
+        .labels
+        .as_ref()?
+        .get("kubernetes.io/service-name")?;
     let namespace = slice.metadata.namespace.clone()?;
     (slice.address_type == "IPv4").then(|| (namespace, name.clone()))
 }
@@ -106,7 +120,10 @@ fn endpoints(slice: &EndpointSlice) -> impl Iterator<Item = EndpointView> + '_ {
         .iter()
         .flatten()
         .filter_map(|port| {
-            Some((port.name.clone().unwrap_or_default(), u16::try_from(port.port?).ok()?))
+            Some((
+                port.name.clone().unwrap_or_default(),
+                u16::try_from(port.port?).ok()?,
+            ))
         })
         .collect();
     slice
@@ -114,7 +131,11 @@ fn endpoints(slice: &EndpointSlice) -> impl Iterator<Item = EndpointView> + '_ {
         .iter()
         .filter(|endpoint| {
             // What is not known counts as ready.
-            endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true)
+            endpoint
+                .conditions
+                .as_ref()
+                .and_then(|conditions| conditions.ready)
+                .unwrap_or(true)
         })
         .filter_map(move |endpoint| {
             Some(EndpointView {
@@ -153,15 +174,24 @@ pub(crate) fn watch(
     (ServiceTable(receiver), keep_new(client, recoveries, sender))
 }
 
-async fn keep_new(client: kube::Client, recoveries: Recoveries, table: watch::Sender<Arc<Services>>) {
+async fn keep_new(
+    client: kube::Client,
+    recoveries: Recoveries,
+    table: watch::Sender<Arc<Services>>,
+) {
     let changed = Notify::new();
     let (services, mut service_writer) = reflector::store::<Service>();
     let (slices, mut slice_writer) = reflector::store::<EndpointSlice>();
     let config = watcher::Config::default;
-    let follow_services = follow(Api::all(client.clone()), config(), recoveries.clone(), |event| {
-        service_writer.apply_watcher_event(&event);
-        changed.notify_one();
-    });
+    let follow_services = follow(
+        Api::all(client.clone()),
+        config(),
+        recoveries.clone(),
+        |event| {
+            service_writer.apply_watcher_event(&event);
+            changed.notify_one();
+        },
+    );
     let follow_slices = follow(Api::all(client), config(), recoveries, |event| {
         slice_writer.apply_watcher_event(&event);
         changed.notify_one();
@@ -193,13 +223,21 @@ mod tests {
 
     impl Default for ServicePortView {
         fn default() -> Self {
-            Self { name: String::new(), protocol: "tcp".to_owned(), port: 0 }
+            Self {
+                name: String::new(),
+                protocol: "tcp".to_owned(),
+                port: 0,
+            }
         }
     }
 
     impl Default for EndpointView {
         fn default() -> Self {
-            Self { address: Ipv4Addr::UNSPECIFIED, host_name: None, ports: BTreeMap::new() }
+            Self {
+                address: Ipv4Addr::UNSPECIFIED,
+                host_name: None,
+                ports: BTreeMap::new(),
+            }
         }
     }
 
@@ -216,16 +254,23 @@ mod tests {
             Arc::new(serde_json::from_value(slice).unwrap())
         };
         let slices = [
-            slice("a", "IPv4", json!([
+            slice(
+                "a",
+                "IPv4",
+                json!([
                 {"addresses": ["10.1.0.2"], "conditions": {"ready": true}},
-                {"addresses": ["10.1.0.3"], "conditions": {"ready": false}}])),
+                {"addresses": ["10.1.0.3"], "conditions": {"ready": false}}]),
+            ),
             slice("b", "IPv4", json!([{"addresses": ["10.1.0.1"]}])),
             slice("c", "IPv6", json!([{"addresses": ["fd00::1"]}])),
         ];
         let table = Services::build(&[Arc::new(service)], &slices);
         let view = &table.0[&("n".to_owned(), "s".to_owned())];
-        let addresses: Vec<u8> =
-            view.endpoints.iter().map(|endpoint| endpoint.address.octets()[3]).collect();
+        let addresses: Vec<u8> = view
+            .endpoints
+            .iter()
+            .map(|endpoint| endpoint.address.octets()[3])
+            .collect();
         assert_eq!(addresses, [1, 2]);
         assert_eq!(view.endpoints[0].ports["web"], 8080);
         assert_eq!(view.ports[0].protocol, "tcp");

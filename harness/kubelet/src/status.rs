@@ -3,7 +3,8 @@
 use crate::pod_context::{ContainerFacts, Facts};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    Container, ContainerState, ContainerStatus, HostIP, Pod, PodCondition, PodIP, PodSpec, PodStatus,
+    Container, ContainerState, ContainerStatus, HostIP, Pod, PodCondition, PodIP, PodSpec,
+    PodStatus,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::net::Ipv4Addr;
@@ -19,11 +20,19 @@ pub(crate) fn compute(
     let default = PodSpec::default();
     let spec = pod.spec.as_ref().unwrap_or(&default);
     let inits = spec.init_containers.as_deref().unwrap_or_default();
-    let of = |container: &Container| facts.containers.get(&container.name).cloned().unwrap_or_default();
+    let of = |container: &Container| {
+        facts
+            .containers
+            .get(&container.name)
+            .cloned()
+            .unwrap_or_default()
+    };
     let status_of = |container: &Container| container_status(container, of(container));
     let phase = phase(spec, facts);
     let done = phase == "Succeeded" || phase == "Failed";
-    let initialized = inits.iter().all(|container| is_initialized(container, &of(container)));
+    let initialized = inits
+        .iter()
+        .all(|container| is_initialized(container, &of(container)));
     let unready: Vec<&str> = inits
         .iter()
         .filter(|container| is_sidecar(container))
@@ -33,10 +42,14 @@ pub(crate) fn compute(
         .collect();
     let containers_ready = initialized && unready.is_empty() && !done;
     let gates_open = spec.readiness_gates.iter().flatten().all(|gate| {
-        let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref());
-        conditions.unwrap_or_default().iter().any(|condition| {
-            condition.type_ == gate.condition_type && condition.status == "True"
-        })
+        let conditions = pod
+            .status
+            .as_ref()
+            .and_then(|status| status.conditions.as_deref());
+        conditions
+            .unwrap_or_default()
+            .iter()
+            .any(|condition| condition.type_ == gate.condition_type && condition.status == "True")
     });
     let reason = match (done, phase) {
         (true, "Succeeded") => "PodCompleted",
@@ -47,8 +60,16 @@ pub(crate) fn compute(
         .then(|| format!("containers with unready status: [{}]", unready.join(" ")));
     let because = Some((reason, message));
     let conditions = [
-        ("PodReadyToStartContainers", facts.address.is_some() && !facts.settled, None),
-        ("Initialized", initialized || phase == "Succeeded", Some(("ContainersNotInitialized", None))),
+        (
+            "PodReadyToStartContainers",
+            facts.address.is_some() && !facts.settled,
+            None,
+        ),
+        (
+            "Initialized",
+            initialized || phase == "Succeeded",
+            Some(("ContainersNotInitialized", None)),
+        ),
         ("Ready", containers_ready && gates_open, because.clone()),
         ("ContainersReady", containers_ready, because),
         ("PodScheduled", true, None),
@@ -65,9 +86,15 @@ pub(crate) fn compute(
                 .collect(),
         ),
         host_ip: Some(host.to_string()),
-        host_ips: Some(vec![HostIP { ip: host.to_string() }]),
+        host_ips: Some(vec![HostIP {
+            ip: host.to_string(),
+        }]),
         pod_ip: facts.address.map(|address| address.to_string()),
-        pod_ips: facts.address.map(|address| vec![PodIP { ip: address.to_string() }]),
+        pod_ips: facts.address.map(|address| {
+            vec![PodIP {
+                ip: address.to_string(),
+            }]
+        }),
         start_time: facts.started.map(Time),
         container_statuses: Some(spec.containers.iter().map(status_of).collect()),
         init_container_statuses: (!inits.is_empty()).then(|| inits.iter().map(status_of).collect()),
@@ -81,7 +108,10 @@ pub(crate) fn is_sidecar(container: &Container) -> bool {
 }
 
 fn exit_status(state: &ContainerState) -> Option<i32> {
-    state.terminated.as_ref().map(|terminated| terminated.exit_code)
+    state
+        .terminated
+        .as_ref()
+        .map(|terminated| terminated.exit_code)
 }
 
 fn is_initialized(container: &Container, facts: &ContainerFacts) -> bool {
@@ -94,7 +124,12 @@ fn is_initialized(container: &Container, facts: &ContainerFacts) -> bool {
 
 fn phase(spec: &PodSpec, facts: &Facts) -> &'static str {
     let state = |container: &Container| {
-        facts.containers.get(&container.name).cloned().unwrap_or_default().state
+        facts
+            .containers
+            .get(&container.name)
+            .cloned()
+            .unwrap_or_default()
+            .state
     };
     let inits = spec.init_containers.as_deref().unwrap_or_default();
     // A pod that is being ended restarts nothing.
@@ -118,13 +153,15 @@ fn phase(spec: &PodSpec, facts: &Facts) -> &'static str {
         return "Failed";
     }
     let begun = |container: &Container| {
-        facts
-            .containers
-            .get(&container.name)
-            .is_some_and(|facts| facts.state.waiting.is_none() || facts.last_state.terminated.is_some())
+        facts.containers.get(&container.name).is_some_and(|facts| {
+            facts.state.waiting.is_none() || facts.last_state.terminated.is_some()
+        })
     };
-    let ended: Vec<Option<i32>> =
-        spec.containers.iter().map(|container| exit_status(&state(container))).collect();
+    let ended: Vec<Option<i32>> = spec
+        .containers
+        .iter()
+        .map(|container| exit_status(&state(container)))
+        .collect();
     if ended.iter().all(Option::is_some) && sidecars_ended {
         let good = ended.iter().all(|status| *status == Some(0));
         return match (policy, good) {
@@ -136,7 +173,11 @@ fn phase(spec: &PodSpec, facts: &Facts) -> &'static str {
     if facts.ending && facts.settled {
         return "Failed";
     }
-    if spec.containers.iter().all(begun) { "Running" } else { "Pending" }
+    if spec.containers.iter().all(begun) {
+        "Running"
+    } else {
+        "Pending"
+    }
 }
 
 fn container_status(container: &Container, facts: ContainerFacts) -> ContainerStatus {
@@ -167,8 +208,11 @@ fn condition(
         .iter()
         .flatten()
         .find(|condition| condition.type_ == kind && condition.status == status);
-    let (reason, message) =
-        if holds { (None, None) } else { because.map_or((None, None), |(r, m)| (Some(r.to_owned()), m)) };
+    let (reason, message) = if holds {
+        (None, None)
+    } else {
+        because.map_or((None, None), |(r, m)| (Some(r.to_owned()), m))
+    };
     PodCondition {
         type_: kind.to_owned(),
         status: status.to_owned(),
@@ -182,119 +226,4 @@ fn condition(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::pod_context::waiting;
-    use k8s_openapi::api::core::v1::{ContainerStateRunning, ContainerStateTerminated};
-    use serde_json::json;
-
-    fn ended(exit_code: i32) -> ContainerState {
-        let terminated = ContainerStateTerminated { exit_code, ..Default::default() };
-        ContainerState { terminated: Some(terminated), ..Default::default() }
-    }
-
-    fn running() -> ContainerState {
-        ContainerState { running: Some(ContainerStateRunning::default()), ..Default::default() }
-    }
-
-    fn facts(containers: &[(&str, ContainerState, bool)]) -> Facts {
-        let containers = containers
-            .iter()
-            .map(|(name, state, ready)| {
-                let facts = ContainerFacts {
-                    state: state.clone(),
-                    ready: *ready,
-                    started: *ready,
-                    ..Default::default()
-                };
-                ((*name).to_owned(), facts)
-            })
-            .collect();
-        Facts { containers, address: Some(Ipv4Addr::new(10, 1, 1, 2)), ..Facts::default() }
-    }
-
-    fn status(policy: &str, facts: &Facts) -> (String, bool) {
-        let pod = json!({"metadata": {"name": "p"}, "spec": {
-            "restartPolicy": policy,
-            "initContainers": [{"name": "init"}, {"name": "side", "restartPolicy": "Always"}],
-            "containers": [{"name": "main"}],
-        }});
-        let pod: Pod = serde_json::from_value(pod).unwrap();
-        let now = Timestamp::UNIX_EPOCH;
-        let status = compute(&pod, facts, Ipv4Addr::LOCALHOST, &PodStatus::default(), now);
-        let ready = status
-            .conditions
-            .iter()
-            .flatten()
-            .any(|condition| condition.type_ == "Ready" && condition.status == "True");
-        (status.phase.unwrap(), ready)
-    }
-
-    #[test]
-    fn phases() {
-        let idle = || waiting("PodInitializing", None);
-        let table = [
-            ("Always", facts(&[]), "Pending", false),
-            ("Never", facts(&[("init", ended(1), false)]), "Failed", false),
-            ("Always", facts(&[("init", ended(1), false)]), "Pending", false),
-            (
-                "Always",
-                facts(&[("init", ended(0), false), ("side", running(), true), ("main", idle(), false)]),
-                "Pending",
-                false,
-            ),
-            (
-                "Always",
-                facts(&[("init", ended(0), false), ("side", running(), false), ("main", running(), true)]),
-                "Running",
-                false,
-            ),
-            (
-                "Always",
-                facts(&[("init", ended(0), false), ("side", running(), true), ("main", running(), true)]),
-                "Running",
-                true,
-            ),
-            (
-                "Never",
-                facts(&[("init", ended(0), false), ("side", running(), true), ("main", ended(0), false)]),
-                "Running",
-                false,
-            ),
-            (
-                "Never",
-                facts(&[("init", ended(0), false), ("side", ended(0), false), ("main", ended(0), false)]),
-                "Succeeded",
-                false,
-            ),
-            (
-                "OnFailure",
-                facts(&[("init", ended(0), false), ("side", ended(0), false), ("main", ended(2), false)]),
-                "Running",
-                false,
-            ),
-        ];
-        for (number, (policy, facts, phase, ready)) in table.into_iter().enumerate() {
-            assert_eq!(status(policy, &facts), (phase.to_owned(), ready), "row {number}");
-        }
-    }
-
-    #[test]
-    fn a_pod_that_was_ended_has_failed_or_succeeded() {
-        let mut facts =
-            facts(&[("init", ended(0), false), ("side", ended(0), false), ("main", ended(137), false)]);
-        facts.ending = true;
-        assert_eq!(status("Always", &facts).0, "Failed");
-    }
-
-    #[test]
-    fn transition_times_stay_while_nothing_changes() {
-        let pod: Pod = serde_json::from_value(json!({"spec": {"containers": [{"name": "main"}]}})).unwrap();
-        let early = Timestamp::UNIX_EPOCH;
-        let late = Timestamp::from_second(100).unwrap();
-        let first =
-            compute(&pod, &facts(&[]), Ipv4Addr::LOCALHOST, &PodStatus::default(), early);
-        let second = compute(&pod, &facts(&[]), Ipv4Addr::LOCALHOST, &first, late);
-        assert_eq!(first, second);
-    }
-}
+mod tests;

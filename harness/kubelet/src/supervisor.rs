@@ -1,15 +1,16 @@
 //! One container's life: start, probes, end, restart with back-off, until it is done or told to stop.
 
 use crate::backoff::Backoff;
+use crate::container_end::{Stop, end, grace_period, run_hook, stopped};
 use crate::container_order::{self, chain};
 use crate::events::Level;
 use crate::pod_context::{PodContext, waiting};
 use crate::probe;
-use crate::runtime::{self, Running};
-use harness_kernel::container::{Order, ProcessSpec};
+use crate::runtime;
+use harness_kernel::container::Order;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
-    Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, LifecycleHandler,
+    Container, ContainerState, ContainerStateRunning, ContainerStateTerminated,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::sync::Arc;
@@ -27,9 +28,6 @@ pub(crate) enum Kind {
     Main,
 }
 
-/// When a container must have ended; none while it may run.
-pub(crate) type Stop = watch::Receiver<Option<Instant>>;
-
 /// How one run of a container ended.
 struct Ended {
     status: i32,
@@ -44,11 +42,20 @@ const LAST_WORDS: usize = 4096;
 
 /// Runs a container until it is done for good (by its kind and the pod's restart policy) or was stopped. What
 /// happens is in the facts.
-pub(crate) async fn supervise(context: Arc<PodContext>, container: Container, kind: Kind, mut stop: Stop) {
+pub(crate) async fn supervise(
+    context: Arc<PodContext>,
+    container: Container,
+    kind: Kind,
+    mut stop: Stop,
+) {
     let first_wait = context.node.config.restart_backoff;
     let mut backoff = Backoff::new(first_wait);
     let mut refusals = Backoff::new(Duration::from_millis(100).min(first_wait));
-    let policy = context.pod().spec.as_ref().and_then(|spec| spec.restart_policy.clone());
+    let policy = context
+        .pod()
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.restart_policy.clone());
     let policy = policy.unwrap_or_else(|| "Always".to_owned());
     let name = container.name.clone();
     loop {
@@ -72,8 +79,12 @@ pub(crate) async fn supervise(context: Arc<PodContext>, container: Container, ki
             () = stopped(&mut stop) => return,
         };
         let node = &context.node;
-        let text = format!("Container image {:?} already present on machine", container.image.as_deref().unwrap_or_default());
-        node.events.record(&context.pod(), Some(&name), Level::Normal, "Pulled", text);
+        let text = format!(
+            "Container image {:?} already present on machine",
+            container.image.as_deref().unwrap_or_default()
+        );
+        node.events
+            .record(&context.pod(), Some(&name), Level::Normal, "Pulled", text);
         let container_id = format!("meshproof://{}-{}-{run}", context.uid, name);
         context.update(&name, |facts| {
             facts.image_id = image.digest.clone();
@@ -87,7 +98,12 @@ pub(crate) async fn supervise(context: Arc<PodContext>, container: Container, ki
         let ended = run_once(&context, &container, Order::Start(order), &mut stop).await;
         // The container's own mounts ended with it; what it wrote is of no use any more.
         let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(scratch)).await;
-        tracing::debug!(pod = context.name, container = name, status = ended.status, "container ended");
+        tracing::debug!(
+            pod = context.name,
+            container = name,
+            status = ended.status,
+            "container ended"
+        );
         let terminated = ContainerStateTerminated {
             exit_code: ended.status,
             reason: Some(ended.reason.to_owned()),
@@ -98,7 +114,10 @@ pub(crate) async fn supervise(context: Arc<PodContext>, container: Container, ki
             signal: None,
         };
         context.update(&name, |facts| {
-            facts.state = ContainerState { terminated: Some(terminated), ..ContainerState::default() };
+            facts.state = ContainerState {
+                terminated: Some(terminated),
+                ..ContainerState::default()
+            };
             facts.ready = false;
             facts.started = false;
             facts.pid = None;
@@ -108,8 +127,17 @@ pub(crate) async fn supervise(context: Arc<PodContext>, container: Container, ki
         }
         let wait = backoff.after_run(ended.ran);
         if !wait.is_zero() {
-            let text = format!("Back-off restarting failed container {name} in pod {}", context.name);
-            node.events.record(&context.pod(), Some(&name), Level::Warning, "BackOff", text.clone());
+            let text = format!(
+                "Back-off restarting failed container {name} in pod {}",
+                context.name
+            );
+            node.events.record(
+                &context.pod(),
+                Some(&name),
+                Level::Warning,
+                "BackOff",
+                text.clone(),
+            );
             let state = waiting("CrashLoopBackOff", Some(text));
             context.update(&name, |facts| {
                 facts.last_state = std::mem::replace(&mut facts.state, state);
@@ -133,7 +161,12 @@ fn is_restarted(kind: Kind, policy: &str, status: i32) -> bool {
 }
 
 /// Starts the container and sees it through to its end.
-async fn run_once(context: &Arc<PodContext>, container: &Container, order: Order, stop: &mut Stop) -> Ended {
+async fn run_once(
+    context: &Arc<PodContext>,
+    container: &Container,
+    order: Order,
+    stop: &mut Stop,
+) -> Ended {
     let node = &context.node;
     let name = &container.name;
     let (since, begun) = (Timestamp::now(), Instant::now());
@@ -148,24 +181,48 @@ async fn run_once(context: &Arc<PodContext>, container: &Container, order: Order
         Order::Start(spec) => spec.process.clone(),
         Order::Execute { process, .. } => process.clone(),
     };
-    let (mut running, output, errors) = match runtime::start(&node.config.executable, &order).await {
+    let (mut running, output, errors) = match runtime::start(&node.config.executable, &order).await
+    {
         Ok(started) => started,
         Err(error) => {
             let message = chain(&error);
-            node.events.record(&context.pod(), Some(name), Level::Warning, "Failed", format!("Error: {message}"));
+            node.events.record(
+                &context.pod(),
+                Some(name),
+                Level::Warning,
+                "Failed",
+                format!("Error: {message}"),
+            );
             return ended(128, "StartError", Some(message));
         }
     };
     let log = context.logs.record(name, output, errors);
     let pid = running.pid;
     context.update(name, |facts| {
-        let now_running = ContainerStateRunning { started_at: Some(Time(since)) };
-        facts.state = ContainerState { running: Some(now_running), ..ContainerState::default() };
+        let now_running = ContainerStateRunning {
+            started_at: Some(Time(since)),
+        };
+        facts.state = ContainerState {
+            running: Some(now_running),
+            ..ContainerState::default()
+        };
         facts.pid = Some(pid);
     });
     let pod = context.pod();
-    node.events.record(&pod, Some(name), Level::Normal, "Created", format!("Created container: {name}"));
-    node.events.record(&pod, Some(name), Level::Normal, "Started", format!("Started container {name}"));
+    node.events.record(
+        &pod,
+        Some(name),
+        Level::Normal,
+        "Created",
+        format!("Created container: {name}"),
+    );
+    node.events.record(
+        &pod,
+        Some(name),
+        Level::Normal,
+        "Started",
+        format!("Started container {name}"),
+    );
     let hooks = container.lifecycle.as_ref();
     if let Some(hook) = hooks.and_then(|hooks| hooks.post_start.as_ref()) {
         run_hook(context, pid, &process, hook, "postStart").await;
@@ -185,12 +242,14 @@ async fn run_once(context: &Arc<PodContext>, container: &Container, order: Order
         Why::Ended(status) => status,
         Why::Stopped => {
             let text = format!("Stopping container {name}");
-            node.events.record(&pod, Some(name), Level::Normal, "Killing", text);
+            node.events
+                .record(&pod, Some(name), Level::Normal, "Killing", text);
             context.update(name, |facts| facts.ready = false);
             end(context, container, &process, &mut running, stop).await
         }
         Why::Unhealthy(text) => {
-            node.events.record(&pod, Some(name), Level::Normal, "Killing", text);
+            node.events
+                .record(&pod, Some(name), Level::Normal, "Killing", text);
             let (_now, mut grace) = watch::channel(Some(Instant::now() + grace_period(context)));
             context.update(name, |facts| facts.ready = false);
             // The pod's own end may come meanwhile and be sooner.
@@ -206,10 +265,15 @@ async fn run_once(context: &Arc<PodContext>, container: &Container, order: Order
     };
     // All ends of the streams are closed with the container's namespace.
     let _ = log.await;
-    let last_words = std::fs::read(container_order::termination_log(context, container)).unwrap_or_default();
+    let last_words =
+        std::fs::read(container_order::termination_log(context, container)).unwrap_or_default();
     let kept = &last_words[last_words.len().saturating_sub(LAST_WORDS)..];
     let message = (!kept.is_empty()).then(|| String::from_utf8_lossy(kept).into_owned());
-    ended(status, if status == 0 { "Completed" } else { "Error" }, message)
+    ended(
+        status,
+        if status == 0 { "Completed" } else { "Error" },
+        message,
+    )
 }
 
 /// Why a container does not run any more, or must not.
@@ -217,86 +281,6 @@ enum Why {
     Ended(i32),
     Stopped,
     Unhealthy(String),
-}
-
-fn grace_period(context: &PodContext) -> Duration {
-    let seconds = context.pod().spec.as_ref().and_then(|spec| spec.termination_grace_period_seconds);
-    Duration::from_secs(seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(30))
-}
-
-/// Hook, SIGTERM, and SIGKILL when the deadline in `stop` has come; the deadline may be moved.
-async fn end(
-    context: &PodContext,
-    container: &Container,
-    process: &ProcessSpec,
-    running: &mut Running,
-    stop: &mut Stop,
-) -> i32 {
-    let hook = container.lifecycle.as_ref().and_then(|hooks| hooks.pre_stop.as_ref());
-    if let Some(hook) = hook {
-        let pid = running.pid;
-        tokio::select! {
-            status = running.wait() => return status,
-            () = run_hook(context, pid, process, hook, "preStop") => {}
-            () = deadline(stop) => {}
-        }
-    }
-    running.terminate();
-    tokio::select! {
-        status = running.wait() => return status,
-        () = deadline(stop) => {}
-    }
-    running.kill();
-    running.wait().await
-}
-
-async fn run_hook(context: &PodContext, pid: i32, process: &ProcessSpec, hook: &LifecycleHandler, name: &str) {
-    if let Some(sleep) = &hook.sleep {
-        let seconds = u64::try_from(sleep.seconds).unwrap_or(0);
-        #[expect(clippy::disallowed_methods, reason = "the hook is a delay")]
-        tokio::time::sleep(Duration::from_secs(seconds)).await;
-    }
-    let Some(exec) = &hook.exec else {
-        return;
-    };
-    let process = ProcessSpec { arguments: exec.command.clone().unwrap_or_default(), ..process.clone() };
-    let executable = &context.node.config.executable;
-    let failure = match runtime::execute(executable, pid, process, grace_period(context)).await {
-        Ok(executed) if executed.status == 0 => return,
-        Ok(executed) => format!("exit status {}: {}", executed.status, executed.output.trim()),
-        Err(error) => chain(&error),
-    };
-    let reason = if name == "preStop" { "FailedPreStopHook" } else { "FailedPostStartHook" };
-    context.node.events.record(&context.pod(), None, Level::Warning, reason, failure);
-}
-
-/// Returns when the container must not run any more.
-async fn stopped(stop: &mut Stop) {
-    if stop.wait_for(Option::is_some).await.is_err() {
-        std::future::pending::<()>().await;
-    }
-}
-
-/// Returns when the time in `stop` has come.
-async fn deadline(stop: &mut Stop) {
-    loop {
-        let at = *stop.borrow_and_update();
-        let passed = async {
-            match at {
-                Some(at) => tokio::time::sleep_until(at.into()).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = passed => return,
-            changed = stop.changed() => if changed.is_err() {
-                if let Some(at) = at {
-                    tokio::time::sleep_until(at.into()).await;
-                }
-                return;
-            }
-        }
-    }
 }
 
 /// Waits; true when the container was told to stop meanwhile.

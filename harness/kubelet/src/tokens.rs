@@ -43,12 +43,20 @@ pub(crate) async fn request(
         },
         ..TokenRequest::default()
     };
-    let answer = api.create_token_request(&account, &PostParams::default(), &request).await?;
+    let answer = api
+        .create_token_request(&account, &PostParams::default(), &request)
+        .await?;
     let Some(status) = answer.status else {
         return Err(kube::Error::Service("the answer holds no token".into()));
     };
-    let left = status.expiration_timestamp.0.duration_since(Timestamp::now());
-    Ok(Token { text: status.token, refresh_after: refresh_after(left.as_secs()) })
+    let left = status
+        .expiration_timestamp
+        .0
+        .duration_since(Timestamp::now());
+    Ok(Token {
+        text: status.token,
+        refresh_after: refresh_after(left.as_secs()),
+    })
 }
 
 /// At four fifths of the validity, as Kubernetes does, and at least once a day.

@@ -11,8 +11,8 @@ use crate::pod_context::PodContext;
 use crate::tokens;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, DownwardAPIVolumeFile, HostPathVolumeSource, KeyToPath, ProjectedVolumeSource, Secret,
-    Volume,
+    ConfigMap, DownwardAPIVolumeFile, HostPathVolumeSource, KeyToPath, ProjectedVolumeSource,
+    Secret, Volume,
 };
 use std::collections::BTreeMap;
 use std::io;
@@ -53,7 +53,11 @@ pub(crate) async fn prepare(
     context: &Arc<PodContext>,
 ) -> Result<BTreeMap<String, PathBuf>, VolumeError> {
     let pod = context.pod();
-    let volumes = pod.spec.as_ref().and_then(|spec| spec.volumes.as_deref()).unwrap_or_default();
+    let volumes = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.volumes.as_deref())
+        .unwrap_or_default();
     let ready = futures::future::try_join_all(volumes.iter().map(|volume| async move {
         Ok::<_, VolumeError>((volume.name.clone(), prepare_one(context, volume).await?))
     }));
@@ -68,26 +72,49 @@ async fn prepare_one(context: &Arc<PodContext>, volume: &Volume) -> Result<PathB
     let mut contents = Files::new();
     let mut refresh = None;
     if let Some(source) = &volume.config_map {
-        let map = environment::read_config_map(context, &source.name, source.optional == Some(true));
+        let map =
+            environment::read_config_map(context, &source.name, source.optional == Some(true));
         let mode = source.default_mode.unwrap_or(DEFAULT_MODE);
         let items = source.items.as_deref();
-        select(&mut contents, config_map_data(map.await?), items, mode, source.optional, &source.name)?;
+        select(
+            &mut contents,
+            config_map_data(map.await?),
+            items,
+            mode,
+            source.optional,
+            &source.name,
+        )?;
     } else if let Some(source) = &volume.secret {
         let name = source.secret_name.clone().unwrap_or_default();
         let secret = environment::read_secret(context, &name, source.optional == Some(true));
         let mode = source.default_mode.unwrap_or(DEFAULT_MODE);
         let items = source.items.as_deref();
-        select(&mut contents, secret_data(secret.await?), items, mode, source.optional, &name)?;
+        select(
+            &mut contents,
+            secret_data(secret.await?),
+            items,
+            mode,
+            source.optional,
+            &name,
+        )?;
     } else if let Some(source) = &volume.downward_api {
         let mode = source.default_mode.unwrap_or(DEFAULT_MODE);
-        downward(context, &mut contents, source.items.as_deref().unwrap_or_default(), mode)?;
+        downward(
+            context,
+            &mut contents,
+            source.items.as_deref().unwrap_or_default(),
+            mode,
+        )?;
     } else if let Some(source) = &volume.projected {
         refresh = projected(context, &mut contents, source).await?;
     } else if volume.empty_dir.is_none() {
         let kind = format!("the kind of volume `{}`", volume.name);
         return Err(EnvironmentError::Unsupported(kind).into());
     }
-    let write_error = |source| VolumeError::Write { path: folder.display().to_string(), source };
+    let write_error = |source| VolumeError::Write {
+        path: folder.display().to_string(),
+        source,
+    };
     if volume.empty_dir.is_some() {
         std::fs::create_dir_all(&folder).map_err(write_error)?;
     } else {
@@ -138,22 +165,43 @@ async fn projected(
             let issued = tokens::request(context, token)
                 .await
                 .map_err(|error| VolumeError::Token(Box::new(error)))?;
-            refresh =
-                Some(refresh.map_or(issued.refresh_after, |known| known.min(issued.refresh_after)));
+            refresh = Some(refresh.map_or(issued.refresh_after, |known| {
+                known.min(issued.refresh_after)
+            }));
             add(contents, &token.path, issued.text.into_bytes(), mode)?;
         }
         if let Some(from) = &source.config_map {
-            let map = environment::read_config_map(context, &from.name, from.optional == Some(true));
+            let map =
+                environment::read_config_map(context, &from.name, from.optional == Some(true));
             let items = from.items.as_deref();
-            select(contents, config_map_data(map.await?), items, mode, from.optional, &from.name)?;
+            select(
+                contents,
+                config_map_data(map.await?),
+                items,
+                mode,
+                from.optional,
+                &from.name,
+            )?;
         }
         if let Some(from) = &source.secret {
             let secret = environment::read_secret(context, &from.name, from.optional == Some(true));
             let items = from.items.as_deref();
-            select(contents, secret_data(secret.await?), items, mode, from.optional, &from.name)?;
+            select(
+                contents,
+                secret_data(secret.await?),
+                items,
+                mode,
+                from.optional,
+                &from.name,
+            )?;
         }
         if let Some(from) = &source.downward_api {
-            downward(context, contents, from.items.as_deref().unwrap_or_default(), mode)?;
+            downward(
+                context,
+                contents,
+                from.items.as_deref().unwrap_or_default(),
+                mode,
+            )?;
         }
     }
     Ok(refresh)
@@ -161,14 +209,21 @@ async fn projected(
 
 fn config_map_data(map: Option<ConfigMap>) -> BTreeMap<String, Vec<u8>> {
     let map = map.unwrap_or_default();
-    let text = map.data.unwrap_or_default().into_iter().map(|(key, text)| (key, text.into_bytes()));
+    let text = map
+        .data
+        .unwrap_or_default()
+        .into_iter()
+        .map(|(key, text)| (key, text.into_bytes()));
     let binary = map.binary_data.unwrap_or_default().into_iter();
-    text.chain(binary.map(|(key, ByteString(bytes))| (key, bytes))).collect()
+    text.chain(binary.map(|(key, ByteString(bytes))| (key, bytes)))
+        .collect()
 }
 
 fn secret_data(secret: Option<Secret>) -> BTreeMap<String, Vec<u8>> {
     let data = secret.and_then(|secret| secret.data).unwrap_or_default();
-    data.into_iter().map(|(key, ByteString(bytes))| (key, bytes)).collect()
+    data.into_iter()
+        .map(|(key, ByteString(bytes))| (key, bytes))
+        .collect()
 }
 
 /// Adds the chosen keys, or all of them when none are chosen.
@@ -181,7 +236,9 @@ fn select(
     name: &str,
 ) -> Result<(), VolumeError> {
     let Some(items) = items else {
-        return data.into_iter().try_for_each(|(key, bytes)| add(contents, &key, bytes, mode));
+        return data
+            .into_iter()
+            .try_for_each(|(key, bytes)| add(contents, &key, bytes, mode));
     };
     for item in items {
         match data.remove(&item.key) {
@@ -189,7 +246,12 @@ fn select(
             None if optional == Some(true) => {}
             None => {
                 let (name, key) = (name.to_owned(), item.key.clone());
-                return Err(EnvironmentError::Key { kind: "volume source", name, key }.into());
+                return Err(EnvironmentError::Key {
+                    kind: "volume source",
+                    name,
+                    key,
+                }
+                .into());
             }
         }
     }
@@ -214,7 +276,12 @@ fn downward(
             return Err(EnvironmentError::Unsupported(what).into());
         };
         let value = environment::field_value(&pod, field, &sources)?;
-        add(contents, &item.path, value.into_bytes(), item.mode.unwrap_or(mode))?;
+        add(
+            contents,
+            &item.path,
+            value.into_bytes(),
+            item.mode.unwrap_or(mode),
+        )?;
     }
     Ok(())
 }
@@ -224,13 +291,20 @@ fn add(contents: &mut Files, path: &str, bytes: Vec<u8>, mode: i32) -> Result<()
         return Err(VolumeError::Escapes(path.to_owned()));
     }
     let mode = u32::try_from(mode).unwrap_or(0o644);
-    contents.insert(path.to_owned(), File { contents: bytes, mode });
+    contents.insert(
+        path.to_owned(),
+        File {
+            contents: bytes,
+            mode,
+        },
+    );
     Ok(())
 }
 
 /// Whether a relative path stays below where it starts.
 pub(crate) fn is_inside(path: &Path) -> bool {
-    path.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+    path.components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
 fn host_path(disk: &Path, source: &HostPathVolumeSource) -> Result<PathBuf, VolumeError> {
@@ -239,7 +313,10 @@ fn host_path(disk: &Path, source: &HostPathVolumeSource) -> Result<PathBuf, Volu
         return Err(VolumeError::Escapes(source.path.clone()));
     }
     let path = disk.join(relative);
-    let write_error = |source| VolumeError::Write { path: path.display().to_string(), source };
+    let write_error = |source| VolumeError::Write {
+        path: path.display().to_string(),
+        source,
+    };
     let good = match source.type_.as_deref().unwrap_or_default() {
         // Container runtimes make what is missing when no type is given.
         "" | "DirectoryOrCreate" => {
@@ -258,7 +335,11 @@ fn host_path(disk: &Path, source: &HostPathVolumeSource) -> Result<PathBuf, Volu
         "File" => path.is_file(),
         _ => path.exists(),
     };
-    if good { Ok(path) } else { Err(VolumeError::HostPath(source.path.clone())) }
+    if good {
+        Ok(path)
+    } else {
+        Err(VolumeError::HostPath(source.path.clone()))
+    }
 }
 
 #[cfg(test)]
@@ -274,15 +355,28 @@ mod tests {
 
     #[test]
     fn keys_are_chosen_and_renamed() {
-        let data = || BTreeMap::from([("a".to_owned(), b"1".to_vec()), ("b".to_owned(), b"2".to_vec())]);
+        let data = || {
+            BTreeMap::from([
+                ("a".to_owned(), b"1".to_vec()),
+                ("b".to_owned(), b"2".to_vec()),
+            ])
+        };
         let mut all = Files::new();
         select(&mut all, data(), None, 0o600, None, "map").unwrap();
         assert_eq!(all.len(), 2);
-        let item = KeyToPath { key: "a".to_owned(), path: "x/y".to_owned(), mode: None };
+        let item = KeyToPath {
+            key: "a".to_owned(),
+            path: "x/y".to_owned(),
+            mode: None,
+        };
         let mut one = Files::new();
         select(&mut one, data(), Some(&[item]), 0o600, None, "map").unwrap();
         assert_eq!(one.keys().collect::<Vec<_>>(), ["x/y"]);
-        let missing = KeyToPath { key: "c".to_owned(), path: "c".to_owned(), mode: None };
+        let missing = KeyToPath {
+            key: "c".to_owned(),
+            path: "c".to_owned(),
+            mode: None,
+        };
         assert!(select(&mut one, data(), Some(&[missing]), 0o600, None, "map").is_err());
     }
 }

@@ -3,6 +3,7 @@
 use crate::error::MeshError;
 use crate::{FIELD_MANAGER, Mesh, Workload, wait};
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, Patch, PatchParams};
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
@@ -32,7 +33,7 @@ impl Mesh {
         let replicas = self.wanted(&name) + 1;
         self.scale(&name, replicas).await?;
         let after = self.wait_until_ready(patience).await?;
-        after
+        let joined = after
             .into_iter()
             .find(|workload| {
                 workload.sidecar.application == application
@@ -43,7 +44,23 @@ impl Mesh {
                 MeshError::Missing(format!(
                     "find the pod that joined {application} in {data_center}: no new pod is Ready"
                 ))
-            })
+            })?;
+        self.mark_as_first_to_go(&joined.sidecar.pod).await?;
+        Ok(joined)
+    }
+
+    /// Of two pods the ReplicaSet controller may end either when it scales down. It must be the one that joined: the
+    /// other keeps its stable name, which later scenarios know it by.
+    async fn mark_as_first_to_go(&self, pod: &str) -> Result<(), MeshError> {
+        let pods: Api<Pod> =
+            Api::namespaced(self.client.clone(), &self.definition.workloads.namespace);
+        let patch = serde_json::json!({
+            "metadata": { "annotations": { "controller.kubernetes.io/pod-deletion-cost": "-1" } }
+        });
+        pods.patch(pod, &PatchParams::default(), &Patch::Merge(&patch))
+            .await
+            .map(|_| ())
+            .map_err(|source| MeshError::api(format!("mark the pod {pod} as the first to go"), source))
     }
 
     /// Scales `application` in `data_center` to nothing and waits until its pods are gone and the service of the

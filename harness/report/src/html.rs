@@ -4,8 +4,9 @@
 //! who had which configuration content when ([`layout`]).
 
 use crate::ReportError;
+use crate::deviation::deviations;
 use crate::record::{Outcome, RunRecord, ScenarioRecord};
-use crate::terminal::{observations, seconds, step_words};
+use crate::terminal::{observations, seconds};
 use crate::words;
 use askama::Template;
 use base64::Engine as _;
@@ -67,11 +68,11 @@ struct ThenView {
     words: String,
     outcome: &'static str,
     sum: String,
-    deviations: Vec<Deviation>,
+    deviations: Vec<DeviationView>,
     more: usize,
 }
 
-struct Deviation {
+struct DeviationView {
     at: String,
     expected: String,
     observed: String,
@@ -203,7 +204,7 @@ fn shares(sum: &Summary) -> Vec<Share> {
 }
 
 fn facts(record: &RunRecord, sum: &Summary, exit_code: u8) -> Vec<(String, String)> {
-    let mut facts = vec![("started".to_owned(), record.at.clone())];
+    let mut facts = vec![("started".to_owned(), moment(&record.at))];
     if sum.millis > 0 {
         facts.push(("took".to_owned(), seconds(sum.millis)));
     }
@@ -219,6 +220,14 @@ fn facts(record: &RunRecord, sum: &Summary, exit_code: u8) -> Vec<(String, Strin
     }
     facts.push(("exit code".to_owned(), exit_code.to_string()));
     facts
+}
+
+/// `2026-11-23T15:18:04.030272871Z` → `2026-11-23 15:18:04 UTC`; other forms stay as they are.
+fn moment(at: &str) -> String {
+    match (at.get(..10), at.get(11..19), at.ends_with('Z')) {
+        (Some(day), Some(time), true) => format!("{day} {time} UTC"),
+        _ => at.to_owned(),
+    }
 }
 
 fn rerun_everything(record: &RunRecord) -> String {
@@ -318,25 +327,21 @@ fn then_views(known: Option<&Scenario>, findings: &[Finding]) -> Vec<ThenView> {
                 };
             };
             let outcome = crate::json::verdict_word(finding.verdict);
+            let deviations = deviations(&finding.details);
             ThenView {
                 words,
                 outcome,
                 sum: format!("{} {outcome}, {}", finding.checker, observations(finding)),
-                deviations: finding
-                    .details
-                    .iter()
+                more: deviations.len().saturating_sub(SHOWN_DEVIATIONS),
+                deviations: deviations
+                    .into_iter()
                     .take(SHOWN_DEVIATIONS)
-                    .map(|detail| {
-                        let mut at: Vec<String> = detail.sidecar.iter().cloned().collect();
-                        at.extend(detail.step.map(|step| step_words(step, known)));
-                        Deviation {
-                            at: at.join(", "),
-                            expected: detail.expected.clone(),
-                            observed: detail.observed.clone(),
-                        }
+                    .map(|deviation| DeviationView {
+                        at: marked_up(&deviation.place(known)),
+                        expected: deviation.expected,
+                        observed: deviation.observed,
                     })
                     .collect(),
-                more: finding.details.len().saturating_sub(SHOWN_DEVIATIONS),
             }
         })
         .collect()

@@ -145,7 +145,7 @@ mod tests {
                 <testcase name="everybody" classname="delivery-scope" time="0.402"/>
                 <testcase name="data-center" classname="delivery-scope" time="1.523">
                     <failure message="a configuration scoped to one data center reaches its sidecars and no other (confined)" type="failed">  confined failed, 54 observations
-            at        inventory@zone-c, step 2 (apply `payload`)
+            at        inventory@zone-c; step 2 (apply `payload`)
             expected  no toggle banner, no rule reroute
             observed  toggle banner = off since 0.790 s on control-plane-1, still at the end
           rerun     meshproof run delivery-scope/data-center --topology three-zones --seed 42
@@ -162,7 +162,7 @@ mod tests {
                 </properties>
                 <testcase name="zone-outage" classname="resilience" time="4.604">
                     <error message="traffic fails over while a zone is cut off (unchanged)" type="inconclusive">  unchanged inconclusive, 0 observations
-            at        checkout@zone-b, step 2 (cut zone 2 off for 3s)
+            at        checkout@zone-b; step 2 (cut zone 2 off for 3s)
             expected  at least one reading while the fault lasted
             observed  none: probe did not answer in 5s
           rerun     meshproof run resilience/zone-outage --topology three-zones --seed 42

@@ -3,11 +3,12 @@
 //! The lines are the same with and without a terminal; only the colour differs, and what writes them decides
 //! that (anstream).
 
+use crate::deviation::deviations;
 use crate::record::{Context, RunRecord, title};
 use crate::{ReportError, Reporter};
 use anstyle::{AnsiColor, Style};
 use harness_model::run_event::{RunEvent, Summary};
-use harness_model::verdict::{Detail, Finding, Judgement, Verdict};
+use harness_model::verdict::{Finding, Judgement, Verdict};
 use std::io::Write;
 
 const PASS: Style = AnsiColor::Green.on_default().bold();
@@ -17,7 +18,7 @@ const SKIP: Style = AnsiColor::Cyan.on_default();
 const QUIET: Style = Style::new().dimmed();
 
 /// How many deviations of one expectation are shown before the rest is counted.
-const SHOWN_DETAILS: usize = 8;
+const SHOWN_DEVIATIONS: usize = 8;
 
 /// Writes lines for people.
 pub struct Terminal<W> {
@@ -191,10 +192,16 @@ pub fn findings(
             },
             observations(finding)
         )?;
-        for detail in finding.details.iter().take(SHOWN_DETAILS) {
-            deviation(out, detail, scenario)?;
+        let deviations = deviations(&finding.details);
+        for deviation in deviations.iter().take(SHOWN_DEVIATIONS) {
+            let place = deviation.place(scenario);
+            if !place.is_empty() {
+                writeln!(out, "    at        {place}")?;
+            }
+            writeln!(out, "    expected  {}", deviation.expected)?;
+            writeln!(out, "    observed  {}", deviation.observed)?;
         }
-        let more = finding.details.len().saturating_sub(SHOWN_DETAILS);
+        let more = deviations.len().saturating_sub(SHOWN_DEVIATIONS);
         if more > 0 {
             writeln!(out, "    and {more} more")?;
         }
@@ -208,34 +215,6 @@ pub fn observations(finding: &Finding) -> String {
     match finding.observations {
         1 => "1 observation".to_owned(),
         n => format!("{n} observations"),
-    }
-}
-
-fn deviation(
-    out: &mut impl Write,
-    detail: &Detail,
-    scenario: Option<&harness_model::scenario::Scenario>,
-) -> std::io::Result<()> {
-    let mut place: Vec<String> = Vec::new();
-    if let Some(sidecar) = &detail.sidecar {
-        place.push(sidecar.clone());
-    }
-    if let Some(step) = detail.step {
-        place.push(step_words(step, scenario));
-    }
-    if !place.is_empty() {
-        writeln!(out, "    at        {}", place.join(", "))?;
-    }
-    writeln!(out, "    expected  {}", detail.expected)?;
-    writeln!(out, "    observed  {}", detail.observed)
-}
-
-/// `step 2 (apply ...)`, or `step 2` where the scenario is not known.
-#[must_use]
-pub fn step_words(step: usize, scenario: Option<&harness_model::scenario::Scenario>) -> String {
-    match scenario.and_then(|s| s.when.get(step)) {
-        Some(act) => format!("step {} ({})", step + 1, crate::words::act_in_short(act)),
-        None => format!("step {}", step + 1),
     }
 }
 
@@ -273,7 +252,7 @@ mod tests {
         INCONCLUSIVE resilience/zone-outage
           traffic fails over while a zone is cut off
           unchanged inconclusive, 0 observations
-            at        checkout@zone-b, step 2 (cut zone 2 off for 3s)
+            at        checkout@zone-b; step 2 (cut zone 2 off for 3s)
             expected  at least one reading while the fault lasted
             observed  none: probe did not answer in 5s
           history   artifacts/2026-11-23t14-05-00z-ab12/scenarios/resilience/zone-outage/history.jsonl
@@ -282,7 +261,7 @@ mod tests {
         FAIL delivery-scope/data-center
           a configuration scoped to one data center reaches its sidecars and no other
           confined failed, 54 observations
-            at        inventory@zone-c, step 2 (apply `payload`)
+            at        inventory@zone-c; step 2 (apply `payload`)
             expected  no toggle banner, no rule reroute
             observed  toggle banner = off since 0.790 s on control-plane-1, still at the end
           history   artifacts/2026-11-23t14-05-00z-ab12/scenarios/delivery-scope/data-center/history.jsonl

@@ -216,6 +216,9 @@ impl Timeline {
     }
 }
 
+/// Stands between the parts of a content.
+pub const SEPARATOR: &str = " · ";
+
 /// What a reading shows of the scenario's keys, in words; empty when it shows nothing.
 fn content_words(observation: &Observation) -> String {
     let mut parts: Vec<String> = Vec::new();
@@ -231,7 +234,7 @@ fn content_words(observation: &Observation) -> String {
     for kind in observation.rejected.keys() {
         parts.push(format!("rejected {}", kind.rsplit('.').next().unwrap_or(kind)));
     }
-    parts.join(" · ")
+    parts.join(SEPARATOR)
 }
 
 fn short(hash: &str) -> &str {

@@ -25,7 +25,7 @@ pub fn given(scenario: &Scenario) -> Vec<String> {
         .given
         .configurations
         .iter()
-        .map(|c| format!("{} is in force", configuration(c)))
+        .map(|c| format!("{}, in force", configuration(c)))
         .collect()
 }
 
@@ -98,13 +98,13 @@ fn entry(entry: &ScopeEntry) -> String {
         fields.push(format!("application {application}"));
     }
     if let Some(ip) = &entry.ip {
-        fields.push(match ip.strip_prefix("$ip:") {
-            Some(workload) => format!("the address of {}", place(workload)),
-            None => format!("address {ip}"),
-        });
+        fields.push(address(ip));
     }
     if let Some(cluster) = &entry.cluster {
-        fields.push(format!("cluster {cluster}"));
+        fields.push(match cluster.strip_prefix("$cluster") {
+            Some(number) => format!("cluster {number} of this topology"),
+            None => format!("cluster {cluster}"),
+        });
     }
     if let Some(data_center) = &entry.data_center {
         fields.push(place(data_center));
@@ -113,6 +113,20 @@ fn entry(entry: &ScopeEntry) -> String {
         "everybody".to_owned()
     } else {
         fields.join(" in ")
+    }
+}
+
+/// `$ip:checkout@$zone1/24` → `the /24 block around checkout in zone 1`.
+fn address(ip: &str) -> String {
+    let Some(workload) = ip.strip_prefix("$ip:") else {
+        return format!("address {ip}");
+    };
+    match workload.split_once('/') {
+        None | Some((_, "32")) => {
+            let workload = workload.trim_end_matches("/32");
+            format!("the address of {}", place(workload))
+        }
+        Some((workload, bits)) => format!("the /{bits} block around {}", place(workload)),
     }
 }
 

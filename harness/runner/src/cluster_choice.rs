@@ -157,8 +157,11 @@ fn in_one_folder(programs: &Assets, plan: &RunPlan) -> Result<PathBuf, ClusterEr
     let link = || -> std::io::Result<()> {
         std::fs::create_dir_all(&folder)?;
         for program in all {
-            let name = program.file_name().unwrap_or_default();
-            std::os::unix::fs::symlink(program, folder.join(name))?;
+            let link = folder.join(program.file_name().unwrap_or_default());
+            // A run that brings up two clusters one after the other has made it before.
+            if std::fs::read_link(&link).ok().as_ref() != Some(program) {
+                std::os::unix::fs::symlink(program, link)?;
+            }
         }
         Ok(())
     };

@@ -13,7 +13,7 @@ use crate::rendezvous::Busy;
 use crate::sidecar_watch::Update;
 use harness_faults::ActiveFault;
 use harness_mesh::Keys;
-use harness_model::configuration::Configuration;
+use harness_model::configuration::{Configuration, ScopeEntry};
 use harness_model::directory::{Directory, Sidecar};
 use harness_model::expectation::Expectation;
 use harness_model::history::EventKind;
@@ -38,8 +38,8 @@ pub(crate) struct Execution {
     oracle: Oracle,
     /// Configurations as the scenario says and as they were written, with or without canaries.
     written: Vec<(Configuration, Configuration)>,
-    /// Name → configuration, as it was written last.
-    in_force: BTreeMap<String, Configuration>,
+    /// Name of a configuration → the scope entries that were added to it when it was written last.
+    extra: BTreeMap<String, Vec<ScopeEntry>>,
     /// (Sidecar, rule) → the hash it shows as long as it has not got the rule's new content.
     outdated: BTreeMap<(String, String), String>,
     /// Stable names of those for whom writes since the last proof changed something.
@@ -94,7 +94,7 @@ impl Execution {
             loads,
             oracle: Oracle::default(),
             written: Vec::new(),
-            in_force: BTreeMap::new(),
+            extra: BTreeMap::new(),
             outdated: BTreeMap::new(),
             affected: BTreeSet::new(),
             settled: true,

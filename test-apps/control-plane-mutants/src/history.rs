@@ -9,8 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Default)]
 pub(crate) struct StaleAfterUpdate {
     /// UID → the policy and its scope, once it had one.
-    first: Mutex<BTreeMap<String, (Arc<Policy>, Option<Arc<Scope>>)>>,
+    first: Mutex<BTreeMap<String, FirstSight>>,
 }
+
+type FirstSight = (Arc<Policy>, Option<Arc<Scope>>);
 
 impl Behaviour for StaleAfterUpdate {
     fn publish(&self, world: Arc<World>) -> Arc<World> {

@@ -87,10 +87,8 @@ impl Report {
 
     /// Says of the figure added last which value it should not exceed.
     pub(super) fn aim(&mut self, name: &str, unit: Unit, value: f64, most: f64) {
-        self.aims.insert(
-            name.to_owned(),
-            json!({"most": most, "met": value <= most}),
-        );
+        self.aims
+            .insert(name.to_owned(), json!({"most": most, "met": value <= most}));
         if let Some(row) = self.rows.last_mut() {
             let met = if value <= most { "met" } else { "missed" };
             row.aim = format!("<= {} {met}", unit.show(most));

@@ -150,6 +150,7 @@ impl Readers {
     }
 
     fn on(&mut self, event: &RunEvent) {
+        log(event);
         self.progress.on(event);
         if let RunEvent::ScenarioFinished {
             scenario,
@@ -201,6 +202,26 @@ impl Readers {
             output::say("partial: scenarios of the gate were skipped, which is not green");
         }
         exit
+    }
+}
+
+/// The course of a run in the log, without the readings.
+fn log(event: &RunEvent) {
+    match event {
+        RunEvent::ScenarioEvent { .. } => {}
+        RunEvent::ScenarioFinished {
+            scenario,
+            repetition,
+            judgement,
+            millis,
+            ..
+        } => {
+            tracing::info!(scenario, repetition, verdict = ?judgement.verdict, millis, "judged");
+        }
+        other => match serde_json::to_string(other) {
+            Ok(text) => tracing::debug!(event = text, "event"),
+            Err(error) => tracing::warn!(%error, "an event has no JSON form"),
+        },
     }
 }
 

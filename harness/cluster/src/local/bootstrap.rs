@@ -78,20 +78,35 @@ pub(super) async fn make_objects(client: &kube::Client) -> Result<(), ClusterErr
 
 async fn apply(client: &kube::Client, object: serde_json::Value) -> Result<(), ClusterError> {
     let kind = object["kind"].as_str().unwrap_or_default().to_owned();
-    let (group, version) = match object["apiVersion"].as_str().unwrap_or_default().split_once('/') {
+    let (group, version) = match object["apiVersion"]
+        .as_str()
+        .unwrap_or_default()
+        .split_once('/')
+    {
         Some((group, version)) => (group.to_owned(), version.to_owned()),
         None => (String::new(), "v1".to_owned()),
     };
-    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    let resource = ApiResource::from_gvk(&GroupVersionKind { group, version, kind: kind.clone() });
+    let name = object["metadata"]["name"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    let resource = ApiResource::from_gvk(&GroupVersionKind {
+        group,
+        version,
+        kind: kind.clone(),
+    });
     let api: Api<DynamicObject> = match object["metadata"]["namespace"].as_str() {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
         None => Api::all_with(client.clone(), &resource),
     };
-    api.patch(&name, &PatchParams::apply("meshproof").force(), &Patch::Apply(object))
-        .await
-        .map(drop)
-        .map_err(failed(format!("make {kind} {name}")))
+    api.patch(
+        &name,
+        &PatchParams::apply("meshproof").force(),
+        &Patch::Apply(object),
+    )
+    .await
+    .map(drop)
+    .map_err(failed(format!("make {kind} {name}")))
 }
 
 /// The API server makes the namespace `default` shortly after it says that it is ready.
@@ -124,7 +139,9 @@ async fn until<K>(api: &Api<K>, config: watcher::Config, mut done: impl FnMut(K)
 where
     K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
 {
-    let stream = watcher(api.clone(), config).default_backoff().applied_objects();
+    let stream = watcher(api.clone(), config)
+        .default_backoff()
+        .applied_objects();
     futures::pin_mut!(stream);
     while let Some(seen) = stream.next().await {
         match seen {

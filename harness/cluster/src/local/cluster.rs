@@ -56,9 +56,18 @@ impl LocalCluster {
     /// # Errors
     ///
     /// When the kernel does not let us, a tool is missing, or a component does not start; nothing is left then.
-    pub async fn up(options: Options, mut progress: impl FnMut(&str) + Send) -> Result<Self, ClusterError> {
+    pub async fn up(
+        options: Options,
+        mut progress: impl FnMut(&str) + Send,
+    ) -> Result<Self, ClusterError> {
         let folder = run_folder::of(&options.name);
         handle::check(&options, &folder)?;
+        for left in super::sweep() {
+            progress(&format!(
+                "removed what a dead cluster left: {}",
+                left.display()
+            ));
+        }
         let mut fabric = Fabric::start(&options, &folder)?;
         fabric.hear(&folder, &mut progress).await?;
         let mut cluster = Self::open(folder, options.topology, Some(fabric)).await?;
@@ -134,7 +143,10 @@ impl LocalCluster {
         };
         let mut left = Vec::new();
         if tokio::time::timeout(handle::END, ended).await.is_err() {
-            left.push(format!("the fabric did not end within {} s", handle::END.as_secs()));
+            left.push(format!(
+                "the fabric did not end within {} s",
+                handle::END.as_secs()
+            ));
             if let Some(fabric) = &self.owned {
                 fabric.kill().await;
             }
@@ -166,7 +178,11 @@ impl Cluster for LocalCluster {
     }
 
     fn capabilities(&self) -> BTreeSet<Capability> {
-        let zones = self.topology.clusters.first().map_or(0, |cluster| cluster.data_centers.len());
+        let zones = self
+            .topology
+            .clusters
+            .first()
+            .map_or(0, |cluster| cluster.data_centers.len());
         let mut capabilities = BTreeSet::from([Capability::ZoneCut]);
         if zones >= 2 {
             capabilities.insert(Capability::TwoZones);
@@ -196,7 +212,10 @@ impl Cluster for LocalCluster {
         })
     }
 
-    fn load_images<'a>(&'a self, archives: &'a [PathBuf]) -> BoxFuture<'a, Result<(), ClusterError>> {
+    fn load_images<'a>(
+        &'a self,
+        archives: &'a [PathBuf],
+    ) -> BoxFuture<'a, Result<(), ClusterError>> {
         Box::pin(async move {
             let view = self.folder.join("images");
             let loads = archives.iter().map(|archive| {
@@ -222,7 +241,12 @@ impl Cluster for LocalCluster {
         Box::pin(async move {
             let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
             let data_center = data_center.to_owned();
-            self.ask(&Request::Cut { data_center, millis }).await.map(drop)
+            self.ask(&Request::Cut {
+                data_center,
+                millis,
+            })
+            .await
+            .map(drop)
         })
     }
 
@@ -233,7 +257,10 @@ impl Cluster for LocalCluster {
         })
     }
 
-    fn collect_diagnostics<'a>(&'a self, folder: &'a Path) -> BoxFuture<'a, Result<(), ClusterError>> {
+    fn collect_diagnostics<'a>(
+        &'a self,
+        folder: &'a Path,
+    ) -> BoxFuture<'a, Result<(), ClusterError>> {
         Box::pin(async move {
             let rules = self.ask(&Request::Dump).await;
             super::diagnostics::collect(&self.folder, self.client(), rules, folder).await
@@ -262,8 +289,13 @@ async fn released(folder: &Path) {
 
 async fn dial(socket: &Path, ip: &str, port: u16) -> io::Result<tokio::net::TcpStream> {
     let mut node = tokio::net::UnixStream::connect(socket).await?;
-    node.write_all(&protocol::line(&serde_json::json!({"ip": ip, "port": port}))?).await?;
-    let received = node.async_io(Interest::READABLE, || fd_passing::receive_fd(&node)).await?;
+    node.write_all(&protocol::line(
+        &serde_json::json!({"ip": ip, "port": port}),
+    )?)
+    .await?;
+    let received = node
+        .async_io(Interest::READABLE, || fd_passing::receive_fd(&node))
+        .await?;
     match received {
         Some((_, Some(fd))) => {
             let stream = std::net::TcpStream::from(fd);
@@ -274,7 +306,9 @@ async fn dial(socket: &Path, ip: &str, port: u16) -> io::Result<tokio::net::TcpS
         Some((first, None)) => {
             let mut text = vec![first];
             node.read_to_end(&mut text).await?;
-            Err(io::Error::other(String::from_utf8_lossy(&text).trim().to_owned()))
+            Err(io::Error::other(
+                String::from_utf8_lossy(&text).trim().to_owned(),
+            ))
         }
         None => Err(io::ErrorKind::UnexpectedEof.into()),
     }

@@ -68,7 +68,8 @@ pub(super) fn prepare(
     let client = |user: &str, group: &str| signed(authority.sign(&Subject::Client { user, group }));
 
     let ca = write("ca.crt", &authority.certificate)?;
-    let (private, public) = service_account_key().map_err(failed("make the service account key"))?;
+    let (private, public) =
+        service_account_key().map_err(failed("make the service account key"))?;
     let account_private = write("service-account.key", &private)?;
     let account_public = write("service-account.pub", &public)?;
     let (serving, serving_key) = write_pair("apiserver", &signed(authority.api_server())?)?;
@@ -180,7 +181,10 @@ pub(super) fn prepare(
             });
         }
     }
-    Ok((components, client("meshproof:administrator", "system:masters")?))
+    Ok((
+        components,
+        client("meshproof:administrator", "system:masters")?,
+    ))
 }
 
 fn component(name: &'static str, flags: &[(&str, &str)]) -> Component {
@@ -248,7 +252,10 @@ pub(super) async fn supervise(
             return;
         }
         tracing::warn!(component = component.name, how, "ended; starting it again");
-        #[expect(clippy::disallowed_methods, reason = "a component that dies at once must not fill the machine")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a component that dies at once must not fill the machine"
+        )]
         tokio::time::sleep(RESTART).await;
     }
 }

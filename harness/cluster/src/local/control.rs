@@ -43,14 +43,18 @@ async fn answer(client: UnixStream, network: &Network) -> io::Result<Outcome> {
         _ => Outcome::Stay,
     };
     // `nft` takes some ten milliseconds, in a namespace of its own on a thread of its own.
-    let reply: Reply = tokio::task::block_in_place(|| carry_out(&request, network)).map_err(|error| (&error).into());
+    let reply: Reply = tokio::task::block_in_place(|| carry_out(&request, network))
+        .map_err(|error| (&error).into());
     client.write_all(&protocol::line(&reply)?).await?;
     Ok(outcome)
 }
 
 fn carry_out(request: &Request, network: &Network) -> Result<String, ClusterError> {
     match request {
-        Request::Cut { data_center, millis } => {
+        Request::Cut {
+            data_center,
+            millis,
+        } => {
             let router = router(network, data_center)?;
             zone::cut(router, Duration::from_millis(*millis))
                 .map_err(failed(format!("cut off data center `{data_center}`")))?;

@@ -15,11 +15,13 @@ pub(super) async fn collect(
     target: &Path,
 ) -> Result<(), ClusterError> {
     let act = || format!("write diagnostics to {}", target.display());
-    let write = |name: &str, text: String| {
-        std::fs::write(target.join(name), text).map_err(failed(act()))
-    };
+    let write =
+        |name: &str, text: String| std::fs::write(target.join(name), text).map_err(failed(act()));
     copy_logs(&run_folder.join("logs"), &target.join("logs")).map_err(failed(act()))?;
-    write("rules.nft", rules.unwrap_or_else(|error| super::describe(&error)))?;
+    write(
+        "rules.nft",
+        rules.unwrap_or_else(|error| super::describe(&error)),
+    )?;
     let (nodes, pods, events) = tokio::join!(
         listed::<Node>(&client),
         listed::<Pod>(&client),
@@ -32,10 +34,19 @@ pub(super) async fn collect(
 
 async fn listed<K>(client: &kube::Client) -> String
 where
-    K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
+    K: kube::Resource<DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + serde::Serialize
+        + serde::de::DeserializeOwned,
 {
-    match Api::<K>::all(client.clone()).list(&ListParams::default()).await {
-        Ok(list) => serde_json::to_string_pretty(&list.items).unwrap_or_else(|error| error.to_string()),
+    match Api::<K>::all(client.clone())
+        .list(&ListParams::default())
+        .await
+    {
+        Ok(list) => {
+            serde_json::to_string_pretty(&list.items).unwrap_or_else(|error| error.to_string())
+        }
         Err(error) => format!("{:?}", format!("not there: {error}")),
     }
 }

@@ -8,8 +8,7 @@ use super::components::{self, Ended, Folders};
 use super::pki::Authority;
 use super::plan::{API_PORT, API_SERVER, Plan};
 use super::protocol::{
-    self, Description, FabricConfig, LIFELINE, LISTENER, NodeRole, Order, Progress,
-    ZoneConfig,
+    self, Description, FabricConfig, LIFELINE, LISTENER, NodeRole, Order, Progress, ZoneConfig,
 };
 use super::run_folder::RunFolder;
 use super::wiring::{self, Network};
@@ -64,12 +63,18 @@ fn prepare(config: &FabricConfig) -> Result<RunFolder, ClusterError> {
     let hint = |error: harness_kernel::KernelError| ClusterError {
         act: "prepare the fabric's namespaces".into(),
         source: Some(Box::new(error)),
-        hint: Some("inside a container, allow it unmasked /proc and mounts, or run on the host".into()),
+        hint: Some(
+            "inside a container, allow it unmasked /proc and mounts, or run on the host".into(),
+        ),
     };
     // What we do at the end would end every process of the machine, were we not the first of our own namespace.
     if std::process::id() != 1 {
         let why = "it is started by `meshproof` only".into();
-        return Err(ClusterError { act: "start a fabric".into(), source: Some(why), hint: None });
+        return Err(ClusterError {
+            act: "start a fabric".into(),
+            source: Some(why),
+            hint: None,
+        });
     }
     mount::make_private().map_err(hint)?;
     mount::mount_proc(Path::new("/proc")).map_err(hint)?;
@@ -222,7 +227,15 @@ async fn bring_up(
         };
         let network = &network.zones[&zone.data_center];
         let log = folders.logs.join(format!("zone-{}.log", zone.data_center));
-        let started = roles::start("__zone", &zone.data_center, &role, network, &log, &is_ready, &ended)?;
+        let started = roles::start(
+            "__zone",
+            &zone.data_center,
+            &role,
+            network,
+            &log,
+            &is_ready,
+            &ended,
+        )?;
         routers.push(started);
     }
     let mut nodes = Vec::new();
@@ -243,7 +256,9 @@ async fn bring_up(
             log: log.clone(),
         };
         let network = &network.nodes[&node.name];
-        nodes.push(roles::start("__node", &node.name, &role, network, &log, &is_ready, &ended)?);
+        nodes.push(roles::start(
+            "__node", &node.name, &role, network, &log, &is_ready, &ended,
+        )?);
     }
     step("starting the routers of the zones and the nodes");
 
@@ -255,7 +270,9 @@ async fn bring_up(
         bootstrap::allow_nodes(&client).await?;
         for node in &mut nodes {
             let line = protocol::line(&"go").map_err(failed("start a node"))?;
-            node.write_all(&line).await.map_err(failed("start a node"))?;
+            node.write_all(&line)
+                .await
+                .map_err(failed("start a node"))?;
         }
         step("kube-apiserver is ready");
         let (routers, objects, ()) = tokio::join!(
@@ -310,7 +327,9 @@ fn no_network(error: harness_kernel::KernelError) -> ClusterError {
     ClusterError {
         act: "make the cluster's network".into(),
         source: Some(Box::new(error)),
-        hint: Some("the kernel needs bridge, veth and network namespaces; see `meshproof doctor`".into()),
+        hint: Some(
+            "the kernel needs bridge, veth and network namespaces; see `meshproof doctor`".into(),
+        ),
     }
 }
 

@@ -6,7 +6,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 /// Relays connections of `listener` to `target` once `open` says so, for ever.
-pub(super) async fn relay(listener: TcpListener, target: SocketAddr, mut open: watch::Receiver<bool>) {
+pub(super) async fn relay(
+    listener: TcpListener,
+    target: SocketAddr,
+    mut open: watch::Receiver<bool>,
+) {
     if open.wait_for(|open| *open).await.is_err() {
         return;
     }

@@ -40,9 +40,14 @@ impl Fabric {
         let listener = TcpListener::bind("127.0.0.1:0").map_err(failed(loopback))?;
         let port = listener.local_addr().map_err(failed(loopback))?.port();
         let (here, there) = UnixStream::pair().map_err(failed("make a pair of sockets"))?;
-        let mut spawn =
-            Spawn::again(vec!["meshproof".into(), "__fabric".into(), options.name.clone().into()]);
-        spawn.environment.retain(|(name, _)| ENVIRONMENT.iter().any(|kept| name == kept));
+        let mut spawn = Spawn::again(vec![
+            "meshproof".into(),
+            "__fabric".into(),
+            options.name.clone().into(),
+        ]);
+        spawn
+            .environment
+            .retain(|(name, _)| ENVIRONMENT.iter().any(|kept| name == kept));
         spawn.namespaces = CloneFlags::CLONE_NEWUSER
             | CloneFlags::CLONE_NEWPID
             | CloneFlags::CLONE_NEWNS
@@ -50,7 +55,10 @@ impl Fabric {
             | CloneFlags::CLONE_NEWUTS
             | CloneFlags::CLONE_NEWIPC;
         spawn.new_session = true;
-        spawn.descriptors = vec![(LIFELINE, OwnedFd::from(there)), (LISTENER, listener.into())];
+        spawn.descriptors = vec![
+            (LIFELINE, OwnedFd::from(there)),
+            (LISTENER, listener.into()),
+        ];
         let child = spawn.start().map_err(not_started)?;
         let config = FabricConfig {
             name: options.name.clone(),
@@ -72,7 +80,11 @@ impl Fabric {
     }
 
     /// Hears of its steps until it is ready.
-    pub(super) async fn hear(&mut self, folder: &Path, progress: &mut (impl FnMut(&str) + Send)) -> Result<(), ClusterError> {
+    pub(super) async fn hear(
+        &mut self,
+        folder: &Path,
+        progress: &mut (impl FnMut(&str) + Send),
+    ) -> Result<(), ClusterError> {
         let act = "hear from the fabric";
         let Some(lifeline) = &mut self.lifeline else {
             return Ok(());
@@ -126,13 +138,19 @@ impl Drop for Fabric {
 /// Refuses what would fail later with a worse message.
 pub(super) fn check(options: &Options, folder: &Path) -> Result<(), ClusterError> {
     let refuse = |act: String, why: String, hint: &str| {
-        Err(ClusterError { act, source: Some(why.into()), hint: Some(hint.into()) })
+        Err(ClusterError {
+            act,
+            source: Some(why.into()),
+            hint: Some(hint.into()),
+        })
     };
     let act = || format!("name a cluster `{}`", options.name);
     let name = &options.name;
     let label = !name.is_empty()
         && name.len() <= 40
-        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         && !name.starts_with('-');
     if !label {
         let why = "a name has lower-case letters, digits and `-`, at most 40".to_owned();
@@ -150,11 +168,17 @@ pub(super) fn check(options: &Options, folder: &Path) -> Result<(), ClusterError
     }
     for tool in ["nft", "iptables-restore"] {
         if which::which_in(tool, Some(harness_kernel::search_path()), "/").is_err() {
-            let package = if tool == "nft" { "nftables" } else { "iptables" };
+            let package = if tool == "nft" {
+                "nftables"
+            } else {
+                "iptables"
+            };
             return Err(ClusterError {
                 act: format!("find `{tool}`"),
                 source: None,
-                hint: Some(format!("install it, on Debian and Ubuntu: apt-get install {package}")),
+                hint: Some(format!(
+                    "install it, on Debian and Ubuntu: apt-get install {package}"
+                )),
             });
         }
     }
@@ -168,7 +192,11 @@ fn not_started(error: SpawnError) -> ClusterError {
          in a container, a seccomp profile that allows clone and unshare; or run as root"
             .to_owned()
     });
-    ClusterError { act: "start the cluster's fabric".into(), source: Some(Box::new(error)), hint }
+    ClusterError {
+        act: "start the cluster's fabric".into(),
+        source: Some(Box::new(error)),
+        hint,
+    }
 }
 
 /// The fabric ended without a word.
@@ -178,7 +206,11 @@ async fn ended(child: &Child, folder: &Path) -> ClusterError {
         Err(error) => error.to_string(),
     };
     let log = folder.join("logs/fabric.log");
-    let log = if log.exists() { super::components::tail(&log) } else { String::new() };
+    let log = if log.exists() {
+        super::components::tail(&log)
+    } else {
+        String::new()
+    };
     ClusterError {
         act: "bring the cluster up".into(),
         source: Some(format!("the fabric ended ({how})\n{log}").into()),

@@ -22,7 +22,8 @@ pub(super) fn run() -> Result<(), ClusterError> {
         protocol::receive(&mut from_fabric).map_err(failed("read the node's configuration"))?;
     log_to(&role.log)?;
     prepare(&role)?;
-    let go: String = protocol::receive(&mut from_fabric).map_err(failed("wait for the API server"))?;
+    let go: String =
+        protocol::receive(&mut from_fabric).map_err(failed("wait for the API server"))?;
     tracing::debug!(go, "the API server is ready");
 
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -44,8 +45,7 @@ fn prepare(role: &NodeRole) -> Result<(), ClusterError> {
     kernel(mount::detach(&role.hide))?;
     kernel(mount::mount_proc(Path::new("/proc")))?;
     kernel(mount::mount_tmpfs(&role.disk, "mode=755"))?;
-    nix::unistd::sethostname(name)
-        .map_err(|error| failed(act())(std::io::Error::from(error)))
+    nix::unistd::sethostname(name).map_err(|error| failed(act())(std::io::Error::from(error)))
 }
 
 fn configuration(role: NodeRole) -> NodeConfig {

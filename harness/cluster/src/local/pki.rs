@@ -53,7 +53,9 @@ impl Authority {
         match subject {
             Subject::Client { user, group } => {
                 params = parameters(user);
-                params.distinguished_name.push(DnType::OrganizationName, *group);
+                params
+                    .distinguished_name
+                    .push(DnType::OrganizationName, *group);
                 params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
             }
             Subject::Server {
@@ -126,7 +128,9 @@ pub(super) fn service_account_key() -> Result<(String, String), rcgen::Error> {
 fn parameters(common_name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, common_name);
+    params
+        .distinguished_name
+        .push(DnType::CommonName, common_name);
     // The cluster's life bounds these, not a date; a wrong clock must not break it.
     params.not_before = date_time_ymd(2020, 1, 1);
     params.not_after = date_time_ymd(2120, 1, 1);

@@ -159,7 +159,10 @@ mod tests {
         topology.latency.default = Some(span(9));
         topology.latency.between = [
             ("a".to_owned(), [("b".to_owned(), span(1))].into()),
-            ("c".to_owned(), [("a".to_owned(), span(2)), ("b".to_owned(), span(0))].into()),
+            (
+                "c".to_owned(),
+                [("a".to_owned(), span(2)), ("b".to_owned(), span(0))].into(),
+            ),
         ]
         .into();
         let millis = |from, to| latency(&topology, from, to).map(|delay| delay.as_millis());

@@ -9,6 +9,13 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// How long somebody who only looks, or sweeps, may hold a lock; a cluster holds it much longer.
+const PASSING: Duration = Duration::from_millis(500);
+
+/// How the names of folders begin that are being removed.
+const DEAD: &str = ".dead-";
 
 /// A folder that is ours.
 #[derive(Debug)]
@@ -36,6 +43,7 @@ impl RunFolder {
             hint: Some("set TMPDIR to a folder that you may write to".into()),
         };
         let base = path.parent().unwrap_or(Path::new("/"));
+        let start = Instant::now();
         loop {
             private_folder(base).map_err(fail)?;
             match DirBuilder::new().mode(0o700).create(path) {
@@ -50,6 +58,14 @@ impl RunFolder {
                 other => other.map_err(fail)?,
             };
             let Some(lock) = held else {
+                if start.elapsed() < PASSING {
+                    #[expect(
+                        clippy::disallowed_methods,
+                        reason = "a lock does not tell when it is free"
+                    )]
+                    std::thread::sleep(PASSING / 50);
+                    continue;
+                }
                 let name = path.file_name().unwrap_or_default().display();
                 return Err(ClusterError {
                     act: format!("make {}", path.display()),
@@ -76,16 +92,17 @@ impl RunFolder {
 
     /// Removes the folder, and the one above when it was the last.
     pub(super) fn remove(self) -> io::Result<()> {
-        fs::remove_dir_all(&self.path)?;
-        remove_base(&self.path);
-        Ok(())
+        discard(&self.path)
     }
 }
 
 /// Whether somebody holds the folder's lock.
 pub(super) fn is_held(path: &Path) -> bool {
     matches!(
-        OpenOptions::new().read(true).write(true).open(path.join("lock"))
+        OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path.join("lock"))
             .map(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock)),
         Ok(Err((_, nix::Error::EWOULDBLOCK)))
     )
@@ -99,17 +116,25 @@ pub(super) fn sweep() -> Vec<PathBuf> {
             continue;
         };
         if let Some(_lock) = lock.still_there(&path)
-            && fs::remove_dir_all(&path).is_ok()
+            && discard(&path).is_ok()
         {
-            remove_base(&path);
             removed.push(path);
         }
     }
     removed
 }
 
-/// All run folders of this user, dead or alive.
-pub(super) fn folders() -> Vec<PathBuf> {
+/// The run folders of this user's clusters, dead or alive.
+pub(super) fn of_clusters() -> Vec<PathBuf> {
+    let hidden = |path: &PathBuf| {
+        path.file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+    };
+    folders().into_iter().filter(|path| !hidden(path)).collect()
+}
+
+/// Everything below the base.
+fn folders() -> Vec<PathBuf> {
     let mut folders: Vec<_> = fs::read_dir(base())
         .into_iter()
         .flatten()
@@ -180,11 +205,20 @@ fn empty(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn remove_base(path: &Path) {
-    if let Some(base) = path.parent() {
-        // Fails when another cluster is there, as it should.
-        let _ = fs::remove_dir(base);
-    }
+/// Removes a folder whose lock we hold, and the one above when it was the last. Renamed first, so that nobody can
+/// make it his while it is being emptied.
+fn discard(path: &Path) -> io::Result<()> {
+    let base = path.parent().unwrap_or(Path::new("/"));
+    let name = path.file_name().unwrap_or_default().display();
+    let dead = base.join(format!(
+        "{DEAD}{}-{name}",
+        jiff::Timestamp::now().as_nanosecond()
+    ));
+    fs::rename(path, &dead)?;
+    fs::remove_dir_all(&dead)?;
+    // Fails when another cluster is there, as it should.
+    let _ = fs::remove_dir(base);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The network: one backbone in the fabric's namespace, a router namespace for each zone on it, node namespaces
 //! behind the routers. Everything is made here in a few milliseconds; processes join the namespaces later.
 
-use super::plan::{API_SERVER, Plan, PREFIX, ZONE_PREFIX, Zone};
+use super::plan::{API_SERVER, PREFIX, Plan, ZONE_PREFIX, Zone};
 use harness_kernel::KernelError;
 use harness_kernel::link::{Links, VethEnd, Via};
 use harness_kernel::netns::{NetNs, write_sysctl};
@@ -52,8 +52,14 @@ pub(super) fn connect_zones(plan: &Plan) -> Result<Network, KernelError> {
         router.run_in(quiet)?;
         let port = format!("zone{number}");
         fabric.add_veth(
-            &VethEnd { name: &port, namespace: None },
-            &VethEnd { name: UPLINK_OF_ZONE, namespace: Some(&router) },
+            &VethEnd {
+                name: &port,
+                namespace: None,
+            },
+            &VethEnd {
+                name: UPLINK_OF_ZONE,
+                namespace: Some(&router),
+            },
         )?;
         fabric.set_bridge(&port, BACKBONE)?;
         fabric.set_up(&port)?;
@@ -62,7 +68,11 @@ pub(super) fn connect_zones(plan: &Plan) -> Result<Network, KernelError> {
         links.set_up("lo")?;
         links.add_address(UPLINK_OF_ZONE, zone.backbone, PREFIX)?;
         links.set_up(UPLINK_OF_ZONE)?;
-        for other in plan.zones.iter().filter(|other| other.network != zone.network) {
+        for other in plan
+            .zones
+            .iter()
+            .filter(|other| other.network != zone.network)
+        {
             links.add_route(other.network, ZONE_PREFIX, Via::Gateway(other.backbone))?;
         }
         links.add_bridge(NODES)?;
@@ -88,8 +98,14 @@ fn connect_node(
     let namespace = NetNs::create()?;
     namespace.run_in(quiet)?;
     router.add_veth(
-        &VethEnd { name: port, namespace: None },
-        &VethEnd { name: UPLINK_OF_NODE, namespace: Some(&namespace) },
+        &VethEnd {
+            name: port,
+            namespace: None,
+        },
+        &VethEnd {
+            name: UPLINK_OF_NODE,
+            namespace: Some(&namespace),
+        },
     )?;
     router.set_bridge(port, NODES)?;
     router.set_up(port)?;
@@ -99,8 +115,16 @@ fn connect_node(
     links.add_address(UPLINK_OF_NODE, node.internal_ip, PREFIX)?;
     links.set_up(UPLINK_OF_NODE)?;
     links.add_route(Ipv4Addr::UNSPECIFIED, 0, Via::Gateway(zone.router))?;
-    for sibling in zone.nodes.iter().filter(|sibling| sibling.name != node.name) {
-        links.add_route(sibling.pod_network, PREFIX, Via::Gateway(sibling.internal_ip))?;
+    for sibling in zone
+        .nodes
+        .iter()
+        .filter(|sibling| sibling.name != node.name)
+    {
+        links.add_route(
+            sibling.pod_network,
+            PREFIX,
+            Via::Gateway(sibling.internal_ip),
+        )?;
     }
     links.add_bridge(PODS)?;
     links.add_address(PODS, node.pod_gateway, PREFIX)?;

@@ -2,7 +2,11 @@
 //!
 //! A program of its own instead of test functions, since it is re-executed as the cluster's roles and as a harness
 //! that is killed. Everything happens in a temporary folder, so that runs do not meet each other.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking and says what it does")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and says what it does"
+)]
 
 mod stage;
 
@@ -17,12 +21,30 @@ use std::time::{Duration, Instant};
 type Test = (&'static str, fn(&Stage));
 
 const TESTS: [Test; 6] = [
-    ("zones_are_apart_and_can_be_cut_off", zones_are_apart_and_can_be_cut_off),
-    ("two_clusters_stand_side_by_side", two_clusters_stand_side_by_side),
-    ("a_kept_cluster_is_found_again", a_kept_cluster_is_found_again),
-    ("a_killed_fabric_leaves_one_folder_that_is_swept", a_killed_fabric_leaves_one_folder_that_is_swept),
-    ("a_killed_harness_leaves_nothing", a_killed_harness_leaves_nothing),
-    ("a_kernel_without_user_namespaces_is_named", a_kernel_without_user_namespaces_is_named),
+    (
+        "zones_are_apart_and_can_be_cut_off",
+        zones_are_apart_and_can_be_cut_off,
+    ),
+    (
+        "two_clusters_stand_side_by_side",
+        two_clusters_stand_side_by_side,
+    ),
+    (
+        "a_kept_cluster_is_found_again",
+        a_kept_cluster_is_found_again,
+    ),
+    (
+        "a_killed_fabric_leaves_one_folder_that_is_swept",
+        a_killed_fabric_leaves_one_folder_that_is_swept,
+    ),
+    (
+        "a_killed_harness_leaves_nothing",
+        a_killed_harness_leaves_nothing,
+    ),
+    (
+        "a_kernel_without_user_namespaces_is_named",
+        a_kernel_without_user_namespaces_is_named,
+    ),
 ];
 
 fn main() {
@@ -39,7 +61,9 @@ fn main() {
         Some(stage::INSIDE_ROLE) => {
             let stage = Stage::new();
             let wanted = |name: &str| {
-                let filters = arguments[1..].iter().filter(|argument| !argument.starts_with('-'));
+                let filters = arguments[1..]
+                    .iter()
+                    .filter(|argument| !argument.starts_with('-'));
                 let mut filters = filters.peekable();
                 filters.peek().is_none() || filters.any(|filter| name.contains(filter.as_str()))
             };
@@ -101,29 +125,62 @@ fn zones_are_apart_and_can_be_cut_off(stage: &Stage) {
         let duration = Duration::from_secs(2);
         cluster.cut_zone("zone-c", duration).await.unwrap();
         stage::signal(fabric, Signal::SIGSTOP);
-        assert!(round_trip(&cluster, "zone-a-1", "zone-c-1").await.is_none(), "cut from outside");
-        assert!(round_trip(&cluster, "zone-c-1", "zone-a-1").await.is_none(), "cut from inside");
-        assert!(round_trip(&cluster, "zone-c-1", "zone-c-1").await.is_some(), "reached while cut off");
-        assert!(round_trip(&cluster, "zone-a-1", "zone-b-1").await.is_some(), "others are not cut off");
+        assert!(
+            round_trip(&cluster, "zone-a-1", "zone-c-1").await.is_none(),
+            "cut from outside"
+        );
+        assert!(
+            round_trip(&cluster, "zone-c-1", "zone-a-1").await.is_none(),
+            "cut from inside"
+        );
+        assert!(
+            round_trip(&cluster, "zone-c-1", "zone-c-1").await.is_some(),
+            "reached while cut off"
+        );
+        assert!(
+            round_trip(&cluster, "zone-a-1", "zone-b-1").await.is_some(),
+            "others are not cut off"
+        );
         while round_trip(&cluster, "zone-a-1", "zone-c-1").await.is_none() {
-            assert!(start.elapsed() < duration + Duration::from_secs(10), "never healed");
+            assert!(
+                start.elapsed() < duration + Duration::from_secs(10),
+                "never healed"
+            );
         }
-        assert!(start.elapsed() >= duration, "healed too early: {:?}", start.elapsed());
+        assert!(
+            start.elapsed() >= duration,
+            "healed too early: {:?}",
+            start.elapsed()
+        );
         stage::signal(fabric, Signal::SIGCONT);
 
         // Healed early, and twice, and a zone that is not there.
-        cluster.cut_zone("zone-b", Duration::from_secs(600)).await.unwrap();
+        cluster
+            .cut_zone("zone-b", Duration::from_secs(600))
+            .await
+            .unwrap();
         assert!(round_trip(&cluster, "zone-a-1", "zone-b-1").await.is_none());
-        cluster.cut_zone("zone-b", Duration::from_secs(300)).await.unwrap();
+        cluster
+            .cut_zone("zone-b", Duration::from_secs(300))
+            .await
+            .unwrap();
         cluster.heal_zone("zone-b").await.unwrap();
         cluster.heal_zone("zone-b").await.unwrap();
         best_of_ten(&cluster, "zone-a-1", "zone-b-1").await;
         let error = cluster.cut_zone("zone-x", duration).await.unwrap_err();
-        assert_eq!(error.hint.as_deref(), Some("there are: zone-a, zone-b, zone-c"));
+        assert_eq!(
+            error.hint.as_deref(),
+            Some("there are: zone-a, zone-b, zone-c")
+        );
 
         let folder = tempfile::tempdir().unwrap();
         cluster.collect_diagnostics(folder.path()).await.unwrap();
-        for name in ["logs/etcd.log", "logs/node-zone-a-1.log", "rules.nft", "nodes.json"] {
+        for name in [
+            "logs/etcd.log",
+            "logs/node-zone-a-1.log",
+            "rules.nft",
+            "nodes.json",
+        ] {
             let length = std::fs::metadata(folder.path().join(name)).unwrap().len();
             assert!(length > 0, "{name} is empty");
         }
@@ -134,11 +191,16 @@ fn zones_are_apart_and_can_be_cut_off(stage: &Stage) {
 fn two_clusters_stand_side_by_side(stage: &Stage) {
     stage.block_on(async {
         let (one, two) = tokio::join!(stage.up("one", "one-zone"), stage.up("two", "one-zone"));
-        let namespaces: kube::Api<k8s_openapi::api::core::v1::Namespace> = kube::Api::all(one.client());
+        let namespaces: kube::Api<k8s_openapi::api::core::v1::Namespace> =
+            kube::Api::all(one.client());
         let only_in_one = serde_json::json!({"metadata": {"name": "only-in-one"}});
         let only_in_one = serde_json::from_value(only_in_one).unwrap();
-        namespaces.create(&kube::api::PostParams::default(), &only_in_one).await.unwrap();
-        let namespaces: kube::Api<k8s_openapi::api::core::v1::Namespace> = kube::Api::all(two.client());
+        namespaces
+            .create(&kube::api::PostParams::default(), &only_in_one)
+            .await
+            .unwrap();
+        let namespaces: kube::Api<k8s_openapi::api::core::v1::Namespace> =
+            kube::Api::all(two.client());
         assert!(namespaces.get_opt("only-in-one").await.unwrap().is_none());
 
         let again = stage.try_up("one", "one-zone").await.unwrap_err();
@@ -191,7 +253,15 @@ fn a_killed_fabric_leaves_one_folder_that_is_swept(stage: &Stage) {
 }
 
 fn a_killed_harness_leaves_nothing(stage: &Stage) {
-    let phases = ["", "starting etcd", "starting the routers", "kube-apiserver is ready", "every node is ready", "ready", "down"];
+    let phases = [
+        "",
+        "starting etcd",
+        "starting the routers",
+        "kube-apiserver is ready",
+        "every node is ready",
+        "ready",
+        "down",
+    ];
     for round in 0..2 {
         for phase in phases {
             let harness = HarnessProcess::start("killed", "down");

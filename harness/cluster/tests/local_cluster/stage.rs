@@ -69,7 +69,11 @@ impl Stage {
         }
     }
 
-    pub(crate) async fn try_up(&self, name: &str, shape: &str) -> Result<LocalCluster, ClusterError> {
+    pub(crate) async fn try_up(
+        &self,
+        name: &str,
+        shape: &str,
+    ) -> Result<LocalCluster, ClusterError> {
         LocalCluster::up(options(name, shape, false), |_| {}).await
     }
 
@@ -127,7 +131,11 @@ impl HarnessProcess {
                 }
             }
         });
-        Self { name: name.to_owned(), child, lines }
+        Self {
+            name: name.to_owned(),
+            child,
+            lines,
+        }
     }
 
     /// Waits until it says something that starts so.
@@ -158,11 +166,15 @@ impl Drop for HarnessProcess {
 
 /// The whole life of a harness: brings a cluster up and takes it down or leaves it.
 pub(crate) fn be_a_harness(arguments: &[String]) {
-    let [name, end] = arguments else { panic!("name and end") };
+    let [name, end] = arguments else {
+        panic!("name and end")
+    };
     let stage = Stage::new();
     stage.block_on(async {
         let options = options(name, "one-zone", end == "keep");
-        let cluster = LocalCluster::up(options, |step| println!("{step}")).await.unwrap();
+        let cluster = LocalCluster::up(options, |step| println!("{step}"))
+            .await
+            .unwrap();
         println!("ready");
         if end == "keep" {
             std::future::pending::<()>().await;
@@ -189,7 +201,9 @@ pub(crate) fn forbidden() -> String {
 pub(crate) fn be_forbidden() {
     std::fs::write("/proc/sys/user/max_user_namespaces", "0").unwrap();
     let stage = Stage::new();
-    let error = stage.block_on(stage.try_up("forbidden", "one-zone")).unwrap_err();
+    let error = stage
+        .block_on(stage.try_up("forbidden", "one-zone"))
+        .unwrap_err();
     println!("{}", chain(&error));
 }
 
@@ -246,7 +260,9 @@ impl Trace {
     /// The user namespace of a fabric: everything of a cluster is in it.
     pub(crate) fn of(fabric: i32) -> Self {
         let mut trace = Self::default();
-        trace.user_namespaces.extend(std::fs::read_link(format!("/proc/{fabric}/ns/user")));
+        trace
+            .user_namespaces
+            .extend(std::fs::read_link(format!("/proc/{fabric}/ns/user")));
         trace
     }
 
@@ -254,10 +270,12 @@ impl Trace {
     pub(crate) fn wait_until_gone(&self) {
         until("every process of the cluster is gone", || {
             // A killed fabric stays as a zombie of its harness, which reaps it in `down`.
-            !processes().filter(|pid| state(*pid) != Some('Z')).any(|pid| {
-                std::fs::read_link(format!("/proc/{pid}/ns/user"))
-                    .is_ok_and(|found| self.user_namespaces.contains(&found))
-            })
+            !processes()
+                .filter(|pid| state(*pid) != Some('Z'))
+                .any(|pid| {
+                    std::fs::read_link(format!("/proc/{pid}/ns/user"))
+                        .is_ok_and(|found| self.user_namespaces.contains(&found))
+                })
         });
     }
 
@@ -273,7 +291,10 @@ impl Trace {
                 .filter(|pid| is_below_us(*pid))
                 .map(|pid| format!("{pid} {}", lines(&format!("/proc/{pid}/cmdline"))))
                 .collect(),
-            mounts: lines("/proc/self/mountinfo").lines().map(str::to_owned).collect(),
+            mounts: lines("/proc/self/mountinfo")
+                .lines()
+                .map(str::to_owned)
+                .collect(),
             sockets: lines("/proc/net/unix")
                 .lines()
                 .filter(|line| line.contains(&ours))
@@ -316,7 +337,10 @@ fn processes() -> impl Iterator<Item = i32> {
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
-        assert!(start.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        assert!(
+            start.elapsed() < PATIENCE,
+            "not within {PATIENCE:?}: {what}"
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -115,7 +115,15 @@ pub(super) fn keep_only(kept: &[String]) -> Result<(), StepError> {
         }
     }
     // SAFETY: prctl with PR_CAP_AMBIENT_CLEAR_ALL touches no memory.
-    unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) };
+    unsafe {
+        libc::prctl(
+            libc::PR_CAP_AMBIENT,
+            libc::PR_CAP_AMBIENT_CLEAR_ALL,
+            0,
+            0,
+            0,
+        )
+    };
     let header = Header {
         version: CAPABILITY_VERSION_3,
         pid: 0,
@@ -151,7 +159,11 @@ mod tests {
 
     #[test]
     fn the_default_set_has_known_names_only() {
-        assert!(CONTAINER_DEFAULT_CAPABILITIES.iter().all(|name| is_known_capability(name)));
+        assert!(
+            CONTAINER_DEFAULT_CAPABILITIES
+                .iter()
+                .all(|name| is_known_capability(name))
+        );
         assert!(!CONTAINER_DEFAULT_CAPABILITIES.contains(&"NET_ADMIN"));
     }
 }

@@ -49,9 +49,12 @@ fn tell_failure(report: &mut File, error: &StepError) {
 
 fn start(report: &mut File) -> Result<i32, StepError> {
     let mut text = String::new();
-    report.read_to_string(&mut text).act(|| "read the order".to_owned())?;
-    let order: Order =
-        serde_json::from_str(&text).map_err(io::Error::from).act(|| "understand the order".to_owned())?;
+    report
+        .read_to_string(&mut text)
+        .act(|| "read the order".to_owned())?;
+    let order: Order = serde_json::from_str(&text)
+        .map_err(io::Error::from)
+        .act(|| "understand the order".to_owned())?;
     drop(text);
     detach_standard_input()?;
     close_on_exec()?;
@@ -96,14 +99,25 @@ fn detach_standard_input() -> Result<(), StepError> {
 /// Nothing but the standard streams may reach the container, whatever this process inherited.
 fn close_on_exec() -> Result<(), StepError> {
     // SAFETY: close_range with CLOSE_RANGE_CLOEXEC only sets a flag on descriptors.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            3_u32,
+            u32::MAX,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
     Errno::result(result).act(|| "mark inherited descriptors".to_owned())?;
     Ok(())
 }
 
 fn new_namespaces(spec: &ContainerSpec) -> Result<(), StepError> {
-    let network = File::open(&spec.network_namespace)
-        .act(|| format!("open the network namespace {}", spec.network_namespace.display()))?;
+    let network = File::open(&spec.network_namespace).act(|| {
+        format!(
+            "open the network namespace {}",
+            spec.network_namespace.display()
+        )
+    })?;
     setns(network.as_fd(), CloneFlags::CLONE_NEWNET).act(|| "join the pod's network".to_owned())?;
     unshare(
         CloneFlags::CLONE_NEWNS
@@ -118,7 +132,9 @@ fn join_namespaces(pid: i32) -> Result<(), StepError> {
     // SAFETY: pidfd_open takes two numbers and returns a new descriptor.
     let result = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
     let number = Errno::result(result).act(|| format!("find the container's process {pid}"))?;
-    let number = i32::try_from(number).map_err(io::Error::other).act(|| "use a descriptor".to_owned())?;
+    let number = i32::try_from(number)
+        .map_err(io::Error::other)
+        .act(|| "use a descriptor".to_owned())?;
     // SAFETY: the descriptor was just made and is owned by nobody else.
     let container = unsafe { OwnedFd::from_raw_fd(number) };
     setns(
@@ -157,9 +173,15 @@ fn become_process(order: &Order) -> Result<std::convert::Infallible, StepError> 
 fn execute(process: &ProcessSpec) -> Result<std::convert::Infallible, StepError> {
     let program = find_program(process)?;
     let text = |value: &str| {
-        CString::new(value).map_err(io::Error::from).act(|| "pass arguments without a zero byte".to_owned())
+        CString::new(value)
+            .map_err(io::Error::from)
+            .act(|| "pass arguments without a zero byte".to_owned())
     };
-    let arguments = process.arguments.iter().map(|value| text(value)).collect::<Result<Vec<_>, _>>()?;
+    let arguments = process
+        .arguments
+        .iter()
+        .map(|value| text(value))
+        .collect::<Result<Vec<_>, _>>()?;
     let environment = process
         .environment
         .iter()
@@ -171,7 +193,8 @@ fn execute(process: &ProcessSpec) -> Result<std::convert::Infallible, StepError>
 
 fn find_program(process: &ProcessSpec) -> Result<PathBuf, StepError> {
     let Some(name) = process.arguments.first() else {
-        return Err(Errno::EINVAL).act(|| "execute: neither the image nor the pod names a command".to_owned());
+        return Err(Errno::EINVAL)
+            .act(|| "execute: neither the image nor the pod names a command".to_owned());
     };
     if name.contains('/') {
         return Ok(PathBuf::from(name));

@@ -29,7 +29,10 @@ pub(super) fn enter(spec: &ContainerSpec) -> Result<(), StepError> {
         .map(|bind| {
             let source = fs::canonicalize(&bind.source)
                 .act(|| format!("find the mount source {}", bind.source.display()))?;
-            Ok(BindMount { source, ..bind.clone() })
+            Ok(BindMount {
+                source,
+                ..bind.clone()
+            })
         })
         .collect::<Result<Vec<_>, StepError>>()?;
     let merged = overlay(spec)?;
@@ -169,8 +172,21 @@ fn bind_mount(bind: &BindMount) -> Result<(), StepError> {
         }
         fs::write(&bind.target, "").act(|| format!("make {}", bind.target.display()))?;
     }
-    let act = || format!("mount {} at {}", bind.source.display(), bind.target.display());
-    mount(Some(&source), &bind.target, NONE, MsFlags::MS_BIND | MsFlags::MS_REC, NONE).act(act)?;
+    let act = || {
+        format!(
+            "mount {} at {}",
+            bind.source.display(),
+            bind.target.display()
+        )
+    };
+    mount(
+        Some(&source),
+        &bind.target,
+        NONE,
+        MsFlags::MS_BIND | MsFlags::MS_REC,
+        NONE,
+    )
+    .act(act)?;
     if bind.read_only {
         // In a user namespace the flags that the mount has already may not be taken away.
         let mut flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY;
@@ -195,7 +211,10 @@ fn make_folder(path: &Path) -> Result<(), StepError> {
     let mut made = fs::create_dir_all(path);
     if made.is_err() {
         // Images have links such as /var/run to folders that only a running system has.
-        for part in path.ancestors().filter(|part| part.is_symlink() && !part.exists()) {
+        for part in path
+            .ancestors()
+            .filter(|part| part.is_symlink() && !part.exists())
+        {
             if let (Ok(target), Some(parent)) = (fs::read_link(part), part.parent()) {
                 make_folder(&parent.join(target))?;
             }

@@ -59,7 +59,10 @@ impl Child {
         if error.raw_os_error() == Some(libc::ESRCH) {
             return Ok(());
         }
-        Err(KernelError::new(format!("send {signal} to process {}", self.pid), error))
+        Err(KernelError::new(
+            format!("send {signal} to process {}", self.pid),
+            error,
+        ))
     }
 
     /// Waits until it has ended. May be called from several tasks and again after the end.
@@ -88,7 +91,10 @@ impl Child {
     /// When somebody else has reaped it.
     pub fn wait_blocking(&self) -> Result<ExitStatus, KernelError> {
         // Held over the call: a second waiter would find the process reaped.
-        let mut known = self.status.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut known = self
+            .status
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(status) = *known {
             return Ok(status);
         }
@@ -113,7 +119,10 @@ impl Child {
                 Ok(_) => return self.wait_blocking().map(Some),
                 Err(nix::Error::EINTR) => {}
                 Err(error) => {
-                    return Err(KernelError::new(format!("wait for process {}", self.pid), error));
+                    return Err(KernelError::new(
+                        format!("wait for process {}", self.pid),
+                        error,
+                    ));
                 }
             }
         }
@@ -122,7 +131,10 @@ impl Child {
     /// How it ended, if that has been awaited.
     #[must_use]
     pub fn known(&self) -> Option<ExitStatus> {
-        *self.status.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        *self
+            .status
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The geometry of a timeline: lanes sidecar × time grouped by zone, coloured by content, with steps, markers,
 //! faults and lost requests. The template draws it; colours are classes, so that light and dark both work.
 
-use crate::timeline::{Lane, MarkKind, Timeline};
+use crate::timeline::{Lane, MarkKind, SEPARATOR, Timeline};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -32,6 +32,7 @@ pub(super) struct Drawing {
     pub(super) legend: Vec<Legend>,
     pub(super) has_markers: bool,
     pub(super) has_losses: bool,
+    pub(super) has_given_up: bool,
     pub(super) has_unreadable: bool,
 }
 
@@ -100,6 +101,8 @@ pub(super) struct Legend {
     pub(super) class: String,
     pub(super) letter: String,
     pub(super) words: String,
+    /// The words, cut short where they are many.
+    pub(super) short: String,
 }
 
 const WIDTH: f64 = 1000.0;
@@ -113,9 +116,11 @@ const ROW: f64 = 17.0;
 const LETTER_WIDTH: f64 = 18.0;
 /// Steps nearer to each other than this go to another row.
 const STEP_DISTANCE: f64 = 17.0;
-const STEP_ROWS: usize = 3;
+const STEP_ROWS: usize = 5;
 /// How many colours the style sheet has before they repeat.
 const COLOURS: usize = 7;
+/// How many parts of a content the legend tells.
+const LEGEND_PARTS: usize = 4;
 /// Lost requests nearer than this are one tick.
 const LOSS_BIN: f64 = 2.0;
 
@@ -130,9 +135,11 @@ impl Scale {
         LEFT + share.min(1.0) * (WIDTH - LEFT - RIGHT)
     }
 
-    fn seconds(&self, at_ns: u64) -> String {
-        format!("{:.3} s", at_ns.saturating_sub(self.start) as f64 / 1e9)
-    }
+}
+
+/// On the run's clock, as in findings.
+fn seconds(at_ns: u64) -> String {
+    format!("{:.3} s", at_ns as f64 / 1e9)
 }
 
 /// Lays a timeline out.
@@ -177,6 +184,7 @@ pub(super) fn draw(timeline: &Timeline) -> Drawing {
         marks: marks(timeline, &scale),
         faults,
         has_markers: timeline.marks.iter().any(|m| matches!(m.kind, MarkKind::Marker(_))),
+        has_given_up: timeline.marks.iter().any(|m| matches!(m.kind, MarkKind::GaveUp(_))),
         has_losses: timeline.lanes.values().any(|l| !l.losses.is_empty()),
         has_unreadable: timeline.lanes.values().any(|l| !l.unreadable.is_empty()),
         zones,
@@ -220,8 +228,8 @@ fn lane_view(
                 title: format!(
                     "{name}: {} from {} to {}{}",
                     shown(words),
-                    scale.seconds(segment.from_ns),
-                    scale.seconds(segment.to_ns),
+                    seconds(segment.from_ns),
+                    seconds(segment.to_ns),
                     segment
                         .replica
                         .as_ref()
@@ -261,7 +269,7 @@ fn losses(lane: &Lane, scale: &Scale) -> Vec<Loss> {
     bins.into_iter()
         .map(|(bin, (count, first))| Loss {
             x: Length(bin as f64 * LOSS_BIN),
-            title: format!("{count} lost at {}", scale.seconds(first)),
+            title: format!("{count} lost at {}", seconds(first)),
         })
         .collect()
 }
@@ -280,6 +288,7 @@ fn legend(contents: &[String]) -> Vec<Legend> {
                     class: "none".to_owned(),
                     letter: String::new(),
                     words: shown(words).to_owned(),
+                    short: shown(words).to_owned(),
                 };
             }
             number += 1;
@@ -287,9 +296,23 @@ fn legend(contents: &[String]) -> Vec<Legend> {
                 class: format!("r{}", (number - 1) % COLOURS + 1),
                 letter: letter(number - 1),
                 words: words.clone(),
+                short: in_short(words),
             }
         })
         .collect()
+}
+
+/// The first parts, and how many more there are.
+fn in_short(words: &str) -> String {
+    let parts: Vec<&str> = words.split(SEPARATOR).collect();
+    if parts.len() <= LEGEND_PARTS {
+        return words.to_owned();
+    }
+    format!(
+        "{} and {} more",
+        parts[..LEGEND_PARTS].join(SEPARATOR),
+        parts.len() - LEGEND_PARTS
+    )
 }
 
 /// A, B, ... Z, A2, B2, ...
@@ -332,7 +355,7 @@ fn marks(timeline: &Timeline, scale: &Scale) -> Vec<MarkView> {
         .marks
         .iter()
         .map(|mark| {
-            let at = scale.seconds(mark.at_ns);
+            let at = seconds(mark.at_ns);
             let (class, title) = match &mark.kind {
                 MarkKind::Write(name) => ("write", format!("`{name}` was written at {at}")),
                 MarkKind::Marker(value) => ("marker", format!("marker {value} was written at {at}")),
@@ -374,8 +397,8 @@ fn faults(
                 text_x: Length(text_x),
                 text_y: Length(row_y + 11.5),
                 anchor,
-                title: format!("{} ({} to {})", band.title, scale.seconds(band.from_ns), {
-                    band.to_ns.map_or_else(|| "the end".to_owned(), |at| scale.seconds(at))
+                title: format!("{} ({} to {})", band.title, seconds(band.from_ns), {
+                    band.to_ns.map_or_else(|| "the end".to_owned(), seconds)
                 }),
                 hit_lanes: band
                     .hits
@@ -398,12 +421,14 @@ fn ticks(scale: &Scale) -> Vec<Tick> {
         .find(|s| *s >= rough)
         .unwrap_or(magnitude * 10.0);
     let decimals = if step >= 1.0 { 0 } else { (-step.log10().floor()) as usize };
-    let count = (total / step).floor() as usize;
-    (0..=count)
+    let start = scale.start as f64 / 1e9;
+    let first = (start / step).ceil() as u64;
+    let last = ((start + total) / step).floor() as u64;
+    (first..=last)
         .map(|index| {
             let at = index as f64 * step;
             Tick {
-                x: Length(LEFT + at / total * (WIDTH - LEFT - RIGHT)),
+                x: Length(LEFT + (at - start) / total * (WIDTH - LEFT - RIGHT)),
                 label: format!("{at:.decimals$} s"),
             }
         })
@@ -434,8 +459,11 @@ mod tests {
     #[test]
     fn ticks_are_round_and_few() {
         for span in [3_000_000.0, 402e6, 1.523e9, 4.6e9, 61e9] {
-            let ticks = ticks(&Scale { start: 0, span });
-            assert!((3..=10).contains(&ticks.len()), "{span}: {}", ticks.len());
+            for start in [0, 46_583_123_456] {
+                let ticks = ticks(&Scale { start, span });
+                assert!((3..=10).contains(&ticks.len()), "{span}: {}", ticks.len());
+                assert!(ticks.iter().all(|t| (LEFT..=WIDTH).contains(&t.x.0)));
+            }
         }
     }
 

@@ -5,7 +5,7 @@ use harness_model::configuration::{Configuration, ScopeEntry};
 use harness_model::directory::Sidecar;
 use harness_model::history::{DeliveryStatus, EventKind};
 use harness_model::oracle::Oracle;
-use harness_model::scenario::CANARY_APPLICATION;
+use harness_model::scenario::{Act, CANARY_APPLICATION};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -27,8 +27,6 @@ impl Execution {
                     name,
                     objects: written.objects,
                 });
-                self.in_force
-                    .insert(configuration.name.clone(), configuration);
                 self.oracle = after;
             }
             Err(error) => self.write_failed(name, &error),
@@ -50,7 +48,7 @@ impl Execution {
                     name: name.to_owned(),
                     objects: written.objects,
                 });
-                self.in_force.remove(name);
+                self.extra.remove(name);
                 self.oracle = after;
             }
             Err(error) => self.write_failed(name.to_owned(), &error),
@@ -76,24 +74,45 @@ impl Execution {
         {
             return as_written.clone();
         }
-        let mut with = configuration.clone();
-        with.scope.entries.push(canaries());
+        let before = self.extra.get(&configuration.name).cloned();
+        let by_address = self.canary_addresses();
         // Who was a recipient stays one where that will do: scope and payload are two objects, and must not both change.
-        let had = self
-            .in_force
-            .get(&configuration.name)
-            .is_some_and(|before| before.scope.entries.contains(&canaries()));
-        let choices = if had {
-            [with.clone(), configuration.clone()]
-        } else {
-            [configuration.clone(), with.clone()]
-        };
-        let as_written = choices
+        // After a fault there may be other replicas than now, and the canaries are what is put on each of them.
+        let nobody_extra = (!self.breaks_something()).then(Vec::new);
+        let choices = before
             .into_iter()
-            .find(|choice| self.reaches_every_replica(choice))
-            .unwrap_or(with);
+            .chain(nobody_extra)
+            .chain([vec![by_application()], by_address]);
+        let extended = |extra: &Vec<ScopeEntry>| {
+            let mut extended = configuration.clone();
+            extended.scope.entries.extend(extra.iter().cloned());
+            extended
+        };
+        let extra = choices
+            .into_iter()
+            .find(|extra| self.reaches_every_replica(&extended(extra)))
+            .unwrap_or_else(|| vec![by_application()]);
+        let as_written = extended(&extra);
+        self.extra.insert(configuration.name.clone(), extra);
         self.written.push((configuration, as_written.clone()));
         as_written
+    }
+
+    fn breaks_something(&self) -> bool {
+        self.scenario.when.iter().any(|act| matches!(act, Act::Inject(_)))
+    }
+
+    /// The entries that make the canaries recipients, whatever less specific scope covers them already.
+    fn canary_addresses(&self) -> Vec<ScopeEntry> {
+        self.recorder
+            .sidecars()
+            .into_iter()
+            .filter(|sidecar| sidecar.application == CANARY_APPLICATION)
+            .map(|sidecar| ScopeEntry {
+                ip: Some(format!("{}/32", sidecar.ip)),
+                ..ScopeEntry::default()
+            })
+            .collect()
     }
 
     fn reaches_every_replica(&self, configuration: &Configuration) -> bool {
@@ -195,8 +214,8 @@ impl Execution {
     }
 }
 
-/// The entry that makes the canaries recipients.
-fn canaries() -> ScopeEntry {
+/// The entry that makes all canaries recipients.
+fn by_application() -> ScopeEntry {
     ScopeEntry {
         application: Some(CANARY_APPLICATION.to_owned()),
         ..ScopeEntry::default()

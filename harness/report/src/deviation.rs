@@ -1,0 +1,184 @@
+//! Deviations as people read them: what was seen alike at several sidecars is told once.
+
+use crate::words;
+use harness_model::scenario::Scenario;
+use harness_model::verdict::Detail;
+
+/// One deviation, at every place where it was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deviation {
+    /// The sidecars, by stable name; none where it is about no one sidecar.
+    pub sidecars: Vec<String>,
+    /// The step of the scenario's timeline.
+    pub step: Option<usize>,
+    /// What was expected.
+    pub expected: String,
+    /// What was observed.
+    pub observed: String,
+}
+
+impl Deviation {
+    /// Where it was seen: `checkout@zone-a and frontend@zone-a, step 2 (delete payload)`. Empty when it has no place.
+    #[must_use]
+    pub fn place(&self, scenario: Option<&Scenario>) -> String {
+        let mut parts: Vec<String> = Vec::new();
+        if !self.sidecars.is_empty() {
+            parts.push(self.sidecars.join(", "));
+        }
+        if let Some(step) = self.step {
+            parts.push(step_words(step, scenario));
+        }
+        parts.join("; ")
+    }
+}
+
+/// `step 2 (delete payload)`, or `step 2` where the scenario is not known.
+#[must_use]
+pub fn step_words(step: usize, scenario: Option<&Scenario>) -> String {
+    match scenario.and_then(|s| s.when.get(step)) {
+        Some(act) => format!("step {} ({})", step + 1, words::act_in_short(act)),
+        None => format!("step {}", step + 1),
+    }
+}
+
+/// Joins what was observed at one sidecar in one step, and then sidecars that show the same; in the order in which
+/// they first appear. Of several times the first is told, and content hashes are cut to what tells them apart.
+#[must_use]
+pub fn deviations(details: &[Detail]) -> Vec<Deviation> {
+    let mut at_one: Vec<(&Detail, Vec<String>, Option<f64>)> = Vec::new();
+    for detail in details {
+        let (text, seconds) = without_time(&detail.observed);
+        let same = |(known, ..): &&mut (&Detail, Vec<String>, Option<f64>)| {
+            known.sidecar == detail.sidecar
+                && known.step == detail.step
+                && known.expected == detail.expected
+                && detail.sidecar.is_some()
+        };
+        match at_one.iter_mut().find(same) {
+            Some((_, texts, first)) => {
+                texts.push(short_hashes(text));
+                *first = earlier(*first, seconds);
+            }
+            None => at_one.push((detail, vec![short_hashes(text)], seconds)),
+        }
+    }
+    let mut joined: Vec<(Deviation, Option<f64>)> = Vec::new();
+    for (detail, mut texts, seconds) in at_one {
+        texts.sort();
+        texts.dedup();
+        let observed = texts.join("; ");
+        let expected = short_hashes(&detail.expected);
+        let same = |(known, _): &&mut (Deviation, Option<f64>)| {
+            known.step == detail.step
+                && known.expected == expected
+                && known.observed == observed
+                && !known.sidecars.is_empty()
+                && detail.sidecar.is_some()
+        };
+        match joined.iter_mut().find(same) {
+            Some((known, first)) => {
+                known.sidecars.extend(detail.sidecar.clone());
+                *first = earlier(*first, seconds);
+            }
+            None => joined.push((
+                Deviation {
+                    sidecars: detail.sidecar.iter().cloned().collect(),
+                    step: detail.step,
+                    expected,
+                    observed,
+                },
+                seconds,
+            )),
+        }
+    }
+    joined
+        .into_iter()
+        .map(|(mut deviation, first)| {
+            if let Some(first) = first {
+                deviation.observed.push_str(&format!(", first at {first:.3} s"));
+            }
+            deviation
+        })
+        .collect()
+}
+
+fn earlier(one: Option<f64>, other: Option<f64>) -> Option<f64> {
+    match (one, other) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}
+
+/// `toggle x at 1.5 s` → `toggle x` and 1.5.
+fn without_time(observed: &str) -> (&str, Option<f64>) {
+    let time = observed
+        .rsplit_once(" at ")
+        .and_then(|(text, time)| Some((text, time.strip_suffix(" s")?.parse().ok()?)));
+    match time {
+        Some((text, seconds)) => (text, Some(seconds)),
+        None => (observed, None),
+    }
+}
+
+/// Cuts every long hexadecimal number to its first digits.
+fn short_hashes(text: &str) -> String {
+    const LONG: usize = 40;
+    const KEPT: usize = 8;
+    let mut short = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_hexdigit()) {
+        let run = rest[start..]
+            .find(|c: char| !c.is_ascii_hexdigit())
+            .unwrap_or(rest.len() - start);
+        let kept = if run >= LONG { KEPT } else { run };
+        short.push_str(&rest[..start + kept]);
+        rest = &rest[start + run..];
+    }
+    short.push_str(rest);
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn detail(sidecar: Option<&str>, observed: &str) -> Detail {
+        Detail {
+            sidecar: sidecar.map(str::to_owned),
+            step: Some(1),
+            expected: "x".to_owned(),
+            observed: observed.to_owned(),
+            event: None,
+        }
+    }
+
+    #[test]
+    fn what_is_alike_is_told_once() {
+        let all = [
+            detail(Some("a"), "same"),
+            detail(Some("b"), "other"),
+            detail(Some("c"), "same"),
+            detail(None, "same"),
+        ];
+        let joined = deviations(&all);
+        let sidecars: Vec<usize> = joined.iter().map(|d| d.sidecars.len()).collect();
+        assert_eq!(sidecars, [2, 1, 0]);
+        assert_eq!(joined[0].place(None), "a, c; step 2");
+    }
+
+    #[test]
+    fn what_one_sidecar_shows_in_one_step_is_told_together_with_the_first_time() {
+        let hash = "fb5c898866edadbfc691576f05964f28844100e4d7d1c90e1f82203903212621";
+        let rule = format!("rule `r` ({hash}) at 2.500 s");
+        let all = [
+            detail(Some("a"), "toggle `t` at 2.250 s"),
+            detail(Some("a"), &rule),
+            detail(Some("b"), &rule),
+            detail(Some("b"), "toggle `t` at 1.750 s"),
+        ];
+        let joined = deviations(&all);
+        assert_eq!(joined.len(), 1);
+        assert_eq!(joined[0].sidecars, ["a", "b"]);
+        assert_eq!(joined[0].observed, "rule `r` (fb5c8988); toggle `t`, first at 1.750 s");
+    }
+}
