@@ -1,5 +1,7 @@
 //! The command line. Every option that a CI job may want to set once also has an environment variable.
 
+mod parse;
+
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use harness_model::duration::Span;
@@ -42,10 +44,25 @@ pub(crate) struct Arguments {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Common {
     /// The form of what is written to stdout
-    #[arg(short, long, value_name = "FORM", value_enum, default_value_t, global = true, env = "MESHPROOF_OUTPUT")]
+    #[arg(
+        short,
+        long,
+        value_name = "FORM",
+        value_enum,
+        default_value_t,
+        global = true,
+        env = "MESHPROOF_OUTPUT"
+    )]
     pub(crate) output: OutputForm,
     /// Whether to use colours
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t, global = true, env = "MESHPROOF_COLOR")]
+    #[arg(
+        long,
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        global = true,
+        env = "MESHPROOF_COLOR"
+    )]
     pub(crate) color: ColourChoice,
     /// Say more on stderr (twice: everything)
     #[arg(short, long, action = clap::ArgAction::Count, global = true, conflicts_with = "quiet")]
@@ -135,11 +152,18 @@ pub(crate) struct TagArgument(pub(crate) Tag);
 
 impl ValueEnum for TagArgument {
     fn value_variants<'a>() -> &'a [Self] {
-        &[Self(Tag::Gate), Self(Tag::Qa), Self(Tag::PreRelease), Self(Tag::Chaos)]
+        &[
+            Self(Tag::Gate),
+            Self(Tag::Qa),
+            Self(Tag::PreRelease),
+            Self(Tag::Chaos),
+        ]
     }
 
     fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
-        Some(clap::builder::PossibleValue::new(harness_report::words::tag(self.0)))
+        Some(clap::builder::PossibleValue::new(
+            harness_report::words::tag(self.0),
+        ))
     }
 }
 
@@ -148,13 +172,23 @@ impl ValueEnum for TagArgument {
 #[command(next_help_heading = "Environment")]
 pub(crate) struct EnvironmentArguments {
     /// The cluster's shape: a shipped one by name, or a file
-    #[arg(long, value_name = "NAME|FILE", default_value = "three-zones", env = "MESHPROOF_TOPOLOGY")]
+    #[arg(
+        long,
+        value_name = "NAME|FILE",
+        default_value = "three-zones",
+        env = "MESHPROOF_TOPOLOGY"
+    )]
     pub(crate) topology: String,
     /// The mesh: `reference`, `absent` (none: the control group) or a mesh definition file
-    #[arg(long, value_name = "NAME|FILE", default_value = "reference", env = "MESHPROOF_MESH")]
+    #[arg(
+        long,
+        value_name = "NAME|FILE",
+        default_value = "reference",
+        env = "MESHPROOF_MESH"
+    )]
     pub(crate) mesh: String,
     /// Replace one image, for example `control-plane=candidate.tar`
-    #[arg(long = "image", value_name = "NAME=TAR", value_parser = pair)]
+    #[arg(long = "image", value_name = "NAME=TAR", value_parser = parse::pair)]
     pub(crate) image: Vec<(String, String)>,
     /// A folder with ready images instead of building them
     #[arg(long, value_name = "DIR", env = "MESHPROOF_IMAGES")]
@@ -178,13 +212,13 @@ pub(crate) struct EnvironmentArguments {
 #[command(next_help_heading = "Bounds")]
 pub(crate) struct BoundArguments {
     /// The mesh's duty: from a write to the last sidecar in scope
-    #[arg(long, value_name = "DURATION", value_parser = span, env = "MESHPROOF_DELIVERY")]
+    #[arg(long, value_name = "DURATION", value_parser = parse::span, env = "MESHPROOF_DELIVERY")]
     pub(crate) delivery: Option<Span>,
     /// The mesh's duty: from the end of a fault to everything as configured
-    #[arg(long, value_name = "DURATION", value_parser = span, env = "MESHPROOF_RECOVERY")]
+    #[arg(long, value_name = "DURATION", value_parser = parse::span, env = "MESHPROOF_RECOVERY")]
     pub(crate) recovery: Option<Span>,
     /// Our own waiting: `marker`, `probe` or `ready`, for example `ready=5m`
-    #[arg(long, value_name = "WHAT=DURATION", value_parser = patience)]
+    #[arg(long, value_name = "WHAT=DURATION", value_parser = parse::patience)]
     pub(crate) patience: Vec<(Wait, Span)>,
 }
 
@@ -212,7 +246,7 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) repeat: u32,
     /// How many scenarios that do not disturb each other run at once
-    #[arg(long, value_name = "N", default_value_t = 4, env = "MESHPROOF_PARALLEL", value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = 4, env = "MESHPROOF_PARALLEL", value_parser = parse::at_least_one)]
     pub(crate) parallel: usize,
     /// Start no further scenario once one has failed
     #[arg(long)]
@@ -230,7 +264,12 @@ pub(crate) struct RunArguments {
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = When::OnFailure)]
     pub(crate) collect: When,
     /// The folder for artefacts; each run makes one of its own in it
-    #[arg(long, value_name = "DIR", default_value = "artifacts", env = "MESHPROOF_ARTIFACTS")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "artifacts",
+        env = "MESHPROOF_ARTIFACTS"
+    )]
     pub(crate) artifacts: PathBuf,
     /// Deploy the control plane with this seeded bug (tests of meshproof itself)
     #[arg(long, value_name = "NAME", hide_short_help = true)]
@@ -261,10 +300,20 @@ pub(crate) struct ListArguments {
     #[command(flatten)]
     pub(crate) selection: SelectionArguments,
     /// Say what would be skipped with this cluster shape
-    #[arg(long, value_name = "NAME|FILE", default_value = "three-zones", env = "MESHPROOF_TOPOLOGY")]
+    #[arg(
+        long,
+        value_name = "NAME|FILE",
+        default_value = "three-zones",
+        env = "MESHPROOF_TOPOLOGY"
+    )]
     pub(crate) topology: String,
     /// Say what would be skipped with this mesh
-    #[arg(long, value_name = "NAME|FILE", default_value = "reference", env = "MESHPROOF_MESH")]
+    #[arg(
+        long,
+        value_name = "NAME|FILE",
+        default_value = "reference",
+        env = "MESHPROOF_MESH"
+    )]
     pub(crate) mesh: String,
 }
 
@@ -328,7 +377,12 @@ pub(crate) struct ClusterUpArguments {
     #[arg(default_value = "dev")]
     pub(crate) name: String,
     /// Its shape: a shipped one by name, or a file
-    #[arg(long, value_name = "NAME|FILE", default_value = "three-zones", env = "MESHPROOF_TOPOLOGY")]
+    #[arg(
+        long,
+        value_name = "NAME|FILE",
+        default_value = "three-zones",
+        env = "MESHPROOF_TOPOLOGY"
+    )]
     pub(crate) topology: String,
     /// A folder with etcd and the Kubernetes programs
     #[arg(long, value_name = "DIR", env = "MESHPROOF_ASSETS")]
@@ -357,36 +411,6 @@ pub(crate) struct CleanArguments {
     pub(crate) dry_run: bool,
 }
 
-fn pair(text: &str) -> Result<(String, String), String> {
-    match text.split_once('=') {
-        Some((name, value)) if !name.is_empty() && !value.is_empty() => {
-            Ok((name.to_owned(), value.to_owned()))
-        }
-        _ => Err("write NAME=TAR, for example control-plane=candidate.tar".to_owned()),
-    }
-}
-
-fn span(text: &str) -> Result<Span, String> {
-    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|e| e.to_string())
-}
-
-fn patience(text: &str) -> Result<(Wait, Span), String> {
-    let (what, duration) = text
-        .split_once('=')
-        .ok_or("write WHAT=DURATION, for example ready=5m")?;
-    let wait = Wait::from_str(what, false)
-        .map_err(|_| format!("`{what}` is none of marker, probe and ready"))?;
-    Ok((wait, span(duration)?))
-}
-
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("at least 1".to_owned()),
-        Ok(n) => Ok(n),
-        Err(_) => Err("not a number".to_owned()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -395,13 +419,5 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn durations_are_written_as_in_scenarios() {
-        assert_eq!(span("1m30s"), Ok(Span::secs(90)));
-        assert!(span("10").is_err());
-        assert_eq!(patience("ready=5m"), Ok((Wait::Ready, Span::secs(300))));
-        assert!(patience("delivery=5m").is_err());
     }
 }

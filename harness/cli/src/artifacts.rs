@@ -21,7 +21,10 @@ impl Artifacts {
     /// Makes the folder, with what is known before the run: the command and the seed.
     pub(crate) fn create(base: &Path, seed: u64) -> Result<Self, Failure> {
         let id = format!("{:06x}", random() & 0xff_ffff);
-        let run = format!("{}-{id}", jiff::Timestamp::now().strftime("%Y-%m-%dt%H-%M-%Sz"));
+        let run = format!(
+            "{}-{id}",
+            jiff::Timestamp::now().strftime("%Y-%m-%dt%H-%M-%Sz")
+        );
         let folder = base.join(&run);
         let failed = |error: &std::io::Error| {
             Failure::new(
@@ -106,9 +109,16 @@ mod tests {
         assert!(artifacts.run.chars().all(label), "{}", artifacts.run);
         let latest = std::fs::read_link(base.join("latest")).expect("latest is a link");
         assert_eq!(latest, PathBuf::from(&again.run));
-        let failures = artifacts.write_documents(&harness_report::fixture::record(), ExitCode::Success);
+        let failures =
+            artifacts.write_documents(&harness_report::fixture::record(), ExitCode::Success);
         assert!(failures.is_empty());
-        for name in ["report.json", "junit.xml", "report.html", "command.txt", "seed.txt"] {
+        for name in [
+            "report.json",
+            "junit.xml",
+            "report.html",
+            "command.txt",
+            "seed.txt",
+        ] {
             assert!(artifacts.folder.join(name).exists(), "{name}");
         }
         std::fs::remove_dir_all(base).expect("what was made can be removed");

@@ -20,7 +20,8 @@ use std::io::Write as _;
 pub(crate) fn completions(shell: clap_complete::Shell, out: &mut Out) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "meshproof", &mut script);
-    out.write_all(&script).map_err(|e| crate::write_failed(&e))?;
+    out.write_all(&script)
+        .map_err(|e| crate::write_failed(&e))?;
     Ok(ExitCode::Success)
 }
 

@@ -166,7 +166,10 @@ fn snippets(file: &FileProblems, colour: bool) -> String {
             None => miette::Report::new(diagnostic),
         };
         if handler.render_report(&mut text, report.as_ref()).is_err() {
-            text.push_str(&format!("{name}:{}:{}: {}", problem.line, problem.column, problem.message));
+            text.push_str(&format!(
+                "{name}:{}:{}: {}",
+                problem.line, problem.column, problem.message
+            ));
         }
         text.push('\n');
     }
@@ -176,18 +179,22 @@ fn snippets(file: &FileProblems, colour: bool) -> String {
 /// Byte offset and length of the word at a line and column (both from 1).
 fn place(text: &str, line: u64, column: u64) -> Option<(usize, usize)> {
     let line = usize::try_from(line).ok()?.checked_sub(1)?;
-    let start = text.split_inclusive('\n').take(line).map(str::len).sum::<usize>();
+    let start = text
+        .split_inclusive('\n')
+        .take(line)
+        .map(str::len)
+        .sum::<usize>();
     let rest = text.get(start..)?.lines().next()?;
     let column = usize::try_from(column).ok()?.saturating_sub(1);
-    let (offset, _) = rest
-        .char_indices()
-        .nth(column)
-        .unwrap_or((rest.len(), ' '));
+    let (offset, _) = rest.char_indices().nth(column).unwrap_or((rest.len(), ' '));
     let length = rest[offset..]
         .find(|c: char| c.is_whitespace() || ":,]}".contains(c))
         .unwrap_or(rest.len() - offset)
         .max(1);
-    Some((start + offset, length.min(text.len().saturating_sub(start + offset))))
+    Some((
+        start + offset,
+        length.min(text.len().saturating_sub(start + offset)),
+    ))
 }
 
 #[cfg(test)]

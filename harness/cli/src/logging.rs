@@ -50,7 +50,10 @@ pub(crate) fn start(common: &Common, folder: Option<&Path>) -> std::io::Result<(
         None => None,
     };
     // Fails only when logging was started already, in tests.
-    let _ = tracing_subscriber::registry().with(stderr).with(file).try_init();
+    let _ = tracing_subscriber::registry()
+        .with(stderr)
+        .with(file)
+        .try_init();
     Ok(())
 }
 

@@ -70,7 +70,9 @@ fn dispatch(arguments: Arguments, started: Instant) -> Result<ExitCode, Failure>
         Command::Selftest(selftest) => {
             commands::selftest::selftest(&selftest, &common, &mut out, started)
         }
-        Command::Cluster(cluster) => commands::cluster::cluster(&cluster.command, &common, &mut out),
+        Command::Cluster(cluster) => {
+            commands::cluster::cluster(&cluster.command, &common, &mut out)
+        }
         Command::Doctor(doctor) => commands::doctor::doctor(&doctor, &common, &mut out),
         Command::Clean(clean) => commands::clean::clean(&clean, &common, &mut out),
         Command::Completions { shell } => commands::completions(shell, &mut out),

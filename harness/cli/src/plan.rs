@@ -12,16 +12,19 @@ use harness_model::patience::Patience;
 use harness_model::scenario::Scenario;
 use harness_model::topology::Topology;
 use harness_runner::plan::ImageSource;
-use harness_runner::{
-    ClusterChoice, CollectPolicy, ImageChoice, KeepPolicy, MeshChoice, RunPlan,
-};
+use harness_runner::{ClusterChoice, CollectPolicy, ImageChoice, KeepPolicy, MeshChoice, RunPlan};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// Loads a topology by name or file.
 pub(crate) fn topology(name_or_path: &str) -> Result<Topology, Failure> {
-    let failed = || Failure::new(ExitCode::Usage, format!("use the topology `{name_or_path}`"));
+    let failed = || {
+        Failure::new(
+            ExitCode::Usage,
+            format!("use the topology `{name_or_path}`"),
+        )
+    };
     // A file is looked at whole first, so that all its mistakes are told and not only the first.
     if let Ok(text) = std::fs::read_to_string(name_or_path)
         && let Err(problems) = document::parse::<Topology>(name_or_path, &text)
@@ -107,10 +110,16 @@ pub(crate) fn check(arguments: &EnvironmentArguments) -> Result<Checked, Failure
         }
         replacements.insert(name.clone(), absolute(Path::new(path)));
     }
-    for (option, folder) in [("--images", &arguments.images), ("--assets", &arguments.assets)] {
+    for (option, folder) in [
+        ("--images", &arguments.images),
+        ("--assets", &arguments.assets),
+    ] {
         if let Some(folder) = folder.as_ref().filter(|folder| !folder.is_dir()) {
-            return Err(Failure::new(ExitCode::Usage, format!("use {option} {}", folder.display()))
-                .reason("there is no such folder"));
+            return Err(Failure::new(
+                ExitCode::Usage,
+                format!("use {option} {}", folder.display()),
+            )
+            .reason("there is no such folder"));
         }
     }
     let assets = assets(arguments.assets.as_deref(), arguments.offline)?;
@@ -223,15 +232,22 @@ pub(crate) fn assets(folder: Option<&Path>, offline: bool) -> Result<AssetOption
         .map(|options| AssetOptions { offline, ..options })
         .map_err(|error| {
             let hint = error.hint();
-            Failure::new(ExitCode::Environment, "find a place for the programs of the cluster")
-                .because(&error)
-                .hint_opt(hint)
+            Failure::new(
+                ExitCode::Environment,
+                "find a place for the programs of the cluster",
+            )
+            .because(&error)
+            .hint_opt(hint)
         })
 }
 
 /// The folder that holds the programs of the cluster.
 pub(crate) fn programs(programs: &Assets) -> PathBuf {
-    programs.etcd.parent().map(Path::to_owned).unwrap_or_default()
+    programs
+        .etcd
+        .parent()
+        .map(Path::to_owned)
+        .unwrap_or_default()
 }
 
 /// The folder of the image store.

@@ -108,7 +108,10 @@ impl Progress {
             return;
         }
         if let Some((phase, since)) = &self.phase {
-            output::say(&format!("{phase}: still at it after {} s", since.elapsed().as_secs()));
+            output::say(&format!(
+                "{phase}: still at it after {} s",
+                since.elapsed().as_secs()
+            ));
         } else if !self.running.is_empty() {
             output::say(&format!("running: {}", self.running.join(", ")));
         }

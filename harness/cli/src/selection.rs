@@ -36,7 +36,10 @@ pub(crate) fn select(
                 || built_in.iter().any(|s| s.name == scenario.name);
             if already {
                 return Err(Failure::new(ExitCode::Usage, format!("select `{name}`"))
-                    .reason(format!("there is another scenario with the name {}", scenario.name))
+                    .reason(format!(
+                        "there is another scenario with the name {}",
+                        scenario.name
+                    ))
                     .hint("give the scenario in the file a name of its own"));
             }
             selection
@@ -60,7 +63,10 @@ pub(crate) fn select(
     selection.scenarios.retain(|scenario| {
         filters.accept(&scenario.name)
             && (arguments.tag.is_empty()
-                || scenario.tags.iter().any(|tag| arguments.tag.iter().any(|t| t.0 == *tag)))
+                || scenario
+                    .tags
+                    .iter()
+                    .any(|tag| arguments.tag.iter().any(|t| t.0 == *tag)))
     });
     if selection.scenarios.is_empty() {
         return Err(Failure::new(ExitCode::NothingSelected, "select anything")
@@ -105,7 +111,9 @@ fn check_names(names: &[&str], built_in: &[Scenario]) -> Result<(), Failure> {
     for name in unknown {
         let meant = nearest(name, built_in);
         failure = failure.item(match meant {
-            Some(meant) => format!("there is no scenario or suite `{name}`; did you mean `{meant}`?"),
+            Some(meant) => {
+                format!("there is no scenario or suite `{name}`; did you mean `{meant}`?")
+            }
             None => format!("there is no scenario or suite `{name}`"),
         });
     }
@@ -129,7 +137,8 @@ fn nearest<'a>(name: &str, built_in: &'a [Scenario]) -> Option<&'a str> {
 
 fn read(path: &Path) -> Result<Scenario, Failure> {
     let failed = |exit| Failure::new(exit, format!("read the scenario {}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|error| failed(ExitCode::Usage).because(&error))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|error| failed(ExitCode::Usage).because(&error))?;
     harness_model::scenario::file::parse(&path.display().to_string(), &text)
         .map_err(|problems| failed(ExitCode::Usage).in_file(&text, problems))
 }
@@ -203,8 +212,14 @@ mod tests {
             })
         };
         assert_eq!(narrowed(&["^routing/", "!own"]).expect("one").len(), 1);
-        assert_eq!(narrowed(&["!."]).expect_err("none").exit, ExitCode::NothingSelected);
-        assert_eq!(narrowed(&["("]).expect_err("no regex").exit, ExitCode::Usage);
+        assert_eq!(
+            narrowed(&["!."]).expect_err("none").exit,
+            ExitCode::NothingSelected
+        );
+        assert_eq!(
+            narrowed(&["("]).expect_err("no regex").exit,
+            ExitCode::Usage
+        );
         let chaos = SelectionArguments {
             tag: vec![TagArgument(Tag::Chaos)],
             ..SelectionArguments::default()
@@ -218,6 +233,9 @@ mod tests {
         assert_eq!(failure.exit, ExitCode::Usage);
         let text = failure.render(false);
         assert!(text.contains("did you mean `routing/own-zone`?"), "{text}");
-        assert!(text.contains("did you mean `routing/both-sidecars`?"), "{text}");
+        assert!(
+            text.contains("did you mean `routing/both-sidecars`?"),
+            "{text}"
+        );
     }
 }

@@ -17,7 +17,9 @@ pub(crate) fn listen() -> Result<Interrupt, Failure> {
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
                 if interrupt.signal().is_none() {
-                    output::say("stopping: healing faults and taking everything down; once more leaves at once");
+                    output::say(
+                        "stopping: healing faults and taking everything down; once more leaves at once",
+                    );
                 }
                 interrupt.raise(kind.as_raw_value());
             }

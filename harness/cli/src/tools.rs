@@ -35,10 +35,16 @@ pub(crate) fn ensure(no_install: bool) -> Result<(), Failure> {
     }
     let programs: Vec<&str> = missing.iter().map(|(program, _)| *program).collect();
     let packages: Vec<&str> = missing.iter().map(|(_, package)| *package).collect();
-    let command = format!("apt-get install -y --no-install-recommends {}", packages.join(" "));
+    let command = format!(
+        "apt-get install -y --no-install-recommends {}",
+        packages.join(" ")
+    );
     let failed = || {
-        Failure::new(ExitCode::Environment, format!("find {}", programs.join(" and ")))
-            .hint(format!("install it: {command}"))
+        Failure::new(
+            ExitCode::Environment,
+            format!("find {}", programs.join(" and ")),
+        )
+        .hint(format!("install it: {command}"))
     };
     if no_install {
         return Err(failed().reason("--no-install forbids to install it"));
@@ -47,7 +53,10 @@ pub(crate) fn ensure(no_install: bool) -> Result<(), Failure> {
     let Some(apt) = apt else {
         return Err(failed());
     };
-    output::say(&format!("tools: {} missing; installing: {command}", programs.join(" and ")));
+    output::say(&format!(
+        "tools: {} missing; installing: {command}",
+        programs.join(" and ")
+    ));
     let arguments = ["install", "-y", "--no-install-recommends"];
     if run_apt(&apt, &arguments, &packages).is_err() {
         // A fresh machine has no package lists yet.
@@ -55,11 +64,14 @@ pub(crate) fn ensure(no_install: bool) -> Result<(), Failure> {
         run_apt(&apt, &["update"], &[]).map_err(|reason| failed().reason(reason))?;
         run_apt(&apt, &arguments, &packages).map_err(|reason| failed().reason(reason))?;
     }
-    match NEEDED.into_iter().find(|(program, _)| find(program).is_none()) {
+    match NEEDED
+        .into_iter()
+        .find(|(program, _)| find(program).is_none())
+    {
         None => Ok(()),
-        Some((program, package)) => {
-            Err(failed().reason(format!("{package} was installed, but there is no {program}")))
-        }
+        Some((program, package)) => Err(failed().reason(format!(
+            "{package} was installed, but there is no {program}"
+        ))),
     }
 }
 
@@ -76,5 +88,9 @@ fn run_apt(apt: &Path, arguments: &[&str], packages: &[&str]) -> Result<(), Stri
     let said = String::from_utf8_lossy(&output.stderr);
     let last: Vec<&str> = said.lines().rev().take(5).collect();
     let last: Vec<&str> = last.into_iter().rev().collect();
-    Err(format!("apt-get ended with {}\n{}", output.status, last.join("\n")))
+    Err(format!(
+        "apt-get ended with {}\n{}",
+        output.status,
+        last.join("\n")
+    ))
 }

@@ -25,7 +25,10 @@ impl Place {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_meshproof"));
-        command.args(arguments).current_dir(self.path()).stdin(Stdio::null());
+        command
+            .args(arguments)
+            .current_dir(self.path())
+            .stdin(Stdio::null());
         for (name, _) in std::env::vars() {
             if name.starts_with("MESHPROOF_") {
                 command.env_remove(name);
@@ -37,11 +40,18 @@ impl Place {
 
     /// Exit code, stdout and stderr as one text.
     fn say(&self, arguments: &[&str]) -> String {
-        let output = self.command(arguments).output().expect("the built program starts");
-        let mut text = format!("exit {}\n", output.status.code().expect("it ends by itself"));
+        let output = self
+            .command(arguments)
+            .output()
+            .expect("the built program starts");
+        let mut text = format!(
+            "exit {}\n",
+            output.status.code().expect("it ends by itself")
+        );
         for (name, bytes) in [("stdout", &output.stdout), ("stderr", &output.stderr)] {
             if !bytes.is_empty() {
-                write!(text, "--- {name}\n{}", String::from_utf8_lossy(bytes)).expect("a string takes everything");
+                write!(text, "--- {name}\n{}", String::from_utf8_lossy(bytes))
+                    .expect("a string takes everything");
             }
         }
         text
@@ -175,7 +185,10 @@ fn a_scenario_file_that_is_not_there_is_told() {
 
 #[test]
 fn a_malformed_topology_is_told_with_its_lines() {
-    let place = Place::new(&[("shape.yaml", "name: shape\nclusters:\n- name: main\n  dataCenter: []\n")]);
+    let place = Place::new(&[(
+        "shape.yaml",
+        "name: shape\nclusters:\n- name: main\n  dataCenter: []\n",
+    )]);
     insta::assert_snapshot!(place.say(&["run", "--topology", "shape.yaml", "--dry-run"]), @"
     exit 2
     --- stderr
@@ -223,7 +236,10 @@ fn an_unknown_image_is_told_with_a_suggestion() {
 
 #[test]
 fn garbage_is_no_history() {
-    let place = Place::new(&[("history.jsonl", "garbage\n{\"event\":\"finished\",\"atNs\":1}\n")]);
+    let place = Place::new(&[(
+        "history.jsonl",
+        "garbage\n{\"event\":\"finished\",\"atNs\":1}\n",
+    )]);
     insta::assert_snapshot!(place.say(&["judge", "history.jsonl"]), @"
     exit 2
     --- stderr
@@ -240,7 +256,9 @@ fn a_dry_run_names_the_scenarios_and_runs_nothing() {
     assert!(said.starts_with("exit 0\n"), "{said}");
     assert!(said.contains("seed 7; nothing was run"), "{said}");
     assert!(!said.contains("passed"), "{said}");
-    let left = std::fs::read_dir(place.path()).expect("the folder is there").count();
+    let left = std::fs::read_dir(place.path())
+        .expect("the folder is there")
+        .count();
     assert_eq!(left, 0, "a dry run writes nothing");
 }
 
@@ -262,16 +280,26 @@ fn a_reader_that_goes_away_is_no_error() {
 #[test]
 fn what_explain_prints_as_yaml_can_be_explained_again() {
     let place = Place::new(&[]);
-    let list = place.command(&["list", "-o", "json"]).output().expect("the built program starts");
+    let list = place
+        .command(&["list", "-o", "json"])
+        .output()
+        .expect("the built program starts");
     let listed: serde_json::Value = serde_json::from_slice(&list.stdout).expect("it is JSON");
     for scenario in listed.as_array().expect("a list") {
         let name = scenario["name"].as_str().expect("a name");
-        let yaml = place.command(&["explain", "--yaml", name]).output().expect("it starts");
+        let yaml = place
+            .command(&["explain", "--yaml", name])
+            .output()
+            .expect("it starts");
         assert_eq!(yaml.status.code(), Some(0), "{name}");
-        let mut file = std::fs::File::create(place.path().join("again.yaml")).expect("it can be written");
+        let mut file =
+            std::fs::File::create(place.path().join("again.yaml")).expect("it can be written");
         let text = String::from_utf8_lossy(&yaml.stdout).replace(name, &format!("{name}-again"));
         file.write_all(text.as_bytes()).expect("it can be written");
-        let again = place.command(&["explain", "--yaml", "again.yaml"]).output().expect("it starts");
+        let again = place
+            .command(&["explain", "--yaml", "again.yaml"])
+            .output()
+            .expect("it starts");
         assert_eq!(String::from_utf8_lossy(&again.stdout), text, "{name}");
     }
 }
@@ -279,7 +307,10 @@ fn what_explain_prints_as_yaml_can_be_explained_again() {
 #[test]
 fn colour_is_off_without_a_terminal_and_on_when_asked_for() {
     let place = Place::new(&[]);
-    let plain = place.command(&["explain", "routing"]).output().expect("it starts");
+    let plain = place
+        .command(&["explain", "routing"])
+        .output()
+        .expect("it starts");
     assert!(!plain.stdout.contains(&0x1b));
     let colour = place
         .command(&["explain", "routing", "--color", "always"])
@@ -291,7 +322,10 @@ fn colour_is_off_without_a_terminal_and_on_when_asked_for() {
 #[test]
 fn doctor_says_one_line_for_each_check() {
     let place = Place::new(&[]);
-    let output = place.command(&["doctor", "-o", "json"]).output().expect("it starts");
+    let output = place
+        .command(&["doctor", "-o", "json"])
+        .output()
+        .expect("it starts");
     let checks: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
     let checks = checks.as_array().expect("a list");
     assert!(checks.len() >= 10, "{checks:#?}");
@@ -306,8 +340,14 @@ fn doctor_says_one_line_for_each_check() {
 fn completions_are_there_for_every_shell() {
     let place = Place::new(&[]);
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        let output = place.command(&["completions", shell]).output().expect("it starts");
+        let output = place
+            .command(&["completions", shell])
+            .output()
+            .expect("it starts");
         assert_eq!(output.status.code(), Some(0), "{shell}");
-        assert!(String::from_utf8_lossy(&output.stdout).contains("meshproof"), "{shell}");
+        assert!(
+            String::from_utf8_lossy(&output.stdout).contains("meshproof"),
+            "{shell}"
+        );
     }
 }

@@ -95,7 +95,9 @@ pub fn deviations(details: &[Detail]) -> Vec<Deviation> {
         .into_iter()
         .map(|(mut deviation, first)| {
             if let Some(first) = first {
-                deviation.observed.push_str(&format!(", first at {first:.3} s"));
+                deviation
+                    .observed
+                    .push_str(&format!(", first at {first:.3} s"));
             }
             deviation
         })
@@ -179,6 +181,9 @@ mod tests {
         let joined = deviations(&all);
         assert_eq!(joined.len(), 1);
         assert_eq!(joined[0].sidecars, ["a", "b"]);
-        assert_eq!(joined[0].observed, "rule `r` (fb5c8988); toggle `t`, first at 1.750 s");
+        assert_eq!(
+            joined[0].observed,
+            "rule `r` (fb5c8988); toggle `t`, first at 1.750 s"
+        );
     }
 }

@@ -3,17 +3,17 @@
 //! Two scenarios pass, one fails (a sidecar outside the scope shows the toggle), one is inconclusive during a
 //! fault, one is skipped.
 
-use crate::record::{Context, RunRecord};
+mod catalogue;
+
+pub use catalogue::scenarios;
+
 use crate::Reporter as _;
-use harness_model::capability::Capability;
-use harness_model::configuration::{Configuration, Rule, Scope, ScopeEntry};
+use crate::record::{Context, RunRecord};
 use harness_model::directory::Sidecar;
 use harness_model::duration::Span;
-use harness_model::expectation::Expectation;
 use harness_model::fault::Fault;
 use harness_model::history::{Answerer, Event, EventKind, Observation, RequestSeen, Stream};
 use harness_model::run_event::{RunEvent, Summary};
-use harness_model::scenario::{Act, Disturbs, Given, Load, Scenario, Tag};
 use harness_model::verdict::{Detail, Finding, Judgement, Verdict};
 use std::collections::BTreeMap;
 
@@ -22,111 +22,6 @@ const APPLICATIONS: [&str; 3] = ["checkout", "frontend", "inventory"];
 
 /// Name of the scenario that fails.
 pub const FAILING: &str = "delivery-scope/data-center";
-
-/// The scenarios of the run.
-#[must_use]
-pub fn scenarios() -> Vec<Scenario> {
-    let scope = Scope {
-        entries: vec![ScopeEntry {
-            data_center: Some("$zone1".to_owned()),
-            ..ScopeEntry::default()
-        }],
-        except: vec![],
-    };
-    let payload = |value: &str| Configuration {
-        name: "payload".to_owned(),
-        scope: scope.clone(),
-        priority: 0,
-        toggles: BTreeMap::from([("banner".to_owned(), value.to_owned())]),
-        rules: BTreeMap::from([(
-            "reroute".to_owned(),
-            Rule {
-                service: "inventory".to_owned(),
-                path_prefix: Some("/stock".to_owned()),
-                path_regex: None,
-                headers: BTreeMap::new(),
-                to: BTreeMap::from([("checkout".to_owned(), 1)]),
-            },
-        )]),
-    };
-    let scenario = |name: &str, claim: &str, when: Vec<Act>, then: Vec<Expectation>| Scenario {
-        name: name.to_owned(),
-        claim: claim.to_owned(),
-        tags: vec![Tag::Gate],
-        requires: vec![],
-        disturbs: Disturbs::Nothing,
-        given: Given::default(),
-        when,
-        then,
-    };
-    let both = || vec![Expectation::Delivered, Expectation::Confined];
-    let mut outage = scenario(
-        "resilience/zone-outage",
-        "traffic fails over while a zone is cut off",
-        vec![
-            Act::Load(Load {
-                name: "steady".to_owned(),
-                from: "frontend@$zone2".to_owned(),
-                to: "checkout".to_owned(),
-                rate: 20,
-            }),
-            Act::Inject(Fault::ZoneOutage {
-                data_center: "$zone2".to_owned(),
-                duration: Span::secs(3),
-            }),
-            Act::Recover,
-            Act::Stop("steady".to_owned()),
-        ],
-        vec![
-            Expectation::FailsOver {
-                traffic: "steady".to_owned(),
-                within: Span::secs(2),
-            },
-            Expectation::Unchanged,
-        ],
-    );
-    outage.tags = vec![Tag::Gate, Tag::Chaos];
-    outage.disturbs = Disturbs::Everything;
-    let mut skipped = scenario(
-        "routing/own-zone",
-        "requests prefer the caller's own zone",
-        vec![Act::Recover],
-        vec![Expectation::Delivered],
-    );
-    skipped.requires = vec![Capability::ThreeZones];
-    vec![
-        scenario(
-            FAILING,
-            "a configuration scoped to one data center reaches its sidecars and no other",
-            vec![
-                Act::Apply(payload("on")),
-                Act::Apply(payload("off")),
-                Act::Delete("payload".to_owned()),
-            ],
-            both(),
-        ),
-        scenario(
-            "delivery-scope/everybody",
-            "a configuration for everybody reaches every sidecar",
-            vec![Act::Apply(Configuration {
-                scope: Scope {
-                    entries: vec![ScopeEntry::default()],
-                    except: vec![],
-                },
-                ..payload("on")
-            })],
-            both(),
-        ),
-        scenario(
-            "routing/both-sidecars",
-            "requests pass the caller's and the callee's sidecar",
-            vec![Act::Recover],
-            vec![Expectation::Delivered],
-        ),
-        outage,
-        skipped,
-    ]
-}
 
 /// The environment's sidecars: three applications in three zones.
 #[must_use]
@@ -220,7 +115,10 @@ pub fn record() -> RunRecord {
 #[must_use]
 pub fn context() -> Context {
     Context {
-        scenarios: scenarios().into_iter().map(|s| (s.name.clone(), s)).collect(),
+        scenarios: scenarios()
+            .into_iter()
+            .map(|s| (s.name.clone(), s))
+            .collect(),
         options: vec!["--topology".to_owned(), "three-zones".to_owned()],
         files: BTreeMap::new(),
         artifacts: Some("artifacts/2026-11-23t14-05-00z-ab12".into()),
@@ -298,7 +196,12 @@ fn everybody_joins(name: &str, at: u64) -> Vec<RunEvent> {
     for sidecar in sidecars() {
         let lane = sidecar.name.clone();
         events.push(seen(name, at, None, EventKind::SidecarJoined { sidecar }));
-        events.push(seen(name, at, None, reading(&lane, None, "control-plane-0")));
+        events.push(seen(
+            name,
+            at,
+            None,
+            reading(&lane, None, "control-plane-0"),
+        ));
     }
     events
 }
@@ -340,7 +243,12 @@ fn passing(name: &str, start: u64, millis: u64, observations: u64) -> Vec<RunEve
         ));
     }
     events.push(marker(name, start + 220_000_000, 0));
-    events.push(seen(name, start + millis * 1_000_000, None, EventKind::Finished));
+    events.push(seen(
+        name,
+        start + millis * 1_000_000,
+        None,
+        EventKind::Finished,
+    ));
     let findings = vec![
         passed("delivered", observations),
         passed("confined", observations / 2),
@@ -356,7 +264,11 @@ fn failing() -> Vec<RunEvent> {
     for (step, value) in [Some("on"), Some("off"), None].into_iter().enumerate() {
         let at = start + 80_000_000 + step as u64 * 500_000_000;
         events.push(write(FAILING, at, step));
-        for (index, sidecar) in sidecars().iter().filter(|s| s.data_center == "zone-a").enumerate() {
+        for (index, sidecar) in sidecars()
+            .iter()
+            .filter(|s| s.data_center == "zone-a")
+            .enumerate()
+        {
             let at = at + 30_000_000 + index as u64 * 9_000_000;
             events.push(seen(
                 FAILING,
@@ -375,7 +287,12 @@ fn failing() -> Vec<RunEvent> {
             ));
         }
     }
-    events.push(seen(FAILING, start + 1_523_000_000, None, EventKind::Finished));
+    events.push(seen(
+        FAILING,
+        start + 1_523_000_000,
+        None,
+        EventKind::Finished,
+    ));
     let leak = Finding {
         checker: "confined".to_owned(),
         verdict: Verdict::Failed,
@@ -384,7 +301,8 @@ fn failing() -> Vec<RunEvent> {
             sidecar: Some("inventory@zone-c".to_owned()),
             step: Some(1),
             expected: "no toggle banner, no rule reroute".to_owned(),
-            observed: "toggle banner = off since 0.790 s on control-plane-1, still at the end".to_owned(),
+            observed: "toggle banner = off since 0.790 s on control-plane-1, still at the end"
+                .to_owned(),
             event: Some(31),
         }],
     };

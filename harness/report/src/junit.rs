@@ -22,8 +22,14 @@ pub fn render(record: &RunRecord) -> Result<String, ReportError> {
     report.set_time(Duration::from_millis(sum.millis));
     let mut suites: BTreeMap<&str, Vec<TestCase>> = BTreeMap::new();
     for scenario in &record.scenarios {
-        let suite = scenario.name.split_once('/').map_or("scenarios", |(s, _)| s);
-        suites.entry(suite).or_default().push(case(record, scenario));
+        let suite = scenario
+            .name
+            .split_once('/')
+            .map_or("scenarios", |(s, _)| s);
+        suites
+            .entry(suite)
+            .or_default()
+            .push(case(record, scenario));
     }
     for (name, cases) in suites {
         let mut suite = TestSuite::new(name);
@@ -44,10 +50,16 @@ pub fn render(record: &RunRecord) -> Result<String, ReportError> {
 }
 
 fn case(record: &RunRecord, scenario: &ScenarioRecord) -> TestCase {
-    let (suite, name) = scenario.name.split_once('/').unwrap_or(("scenarios", &scenario.name));
+    let (suite, name) = scenario
+        .name
+        .split_once('/')
+        .unwrap_or(("scenarios", &scenario.name));
     let name = crate::record::title(name, scenario.repetition);
     let mut case = match &scenario.outcome {
-        Outcome::Unfinished => TestCase::new(name, error("unfinished", "the run ended before the scenario")),
+        Outcome::Unfinished => TestCase::new(
+            name,
+            error("unfinished", "the run ended before the scenario"),
+        ),
         Outcome::Skipped { reason } => {
             let mut status = TestCaseStatus::skipped();
             status.set_message(reason.as_str());
@@ -105,7 +117,11 @@ fn own_cases(record: &RunRecord) -> Vec<TestCase> {
                 add("environment", "environment", error);
             }
             if let Some(signal) = summary.interrupted {
-                add("run", "interrupted", &format!("interrupted by signal {signal}"));
+                add(
+                    "run",
+                    "interrupted",
+                    &format!("interrupted by signal {signal}"),
+                );
             }
             if !summary.left_behind.is_empty() {
                 add("clean-up", "left-behind", &summary.left_behind.join("; "));

@@ -55,13 +55,21 @@ impl Context {
 pub fn history_path(scenario: &str, repetition: u32) -> PathBuf {
     let name: String = scenario
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '/' || c == '_' { c } else { '-' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '/' || c == '_' {
+                c
+            } else {
+                '-'
+            }
+        })
         .collect();
     let folder = PathBuf::from("scenarios").join(name.trim_matches('/'));
     if repetition == 1 {
         folder.join("history.jsonl")
     } else {
-        folder.join(format!("repetition-{repetition}")).join("history.jsonl")
+        folder
+            .join(format!("repetition-{repetition}"))
+            .join("history.jsonl")
     }
 }
 
@@ -232,7 +240,9 @@ impl Reporter for RunRecord {
                     None => self.phases.push((phase.clone(), Some(*millis))),
                 }
             }
-            RunEvent::EnvironmentReady { sidecars, millis, .. } => {
+            RunEvent::EnvironmentReady {
+                sidecars, millis, ..
+            } => {
                 self.sidecars.clone_from(sidecars);
                 self.ready_millis = Some(*millis);
             }
@@ -274,7 +284,9 @@ impl Reporter for RunRecord {
                     record.timeline.finish();
                 }
             }
-            RunEvent::ScenarioSkipped { scenario, reason, .. } => {
+            RunEvent::ScenarioSkipped {
+                scenario, reason, ..
+            } => {
                 let claim = self.claim_of(scenario);
                 self.scenarios.push(ScenarioRecord {
                     name: scenario.clone(),
@@ -318,7 +330,10 @@ mod tests {
 
     #[test]
     fn history_files_of_repetitions_do_not_collide() {
-        assert_eq!(history_path("a/b-c", 1), PathBuf::from("scenarios/a/b-c/history.jsonl"));
+        assert_eq!(
+            history_path("a/b-c", 1),
+            PathBuf::from("scenarios/a/b-c/history.jsonl")
+        );
         assert_eq!(
             history_path("a/b", 2),
             PathBuf::from("scenarios/a/b/repetition-2/history.jsonl")

@@ -58,7 +58,9 @@ impl<W: Write> Terminal<W> {
                     seconds(*millis)
                 )?;
             }
-            RunEvent::ScenarioSkipped { scenario, reason, .. } => {
+            RunEvent::ScenarioSkipped {
+                scenario, reason, ..
+            } => {
                 if !self.quiet {
                     writeln!(self.out, "{SKIP}SKIP{SKIP:#} {scenario} ({reason})")?;
                 }
@@ -75,7 +77,11 @@ impl<W: Write> Terminal<W> {
     fn end(&mut self, summary: &Summary) -> std::io::Result<()> {
         let Self { out, record, .. } = self;
         for wanted in [Verdict::Inconclusive, Verdict::Failed] {
-            for scenario in record.scenarios.iter().filter(|s| s.verdict() == Some(wanted)) {
+            for scenario in record
+                .scenarios
+                .iter()
+                .filter(|s| s.verdict() == Some(wanted))
+            {
                 if let crate::record::Outcome::Judged { judgement, .. } = &scenario.outcome {
                     writeln!(out)?;
                     failure(out, record, scenario, judgement)?;
@@ -85,7 +91,10 @@ impl<W: Write> Terminal<W> {
         if let Some(error) = &summary.environment_error {
             // The chain of causes is told by whoever renders errors.
             let first = error.lines().next().unwrap_or_default();
-            writeln!(out, "\n{FAIL}NOT RUN{FAIL:#} the environment could not be prepared: {first}")?;
+            writeln!(
+                out,
+                "\n{FAIL}NOT RUN{FAIL:#} the environment could not be prepared: {first}"
+            )?;
         }
         for left in &summary.left_behind {
             writeln!(out, "\n{FAIL}LEFT BEHIND{FAIL:#} {left}")?;
@@ -180,7 +189,11 @@ pub fn findings(
     judgement: &Judgement,
     scenario: Option<&harness_model::scenario::Scenario>,
 ) -> std::io::Result<()> {
-    for finding in judgement.findings.iter().filter(|f| f.verdict != Verdict::Passed) {
+    for finding in judgement
+        .findings
+        .iter()
+        .filter(|f| f.verdict != Verdict::Passed)
+    {
         let (style, _) = verdict_word(finding.verdict);
         writeln!(
             out,
@@ -276,7 +289,10 @@ mod tests {
     #[test]
     fn quiet_leaves_out_what_needs_no_attention() {
         let lines = plain(true);
-        assert!(!lines.contains("PASS ") && !lines.contains("SKIP "), "{lines}");
+        assert!(
+            !lines.contains("PASS ") && !lines.contains("SKIP "),
+            "{lines}"
+        );
         assert!(lines.contains("FAIL delivery-scope/data-center"));
         assert!(lines.ends_with("2 passed, 1 failed, 1 inconclusive, 1 skipped\n"));
     }

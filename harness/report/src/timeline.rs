@@ -136,7 +136,9 @@ impl Timeline {
                 sum.sent += 1;
                 if request.status == Some(200) {
                     if let Some(answerer) = &request.answered_by {
-                        *sum.answered_in.entry(answerer.data_center.clone()).or_default() += 1;
+                        *sum.answered_in
+                            .entry(answerer.data_center.clone())
+                            .or_default() += 1;
                     }
                 } else {
                     sum.lost += 1;
@@ -232,14 +234,20 @@ fn content_words(observation: &Observation) -> String {
         parts.push(format!("warming rule {name} ({})", short(hash)));
     }
     for kind in observation.rejected.keys() {
-        parts.push(format!("rejected {}", kind.rsplit('.').next().unwrap_or(kind)));
+        parts.push(format!(
+            "rejected {}",
+            kind.rsplit('.').next().unwrap_or(kind)
+        ));
     }
     parts.join(SEPARATOR)
 }
 
 fn short(hash: &str) -> &str {
     let plain = hash.strip_prefix("sha256:").unwrap_or(hash);
-    plain.char_indices().nth(6).map_or(plain, |(end, _)| &plain[..end])
+    plain
+        .char_indices()
+        .nth(6)
+        .map_or(plain, |(end, _)| &plain[..end])
 }
 
 fn fault_title(fault: &Fault) -> String {

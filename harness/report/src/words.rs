@@ -229,9 +229,12 @@ pub fn expectation(expectation: &Expectation) -> String {
             "after every step each sidecar in scope shows exactly what it must, in time".to_owned()
         }
         Expectation::Confined => {
-            "no sidecar ever shows anything it must not, proven by a marker on the same stream".to_owned()
+            "no sidecar ever shows anything it must not, proven by a marker on the same stream"
+                .to_owned()
         }
-        Expectation::Restored { reference, step, .. } => format!(
+        Expectation::Restored {
+            reference, step, ..
+        } => format!(
             "after step {} every sidecar's keys are hash-equal to those after step {}",
             step + 1,
             reference + 1
@@ -248,11 +251,15 @@ pub fn expectation(expectation: &Expectation) -> String {
             n => format!("every request of `{traffic}` is answered with 200, but for at most {n}"),
         },
         Expectation::PassesBothSidecars { traffic, .. } => {
-            format!("every answered request of `{traffic}` passes the caller's and the callee's sidecar")
+            format!(
+                "every answered request of `{traffic}` passes the caller's and the callee's sidecar"
+            )
         }
         Expectation::PrefersOwnZone {
             traffic, percent, ..
-        } => format!("at least {percent}% of the answers to `{traffic}` come from the caller's own zone"),
+        } => format!(
+            "at least {percent}% of the answers to `{traffic}` come from the caller's own zone"
+        ),
         Expectation::AnsweredBy {
             traffic,
             application,
@@ -260,7 +267,9 @@ pub fn expectation(expectation: &Expectation) -> String {
         } => format!("every answer to `{traffic}` comes from {application}"),
         Expectation::FailsOver {
             traffic, within, ..
-        } => format!("{within} after the fault began `{traffic}` is answered by others, without loss"),
+        } => format!(
+            "{within} after the fault began `{traffic}` is answered by others, without loss"
+        ),
         Expectation::Unchanged => {
             "sidecars that lost their control plane go on with unchanged configuration".to_owned()
         }

@@ -9,7 +9,13 @@ use std::path::{Path, PathBuf};
 pub(crate) fn folder(artifacts: &Path, scenario: &str, repetition: u32) -> PathBuf {
     let name: String = scenario
         .chars()
-        .map(|c| if c.is_ascii_alphanumeric() || c == '/' || c == '_' { c } else { '-' })
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '/' || c == '_' {
+                c
+            } else {
+                '-'
+            }
+        })
         .collect();
     let folder = artifacts.join("scenarios").join(name.trim_matches('/'));
     if repetition == 1 {

@@ -70,7 +70,9 @@ async fn follow(client: Client, mesh: Arc<Mesh>, sender: watch::Sender<Arc<Vec<W
                     differs
                 });
             }
-            Err(error) => tracing::warn!(%error, "cannot list the workloads; the next change asks again"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot list the workloads; the next change asks again")
+            }
         }
     }
 }

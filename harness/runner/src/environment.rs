@@ -190,8 +190,8 @@ impl Environment {
         mesh: Arc<Mesh>,
     ) -> Result<Self, PrepareError> {
         let patience = plan.patience.clone();
-        let ledger = Ledger::open(&plan.artifacts.join("faults.jsonl"))
-            .map_err(PrepareError::Ledger)?;
+        let ledger =
+            Ledger::open(&plan.artifacts.join("faults.jsonl")).map_err(PrepareError::Ledger)?;
         let workloads = mesh.workloads().await.map_err(PrepareError::Read)?;
         let prober = Prober::new(Arc::clone(&cluster), patience.probe.0);
         let directory = DirectoryWatch::start(cluster.client(), Arc::clone(&mesh), workloads);
@@ -352,7 +352,11 @@ impl Environment {
         }
         match self.streams.arrange(arrangement).await {
             Ok(late) if late.is_empty() => {}
-            Ok(late) => tracing::warn!(?late, ?arrangement, "some sidecars are not on their replica"),
+            Ok(late) => tracing::warn!(
+                ?late,
+                ?arrangement,
+                "some sidecars are not on their replica"
+            ),
             Err(reason) => tracing::warn!(reason, "cannot put the sidecars on their replicas"),
         }
     }

@@ -77,6 +77,10 @@ mod tests {
         assert!(interrupt.at_once().now_or_never().is_none());
         interrupt.raise(15);
         assert!(interrupt.at_once().now_or_never().is_some());
-        assert_eq!(interrupt.signal(), Some(2), "the first one names the exit code");
+        assert_eq!(
+            interrupt.signal(),
+            Some(2),
+            "the first one names the exit code"
+        );
     }
 }

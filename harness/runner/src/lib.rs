@@ -27,8 +27,7 @@ mod streams;
 pub use environment::{Environment, PrepareError};
 pub use interrupt::Interrupt;
 pub use plan::{
-    ClusterChoice, CollectPolicy, ImageChoice, ImageSource, KeepPolicy, MeshChoice,
-    RunPlan,
+    ClusterChoice, CollectPolicy, ImageChoice, ImageSource, KeepPolicy, MeshChoice, RunPlan,
 };
 pub use run::run;
 pub use selftest::{

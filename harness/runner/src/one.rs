@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// The checker that findings of the runner itself name: nothing was judged.
-const RUNNER: &str = "runner";
+pub(crate) const RUNNER: &str = "runner";
 
 /// What the scenario requires and the environment lacks, in words; empty when it can be run.
 pub(crate) fn lacking(environment: &Environment, scenario: &Scenario) -> Vec<String> {
@@ -131,7 +131,9 @@ async fn carry_out(
     };
     let folder = artifacts::folder(&plan.artifacts, &scenario.name, item.repetition);
     if artifacts::collects(plan.collect, judgement.verdict) && interrupt.signal().is_none() {
-        environment.collect_diagnostics(&folder.join("diagnostics")).await;
+        environment
+            .collect_diagnostics(&folder.join("diagnostics"))
+            .await;
     }
     let recorded = Recorded {
         header: artifacts::header(plan, scenario, environment.data_centers(), item.repetition),
@@ -166,7 +168,10 @@ async fn clean_up(
     loads.stop_all(environment, recorder).await;
     if scenario.disturbs == Disturbs::Everything {
         for left in environment.injector().heal_all().await {
-            tracing::warn!(left, "a fault could not be healed early; the kernel's timer will");
+            tracing::warn!(
+                left,
+                "a fault could not be healed early; the kernel's timer will"
+            );
         }
     }
     let mesh = environment.mesh();
@@ -182,14 +187,21 @@ async fn clean_up(
         .iter()
         .any(|act| matches!(act, Act::Join { .. } | Act::Leave { .. }));
     if scales && let Err(error) = mesh.restore_scale(environment.patience().ready.0).await {
-        tracing::warn!(error = chain(&error), "cannot bring back what a scenario scaled");
+        tracing::warn!(
+            error = chain(&error),
+            "cannot bring back what a scenario scaled"
+        );
     }
     if interrupt.signal().is_some() {
         return;
     }
     let showing = environment.wait_until_gone(keys).await;
     if !showing.is_empty() {
-        tracing::warn!(scenario = scenario.name, ?showing, "sidecars still show what a scenario wrote");
+        tracing::warn!(
+            scenario = scenario.name,
+            ?showing,
+            "sidecars still show what a scenario wrote"
+        );
     }
 }
 

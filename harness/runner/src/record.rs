@@ -166,7 +166,9 @@ impl Recorder {
         self.state()
             .seen
             .iter()
-            .filter_map(|(name, seen)| Some((name.clone(), seen.reading.as_ref().ok()?.stream.clone())))
+            .filter_map(|(name, seen)| {
+                Some((name.clone(), seen.reading.as_ref().ok()?.stream.clone()))
+            })
             .collect()
     }
 

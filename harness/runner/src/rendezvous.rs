@@ -161,7 +161,11 @@ async fn round(
     }
     match streams.arrange(arrangement).await {
         Ok(late) if late.is_empty() => {}
-        Ok(late) => tracing::warn!(?late, sidecars = watch.workloads().len(), "some sidecars did not go back to their replica"),
+        Ok(late) => tracing::warn!(
+            ?late,
+            sidecars = watch.workloads().len(),
+            "some sidecars did not go back to their replica"
+        ),
         Err(reason) => tracing::warn!(reason, "cannot put the sidecars back on their replicas"),
     }
 }

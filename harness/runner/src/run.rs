@@ -1,12 +1,14 @@
 //! A run from beginning to end.
 
 use crate::environment::Environment;
+use crate::phases::Phases;
 use crate::plan::{CollectPolicy, KeepPolicy, RunPlan};
 use crate::schedule::{self, Brake, Item, Policy};
 use crate::streams::Arrangement;
 use crate::{Events, Interrupt, one};
 use harness_model::run_event::{RunEvent, Summary};
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -68,7 +70,9 @@ async fn whole(plan: &RunPlan, events: &Events, interrupt: &Interrupt) -> Summar
             .await;
     }
     let keep = keeps(plan.keep, &summary);
-    summary.left_behind.extend(environment.down(keep).await);
+    let down = async { Ok::<_, Infallible>(environment.down(keep).await) };
+    let Ok(left) = Phases::new(events.clone()).part("teardown", down).await;
+    summary.left_behind.extend(left);
     summary
 }
 
@@ -98,7 +102,10 @@ async fn run_scenarios(
     };
     for item in &lacking {
         let missing = one::lacking(environment, &item.scenario);
-        skip(item, format!("the environment lacks {}", missing.join(", ")));
+        skip(
+            item,
+            format!("the environment lacks {}", missing.join(", ")),
+        );
     }
     let policy = Policy {
         parallel: plan.parallel,

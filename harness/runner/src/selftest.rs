@@ -159,14 +159,27 @@ async fn with_mesh(
     };
     let mut number = 0;
     let all: Vec<Scenario> = plan.run.scenarios.clone();
-    for (scenario, judgement) in group(&environment, plan, &all, FAITHFUL, &mut number, events, interrupt).await
+    for (scenario, judgement) in group(
+        &environment,
+        plan,
+        &all,
+        FAITHFUL,
+        &mut number,
+        events,
+        interrupt,
+    )
+    .await
     {
         report.cases.push(compare::faithful(&scenario, judgement));
     }
     for row in &plan.matrix.mutants {
         let scenarios: Vec<Scenario> = all
             .iter()
-            .filter(|scenario| row.killed_by.iter().any(|kill| kill.scenario == scenario.name))
+            .filter(|scenario| {
+                row.killed_by
+                    .iter()
+                    .any(|kill| kill.scenario == scenario.name)
+            })
             .cloned()
             .collect();
         if scenarios.is_empty() || interrupt.signal().is_some() {
@@ -180,18 +193,35 @@ async fn with_mesh(
             );
             continue;
         }
-        let judged = group(&environment, plan, &scenarios, &row.mutant, &mut number, events, interrupt)
-                .await;
+        let judged = group(
+            &environment,
+            plan,
+            &scenarios,
+            &row.mutant,
+            &mut number,
+            events,
+            interrupt,
+        )
+        .await;
         let data_centers = environment.data_centers();
         for (scenario, judgement) in judged {
-            for kill in row.killed_by.iter().filter(|kill| kill.scenario == scenario) {
-                report
-                    .cases
-                    .push(compare::mutant(&row.mutant, kill, &data_centers, judgement.clone()));
+            for kill in row
+                .killed_by
+                .iter()
+                .filter(|kill| kill.scenario == scenario)
+            {
+                report.cases.push(compare::mutant(
+                    &row.mutant,
+                    kill,
+                    &data_centers,
+                    judgement.clone(),
+                ));
             }
         }
     }
-    report.left_behind.extend(environment.down(keep(&plan.run)).await);
+    report
+        .left_behind
+        .extend(environment.down(keep(&plan.run)).await);
 }
 
 /// No mesh at all, in an environment of its own, with short waits: nothing will come.
@@ -207,6 +237,7 @@ async fn without_mesh(
     run.mutant = None;
     run.patience.delivery = Span::secs(1);
     run.patience.marker = Span::millis(500);
+    run.patience.recovery = Span::secs(2);
     let Some(environment) = prepare(&run, events, interrupt, report).await else {
         return;
     };
@@ -216,8 +247,16 @@ async fn without_mesh(
     };
     let mut number = 0;
     let scenarios = &plan.run.scenarios;
-    for (scenario, judgement) in
-        group(&environment, &shortened, scenarios, ABSENT, &mut number, events, interrupt).await
+    for (scenario, judgement) in group(
+        &environment,
+        &shortened,
+        scenarios,
+        ABSENT,
+        &mut number,
+        events,
+        interrupt,
+    )
+    .await
     {
         report.cases.push(compare::absent(&scenario, judgement));
     }
@@ -310,10 +349,11 @@ async fn group(
 
 fn never_killed(plan: &SelftestPlan) -> Vec<String> {
     let is_killed = |scenario: &&Scenario| {
-        plan.matrix
-            .mutants
-            .iter()
-            .any(|row| row.killed_by.iter().any(|kill| kill.scenario == scenario.name))
+        plan.matrix.mutants.iter().any(|row| {
+            row.killed_by
+                .iter()
+                .any(|kill| kill.scenario == scenario.name)
+        })
     };
     plan.run
         .scenarios

@@ -93,7 +93,10 @@ impl SidecarWatch {
     /// the subscriber can be asked whether it has caught up.
     pub(crate) fn subscribe(
         &self,
-    ) -> (mpsc::UnboundedSender<Update>, mpsc::UnboundedReceiver<Update>) {
+    ) -> (
+        mpsc::UnboundedSender<Update>,
+        mpsc::UnboundedReceiver<Update>,
+    ) {
         let (sender, receiver) = mpsc::unbounded_channel();
         let mut state = self.shared.state();
         for (name, watched) in &state.watched {
@@ -133,13 +136,7 @@ impl SidecarWatch {
 
     /// What a sidecar was last seen to hold; none when it was not read yet or its probe did not answer.
     pub(crate) fn latest(&self, name: &str) -> Option<Arc<SidecarState>> {
-        self.shared
-            .state()
-            .watched
-            .get(name)?
-            .latest
-            .clone()?
-            .ok()
+        self.shared.state().watched.get(name)?.latest.clone()?.ok()
     }
 
     /// Waits until `missing` names nobody, at most until `deadline`; it is asked again after every update, with a
@@ -168,8 +165,10 @@ impl SidecarWatch {
             let workload = self.workload(name)?;
             Some(async move {
                 let state = self.shared.prober.state(&workload.address).await;
-                self.shared
-                    .tell(&workload.sidecar, state.map_err(|error| chain(&error)).map(Arc::new));
+                self.shared.tell(
+                    &workload.sidecar,
+                    state.map_err(|error| chain(&error)).map(Arc::new),
+                );
             })
         });
         futures::future::join_all(reads).await;
@@ -245,7 +244,11 @@ impl Shared {
         let mut hash: Option<String> = None;
         loop {
             let state = match &hash {
-                Some(hash) => self.prober.wait_for_change(&workload.address, hash, POLL).await,
+                Some(hash) => {
+                    self.prober
+                        .wait_for_change(&workload.address, hash, POLL)
+                        .await
+                }
                 None => self.prober.state(&workload.address).await,
             };
             match state {

@@ -62,7 +62,10 @@ impl Streams {
     /// The replicas that are ready.
     pub(crate) async fn replicas(&self) -> Result<Vec<Replica>, String> {
         let replicas = self.mesh.replicas().await.map_err(|error| chain(&error))?;
-        Ok(replicas.into_iter().filter(|replica| replica.ready).collect())
+        Ok(replicas
+            .into_iter()
+            .filter(|replica| replica.ready)
+            .collect())
     }
 
     /// Puts the sidecars into an arrangement and waits until all of them are connected. Who is there already is not
@@ -129,7 +132,9 @@ impl Streams {
             };
             Moved {
                 sidecar: workload.sidecar.name,
-                epoch: reply.map(|reply| reply.epoch).map_err(|error| chain(&error)),
+                epoch: reply
+                    .map(|reply| reply.epoch)
+                    .map_err(|error| chain(&error)),
             }
         });
         futures::future::join_all(dialled).await
@@ -141,7 +146,11 @@ impl Streams {
     }
 }
 
-fn not_arrived(moved: &Moved, replica: Option<&str>, state: Option<&SidecarState>) -> Option<String> {
+fn not_arrived(
+    moved: &Moved,
+    replica: Option<&str>,
+    state: Option<&SidecarState>,
+) -> Option<String> {
     let epoch = match &moved.epoch {
         Ok(epoch) => *epoch,
         // It was never told, so there is nothing to wait for; whoever moved it has said so.
@@ -159,7 +168,11 @@ fn not_arrived(moved: &Moved, replica: Option<&str>, state: Option<&SidecarState
     (!arrived).then(|| {
         format!(
             "{} to {} in epoch {} instead of {epoch}",
-            if stream.connected { "connected" } else { "not connected" },
+            if stream.connected {
+                "connected"
+            } else {
+                "not connected"
+            },
             named.unwrap_or("no replica"),
             stream.epoch
         )

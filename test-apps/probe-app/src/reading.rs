@@ -1,42 +1,18 @@
 //! From the answers of Envoy's admin interface to [`Sidecar`]: pure, so that it is tested without a sidecar.
 
 mod endpoints;
+mod parts;
 mod resources;
 mod stats;
 
+pub(crate) use parts::{Fingerprint, Parts};
 pub(crate) use stats::{CHANGE_FILTER, Stats};
 
 use crate::canonical;
 use probe_api::launcher::LauncherState;
-use probe_api::state::{ControlPlaneConnection, Resource, Route, Sidecar, TypeState};
+use probe_api::state::{ControlPlaneConnection, Resource, Sidecar, TypeState};
 use serde_json::Value;
 use std::collections::BTreeMap;
-
-/// Everything one pass over the admin interface and the launcher brought. The lists are what
-/// `/config_dump?resource=NAME` shows: the whole dump repeats the bootstrap with every extension each time.
-#[derive(Debug, Default)]
-pub(crate) struct Pass {
-    /// What does not change while the sidecar process runs.
-    pub about: About,
-    /// `dynamic_listeners`.
-    pub listeners: Value,
-    /// `dynamic_route_configs`.
-    pub route_configurations: Value,
-    /// `dynamic_active_clusters`.
-    pub active_clusters: Value,
-    /// `dynamic_warming_clusters`.
-    pub warming_clusters: Value,
-    /// `dynamic_endpoint_configs`.
-    pub load_assignments: Value,
-    /// `/runtime`.
-    pub runtime: Value,
-    /// `/clusters?format=json`.
-    pub clusters: Value,
-    /// The filtered `/stats`.
-    pub stats: Stats,
-    /// The launcher's state; default where there is no launcher.
-    pub launcher: LauncherState,
-}
 
 /// What does not change while the sidecar process runs.
 #[derive(Clone, Debug, Default)]
@@ -65,34 +41,38 @@ impl About {
     }
 }
 
-/// What the sidecar holds.
-pub(crate) fn sidecar(pass: &Pass) -> Sidecar {
-    let runtime = runtime(pass);
-    let mut types = resources::types(pass);
-    types.insert("RTDS".to_owned(), runtime_type(pass, &runtime));
+/// What the sidecar holds, from one pass over the admin interface and the launcher. The parts were read under
+/// `stats` and `launcher`.
+pub(crate) fn sidecar(
+    about: &About,
+    parts: &Parts,
+    stats: &Stats,
+    launcher: &LauncherState,
+) -> Sidecar {
+    let mut types = resources::types(parts, stats, launcher);
+    types.insert("RTDS".to_owned(), parts.runtime.state(stats, launcher));
     Sidecar {
-        version: pass.about.version.clone(),
-        starts: pass.launcher.starts,
+        version: about.version.clone(),
+        starts: launcher.starts,
         // Envoy's gauge is 0 when it is live; a sidecar that does not show it is not.
-        ready: pass.stats.text("server.state") == Some("0"),
+        ready: stats.text("server.state") == Some("0"),
         control_plane: ControlPlaneConnection {
-            connected: pass.stats.number("control_plane.connected_state") == 1,
-            replica: pass
-                .stats
+            connected: stats.number("control_plane.connected_state") == 1,
+            replica: stats
                 .text("control_plane.identifier")
                 .filter(|name| !name.is_empty())
                 .map(str::to_owned),
-            epoch: pass.launcher.epoch,
+            epoch: launcher.epoch,
         },
-        routes: routes(pass),
-        endpoints: endpoints::endpoints(&pass.clusters),
-        runtime,
+        routes: resources::routes(parts),
+        endpoints: parts.endpoints.clone(),
+        runtime: parts.runtime.layers.clone(),
         types,
     }
 }
 
 /// The content hash of what a sidecar holds, without what changes by itself: versions, counters and the
-/// health of endpoints.
+/// health of endpoints. Routes and runtime values are in the hashes of their resources.
 pub(crate) fn content_hash(sidecar: &Sidecar) -> String {
     let resources: BTreeMap<&String, &BTreeMap<String, Resource>> = sidecar
         .types
@@ -104,8 +84,6 @@ pub(crate) fn content_hash(sidecar: &Sidecar) -> String {
         "ready": sidecar.ready,
         "controlPlane": sidecar.control_plane,
         "resources": resources,
-        "runtime": sidecar.runtime,
-        "routes": sidecar.routes,
     }))
 }
 
@@ -115,85 +93,76 @@ fn list(dump: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// The layers that come over RTDS, with what the sidecar holds of them.
-fn runtime(pass: &Pass) -> BTreeMap<String, BTreeMap<String, String>> {
-    let layers: Vec<&str> = pass.runtime["layers"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str)
-        .collect();
-    pass.about
-        .delivered_layers
-        .iter()
-        .map(|name| {
-            let position = layers.iter().position(|layer| layer == name);
-            let values = pass.runtime["entries"]
-                .as_object()
-                .into_iter()
-                .flatten()
-                .filter_map(|(key, entry)| {
-                    let value = entry["layer_values"].get(position?)?.as_str()?;
-                    // The admin interface shows a key that a layer does not have as an empty text.
-                    (!value.is_empty()).then(|| (key.clone(), value.to_owned()))
-                })
-                .collect();
-            (name.clone(), values)
-        })
-        .collect()
+#[derive(Debug, Default)]
+pub(crate) struct Runtime {
+    layers: BTreeMap<String, BTreeMap<String, String>>,
+    /// Of each layer.
+    hashes: BTreeMap<String, String>,
+    /// Of all layers.
+    hash: String,
 }
 
-fn runtime_type(pass: &Pass, runtime: &BTreeMap<String, BTreeMap<String, String>>) -> TypeState {
-    let error = resources::rejection(pass, resources::RUNTIME_URL, |stats| {
-        stats.number("runtime.update_time")
-    });
-    let resources: BTreeMap<String, Resource> = runtime
-        .iter()
-        .map(|(layer, values)| {
-            let resource = Resource {
-                active: Some(canonical::hash_of(values)),
-                warming: None,
-                error: error.clone(),
-            };
-            (layer.clone(), resource)
-        })
-        .collect();
-    TypeState {
-        version: pass
-            .stats
-            .text("runtime.version_text")
-            .filter(|version| !version.is_empty())
-            .map(str::to_owned),
-        hash: canonical::hash_of(runtime),
-        resources,
-        accepted: pass.stats.number("runtime.update_success"),
-        rejected: pass.stats.number("runtime.update_rejected"),
-    }
-}
-
-/// Every route of every dynamic route configuration. One that no active listener refers to is not in force.
-fn routes(pass: &Pass) -> Vec<Route> {
-    let in_force = resources::referred_route_configurations(pass);
-    let mut routes = Vec::new();
-    for dynamic in list(&pass.route_configurations) {
-        let configuration = &dynamic["route_config"];
-        let name = configuration["name"].as_str().unwrap_or_default();
-        for host in configuration["virtual_hosts"]
+impl Runtime {
+    /// From `/runtime`.
+    fn new(shown: &Value, about: &About) -> Self {
+        let names: Vec<&str> = shown["layers"]
             .as_array()
             .into_iter()
             .flatten()
-        {
-            for route in host["routes"].as_array().into_iter().flatten() {
-                routes.push(Route {
-                    configuration: name.to_owned(),
-                    virtual_host: host["name"].as_str().unwrap_or_default().to_owned(),
-                    name: route["name"].as_str().unwrap_or_default().to_owned(),
-                    hash: canonical::hash(route),
-                    warming: !in_force.contains(name),
-                });
-            }
+            .filter_map(Value::as_str)
+            .collect();
+        let layers: BTreeMap<String, BTreeMap<String, String>> = about
+            .delivered_layers
+            .iter()
+            .map(|name| {
+                let position = names.iter().position(|layer| layer == name);
+                let values = shown["entries"]
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|(key, entry)| {
+                        let value = entry["layer_values"].get(position?)?.as_str()?;
+                        // The admin interface shows a key that a layer does not have as an empty text.
+                        (!value.is_empty()).then(|| (key.clone(), value.to_owned()))
+                    })
+                    .collect();
+                (name.clone(), values)
+            })
+            .collect();
+        let hashes = layers
+            .iter()
+            .map(|(name, values)| (name.clone(), canonical::hash_of(values)))
+            .collect();
+        Self {
+            hash: canonical::hash_of(&layers),
+            layers,
+            hashes,
         }
     }
-    routes
+
+    fn state(&self, stats: &Stats, launcher: &LauncherState) -> TypeState {
+        let accepted_at = stats.number("runtime.update_time");
+        let error = resources::rejection(launcher, resources::RUNTIME_URL, accepted_at);
+        let resource = |hash: &String| Resource {
+            active: Some(hash.clone()),
+            warming: None,
+            error: error.clone(),
+        };
+        TypeState {
+            version: stats
+                .text("runtime.version_text")
+                .filter(|version| !version.is_empty())
+                .map(str::to_owned),
+            hash: self.hash.clone(),
+            resources: self
+                .hashes
+                .iter()
+                .map(|(layer, hash)| (layer.clone(), resource(hash)))
+                .collect(),
+            accepted: stats.number("runtime.update_success"),
+            rejected: stats.number("runtime.update_rejected"),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -2,10 +2,9 @@
 
 use crate::canonical;
 use crate::local_client::{LocalClient, LocalError};
-use crate::reading::{self, About, CHANGE_FILTER, Pass, Stats};
+use crate::reading::{self, About, CHANGE_FILTER, Fingerprint, Parts, Stats};
 use crate::sender::unix_ns;
 use crate::settings::Settings;
-use bytes::Bytes;
 use probe_api::launcher::{LauncherState, paths};
 use probe_api::state::{ReconnectReply, ReconnectRequest, SidecarReading, SidecarState};
 use std::sync::Arc;
@@ -44,8 +43,7 @@ pub(crate) struct Watcher {
     settings: Settings,
     admin: Option<LocalClient>,
     launcher: Option<LocalClient>,
-    /// What changes with every change of configuration, and the reading made of it.
-    last: Mutex<Option<(Fingerprint, Arc<SidecarState>)>>,
+    last: Mutex<Last>,
     /// Start of the sidecar process → what does not change while it runs.
     about: Mutex<Option<(u64, About)>>,
     /// The last state that was looked up while somebody waited.
@@ -56,10 +54,12 @@ pub(crate) struct Watcher {
     activity: watch::Sender<u64>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Fingerprint {
-    stats: Bytes,
-    launcher: LauncherState,
+/// What earlier readings brought.
+#[derive(Debug, Default)]
+struct Last {
+    /// The last reading, and what it was made under.
+    reading: Option<(Fingerprint, Arc<SidecarState>)>,
+    parts: Parts,
 }
 
 impl Watcher {
@@ -68,7 +68,7 @@ impl Watcher {
             admin: settings.admin.as_deref().map(LocalClient::new),
             launcher: settings.launcher.as_deref().map(LocalClient::new),
             settings,
-            last: Mutex::new(None),
+            last: Mutex::default(),
             about: Mutex::new(None),
             looked: watch::Sender::default(),
             waiting: AtomicUsize::new(0),
@@ -133,7 +133,7 @@ impl Watcher {
 
     /// Reads the sidecar now.
     pub(crate) async fn read(&self) -> Arc<SidecarState> {
-        *self.last.lock().await = None;
+        *self.last.lock().await = Last::default();
         self.look().await
     }
 
@@ -196,7 +196,7 @@ impl Watcher {
         match self.read_consistently(admin, &mut last).await {
             Ok(state) => state,
             Err(error) => {
-                *last = None;
+                *last = Last::default();
                 // Another process may answer next.
                 *self.about.lock().await = None;
                 self.state(SidecarReading::Unreachable(error))
@@ -207,11 +207,11 @@ impl Watcher {
     async fn read_consistently(
         &self,
         admin: &LocalClient,
-        last: &mut Option<(Fingerprint, Arc<SidecarState>)>,
+        last: &mut Last,
     ) -> Result<Arc<SidecarState>, String> {
         let words = |error: LocalError| error.to_string();
         let mut before = self.fingerprint(admin).await.map_err(words)?;
-        if let Some((fingerprint, state)) = last
+        if let Some((fingerprint, state)) = &last.reading
             && *fingerprint == before
         {
             // Nothing changed, so what was read then holds now.
@@ -221,34 +221,24 @@ impl Watcher {
         }
         for _ in 0..READINGS {
             let about = self.about(admin, &before).await.map_err(words)?;
-            let dump = async |resource: &str| {
-                let path = format!("/config_dump?include_eds&resource={resource}");
-                admin.get_json(&path).await.map_err(words)
-            };
-            let mut pass = Pass {
-                about,
-                listeners: dump("dynamic_listeners").await?,
-                route_configurations: dump("dynamic_route_configs").await?,
-                active_clusters: dump("dynamic_active_clusters").await?,
-                warming_clusters: dump("dynamic_warming_clusters").await?,
-                load_assignments: dump("dynamic_endpoint_configs").await?,
-                runtime: admin.get_json("/runtime").await.map_err(words)?,
-                clusters: admin
-                    .get_json("/clusters?format=json")
-                    .await
-                    .map_err(words)?,
-                ..Pass::default()
-            };
+            // What did not change is kept: to render all of it takes a sidecar longer than to take an update over.
+            for part in last.parts.stale(&before, Instant::now()) {
+                let asked_at = Instant::now();
+                let mut answers = Vec::new();
+                for path in part.paths() {
+                    answers.push(admin.get_json(path).await.map_err(words)?);
+                }
+                last.parts.take(part, &answers, &about, &before, asked_at);
+            }
             let after = self.fingerprint(admin).await.map_err(words)?;
             if after != before {
                 before = after;
                 continue;
             }
-            pass.stats = Stats::parse(&String::from_utf8_lossy(&after.stats));
-            pass.launcher = after.launcher.clone();
-            let held = reading::sidecar(&pass);
+            let stats = Stats::parse(&String::from_utf8_lossy(&after.stats));
+            let held = reading::sidecar(&about, &last.parts, &stats, &after.launcher);
             let state = self.state(SidecarReading::Read(Box::new(held)));
-            *last = Some((after, Arc::clone(&state)));
+            last.reading = Some((after, Arc::clone(&state)));
             return Ok(state);
         }
         Err(format!(

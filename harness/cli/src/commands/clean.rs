@@ -46,7 +46,10 @@ pub(crate) fn clean(
     };
     let cleaned = Cleaned {
         dry_run: arguments.dry_run,
-        removed: folders.iter().map(|path| path.display().to_string()).collect(),
+        removed: folders
+            .iter()
+            .map(|path| path.display().to_string())
+            .collect(),
         running: running.into_iter().map(|listed| listed.name).collect(),
     };
     match common.output {
@@ -57,12 +60,19 @@ pub(crate) fn clean(
 }
 
 fn text(cleaned: &Cleaned, out: &mut Out) -> std::io::Result<()> {
-    let verb = if cleaned.dry_run { "would remove" } else { "removed" };
+    let verb = if cleaned.dry_run {
+        "would remove"
+    } else {
+        "removed"
+    };
     for one in &cleaned.removed {
         writeln!(out, "{verb} {one}")?;
     }
     for name in &cleaned.running {
-        writeln!(out, "left the running cluster {name} (`meshproof cluster down {name}`)")?;
+        writeln!(
+            out,
+            "left the running cluster {name} (`meshproof cluster down {name}`)"
+        )?;
     }
     if cleaned.removed.is_empty() {
         writeln!(out, "nothing to remove")?;

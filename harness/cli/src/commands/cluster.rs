@@ -132,7 +132,9 @@ impl From<Listed> for ListedForm {
             name: listed.name,
             running: listed.running,
             topology: listed.topology,
-            started: listed.started.map(|at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+            started: listed
+                .started
+                .map(|at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
             kubeconfig: listed.kubeconfig.display().to_string(),
         }
     }
@@ -156,8 +158,12 @@ fn list(common: &Common, out: &mut Out) -> Result<ExitCode, Failure> {
                     (true, Some(topology)) => topology,
                 };
                 let since = one.started.as_deref().unwrap_or("");
-                writeln!(out, "{:width$}  {state}  {since}  {}", one.name, one.kubeconfig)
-                    .map_err(|error| crate::write_failed(&error))?;
+                writeln!(
+                    out,
+                    "{:width$}  {state}  {since}  {}",
+                    one.name, one.kubeconfig
+                )
+                .map_err(|error| crate::write_failed(&error))?;
             }
         }
     }
@@ -173,5 +179,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(ExitCode::Environment, "start worker threads").because(&error))
+        .map_err(|error| {
+            Failure::new(ExitCode::Environment, "start worker threads").because(&error)
+        })
 }

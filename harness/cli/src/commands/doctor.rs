@@ -82,7 +82,9 @@ pub(crate) fn doctor(
                 write_json_line(out, check)?;
             }
         }
-        OutputForm::Text => text(&checks, common.quiet, out).map_err(|e| crate::write_failed(&e))?,
+        OutputForm::Text => {
+            text(&checks, common.quiet, out).map_err(|e| crate::write_failed(&e))?
+        }
     }
     if checks.iter().any(|check| check.state == State::Missing) {
         Ok(ExitCode::Environment)
@@ -100,7 +102,11 @@ fn text(checks: &[Check], quiet: bool, out: &mut Out) -> std::io::Result<()> {
             State::Warning => (AnsiColor::Yellow.on_default(), "warning"),
             State::Missing => (AnsiColor::Red.on_default().bold(), "missing"),
         };
-        writeln!(out, "{style}{word}{style:#}  {:width$}  {}", check.name, check.found)?;
+        writeln!(
+            out,
+            "{style}{word}{style:#}  {:width$}  {}",
+            check.name, check.found
+        )?;
         if let Some(hint) = &check.hint {
             writeln!(out, "         {:width$}  hint: {hint}", "")?;
         }

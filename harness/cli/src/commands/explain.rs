@@ -28,7 +28,11 @@ pub(crate) fn explain(
         return write_json(out, &selected.scenarios).map(|()| ExitCode::Success);
     }
     let matrix = suites::matrix::checked_in().map_err(|problems| {
-        Failure::new(ExitCode::Internal, "read the built-in matrix of seeded bugs").because(&problems)
+        Failure::new(
+            ExitCode::Internal,
+            "read the built-in matrix of seeded bugs",
+        )
+        .because(&problems)
     })?;
     for (index, scenario) in selected.scenarios.iter().enumerate() {
         let mut write = || {
@@ -45,12 +49,16 @@ pub(crate) fn explain(
 fn yaml(scenarios: &[Scenario], out: &mut Out) -> Result<ExitCode, Failure> {
     if scenarios.len() > 1 {
         return Err(Failure::new(ExitCode::Usage, "print the YAML form")
-            .reason(format!("{} scenarios are selected, and a file holds one", scenarios.len()))
+            .reason(format!(
+                "{} scenarios are selected, and a file holds one",
+                scenarios.len()
+            ))
             .hint("name one scenario"));
     }
     for scenario in scenarios {
         let text = harness_model::scenario::file::print(scenario);
-        out.write_all(text.as_bytes()).map_err(|e| crate::write_failed(&e))?;
+        out.write_all(text.as_bytes())
+            .map_err(|e| crate::write_failed(&e))?;
     }
     Ok(ExitCode::Success)
 }
@@ -61,7 +69,11 @@ fn words_of(scenario: &Scenario, matrix: &Matrix, out: &mut Out) -> std::io::Res
     let tags: Vec<&str> = scenario.tags.iter().map(|tag| words::tag(*tag)).collect();
     writeln!(out, "tags: {}", tags.join(", "))?;
     if !scenario.requires.is_empty() {
-        let needs: Vec<String> = scenario.requires.iter().map(|c| words::capability(*c)).collect();
+        let needs: Vec<String> = scenario
+            .requires
+            .iter()
+            .map(|c| words::capability(*c))
+            .collect();
         writeln!(out, "needs: {}", needs.join(", "))?;
     }
     if scenario.disturbs == Disturbs::Everything {
@@ -77,8 +89,15 @@ fn words_of(scenario: &Scenario, matrix: &Matrix, out: &mut Out) -> std::io::Res
                 .iter()
                 .filter(|kill| kill.scenario == scenario.name)
                 .map(move |kill| {
-                    let at = kill.sidecar.as_ref().map(|s| format!(" at {s}")).unwrap_or_default();
-                    format!("the control plane has the seeded bug `{mutant}`: found by {}{at}", kill.checker)
+                    let at = kill
+                        .sidecar
+                        .as_ref()
+                        .map(|s| format!(" at {s}"))
+                        .unwrap_or_default();
+                    format!(
+                        "the control plane has the seeded bug `{mutant}`: found by {}{at}",
+                        kill.checker
+                    )
                 })
         })
         .collect();

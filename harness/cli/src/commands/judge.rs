@@ -50,7 +50,9 @@ pub(crate) fn judge(
         .max()
         .unwrap_or(Verdict::Inconclusive);
     match common.output {
-        OutputForm::Text => text(&judged, common.quiet, out).map_err(|e| crate::write_failed(&e))?,
+        OutputForm::Text => {
+            text(&judged, common.quiet, out).map_err(|e| crate::write_failed(&e))?
+        }
         OutputForm::Json => {
             let all: Vec<Judged> = judged.into_iter().map(form).collect();
             write_json(out, &all)?;
@@ -76,7 +78,12 @@ fn form((recorded, judgement): (Recorded, Judgement)) -> Judged {
 
 /// Reads a history file; a folder stands for the `history.jsonl` in it, `-` for stdin.
 fn read(path: &Path) -> Result<Vec<Recorded>, Failure> {
-    let failed = || Failure::new(ExitCode::Usage, format!("read the history {}", path.display()));
+    let failed = || {
+        Failure::new(
+            ExitCode::Usage,
+            format!("read the history {}", path.display()),
+        )
+    };
     let path: PathBuf = if path.is_dir() {
         path.join("history.jsonl")
     } else {
@@ -98,7 +105,12 @@ fn read(path: &Path) -> Result<Vec<Recorded>, Failure> {
         let more = problems.len().saturating_sub(shown);
         let mut failure = failed();
         for problem in problems.iter().take(shown) {
-            failure = failure.item(format!("{}:{}: {}", path.display(), problem.line, problem.message));
+            failure = failure.item(format!(
+                "{}:{}: {}",
+                path.display(),
+                problem.line,
+                problem.message
+            ));
         }
         if more > 0 {
             failure = failure.item(format!("and {more} more"));
@@ -124,7 +136,12 @@ fn text(judged: &[(Recorded, Judgement)], quiet: bool, out: &mut Out) -> std::io
         )?;
         for finding in &judgement.findings {
             if finding.verdict == Verdict::Passed {
-                writeln!(out, "  {} passed, {}", finding.checker, terminal::observations(finding))?;
+                writeln!(
+                    out,
+                    "  {} passed, {}",
+                    finding.checker,
+                    terminal::observations(finding)
+                )?;
             }
         }
         terminal::findings(out, judgement, Some(&header.scenario))?;

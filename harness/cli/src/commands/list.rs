@@ -72,7 +72,11 @@ fn skip_reason(
 
 fn text(listed: &[Listed<'_>], out: &mut Out) -> std::io::Result<()> {
     let width = listed.iter().map(|s| s.name.len()).max().unwrap_or(0);
-    let tags_width = listed.iter().map(|s| s.tags.join(",").len()).max().unwrap_or(0);
+    let tags_width = listed
+        .iter()
+        .map(|s| s.tags.join(",").len())
+        .max()
+        .unwrap_or(0);
     for scenario in listed {
         write!(
             out,

@@ -35,7 +35,9 @@ pub(crate) fn run(
 ) -> Result<ExitCode, Failure> {
     let selected = selection::select(suites::all(), &arguments.selection)?;
     let checked = plan::check(&arguments.environment)?;
-    let seed = arguments.seed.unwrap_or_else(|| artifacts::random() % 1_000_000_000);
+    let seed = arguments
+        .seed
+        .unwrap_or_else(|| artifacts::random() % 1_000_000_000);
     if arguments.dry_run {
         return dry_run(arguments, common, &selected.scenarios, &checked, seed, out);
     }
@@ -43,9 +45,8 @@ pub(crate) fn run(
         tools::ensure(arguments.environment.no_install)?;
     }
     let artifacts = Artifacts::create(&arguments.artifacts, seed)?;
-    logging::start(common, Some(&artifacts.folder)).map_err(|error| {
-        Failure::new(ExitCode::Environment, "write the log").because(&error)
-    })?;
+    logging::start(common, Some(&artifacts.folder))
+        .map_err(|error| Failure::new(ExitCode::Environment, "write the log").because(&error))?;
     let context = Context {
         scenarios: selected
             .scenarios
@@ -63,7 +64,14 @@ pub(crate) fn run(
         .filter(|s| s.tags.contains(&Tag::Gate))
         .map(|s| s.name.clone())
         .collect();
-    let plan = plan::plan(arguments, checked, selected.scenarios, seed, &artifacts, started);
+    let plan = plan::plan(
+        arguments,
+        checked,
+        selected.scenarios,
+        seed,
+        &artifacts,
+        started,
+    );
     let mut readers = Readers::new(common, out, context, &artifacts.folder)?;
     drive(&mut readers, plan, |plan, events, interrupt| async move {
         harness_runner::run(plan, events, interrupt).await;
@@ -73,7 +81,10 @@ pub(crate) fn run(
         output::say(&failure.render(output::colour_on_stderr(common.color)));
     }
     if common.output == OutputForm::Json {
-        write_json(out, &harness_report::json::document(&readers.record, exit.number()))?;
+        write_json(
+            out,
+            &harness_report::json::document(&readers.record, exit.number()),
+        )?;
     }
     Ok(exit)
 }
@@ -85,9 +96,12 @@ fn program() -> String {
         // `cargo run` calls it by a path that nobody would type.
         Some(name) if first.contains("/target/") => {
             let name = name.to_string_lossy();
-            format!("cargo run --release -- {}", if name == "meshproof" { "" } else { &name })
-                .trim_end()
-                .to_owned()
+            format!(
+                "cargo run --release -- {}",
+                if name == "meshproof" { "" } else { &name }
+            )
+            .trim_end()
+            .to_owned()
         }
         _ => quote(&first),
     }
@@ -111,9 +125,11 @@ impl Readers {
         folder: &Path,
     ) -> Result<Self, Failure> {
         let live: Option<Box<dyn Reporter>> = match common.output {
-            OutputForm::Text => {
-                Some(Box::new(Terminal::new(out.clone(), context.clone(), common.quiet)))
-            }
+            OutputForm::Text => Some(Box::new(Terminal::new(
+                out.clone(),
+                context.clone(),
+                common.quiet,
+            ))),
             OutputForm::Jsonl => Some(Box::new(JsonLines::new(out.clone()))),
             OutputForm::Json => None,
         };
@@ -166,7 +182,10 @@ impl Readers {
             None => Ok(()),
         };
         for error in [recorded, shown].into_iter().filter_map(Result::err) {
-            tracing::error!(error = &error as &dyn std::error::Error, "an event was not reported");
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "an event was not reported"
+            );
         }
     }
 
@@ -195,7 +214,11 @@ impl Readers {
         });
         let summary = self.record.sum();
         let exit = ExitCode::of_run(&summary, partial);
-        if let Some(error) = summary.environment_error.as_ref().filter(|_| summary.interrupted.is_none()) {
+        if let Some(error) = summary
+            .environment_error
+            .as_ref()
+            .filter(|_| summary.interrupted.is_none())
+        {
             output::say(&format!("error: failed to {error}"));
         }
         if partial && exit == ExitCode::Inconclusive && summary.inconclusive == 0 {
@@ -234,7 +257,9 @@ where
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(ExitCode::Environment, "start worker threads").because(&error))?;
+        .map_err(|error| {
+            Failure::new(ExitCode::Environment, "start worker threads").because(&error)
+        })?;
     let outcome = runtime.block_on(async {
         let interrupt = signals::listen()?;
         let (sender, events) = unbounded_channel();

@@ -42,7 +42,9 @@ pub(crate) fn selftest(
     if run.environment.reuse.is_none() {
         tools::ensure(run.environment.no_install)?;
     }
-    let seed = run.seed.unwrap_or_else(|| artifacts::random() % 1_000_000_000);
+    let seed = run
+        .seed
+        .unwrap_or_else(|| artifacts::random() % 1_000_000_000);
     let artifacts = Artifacts::create(&run.artifacts, seed)?;
     logging::start(common, Some(&artifacts.folder))
         .map_err(|e| Failure::new(ExitCode::Environment, "write the log").because(&e))?;
@@ -87,9 +89,15 @@ pub(crate) fn selftest(
                 write_json_line(out, case)?;
             }
         }
-        OutputForm::Text => text(&report, common.quiet, out).map_err(|e| crate::write_failed(&e))?,
+        OutputForm::Text => {
+            text(&report, common.quiet, out).map_err(|e| crate::write_failed(&e))?
+        }
     }
-    if let Some(error) = report.environment_error.as_ref().filter(|_| report.interrupted.is_none()) {
+    if let Some(error) = report
+        .environment_error
+        .as_ref()
+        .filter(|_| report.interrupted.is_none())
+    {
         output::say(&format!("error: failed to {error}"));
     }
     Ok(exit_code(&report))
@@ -98,7 +106,11 @@ pub(crate) fn selftest(
 /// The checked-in matrix in the runner's words.
 fn matrix() -> Result<Matrix, Failure> {
     let checked_in = suites::matrix::checked_in().map_err(|problems| {
-        Failure::new(ExitCode::Internal, "read the built-in matrix of seeded bugs").because(&problems)
+        Failure::new(
+            ExitCode::Internal,
+            "read the built-in matrix of seeded bugs",
+        )
+        .because(&problems)
     })?;
     Ok(Matrix {
         mutants: checked_in
@@ -144,7 +156,11 @@ fn text(report: &SelftestReport, quiet: bool, out: &mut Out) -> std::io::Result<
             }
             continue;
         }
-        writeln!(out, "{DIFFERS}DIFFERS{DIFFERS:#} {} × {}", case.control_plane, case.scenario)?;
+        writeln!(
+            out,
+            "{DIFFERS}DIFFERS{DIFFERS:#} {} × {}",
+            case.control_plane, case.scenario
+        )?;
         writeln!(out, "  expected  {}", case.expected)?;
         writeln!(out, "  observed  {}", case.observed)?;
     }

@@ -1,6 +1,6 @@
-//! What is on the machine: processes, mounts, namespaces, cgroups, sockets and files, before and after.
+//! What a run could leave on the machine: processes, namespaces, mounts, cgroups, sockets and files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -27,13 +27,20 @@ impl Baseline {
     /// Looks at the machine and at `folders`.
     pub(crate) fn take(folders: &Folders) -> Self {
         let mut things = BTreeSet::new();
-        processes_and_namespaces(&mut things);
         for line in lines("/proc/self/mountinfo") {
-            things.insert(format!("mount {}", line.split(' ').skip(3).collect::<Vec<_>>().join(" ")));
+            things.insert(format!(
+                "mount {}",
+                line.split(' ').skip(3).collect::<Vec<_>>().join(" ")
+            ));
         }
         cgroups(Path::new("/sys/fs/cgroup"), &mut things);
+        let temporary = folders.temporary.display().to_string();
         for line in lines("/proc/net/unix") {
-            if let Some(path) = line.split_whitespace().nth(7).filter(|path| path.contains("meshproof")) {
+            if let Some(path) = line
+                .split_whitespace()
+                .nth(7)
+                .filter(|path| path.contains(&temporary))
+            {
                 things.insert(format!("unix socket {path}"));
             }
         }
@@ -42,7 +49,10 @@ impl Baseline {
         }
         if let Ok(entries) = fs::read_dir("/run/netns") {
             for entry in entries.flatten() {
-                things.insert(format!("named network namespace {}", entry.path().display()));
+                things.insert(format!(
+                    "named network namespace {}",
+                    entry.path().display()
+                ));
             }
         }
         Self { things }
@@ -54,11 +64,12 @@ impl Baseline {
     ///
     /// When something is still there after [`PATIENCE`]: the message lists it.
     #[track_caller]
-    pub(crate) fn is_restored(&self, folders: &Folders, after: &str) {
+    pub(crate) fn is_restored(&self, folders: &Folders, footprint: &Footprint, after: &str) {
         let started = Instant::now();
         loop {
             let now = Self::take(folders);
-            let left: Vec<&String> = now.things.difference(&self.things).collect();
+            let mut left: Vec<String> = now.things.difference(&self.things).cloned().collect();
+            left.extend(footprint.left());
             if left.is_empty() {
                 return;
             }
@@ -66,7 +77,7 @@ impl Baseline {
                 started.elapsed() < PATIENCE,
                 "left behind {after}, {} s later:\n  {}",
                 PATIENCE.as_secs(),
-                left.iter().map(|thing| thing.as_str()).collect::<Vec<_>>().join("\n  ")
+                left.join("\n  ")
             );
             pause();
         }
@@ -82,33 +93,88 @@ fn pause() {
 }
 
 fn lines(path: &str) -> Vec<String> {
-    fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
+    fs::read_to_string(path)
+        .unwrap_or_default()
+        .lines()
+        .map(str::to_owned)
+        .collect()
 }
 
-/// Processes whose program is ours or one that we start, and every namespace that any process is in.
-fn processes_and_namespaces(things: &mut BTreeSet<String>) {
-    let Ok(entries) = fs::read_dir("/proc") else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
-            continue;
+/// The processes that a started program had made at some moment, and the namespaces that they were in.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Footprint {
+    /// Process id and start time: together they name one process for ever.
+    processes: BTreeSet<(u32, String)>,
+    namespaces: BTreeSet<PathBuf>,
+}
+
+impl Footprint {
+    /// Everything that descends from the process `root`. Other runs on the machine are none of its business.
+    pub(crate) fn of(root: u32) -> Self {
+        let parents: BTreeMap<u32, u32> = pids()
+            .into_iter()
+            .filter_map(|pid| Some((pid, stat(pid)?.get(1)?.parse().ok()?)))
+            .collect();
+        let descends = |mut pid: u32| {
+            while let Some(parent) = parents.get(&pid) {
+                if *parent == root {
+                    return true;
+                }
+                pid = *parent;
+            }
+            false
         };
-        let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
-        let name = name.trim();
-        const OURS: [&str; 9] = [
-            "meshproof", "etcd", "kube-apiserver", "kube-controller", "kube-scheduler", "envoy",
-            "probe-app", "sidecar-launch", "control-plane",
-        ];
-        if OURS.iter().any(|ours| name.starts_with(ours)) {
-            things.insert(format!("process {pid} {name}"));
+        let own: BTreeSet<PathBuf> = namespaces(std::process::id()).collect();
+        let mut footprint = Self::default();
+        for pid in parents.keys().copied().filter(|pid| descends(*pid)) {
+            footprint
+                .processes
+                .extend(start_time(pid).map(|time| (pid, time)));
+            footprint
+                .namespaces
+                .extend(namespaces(pid).filter(|namespace| !own.contains(namespace)));
         }
-        for kind in ["net", "mnt", "pid", "user", "ipc", "uts"] {
-            if let Ok(namespace) = fs::read_link(entry.path().join("ns").join(kind)) {
-                things.insert(format!("namespace {} (a process in it is called {name})", namespace.display()));
+        footprint
+    }
+
+    /// What of it is still there.
+    fn left(&self) -> Vec<String> {
+        let mut left = Vec::new();
+        for pid in pids() {
+            let known = start_time(pid).is_some_and(|time| self.processes.contains(&(pid, time)));
+            if known || namespaces(pid).any(|namespace| self.namespaces.contains(&namespace)) {
+                let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+                left.push(format!("process {pid} {}", name.trim()));
             }
         }
+        left
     }
+}
+
+fn pids() -> Vec<u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect()
+}
+
+/// The fields of `/proc/PID/stat` after the command, which may itself contain blanks: state, parent, ...
+fn stat(pid: u32) -> Option<Vec<String>> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = text.rsplit_once(')')?;
+    Some(fields.split_whitespace().map(str::to_owned).collect())
+}
+
+/// Field 22 of proc(5): when the process was started. A process that has ended and waits to be reaped counts as gone.
+fn start_time(pid: u32) -> Option<String> {
+    let fields = stat(pid)?;
+    (fields.first()? != "Z").then(|| fields.get(19).cloned())?
+}
+
+fn namespaces(pid: u32) -> impl Iterator<Item = PathBuf> {
+    ["net", "mnt", "pid", "user", "ipc", "uts"]
+        .into_iter()
+        .filter_map(move |kind| fs::read_link(format!("/proc/{pid}/ns/{kind}")).ok())
 }
 
 fn cgroups(folder: &Path, things: &mut BTreeSet<String>) {

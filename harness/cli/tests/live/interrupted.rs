@@ -10,15 +10,20 @@ fn one_ctrl_c_heals_takes_down_and_reports() {
     let before = Baseline::take(&place.folders);
     let mut running = place.start(&["run", "resilience/zone-cut-off"]);
     running.wait_for("a fault", scenario_event("faultStarted"));
+    let footprint = running.footprint();
     running.signal("INT");
     let (status, events, complaints) = running.finish();
     assert_eq!(status.code(), Some(130), "{complaints}");
     assert_eq!(summary(&events)["interrupted"], 2);
     for name in ["report.json", "junit.xml", "report.html"] {
         let file = place.artifacts().join("latest").join(name);
-        assert!(file.exists(), "{} is written after an interrupt too", file.display());
+        assert!(
+            file.exists(),
+            "{} is written after an interrupt too",
+            file.display()
+        );
     }
-    before.is_restored(&place.folders, "after Ctrl-C in a fault");
+    before.is_restored(&place.folders, &footprint, "after Ctrl-C in a fault");
 }
 
 #[test]
@@ -27,11 +32,12 @@ fn the_second_ctrl_c_leaves_at_once_and_nothing_stays() {
     let before = Baseline::take(&place.folders);
     let mut running = place.start(&["run", "delivery-scope"]);
     running.wait_for("a write", scenario_event("written"));
+    let footprint = running.footprint();
     running.signal("INT");
     running.signal("INT");
     let (status, _, complaints) = running.finish();
     assert_eq!(status.code(), Some(130), "{complaints}");
-    before.is_restored(&place.folders, "after two Ctrl-C");
+    before.is_restored(&place.folders, &footprint, "after two Ctrl-C");
 }
 
 #[test]
@@ -40,14 +46,18 @@ fn a_termination_is_told_by_its_own_exit_code() {
     let before = Baseline::take(&place.folders);
     let mut running = place.start(&["run", "delivery-scope"]);
     running.wait_for("a write", scenario_event("written"));
+    let footprint = running.footprint();
     running.signal("TERM");
     let (status, _, complaints) = running.finish();
     assert_eq!(status.code(), Some(143), "{complaints}");
-    before.is_restored(&place.folders, "after SIGTERM");
+    before.is_restored(&place.folders, &footprint, "after SIGTERM");
 }
 
 fn summary(events: &[Value]) -> &Value {
     let last = events.last().expect("there are events");
-    assert_eq!(last["type"], "runFinished", "nothing comes after the summary");
+    assert_eq!(
+        last["type"], "runFinished",
+        "nothing comes after the summary"
+    );
     &last["summary"]
 }

@@ -18,8 +18,12 @@ fn kill_when(phase: &str, arguments: &[&str], is: impl Fn(&Value) -> bool) {
         let before = Baseline::take(&place.folders);
         let mut running = place.start(arguments);
         running.wait_for(phase, &is);
-        running.kill();
-        before.is_restored(&place.folders, &format!("after kill -9 in phase {phase}, time {time}"));
+        let footprint = running.kill();
+        before.is_restored(
+            &place.folders,
+            &footprint,
+            &format!("after kill -9 in phase {phase}, time {time}"),
+        );
     }
 }
 
@@ -31,9 +35,15 @@ fn in_the_asset_build() {
         let before = Baseline::take(&place.folders);
         let mut running = place.start(&["run", CALM]);
         running.wait_for("assets", phase_started("assets"));
-        running.wait_for("progress of an asset", |event| event["type"] == "phaseProgress");
-        running.kill();
-        before.is_restored(&place.folders, &format!("after kill -9 in the asset build, time {time}"));
+        running.wait_for("progress of an asset", |event| {
+            event["type"] == "phaseProgress"
+        });
+        let footprint = running.kill();
+        before.is_restored(
+            &place.folders,
+            &footprint,
+            &format!("after kill -9 in the asset build, time {time}"),
+        );
     }
 }
 

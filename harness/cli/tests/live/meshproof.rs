@@ -1,6 +1,6 @@
 //! The program under test: started in folders of its own, its events read as they come.
 
-use crate::baseline::Folders;
+use crate::baseline::{Folders, Footprint};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
@@ -33,7 +33,12 @@ impl Place {
         for path in [&folders.home, &folders.temporary] {
             fs::create_dir(path).expect("a folder can be made in a fresh folder");
         }
-        Self { folder, folders, user: None, cache: None }
+        Self {
+            folder,
+            folders,
+            user: None,
+            cache: None,
+        }
     }
 
     /// Runs get this cache folder instead of the user's.
@@ -44,8 +49,13 @@ impl Place {
 
     /// Runs are started as the user (and group) with this id, who owns the folders.
     pub(crate) fn owned_by(mut self, user: u32) -> Self {
-        for path in [self.folder.path(), &self.folders.home, &self.folders.temporary] {
-            std::os::unix::fs::chown(path, Some(user), Some(user)).expect("root can give a folder away");
+        for path in [
+            self.folder.path(),
+            &self.folders.home,
+            &self.folders.temporary,
+        ] {
+            std::os::unix::fs::chown(path, Some(user), Some(user))
+                .expect("root can give a folder away");
         }
         self.user = Some(user);
         self
@@ -69,7 +79,10 @@ impl Place {
             .env("HOME", &self.folders.home)
             .env("TMPDIR", &self.folders.temporary)
             .env("MESHPROOF_ARTIFACTS", self.artifacts())
-            .env("MESHPROOF_CACHE", self.cache.clone().unwrap_or_else(users_cache))
+            .env(
+                "MESHPROOF_CACHE",
+                self.cache.clone().unwrap_or_else(users_cache),
+            )
             .env("MESHPROOF_IMAGES", images())
             .current_dir(self.path())
             .stdin(Stdio::null());
@@ -95,7 +108,10 @@ impl Place {
     /// Starts the program with events as JSON lines on its output.
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
         let mut command = self.command(arguments);
-        command.args(["-o", "jsonl"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(["-o", "jsonl"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().expect("the built binary starts");
         let events = read_lines(child.stdout.take().expect("stdout is a pipe"));
         let stderr = child.stderr.take().expect("stderr is a pipe");
@@ -105,25 +121,34 @@ impl Place {
             let _ = BufReader::new(stderr).read_to_string(&mut text);
             text
         });
-        Running { child, events, complaints: Some(complaints), seen: Vec::new() }
+        Running {
+            child,
+            events,
+            complaints: Some(complaints),
+            seen: Vec::new(),
+        }
     }
 }
 
 /// The cache that the machine's other runs fill; asset builds are too long to repeat them in each test.
 pub(crate) fn users_cache() -> PathBuf {
-    std::env::var_os("MESHPROOF_CACHE").map(PathBuf::from).unwrap_or_else(|| {
-        let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).unwrap_or_else(|| {
-            PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache")
-        });
-        base.join("meshproof")
-    })
+    std::env::var_os("MESHPROOF_CACHE")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| {
+            let base = std::env::var_os("XDG_CACHE_HOME")
+                .map(PathBuf::from)
+                .unwrap_or_else(|| {
+                    PathBuf::from(std::env::var_os("HOME").expect("HOME is set")).join(".cache")
+                });
+            base.join("meshproof")
+        })
 }
 
 /// The image archives of this workspace, as `cargo xtask images` leaves them.
 pub(crate) fn images() -> PathBuf {
-    std::env::var_os("MESHPROOF_IMAGES").map(PathBuf::from).unwrap_or_else(|| {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/images")
-    })
+    std::env::var_os("MESHPROOF_IMAGES")
+        .map(PathBuf::from)
+        .unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/images"))
 }
 
 fn read_lines(stdout: ChildStdout) -> mpsc::Receiver<Value> {
@@ -187,10 +212,19 @@ impl Running {
         assert!(sent.success(), "the program is still there to be signalled");
     }
 
-    /// Kills it and waits for its end: nothing of it runs any cleanup.
-    pub(crate) fn kill(mut self) {
+    /// What it has started so far.
+    pub(crate) fn footprint(&self) -> Footprint {
+        Footprint::of(self.child.id())
+    }
+
+    /// Kills it and waits for its end: nothing of it runs any cleanup. What it had started by then.
+    pub(crate) fn kill(mut self) -> Footprint {
+        let footprint = self.footprint();
         self.child.kill().expect("a child of ours can be killed");
-        self.child.wait().expect("a child of ours can be waited for");
+        self.child
+            .wait()
+            .expect("a child of ours can be waited for");
+        footprint
     }
 
     /// Waits for its end; all its events, its exit status and what it wrote to stderr.
@@ -198,7 +232,10 @@ impl Running {
         while let Ok(event) = self.events.recv_timeout(SILENCE) {
             self.seen.push(event);
         }
-        let status = self.child.wait().expect("a child of ours can be waited for");
+        let status = self
+            .child
+            .wait()
+            .expect("a child of ours can be waited for");
         let complaints = self
             .complaints
             .take()

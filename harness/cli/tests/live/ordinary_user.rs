@@ -1,6 +1,6 @@
 //! The same run without root: everything happens in a user namespace.
 
-use crate::baseline::Baseline;
+use crate::baseline::{Baseline, Footprint};
 use crate::meshproof::{Place, users_cache};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,19 +22,43 @@ fn an_ordinary_user_gets_the_same_verdicts() {
     };
     let before = Baseline::take(&place.folders);
     let output = place
-        .command(&["run", "delivery-scope/application", "routing", "--color", "never"])
+        .command(&[
+            "run",
+            "delivery-scope/application",
+            "routing",
+            "--color",
+            "never",
+        ])
         .output()
         .expect("the built binary starts");
     let said = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(0), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{said}\n{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert!(said.contains("PASS delivery-scope/application"), "{said}");
-    before.is_restored(&place.folders, "after a run as an ordinary user");
+    before.is_restored(
+        &place.folders,
+        &Footprint::default(),
+        "after a run as an ordinary user",
+    );
 }
 
 /// Gives the assets of `from` to nobody. Root's home cannot be read by others, and rights are part of the test.
 fn copy_assets(from: &Path, to: &PathBuf) {
-    let copied = Command::new("cp").arg("-r").arg(from).arg(to).status().expect("`cp` starts");
-    assert!(copied.success(), "the cache {} can be copied", from.display());
+    let copied = Command::new("cp")
+        .arg("-r")
+        .arg(from)
+        .arg(to)
+        .status()
+        .expect("`cp` starts");
+    assert!(
+        copied.success(),
+        "the cache {} can be copied",
+        from.display()
+    );
     let given = Command::new("chown")
         .args(["-R", &format!("{NOBODY}:{NOBODY}")])
         .arg(to)

@@ -1,7 +1,10 @@
 //! The geometry of a timeline: lanes sidecar × time grouped by zone, coloured by content, with steps, markers,
 //! faults and lost requests. The template draws it; colours are classes, so that light and dark both work.
 
-use crate::timeline::{Lane, MarkKind, SEPARATOR, Timeline};
+mod legend;
+
+use crate::timeline::{Lane, MarkKind, Timeline};
+use legend::{Legend, legend, shown};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -97,14 +100,6 @@ pub(super) struct Fault {
     pub(super) lane_height: Length,
 }
 
-pub(super) struct Legend {
-    pub(super) class: String,
-    pub(super) letter: String,
-    pub(super) words: String,
-    /// The words, cut short where they are many.
-    pub(super) short: String,
-}
-
 const WIDTH: f64 = 1000.0;
 const LEFT: f64 = 150.0;
 const RIGHT: f64 = 14.0;
@@ -117,10 +112,6 @@ const LETTER_WIDTH: f64 = 18.0;
 /// Steps nearer to each other than this go to another row.
 const STEP_DISTANCE: f64 = 17.0;
 const STEP_ROWS: usize = 5;
-/// How many colours the style sheet has before they repeat.
-const COLOURS: usize = 7;
-/// How many parts of a content the legend tells.
-const LEGEND_PARTS: usize = 4;
 /// Lost requests nearer than this are one tick.
 const LOSS_BIN: f64 = 2.0;
 
@@ -134,7 +125,6 @@ impl Scale {
         let share = at_ns.saturating_sub(self.start) as f64 / self.span;
         LEFT + share.min(1.0) * (WIDTH - LEFT - RIGHT)
     }
-
 }
 
 /// On the run's clock, as in findings.
@@ -183,8 +173,14 @@ pub(super) fn draw(timeline: &Timeline) -> Drawing {
         steps,
         marks: marks(timeline, &scale),
         faults,
-        has_markers: timeline.marks.iter().any(|m| matches!(m.kind, MarkKind::Marker(_))),
-        has_given_up: timeline.marks.iter().any(|m| matches!(m.kind, MarkKind::GaveUp(_))),
+        has_markers: timeline
+            .marks
+            .iter()
+            .any(|m| matches!(m.kind, MarkKind::Marker(_))),
+        has_given_up: timeline
+            .marks
+            .iter()
+            .any(|m| matches!(m.kind, MarkKind::GaveUp(_))),
         has_losses: timeline.lanes.values().any(|l| !l.losses.is_empty()),
         has_unreadable: timeline.lanes.values().any(|l| !l.unreadable.is_empty()),
         zones,
@@ -196,7 +192,10 @@ pub(super) fn draw(timeline: &Timeline) -> Drawing {
 fn by_zone(timeline: &Timeline) -> BTreeMap<&str, Vec<(&str, &Lane)>> {
     let mut zones: BTreeMap<&str, Vec<(&str, &Lane)>> = BTreeMap::new();
     for (name, lane) in &timeline.lanes {
-        zones.entry(&lane.data_center).or_default().push((name, lane));
+        zones
+            .entry(&lane.data_center)
+            .or_default()
+            .push((name, lane));
     }
     zones
 }
@@ -254,7 +253,11 @@ fn lane_view(
         segments,
         losses: losses(lane, scale),
         loss_y: Length(y + LANE - 5.0),
-        unreadable: lane.unreadable.iter().map(|at| Length(scale.x(*at))).collect(),
+        unreadable: lane
+            .unreadable
+            .iter()
+            .map(|at| Length(scale.x(*at)))
+            .collect(),
     }
 }
 
@@ -274,56 +277,6 @@ fn losses(lane: &Lane, scale: &Scale) -> Vec<Loss> {
         .collect()
 }
 
-fn shown(words: &str) -> &str {
-    if words.is_empty() { "nothing" } else { words }
-}
-
-fn legend(contents: &[String]) -> Vec<Legend> {
-    let mut number = 0;
-    contents
-        .iter()
-        .map(|words| {
-            if words.is_empty() {
-                return Legend {
-                    class: "none".to_owned(),
-                    letter: String::new(),
-                    words: shown(words).to_owned(),
-                    short: shown(words).to_owned(),
-                };
-            }
-            number += 1;
-            Legend {
-                class: format!("r{}", (number - 1) % COLOURS + 1),
-                letter: letter(number - 1),
-                words: words.clone(),
-                short: in_short(words),
-            }
-        })
-        .collect()
-}
-
-/// The first parts, and how many more there are.
-fn in_short(words: &str) -> String {
-    let parts: Vec<&str> = words.split(SEPARATOR).collect();
-    if parts.len() <= LEGEND_PARTS {
-        return words.to_owned();
-    }
-    format!(
-        "{} and {} more",
-        parts[..LEGEND_PARTS].join(SEPARATOR),
-        parts.len() - LEGEND_PARTS
-    )
-}
-
-/// A, B, ... Z, A2, B2, ...
-fn letter(index: usize) -> String {
-    let base = char::from(b'A' + u8::try_from(index % 26).unwrap_or(0));
-    match index / 26 {
-        0 => base.to_string(),
-        round => format!("{base}{}", round + 1),
-    }
-}
-
 fn steps(timeline: &Timeline, scale: &Scale) -> (Vec<Step>, usize) {
     let mut last_in_row = [f64::MIN; STEP_ROWS];
     let mut rows = 0;
@@ -332,7 +285,9 @@ fn steps(timeline: &Timeline, scale: &Scale) -> (Vec<Step>, usize) {
         .iter()
         .map(|(step, at)| {
             let x = scale.x(*at);
-            let row = last_in_row.iter().position(|last| x - last >= STEP_DISTANCE);
+            let row = last_in_row
+                .iter()
+                .position(|last| x - last >= STEP_DISTANCE);
             if let Some(row) = row {
                 last_in_row[row] = x;
                 rows = rows.max(row + 1);
@@ -358,7 +313,9 @@ fn marks(timeline: &Timeline, scale: &Scale) -> Vec<MarkView> {
             let at = seconds(mark.at_ns);
             let (class, title) = match &mark.kind {
                 MarkKind::Write(name) => ("write", format!("`{name}` was written at {at}")),
-                MarkKind::Marker(value) => ("marker", format!("marker {value} was written at {at}")),
+                MarkKind::Marker(value) => {
+                    ("marker", format!("marker {value} was written at {at}"))
+                }
                 MarkKind::GaveUp(what) => ("gave-up", format!("gave up at {at}: {what}")),
             };
             MarkView {
@@ -420,7 +377,11 @@ fn ticks(scale: &Scale) -> Vec<Tick> {
         .map(|m| m * magnitude)
         .find(|s| *s >= rough)
         .unwrap_or(magnitude * 10.0);
-    let decimals = if step >= 1.0 { 0 } else { (-step.log10().floor()) as usize };
+    let decimals = if step >= 1.0 {
+        0
+    } else {
+        (-step.log10().floor()) as usize
+    };
     let start = scale.start as f64 / 1e9;
     let first = (start / step).ceil() as u64;
     let last = ((start + total) / step).floor() as u64;
@@ -465,10 +426,5 @@ mod tests {
                 assert!(ticks.iter().all(|t| (LEFT..=WIDTH).contains(&t.x.0)));
             }
         }
-    }
-
-    #[test]
-    fn letters_do_not_run_out() {
-        assert_eq!((letter(0), letter(25), letter(26)), ("A".into(), "Z".into(), "A2".into()));
     }
 }

@@ -21,7 +21,12 @@ impl Execution {
         let mut after = self.oracle.clone();
         after.write(configuration.clone());
         self.remember(&after);
-        match self.environment.mesh().write(&self.keys, &configuration).await {
+        match self
+            .environment
+            .mesh()
+            .write(&self.keys, &configuration)
+            .await
+        {
             Ok(written) => {
                 self.recorder.written(EventKind::Written {
                     name,
@@ -99,7 +104,10 @@ impl Execution {
     }
 
     fn breaks_something(&self) -> bool {
-        self.scenario.when.iter().any(|act| matches!(act, Act::Inject(_)))
+        self.scenario
+            .when
+            .iter()
+            .any(|act| matches!(act, Act::Inject(_)))
     }
 
     /// The entries that make the canaries recipients, whatever less specific scope covers them already.
@@ -127,8 +135,7 @@ impl Execution {
                 .filter_map(|sidecar| streams.get(&sidecar.name)?.replica.clone())
                 .collect()
         };
-        let reached =
-            replicas(&|sidecar| after.expected(sidecar) != self.oracle.expected(sidecar));
+        let reached = replicas(&|sidecar| after.expected(sidecar) != self.oracle.expected(sidecar));
         reached == replicas(&|_| true)
     }
 
@@ -142,7 +149,10 @@ impl Execution {
             }
             self.affected.insert(sidecar.name.clone());
             // Only where the old content was seen to be there does its hash tell it from the new one.
-            let Some(shown) = self.recorder.observation(&sidecar.name).filter(|_| self.settled)
+            let Some(shown) = self
+                .recorder
+                .observation(&sidecar.name)
+                .filter(|_| self.settled)
             else {
                 continue;
             };
@@ -193,7 +203,10 @@ impl Execution {
                     let problem = unsettled(&status);
                     (status, problem)
                 }
-                Ok(None) => (DeliveryStatus::default(), Some("the mesh has none".to_owned())),
+                Ok(None) => (
+                    DeliveryStatus::default(),
+                    Some("the mesh has none".to_owned()),
+                ),
                 Err(error) => (
                     DeliveryStatus::default(),
                     Some(crate::sidecar_watch::chain(&error)),

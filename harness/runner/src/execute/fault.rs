@@ -62,7 +62,9 @@ impl Execution {
             PodSelector::ControlPlaneReplica => {
                 let mut sidecars: BTreeMap<String, usize> = BTreeMap::new();
                 for stream in self.recorder.streams().into_values() {
-                    *sidecars.entry(stream.replica.unwrap_or_default()).or_default() += 1;
+                    *sidecars
+                        .entry(stream.replica.unwrap_or_default())
+                        .or_default() += 1;
                 }
                 let replicas = self.environment.streams().replicas().await?;
                 let busiest = replicas
@@ -173,24 +175,27 @@ impl Execution {
         let missing = self
             .environment
             .watch()
-            .wait_until_nobody(self.deadline(self.environment.patience().recovery), |latest| {
-                everybody
-                    .iter()
-                    .filter(|name| {
-                        let state = latest(name);
-                        !matches!(
-                            state.as_ref().map(|state| &state.sidecar),
-                            Some(SidecarReading::Read(held)) if held.control_plane.connected
-                                && held
-                                    .control_plane
-                                    .replica
-                                    .as_ref()
-                                    .is_some_and(|replica| replicas.contains(replica))
-                        )
-                    })
-                    .cloned()
-                    .collect()
-            })
+            .wait_until_nobody(
+                self.deadline(self.environment.patience().recovery),
+                |latest| {
+                    everybody
+                        .iter()
+                        .filter(|name| {
+                            let state = latest(name);
+                            !matches!(
+                                state.as_ref().map(|state| &state.sidecar),
+                                Some(SidecarReading::Read(held)) if held.control_plane.connected
+                                    && held
+                                        .control_plane
+                                        .replica
+                                        .as_ref()
+                                        .is_some_and(|replica| replicas.contains(replica))
+                            )
+                        })
+                        .cloned()
+                        .collect()
+                },
+            )
             .await;
         self.give_up_on("every sidecar to have its control plane again", &missing);
     }

@@ -19,7 +19,8 @@ impl Execution {
         if self.asks_for_absence() {
             // Somebody whom the last write changed must have been read after it and before the marker is written, or it
             // proves nothing.
-            self.read_unread(|sidecar| affected.contains(&sidecar.name)).await;
+            self.read_unread(|sidecar| affected.contains(&sidecar.name))
+                .await;
             self.prove().await;
         } else {
             self.read_unread(|_| true).await;
@@ -124,10 +125,7 @@ impl Execution {
     }
 }
 
-fn reading<'a>(
-    seen: &'a BTreeMap<String, Seen>,
-    name: &str,
-) -> Result<&'a Observation, &'a str> {
+fn reading<'a>(seen: &'a BTreeMap<String, Seen>, name: &str) -> Result<&'a Observation, &'a str> {
     match seen.get(name).map(|seen| &seen.reading) {
         Some(Ok(observation)) => Ok(observation),
         Some(Err(reason)) => Err(reason),
@@ -211,7 +209,13 @@ mod tests {
     #[test]
     fn the_marker_must_be_there_as_toggle_and_as_rule() {
         let shown = holding(&[], &[]);
-        assert!(marker_missing("m2", Ok(&shown)).is_some(), "the rule is old");
-        assert!(marker_missing("m1", Ok(&shown)).is_some(), "the toggle is newer");
+        assert!(
+            marker_missing("m2", Ok(&shown)).is_some(),
+            "the rule is old"
+        );
+        assert!(
+            marker_missing("m1", Ok(&shown)).is_some(),
+            "the toggle is newer"
+        );
     }
 }

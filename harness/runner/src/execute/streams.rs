@@ -26,13 +26,19 @@ impl Execution {
         let uid = workload.sidecar.pod_uid;
         let missing = self
             .recorder
-            .wait_until_nobody(self.deadline(ready), |sidecars, seen| {
-                let read = sidecars
-                    .iter()
-                    .filter(|sidecar| sidecar.pod_uid == uid)
-                    .any(|sidecar| seen.get(&sidecar.name).is_some_and(|seen| seen.reading.is_ok()));
-                if read { Vec::new() } else { vec![uid.clone()] }
-            })
+            .wait_until_nobody(
+                self.deadline(self.environment.patience().marker),
+                |sidecars, seen| {
+                    let read = sidecars
+                        .iter()
+                        .filter(|sidecar| sidecar.pod_uid == uid)
+                        .any(|sidecar| {
+                            seen.get(&sidecar.name)
+                                .is_some_and(|seen| seen.reading.is_ok())
+                        });
+                    if read { Vec::new() } else { vec![uid.clone()] }
+                },
+            )
             .await;
         self.give_up_on("the new pod's sidecar to be read", &missing);
     }
@@ -75,24 +81,27 @@ impl Execution {
         let missing = self
             .environment
             .watch()
-            .wait_until_nobody(self.deadline(self.environment.patience().delivery), |latest| {
-                everybody
-                    .iter()
-                    .filter(|sidecar| {
-                        let state = latest(&sidecar.name);
-                        let Some(SidecarReading::Read(held)) =
-                            state.as_ref().map(|state| &state.sidecar)
-                        else {
-                            return false;
-                        };
-                        held.endpoints.values().flatten().any(|endpoint| {
-                            let ip = endpoint.address.split(':').next().unwrap_or_default();
-                            leaving.iter().any(|left| left.ip == ip)
+            .wait_until_nobody(
+                self.deadline(self.environment.patience().delivery),
+                |latest| {
+                    everybody
+                        .iter()
+                        .filter(|sidecar| {
+                            let state = latest(&sidecar.name);
+                            let Some(SidecarReading::Read(held)) =
+                                state.as_ref().map(|state| &state.sidecar)
+                            else {
+                                return false;
+                            };
+                            held.endpoints.values().flatten().any(|endpoint| {
+                                let ip = endpoint.address.split(':').next().unwrap_or_default();
+                                leaving.iter().any(|left| left.ip == ip)
+                            })
                         })
-                    })
-                    .map(|sidecar| sidecar.name.clone())
-                    .collect()
-            })
+                        .map(|sidecar| sidecar.name.clone())
+                        .collect()
+                },
+            )
             .await;
         self.give_up_on("the endpoints of who left to be gone", &missing);
     }

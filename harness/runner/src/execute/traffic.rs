@@ -48,9 +48,20 @@ impl Execution {
             count: traffic.count,
             concurrency: CONCURRENCY.min(traffic.count.max(1)),
         };
-        match self.environment.prober().requests(&from.address, &batch).await {
+        match self
+            .environment
+            .prober()
+            .requests(&from.address, &batch)
+            .await
+        {
             Ok(outcomes) => {
-                record(&self.environment, &self.recorder, &traffic.name, &from, &outcomes);
+                record(
+                    &self.environment,
+                    &self.recorder,
+                    &traffic.name,
+                    &from,
+                    &outcomes,
+                );
             }
             Err(error) => self.give_up(format!(
                 "the outcomes of `{}` from {}: {}",
@@ -71,7 +82,12 @@ impl Execution {
             request: self.spec(&load.to, "/", &BTreeMap::new()),
             rate: load.rate,
         };
-        match self.environment.prober().start_load(&from.address, &spec).await {
+        match self
+            .environment
+            .prober()
+            .start_load(&from.address, &spec)
+            .await
+        {
             Ok(id) => {
                 self.loads
                     .add(&self.environment, &self.recorder, &load.name, from, id);

@@ -31,7 +31,12 @@ fn holding(name: &str, uid: &str, value: &str) -> Observation {
 
 fn recorder() -> Recorder {
     let (events, _) = tokio::sync::mpsc::unbounded_channel();
-    Recorder::new(Clock::new(Instant::now()), "suite/name".to_owned(), 1, events)
+    Recorder::new(
+        Clock::new(Instant::now()),
+        "suite/name".to_owned(),
+        1,
+        events,
+    )
 }
 
 fn kinds(recorder: &Recorder) -> Vec<&'static str> {
@@ -59,7 +64,10 @@ fn an_unchanged_reading_is_recorded_once_for_each_step() {
     recorder.read("a", "1", Ok(holding("a", "1", "red")));
     recorder.read("a", "1", Ok(holding("a", "1", "red")));
     recorder.read("a", "1", Ok(holding("a", "1", "blue")));
-    assert_eq!(kinds(&recorder), ["joined", "observed", "step", "observed", "observed"]);
+    assert_eq!(
+        kinds(&recorder),
+        ["joined", "observed", "step", "observed", "observed"]
+    );
 }
 
 #[test]
@@ -69,7 +77,11 @@ fn a_reading_of_an_earlier_life_is_not_one_of_the_next() {
     recorder.joined(sidecar("a", "2"));
     recorder.read("a", "1", Ok(holding("a", "1", "red")));
     recorder.left("a", "1");
-    assert_eq!(kinds(&recorder), ["joined", "joined"], "neither reading nor departure");
+    assert_eq!(
+        kinds(&recorder),
+        ["joined", "joined"],
+        "neither reading nor departure"
+    );
     assert!(recorder.observation("a").is_none());
 }
 

@@ -51,15 +51,25 @@ async fn who_disturbs_others_runs_alone_and_last() {
                 }
                 tokio::task::yield_now().await;
                 running.fetch_sub(1, Ordering::SeqCst);
-                log.lock().expect("nobody panics").push(item.scenario.name.clone());
+                log.lock()
+                    .expect("nobody panics")
+                    .push(item.scenario.name.clone());
                 Verdict::Passed
             }
         },
-        || async { log.lock().expect("nobody panics").push("between".to_owned()) },
+        || async {
+            log.lock()
+                .expect("nobody panics")
+                .push("between".to_owned())
+        },
     )
     .await;
     assert!(left.is_empty());
-    assert_eq!(most.load(Ordering::SeqCst), 2, "no more than allowed, and no fewer");
+    assert_eq!(
+        most.load(Ordering::SeqCst),
+        2,
+        "no more than allowed, and no fewer"
+    );
     let log = log.into_inner().expect("nobody panics");
     assert_eq!(log[3..], ["between", "loud-1", "loud-2"]);
 }
@@ -80,7 +90,10 @@ async fn a_failure_stops_the_rest_when_asked_to() {
             || async {},
         )
         .await;
-        let names: Vec<&str> = left.iter().map(|item| item.scenario.name.as_str()).collect();
+        let names: Vec<&str> = left
+            .iter()
+            .map(|item| item.scenario.name.as_str())
+            .collect();
         assert_eq!(names, expected);
     }
 }

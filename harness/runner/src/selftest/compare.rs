@@ -1,6 +1,7 @@
 //! What had to come out against what came out.
 
 use super::{ExpectedKill, SelftestCase};
+use crate::one::RUNNER;
 use harness_model::scenario::Scenario;
 use harness_model::verdict::{Finding, Judgement, Verdict};
 
@@ -30,10 +31,12 @@ pub(super) fn mutant(
         .map(|name| resolve(name, data_centers));
     let names = |finding: &Finding| match &sidecar {
         None => true,
-        Some(name) => finding
-            .details
-            .iter()
-            .any(|detail| detail.sidecar.as_ref().is_some_and(|sidecar| is_match(name, sidecar))),
+        Some(name) => finding.details.iter().any(|detail| {
+            detail
+                .sidecar
+                .as_ref()
+                .is_some_and(|sidecar| is_match(name, sidecar))
+        }),
     };
     let agrees = judgement.verdict == Verdict::Failed
         && judgement.findings.iter().any(|finding| {
@@ -67,8 +70,19 @@ pub(super) fn no_mutant(mutant: &str, scenario: &Scenario, reason: &str) -> Self
 /// Without a mesh nothing passes: what must be there is missing, and what must be absent cannot be proven absent.
 pub(super) fn absent(scenario: &str, judgement: Judgement) -> SelftestCase {
     let is_right = |finding: &Finding| match finding.checker.as_str() {
+        // A scope that covers nobody here leaves nothing to be delivered.
+        "delivered"
+            if finding
+                .details
+                .iter()
+                .all(|detail| detail.sidecar.is_none()) =>
+        {
+            finding.verdict == Verdict::Inconclusive
+        }
         "delivered" => finding.verdict == Verdict::Failed,
         "confined" => finding.verdict == Verdict::Inconclusive,
+        // It was not carried out to its end.
+        RUNNER => false,
         _ => true,
     };
     SelftestCase {
@@ -121,7 +135,10 @@ fn describe(judgement: &Judgement) -> String {
                     .sidecar
                     .as_ref()
                     .map_or_else(String::new, |name| format!(" at {name}"));
-                format!("{at}: expected {}, observed {}", detail.expected, detail.observed)
+                format!(
+                    "{at}: expected {}, observed {}",
+                    detail.expected, detail.observed
+                )
             });
             format!("{} {}{detail}", finding.checker, word(finding.verdict))
         })
@@ -170,20 +187,42 @@ mod tests {
         let agrees = |expected: &ExpectedKill, judged| mutant("m", expected, &zones, judged).agrees;
         let at = Some("checkout@alpha");
         let expected = kill(Some("checkout@$zone1"));
-        assert!(agrees(&expected, judgement("confined", Verdict::Failed, at)));
-        assert!(!agrees(&expected, judgement("confined", Verdict::Failed, Some("checkout@beta"))));
-        assert!(!agrees(&expected, judgement("delivered", Verdict::Failed, at)));
-        assert!(!agrees(&expected, judgement("confined", Verdict::Inconclusive, at)));
-        assert!(agrees(&kill(Some("*@$zone1")), judgement("confined", Verdict::Failed, at)));
-        assert!(agrees(&kill(None), judgement("confined", Verdict::Failed, None)));
+        assert!(agrees(
+            &expected,
+            judgement("confined", Verdict::Failed, at)
+        ));
+        assert!(!agrees(
+            &expected,
+            judgement("confined", Verdict::Failed, Some("checkout@beta"))
+        ));
+        assert!(!agrees(
+            &expected,
+            judgement("delivered", Verdict::Failed, at)
+        ));
+        assert!(!agrees(
+            &expected,
+            judgement("confined", Verdict::Inconclusive, at)
+        ));
+        assert!(agrees(
+            &kill(Some("*@$zone1")),
+            judgement("confined", Verdict::Failed, at)
+        ));
+        assert!(agrees(
+            &kill(None),
+            judgement("confined", Verdict::Failed, None)
+        ));
     }
 
     #[test]
     fn without_a_mesh_a_negative_that_failed_or_passed_is_wrong() {
         assert!(absent("s", judgement("confined", Verdict::Inconclusive, None)).agrees);
         assert!(!absent("s", judgement("confined", Verdict::Failed, None)).agrees);
-        assert!(absent("s", judgement("delivered", Verdict::Failed, None)).agrees);
-        assert!(!absent("s", judgement("delivered", Verdict::Inconclusive, None)).agrees);
+        let missing = judgement("delivered", Verdict::Failed, Some("checkout@alpha"));
+        assert!(absent("s", missing).agrees);
+        let owed = judgement("delivered", Verdict::Inconclusive, Some("checkout@alpha"));
+        assert!(!absent("s", owed).agrees);
+        assert!(absent("s", judgement("delivered", Verdict::Inconclusive, None)).agrees);
+        assert!(!absent("s", judgement(RUNNER, Verdict::Inconclusive, None)).agrees);
         assert!(!absent("s", judgement("answered", Verdict::Passed, None)).agrees);
     }
 }

@@ -66,7 +66,11 @@ fn every_data_center_application_and_pair_of_canaries_is_on_every_replica() {
     };
     let both = BTreeSet::from(["a", "b"]);
     for application in ["canary", "checkout", "frontend", "inventory"] {
-        assert_eq!(on(&|w| w.sidecar.application == application), both, "{application}");
+        assert_eq!(
+            on(&|w| w.sidecar.application == application),
+            both,
+            "{application}"
+        );
     }
     for data_center in ["alpha", "beta", "gamma"] {
         let chosen = |w: &Workload| !w.canary && w.sidecar.data_center == data_center;

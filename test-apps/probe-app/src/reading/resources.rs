@@ -1,8 +1,9 @@
 //! xDS resources of each type, active and warming, with rejections.
 
-use super::{Pass, Stats, list};
+use super::{Parts, Stats, list};
 use crate::canonical;
-use probe_api::state::{Resource, TypeState};
+use probe_api::launcher::LauncherState;
+use probe_api::state::{Resource, Route, TypeState};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,45 +19,80 @@ pub(crate) const RUNTIME_URL: &str = "type.googleapis.com/envoy.service.runtime.
 const WHOLE_TYPE: &str = "*";
 
 /// Every xDS type but RTDS.
-pub(crate) fn types(pass: &Pass) -> BTreeMap<String, TypeState> {
+pub(crate) fn types(
+    parts: &Parts,
+    stats: &Stats,
+    launcher: &LauncherState,
+) -> BTreeMap<String, TypeState> {
+    let latest = |begin, end| stats.all(begin, end).max().unwrap_or_default();
+    let sum = |begin, end| stats.all(begin, end).sum();
+    let state = |collected: &Collected, url, accepted_at, accepted, rejected| {
+        let mut collected = collected.clone();
+        if let Some(words) = rejection(launcher, url, accepted_at) {
+            collected.rejected(&words);
+        }
+        collected.into_state(accepted, rejected)
+    };
+    let listeners = state(
+        &parts.listeners.collected,
+        LISTENER_URL,
+        stats.number("listener_manager.lds.update_time"),
+        stats.number("listener_manager.lds.update_success"),
+        stats.number("listener_manager.lds.update_rejected"),
+    );
+    let route_configurations = state(
+        &in_force(parts),
+        ROUTE_URL,
+        latest("http.", ".update_time"),
+        sum("http.", ".update_success"),
+        sum("http.", ".update_rejected"),
+    );
+    let clusters = state(
+        &parts.clusters,
+        CLUSTER_URL,
+        stats.number("cluster_manager.cds.update_time"),
+        stats.number("cluster_manager.cds.update_success"),
+        stats.number("cluster_manager.cds.update_rejected"),
+    );
+    let load_assignments = state(
+        &parts.load_assignments,
+        ENDPOINT_URL,
+        latest("cluster.", ".update_time"),
+        sum("cluster.", ".update_success"),
+        sum("cluster.", ".update_rejected"),
+    );
     [
-        ("LDS", listeners(pass)),
-        ("RDS", route_configurations(pass)),
-        ("CDS", clusters(pass)),
-        ("EDS", load_assignments(pass)),
+        ("LDS", listeners),
+        ("RDS", route_configurations),
+        ("CDS", clusters),
+        ("EDS", load_assignments),
     ]
     .into_iter()
     .map(|(name, state)| (name.to_owned(), state))
     .collect()
 }
 
-/// The words of the last rejection of a type, if nothing of the type was accepted after it. `accepted_at`
-/// tells when that was, in milliseconds since the Unix epoch.
-pub(crate) fn rejection(
-    pass: &Pass,
-    url: &str,
-    accepted_at: impl Fn(&Stats) -> u64,
-) -> Option<String> {
-    let rejection = pass.launcher.rejections.get(url)?;
-    (rejection.at_ms > accepted_at(&pass.stats)).then(|| rejection.message.clone())
+/// The words of the last rejection of a type, if nothing of the type was accepted after it: at `accepted_at`,
+/// in milliseconds since the Unix epoch.
+pub(crate) fn rejection(launcher: &LauncherState, url: &str, accepted_at: u64) -> Option<String> {
+    let rejection = launcher.rejections.get(url)?;
+    (rejection.at_ms > accepted_at).then(|| rejection.message.clone())
 }
 
 /// Collects the resources of one type.
-#[derive(Default)]
-struct Collected {
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Collected {
     resources: BTreeMap<String, Resource>,
     versions: BTreeSet<String>,
 }
 
 impl Collected {
-    fn active(&mut self, name: &str, resource: &Value, version: &Value) {
-        let hash = canonical::hash(resource);
+    fn active(&mut self, name: &str, hash: String, version: &Value) {
         self.resources.entry(name.to_owned()).or_default().active = Some(hash);
         self.version(version);
     }
 
-    fn warming(&mut self, name: &str, resource: &Value) {
-        let hash = canonical::hash(resource);
+    fn warming(&mut self, name: &str, hash: String) {
         self.resources.entry(name.to_owned()).or_default().warming = Some(hash);
     }
 
@@ -100,110 +136,136 @@ impl Collected {
     }
 }
 
-fn listeners(pass: &Pass) -> TypeState {
-    let mut collected = Collected::default();
-    for dynamic in list(&pass.listeners) {
+/// The listeners that the control plane delivered.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners {
+    collected: Collected,
+    /// The route configurations that active listeners refer to.
+    referred: BTreeSet<String>,
+}
+
+/// A dynamic route configuration, active or not.
+#[derive(Debug)]
+pub(crate) struct RouteConfiguration {
+    name: String,
+    version: Value,
+    hash: String,
+    routes: Vec<Route>,
+}
+
+/// From `dynamic_listeners`.
+pub(super) fn listeners(dump: &Value) -> Listeners {
+    let mut found = Listeners::default();
+    for dynamic in list(dump) {
         let name = dynamic["name"].as_str().unwrap_or_default();
         if let Some(active) = dynamic.get("active_state") {
-            collected.active(name, &active["listener"], &active["version_info"]);
+            let hash = canonical::hash(&active["listener"]);
+            found.collected.active(name, hash, &active["version_info"]);
+            collect_route_names(active, &mut found.referred);
         }
         if let Some(warming) = dynamic.get("warming_state") {
-            collected.warming(name, &warming["listener"]);
+            let hash = canonical::hash(&warming["listener"]);
+            found.collected.warming(name, hash);
         }
         if let Some(words) = dynamic
             .pointer("/error_state/details")
             .and_then(Value::as_str)
         {
-            collected
-                .resources
-                .entry(name.to_owned())
-                .or_default()
-                .error = Some(words.to_owned());
+            let resources = &mut found.collected.resources;
+            resources.entry(name.to_owned()).or_default().error = Some(words.to_owned());
         }
     }
-    let accepted_at = |stats: &Stats| stats.number("listener_manager.lds.update_time");
-    if let Some(words) = rejection(pass, LISTENER_URL, accepted_at) {
-        collected.rejected(&words);
-    }
-    collected.into_state(
-        pass.stats.number("listener_manager.lds.update_success"),
-        pass.stats.number("listener_manager.lds.update_rejected"),
-    )
+    found
 }
 
-fn clusters(pass: &Pass) -> TypeState {
+/// From `dynamic_active_clusters` and `dynamic_warming_clusters`.
+pub(super) fn clusters(active: &Value, warming: &Value) -> Collected {
     let mut collected = Collected::default();
-    let name_of = |dynamic: &Value| {
-        dynamic["cluster"]["name"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
-    };
-    for dynamic in list(&pass.active_clusters) {
-        collected.active(
-            &name_of(dynamic),
-            &dynamic["cluster"],
-            &dynamic["version_info"],
+    let name_of = |cluster: &Value| cluster["name"].as_str().unwrap_or_default().to_owned();
+    for dynamic in list(active) {
+        let cluster = &dynamic["cluster"];
+        let hash = canonical::hash(cluster);
+        collected.active(&name_of(cluster), hash, &dynamic["version_info"]);
+    }
+    for dynamic in list(warming) {
+        let cluster = &dynamic["cluster"];
+        collected.warming(&name_of(cluster), canonical::hash(cluster));
+    }
+    collected
+}
+
+/// From `dynamic_route_configs`.
+pub(super) fn route_configurations(dump: &Value) -> Vec<RouteConfiguration> {
+    list(dump)
+        .map(|dynamic| {
+            let configuration = &dynamic["route_config"];
+            let name = configuration["name"].as_str().unwrap_or_default();
+            let mut routes = Vec::new();
+            for host in configuration["virtual_hosts"]
+                .as_array()
+                .into_iter()
+                .flatten()
+            {
+                for route in host["routes"].as_array().into_iter().flatten() {
+                    routes.push(Route {
+                        configuration: name.to_owned(),
+                        virtual_host: host["name"].as_str().unwrap_or_default().to_owned(),
+                        name: route["name"].as_str().unwrap_or_default().to_owned(),
+                        hash: canonical::hash(route),
+                        warming: false,
+                    });
+                }
+            }
+            RouteConfiguration {
+                name: name.to_owned(),
+                version: dynamic["version_info"].clone(),
+                hash: canonical::hash(configuration),
+                routes,
+            }
+        })
+        .collect()
+}
+
+/// The route configurations; one that no active listener refers to only warms.
+fn in_force(parts: &Parts) -> Collected {
+    let mut collected = Collected::default();
+    for configuration in &parts.route_configurations {
+        let (name, hash) = (&configuration.name, configuration.hash.clone());
+        if parts.listeners.referred.contains(name) {
+            collected.active(name, hash, &configuration.version);
+        } else {
+            collected.warming(name, hash);
+        }
+    }
+    collected
+}
+
+/// Every route of every dynamic route configuration. One that no active listener refers to is not in force.
+pub(super) fn routes(parts: &Parts) -> Vec<Route> {
+    let mut routes = Vec::new();
+    for configuration in &parts.route_configurations {
+        let warming = !parts.listeners.referred.contains(&configuration.name);
+        routes.extend(
+            configuration
+                .routes
+                .iter()
+                .cloned()
+                .map(|route| Route { warming, ..route }),
         );
     }
-    for dynamic in list(&pass.warming_clusters) {
-        collected.warming(&name_of(dynamic), &dynamic["cluster"]);
-    }
-    let accepted_at = |stats: &Stats| stats.number("cluster_manager.cds.update_time");
-    if let Some(words) = rejection(pass, CLUSTER_URL, accepted_at) {
-        collected.rejected(&words);
-    }
-    collected.into_state(
-        pass.stats.number("cluster_manager.cds.update_success"),
-        pass.stats.number("cluster_manager.cds.update_rejected"),
-    )
+    routes
 }
 
-fn route_configurations(pass: &Pass) -> TypeState {
-    let in_force = referred_route_configurations(pass);
+/// From `dynamic_endpoint_configs`.
+pub(super) fn load_assignments(dump: &Value) -> Collected {
     let mut collected = Collected::default();
-    for dynamic in list(&pass.route_configurations) {
-        let configuration = &dynamic["route_config"];
-        let name = configuration["name"].as_str().unwrap_or_default();
-        if in_force.contains(name) {
-            collected.active(name, configuration, &dynamic["version_info"]);
-        } else {
-            collected.warming(name, configuration);
-        }
-    }
-    let sum = |suffix: &str| -> u64 { rds(&pass.stats, suffix).sum() };
-    let accepted_at = |stats: &Stats| rds(stats, ".update_time").max().unwrap_or_default();
-    if let Some(words) = rejection(pass, ROUTE_URL, accepted_at) {
-        collected.rejected(&words);
-    }
-    let (accepted, rejected) = (sum(".update_success"), sum(".update_rejected"));
-    collected.into_state(accepted, rejected)
-}
-
-fn rds<'a>(stats: &'a Stats, suffix: &'a str) -> impl Iterator<Item = u64> + 'a {
-    stats.all("http.", suffix)
-}
-
-fn load_assignments(pass: &Pass) -> TypeState {
-    let mut collected = Collected::default();
-    for dynamic in list(&pass.load_assignments) {
+    for dynamic in list(dump) {
         let assignment = &dynamic["endpoint_config"];
         let name = assignment["cluster_name"].as_str().unwrap_or_default();
-        collected.active(name, &steady(assignment), &dynamic["version_info"]);
+        let hash = canonical::hash(&steady(assignment));
+        collected.active(name, hash, &dynamic["version_info"]);
     }
-    let accepted_at = |stats: &Stats| {
-        stats
-            .all("cluster.", ".update_time")
-            .max()
-            .unwrap_or_default()
-    };
-    if let Some(words) = rejection(pass, ENDPOINT_URL, accepted_at) {
-        collected.rejected(&words);
-    }
-    collected.into_state(
-        pass.stats.all("cluster.", ".update_success").sum(),
-        pass.stats.all("cluster.", ".update_rejected").sum(),
-    )
+    collected
 }
 
 /// A load assignment without the health that the sidecar itself found out and shows among what was delivered.
@@ -221,17 +283,6 @@ fn steady(assignment: &Value) -> Value {
         }
     }
     assignment
-}
-
-/// The route configurations that active listeners refer to.
-pub(crate) fn referred_route_configurations(pass: &Pass) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for dynamic in list(&pass.listeners) {
-        if let Some(active) = dynamic.get("active_state") {
-            collect_route_names(active, &mut names);
-        }
-    }
-    names
 }
 
 fn collect_route_names(value: &Value, names: &mut BTreeSet<String>) {

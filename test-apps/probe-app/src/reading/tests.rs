@@ -4,6 +4,24 @@ use super::*;
 use probe_api::launcher::Rejection;
 use serde_json::json;
 
+/// What the admin interface and the launcher answered.
+struct Pass {
+    about: About,
+    listeners: Value,
+    route_configurations: Value,
+    runtime: Value,
+    stats: Stats,
+    launcher: LauncherState,
+}
+
+fn sidecar(pass: &Pass) -> Sidecar {
+    let mut parts = Parts::default();
+    parts.listeners = resources::listeners(&pass.listeners);
+    parts.route_configurations = resources::route_configurations(&pass.route_configurations);
+    parts.runtime = Runtime::new(&pass.runtime, &pass.about);
+    super::sidecar(&pass.about, &parts, &pass.stats, &pass.launcher)
+}
+
 fn pass() -> Pass {
     let whole = json!({ "configs": [
         {
@@ -53,7 +71,6 @@ fn pass() -> Pass {
             starts: 1,
             ..LauncherState::default()
         },
-        ..Pass::default()
     }
 }
 

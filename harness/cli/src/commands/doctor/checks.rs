@@ -15,7 +15,8 @@ const MEMORY: u64 = 3 << 30;
 const FILES: u64 = 4096;
 const CACHE_HINT: &str = "name a folder that you may write to with MESHPROOF_CACHE";
 /// How to allow user namespaces, by what forbids them.
-const ALLOW_SYSCTL: &str = "sysctl -w user.max_user_namespaces=15000 kernel.unprivileged_userns_clone=1";
+const ALLOW_SYSCTL: &str =
+    "sysctl -w user.max_user_namespaces=15000 kernel.unprivileged_userns_clone=1";
 const ALLOW_APPARMOR: &str = "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0";
 
 /// All of them.
@@ -44,7 +45,11 @@ pub(super) fn all(assets: Option<&Path>) -> Vec<Check> {
 
 fn assets_ready(options: &AssetOptions) -> Check {
     match harness_cluster::assets::missing(options) {
-        Err(error) => Check::missing("assets", error.to_string(), error.hint().unwrap_or_default()),
+        Err(error) => Check::missing(
+            "assets",
+            error.to_string(),
+            error.hint().unwrap_or_default(),
+        ),
         Ok(missing) if missing.is_empty() => Check::ok("assets", "all there"),
         Ok(missing) => {
             let names: Vec<&str> = missing.iter().map(|asset| asset.file_name()).collect();
@@ -68,24 +73,53 @@ fn kernel() -> Vec<Check> {
             )];
         }
     };
-    let of = |name: &str| tried.iter().find(|(n, _)| n == name).map(|(_, error)| error);
+    let of = |name: &str| {
+        tried
+            .iter()
+            .find(|(n, _)| n == name)
+            .map(|(_, error)| error)
+    };
     let mut checks = Vec::new();
     match of("user-namespace") {
         Some(None) => checks.push(Check::ok("user namespaces", "allowed")),
         Some(Some(error)) => {
-            checks.push(Check::missing("user namespaces", error.clone(), allow_hint()));
+            checks.push(Check::missing(
+                "user namespaces",
+                error.clone(),
+                allow_hint(),
+            ));
             return checks;
         }
         None => {
-            checks.push(Check::missing("user namespaces", "the attempt ended early", allow_hint()));
+            checks.push(Check::missing(
+                "user namespaces",
+                "the attempt ended early",
+                allow_hint(),
+            ));
             return checks;
         }
     }
     let features = [
-        ("namespaces", "mount, network and PID namespaces", "start it outside of a sandbox that forbids them"),
-        ("overlay", "overlay mounts", "load the module `overlay`; it must allow user namespaces (Linux 5.11)"),
-        ("nftables", "nftables", "install nft and load the module `nf_tables`"),
-        ("nfqueue", "NFQUEUE", "install iptables and load the modules `xt_NFQUEUE` and `nfnetlink_queue`"),
+        (
+            "namespaces",
+            "mount, network and PID namespaces",
+            "start it outside of a sandbox that forbids them",
+        ),
+        (
+            "overlay",
+            "overlay mounts",
+            "load the module `overlay`; it must allow user namespaces (Linux 5.11)",
+        ),
+        (
+            "nftables",
+            "nftables",
+            "install nft and load the module `nf_tables`",
+        ),
+        (
+            "nfqueue",
+            "NFQUEUE",
+            "install iptables and load the modules `xt_NFQUEUE` and `nfnetlink_queue`",
+        ),
     ];
     for (key, name, hint) in features {
         match of(key) {
@@ -98,11 +132,14 @@ fn kernel() -> Vec<Check> {
 }
 
 fn allow_hint() -> String {
-    let apparmor = std::fs::read_to_string("/proc/sys/kernel/apparmor_restrict_unprivileged_userns");
+    let apparmor =
+        std::fs::read_to_string("/proc/sys/kernel/apparmor_restrict_unprivileged_userns");
     if apparmor.is_ok_and(|text| text.trim() != "0") {
         format!("AppArmor forbids them: {ALLOW_APPARMOR}")
     } else {
-        format!("allow them: {ALLOW_SYSCTL}; in a container, use a seccomp profile that allows unshare")
+        format!(
+            "allow them: {ALLOW_SYSCTL}; in a container, use a seccomp profile that allows unshare"
+        )
     }
 }
 
@@ -118,7 +155,11 @@ fn distribution_tools() -> Vec<Check> {
                     format!("`meshproof run` installs it, or: apt-get install {package}"),
                 )
             }
-            None => Check::missing(program, "not installed", format!("install the package {package}")),
+            None => Check::missing(
+                program,
+                "not installed",
+                format!("install the package {package}"),
+            ),
         })
         .collect()
 }
@@ -127,8 +168,14 @@ fn distribution_tools() -> Vec<Check> {
 fn build_tools(assets_ready: bool) -> Vec<Check> {
     let mut checks = Vec::new();
     for (program, hint) in [
-        ("go", "install Go 1.26, or pass ready programs with --assets"),
-        ("pip", "install Python's pip, or pass ready programs with --assets"),
+        (
+            "go",
+            "install Go 1.26, or pass ready programs with --assets",
+        ),
+        (
+            "pip",
+            "install Python's pip, or pass ready programs with --assets",
+        ),
     ] {
         let found = match program {
             "pip" => tools::find("pip3").or_else(|| tools::find("pip")),
@@ -136,7 +183,9 @@ fn build_tools(assets_ready: bool) -> Vec<Check> {
         };
         checks.push(match found {
             Some(path) => Check::ok(program, path.display().to_string()),
-            None if assets_ready => Check::ok(program, "not installed, and not needed: assets are there"),
+            None if assets_ready => {
+                Check::ok(program, "not installed, and not needed: assets are there")
+            }
             None => Check::missing(program, "not installed", hint),
         });
     }
@@ -162,19 +211,23 @@ fn cache_writable(cache: &Path) -> Check {
     let place = nearest(cache);
     match nix::unistd::access(place, nix::unistd::AccessFlags::W_OK) {
         Ok(()) => Check::ok("cache", cache.display().to_string()),
-        Err(error) => Check::missing(
-            "cache",
-            format!("{}: {error}", place.display()),
-            CACHE_HINT,
-        ),
+        Err(error) => Check::missing("cache", format!("{}: {error}", place.display()), CACHE_HINT),
     }
 }
 
 fn disk(cache: &Path, assets_ready: bool) -> Check {
-    let needed = if assets_ready { DISK_TO_RUN } else { DISK_TO_BUILD };
+    let needed = if assets_ready {
+        DISK_TO_RUN
+    } else {
+        DISK_TO_BUILD
+    };
     let place = nearest(cache);
     match nix::sys::statvfs::statvfs(place) {
-        Err(error) => Check::warning("disk", format!("{}: {error}", place.display()), "look at it yourself"),
+        Err(error) => Check::warning(
+            "disk",
+            format!("{}: {error}", place.display()),
+            "look at it yourself",
+        ),
         Ok(status) => {
             let free = status.blocks_available() * status.fragment_size();
             let found = format!("{} free in {}", gibibytes(free), place.display());
@@ -184,7 +237,10 @@ fn disk(cache: &Path, assets_ready: bool) -> Check {
                 Check::missing(
                     "disk",
                     found,
-                    format!("{} are needed; another folder can be named with MESHPROOF_CACHE", gibibytes(needed)),
+                    format!(
+                        "{} are needed; another folder can be named with MESHPROOF_CACHE",
+                        gibibytes(needed)
+                    ),
                 )
             }
         }
@@ -200,11 +256,16 @@ fn memory() -> Check {
         .map(|kib| kib * 1024);
     match available {
         None => Check::warning("memory", "not told by /proc/meminfo", "look at it yourself"),
-        Some(free) if free >= MEMORY => Check::ok("memory", format!("{} available", gibibytes(free))),
+        Some(free) if free >= MEMORY => {
+            Check::ok("memory", format!("{} available", gibibytes(free)))
+        }
         Some(free) => Check::warning(
             "memory",
             format!("{} available", gibibytes(free)),
-            format!("the default topology wants {}; try --topology one-zone", gibibytes(MEMORY)),
+            format!(
+                "the default topology wants {}; try --topology one-zone",
+                gibibytes(MEMORY)
+            ),
         ),
     }
 }

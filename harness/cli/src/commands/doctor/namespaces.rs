@@ -27,7 +27,10 @@ pub(crate) fn reexec() {
         return;
     }
     try_all();
-    #[expect(clippy::exit, reason = "a process that was started for this role alone")]
+    #[expect(
+        clippy::exit,
+        reason = "a process that was started for this role alone"
+    )]
     std::process::exit(0);
 }
 
@@ -42,7 +45,10 @@ pub(super) fn attempt() -> Result<Vec<(String, Option<String>)>, std::io::Error>
         .lines()
         .filter_map(|line| line.split_once('\t'))
         .map(|(name, error)| {
-            (name.to_owned(), (!error.is_empty()).then(|| error.to_owned()))
+            (
+                name.to_owned(),
+                (!error.is_empty()).then(|| error.to_owned()),
+            )
         })
         .collect())
 }
@@ -74,7 +80,10 @@ fn try_all() {
         MsFlags::MS_REC | MsFlags::MS_PRIVATE,
         None::<&str>,
     );
-    tell(TRIED[2], private.map_err(|e| e.to_string()).and_then(|()| overlay()));
+    tell(
+        TRIED[2],
+        private.map_err(|e| e.to_string()).and_then(|()| overlay()),
+    );
     // The PID namespace takes effect for children, and its first one is its init: programs after it would find
     // it dead. One shell tries all three.
     let script = format!(
@@ -92,7 +101,11 @@ fn try_all() {
     for name in [TRIED[3], TRIED[4]] {
         let rest = parts.next().unwrap_or("1\n");
         let (status, next) = rest.split_once('\n').unwrap_or((rest, ""));
-        let result = if status.trim() == "0" { Ok(()) } else { Err(first_line(&text)) };
+        let result = if status.trim() == "0" {
+            Ok(())
+        } else {
+            Err(first_line(&text))
+        };
         tell(name, result);
         next.clone_into(&mut text);
     }
@@ -106,8 +119,14 @@ fn overlay() -> Result<(), String> {
         std::fs::create_dir(base.join(name)).map_err(|e| e.to_string())?;
     }
     let options = "lowerdir=/tmp/lower,upperdir=/tmp/upper,workdir=/tmp/work";
-    mount(Some("overlay"), "/tmp/merged", Some("overlay"), flags, Some(options))
-        .map_err(|e| e.to_string())
+    mount(
+        Some("overlay"),
+        "/tmp/merged",
+        Some("overlay"),
+        flags,
+        Some(options),
+    )
+    .map_err(|e| e.to_string())
 }
 
 fn program(name: &str) -> String {
@@ -122,7 +141,11 @@ fn first_line(text: &str) -> String {
 
 /// Says how one attempt ended; true when it worked.
 fn tell(name: &str, result: Result<(), String>) -> bool {
-    let error = result.as_ref().err().map(String::as_str).unwrap_or_default();
+    let error = result
+        .as_ref()
+        .err()
+        .map(String::as_str)
+        .unwrap_or_default();
     // Nobody reads it any more when this fails, and then nothing is left to be said.
     let _ = writeln!(std::io::stdout(), "{name}\t{error}");
     result.is_ok()

@@ -1,0 +1,52 @@
+//! Values of options that are more than a word.
+
+use super::Wait;
+use clap::ValueEnum as _;
+use harness_model::duration::Span;
+
+/// `NAME=TAR`.
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => {
+            Ok((name.to_owned(), value.to_owned()))
+        }
+        _ => Err("write NAME=TAR, for example control-plane=candidate.tar".to_owned()),
+    }
+}
+
+/// A duration as in scenarios.
+pub(super) fn span(text: &str) -> Result<Span, String> {
+    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|e| e.to_string())
+}
+
+/// `WHAT=DURATION`.
+pub(super) fn patience(text: &str) -> Result<(Wait, Span), String> {
+    let (what, duration) = text
+        .split_once('=')
+        .ok_or("write WHAT=DURATION, for example ready=5m")?;
+    let wait = Wait::from_str(what, false)
+        .map_err(|_| format!("`{what}` is none of marker, probe and ready"))?;
+    Ok((wait, span(duration)?))
+}
+
+/// A number from 1.
+pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("at least 1".to_owned()),
+        Ok(n) => Ok(n),
+        Err(_) => Err("not a number".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_written_as_in_scenarios() {
+        assert_eq!(span("1m30s"), Ok(Span::secs(90)));
+        assert!(span("10").is_err());
+        assert_eq!(patience("ready=5m"), Ok((Wait::Ready, Span::secs(300))));
+        assert!(patience("delivery=5m").is_err());
+    }
+}
