@@ -241,15 +241,6 @@ pub(crate) fn assets(folder: Option<&Path>, offline: bool) -> Result<AssetOption
         })
 }
 
-/// The folder that holds the programs of the cluster.
-pub(crate) fn programs(programs: &Assets) -> PathBuf {
-    programs
-        .etcd
-        .parent()
-        .map(Path::to_owned)
-        .unwrap_or_default()
-}
-
 /// The folder of the image store.
 pub(crate) fn image_store(options: &AssetOptions) -> PathBuf {
     options.cache.join("images")

@@ -18,6 +18,7 @@ mod handle;
 mod node;
 mod pki;
 mod plan;
+mod programs;
 mod protocol;
 mod roles;
 mod run_folder;
@@ -26,6 +27,7 @@ mod zone;
 
 pub use cluster::{LocalCluster, Options};
 pub(crate) use plan::{MOST_DATA_CENTERS, MOST_NODES};
+pub use programs::Programs;
 
 use crate::ClusterError;
 use std::path::{Path, PathBuf};

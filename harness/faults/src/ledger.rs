@@ -85,7 +85,10 @@ impl Ledger {
             }
         };
         let mut state = State::default();
-        for line in text.lines().filter_map(|line| serde_json::from_str(line).ok()) {
+        for line in text
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+        {
             match line {
                 Line::Begun(entry) => {
                     state.next = state.next.max(entry.number + 1);

@@ -19,7 +19,9 @@ pub(crate) async fn wait_until_ready(client: &Client, patience: Duration) -> Res
     let wait = async {
         let mut ready: BTreeMap<String, bool> = BTreeMap::new();
         let mut listed = false;
-        let mut changes = watcher(nodes, watcher::Config::default()).default_backoff().boxed();
+        let mut changes = watcher(nodes, watcher::Config::default())
+            .default_backoff()
+            .boxed();
         while let Some(change) = changes.next().await {
             match change {
                 Ok(watcher::Event::Init) => ready.clear(),

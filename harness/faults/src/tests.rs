@@ -63,7 +63,10 @@ impl Cluster for OneBorder {
     }
     fn cut_zone<'a>(&'a self, _: &'a str, _: Duration) -> BoxFuture<'a, Result<(), ClusterError>> {
         Box::pin(async {
-            *self.seen_when_cut.lock().expect("no test panics while holding it") =
+            *self
+                .seen_when_cut
+                .lock()
+                .expect("no test panics while holding it") =
                 std::fs::read_to_string(&self.ledger).unwrap_or_default();
             self.cut.store(self.cuts, Ordering::SeqCst);
             Ok(())
@@ -111,7 +114,11 @@ async fn a_cut_is_in_the_ledger_before_it_is_in_the_cluster_and_healed_on_reques
         .await
         .expect("it bites");
 
-    let seen = cluster.seen_when_cut.lock().expect("nobody panicked").clone();
+    let seen = cluster
+        .seen_when_cut
+        .lock()
+        .expect("nobody panicked")
+        .clone();
     assert!(seen.contains("alpha"), "the ledger named it first: {seen}");
     assert!(fault.efficacy.contains("timed out"), "{}", fault.efficacy);
     let reopened = Ledger::open(&path).expect("the ledger");
@@ -151,7 +158,10 @@ async fn a_border_that_was_closed_before_is_not_cut() {
         .await
         .expect_err("its bite could not be told");
 
-    assert!(matches!(error, InjectError::NotReachableBefore(_)), "{error}");
+    assert!(
+        matches!(error, InjectError::NotReachableBefore(_)),
+        "{error}"
+    );
     assert!(!path.exists(), "nothing was begun");
 }
 

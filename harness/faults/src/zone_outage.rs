@@ -94,7 +94,9 @@ impl Injector {
         match measure_cut(data_center, ends, reachability).await {
             Ok(after) => Ok(ActiveFault {
                 number,
-                efficacy: format!("across the border of {data_center}: before {before}; after {after}"),
+                efficacy: format!(
+                    "across the border of {data_center}: before {before}; after {after}"
+                ),
                 kind: Kind::ZoneOutage {
                     data_center: data_center.to_owned(),
                     ends,
@@ -111,7 +113,9 @@ impl Injector {
     async fn heal(&self, number: u64, data_center: &str) {
         match self.cluster.heal_zone(data_center).await {
             Ok(()) => self.ledger.cross_out(number),
-            Err(error) => tracing::warn!(data_center, %error, "cannot heal early; the kernel's timer will"),
+            Err(error) => {
+                tracing::warn!(data_center, %error, "cannot heal early; the kernel's timer will")
+            }
         }
     }
 }

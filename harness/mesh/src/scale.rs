@@ -60,7 +60,9 @@ impl Mesh {
         pods.patch(pod, &PatchParams::default(), &Patch::Merge(&patch))
             .await
             .map(|_| ())
-            .map_err(|source| MeshError::api(format!("mark the pod {pod} as the first to go"), source))
+            .map_err(|source| {
+                MeshError::api(format!("mark the pod {pod} as the first to go"), source)
+            })
     }
 
     /// Scales `application` in `data_center` to nothing and waits until its pods are gone and the service of the

@@ -5,10 +5,10 @@ use crate::phases::Phases;
 use crate::plan::{ClusterChoice, ImageSource, KeepPolicy, RunPlan};
 use harness_cluster::assets::{self, Assets, Progress};
 use harness_cluster::local::{LocalCluster, Options};
-use harness_cluster::{Cluster, ClusterError};
+use harness_cluster::Cluster;
 use harness_images::build::{self, BuildOptions, BuiltImage};
 use harness_images::store::Store;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A cluster that is up, with the images on it.
@@ -124,7 +124,7 @@ async fn up(
             let options = Options {
                 name: name.clone(),
                 topology: topology.clone(),
-                assets: in_one_folder(programs, plan).map_err(PrepareError::Cluster)?,
+                programs: programs.into(),
                 image_store: store(plan),
                 keep: plan.keep != KeepPolicy::Never,
             };
@@ -139,36 +139,4 @@ async fn up(
 
 fn store(plan: &RunPlan) -> PathBuf {
     plan.assets.cache.join("images")
-}
-
-/// The folder in which all programs of the cluster are; where they came from different ones, a folder of links.
-fn in_one_folder(programs: &Assets, plan: &RunPlan) -> Result<PathBuf, ClusterError> {
-    let all = [
-        &programs.etcd,
-        &programs.kube_apiserver,
-        &programs.kube_controller_manager,
-        &programs.kube_scheduler,
-    ];
-    let parent = programs.etcd.parent().unwrap_or(Path::new("/"));
-    if all.iter().all(|program| program.parent() == Some(parent)) {
-        return Ok(parent.to_owned());
-    }
-    let folder = plan.artifacts.join("programs");
-    let link = || -> std::io::Result<()> {
-        std::fs::create_dir_all(&folder)?;
-        for program in all {
-            let link = folder.join(program.file_name().unwrap_or_default());
-            // A run that brings up two clusters one after the other has made it before.
-            if std::fs::read_link(&link).ok().as_ref() != Some(program) {
-                std::os::unix::fs::symlink(program, link)?;
-            }
-        }
-        Ok(())
-    };
-    link().map_err(|source| ClusterError {
-        act: format!("link the programs of the cluster into {}", folder.display()),
-        source: Some(Box::new(source)),
-        hint: None,
-    })?;
-    Ok(folder)
 }

@@ -63,7 +63,7 @@ fn up(arguments: &ClusterUpArguments, common: &Common, out: &mut Out) -> Result<
         let options = Options {
             name: arguments.name.clone(),
             topology,
-            assets: plan::programs(&programs),
+            programs: (&programs).into(),
             image_store: plan::image_store(&options),
             keep: true,
         };

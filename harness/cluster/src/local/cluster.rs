@@ -1,6 +1,7 @@
 //! The harness's side of a local cluster: bring up, attach, and everything the trait promises.
 
 use super::handle::{self, Fabric};
+use super::programs::Programs;
 use super::protocol::{self, Description, Request};
 use super::{client_from, connect_socket, control, control_socket, failed, plan, run_folder};
 use crate::{Cluster, ClusterError, ConnectError, PodAddress, PodStream};
@@ -23,8 +24,8 @@ pub struct Options {
     pub name: String,
     /// Its shape.
     pub topology: Topology,
-    /// Folder with `etcd`, `kube-apiserver`, `kube-controller-manager` and `kube-scheduler`.
-    pub assets: PathBuf,
+    /// The programs of its control plane.
+    pub programs: Programs,
     /// Folder of the image store.
     pub image_store: PathBuf,
     /// Whether it lives on when we end, until [`down`](Cluster::down) of an [attached](LocalCluster::attach) one.

@@ -5,6 +5,7 @@
 use super::failed;
 use super::pki::{Authority, Pair, Subject, service_account_key};
 use super::plan::{API_PORT, API_SERVER, CLUSTER_DOMAIN, SERVICE_CIDR};
+use super::programs::Programs;
 use crate::ClusterError;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
@@ -27,15 +28,24 @@ pub(super) struct Component {
     pub(super) arguments: Vec<String>,
 }
 
-/// The folders that components use.
+/// The programs of components and the folders that they use.
 #[derive(Clone, Debug)]
 pub(super) struct Folders {
     /// The programs.
-    pub(super) assets: PathBuf,
+    pub(super) programs: Programs,
     /// Keys and data, in memory, seen by the fabric only.
     pub(super) state: PathBuf,
     /// One log for each.
     pub(super) logs: PathBuf,
+}
+
+impl Folders {
+    fn program(&self, component: &Component) -> &Path {
+        // An unknown component has no program, which is told like one that is not there.
+        self.programs
+            .named(component.name)
+            .unwrap_or(Path::new(component.name))
+    }
 }
 
 /// A component ended before the cluster was ready.
@@ -172,7 +182,7 @@ pub(super) fn prepare(
         ),
     ];
     for component in &components {
-        let program = folders.assets.join(component.name);
+        let program = folders.program(component);
         if !program.is_file() {
             return Err(ClusterError {
                 act: format!("find {}", program.display()),
@@ -262,7 +272,7 @@ pub(super) async fn supervise(
 
 async fn run(component: &Component, folders: &Folders, log: &Path) -> std::io::Result<ExitStatus> {
     let log = File::options().create(true).append(true).open(log)?;
-    Command::new(folders.assets.join(component.name))
+    Command::new(folders.program(component))
         .args(&component.arguments)
         // Proxies and other settings of the user must not reach them.
         .env_clear()

@@ -180,7 +180,7 @@ async fn bring_up(
     let plan = Plan::new(&config.topology);
     wiring::prepare_backbone(&plan).map_err(no_network)?;
     let folders = Folders {
-        assets: config.assets.clone(),
+        programs: config.programs.clone(),
         state: config.folder.join("state"),
         logs: config.folder.join("logs"),
     };

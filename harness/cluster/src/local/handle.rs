@@ -64,7 +64,7 @@ impl Fabric {
             name: options.name.clone(),
             folder: folder.to_owned(),
             topology: options.topology.clone(),
-            assets: options.assets.clone(),
+            programs: options.programs.clone(),
             image_store: options.image_store.clone(),
             port,
         };

@@ -1,6 +1,7 @@
 //! What harness, fabric, zones and nodes say to each other: JSON, one message a line.
 
 use super::plan::{Node, Plan};
+use super::programs::Programs;
 use crate::ClusterError;
 use harness_model::topology::Topology;
 use serde::de::DeserializeOwned;
@@ -19,7 +20,7 @@ pub(super) struct FabricConfig {
     pub(super) name: String,
     pub(super) folder: PathBuf,
     pub(super) topology: Topology,
-    pub(super) assets: PathBuf,
+    pub(super) programs: Programs,
     pub(super) image_store: PathBuf,
     /// Port of the host's listener on 127.0.0.1.
     pub(super) port: u16,

@@ -2,7 +2,7 @@
 //! machine shows before and after.
 
 use harness_cluster::assets::{AssetOptions, Progress, obtain};
-use harness_cluster::local::{LocalCluster, Options};
+use harness_cluster::local::{LocalCluster, Options, Programs};
 use harness_cluster::{Cluster as _, ClusterError, topology};
 use harness_kernel::namespace::{CloneFlags, Spawn};
 use nix::sys::signal::{Signal, kill};
@@ -20,7 +20,7 @@ pub(crate) const INSIDE_ROLE: &str = "inside";
 pub(crate) const HARNESS_ROLE: &str = "harness";
 pub(crate) const FORBIDDEN_ROLE: &str = "forbidden";
 /// Environment variables by which the outer process tells the inner ones.
-const ASSETS: &str = "MESHPROOF_TEST_ASSETS";
+const PROGRAMS: &str = "MESHPROOF_TEST_PROGRAMS";
 const IMAGES: &str = "MESHPROOF_TEST_IMAGES";
 /// How long something may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -34,14 +34,16 @@ pub(crate) fn go_inside(arguments: &[String]) {
         }
     })
     .unwrap();
-    let assets = programs.etcd.parent().unwrap();
     let temporary = tempfile::tempdir().unwrap();
     let images = tempfile::tempdir().unwrap();
     let status = Command::new(std::env::current_exe().unwrap())
         .arg(INSIDE_ROLE)
         .args(arguments)
         .env("TMPDIR", temporary.path())
-        .env(ASSETS, assets)
+        .env(
+            PROGRAMS,
+            serde_json::to_string(&Programs::from(&programs)).unwrap(),
+        )
         .env(IMAGES, images.path())
         .status()
         .unwrap();
@@ -92,7 +94,7 @@ fn options(name: &str, shape: &str, keep: bool) -> Options {
     Options {
         name: name.to_owned(),
         topology: topology::load(shape).unwrap(),
-        assets: std::env::var_os(ASSETS).unwrap().into(),
+        programs: serde_json::from_str(&std::env::var(PROGRAMS).unwrap()).unwrap(),
         image_store: std::env::var_os(IMAGES).unwrap().into(),
         keep,
     }

@@ -1,0 +1,72 @@
+//! Why an environment could not be brought up.
+
+use harness_cluster::ClusterError;
+use harness_mesh::{DeployMeshError, MeshError};
+
+/// An environment could not be brought up.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The programs of the cluster could not be obtained.
+    #[error("obtain the programs of the cluster")]
+    Assets(#[source] harness_cluster::assets::AssetError),
+    /// The images could not be obtained.
+    #[error("obtain the images")]
+    Images(#[source] harness_images::build::BuildError),
+    /// The images could not be unpacked.
+    #[error("unpack the images")]
+    Store(#[source] harness_images::store::StoreError),
+    /// The cluster could not be brought up.
+    #[error("bring up the cluster")]
+    Cluster(#[source] ClusterError),
+    /// The mesh could not be deployed.
+    #[error("deploy the mesh `{mesh}`")]
+    Mesh {
+        /// Its name.
+        mesh: String,
+        /// Why.
+        #[source]
+        source: DeployMeshError,
+    },
+    /// The mesh is deployed, but cannot be read.
+    #[error("read the mesh")]
+    Read(#[source] MeshError),
+    /// The faults of this run cannot be written down.
+    #[error("open the ledger of faults")]
+    Ledger(#[source] harness_faults::LedgerError),
+    /// A part of it panicked: a defect of ours.
+    #[error("{0}")]
+    Broken(String),
+    /// The user asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl PrepareError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Assets(error) => error.hint().map(|hint| hint.to_string()),
+            Self::Images(error) => error.hint().map(str::to_owned),
+            Self::Cluster(error) => error.hint.clone(),
+            _ => None,
+        }
+    }
+
+    /// The error and its causes, one on each line, and the hint last.
+    #[must_use]
+    pub fn report(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text.push_str("\n  caused by: ");
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        if let Some(hint) = self.hint() {
+            text.push_str("\nhint: ");
+            text.push_str(&hint);
+        }
+        text
+    }
+}
