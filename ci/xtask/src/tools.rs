@@ -42,8 +42,8 @@ impl Tool {
             None => installed(name, install)?,
         };
         let mut command = Command::new(program);
-        // The tools start Cargo; Cargo's own variables must not follow them (see `workspace::cargo`).
         command.current_dir(workspace::root());
+        workspace::forget_outer_cargo(&mut command);
         if let Some(subcommand) = name.strip_prefix("cargo-") {
             command.arg(subcommand);
         }

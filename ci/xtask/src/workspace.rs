@@ -10,18 +10,23 @@ pub(crate) fn root() -> PathBuf {
     folder.canonicalize().unwrap_or(folder)
 }
 
-/// Cargo, in the root. The variables that the outer Cargo set for this program are another package's for the inner
-/// one, and are removed.
+/// Cargo, in the root.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
+    forget_outer_cargo(&mut command);
+    command
+}
+
+/// The variables that the outer Cargo set for this program are another package's for an inner one. They are removed, or
+/// build scripts that watch them (ring's does) would run again, and everything above them would be compiled again.
+pub(crate) fn forget_outer_cargo(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
             command.env_remove(&name);
         }
     }
-    command
 }
 
 /// What `cargo metadata` says of the members.

@@ -4,7 +4,7 @@ use crate::arguments::{BoundArguments, EnvironmentArguments, RunArguments, Wait,
 use crate::artifacts::Artifacts;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use harness_cluster::assets::{AssetOptions, Assets};
+use harness_cluster::assets::AssetOptions;
 use harness_mesh::MeshDefinition;
 use harness_model::capability::Capability;
 use harness_model::document;

@@ -68,7 +68,7 @@ pub enum EventKind {
         /// unknown (info).
         refused: bool,
     },
-    /// A marker for everybody was acknowledged by the API server.
+    /// A marker for everybody is about to be written: whoever shows it has read past everything written before.
     MarkerWritten {
         /// The value that toggle and rule of the marker carry.
         marker: String,

@@ -3,9 +3,9 @@
 use crate::environment::PrepareError;
 use crate::phases::Phases;
 use crate::plan::{ClusterChoice, ImageSource, KeepPolicy, RunPlan};
+use harness_cluster::Cluster;
 use harness_cluster::assets::{self, Assets, Progress};
 use harness_cluster::local::{LocalCluster, Options};
-use harness_cluster::Cluster;
 use harness_images::build::{self, BuildOptions, BuiltImage};
 use harness_images::store::Store;
 use std::path::PathBuf;

@@ -297,6 +297,24 @@ impl Environment {
         }
     }
 
+    /// Waits until every workload that the API server tells of is known here too: our watch may lag behind. Who is not.
+    pub(crate) async fn wait_until_known(&self) -> Vec<String> {
+        let Ok(workloads) = self.mesh.workloads().await else {
+            return Vec::new();
+        };
+        let deadline = Instant::now() + self.patience.probe.0;
+        self.watch
+            .wait_until_nobody(deadline, |_| {
+                let known = self.sidecars();
+                workloads
+                    .iter()
+                    .map(|workload| workload.sidecar.name.clone())
+                    .filter(|name| known.iter().all(|sidecar| sidecar.name != *name))
+                    .collect()
+            })
+            .await
+    }
+
     /// Waits until no sidecar shows anything of these keys any more, at most the mesh's duty. Who still does.
     pub(crate) async fn wait_until_gone(&self, keys: &harness_mesh::Keys) -> Vec<String> {
         let deadline = Instant::now() + self.patience.delivery.0;

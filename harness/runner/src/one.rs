@@ -186,11 +186,17 @@ async fn clean_up(
         .when
         .iter()
         .any(|act| matches!(act, Act::Join { .. } | Act::Leave { .. }));
-    if scales && let Err(error) = mesh.restore_scale(environment.patience().ready.0).await {
-        tracing::warn!(
-            error = chain(&error),
-            "cannot bring back what a scenario scaled"
-        );
+    if scales {
+        if let Err(error) = mesh.restore_scale(environment.patience().ready.0).await {
+            tracing::warn!(
+                error = chain(&error),
+                "cannot bring back what a scenario scaled"
+            );
+        }
+        let unknown = environment.wait_until_known().await;
+        if !unknown.is_empty() {
+            tracing::warn!(?unknown, "workloads that are back are not known yet");
+        }
     }
     if interrupt.signal().is_some() {
         return;

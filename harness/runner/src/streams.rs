@@ -40,6 +40,8 @@ pub(crate) struct Moved {
     pub(crate) sidecar: String,
     /// Readings with at least this epoch are of the new stream; or why the probe did not do it.
     pub(crate) epoch: Result<u64, String>,
+    /// The replica it was told to dial, by pod name; none when any will do.
+    pub(crate) replica: Option<String>,
 }
 
 impl Streams {
@@ -74,19 +76,19 @@ impl Streams {
         let replicas = self.replicas().await?;
         let workloads = self.watch.workloads();
         let targets = targets(arrangement, &workloads, &replicas);
-        let moves: Vec<(Workload, Option<String>)> = {
+        let moves: Vec<(Workload, Option<&Replica>)> = {
             let pins = self.pins();
             workloads
                 .into_iter()
                 .filter_map(|workload| {
-                    let target = targets.get(&workload.sidecar.name).cloned();
-                    (pins.get(&workload.sidecar.pod_uid) != target.as_ref())
-                        .then_some((workload, target))
+                    let target = targets.get(&workload.sidecar.name);
+                    let replica = replicas.iter().find(|replica| target == Some(&replica.xds));
+                    (pins.get(&workload.sidecar.pod_uid) != target).then_some((workload, replica))
                 })
                 .collect()
         };
         let moved = self.dial(moves).await;
-        Ok(self.wait_for(&moved, None).await)
+        Ok(self.wait_for(&moved).await)
     }
 
     /// Makes every sidecar but the canaries dial `replica`, and tells the epochs without waiting for the streams.
@@ -96,14 +98,14 @@ impl Streams {
             .workloads()
             .into_iter()
             .filter(|workload| !workload.canary)
-            .map(|workload| (workload, Some(replica.xds.clone())))
+            .map(|workload| (workload, Some(replica)))
             .collect();
         self.dial(moves).await
     }
 
-    /// Waits until everybody who moved is on a new stream, to the named replica where one is given. Says who is not,
-    /// and how far it got.
-    pub(crate) async fn wait_for(&self, moved: &[Moved], replica: Option<&str>) -> Vec<String> {
+    /// Waits until everybody who moved is on a new stream, to the replica it was told to dial. Says who is not, and how
+    /// far it got. A sidecar names its replica from that one's first answer on: until then it still names the last one.
+    pub(crate) async fn wait_for(&self, moved: &[Moved]) -> Vec<String> {
         let deadline = Instant::now() + self.patience;
         self.watch
             .wait_until_nobody(deadline, |latest| {
@@ -111,7 +113,7 @@ impl Streams {
                     .iter()
                     .filter_map(|moved| {
                         let state = latest(&moved.sidecar);
-                        not_arrived(moved, replica, state.as_deref())
+                        not_arrived(moved, state.as_deref())
                             .map(|why| format!("{}: {why}", moved.sidecar))
                     })
                     .collect()
@@ -119,8 +121,9 @@ impl Streams {
             .await
     }
 
-    async fn dial(&self, moves: Vec<(Workload, Option<String>)>) -> Vec<Moved> {
-        let dialled = moves.into_iter().map(|(workload, target)| async move {
+    async fn dial(&self, moves: Vec<(Workload, Option<&Replica>)>) -> Vec<Moved> {
+        let dialled = moves.into_iter().map(|(workload, replica)| async move {
+            let target = replica.map(|replica| replica.xds.clone());
             let reply = self
                 .prober
                 .reconnect(&workload.address, target.as_deref())
@@ -135,6 +138,7 @@ impl Streams {
                 epoch: reply
                     .map(|reply| reply.epoch)
                     .map_err(|error| chain(&error)),
+                replica: replica.map(|replica| replica.pod.clone()),
             }
         });
         futures::future::join_all(dialled).await
@@ -146,11 +150,7 @@ impl Streams {
     }
 }
 
-fn not_arrived(
-    moved: &Moved,
-    replica: Option<&str>,
-    state: Option<&SidecarState>,
-) -> Option<String> {
+fn not_arrived(moved: &Moved, state: Option<&SidecarState>) -> Option<String> {
     let epoch = match &moved.epoch {
         Ok(epoch) => *epoch,
         // It was never told, so there is nothing to wait for; whoever moved it has said so.
@@ -164,7 +164,7 @@ fn not_arrived(
     let arrived = stream.connected
         && stream.epoch >= epoch
         && named.is_some()
-        && (replica.is_none() || named == replica);
+        && (moved.replica.is_none() || named == moved.replica.as_deref());
     (!arrived).then(|| {
         format!(
             "{} to {} in epoch {} instead of {epoch}",

@@ -131,11 +131,7 @@ impl Execution {
                     }
                 }
             }
-            let missing = self
-                .environment
-                .streams()
-                .wait_for(&turn.moved, Some(&replica))
-                .await;
+            let missing = self.environment.streams().wait_for(&turn.moved).await;
             self.give_up_on(&format!("everybody to be connected to {replica}"), &missing);
             self.settle_and_prove().await;
         }
