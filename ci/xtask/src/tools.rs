@@ -43,7 +43,7 @@ impl Tool {
         };
         let mut command = Command::new(program);
         command.current_dir(workspace::root());
-        workspace::forget_outer_cargo(&mut command);
+        harness_images::build::forget_outer_cargo(&mut command);
         if let Some(subcommand) = name.strip_prefix("cargo-") {
             command.arg(subcommand);
         }

@@ -1,6 +1,7 @@
 //! Where things are in the workspace, and Cargo as every task calls it.
 
 use anyhow::{Context as _, bail};
+use harness_images::build::forget_outer_cargo;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -16,17 +17,6 @@ pub(crate) fn cargo() -> Command {
     command.current_dir(root());
     forget_outer_cargo(&mut command);
     command
-}
-
-/// The variables that the outer Cargo set for this program are another package's for an inner one. They are removed, or
-/// build scripts that watch them (ring's does) would run again, and everything above them would be compiled again.
-pub(crate) fn forget_outer_cargo(command: &mut Command) {
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
-            command.env_remove(&name);
-        }
-    }
 }
 
 /// What `cargo metadata` says of the members.

@@ -4,6 +4,8 @@
 
 mod programs;
 
+pub use programs::forget_outer_cargo;
+
 use crate::archive::{Archive, ReadArchiveError};
 use crate::closure::{ClosureError, closure};
 use crate::input::Inputs;

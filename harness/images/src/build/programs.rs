@@ -37,13 +37,7 @@ pub(super) fn build(
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    // Cargo sets these for programs it runs; for the build inside they would be another package's.
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
-            command.env_remove(&name);
-        }
-    }
+    forget_outer_cargo(&mut command);
     let mut child = command.spawn().map_err(BuildError::StartCargo)?;
     let messages = child.stdout.take();
     let reader = std::thread::spawn(move || {
@@ -96,4 +90,15 @@ fn executables(messages: impl io::BufRead) -> BTreeMap<String, PathBuf> {
             Some((name.to_owned(), PathBuf::from(executable)))
         })
         .collect()
+}
+
+/// Removes from a command the variables that an outer Cargo set for this program: for a Cargo inside they are another
+/// package's, build scripts that watch them (ring's does) would run again, and everything above would be compiled again.
+pub fn forget_outer_cargo(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
 }
