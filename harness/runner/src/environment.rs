@@ -9,6 +9,7 @@ pub use error::PrepareError;
 use crate::clock::Clock;
 use crate::cluster_choice::{self, Bringing};
 use crate::directory_watch::DirectoryWatch;
+use crate::endpoints;
 use crate::phases::Phases;
 use crate::plan::{ClusterChoice, MeshChoice, RunPlan};
 use crate::rendezvous::Rendezvous;
@@ -161,6 +162,7 @@ impl Environment {
             clock: Clock::new(plan.started),
         };
         environment.arrange(Arrangement::Spread).await;
+        environment.wait_until_in_sync().await;
         Ok(environment)
     }
 
@@ -201,6 +203,7 @@ impl Environment {
     pub async fn set_mutant(&self, mutant: Option<&str>) -> Result<(), DeployMeshError> {
         self.mesh.set_mutant(mutant).await?;
         self.arrange(Arrangement::Spread).await;
+        self.wait_until_in_sync().await;
         Ok(())
     }
 
@@ -313,6 +316,21 @@ impl Environment {
                     .collect()
             })
             .await
+    }
+
+    /// Waits until every sidecar knows where every workload is, at most the mesh's duty. Who does not is told to the log:
+    /// the scenarios about traffic will say so.
+    pub(crate) async fn wait_until_in_sync(&self) {
+        let deadline = Instant::now() + self.patience.delivery.0;
+        let late = self
+            .watch
+            .wait_until_nobody(deadline, |latest| {
+                endpoints::out_of_sync(&self.watch.workloads(), latest)
+            })
+            .await;
+        if !late.is_empty() {
+            tracing::warn!(?late, "some sidecars do not know where the workloads are");
+        }
     }
 
     /// Waits until no sidecar shows anything of these keys any more, at most the mesh's duty. Who still does.

@@ -13,6 +13,7 @@ mod artifacts;
 mod clock;
 mod cluster_choice;
 mod directory_watch;
+mod endpoints;
 mod execute;
 mod one;
 mod phases;

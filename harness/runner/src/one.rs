@@ -201,6 +201,9 @@ async fn clean_up(
     if interrupt.signal().is_some() {
         return;
     }
+    if scales || scenario.disturbs == Disturbs::Everything {
+        environment.wait_until_in_sync().await;
+    }
     let showing = environment.wait_until_gone(keys).await;
     if !showing.is_empty() {
         tracing::warn!(
