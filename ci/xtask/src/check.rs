@@ -29,24 +29,24 @@ pub(crate) enum Step {
     Documentation,
 }
 
-/// Runs the steps (all of them when none is named), each whatever the others said, and sums up.
+/// The steps that take seconds once the programs are built: they are a part of the tests too.
+pub(crate) const QUICK: [Step; 6] = [
+    Step::Format,
+    Step::Architecture,
+    Step::Lengths,
+    Step::Typos,
+    Step::Unused,
+    Step::Codegen,
+];
+
+/// Runs the steps (all of them when none is named), and sums up.
 pub(crate) fn check(steps: &[Step]) -> anyhow::Result<bool> {
     let steps = if steps.is_empty() {
         Step::value_variants()
     } else {
         steps
     };
-    let mut failed = Vec::new();
-    for step in steps {
-        let name = step
-            .to_possible_value()
-            .map(|value| value.get_name().to_owned())
-            .unwrap_or_default();
-        eprintln!("checking: {name}");
-        if !run(*step).with_context(|| format!("check {name}"))? {
-            failed.push(name);
-        }
-    }
+    let failed = failing(steps, true)?;
     if failed.is_empty() {
         println!("all checks passed");
     } else {
@@ -55,18 +55,38 @@ pub(crate) fn check(steps: &[Step]) -> anyhow::Result<bool> {
     Ok(failed.is_empty())
 }
 
-fn run(step: Step) -> anyhow::Result<bool> {
+/// Runs the steps, each whatever the others said. Those that fail, by name.
+///
+/// # Errors
+///
+/// When a step cannot be run, as when its tool is missing and must not be installed.
+pub(crate) fn failing(steps: &[Step], install: bool) -> anyhow::Result<Vec<String>> {
+    let mut failed = Vec::new();
+    for step in steps {
+        let name = step
+            .to_possible_value()
+            .map(|value| value.get_name().to_owned())
+            .unwrap_or_default();
+        eprintln!("checking: {name}");
+        if !run(*step, install).with_context(|| format!("check {name}"))? {
+            failed.push(name);
+        }
+    }
+    Ok(failed)
+}
+
+fn run(step: Step, install: bool) -> anyhow::Result<bool> {
     match step {
         Step::Format => succeeds(workspace::cargo().args(["fmt", "--all", "--check"])),
         Step::Architecture => architecture::check(),
         Step::Lengths => lengths::check(),
         Step::Typos => succeeds(
             Tool::Typos
-                .command(true)?
+                .command(install)?
                 .args(["--config", "ci/typos.toml"]),
         ),
         // Advisories need a database from outside; the public pipeline checks them.
-        Step::Deny => succeeds(Tool::Deny.command(true)?.args([
+        Step::Deny => succeeds(Tool::Deny.command(install)?.args([
             "--config",
             "ci/deny.toml",
             "--all-features",
@@ -75,7 +95,7 @@ fn run(step: Step) -> anyhow::Result<bool> {
             "licenses",
             "sources",
         ])),
-        Step::Unused => succeeds(&mut Tool::Shear.command(true)?),
+        Step::Unused => succeeds(&mut Tool::Shear.command(install)?),
         Step::Codegen => codegen::codegen(true),
         Step::Clippy => succeeds(workspace::cargo().args([
             "clippy",

@@ -35,8 +35,6 @@ fn definitions() -> anyhow::Result<Vec<(String, String)>> {
             "run",
             "--quiet",
             "--release",
-            "--package",
-            "mesh-api",
             "--example",
             "print_definitions",
         ])

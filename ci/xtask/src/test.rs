@@ -2,7 +2,7 @@
 
 use crate::junit::Count;
 use crate::tools::Tool;
-use crate::{images, system, workspace};
+use crate::{check, images, system, workspace};
 use anyhow::Context as _;
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,8 @@ use std::time::Instant;
 /// A part of the tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Part {
+    /// The quick ones of the checks: format, architecture, file lengths, spelling, unused dependencies, generated files
+    Checks,
     /// Unit and integration tests
     Unit,
     /// Examples in the documentation
@@ -58,12 +60,26 @@ pub(crate) fn test(parts: &[Part], no_install: bool) -> anyhow::Result<bool> {
 
 fn run(part: Part, program: &Path, results: &Path, install: bool) -> anyhow::Result<Count> {
     match part {
+        Part::Checks => checks(install),
         Part::Unit => nextest("default", install),
         Part::Live => nextest("live", install),
         Part::Documentation => documentation(),
         Part::Run => meshproof(program, "run", results),
         Part::Selftest => meshproof(program, "selftest", results),
     }
+}
+
+/// Each step counts as a test.
+fn checks(install: bool) -> anyhow::Result<Count> {
+    let failed = check::failing(&check::QUICK, install)?;
+    if !failed.is_empty() {
+        eprintln!("failed: {}", failed.join(", "));
+    }
+    Ok(Count {
+        passed: check::QUICK.len() - failed.len(),
+        failed: failed.len(),
+        skipped: 0,
+    })
 }
 
 fn nextest(profile: &str, install: bool) -> anyhow::Result<Count> {
