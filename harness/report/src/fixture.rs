@@ -4,6 +4,7 @@
 //! fault, one is skipped.
 
 mod catalogue;
+mod moments;
 
 pub use catalogue::scenarios;
 
@@ -12,9 +13,10 @@ use crate::record::{Context, RunRecord};
 use harness_model::directory::Sidecar;
 use harness_model::duration::Span;
 use harness_model::fault::Fault;
-use harness_model::history::{Answerer, Event, EventKind, Observation, RequestSeen, Stream};
+use harness_model::history::{Answerer, EventKind, RequestSeen};
 use harness_model::run_event::{RunEvent, Summary};
-use harness_model::verdict::{Detail, Finding, Judgement, Verdict};
+use harness_model::verdict::{Detail, Finding, Verdict};
+use moments::{everybody_joins, finished, marker, passed, reading, seen, started, write};
 use std::collections::BTreeMap;
 
 const ZONES: [&str; 3] = ["zone-a", "zone-b", "zone-c"];
@@ -124,109 +126,6 @@ pub fn context() -> Context {
         artifacts: Some("artifacts/2026-11-23t14-05-00z-ab12".into()),
         program: "meshproof".to_owned(),
     }
-}
-
-fn started(name: &str) -> RunEvent {
-    let claim = scenarios()
-        .into_iter()
-        .find(|s| s.name == name)
-        .map(|s| s.claim)
-        .unwrap_or_default();
-    RunEvent::ScenarioStarted {
-        scenario: name.to_owned(),
-        claim,
-        repetition: 1,
-    }
-}
-
-fn seen(name: &str, at_ns: u64, step: Option<usize>, kind: EventKind) -> RunEvent {
-    RunEvent::ScenarioEvent {
-        scenario: name.to_owned(),
-        repetition: 1,
-        event: Event { at_ns, step, kind },
-    }
-}
-
-fn finished(name: &str, findings: Vec<Finding>, millis: u64) -> RunEvent {
-    let verdict = findings
-        .iter()
-        .map(|f| f.verdict)
-        .max()
-        .unwrap_or(Verdict::Inconclusive);
-    RunEvent::ScenarioFinished {
-        scenario: name.to_owned(),
-        repetition: 1,
-        judgement: Judgement { verdict, findings },
-        millis,
-    }
-}
-
-fn passed(checker: &str, observations: u64) -> Finding {
-    Finding {
-        checker: checker.to_owned(),
-        verdict: Verdict::Passed,
-        observations,
-        details: vec![],
-    }
-}
-
-fn reading(sidecar: &str, value: Option<&str>, replica: &str) -> EventKind {
-    EventKind::Observed(Box::new(Observation {
-        sidecar: sidecar.to_owned(),
-        pod_uid: format!("uid-{}", sidecar.replace('@', "-")),
-        stream: Stream {
-            replica: Some(replica.to_owned()),
-            epoch: 1,
-        },
-        toggles: value
-            .map(|v| BTreeMap::from([("banner".to_owned(), v.to_owned())]))
-            .unwrap_or_default(),
-        rules: value
-            .map(|_| BTreeMap::from([("reroute".to_owned(), "3fa29c17".to_owned())]))
-            .unwrap_or_default(),
-        warming_rules: BTreeMap::new(),
-        marker_toggle: None,
-        marker_rule: None,
-        rejected: BTreeMap::new(),
-    }))
-}
-
-fn everybody_joins(name: &str, at: u64) -> Vec<RunEvent> {
-    let mut events = Vec::new();
-    for sidecar in sidecars() {
-        let lane = sidecar.name.clone();
-        events.push(seen(name, at, None, EventKind::SidecarJoined { sidecar }));
-        events.push(seen(
-            name,
-            at,
-            None,
-            reading(&lane, None, "control-plane-0"),
-        ));
-    }
-    events
-}
-
-fn write(name: &str, at: u64, step: usize) -> RunEvent {
-    seen(
-        name,
-        at,
-        Some(step),
-        EventKind::Written {
-            name: "payload".to_owned(),
-            objects: BTreeMap::from([("PolicyConfig".to_owned(), format!("{}", 900 + step))]),
-        },
-    )
-}
-
-fn marker(name: &str, at: u64, step: usize) -> RunEvent {
-    seen(
-        name,
-        at,
-        Some(step),
-        EventKind::MarkerWritten {
-            marker: format!("m{step}"),
-        },
-    )
 }
 
 fn passing(name: &str, start: u64, millis: u64, observations: u64) -> Vec<RunEvent> {

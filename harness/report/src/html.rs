@@ -10,14 +10,15 @@ use crate::terminal::{observations, seconds};
 use crate::words;
 use askama::Template;
 use base64::Engine as _;
-use harness_model::run_event::Summary;
 use harness_model::scenario::Scenario;
 use harness_model::verdict::{Finding, Verdict};
 use sha2::{Digest as _, Sha256};
 
+mod head;
 mod layout;
 mod markup;
 
+use head::{Share, facts, headline, notes, rerun_everything, shares};
 use layout::Drawing;
 use markup::{marked_up, marked_up_all};
 
@@ -38,13 +39,6 @@ struct Page {
     facts: Vec<(String, String)>,
     rerun: String,
     scenarios: Vec<ScenarioView>,
-}
-
-struct Share {
-    outcome: &'static str,
-    count: usize,
-    percent_start: String,
-    percent: String,
 }
 
 struct ScenarioView {
@@ -140,111 +134,6 @@ fn outcome_words(scenario: &ScenarioRecord) -> (&'static str, &'static str) {
         (Outcome::Skipped { .. }, None) => ("skipped", "Skipped"),
         (_, None) => ("unfinished", "Unfinished"),
     }
-}
-
-fn headline(sum: &Summary, record: &RunRecord) -> (String, &'static str) {
-    let judged = sum.passed + sum.failed + sum.inconclusive;
-    let of = |n: usize| match n {
-        1 => format!("1 of {judged} scenarios"),
-        n if n == judged => format!("All {judged} scenarios"),
-        n => format!("{n} of {judged} scenarios"),
-    };
-    if sum.environment_error.is_some() {
-        ("The environment could not be prepared".to_owned(), "failed")
-    } else if sum.failed > 0 {
-        (format!("{} failed", of(sum.failed)), "failed")
-    } else if sum.interrupted.is_some() || record.summary.is_none() {
-        ("The run was interrupted".to_owned(), "inconclusive")
-    } else if sum.inconclusive > 0 {
-        (
-            format!("{} could not be decided", of(sum.inconclusive)),
-            "inconclusive",
-        )
-    } else if sum.passed == 0 {
-        ("No scenario was run".to_owned(), "inconclusive")
-    } else if sum.passed == 1 {
-        ("The scenario passed".to_owned(), "passed")
-    } else {
-        (format!("All {} scenarios passed", sum.passed), "passed")
-    }
-}
-
-fn notes(sum: &Summary) -> Vec<String> {
-    let mut notes = Vec::new();
-    if let Some(error) = &sum.environment_error {
-        notes.push(error.clone());
-    }
-    if let Some(signal) = sum.interrupted {
-        notes.push(format!(
-            "Interrupted by signal {signal}: what follows is what was seen until then."
-        ));
-    }
-    for left in &sum.left_behind {
-        notes.push(format!("Left behind: {left}"));
-    }
-    notes
-}
-
-fn shares(sum: &Summary) -> Vec<Share> {
-    let counts = [
-        ("failed", sum.failed),
-        ("inconclusive", sum.inconclusive),
-        ("passed", sum.passed),
-        ("skipped", sum.skipped),
-    ];
-    let total: usize = counts.iter().map(|(_, n)| n).sum();
-    let percent = |n: usize| format!("{:.3}", n as f64 * 100.0 / total.max(1) as f64);
-    let mut before = 0;
-    counts
-        .into_iter()
-        .map(|(outcome, count)| {
-            let share = Share {
-                outcome,
-                count,
-                percent_start: percent(before),
-                percent: percent(count),
-            };
-            before += count;
-            share
-        })
-        .collect()
-}
-
-fn facts(record: &RunRecord, sum: &Summary, exit_code: u8) -> Vec<(String, String)> {
-    let mut facts = vec![("started".to_owned(), moment(&record.at))];
-    if sum.millis > 0 {
-        facts.push(("took".to_owned(), seconds(sum.millis)));
-    }
-    if let Some(millis) = record.ready_millis {
-        facts.push(("ready after".to_owned(), seconds(millis)));
-    }
-    facts.push(("seed".to_owned(), record.seed.to_string()));
-    for (key, value) in &record.environment {
-        facts.push((key.clone(), value.clone()));
-    }
-    if !record.sidecars.is_empty() {
-        facts.push(("sidecars".to_owned(), record.sidecars.len().to_string()));
-    }
-    facts.push(("exit code".to_owned(), exit_code.to_string()));
-    facts
-}
-
-/// `2026-11-23T15:18:04.030272871Z` → `2026-11-23 15:18:04 UTC`; other forms stay as they are.
-fn moment(at: &str) -> String {
-    match (at.get(..10), at.get(11..19), at.ends_with('Z')) {
-        (Some(day), Some(time), true) => format!("{day} {time} UTC"),
-        _ => at.to_owned(),
-    }
-}
-
-fn rerun_everything(record: &RunRecord) -> String {
-    let mut line = format!("{} run", record.context.program);
-    for option in &record.context.options {
-        line.push(' ');
-        line.push_str(&crate::record::quote(option));
-    }
-    line.push_str(&format!(" --seed {}", record.seed));
-    line
 }
 
 fn view(record: &RunRecord, scenario: &ScenarioRecord) -> ScenarioView {

@@ -2,103 +2,14 @@
 //! faults and lost requests. The template draws it; colours are classes, so that light and dark both work.
 
 mod legend;
+mod parts;
 
 use crate::timeline::{Lane, MarkKind, Timeline};
 use legend::{Legend, legend, shown};
+use parts::{Fault, LaneView, Length, Loss, MarkView, SegmentView, Step, Tick, Zone};
 use std::collections::BTreeMap;
-use std::fmt;
 
-/// A length in SVG units, printed with one decimal.
-#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
-pub(super) struct Length(f64);
-
-impl fmt::Display for Length {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.1}", self.0)
-    }
-}
-
-/// Everything the template needs.
-pub(super) struct Drawing {
-    pub(super) width: Length,
-    pub(super) height: Length,
-    pub(super) shade: Length,
-    pub(super) top: Length,
-    pub(super) bottom: Length,
-    pub(super) axis: Length,
-    pub(super) zones: Vec<Zone>,
-    pub(super) lanes: Vec<LaneView>,
-    pub(super) ticks: Vec<Tick>,
-    pub(super) steps: Vec<Step>,
-    pub(super) marks: Vec<MarkView>,
-    pub(super) faults: Vec<Fault>,
-    pub(super) legend: Vec<Legend>,
-    pub(super) has_markers: bool,
-    pub(super) has_losses: bool,
-    pub(super) has_given_up: bool,
-    pub(super) has_unreadable: bool,
-}
-
-pub(super) struct Zone {
-    pub(super) name: String,
-    pub(super) y: Length,
-}
-
-pub(super) struct LaneView {
-    pub(super) label: String,
-    pub(super) label_y: Length,
-    pub(super) y: Length,
-    pub(super) height: Length,
-    pub(super) segments: Vec<SegmentView>,
-    pub(super) losses: Vec<Loss>,
-    pub(super) loss_y: Length,
-    pub(super) unreadable: Vec<Length>,
-}
-
-pub(super) struct SegmentView {
-    pub(super) x: Length,
-    pub(super) width: Length,
-    pub(super) class: String,
-    pub(super) letter: Option<String>,
-    pub(super) letter_x: Length,
-    pub(super) title: String,
-}
-
-pub(super) struct Loss {
-    pub(super) x: Length,
-    pub(super) title: String,
-}
-
-pub(super) struct Tick {
-    pub(super) x: Length,
-    pub(super) label: String,
-}
-
-pub(super) struct Step {
-    pub(super) number: usize,
-    pub(super) x: Length,
-    pub(super) y: Length,
-    pub(super) text_y: Length,
-    pub(super) labelled: bool,
-}
-
-pub(super) struct MarkView {
-    pub(super) x: Length,
-    pub(super) class: &'static str,
-    pub(super) title: String,
-}
-
-pub(super) struct Fault {
-    pub(super) x: Length,
-    pub(super) width: Length,
-    pub(super) row_y: Length,
-    pub(super) text_x: Length,
-    pub(super) text_y: Length,
-    pub(super) anchor: &'static str,
-    pub(super) title: String,
-    pub(super) hit_lanes: Vec<Length>,
-    pub(super) lane_height: Length,
-}
+pub(super) use parts::Drawing;
 
 const WIDTH: f64 = 1000.0;
 const LEFT: f64 = 150.0;

@@ -1,0 +1,121 @@
+//! Why decoding stopped, and where.
+
+use crate::document::node::{Kind, Node};
+use crate::document::{Problem, suggestion};
+use std::fmt;
+
+/// Why decoding stopped, and where: the indices of children from the root on.
+#[derive(Debug)]
+pub(super) struct Mistake {
+    pub(super) path: Vec<usize>,
+    /// It is about the key at the end of the path, not about its value.
+    pub(super) at_key: bool,
+    pub(super) message: String,
+    pub(super) hint: Option<String>,
+    pub(super) missing: Missing,
+}
+
+/// What a mistake says is not there.
+#[derive(Debug, PartialEq)]
+pub(super) enum Missing {
+    Nothing,
+    Field(&'static str),
+    /// All of it: it was cut off before.
+    Everything,
+}
+
+impl Mistake {
+    pub(super) fn below(mut self, index: usize) -> Self {
+        self.path.insert(0, index);
+        self
+    }
+
+    pub(super) fn problem(&self, tree: &Node) -> Option<Problem> {
+        let mut node = tree;
+        let mut place = (tree.line, tree.column);
+        for (depth, index) in self.path.iter().enumerate() {
+            match &node.kind {
+                Kind::List(nodes) => {
+                    node = nodes.get(*index)?;
+                    place = (node.line, node.column);
+                }
+                Kind::Map(entries) => {
+                    let entry = entries.get(*index)?;
+                    node = &entry.value;
+                    place = if self.at_key && depth + 1 == self.path.len() {
+                        (entry.line, entry.column)
+                    } else {
+                        (node.line, node.column)
+                    };
+                }
+                _ => return None,
+            }
+        }
+        // What was cut off was reported already; that it is missing now is no news.
+        let is_known = match self.missing {
+            Missing::Nothing => false,
+            Missing::Field(field) => node.cut.iter().any(|key| key == field),
+            Missing::Everything => true,
+        };
+        if is_known {
+            return None;
+        }
+        Some(Problem {
+            line: place.0,
+            column: place.1,
+            message: self.message.clone(),
+            hint: self.hint.clone(),
+        })
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Mistake {}
+
+impl serde::de::Error for Mistake {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self {
+            path: Vec::new(),
+            at_key: false,
+            message: message.to_string(),
+            hint: None,
+            missing: Missing::Nothing,
+        }
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self {
+            missing: Missing::Field(field),
+            ..Self::custom(format!("missing field `{field}`"))
+        }
+    }
+
+    fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
+        Self {
+            hint: hint(field, expected),
+            ..Self::custom(format!("unknown field `{field}`"))
+        }
+    }
+
+    fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
+        Self {
+            hint: hint(variant, expected),
+            ..Self::custom(format!("unknown word `{variant}`"))
+        }
+    }
+}
+
+pub(super) fn hint(word: &str, expected: &'static [&'static str]) -> Option<String> {
+    if let Some(meant) = suggestion(word, expected.iter().copied()) {
+        return Some(format!("did you mean `{meant}`?"));
+    }
+    if expected.is_empty() {
+        return None;
+    }
+    Some(format!("known here: {}", expected.join(", ")))
+}

@@ -1,0 +1,96 @@
+//! What an expectation can get wrong: it speaks of steps, traffic and faults that must be there.
+
+use super::{Check, Step, TrafficKind};
+use crate::document::suggestion;
+use crate::expectation::Expectation;
+use crate::scenario::{Act, Scenario};
+
+impl Check {
+    pub(super) fn expectation(&mut self, expectation: &Expectation, scenario: &Scenario) {
+        match expectation {
+            Expectation::Delivered | Expectation::Confined | Expectation::StatusIsTrue => {}
+            Expectation::Restored { reference, step } => {
+                self.at(Step::Key("restored"), |check| {
+                    check.step("reference", *reference, scenario);
+                    check.step("step", *step, scenario);
+                    if reference >= step {
+                        check.complain("the reference does not come before the step", None);
+                    }
+                });
+            }
+            Expectation::Rejected { step } => self.at(Step::Key("rejected"), |check| {
+                check.step("step", *step, scenario);
+                if scenario
+                    .when
+                    .get(*step)
+                    .is_some_and(|act| !matches!(act, Act::Apply(_)))
+                {
+                    check.complain("only an `apply` can be rejected", None);
+                }
+            }),
+            Expectation::Answered { traffic, .. } => self.traffic("answered", traffic, None),
+            Expectation::PassesBothSidecars { traffic } => {
+                self.traffic("passesBothSidecars", traffic, None);
+            }
+            Expectation::PrefersOwnZone { traffic, percent } => {
+                self.traffic("prefersOwnZone", traffic, None);
+                if !(1..=100).contains(percent) {
+                    self.complain("`percent` is not between 1 and 100", None);
+                }
+            }
+            Expectation::AnsweredBy { traffic, .. } => self.traffic("answeredBy", traffic, None),
+            Expectation::FailsOver { traffic, .. } => {
+                self.traffic("failsOver", traffic, Some(TrafficKind::Load));
+                self.needs_fault(scenario);
+            }
+            Expectation::Recovers { traffic } => {
+                self.traffic("recovers", traffic, Some(TrafficKind::Load));
+                self.needs_fault(scenario);
+            }
+            Expectation::Unchanged => self.needs_fault(scenario),
+        }
+    }
+
+    fn needs_fault(&mut self, scenario: &Scenario) {
+        if !scenario
+            .when
+            .iter()
+            .any(|act| matches!(act, Act::Inject(_)))
+        {
+            self.complain(
+                "it speaks of a fault and none is injected",
+                Some("add `inject`"),
+            );
+        }
+    }
+
+    fn step(&mut self, key: &'static str, step: usize, scenario: &Scenario) {
+        if step >= scenario.when.len() {
+            self.at(Step::Key(key), |check| {
+                check.complain(
+                    format!("there is no step {step}"),
+                    Some("steps are the acts of `when`, counted from 0"),
+                );
+            });
+        }
+    }
+
+    fn traffic(&mut self, key: &'static str, name: &str, kind: Option<TrafficKind>) {
+        let found = self.traffic.get(name).copied();
+        let message = match (found, kind) {
+            (None, _) => format!("traffic `{name}` is not sent"),
+            (Some(found), Some(kind)) if found != kind => {
+                format!("`{name}` is a batch, not a load")
+            }
+            _ => return,
+        };
+        let hint = suggestion(name, self.traffic.keys().map(String::as_str))
+            .filter(|meant| *meant != name)
+            .map(|meant| format!("did you mean `{meant}`?"));
+        self.at(Step::Key(key), |check| {
+            check.at(Step::Key("traffic"), |check| {
+                check.complain(message, hint.as_deref())
+            });
+        });
+    }
+}
