@@ -246,7 +246,8 @@ fn from_workspace(
         progress("another process is building the images; waiting for it");
         lock.lock().map_err(folder_error)?;
     }
-    let programs = programs::build(&root, progress)?;
+    let needed: Vec<&'static str> = wanted.iter().filter_map(|name| program_of(*name)).collect();
+    let programs = programs::build(&root, &needed, progress)?;
     let mut archives = BTreeMap::new();
     for name in wanted {
         let spec = spec_of(name, &programs, envoy)?;
@@ -260,6 +261,15 @@ fn from_workspace(
         archives.insert(*name, archive);
     }
     Ok(archives)
+}
+
+/// The program of this workspace that is in an image; none where all of it comes from elsewhere.
+fn program_of(name: &'static str) -> Option<&'static str> {
+    match name {
+        "sidecar" => Some("sidecar-launcher"),
+        "capture-init" => None,
+        program => Some(program),
+    }
 }
 
 /// What is in an image.

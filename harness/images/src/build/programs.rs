@@ -6,21 +6,18 @@ use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Which they are.
-const PROGRAMS: [&str; 4] = [
-    "control-plane",
-    "control-plane-mutants",
-    "probe-app",
-    "sidecar-launcher",
-];
-
-/// Builds the programs and asks Cargo where they are.
+/// Builds these programs and asks Cargo where they are. Cargo, which may have to wait for another one, is left alone when
+/// none is needed.
 pub(super) fn build(
     root: &Path,
+    needed: &[&'static str],
     progress: &dyn Fn(&str),
 ) -> Result<BTreeMap<&'static str, PathBuf>, BuildError> {
     /// Lines of Cargo's output that an error shows: the errors stand at the end.
     const SHOWN_LINES: usize = 60;
+    if needed.is_empty() {
+        return Ok(BTreeMap::new());
+    }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     // `--workspace` chooses the features, `--bin` what is built: so every command of this workspace shares what is
@@ -33,7 +30,7 @@ pub(super) fn build(
             "--workspace",
             "--message-format=json-render-diagnostics",
         ])
-        .args(PROGRAMS.iter().flat_map(|program| ["--bin", program]))
+        .args(needed.iter().flat_map(|program| ["--bin", program]))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -67,9 +64,9 @@ pub(super) fn build(
             output: Vec::from(output).join("\n"),
         });
     }
-    PROGRAMS
-        .into_iter()
-        .map(|program| {
+    needed
+        .iter()
+        .map(|&program| {
             let executable = found
                 .remove(program)
                 .ok_or(BuildError::NoProgram { program })?;
@@ -100,5 +97,21 @@ pub fn forget_outer_cargo(command: &mut Command) {
         if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
             command.env_remove(&name);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_is_started_only_for_programs_that_are_needed() {
+        // Nothing can be started in a folder that does not exist.
+        let nowhere = Path::new("/nonexistent");
+        assert!(build(nowhere, &[], &|_| {}).is_ok_and(|programs| programs.is_empty()));
+        assert!(matches!(
+            build(nowhere, &["probe-app"], &|_| {}),
+            Err(BuildError::StartCargo(_))
+        ));
     }
 }
