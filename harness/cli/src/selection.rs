@@ -3,7 +3,7 @@
 use crate::arguments::SelectionArguments;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use harness_model::document::suggestion;
+use harness_model::document::{Problems, suggestion};
 use harness_model::scenario::Scenario;
 use regex::Regex;
 use std::collections::BTreeMap;
@@ -27,37 +27,40 @@ pub(crate) fn select(
     built_in: Vec<Scenario>,
     arguments: &SelectionArguments,
 ) -> Result<Selection, Failure> {
-    let mut selection = Selection::default();
-    let mut names: Vec<&str> = Vec::new();
-    for name in &arguments.names {
-        if is_file(name) {
-            let scenario = read(Path::new(name))?;
-            let already = selection.files.contains_key(&scenario.name)
-                || built_in.iter().any(|s| s.name == scenario.name);
-            if already {
-                return Err(Failure::new(ExitCode::Usage, format!("select `{name}`"))
-                    .reason(format!(
-                        "there is another scenario with the name {}",
-                        scenario.name
-                    ))
-                    .hint("give the scenario in the file a name of its own"));
-            }
-            selection
-                .files
-                .insert(scenario.name.clone(), PathBuf::from(name));
-            selection.scenarios.push(scenario);
-        } else {
-            names.push(name.trim_end_matches('/'));
-        }
-    }
-    check_names(&names, &built_in)?;
-    let from_files = std::mem::take(&mut selection.scenarios);
-    let all_built_in = arguments.names.is_empty();
-    selection.scenarios = built_in
-        .into_iter()
-        .filter(|s| all_built_in || names.iter().any(|name| is_named(s, name)))
-        .chain(from_files)
+    let (files, names): (Vec<&str>, Vec<&str>) = arguments
+        .names
+        .iter()
+        .map(String::as_str)
+        .partition(|name| is_file(name));
+    let names: Vec<&str> = names
+        .iter()
+        .map(|name| name.trim_end_matches('/'))
         .collect();
+    let from_files = read_all(&files)?;
+    check_names(&names, &built_in)?;
+    let all_built_in = arguments.names.is_empty();
+    let mut selection = Selection {
+        scenarios: built_in
+            .into_iter()
+            .filter(|s| all_built_in || names.iter().any(|name| is_named(s, name)))
+            .collect(),
+        files: BTreeMap::new(),
+    };
+    for (file, scenario) in from_files {
+        // Reports and artefacts go by the name.
+        if selection.scenarios.iter().any(|s| s.name == scenario.name) {
+            return Err(Failure::new(ExitCode::Usage, format!("select `{file}`"))
+                .reason(format!(
+                    "another scenario of this selection has the name {}",
+                    scenario.name
+                ))
+                .hint("give the scenario in the file a name of its own"));
+        }
+        selection
+            .files
+            .insert(scenario.name.clone(), PathBuf::from(file));
+        selection.scenarios.push(scenario);
+    }
 
     let filters = Filters::parse(&arguments.filter)?;
     selection.scenarios.retain(|scenario| {
@@ -135,12 +138,46 @@ fn nearest<'a>(name: &str, built_in: &'a [Scenario]) -> Option<&'a str> {
     suggestion(name, full.chain(suites))
 }
 
-fn read(path: &Path) -> Result<Scenario, Failure> {
-    let failed = |exit| Failure::new(exit, format!("read the scenario {}", path.display()));
-    let text =
-        std::fs::read_to_string(path).map_err(|error| failed(ExitCode::Usage).because(&error))?;
-    harness_model::scenario::file::parse(&path.display().to_string(), &text)
-        .map_err(|problems| failed(ExitCode::Usage).in_file(&text, problems))
+/// Reads scenario files, or says what is wrong with any of them.
+fn read_all<'a>(files: &[&'a str]) -> Result<Vec<(&'a str, Scenario)>, Failure> {
+    let mut scenarios = Vec::new();
+    let mut broken = Vec::new();
+    for file in files {
+        match read(file) {
+            Ok(scenario) => scenarios.push((*file, scenario)),
+            Err(mistake) => broken.push((*file, mistake)),
+        }
+    }
+    let attempt = match broken.as_slice() {
+        [] => return Ok(scenarios),
+        [(file, _)] => format!("read the scenario {file}"),
+        several => format!("read {} scenarios", several.len()),
+    };
+    let is_one = broken.len() == 1;
+    let failure =
+        broken
+            .into_iter()
+            .fold(
+                Failure::new(ExitCode::Usage, attempt),
+                |failure, broken| match broken {
+                    (_, Mistake::Content(text, problems)) => failure.in_file(&text, problems),
+                    (_, Mistake::File(error)) if is_one => failure.because(&error),
+                    (file, Mistake::File(error)) => failure.item(format!("{file}: {error}")),
+                },
+            );
+    Err(failure)
+}
+
+/// Why a file gives no scenario.
+enum Mistake {
+    File(std::io::Error),
+    Content(String, Problems),
+}
+
+fn read(file: &str) -> Result<Scenario, Mistake> {
+    let text = std::fs::read_to_string(file).map_err(Mistake::File)?;
+    harness_model::scenario::file::parse(file, &text)
+        .map_err(|problems| Mistake::Content(text, problems))
 }
 
 #[derive(Debug, Default)]

@@ -130,6 +130,19 @@ fn address(ip: &str) -> String {
     }
 }
 
+/// A pattern of sidecar names, as the matrix of seeded bugs has them: `*@$zone2` → `a sidecar in zone 2`, `checkout@*` → `a
+/// sidecar of checkout`, `*` → `some sidecar`.
+#[must_use]
+pub fn sidecars(pattern: &str) -> String {
+    match pattern.split_once('@') {
+        Some(("*", data_center)) => format!("a sidecar in {}", place(data_center)),
+        Some((application, "*")) => format!("a sidecar of {application}"),
+        // The further pods of a workload have a number behind its name.
+        Some(_) => place(pattern.trim_end_matches('*')),
+        None => "some sidecar".to_owned(),
+    }
+}
+
 /// `$zone1` → `zone 1`, `checkout@$zone1` → `checkout in zone 1`, `east` → `data center east`.
 fn place(text: &str) -> String {
     let zone = |name: &str| match name.strip_prefix("$zone") {
@@ -337,5 +350,17 @@ mod tests {
             }),
             "everybody"
         );
+    }
+    #[test]
+    fn a_pattern_of_sidecars_reads_as_words() {
+        for (pattern, said) in [
+            ("*", "some sidecar"),
+            ("*@$zone2", "a sidecar in zone 2"),
+            ("checkout@*", "a sidecar of checkout"),
+            ("checkout@$zone1", "checkout in zone 1"),
+            ("checkout@$zone2*", "checkout in zone 2"),
+        ] {
+            assert_eq!(sidecars(pattern), said);
+        }
     }
 }

@@ -92,10 +92,10 @@ fn words_of(scenario: &Scenario, matrix: &Matrix, out: &mut Out) -> std::io::Res
                     let at = kill
                         .sidecar
                         .as_ref()
-                        .map(|s| format!(" at {s}"))
+                        .map(|pattern| format!(" at {}", words::sidecars(pattern)))
                         .unwrap_or_default();
                     format!(
-                        "the control plane has the seeded bug `{mutant}`: found by {}{at}",
+                        "the control plane has the seeded bug `{mutant}`: `{}` fails{at}",
                         kill.checker
                     )
                 })
