@@ -1,12 +1,22 @@
 //! The command line. Every option that a CI job may want to set once also has an environment variable.
 
+mod environment;
 mod parse;
+
+pub(crate) use environment::{BoundArguments, EnvironmentArguments, Wait};
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use harness_model::duration::Span;
 use harness_model::scenario::Tag;
 use std::path::PathBuf;
+
+/// What clap prints below the short help.
+const FIRST_STEPS: &str = "\
+First steps:
+  meshproof doctor             what this machine lacks
+  meshproof list               the scenarios
+  meshproof explain routing    what they do, and what it takes to fail them
+  meshproof run                all of them, on a cluster of its own";
 
 /// What clap prints below the long help.
 const EXIT_CODES: &str = "\
@@ -29,7 +39,7 @@ const STYLES: Styles = Styles::styled()
 
 /// Proves on a running deployment that a service mesh does what its configuration says.
 #[derive(Debug, Parser)]
-#[command(name = "meshproof", version, about, after_long_help = EXIT_CODES, styles = STYLES)]
+#[command(name = "meshproof", version, about, after_help = FIRST_STEPS, after_long_help = format!("{FIRST_STEPS}\n\n{EXIT_CODES}"), styles = STYLES)]
 #[command(disable_help_subcommand = true, max_term_width = 100)]
 pub(crate) struct Arguments {
     /// What all commands understand.
@@ -42,6 +52,7 @@ pub(crate) struct Arguments {
 
 /// What all commands understand.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Output")]
 pub(crate) struct Common {
     /// The form of what is written to stdout
     #[arg(
@@ -110,14 +121,22 @@ impl From<ColourChoice> for anstream::ColorChoice {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Bring an environment up, run scenarios, judge them and take everything down
+    ///
+    /// Without a name all scenarios are run. The verdicts come on stdout as they are made, what goes on meanwhile on
+    /// stderr; the artefact folder has the reports. Ctrl-C heals what is broken and takes everything down; a second one
+    /// ends at once.
     Run(Box<RunArguments>),
     /// Show which scenarios there are
     List(ListArguments),
     /// Say in words what a scenario does and what it takes to fail it
     Explain(ExplainArguments),
-    /// Judge a recorded history again
+    /// Judge a recorded history again, without a cluster
     Judge(JudgeArguments),
     /// Prove that the scenarios can fail: run them against seeded bugs
+    ///
+    /// Each scenario must pass with the faithful control plane, must catch the seeded bugs that the checked-in matrix names
+    /// for it (by the expected checker, at the expected sidecar), and must not pass without a mesh. One line tells of each
+    /// comparison as it is made; exit code 1 when any differs.
     Selftest(Box<SelftestArguments>),
     /// Keep a cluster for work by hand
     Cluster(ClusterArguments),
@@ -161,104 +180,30 @@ impl ValueEnum for TagArgument {
     }
 
     fn to_possible_value(&self) -> Option<clap::builder::PossibleValue> {
-        Some(clap::builder::PossibleValue::new(
-            harness_report::words::tag(self.0),
-        ))
+        let help = match self.0 {
+            Tag::Gate => "Before each merge",
+            Tag::Qa => "By hand",
+            Tag::PreRelease => "Before a release",
+            Tag::Chaos => "Something is broken on purpose",
+        };
+        Some(clap::builder::PossibleValue::new(harness_report::words::tag(self.0)).help(help))
     }
 }
 
-/// Where everything that is deployed comes from.
+/// What everybody understands who brings an environment up and runs scenarios in it.
 #[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Environment")]
-pub(crate) struct EnvironmentArguments {
-    /// The cluster's shape: a shipped one by name, or a file
-    #[arg(
-        long,
-        value_name = "NAME|FILE",
-        default_value = "three-zones",
-        env = "MESHPROOF_TOPOLOGY"
-    )]
-    pub(crate) topology: String,
-    /// The mesh: `reference`, `absent` (none: the control group) or a mesh definition file
-    #[arg(
-        long,
-        value_name = "NAME|FILE",
-        default_value = "reference",
-        env = "MESHPROOF_MESH"
-    )]
-    pub(crate) mesh: String,
-    /// Replace one image, for example `control-plane=candidate.tar`
-    #[arg(long = "image", value_name = "NAME=TAR", value_parser = parse::pair)]
-    pub(crate) image: Vec<(String, String)>,
-    /// A folder with ready images instead of building them
-    #[arg(long, value_name = "DIR", env = "MESHPROOF_IMAGES")]
-    pub(crate) images: Option<PathBuf>,
-    /// A folder with etcd, the Kubernetes programs and Envoy
-    #[arg(long, value_name = "DIR", env = "MESHPROOF_ASSETS")]
-    pub(crate) assets: Option<PathBuf>,
-    /// Do not install missing distribution tools
-    #[arg(long, env = "MESHPROOF_NO_INSTALL")]
-    pub(crate) no_install: bool,
-    /// Use nothing that is not on this machine already
-    #[arg(long, env = "MESHPROOF_OFFLINE")]
-    pub(crate) offline: bool,
-    /// Use a cluster that `meshproof cluster up` keeps, and leave it standing
-    #[arg(long, value_name = "NAME", conflicts_with = "topology")]
-    pub(crate) reuse: Option<String>,
-}
-
-/// How long things may take.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Bounds")]
-pub(crate) struct BoundArguments {
-    /// The mesh's duty: from a write to the last sidecar in scope
-    #[arg(long, value_name = "DURATION", value_parser = parse::span, env = "MESHPROOF_DELIVERY")]
-    pub(crate) delivery: Option<Span>,
-    /// The mesh's duty: from the end of a fault to everything as configured
-    #[arg(long, value_name = "DURATION", value_parser = parse::span, env = "MESHPROOF_RECOVERY")]
-    pub(crate) recovery: Option<Span>,
-    /// Our own waiting: `marker`, `probe` or `ready`, for example `ready=5m`
-    #[arg(long, value_name = "WHAT=DURATION", value_parser = parse::patience)]
-    pub(crate) patience: Vec<(Wait, Span)>,
-}
-
-/// What we wait for ourselves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Wait {
-    /// A marker to show up everywhere.
-    Marker,
-    /// A probe to answer.
-    Probe,
-    /// Workloads to become ready.
-    Ready,
-}
-
-/// Arguments of `run`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct RunArguments {
+pub(crate) struct ExecutionArguments {
     /// Which scenarios.
     #[command(flatten)]
     pub(crate) selection: SelectionArguments,
-    /// Seed of everything random
+    /// Seed of everything random; absent: a new one, which the report names
     #[arg(long, value_name = "N", env = "MESHPROOF_SEED")]
     pub(crate) seed: Option<u64>,
-    /// Run each scenario this often
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    pub(crate) repeat: u32,
     /// How many scenarios that do not disturb each other run at once
     #[arg(long, value_name = "N", default_value_t = 4, env = "MESHPROOF_PARALLEL", value_parser = parse::at_least_one)]
     pub(crate) parallel: usize,
-    /// Start no further scenario once one has failed
-    #[arg(long)]
-    pub(crate) fail_fast: bool,
-    /// Run the scenarios in an order drawn from the seed
-    #[arg(long)]
-    pub(crate) shuffle: bool,
-    /// Say what would be run and where, and touch nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// What is left standing at the end
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t = When::Never, num_args = 0..=1, default_missing_value = "always")]
+    /// Leave the cluster standing at the end, for a look at it (`--keep` alone: always)
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = When::Never, num_args = 0..=1, require_equals = true, default_missing_value = "always")]
     pub(crate) keep: When,
     /// When logs and objects are collected into the artefact folder
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = When::OnFailure)]
@@ -271,15 +216,35 @@ pub(crate) struct RunArguments {
         env = "MESHPROOF_ARTIFACTS"
     )]
     pub(crate) artifacts: PathBuf,
-    /// Deploy the control plane with this seeded bug (tests of meshproof itself)
-    #[arg(long, value_name = "NAME", hide_short_help = true)]
-    pub(crate) mutant: Option<String>,
     /// What is deployed.
     #[command(flatten)]
     pub(crate) environment: EnvironmentArguments,
     /// How long things may take.
     #[command(flatten)]
     pub(crate) bounds: BoundArguments,
+}
+
+/// Arguments of `run`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RunArguments {
+    /// Run each scenario this often
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) repeat: u32,
+    /// Start no further scenario once one has failed
+    #[arg(long)]
+    pub(crate) fail_fast: bool,
+    /// Run the scenarios in an order drawn from the seed
+    #[arg(long)]
+    pub(crate) shuffle: bool,
+    /// Say what would be run and where, and touch nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Deploy the control plane with this seeded bug (tests of meshproof itself)
+    #[arg(long, value_name = "NAME", hide_short_help = true)]
+    pub(crate) mutant: Option<String>,
+    /// What is not only a run's.
+    #[command(flatten)]
+    pub(crate) execution: ExecutionArguments,
 }
 
 /// When something is done.
@@ -339,12 +304,12 @@ pub(crate) struct JudgeArguments {
 /// Arguments of `selftest`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct SelftestArguments {
-    /// As for a run, on every mutant.
-    #[command(flatten)]
-    pub(crate) run: RunArguments,
     /// Leave out the control group without a mesh
     #[arg(long)]
     pub(crate) without_absent: bool,
+    /// As for a run, on every mutant.
+    #[command(flatten)]
+    pub(crate) execution: ExecutionArguments,
 }
 
 /// Arguments of `cluster`.

@@ -1,6 +1,8 @@
 //! From arguments to what a run needs: topology, mesh, bounds and the rest of the plan.
 
-use crate::arguments::{BoundArguments, EnvironmentArguments, RunArguments, Wait, When};
+use crate::arguments::{
+    BoundArguments, EnvironmentArguments, ExecutionArguments, RunArguments, Wait, When,
+};
 use crate::artifacts::Artifacts;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
@@ -135,9 +137,9 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// The plan of a run.
+/// The plan of a run of each scenario once, in the order they come in.
 pub(crate) fn plan(
-    arguments: &RunArguments,
+    arguments: &ExecutionArguments,
     checked: Checked,
     scenarios: Vec<Scenario>,
     seed: u64,
@@ -162,17 +164,17 @@ pub(crate) fn plan(
         started,
         scenarios,
         seed,
-        shuffle: arguments.shuffle,
-        repeat: arguments.repeat,
+        shuffle: false,
+        repeat: 1,
         parallel: arguments.parallel,
-        fail_fast: arguments.fail_fast,
+        fail_fast: false,
         patience: patience(&arguments.bounds),
         cluster,
         mesh: MeshChoice {
             name: environment.mesh.clone(),
             definition: checked.mesh,
         },
-        mutant: arguments.mutant.clone(),
+        mutant: None,
         images: ImageChoice {
             source,
             replacements: checked.replacements,
@@ -199,7 +201,7 @@ pub(crate) fn options(arguments: &RunArguments) -> Vec<String> {
         options.push(name.to_owned());
         options.push(value.to_owned());
     };
-    let environment = &arguments.environment;
+    let environment = &arguments.execution.environment;
     if let Some(name) = &environment.reuse {
         add("--reuse", name);
     } else if environment.topology != "three-zones" {
@@ -217,10 +219,10 @@ pub(crate) fn options(arguments: &RunArguments) -> Vec<String> {
     if let Some(folder) = &environment.images {
         add("--images", &folder.display().to_string());
     }
-    if let Some(span) = arguments.bounds.delivery {
+    if let Some(span) = arguments.execution.bounds.delivery {
         add("--delivery", &span.to_string());
     }
-    if let Some(span) = arguments.bounds.recovery {
+    if let Some(span) = arguments.execution.bounds.recovery {
         add("--recovery", &span.to_string());
     }
     options

@@ -184,6 +184,72 @@ fn a_scenario_file_that_is_not_there_is_told() {
 }
 
 #[test]
+fn the_mistakes_of_all_files_are_told_at_once() {
+    let place = Place::new(&[("a.yaml", "name: [\n"), ("b.yaml", "clame: it works\n")]);
+    let said = place.say(&["run", "a.yaml", "missing.yaml", "b.yaml"]);
+    assert!(said.starts_with("exit 2\n"), "{said}");
+    assert!(said.contains("failed to read 3 scenarios"), "{said}");
+    for part in ["a.yaml:1:", "b.yaml:1:", "missing.yaml: No such file"] {
+        assert!(said.contains(part), "{part} is missing in: {said}");
+    }
+}
+
+#[test]
+fn a_changed_copy_of_a_scenario_keeps_its_name_unless_both_are_selected() {
+    let place = Place::new(&[]);
+    let name = "delivery-scope/data-center";
+    let copy = place
+        .command(&["explain", "--yaml", name])
+        .output()
+        .expect("the built program starts");
+    std::fs::write(place.path().join("copy.yaml"), copy.stdout).expect("it can be written");
+    let said = place.say(&["run", "copy.yaml", "--dry-run"]);
+    assert!(said.starts_with("exit 0\n"), "{said}");
+    let said = place.say(&["run", name, "copy.yaml", "--dry-run"]);
+    assert!(said.starts_with("exit 2\n"), "{said}");
+    assert!(
+        said.contains("give the scenario in the file a name of its own"),
+        "{said}"
+    );
+}
+
+#[test]
+fn numbers_and_words_that_make_no_sense_are_refused() {
+    let place = Place::new(&[]);
+    for arguments in [
+        ["run", "--repeat", "0"],
+        ["run", "--parallel", "0"],
+        ["run", "--seed", "-1"],
+        ["run", "--keep=sometimes", "--dry-run"],
+        ["run", "--color", "red"],
+        ["run", "-o", "xml"],
+        ["run", "--tag", "nightly"],
+        ["run", "--delivery", "10"],
+        ["run", "--patience", "delivery=5s"],
+        ["run", "--topology", "four-zones"],
+        ["run", "--filter", "("],
+        // A self-test runs everything once, on mutants of its own choice.
+        ["selftest", "--repeat", "2"],
+        ["selftest", "--mutant", "leak-late"],
+        ["selftest", "--fail-fast", "--dry-run"],
+    ] {
+        let said = place.say(&arguments);
+        assert!(
+            said.starts_with("exit 2\n--- stderr\nerror: "),
+            "{arguments:?}: {said}"
+        );
+    }
+}
+
+#[test]
+fn keep_takes_no_scenario_for_its_value() {
+    let place = Place::new(&[]);
+    let said = place.say(&["run", "--keep", "routing", "--dry-run"]);
+    assert!(said.starts_with("exit 0\n"), "{said}");
+    assert!(said.contains("routing/own-zone"), "{said}");
+}
+
+#[test]
 fn a_malformed_topology_is_told_with_its_lines() {
     let place = Place::new(&[(
         "shape.yaml",

@@ -6,6 +6,7 @@
 
 use crate::record::{Outcome, RunRecord, ScenarioRecord};
 use crate::{ReportError, terminal};
+use harness_model::run_event::Summary;
 use harness_model::verdict::{Judgement, Verdict};
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 use std::collections::BTreeMap;
@@ -40,13 +41,65 @@ pub fn render(record: &RunRecord) -> Result<String, ReportError> {
         suite.add_test_cases(cases);
         report.add_test_suite(suite);
     }
-    let own = own_cases(record);
+    add_own_cases(&mut report, record.summary.as_ref());
+    report.to_string().map_err(ReportError::Junit)
+}
+
+/// One comparison of a self-test.
+pub struct Comparison<'a> {
+    /// The control plane that a scenario was run against.
+    pub suite: &'a str,
+    /// The scenario.
+    pub name: &'a str,
+    /// How long it took.
+    pub millis: u64,
+    /// What differs, in words; none when what had to come out came out.
+    pub difference: Option<String>,
+}
+
+/// Renders a self-test, in which what differs is a `failure`; `sum` is its end.
+///
+/// # Errors
+///
+/// When it cannot be serialised.
+pub fn render_selftest(
+    comparisons: &[Comparison<'_>],
+    sum: &Summary,
+) -> Result<String, ReportError> {
+    let mut report = Report::new("meshproof selftest");
+    report.set_time(Duration::from_millis(sum.millis));
+    let mut suites: BTreeMap<&str, Vec<TestCase>> = BTreeMap::new();
+    for comparison in comparisons {
+        let status = match &comparison.difference {
+            None => TestCaseStatus::success(),
+            Some(difference) => {
+                let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+                status.set_type("differs");
+                status.set_message(difference.as_str());
+                status
+            }
+        };
+        let mut case = TestCase::new(comparison.name, status);
+        case.set_classname(comparison.suite);
+        case.set_time(Duration::from_millis(comparison.millis));
+        suites.entry(comparison.suite).or_default().push(case);
+    }
+    for (name, cases) in suites {
+        let mut suite = TestSuite::new(name);
+        suite.add_test_cases(cases);
+        report.add_test_suite(suite);
+    }
+    add_own_cases(&mut report, Some(sum));
+    report.to_string().map_err(ReportError::Junit)
+}
+
+fn add_own_cases(report: &mut Report, summary: Option<&Summary>) {
+    let own = own_cases(summary);
     if !own.is_empty() {
         let mut suite = TestSuite::new("meshproof");
         suite.add_test_cases(own);
         report.add_test_suite(suite);
     }
-    report.to_string().map_err(ReportError::Junit)
 }
 
 fn case(record: &RunRecord, scenario: &ScenarioRecord) -> TestCase {
@@ -103,14 +156,14 @@ fn judged(record: &RunRecord, scenario: &ScenarioRecord, judgement: &Judgement) 
     status
 }
 
-fn own_cases(record: &RunRecord) -> Vec<TestCase> {
+fn own_cases(summary: Option<&Summary>) -> Vec<TestCase> {
     let mut cases = Vec::new();
     let mut add = |name: &str, kind: &str, message: &str| {
         let mut case = TestCase::new(name, error(kind, message));
         case.set_classname("meshproof");
         cases.push(case);
     };
-    match &record.summary {
+    match summary {
         None => add("run", "unfinished", "the run ended without a sum"),
         Some(summary) => {
             if let Some(error) = &summary.environment_error {
@@ -142,7 +195,46 @@ fn error(kind: &str, message: &str) -> TestCaseStatus {
 mod tests {
     use super::*;
     use crate::Reporter as _;
-    use harness_model::run_event::{RunEvent, Summary};
+    use harness_model::run_event::RunEvent;
+
+    #[test]
+    fn what_differs_in_a_selftest_is_a_failure_and_what_stopped_it_an_error() {
+        let comparison = |name, difference: Option<&str>| Comparison {
+            suite: "leak-late",
+            name,
+            millis: 1250,
+            difference: difference.map(str::to_owned),
+        };
+        let comparisons = [
+            comparison("delivery-scope/late", None),
+            comparison(
+                "delivery-scope/join",
+                Some("expected failed, observed passed"),
+            ),
+        ];
+        let sum = Summary {
+            environment_error: Some("start etcd".to_owned()),
+            millis: 2500,
+            ..Summary::default()
+        };
+        let text = render_selftest(&comparisons, &sum).expect("it has a JUnit form");
+        insta::assert_snapshot!(text, @r#"
+        <?xml version="1.0" encoding="UTF-8"?>
+        <testsuites name="meshproof selftest" tests="3" skipped="0" failures="1" errors="1" time="2.500">
+            <testsuite name="leak-late" tests="2" skipped="0" errors="0" failures="1">
+                <testcase name="delivery-scope/late" classname="leak-late" time="1.250"/>
+                <testcase name="delivery-scope/join" classname="leak-late" time="1.250">
+                    <failure message="expected failed, observed passed" type="differs"/>
+                </testcase>
+            </testsuite>
+            <testsuite name="meshproof" tests="1" skipped="0" errors="1" failures="0">
+                <testcase name="environment" classname="meshproof">
+                    <error message="start etcd" type="environment"/>
+                </testcase>
+            </testsuite>
+        </testsuites>
+        "#);
+    }
 
     #[test]
     fn failed_is_a_failure_and_inconclusive_an_error() {

@@ -21,12 +21,44 @@ use harness_model::oracle::Oracle;
 use harness_model::placeholder;
 use harness_model::scenario::{Act, Scenario};
 use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::sync::{RwLock, mpsc};
+use tokio::task::{JoinError, JoinHandle};
 
 pub(crate) use traffic::Loads;
+
+/// The writes of a scenario that are under way. They go on when the scenario is broken off, and what arrives after its
+/// keys were removed would stay: whoever cleans up waits for them.
+#[derive(Clone, Default)]
+pub(crate) struct Writes(Arc<RwLock<()>>);
+
+impl Writes {
+    /// Waits until none is under way.
+    pub(crate) async fn ended(&self) {
+        drop(self.0.write().await);
+    }
+
+    /// Carries a write out to its end, whether or not somebody still waits for it.
+    async fn carry_out<T: Send + 'static>(
+        &self,
+        write: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        let under_way = Arc::clone(&self.0).read_owned().await;
+        let task = tokio::spawn(async move {
+            let outcome = write.await;
+            drop(under_way);
+            outcome
+        });
+        match task.await.map_err(JoinError::try_into_panic) {
+            Ok(outcome) => outcome,
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            // The runtime ends, and we with it.
+            Err(Err(_)) => std::future::pending().await,
+        }
+    }
+}
 
 /// One scenario under way.
 pub(crate) struct Execution {
@@ -35,6 +67,7 @@ pub(crate) struct Execution {
     keys: Keys,
     recorder: Arc<Recorder>,
     loads: Arc<Loads>,
+    writes: Writes,
     oracle: Oracle,
     /// Configurations as the scenario says and as they were written, with or without canaries.
     written: Vec<(Configuration, Configuration)>,
@@ -83,6 +116,7 @@ impl Execution {
         keys: Keys,
         recorder: Arc<Recorder>,
         loads: Arc<Loads>,
+        writes: Writes,
     ) -> Self {
         let busy = environment.rendezvous().busy().await;
         let readings = record_readings(&environment, &keys, &recorder);
@@ -92,6 +126,7 @@ impl Execution {
             keys,
             recorder,
             loads,
+            writes,
             oracle: Oracle::default(),
             written: Vec::new(),
             extra: BTreeMap::new(),

@@ -32,7 +32,8 @@ pub use plan::{
 };
 pub use run::run;
 pub use selftest::{
-    ExpectedKill, Matrix, MatrixRow, SelftestCase, SelftestPlan, SelftestReport, selftest,
+    ExpectedKill, Matrix, MatrixRow, OnCase, Position, SelftestCase, SelftestPlan, SelftestReport,
+    selftest,
 };
 
 use harness_model::run_event::RunEvent;

@@ -1,7 +1,7 @@
 //! One scenario: resolved, carried out, cleaned up, judged, written down.
 
 use crate::environment::Environment;
-use crate::execute::{Execution, Loads};
+use crate::execute::{Execution, Loads, Writes};
 use crate::plan::RunPlan;
 use crate::record::Recorder;
 use crate::run::{millis_since, tell};
@@ -19,7 +19,7 @@ use harness_model::run_event::RunEvent;
 use harness_model::scenario::{Act, Disturbs, Scenario};
 use harness_model::verdict::{Detail, Finding, Judgement, Verdict};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The checker that findings of the runner itself name: nothing was judged.
 pub(crate) const RUNNER: &str = "runner";
@@ -39,13 +39,20 @@ pub(crate) fn lacking(environment: &Environment, scenario: &Scenario) -> Vec<Str
         .collect()
 }
 
-/// Runs one scenario and judges it. A panic in it, or an interrupt, makes it inconclusive.
+/// Says of the judgement of what was seen so far whether it is all that is asked for. It must be about failures only that
+/// nothing can undo that is seen later.
+pub(crate) type Enough<'a> = &'a (dyn Fn(&Judgement) -> bool + Send + Sync);
+
+/// Runs one scenario and judges it. A panic in it, or an interrupt, makes it inconclusive. Once it is `enough`, a scenario
+/// that disturbs nothing is broken off and judged by what was seen until then; one that disturbs is always carried
+/// out, since what it does at its end puts things right.
 pub(crate) async fn run_one(
     environment: &Arc<Environment>,
     plan: &RunPlan,
     item: &Item,
     events: &Events,
     interrupt: &Interrupt,
+    enough: Option<Enough<'_>>,
 ) -> Judgement {
     let started = Instant::now();
     let (name, repetition) = (&item.scenario.name, item.repetition);
@@ -58,7 +65,9 @@ pub(crate) async fn run_one(
         },
     );
     let judgement = match resolve(environment, &item.scenario) {
-        Ok(scenario) => carry_out(environment, plan, item, scenario, events, interrupt).await,
+        Ok(scenario) => {
+            carry_out(environment, plan, item, scenario, events, interrupt, enough).await
+        }
         Err(reason) => undecided(reason),
     };
     tell(
@@ -91,6 +100,7 @@ async fn carry_out(
     scenario: Scenario,
     events: &Events,
     interrupt: &Interrupt,
+    enough: Option<Enough<'_>>,
 ) -> Judgement {
     if scenario.disturbs == Disturbs::Everything {
         environment.arrange(arrangement(&scenario)).await;
@@ -103,19 +113,29 @@ async fn carry_out(
         events.clone(),
     ));
     let loads = Arc::new(Loads::default());
+    let writes = Writes::default();
     let mut task = tokio::spawn({
         let environment = Arc::clone(environment);
         let (scenario, keys) = (scenario.clone(), keys.clone());
         let (recorder, loads) = (Arc::clone(&recorder), Arc::clone(&loads));
+        let writes = writes.clone();
         async move {
-            Execution::start(environment, scenario, keys, recorder, loads)
+            Execution::start(environment, scenario, keys, recorder, loads, writes)
                 .await
                 .carry_out()
                 .await;
         }
     });
+    let mut seen_enough = None;
     let broke_off = tokio::select! {
+        biased;
         ended = &mut task => ended.err().map(|error| format!("the runner has a defect: {error}")),
+        history = decided(&scenario, plan, &recorder, enough) => {
+            task.abort();
+            let _ = task.await;
+            seen_enough = Some(history);
+            None
+        }
         () = interrupt.stop() => {
             task.abort();
             // Cancelled at its next await; only then nobody writes any more.
@@ -123,7 +143,8 @@ async fn carry_out(
             Some("the run was interrupted".to_owned())
         }
     };
-    let history = recorder.history();
+    let history = seen_enough.unwrap_or_else(|| recorder.history());
+    writes.ended().await;
     clean_up(environment, &scenario, &keys, &recorder, &loads, interrupt).await;
     let judgement = match broke_off {
         Some(reason) => undecided(reason),
@@ -143,6 +164,28 @@ async fn carry_out(
         tracing::warn!(folder = %folder.display(), %error, "cannot write the history");
     }
     judgement
+}
+
+/// How often a history is judged while it grows.
+const JUDGE_EVERY: Duration = Duration::from_millis(200);
+
+/// Waits until what was seen is enough, and gives it. Never ends when everything is asked for.
+async fn decided(
+    scenario: &Scenario,
+    plan: &RunPlan,
+    recorder: &Recorder,
+    enough: Option<Enough<'_>>,
+) -> Vec<harness_model::history::Event> {
+    match enough.filter(|_| scenario.disturbs == Disturbs::Nothing) {
+        Some(enough) => {
+            recorder
+                .wait_for(JUDGE_EVERY, |history| {
+                    enough(&judge(scenario, history, plan))
+                })
+                .await
+        }
+        None => std::future::pending().await,
+    }
 }
 
 /// A checker must not panic; one that does has decided nothing.

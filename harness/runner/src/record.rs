@@ -7,8 +7,9 @@ use harness_model::history::{Event, EventKind, Observation, Stream};
 use harness_model::run_event::RunEvent;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
 
 /// Records one scenario. Readings come in from the watch at any time, acts from the executor; each event gets its
 /// time under the lock, so that the order of the history is the order of its times.
@@ -210,6 +211,29 @@ impl Recorder {
                 );
             if !more {
                 return last;
+            }
+        }
+    }
+
+    /// Waits until the history is as wanted, and gives it as it was then. It is asked for after changes, but not more often
+    /// than once in `pause`.
+    pub(crate) async fn wait_for(
+        &self,
+        pause: Duration,
+        mut is_wanted: impl FnMut(&[Event]) -> bool,
+    ) -> Vec<Event> {
+        let mut version = self.version.subscribe();
+        let mut pauses = tokio::time::interval(pause);
+        pauses.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            pauses.tick().await;
+            version.borrow_and_update();
+            let history = self.history();
+            if is_wanted(&history) {
+                return history;
+            }
+            if version.changed().await.is_err() {
+                std::future::pending::<()>().await;
             }
         }
     }

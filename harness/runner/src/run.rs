@@ -38,7 +38,8 @@ pub async fn run(plan: RunPlan, events: Events, interrupt: Interrupt) -> Summary
 }
 
 async fn whole(plan: &RunPlan, events: &Events, interrupt: &Interrupt) -> Summary {
-    tell(events, run_started(plan));
+    let selected = plan.scenarios.len() * plan.repeat.max(1) as usize;
+    tell(events, run_started(plan, selected));
     let mut summary = Summary::default();
     if plan.scenarios.is_empty() {
         return summary;
@@ -118,7 +119,8 @@ async fn run_scenarios(
         |item| {
             let (brake, tally) = (&brake, &tally);
             async move {
-                let judgement = one::run_one(environment, plan, &item, events, interrupt).await;
+                let judgement =
+                    one::run_one(environment, plan, &item, events, interrupt, None).await;
                 lock(tally).count(judgement.verdict);
                 if interrupt.signal().is_some() {
                     brake.pull();
@@ -148,7 +150,8 @@ fn keeps(policy: KeepPolicy, summary: &Summary) -> bool {
     }
 }
 
-fn run_started(plan: &RunPlan) -> RunEvent {
+/// The first event of a run of that many scenarios.
+pub(crate) fn run_started(plan: &RunPlan, selected: usize) -> RunEvent {
     let mut environment = BTreeMap::from([
         ("cluster".to_owned(), plan.cluster.describe()),
         ("mesh".to_owned(), plan.mesh.name.clone()),
@@ -165,7 +168,7 @@ fn run_started(plan: &RunPlan) -> RunEvent {
         at: jiff::Timestamp::now().to_string(),
         seed: plan.seed,
         environment,
-        selected: plan.scenarios.len() * plan.repeat.max(1) as usize,
+        selected,
     }
 }
 

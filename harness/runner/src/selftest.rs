@@ -1,61 +1,40 @@
 //! Proof that the scenarios can fail: seeded bugs, the faithful control plane and no mesh at all, compared with a
 //! checked-in matrix.
+//!
+//! Invariant: a kill is the failure that the matrix names, found while everything else of the scenario went on as in a
+//! run; that the rest is left out once it was found changes no comparison.
 
 mod compare;
+mod report;
+
+pub use report::{ExpectedKill, Matrix, MatrixRow, OnCase, Position, SelftestCase, SelftestReport};
 
 use crate::environment::Environment;
 use crate::interrupt::Interrupt;
+use crate::one::Enough;
+use crate::phases::Phases;
 use crate::plan::{CollectPolicy, MeshChoice, RunPlan};
-use crate::run::{millis_since, tell};
+use crate::run::{millis_since, run_started, tell};
 use crate::schedule::{self, Brake, Policy};
 use crate::sidecar_watch::chain;
 use crate::streams::Arrangement;
 use crate::{Events, one};
 use harness_model::duration::Span;
-use harness_model::run_event::{RunEvent, Summary};
+use harness_model::run_event::RunEvent;
 use harness_model::scenario::Scenario;
 use harness_model::verdict::Judgement;
-use serde::{Deserialize, Serialize};
-use std::sync::{Arc, Mutex, PoisonError};
-
-/// Which scenarios kill which mutant, and how.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Matrix {
-    /// One row for each mutant.
-    pub mutants: Vec<MatrixRow>,
-}
-
-/// One mutant of the control plane.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct MatrixRow {
-    /// Its name.
-    pub mutant: String,
-    /// The scenarios that must fail, each in the expected way.
-    pub killed_by: Vec<ExpectedKill>,
-}
-
-/// One expected kill: the scenario's verdict is *failed*, by this checker, naming this sidecar.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ExpectedKill {
-    /// Scenario name.
-    pub scenario: String,
-    /// Checker, as in [`harness_model::verdict::Finding::checker`].
-    pub checker: String,
-    /// Stable name of a sidecar that a failed detail must name; `$zone1` is the first data center and
-    /// `*` any run of characters. Absent:
-    /// the failure is about no one sidecar.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sidecar: Option<String>,
-}
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 /// What cases of the faithful control plane are called.
 const FAITHFUL: &str = "faithful";
 
 /// What cases without any mesh are called.
 const ABSENT: &str = "absent";
+
+/// Most of a scenario that fails is waiting for what does not come, so more of them run at once than in a run.
+const WAITING_AT_ONCE: usize = 16;
 
 /// What a self-test is made of.
 #[derive(Clone, Debug)]
@@ -68,63 +47,85 @@ pub struct SelftestPlan {
     pub absent: Option<MeshChoice>,
 }
 
-/// One comparison of a self-test.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SelftestCase {
-    /// `faithful`, `absent` or the mutant's name.
-    pub control_plane: String,
-    /// Scenario name.
-    pub scenario: String,
-    /// What had to come out, in words.
-    pub expected: String,
-    /// What came out, in words.
-    pub observed: String,
-    /// Whether they agree.
-    pub agrees: bool,
-    /// The judgement, where there was one.
-    pub judgement: Option<Judgement>,
-}
+impl SelftestPlan {
+    /// The scenarios that a mutant is run against.
+    fn scenarios_of(&self, row: &MatrixRow) -> Vec<Scenario> {
+        self.run
+            .scenarios
+            .iter()
+            .filter(|scenario| kills(row, &scenario.name).next().is_some())
+            .cloned()
+            .collect()
+    }
 
-/// The outcome of a self-test.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct SelftestReport {
-    /// Every comparison. None: nothing was proven.
-    pub cases: Vec<SelftestCase>,
-    /// Selected scenarios that no mutant of the matrix kills: they cannot be shown to fail.
-    pub never_killed: Vec<String>,
-    /// Why the environment could not be prepared, where it could not.
-    pub environment_error: Option<String>,
-    /// The run was interrupted by this signal.
-    pub interrupted: Option<i32>,
-    /// Something of ours was left behind: what.
-    pub left_behind: Vec<String>,
-    /// From the start of the process, milliseconds.
-    pub millis: u64,
-}
+    /// How many comparisons there will be.
+    fn comparisons(&self) -> usize {
+        let scenarios = &self.run.scenarios;
+        let groups = 1 + usize::from(self.absent.is_some());
+        let killed = |row: &MatrixRow| -> usize {
+            scenarios
+                .iter()
+                .map(|scenario| kills(row, &scenario.name).count())
+                .sum()
+        };
+        groups * scenarios.len() + self.matrix.mutants.iter().map(killed).sum::<usize>()
+    }
 
-impl SelftestReport {
-    /// Everything agreed, and there was something to agree with.
-    #[must_use]
-    pub fn matches(&self) -> bool {
-        !self.cases.is_empty()
-            && self.cases.iter().all(|case| case.agrees)
-            && self.never_killed.is_empty()
-            && self.environment_error.is_none()
-            && self.interrupted.is_none()
+    /// How many scenarios will be run.
+    fn runs(&self) -> usize {
+        let groups = 1 + usize::from(self.absent.is_some());
+        let mutants = self.matrix.mutants.iter();
+        groups * self.run.scenarios.len()
+            + mutants
+                .map(|row| self.scenarios_of(row).len())
+                .sum::<usize>()
+    }
+
+    /// Selected scenarios that no mutant of the matrix kills.
+    fn never_killed(&self) -> Vec<String> {
+        let is_killed = |scenario: &&Scenario| {
+            let mut mutants = self.matrix.mutants.iter();
+            mutants.any(|row| kills(row, &scenario.name).next().is_some())
+        };
+        self.run
+            .scenarios
+            .iter()
+            .filter(|scenario| !is_killed(scenario))
+            .map(|scenario| scenario.name.clone())
+            .collect()
     }
 }
 
+fn kills<'a>(row: &'a MatrixRow, scenario: &'a str) -> impl Iterator<Item = &'a ExpectedKill> {
+    row.killed_by
+        .iter()
+        .filter(move |kill| kill.scenario == scenario)
+}
+
 /// Runs the scenarios against every mutant of the matrix, the faithful control plane and no mesh, and compares.
-/// [`RunEvent::RunFinished`] is the last event; a mutant's name stands before the names of its scenarios.
-pub async fn selftest(plan: SelftestPlan, events: Events, interrupt: Interrupt) -> SelftestReport {
+/// [`RunEvent::RunFinished`] is the last event.
+pub async fn selftest(
+    plan: SelftestPlan,
+    events: Events,
+    interrupt: Interrupt,
+    on_case: OnCase<'_>,
+) -> SelftestReport {
     let mut report = SelftestReport {
-        never_killed: never_killed(&plan),
+        never_killed: plan.never_killed(),
         ..SelftestReport::default()
     };
+    tell(&events, run_started(&plan.run, plan.runs()));
+    let bench = Bench {
+        all: plan.comparisons(),
+        plan: &plan,
+        events: &events,
+        interrupt: &interrupt,
+        on_case,
+        number: AtomicUsize::new(0),
+        cases: Mutex::new(Vec::new()),
+    };
     tokio::select! {
-        () = with_mesh(&plan, &events, &interrupt, &mut report) => {}
+        () = bench.with_mesh(&mut report) => {}
         () = interrupt.at_once() => {}
     }
     if let Some(absent) = &plan.absent
@@ -132,250 +133,234 @@ pub async fn selftest(plan: SelftestPlan, events: Events, interrupt: Interrupt) 
         && interrupt.signal().is_none()
     {
         tokio::select! {
-            () = without_mesh(&plan, absent, &events, &interrupt, &mut report) => {}
+            () = bench.without_mesh(absent, &mut report) => {}
             () = interrupt.at_once() => {}
         }
     }
+    report.cases = std::mem::take(&mut *bench.cases());
     report.interrupted = interrupt.signal();
     report.millis = millis_since(plan.run.started);
     tell(
         &events,
         RunEvent::RunFinished {
-            summary: summary(&report),
+            summary: report.summary(),
         },
     );
     report
 }
 
-/// The faithful control plane and every mutant, in one environment.
-async fn with_mesh(
-    plan: &SelftestPlan,
-    events: &Events,
-    interrupt: &Interrupt,
-    report: &mut SelftestReport,
-) {
-    let Some(environment) = prepare(&plan.run, events, interrupt, report).await else {
-        return;
-    };
-    let mut number = 0;
-    let all: Vec<Scenario> = plan.run.scenarios.clone();
-    for (scenario, judgement) in group(
-        &environment,
-        plan,
-        &all,
-        FAITHFUL,
-        &mut number,
-        events,
-        interrupt,
-    )
-    .await
-    {
-        report.cases.push(compare::faithful(&scenario, judgement));
-    }
-    for row in &plan.matrix.mutants {
-        let scenarios: Vec<Scenario> = all
-            .iter()
-            .filter(|scenario| {
-                row.killed_by
-                    .iter()
-                    .any(|kill| kill.scenario == scenario.name)
-            })
-            .cloned()
-            .collect();
-        if scenarios.is_empty() || interrupt.signal().is_some() {
-            continue;
-        }
-        if let Err(error) = environment.set_mutant(Some(&row.mutant)).await {
-            report.cases.extend(
-                scenarios
-                    .iter()
-                    .map(|scenario| compare::no_mutant(&row.mutant, scenario, &chain(&error))),
-            );
-            continue;
-        }
-        let judged = group(
+/// A self-test under way.
+struct Bench<'a> {
+    plan: &'a SelftestPlan,
+    events: &'a Events,
+    interrupt: &'a Interrupt,
+    on_case: OnCase<'a>,
+    all: usize,
+    /// Scenarios begun: each has keys of its own.
+    number: AtomicUsize,
+    cases: Mutex<Vec<SelftestCase>>,
+}
+
+/// Scenarios that are run against one control plane.
+struct Group<'a> {
+    label: &'a str,
+    scenarios: &'a [Scenario],
+    run: RunPlan,
+    /// Makes the comparisons of one scenario.
+    compare: &'a (dyn Fn(&str, &Judgement) -> Vec<SelftestCase> + Send + Sync),
+    /// Ends a scenario before its end, by name.
+    enough: Option<&'a (dyn Fn(&str, &Judgement) -> bool + Send + Sync)>,
+}
+
+impl Bench<'_> {
+    /// The faithful control plane and every mutant, in one environment.
+    async fn with_mesh(&self, report: &mut SelftestReport) {
+        let run = &self.plan.run;
+        let Some(environment) = self.prepare(run, report).await else {
+            return;
+        };
+        self.run(
             &environment,
-            plan,
-            &scenarios,
-            &row.mutant,
-            &mut number,
-            events,
-            interrupt,
+            Group {
+                label: FAITHFUL,
+                scenarios: &run.scenarios,
+                run: run.clone(),
+                compare: &|scenario, judgement| vec![compare::faithful(scenario, judgement)],
+                // What would end a mutant's scenario early must not be seen here at any moment.
+                enough: Some(&|_, judgement| compare::has_failed_for_good(judgement)),
+            },
         )
         .await;
-        let data_centers = environment.data_centers();
-        for (scenario, judgement) in judged {
-            for kill in row
-                .killed_by
-                .iter()
-                .filter(|kill| kill.scenario == scenario)
-            {
-                report.cases.push(compare::mutant(
-                    &row.mutant,
-                    kill,
-                    &data_centers,
-                    judgement.clone(),
-                ));
+        for row in &self.plan.matrix.mutants {
+            if self.interrupt.signal().is_none() {
+                self.mutant(&environment, row).await;
             }
         }
+        let keep = run.keep == crate::KeepPolicy::Always;
+        report.left_behind.extend(environment.down(keep).await);
     }
-    report
-        .left_behind
-        .extend(environment.down(keep(&plan.run)).await);
-}
 
-/// No mesh at all, in an environment of its own, with short waits: nothing will come.
-async fn without_mesh(
-    plan: &SelftestPlan,
-    absent: &MeshChoice,
-    events: &Events,
-    interrupt: &Interrupt,
-    report: &mut SelftestReport,
-) {
-    let mut run = plan.run.clone();
-    run.mesh = absent.clone();
-    run.mutant = None;
-    run.patience.delivery = Span::secs(1);
-    run.patience.marker = Span::millis(500);
-    run.patience.recovery = Span::secs(2);
-    let Some(environment) = prepare(&run, events, interrupt, report).await else {
-        return;
-    };
-    let shortened = SelftestPlan {
-        run,
-        ..plan.clone()
-    };
-    let mut number = 0;
-    let scenarios = &plan.run.scenarios;
-    for (scenario, judgement) in group(
-        &environment,
-        &shortened,
-        scenarios,
-        ABSENT,
-        &mut number,
-        events,
-        interrupt,
-    )
-    .await
-    {
-        report.cases.push(compare::absent(&scenario, judgement));
-    }
-    report.left_behind.extend(environment.down(false).await);
-}
-
-async fn prepare(
-    run: &RunPlan,
-    events: &Events,
-    interrupt: &Interrupt,
-    report: &mut SelftestReport,
-) -> Option<Arc<Environment>> {
-    let prepared = Environment::prepare(run, events, interrupt).await;
-    report.left_behind.extend(prepared.left_behind);
-    match prepared.environment {
-        Ok(environment) => {
-            tell(
-                events,
-                RunEvent::EnvironmentReady {
-                    sidecars: environment.sidecars(),
-                    millis: millis_since(run.started),
-                },
-            );
-            Some(Arc::new(environment))
+    async fn mutant(&self, environment: &Arc<Environment>, row: &MatrixRow) {
+        let scenarios = self.plan.scenarios_of(row);
+        if scenarios.is_empty() {
+            return;
         }
-        Err(error) => {
-            report.environment_error = Some(error.report());
-            None
-        }
-    }
-}
-
-/// Runs these scenarios once, whatever they require, and gives their judgements by name.
-async fn group(
-    environment: &Arc<Environment>,
-    plan: &SelftestPlan,
-    scenarios: &[Scenario],
-    label: &str,
-    number: &mut usize,
-    events: &Events,
-    interrupt: &Interrupt,
-) -> Vec<(String, Judgement)> {
-    let mut items = schedule::items(scenarios, 1, None);
-    for item in &mut items {
-        item.number = *number;
-        *number += 1;
-    }
-    let policy = Policy {
-        parallel: plan.run.parallel,
-        fail_fast: false,
-    };
-    let judged = Mutex::new(Vec::new());
-    let brake = Brake::default();
-    environment.arrange(Arrangement::Spread).await;
-    // Of a mutant a failure is what is wanted: its history is evidence enough.
-    let run = &RunPlan {
-        artifacts: plan.run.artifacts.join("selftest").join(label),
-        collect: match label {
-            FAITHFUL => plan.run.collect,
-            _ => CollectPolicy::Never,
-        },
-        ..plan.run.clone()
-    };
-    schedule::run_all(
-        items,
-        &policy,
-        &brake,
-        |item| {
-            let (judged, brake) = (&judged, &brake);
-            async move {
-                let judgement = one::run_one(environment, run, &item, events, interrupt).await;
-                if interrupt.signal().is_some() {
-                    brake.pull();
+        let placed = Phases::new(self.events.clone())
+            .part(
+                &format!("mutant {}", row.mutant),
+                environment.set_mutant(Some(&row.mutant)),
+            )
+            .await;
+        if let Err(error) = placed {
+            for scenario in &scenarios {
+                for kill in kills(row, &scenario.name) {
+                    self.add(compare::no_mutant(&row.mutant, kill, &chain(&error)), 0);
                 }
-                let verdict = judgement.verdict;
-                judged
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push((item.scenario.name.clone(), judgement));
-                verdict
             }
-        },
-        || environment.arrange(Arrangement::Canaries),
-    )
-    .await;
-    let mut judged = judged.into_inner().unwrap_or_else(PoisonError::into_inner);
-    judged.sort_by(|(a, _), (b, _)| a.cmp(b));
-    judged
-}
+            return;
+        }
+        let data_centers = environment.data_centers();
+        let compared = |scenario: &str, judgement: &Judgement| -> Vec<SelftestCase> {
+            kills(row, scenario)
+                .map(|kill| compare::mutant(&row.mutant, kill, &data_centers, judgement))
+                .collect()
+        };
+        let enough = |scenario: &str, judgement: &Judgement| {
+            kills(row, scenario).all(|kill| compare::is_final(&kill.checker))
+                && compared(scenario, judgement).iter().all(|case| case.agrees)
+        };
+        self.run(
+            environment,
+            Group {
+                label: &row.mutant,
+                scenarios: &scenarios,
+                run: RunPlan {
+                    parallel: self.plan.run.parallel.max(WAITING_AT_ONCE),
+                    // Of a mutant a failure is what is wanted: its history is evidence enough.
+                    collect: CollectPolicy::Never,
+                    ..self.plan.run.clone()
+                },
+                compare: &compared,
+                enough: Some(&enough),
+            },
+        )
+        .await;
+    }
 
-fn never_killed(plan: &SelftestPlan) -> Vec<String> {
-    let is_killed = |scenario: &&Scenario| {
-        plan.matrix.mutants.iter().any(|row| {
-            row.killed_by
-                .iter()
-                .any(|kill| kill.scenario == scenario.name)
-        })
-    };
-    plan.run
-        .scenarios
-        .iter()
-        .filter(|scenario| !is_killed(scenario))
-        .map(|scenario| scenario.name.clone())
-        .collect()
-}
+    /// No mesh at all, in an environment of its own, with short waits: nothing will come.
+    async fn without_mesh(&self, absent: &MeshChoice, report: &mut SelftestReport) {
+        let mut run = self.plan.run.clone();
+        run.mesh = absent.clone();
+        run.mutant = None;
+        run.parallel = run.parallel.max(WAITING_AT_ONCE);
+        run.collect = CollectPolicy::Never;
+        run.patience.delivery = Span::secs(1);
+        run.patience.marker = Span::millis(500);
+        run.patience.recovery = Span::secs(2);
+        let Some(environment) = self.prepare(&run, report).await else {
+            return;
+        };
+        self.run(
+            &environment,
+            Group {
+                label: ABSENT,
+                scenarios: &self.plan.run.scenarios,
+                run,
+                compare: &|scenario, judgement| vec![compare::absent(scenario, judgement)],
+                enough: None,
+            },
+        )
+        .await;
+        report.left_behind.extend(environment.down(false).await);
+    }
 
-fn keep(run: &RunPlan) -> bool {
-    run.keep == crate::KeepPolicy::Always
-}
+    async fn prepare(
+        &self,
+        run: &RunPlan,
+        report: &mut SelftestReport,
+    ) -> Option<Arc<Environment>> {
+        let prepared = Environment::prepare(run, self.events, self.interrupt).await;
+        report.left_behind.extend(prepared.left_behind);
+        match prepared.environment {
+            Ok(environment) => {
+                tell(
+                    self.events,
+                    RunEvent::EnvironmentReady {
+                        sidecars: environment.sidecars(),
+                        millis: millis_since(run.started),
+                    },
+                );
+                Some(Arc::new(environment))
+            }
+            Err(error) => {
+                report.environment_error = Some(error.report());
+                None
+            }
+        }
+    }
 
-fn summary(report: &SelftestReport) -> Summary {
-    let agreeing = report.cases.iter().filter(|case| case.agrees).count();
-    Summary {
-        passed: agreeing,
-        failed: report.cases.len() - agreeing,
-        environment_error: report.environment_error.clone(),
-        left_behind: report.left_behind.clone(),
-        interrupted: report.interrupted,
-        millis: report.millis,
-        ..Summary::default()
+    /// Runs these scenarios once, whatever they require, and compares each as soon as it is judged.
+    async fn run(&self, environment: &Arc<Environment>, group: Group<'_>) {
+        let mut items = schedule::items(group.scenarios, 1, None);
+        for item in &mut items {
+            item.number = self.number.fetch_add(1, Ordering::Relaxed);
+        }
+        let policy = Policy {
+            parallel: group.run.parallel,
+            fail_fast: false,
+        };
+        let run = &RunPlan {
+            artifacts: self.plan.run.artifacts.join("selftest").join(group.label),
+            ..group.run
+        };
+        let brake = Brake::default();
+        environment.arrange(Arrangement::Spread).await;
+        schedule::run_all(
+            items,
+            &policy,
+            &brake,
+            |item| {
+                let brake = &brake;
+                async move {
+                    let started = Instant::now();
+                    let name = item.scenario.name.as_str();
+                    let enough = group
+                        .enough
+                        .map(|enough| move |judged: &Judgement| enough(name, judged));
+                    let enough = enough.as_ref().map(|enough| -> Enough<'_> { enough });
+                    let (events, interrupt) = (self.events, self.interrupt);
+                    let judgement =
+                        one::run_one(environment, run, &item, events, interrupt, enough).await;
+                    // A scenario that was interrupted says nothing.
+                    if interrupt.signal().is_some() {
+                        brake.pull();
+                    } else {
+                        for case in (group.compare)(name, &judgement) {
+                            self.add(case, millis_since(started));
+                        }
+                    }
+                    judgement.verdict
+                }
+            },
+            || environment.arrange(Arrangement::Canaries),
+        )
+        .await;
+    }
+
+    fn add(&self, case: SelftestCase, millis: u64) {
+        let case = SelftestCase { millis, ..case };
+        // Told under the lock, so that positions are told in order.
+        let mut cases = self.cases();
+        let position = Position {
+            done: cases.len() + 1,
+            all: self.all,
+        };
+        (self.on_case)(&case, position);
+        cases.push(case);
+    }
+
+    /// A case is in the list or not, so a panic elsewhere leaves it usable.
+    fn cases(&self) -> MutexGuard<'_, Vec<SelftestCase>> {
+        self.cases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

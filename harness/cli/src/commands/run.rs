@@ -14,7 +14,7 @@ use harness_report::Reporter;
 use harness_report::jsonl::JsonLines;
 use harness_report::record::{Context, Outcome, RunRecord, history_path, quote};
 use harness_report::terminal::Terminal;
-use harness_runner::Interrupt;
+use harness_runner::{Interrupt, RunPlan};
 use std::fs::{File, OpenOptions};
 use std::future::Future;
 use std::io::Write as _;
@@ -33,18 +33,19 @@ pub(crate) fn run(
     out: &mut Out,
     started: Instant,
 ) -> Result<ExitCode, Failure> {
-    let selected = selection::select(suites::all(), &arguments.selection)?;
-    let checked = plan::check(&arguments.environment)?;
-    let seed = arguments
+    let execution = &arguments.execution;
+    let selected = selection::select(suites::all(), &execution.selection)?;
+    let checked = plan::check(&execution.environment)?;
+    let seed = execution
         .seed
         .unwrap_or_else(|| artifacts::random() % 1_000_000_000);
     if arguments.dry_run {
         return dry_run(arguments, common, &selected.scenarios, &checked, seed, out);
     }
-    if arguments.environment.reuse.is_none() {
-        tools::ensure(arguments.environment.no_install)?;
+    if execution.environment.reuse.is_none() {
+        tools::ensure(execution.environment.no_install)?;
     }
-    let artifacts = Artifacts::create(&arguments.artifacts, seed)?;
+    let artifacts = Artifacts::create(&execution.artifacts, seed)?;
     logging::start(common, Some(&artifacts.folder))
         .map_err(|error| Failure::new(ExitCode::Environment, "write the log").because(&error))?;
     let context = Context {
@@ -64,14 +65,20 @@ pub(crate) fn run(
         .filter(|s| s.tags.contains(&Tag::Gate))
         .map(|s| s.name.clone())
         .collect();
-    let plan = plan::plan(
-        arguments,
-        checked,
-        selected.scenarios,
-        seed,
-        &artifacts,
-        started,
-    );
+    let plan = RunPlan {
+        shuffle: arguments.shuffle,
+        repeat: arguments.repeat,
+        fail_fast: arguments.fail_fast,
+        mutant: arguments.mutant.clone(),
+        ..plan::plan(
+            execution,
+            checked,
+            selected.scenarios,
+            seed,
+            &artifacts,
+            started,
+        )
+    };
     let mut readers = Readers::new(common, out, context, &artifacts.folder)?;
     drive(&mut readers, plan, |plan, events, interrupt| async move {
         harness_runner::run(plan, events, interrupt).await;
@@ -334,7 +341,7 @@ fn dry_run(
             "mesh": checked.mesh.name,
             "seed": seed,
             "repeat": arguments.repeat,
-            "parallel": arguments.parallel,
+            "parallel": arguments.execution.parallel,
             "scenarios": names,
         });
         return write_json(out, &plan).map(|()| ExitCode::Success);

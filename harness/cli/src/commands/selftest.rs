@@ -3,16 +3,19 @@
 use crate::arguments::{Common, OutputForm, SelftestArguments};
 use crate::artifacts::{self, Artifacts};
 use crate::commands::run::{Readers, drive};
-use crate::commands::{write_json, write_json_line};
+use crate::commands::write_json;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::Out;
 use crate::{logging, output, plan, selection, tools};
 use anstyle::{AnsiColor, Style};
+use harness_report::junit::{self, Comparison};
 use harness_report::record::Context;
 use harness_report::terminal::seconds;
-use harness_runner::selftest::{SelftestPlan, SelftestReport};
-use harness_runner::{ExpectedKill, Matrix, MatrixRow, MeshChoice};
+use harness_runner::{
+    ExpectedKill, Matrix, MatrixRow, MeshChoice, Position, SelftestCase, SelftestPlan,
+    SelftestReport,
+};
 use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -27,7 +30,7 @@ pub(crate) fn selftest(
     out: &mut Out,
     started: Instant,
 ) -> Result<ExitCode, Failure> {
-    let run = &arguments.run;
+    let run = &arguments.execution;
     let selected = selection::select(suites::all(), &run.selection)?;
     let checked = plan::check(&run.environment)?;
     let matrix = matrix()?;
@@ -61,8 +64,14 @@ pub(crate) fn selftest(
     let mut readers = Readers::silent(common, context, &artifacts.folder);
     let outcome = Arc::new(Mutex::new(None));
     let store = Arc::clone(&outcome);
+    let teller = Teller {
+        form: common.output,
+        quiet: common.quiet,
+        out: out.clone(),
+    };
     drive(&mut readers, plan, |plan, events, interrupt| async move {
-        let report = harness_runner::selftest(plan, events, interrupt).await;
+        let tell = |case: &SelftestCase, position| teller.tell(case, position);
+        let report = harness_runner::selftest(plan, events, interrupt, &tell).await;
         *store.lock().unwrap_or_else(PoisonError::into_inner) = Some(report);
     })?;
     readers.finish();
@@ -75,23 +84,14 @@ pub(crate) fn selftest(
             interrupted: readers.record.sum().interrupted,
             ..SelftestReport::default()
         });
-    let stored = serde_json::to_string_pretty(&report)
-        .map_err(std::io::Error::from)
-        .and_then(|text| std::fs::write(artifacts.folder.join("selftest.json"), text + "\n"));
-    if let Err(error) = stored {
-        let failure = Failure::new(ExitCode::Internal, "write selftest.json").because(&error);
+    for failure in write_documents(&report, &artifacts) {
         output::say(&failure.render(output::colour_on_stderr(common.color)));
     }
     match common.output {
         OutputForm::Json => write_json(out, &report)?,
-        OutputForm::Jsonl => {
-            for case in &report.cases {
-                write_json_line(out, case)?;
-            }
-        }
-        OutputForm::Text => {
-            text(&report, common.quiet, out).map_err(|e| crate::write_failed(&e))?
-        }
+        // Each case was told when it was made.
+        OutputForm::Jsonl => {}
+        OutputForm::Text => text(&report, out).map_err(|e| crate::write_failed(&e))?,
     }
     if let Some(error) = report
         .environment_error
@@ -144,37 +144,133 @@ fn exit_code(report: &SelftestReport) -> ExitCode {
     }
 }
 
-fn text(report: &SelftestReport, quiet: bool, out: &mut Out) -> std::io::Result<()> {
-    for case in &report.cases {
-        if case.agrees {
-            if !quiet {
-                writeln!(
-                    out,
-                    "{AGREES}OK{AGREES:#} {} × {}: {}",
-                    case.control_plane, case.scenario, case.observed
-                )?;
-            }
-            continue;
+/// Tells each comparison as soon as it is made.
+struct Teller {
+    form: OutputForm,
+    quiet: bool,
+    out: Out,
+}
+
+impl Teller {
+    fn tell(&self, case: &SelftestCase, position: Position) {
+        let mut out = self.out.clone();
+        let told = match self.form {
+            OutputForm::Text if self.quiet && case.agrees => Ok(()),
+            OutputForm::Text => line(case, Some(position), &mut out),
+            OutputForm::Jsonl => serde_json::to_string(case)
+                .map_err(std::io::Error::from)
+                .and_then(|text| writeln!(out, "{text}")),
+            OutputForm::Json => Ok(()),
+        };
+        if let Err(error) = told.and_then(|()| out.flush()) {
+            tracing::error!(%error, "a comparison was not told");
         }
-        writeln!(
-            out,
-            "{DIFFERS}DIFFERS{DIFFERS:#} {} × {}",
-            case.control_plane, case.scenario
-        )?;
+    }
+}
+
+/// One comparison; what differs with what was wanted and what came.
+fn line(case: &SelftestCase, position: Option<Position>, out: &mut Out) -> std::io::Result<()> {
+    let (style, word) = match (case.agrees, case.is_of_mutant()) {
+        (true, true) => (AGREES, "CAUGHT"),
+        (true, false) => (AGREES, "OK"),
+        (false, true) => (DIFFERS, "NOT CAUGHT"),
+        (false, false) => (DIFFERS, "DIFFERS"),
+    };
+    if let Some(Position { done, all }) = position {
+        let width = all.to_string().len();
+        write!(out, "{done:width$}/{all} ")?;
+    }
+    write!(
+        out,
+        "{style}{word}{style:#} {} × {}",
+        case.control_plane, case.scenario
+    )?;
+    if !case.agrees {
+        writeln!(out, " [{}]", seconds(case.millis))?;
         writeln!(out, "  expected  {}", case.expected)?;
-        writeln!(out, "  observed  {}", case.observed)?;
+        return writeln!(out, "  observed  {}", case.observed);
+    }
+    let short = match &case.judgement {
+        Some(judgement) if !case.is_of_mutant() => {
+            harness_report::json::verdict_word(judgement.verdict)
+        }
+        _ => case.expected.as_str(),
+    };
+    writeln!(out, ": {short} [{}]", seconds(case.millis))
+}
+
+/// `selftest.json`, and `junit.xml` for those who count. What cannot be written is told and does not keep the other one from
+/// being written.
+fn write_documents(report: &SelftestReport, artifacts: &Artifacts) -> Vec<Failure> {
+    let comparisons: Vec<Comparison<'_>> = report
+        .cases
+        .iter()
+        .map(|case| Comparison {
+            suite: &case.control_plane,
+            name: &case.scenario,
+            millis: case.millis,
+            difference: (!case.agrees)
+                .then(|| format!("expected {}, observed {}", case.expected, case.observed)),
+        })
+        .chain(report.never_killed.iter().map(|scenario| Comparison {
+            suite: "matrix",
+            name: scenario,
+            millis: 0,
+            difference: Some("no seeded bug is there that it must catch".to_owned()),
+        }))
+        .collect();
+    let documents = [
+        (
+            "selftest.json",
+            serde_json::to_string_pretty(report).map_err(|e| e.to_string()),
+        ),
+        (
+            "junit.xml",
+            junit::render_selftest(&comparisons, &report.summary()).map_err(|e| e.to_string()),
+        ),
+    ];
+    let mut failures = Vec::new();
+    for (name, document) in documents {
+        let path = artifacts.folder.join(name);
+        let written = document.and_then(|text| {
+            artifacts::write_whole(&path, &(text + "\n")).map_err(|error| error.to_string())
+        });
+        if let Err(reason) = written {
+            let failure = Failure::new(ExitCode::Internal, format!("write {}", path.display()));
+            failures.push(failure.reason(reason));
+        }
+    }
+    failures
+}
+
+/// What needs attention once more, and the sum.
+fn text(report: &SelftestReport, out: &mut Out) -> std::io::Result<()> {
+    writeln!(out)?;
+    for case in report.cases.iter().filter(|case| !case.agrees) {
+        line(case, None, out)?;
     }
     for scenario in &report.never_killed {
-        writeln!(out, "{DIFFERS}NEVER KILLED{DIFFERS:#} {scenario}")?;
+        writeln!(
+            out,
+            "{DIFFERS}NEVER KILLED{DIFFERS:#} {scenario}: no seeded bug is there that it must catch"
+        )?;
     }
     for left in &report.left_behind {
         writeln!(out, "{DIFFERS}LEFT BEHIND{DIFFERS:#} {left}")?;
     }
-    let agree = report.cases.iter().filter(|case| case.agrees).count();
+    let count = |of: &dyn Fn(&&SelftestCase) -> bool| {
+        let (mut all, mut right) = (0, 0);
+        for case in report.cases.iter().filter(of) {
+            all += 1;
+            right += usize::from(case.agrees);
+        }
+        format!("{right} of {all}")
+    };
     writeln!(
         out,
-        "\n{agree} of {} as in the matrix, {} scenarios never killed [{}]",
-        report.cases.len(),
+        "{} seeded bugs caught; {} other comparisons as they must be; {} scenarios never killed [{}]",
+        count(&|case| case.is_of_mutant()),
+        count(&|case| !case.is_of_mutant()),
         report.never_killed.len(),
         seconds(report.millis)
     )

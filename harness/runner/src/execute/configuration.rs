@@ -21,12 +21,10 @@ impl Execution {
         let mut after = self.oracle.clone();
         after.write(configuration.clone());
         self.remember(&after);
-        match self
-            .environment
-            .mesh()
-            .write(&self.keys, &configuration)
-            .await
-        {
+        let (mesh, keys) = (self.environment.mesh(), self.keys.clone());
+        let asked_for = configuration.clone();
+        let write = async move { mesh.write(&keys, &asked_for).await };
+        match self.writes.carry_out(write).await {
             Ok(written) => {
                 self.recorder.written(EventKind::Written {
                     name,
@@ -47,7 +45,10 @@ impl Execution {
         let mut after = self.oracle.clone();
         after.delete(name);
         self.remember(&after);
-        match self.environment.mesh().delete(&self.keys, name).await {
+        let (mesh, keys) = (self.environment.mesh(), self.keys.clone());
+        let asked_for = name.to_owned();
+        let delete = async move { mesh.delete(&keys, &asked_for).await };
+        match self.writes.carry_out(delete).await {
             Ok(written) => {
                 self.recorder.written(EventKind::Written {
                     name: name.to_owned(),

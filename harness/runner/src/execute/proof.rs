@@ -82,12 +82,9 @@ impl Execution {
         self.recorder.push(EventKind::MarkerWritten {
             marker: marker.clone(),
         });
-        if let Err(error) = self
-            .environment
-            .mesh()
-            .write_marker(&self.keys, &marker)
-            .await
-        {
+        let (mesh, keys, value) = (self.environment.mesh(), self.keys.clone(), marker.clone());
+        let write = async move { mesh.write_marker(&keys, &value).await };
+        if let Err(error) = self.writes.carry_out(write).await {
             self.give_up(format!(
                 "the marker to be written: {}",
                 crate::sidecar_watch::chain(&error)

@@ -1,0 +1,72 @@
+//! Options about what is deployed, and how long it may take.
+
+use super::parse;
+use clap::{Args, ValueEnum};
+use harness_model::duration::Span;
+use std::path::PathBuf;
+
+/// Where everything that is deployed comes from.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Environment")]
+pub(crate) struct EnvironmentArguments {
+    /// The cluster's shape: a shipped one by name, or a file
+    #[arg(
+        long,
+        value_name = "NAME|FILE",
+        default_value = "three-zones",
+        env = "MESHPROOF_TOPOLOGY"
+    )]
+    pub(crate) topology: String,
+    /// The mesh: `reference`, `absent` (none: the control group) or a mesh definition file
+    #[arg(
+        long,
+        value_name = "NAME|FILE",
+        default_value = "reference",
+        env = "MESHPROOF_MESH"
+    )]
+    pub(crate) mesh: String,
+    /// Replace one image, for example `control-plane=candidate.tar`
+    #[arg(long = "image", value_name = "NAME=TAR", value_parser = parse::pair)]
+    pub(crate) image: Vec<(String, String)>,
+    /// A folder with ready images instead of building them
+    #[arg(long, value_name = "DIR", env = "MESHPROOF_IMAGES")]
+    pub(crate) images: Option<PathBuf>,
+    /// A folder with etcd, the Kubernetes programs and Envoy
+    #[arg(long, value_name = "DIR", env = "MESHPROOF_ASSETS")]
+    pub(crate) assets: Option<PathBuf>,
+    /// Do not install missing distribution tools
+    #[arg(long, env = "MESHPROOF_NO_INSTALL")]
+    pub(crate) no_install: bool,
+    /// Use nothing that is not on this machine already
+    #[arg(long, env = "MESHPROOF_OFFLINE")]
+    pub(crate) offline: bool,
+    /// Use a cluster that `meshproof cluster up` keeps, and leave it standing
+    #[arg(long, value_name = "NAME", conflicts_with = "topology")]
+    pub(crate) reuse: Option<String>,
+}
+
+/// How long things may take.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Bounds")]
+pub(crate) struct BoundArguments {
+    /// The mesh's duty: from a write to the last sidecar in scope
+    #[arg(long, value_name = "DURATION", value_parser = parse::span, env = "MESHPROOF_DELIVERY")]
+    pub(crate) delivery: Option<Span>,
+    /// The mesh's duty: from the end of a fault to everything as configured
+    #[arg(long, value_name = "DURATION", value_parser = parse::span, env = "MESHPROOF_RECOVERY")]
+    pub(crate) recovery: Option<Span>,
+    /// Our own waiting: `marker`, `probe` or `ready`, for example `ready=5m`
+    #[arg(long, value_name = "WHAT=DURATION", value_parser = parse::patience)]
+    pub(crate) patience: Vec<(Wait, Span)>,
+}
+
+/// What we wait for ourselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Wait {
+    /// A marker to show up everywhere.
+    Marker,
+    /// A probe to answer.
+    Probe,
+    /// Workloads to become ready.
+    Ready,
+}
