@@ -3,13 +3,13 @@
 //! Invariant: the only place that names more than one driver by more than what it was handed.
 
 mod error;
+mod waits;
 
 pub use error::PrepareError;
 
 use crate::clock::Clock;
 use crate::cluster_choice::{self, Bringing};
 use crate::directory_watch::DirectoryWatch;
-use crate::endpoints;
 use crate::phases::Phases;
 use crate::plan::{ClusterChoice, MeshChoice, RunPlan};
 use crate::rendezvous::Rendezvous;
@@ -26,7 +26,7 @@ use harness_probe::Prober;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// A cluster, a mesh and the drivers, ready.
@@ -298,64 +298,6 @@ impl Environment {
             ),
             Err(reason) => tracing::warn!(reason, "cannot put the sidecars on their replicas"),
         }
-    }
-
-    /// Waits until every workload that the API server tells of is known here too: our watch may lag behind. Who is not.
-    pub(crate) async fn wait_until_known(&self) -> Vec<String> {
-        let Ok(workloads) = self.mesh.workloads().await else {
-            return Vec::new();
-        };
-        let deadline = Instant::now() + self.patience.probe.0;
-        self.watch
-            .wait_until_nobody(deadline, |_| {
-                let known = self.sidecars();
-                workloads
-                    .iter()
-                    .map(|workload| workload.sidecar.name.clone())
-                    .filter(|name| known.iter().all(|sidecar| sidecar.name != *name))
-                    .collect()
-            })
-            .await
-    }
-
-    /// Waits until every sidecar knows where every workload is, at most the mesh's duty. Who does not is told to the log:
-    /// the scenarios about traffic will say so.
-    pub(crate) async fn wait_until_in_sync(&self) {
-        let deadline = Instant::now() + self.patience.delivery.0;
-        let late = self
-            .watch
-            .wait_until_nobody(deadline, |latest| {
-                endpoints::out_of_sync(&self.watch.workloads(), latest)
-            })
-            .await;
-        if !late.is_empty() {
-            tracing::warn!(?late, "some sidecars do not know where the workloads are");
-        }
-    }
-
-    /// Waits until no sidecar shows anything of these keys any more, at most the mesh's duty. Who still does.
-    pub(crate) async fn wait_until_gone(&self, keys: &harness_mesh::Keys) -> Vec<String> {
-        let deadline = Instant::now() + self.patience.delivery.0;
-        let workloads = self.watch.workloads();
-        self.watch
-            .wait_until_nobody(deadline, |latest| {
-                workloads
-                    .iter()
-                    .filter(|workload| {
-                        let sidecar = &workload.sidecar;
-                        latest(&sidecar.name)
-                            .and_then(|state| self.mesh.observe(keys, sidecar, &state).ok())
-                            .is_some_and(|seen| {
-                                !seen.toggles.is_empty()
-                                    || !seen.rules.is_empty()
-                                    || seen.marker_toggle.is_some()
-                                    || seen.marker_rule.is_some()
-                            })
-                    })
-                    .map(|workload| workload.sidecar.name.clone())
-                    .collect()
-            })
-            .await
     }
 }
 

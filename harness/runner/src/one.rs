@@ -43,9 +43,8 @@ pub(crate) fn lacking(environment: &Environment, scenario: &Scenario) -> Vec<Str
 /// nothing can undo that is seen later.
 pub(crate) type Enough<'a> = &'a (dyn Fn(&Judgement) -> bool + Send + Sync);
 
-/// Runs one scenario and judges it. A panic in it, or an interrupt, makes it inconclusive. Once it is `enough`, a scenario
-/// that disturbs nothing is broken off and judged by what was seen until then; one that disturbs is always carried
-/// out, since what it does at its end puts things right.
+/// Runs one scenario and judges it. A panic in it, or an interrupt, makes it inconclusive. Once it is `enough`, it is broken
+/// off, judged by what was seen until then, and what it broke is put right.
 pub(crate) async fn run_one(
     environment: &Arc<Environment>,
     plan: &RunPlan,
@@ -143,9 +142,14 @@ async fn carry_out(
             Some("the run was interrupted".to_owned())
         }
     };
+    let was_enough = seen_enough.is_some();
     let history = seen_enough.unwrap_or_else(|| recorder.history());
     writes.ended().await;
     clean_up(environment, &scenario, &keys, &recorder, &loads, interrupt).await;
+    // The scenario would have waited for that itself.
+    if was_enough && scenario.disturbs == Disturbs::Everything {
+        environment.wait_until_whole().await;
+    }
     let judgement = match broke_off {
         Some(reason) => undecided(reason),
         None => judge(&scenario, &history, plan),
@@ -176,7 +180,7 @@ async fn decided(
     recorder: &Recorder,
     enough: Option<Enough<'_>>,
 ) -> Vec<harness_model::history::Event> {
-    match enough.filter(|_| scenario.disturbs == Disturbs::Nothing) {
+    match enough {
         Some(enough) => {
             recorder
                 .wait_for(JUDGE_EVERY, |history| {

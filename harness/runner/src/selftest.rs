@@ -34,7 +34,7 @@ const FAITHFUL: &str = "faithful";
 const ABSENT: &str = "absent";
 
 /// Most of a scenario that fails is waiting for what does not come, so more of them run at once than in a run.
-const WAITING_AT_ONCE: usize = 16;
+const WAITING_AT_ONCE: usize = 32;
 
 /// What a self-test is made of.
 #[derive(Clone, Debug)]

@@ -99,12 +99,12 @@ pub(super) fn absent(scenario: &str, judgement: &Judgement) -> SelftestCase {
 }
 
 /// Whether a failure of this checker is final: nothing that is seen later can undo it, so that it may be taken from a
-/// history that still grows. A leak was there, a bound was missed, a request was lost or went astray. The others compare
-/// whole steps, shares or states.
+/// history that still grows. A leak was there, a bound was missed, a request was lost or went astray (of an outage only
+/// when it is over). The others compare whole steps, shares or states.
 pub(super) fn is_final(checker: &str) -> bool {
     matches!(
         checker,
-        "confined" | "delivered" | "answered" | "answered_by"
+        "confined" | "delivered" | "answered" | "answered_by" | "fails_over"
     )
 }
 

@@ -1,0 +1,85 @@
+//! Waiting until an environment is as it should be again.
+
+use super::Environment;
+use crate::endpoints;
+use crate::sidecar_watch::chain;
+use std::time::Instant;
+
+impl Environment {
+    /// Waits until every workload that the API server tells of is known here too: our watch may lag behind. Who is not.
+    pub(crate) async fn wait_until_known(&self) -> Vec<String> {
+        let Ok(workloads) = self.mesh.workloads().await else {
+            return Vec::new();
+        };
+        let deadline = Instant::now() + self.patience.probe.0;
+        self.watch
+            .wait_until_nobody(deadline, |_| {
+                let known = self.sidecars();
+                workloads
+                    .iter()
+                    .map(|workload| workload.sidecar.name.clone())
+                    .filter(|name| known.iter().all(|sidecar| sidecar.name != *name))
+                    .collect()
+            })
+            .await
+    }
+
+    /// Waits until every sidecar knows where every workload is, at most the mesh's duty. Who does not is told to the log:
+    /// the scenarios about traffic will say so.
+    pub(crate) async fn wait_until_in_sync(&self) {
+        let deadline = Instant::now() + self.patience.delivery.0;
+        let late = self
+            .watch
+            .wait_until_nobody(deadline, |latest| {
+                endpoints::out_of_sync(&self.watch.workloads(), latest)
+            })
+            .await;
+        if !late.is_empty() {
+            tracing::warn!(?late, "some sidecars do not know where the workloads are");
+        }
+    }
+
+    /// Waits until every node and workload is ready again and known here. What is not is told to the log.
+    pub(crate) async fn wait_until_whole(&self) {
+        let (nodes, workloads) = tokio::join!(
+            self.injector.wait_for_nodes(self.patience.recovery.0),
+            self.mesh.wait_until_ready(self.patience.ready.0)
+        );
+        if let Err(error) = nodes {
+            tracing::warn!(error = chain(&error), "not every node is ready again");
+        }
+        if let Err(error) = workloads {
+            tracing::warn!(error = chain(&error), "not every workload is ready again");
+        }
+        let unknown = self.wait_until_known().await;
+        if !unknown.is_empty() {
+            tracing::warn!(?unknown, "workloads that are back are not known yet");
+        }
+        self.wait_until_in_sync().await;
+    }
+
+    /// Waits until no sidecar shows anything of these keys any more, at most the mesh's duty. Who still does.
+    pub(crate) async fn wait_until_gone(&self, keys: &harness_mesh::Keys) -> Vec<String> {
+        let deadline = Instant::now() + self.patience.delivery.0;
+        let workloads = self.watch.workloads();
+        self.watch
+            .wait_until_nobody(deadline, |latest| {
+                workloads
+                    .iter()
+                    .filter(|workload| {
+                        let sidecar = &workload.sidecar;
+                        latest(&sidecar.name)
+                            .and_then(|state| self.mesh.observe(keys, sidecar, &state).ok())
+                            .is_some_and(|seen| {
+                                !seen.toggles.is_empty()
+                                    || !seen.rules.is_empty()
+                                    || seen.marker_toggle.is_some()
+                                    || seen.marker_rule.is_some()
+                            })
+                    })
+                    .map(|workload| workload.sidecar.name.clone())
+                    .collect()
+            })
+            .await
+    }
+}
