@@ -10,6 +10,7 @@ mod evidence;
 mod fails_over;
 mod passes_both_sidecars;
 mod prefers_own_zone;
+mod proof;
 mod recovers;
 mod rejected;
 mod restored;

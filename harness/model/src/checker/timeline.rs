@@ -1,4 +1,8 @@
-//! A history put in order: who lived when, what was in force when, and the points at which it is judged.
+//! A history put in order: what was in force when, and the points at which it is judged.
+
+mod changes;
+
+pub(super) use changes::{Fate, Life, Write};
 
 use super::evidence::clock;
 use super::rule_hashes::RuleHashes;
@@ -8,7 +12,7 @@ use crate::history::{Event, EventKind, Observation};
 use crate::oracle::{Expected, Oracle};
 use crate::patience::Patience;
 use crate::scenario::{Act, Scenario};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// A history with everything that several checkers ask of it.
 pub(super) struct Timeline<'a> {
@@ -20,33 +24,6 @@ pub(super) struct Timeline<'a> {
     pub(super) hashes: RuleHashes,
     /// The steps whose update is meant to be rejected.
     pub(super) rejected_steps: BTreeSet<usize>,
-}
-
-/// One life of a sidecar: from one pod UID to the next.
-pub(super) struct Life<'a> {
-    pub(super) sidecar: &'a Sidecar,
-    pub(super) joined: usize,
-    pub(super) left: Option<usize>,
-}
-
-/// What became of a write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// Acknowledged by the event with this index.
-    Written(usize),
-    /// The API server said no.
-    Refused,
-    /// Nobody knows.
-    Unknown,
-}
-
-/// One write of a configuration.
-pub(super) struct Write {
-    pub(super) step: Option<usize>,
-    pub(super) started: usize,
-    pub(super) fate: Fate,
-    pub(super) before: Oracle,
-    pub(super) after: Oracle,
 }
 
 /// A moment at which a scenario is judged.
@@ -131,8 +108,8 @@ impl<'a> Timeline<'a> {
             scenario,
             events,
             patience,
-            lives: lives(events),
-            writes: writes(events),
+            lives: changes::lives(events),
+            writes: changes::writes(events),
             hashes: RuleHashes::default(),
             rejected_steps,
         };
@@ -388,76 +365,4 @@ pub(super) fn describe(expected: &Expected) -> String {
 
 fn is_of(seen: &Observation, sidecar: &Sidecar) -> bool {
     seen.pod_uid == sidecar.pod_uid && seen.sidecar == sidecar.name
-}
-
-fn lives(events: &[Event]) -> Vec<Life<'_>> {
-    let mut lives: Vec<Life<'_>> = Vec::new();
-    for (index, event) in events.iter().enumerate() {
-        match &event.kind {
-            EventKind::SidecarJoined { sidecar } => {
-                if lives.iter().any(|l| l.sidecar.pod_uid == sidecar.pod_uid) {
-                    continue;
-                }
-                // A stable name has one life at a time, even where nobody saw the end of the last.
-                end(&mut lives, index, |life| life.sidecar.name == sidecar.name);
-                lives.push(Life {
-                    sidecar,
-                    joined: index,
-                    left: None,
-                });
-            }
-            EventKind::SidecarLeft { pod_uid, .. } => {
-                end(&mut lives, index, |life| life.sidecar.pod_uid == *pod_uid);
-            }
-            _ => {}
-        }
-    }
-    lives
-}
-
-fn end(lives: &mut [Life<'_>], index: usize, whose: impl Fn(&Life<'_>) -> bool) {
-    for life in lives.iter_mut().filter(|life| whose(life)) {
-        life.left.get_or_insert(index);
-    }
-}
-
-fn writes(events: &[Event]) -> Vec<Write> {
-    let mut writes: Vec<Write> = Vec::new();
-    let mut open: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut current = Oracle::default();
-    for (index, event) in events.iter().enumerate() {
-        match &event.kind {
-            EventKind::WriteStarted {
-                configuration,
-                name,
-            } => {
-                let mut after = current.clone();
-                match configuration {
-                    Some(configuration) => after.write(configuration.clone()),
-                    None => after.delete(name),
-                }
-                open.insert(name, writes.len());
-                writes.push(Write {
-                    step: event.step,
-                    started: index,
-                    fate: Fate::Unknown,
-                    before: current.clone(),
-                    after,
-                });
-            }
-            EventKind::Written { name, .. } => {
-                if let Some(write) = open.remove(name.as_str()).map(|at| &mut writes[at]) {
-                    write.fate = Fate::Written(index);
-                    current = write.after.clone();
-                }
-            }
-            EventKind::WriteFailed { name, refused, .. } => {
-                if *refused && let Some(at) = open.remove(name.as_str()) {
-                    writes[at].fate = Fate::Refused;
-                }
-            }
-            _ => {}
-        }
-    }
-    writes
 }

@@ -1,0 +1,247 @@
+//! The proof of absence: which ones are demanded at a point, and what each of them needs (design, proof of
+//! non-delivery).
+
+use super::timeline::{Fate, Life, Place, Point, Reading, Timeline, Write};
+use crate::history::EventKind;
+use crate::oracle::Expected;
+use crate::scenario::{Act, CANARY_APPLICATION};
+use std::collections::BTreeSet;
+
+/// What a proof must be made of.
+pub(super) struct Demand {
+    /// The proof must be on a stream to this replica, if one is named.
+    replica: Option<String>,
+    /// The marker must have been written after this event.
+    marker_after: usize,
+    /// The marker must not have been written before this time.
+    marker_not_before_ns: u64,
+}
+
+impl Demand {
+    /// The demand in words.
+    pub(super) fn describe(&self, place: Place) -> String {
+        match &self.replica {
+            Some(replica) => format!(
+                "a proof of absence at {} on replica {replica}",
+                place.name()
+            ),
+            None => format!("a proof of absence at {}", place.name()),
+        }
+    }
+}
+
+/// The proofs that are demanded of one sidecar at one point: one, or one on each replica after a reconnect.
+pub(super) fn demands(timeline: &Timeline<'_>, point: &Point, life: &Life<'_>) -> Vec<Demand> {
+    let act = point
+        .place
+        .step()
+        .and_then(|step| timeline.scenario.when.get(step));
+    let once = |marker_not_before_ns| Demand {
+        replica: None,
+        marker_after: timeline.written_in(point).unwrap_or(point.first),
+        marker_not_before_ns,
+    };
+    match act {
+        Some(Act::Hold(span)) => {
+            let span = u64::try_from(span.0.as_nanos()).unwrap_or(u64::MAX);
+            let begin_ns = timeline.events[point.first].at_ns;
+            vec![once(begin_ns.saturating_add(span))]
+        }
+        Some(Act::Reconnect) if life.sidecar.application != CANARY_APPLICATION => {
+            let replicas = replicas(timeline, point);
+            if replicas.is_empty() {
+                // Demanded of a replica that nobody named, so that it cannot be met.
+                return vec![Demand {
+                    replica: Some("?".to_owned()),
+                    ..once(0)
+                }];
+            }
+            replicas
+                .into_iter()
+                .map(|replica| Demand {
+                    marker_after: reconnected(timeline, point, life, &replica)
+                        .unwrap_or(usize::MAX),
+                    replica: Some(replica),
+                    marker_not_before_ns: 0,
+                })
+                .collect()
+        }
+        _ => vec![once(0)],
+    }
+}
+
+/// The replicas that sidecars were on or were sent to within a point.
+fn replicas(timeline: &Timeline<'_>, point: &Point) -> BTreeSet<String> {
+    (point.first..=point.last)
+        .filter(|index| point.contains(*index))
+        .filter_map(|index| match &timeline.events[index].kind {
+            EventKind::Reconnected { replica, .. } => replica.clone(),
+            EventKind::Observed(seen) => seen.stream.replica.clone(),
+            _ => None,
+        })
+        .collect()
+}
+
+/// When a sidecar was last made to dial a replica within a point.
+fn reconnected(
+    timeline: &Timeline<'_>,
+    point: &Point,
+    life: &Life<'_>,
+    wanted: &str,
+) -> Option<usize> {
+    (point.first..=point.last)
+        .filter(|index| point.contains(*index))
+        .rfind(|index| match &timeline.events[*index].kind {
+            EventKind::Reconnected {
+                sidecar,
+                replica: Some(replica),
+            } => *sidecar == life.sidecar.name && replica == wanted,
+            _ => false,
+        })
+}
+
+/// What a proof lacks; the one that got furthest is reported.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Missing {
+    NotRead,
+    Marker { toggle: bool, rule: bool },
+    NewMarker,
+    Stream,
+    InForce,
+    Witness(String),
+    Warming,
+    Whole,
+}
+
+impl Missing {
+    /// What is missing, in words, with the condition of the design that asks for it.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Self::NotRead => "(c) not read".to_owned(),
+            Self::Stream => "(c) not read on a named stream as demanded".to_owned(),
+            Self::InForce => "(c) it is not certain that the payload was in force".to_owned(),
+            Self::Marker { toggle, rule } => {
+                let word = |is_there: &bool| if *is_there { "seen" } else { "not seen" };
+                format!(
+                    "(b) marker as toggle {}, as rule {}",
+                    word(toggle),
+                    word(rule)
+                )
+            }
+            Self::NewMarker => "(b) no marker that was written when it had to be".to_owned(),
+            Self::Witness(replica) => format!(
+                "(a) the payload was not seen on replica {replica} before the marker was written"
+            ),
+            Self::Warming => "(d) something is warming".to_owned(),
+            Self::Whole => "(e) the reading does not show the whole expected state".to_owned(),
+        }
+    }
+}
+
+/// Whether one reading of the sidecar at this point meets the demand.
+pub(super) fn prove(
+    timeline: &Timeline<'_>,
+    point: &Point,
+    life: &Life<'_>,
+    demand: &Demand,
+) -> Result<(), Missing> {
+    let expected = timeline.in_force(point.last).expected(life.sidecar);
+    let mut furthest = Missing::NotRead;
+    for reading in timeline.readings(point, life) {
+        match prove_by(timeline, demand, &expected, reading) {
+            Ok(()) => return Ok(()),
+            Err(missing) => furthest = furthest.max(missing),
+        }
+    }
+    Err(furthest)
+}
+
+fn prove_by(
+    timeline: &Timeline<'_>,
+    demand: &Demand,
+    expected: &Expected,
+    reading: Reading<'_>,
+) -> Result<(), Missing> {
+    let toggle = marker(
+        timeline,
+        reading.seen.marker_toggle.as_deref(),
+        reading.index,
+    );
+    let rule = marker(timeline, reading.seen.marker_rule.as_deref(), reading.index);
+    let (Some(toggle), Some(rule)) = (toggle, rule) else {
+        return Err(Missing::Marker {
+            toggle: toggle.is_some(),
+            rule: rule.is_some(),
+        });
+    };
+    let marker = toggle.min(rule);
+    if marker <= demand.marker_after || timeline.events[marker].at_ns < demand.marker_not_before_ns
+    {
+        return Err(Missing::NewMarker);
+    }
+    let replica = reading.replica().ok_or(Missing::Stream)?;
+    if demand
+        .replica
+        .as_ref()
+        .is_some_and(|wanted| *wanted != replica)
+    {
+        return Err(Missing::Stream);
+    }
+    if timeline.is_uncertain(reading.index) {
+        return Err(Missing::InForce);
+    }
+    let (written, write) = timeline.last_write(reading.index).ok_or(Missing::InForce)?;
+    let is_changing = timeline.writes.iter().any(|write| {
+        write.started > written && write.started < reading.index && write.fate != Fate::Refused
+    });
+    if is_changing {
+        return Err(Missing::InForce);
+    }
+    if !is_witnessed(timeline, &replica, (written, write), marker, reading) {
+        return Err(Missing::Witness(replica));
+    }
+    if !reading.seen.warming_rules.is_empty() {
+        return Err(Missing::Warming);
+    }
+    if !timeline.is_exact(reading.seen, expected) {
+        return Err(Missing::Whole);
+    }
+    Ok(())
+}
+
+/// When the marker with this value was first written, if that was before `before`.
+fn marker(timeline: &Timeline<'_>, value: Option<&str>, before: usize) -> Option<usize> {
+    let value = value?;
+    timeline.events[..before].iter().position(
+        |event| matches!(&event.kind, EventKind::MarkerWritten { marker } if marker == value),
+    )
+}
+
+/// Whether between the last write and the marker a sidecar on the same replica showed what that write
+/// changed for it, and went on showing it. The API server may acknowledge a write after its effect was seen,
+/// so its beginning counts.
+fn is_witnessed(
+    timeline: &Timeline<'_>,
+    replica: &str,
+    (written, write): (usize, &Write),
+    marker: usize,
+    proof: Reading<'_>,
+) -> bool {
+    let before = timeline.before_last_write(written);
+    timeline.lives.iter().any(|life| {
+        let expected = write.after.expected(life.sidecar);
+        if expected == before.expected(life.sidecar) {
+            return false;
+        }
+        let is_exact = |reading: &Reading<'_>| timeline.is_exact(reading.seen, &expected);
+        let readings: Vec<Reading<'_>> = timeline
+            .readings_of(life)
+            .filter(|reading| reading.index > write.started && reading.index < proof.index)
+            .collect();
+        readings.iter().enumerate().any(|(position, reading)| {
+            reading.index < marker
+                && reading.seen.stream.replica.as_deref() == Some(replica)
+                && readings[position..].iter().all(is_exact)
+        })
+    })
+}

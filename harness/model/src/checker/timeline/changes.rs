@@ -1,0 +1,107 @@
+//! What changes in a history: who came and went, and what was written.
+
+use crate::directory::Sidecar;
+use crate::history::{Event, EventKind};
+use crate::oracle::Oracle;
+use std::collections::BTreeMap;
+
+/// One life of a sidecar: from one pod UID to the next.
+pub(in crate::checker) struct Life<'a> {
+    pub(in crate::checker) sidecar: &'a Sidecar,
+    pub(in crate::checker) joined: usize,
+    pub(in crate::checker) left: Option<usize>,
+}
+
+/// What became of a write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::checker) enum Fate {
+    /// Acknowledged by the event with this index.
+    Written(usize),
+    /// The API server said no.
+    Refused,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// One write of a configuration.
+pub(in crate::checker) struct Write {
+    pub(in crate::checker) step: Option<usize>,
+    pub(in crate::checker) started: usize,
+    pub(in crate::checker) fate: Fate,
+    pub(in crate::checker) before: Oracle,
+    pub(in crate::checker) after: Oracle,
+}
+
+/// The lives of all sidecars, in the order in which they joined.
+pub(super) fn lives(events: &[Event]) -> Vec<Life<'_>> {
+    let mut lives: Vec<Life<'_>> = Vec::new();
+    for (index, event) in events.iter().enumerate() {
+        match &event.kind {
+            EventKind::SidecarJoined { sidecar } => {
+                if lives.iter().any(|l| l.sidecar.pod_uid == sidecar.pod_uid) {
+                    continue;
+                }
+                // A stable name has one life at a time, even where nobody saw the end of the last.
+                end(&mut lives, index, |life| life.sidecar.name == sidecar.name);
+                lives.push(Life {
+                    sidecar,
+                    joined: index,
+                    left: None,
+                });
+            }
+            EventKind::SidecarLeft { pod_uid, .. } => {
+                end(&mut lives, index, |life| life.sidecar.pod_uid == *pod_uid);
+            }
+            _ => {}
+        }
+    }
+    lives
+}
+
+fn end(lives: &mut [Life<'_>], index: usize, whose: impl Fn(&Life<'_>) -> bool) {
+    for life in lives.iter_mut().filter(|life| whose(life)) {
+        life.left.get_or_insert(index);
+    }
+}
+
+/// The writes with what was in force before and after each, in order.
+pub(super) fn writes(events: &[Event]) -> Vec<Write> {
+    let mut writes: Vec<Write> = Vec::new();
+    let mut open: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut current = Oracle::default();
+    for (index, event) in events.iter().enumerate() {
+        match &event.kind {
+            EventKind::WriteStarted {
+                configuration,
+                name,
+            } => {
+                let mut after = current.clone();
+                match configuration {
+                    Some(configuration) => after.write(configuration.clone()),
+                    None => after.delete(name),
+                }
+                open.insert(name, writes.len());
+                writes.push(Write {
+                    step: event.step,
+                    started: index,
+                    fate: Fate::Unknown,
+                    before: current.clone(),
+                    after,
+                });
+            }
+            EventKind::Written { name, .. } => {
+                if let Some(write) = open.remove(name.as_str()).map(|at| &mut writes[at]) {
+                    write.fate = Fate::Written(index);
+                    current = write.after.clone();
+                }
+            }
+            EventKind::WriteFailed { name, refused, .. } => {
+                if *refused && let Some(at) = open.remove(name.as_str()) {
+                    writes[at].fate = Fate::Refused;
+                }
+            }
+            _ => {}
+        }
+    }
+    writes
+}
