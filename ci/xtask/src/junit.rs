@@ -37,6 +37,19 @@ impl Count {
     }
 }
 
+/// How many tests nextest skips because they are ignored: its JUnit leaves them out. `list` is what `cargo nextest list
+/// --run-ignored only --message-format json` says: what it selects is what a run does not.
+pub(crate) fn ignored_in_list(list: &str) -> serde_json::Result<usize> {
+    let list: serde_json::Value = serde_json::from_str(list)?;
+    let suites = list["rust-suites"].as_object();
+    Ok(suites
+        .into_iter()
+        .flatten()
+        .flat_map(|(_, suite)| suite["testcases"].as_object().into_iter().flatten())
+        .filter(|(_, case)| case["filter-match"]["status"] == "matches")
+        .count())
+}
+
 impl AddAssign for Count {
     fn add_assign(&mut self, other: Self) {
         self.passed += other.passed;
@@ -57,7 +70,19 @@ impl std::fmt::Display for Count {
 
 #[cfg(test)]
 mod tests {
-    use super::Count;
+    use super::{Count, ignored_in_list};
+
+    #[test]
+    fn ignored_tests_are_counted_where_the_profile_would_run_them() {
+        let list = r#"{"rust-build-meta": {}, "test-count": 3, "rust-suites": {
+            "a": {"testcases": {
+                "runs": {"ignored": false, "filter-match": {"status": "mismatch", "reason": "ignored"}},
+                "ignored": {"ignored": true, "filter-match": {"status": "matches"}}}},
+            "b": {"testcases": {
+                "other": {"ignored": true, "filter-match": {"status": "mismatch", "reason": "default-filter"}}}}}}"#;
+        assert_eq!(ignored_in_list(list).unwrap(), 1);
+        assert!(ignored_in_list("no list").is_err());
+    }
 
     #[test]
     fn each_case_counts_once() {

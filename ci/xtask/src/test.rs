@@ -1,6 +1,6 @@
 //! All tests, one after the other, summed up in one line.
 
-use crate::junit::Count;
+use crate::junit::{Count, ignored_in_list};
 use crate::tools::Tool;
 use crate::{check, images, system, workspace};
 use anyhow::Context as _;
@@ -99,7 +99,43 @@ fn nextest(profile: &str, install: bool) -> anyhow::Result<Count> {
             profile,
         ])
         .env("MESHPROOF_IMAGES", workspace::root().join("target/images"));
-    judged(&mut command, &report)
+    let mut count = judged(&mut command, &report)?;
+    match ignored(profile, install) {
+        Ok(skipped) => count.skipped += skipped,
+        Err(error) => {
+            eprintln!("which tests are ignored is not known: {error:#}");
+            count += Count::ONE_FAILED;
+        }
+    }
+    Ok(count)
+}
+
+/// How many tests the profile would run, were they not ignored. They must not go unseen: a test program with a `main`
+/// of its own that lists its tests wrongly has none but ignored ones.
+fn ignored(profile: &str, install: bool) -> anyhow::Result<usize> {
+    let output = Tool::Nextest
+        .command(install)?
+        .args([
+            "list",
+            "--release",
+            "--workspace",
+            "--profile",
+            profile,
+            "--run-ignored",
+            "only",
+            "--message-format",
+            "json",
+        ])
+        .stderr(Stdio::inherit())
+        .output()
+        .context("start cargo nextest")?;
+    anyhow::ensure!(
+        output.status.success(),
+        "cargo nextest list ended with {}",
+        output.status
+    );
+    ignored_in_list(&String::from_utf8_lossy(&output.stdout))
+        .context("read what cargo nextest lists")
 }
 
 /// `meshproof run` or `meshproof selftest` in a folder of its own.
