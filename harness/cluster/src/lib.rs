@@ -6,6 +6,8 @@
 pub use harness_assets as assets;
 
 pub mod local;
+mod pod_diagnostics;
+mod redaction;
 pub mod topology;
 
 use futures::future::BoxFuture;

@@ -1,7 +1,8 @@
-//! What a failed run leaves for people: logs, rules, objects.
+//! What a failed run leaves for people: logs, rules, objects, pods. No keys and no tokens: see `redaction`.
 
 use super::failed;
-use crate::ClusterError;
+use crate::redaction::redact;
+use crate::{ClusterError, pod_diagnostics};
 use k8s_openapi::api::core::v1::{Event, Node, Pod};
 use kube::api::{Api, ListParams};
 use std::io;
@@ -15,8 +16,9 @@ pub(super) async fn collect(
     target: &Path,
 ) -> Result<(), ClusterError> {
     let act = || format!("write diagnostics to {}", target.display());
-    let write =
-        |name: &str, text: String| std::fs::write(target.join(name), text).map_err(failed(act()));
+    let write = |name: &str, text: String| {
+        std::fs::write(target.join(name), redact(&text)).map_err(failed(act()))
+    };
     copy_logs(&run_folder.join("logs"), &target.join("logs")).map_err(failed(act()))?;
     write(
         "rules.nft",
@@ -27,26 +29,32 @@ pub(super) async fn collect(
         listed::<Pod>(&client),
         listed::<Event>(&client)
     );
-    write("nodes.json", nodes)?;
-    write("pods.json", pods)?;
-    write("events.json", events)
+    write("nodes.json", in_json(&nodes))?;
+    write("pods.json", in_json(&pods))?;
+    write("events.json", in_json(&events))?;
+    pod_diagnostics::write(
+        &client,
+        &pods.unwrap_or_default(),
+        &events.unwrap_or_default(),
+        &target.join("pods"),
+    )
+    .await
+    .map_err(failed(act()))
 }
 
-async fn listed<K>(client: &kube::Client) -> String
+async fn listed<K>(client: &kube::Client) -> Result<Vec<K>, kube::Error>
 where
-    K: kube::Resource<DynamicType = ()>
-        + Clone
-        + std::fmt::Debug
-        + serde::Serialize
-        + serde::de::DeserializeOwned,
+    K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
 {
-    match Api::<K>::all(client.clone())
+    let list = Api::<K>::all(client.clone())
         .list(&ListParams::default())
-        .await
-    {
-        Ok(list) => {
-            serde_json::to_string_pretty(&list.items).unwrap_or_else(|error| error.to_string())
-        }
+        .await?;
+    Ok(list.items)
+}
+
+fn in_json<K: serde::Serialize>(listed: &Result<Vec<K>, kube::Error>) -> String {
+    match listed {
+        Ok(items) => serde_json::to_string_pretty(items).unwrap_or_else(|error| error.to_string()),
         Err(error) => format!("{:?}", format!("not there: {error}")),
     }
 }
@@ -56,7 +64,9 @@ fn copy_logs(from: &Path, to: &Path) -> io::Result<()> {
     for entry in std::fs::read_dir(from)? {
         let entry = entry?;
         if entry.file_type()?.is_file() {
-            std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+            let text = std::fs::read(entry.path())?;
+            let text = redact(&String::from_utf8_lossy(&text));
+            std::fs::write(to.join(entry.file_name()), text)?;
         }
     }
     Ok(())
