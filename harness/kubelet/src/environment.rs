@@ -1,6 +1,7 @@
 //! The environment of a container: values, references, `$(NAME)`.
 
 use crate::pod_context::PodContext;
+use crate::resource_fields;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Container, EnvVar, ObjectFieldSelector, Pod, Secret};
 use kube::Api;
@@ -158,7 +159,7 @@ pub(crate) fn resolve(
         }
     }
     for variable in container.env.iter().flatten() {
-        if let Some(value) = value_of(pod, variable, sources, &variables)? {
+        if let Some(value) = value_of(pod, container, variable, sources, &variables)? {
             variables.set(&variable.name, value);
         }
     }
@@ -167,6 +168,7 @@ pub(crate) fn resolve(
 
 fn value_of(
     pod: &Pod,
+    container: &Container,
     variable: &EnvVar,
     sources: &Sources,
     earlier: &Variables,
@@ -177,6 +179,9 @@ fn value_of(
     };
     if let Some(field) = &from.field_ref {
         return field_value(pod, field, sources).map(Some);
+    }
+    if let Some(field) = &from.resource_field_ref {
+        return resource_fields::value(pod, Some(container), field).map(Some);
     }
     let (kind, objects, name, key, optional) =
         match (&from.config_map_key_ref, &from.secret_key_ref) {
@@ -196,7 +201,7 @@ fn value_of(
             ),
             (None, None) => {
                 return Err(EnvironmentError::Unsupported(format!(
-                    "resourceFieldRef or fileKeyRef of variable `{}`",
+                    "fileKeyRef of variable `{}`",
                     variable.name
                 )));
             }

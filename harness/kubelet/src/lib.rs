@@ -27,6 +27,7 @@ mod pod_worker;
 mod pods;
 mod probe;
 mod reaper;
+mod resource_fields;
 mod runtime;
 mod sandbox;
 mod security;
@@ -37,6 +38,7 @@ mod status;
 mod status_writer;
 mod supervisor;
 mod tokens;
+mod volume_refresh;
 mod volumes;
 
 pub use configuration::NodeConfig;

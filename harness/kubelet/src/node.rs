@@ -5,6 +5,7 @@ use crate::addresses::Addresses;
 use crate::events::Recorder;
 use crate::images::Images;
 use crate::pod_context::PodContext;
+use crate::resource_fields;
 use crate::service_table::ServiceTable;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -191,13 +192,8 @@ async fn write_status(node: &Node) -> Result<(), kube::Error> {
 
 /// The whole status; raw JSON, since `declaredFeatures` is younger than our types.
 fn node_status(config: &NodeConfig, now: Timestamp) -> Value {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    let resources = json!({
-        "cpu": processors.max(8).to_string(),
-        "memory": "16Gi",
-        "ephemeral-storage": "32Gi",
-        "pods": "200",
-    });
+    let mut resources: BTreeMap<&str, String> = resource_fields::of_the_node().into();
+    resources.insert("pods", "200".to_owned());
     let condition = |kind: &str, status: &str, reason: &str, message: &str| {
         json!({
             "type": kind, "status": status, "reason": reason, "message": message,

@@ -6,20 +6,60 @@ use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, T
 use k8s_openapi::api::core::v1::{ServiceAccount, ServiceAccountTokenProjection};
 use kube::Api;
 use kube::api::PostParams;
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 /// What a token is valid for when the pod does not say, in seconds.
 const DEFAULT_VALIDITY: i64 = 3600;
 
+/// The tokens of one volume, by their paths in it.
+#[derive(Debug, Default)]
+pub(crate) struct Tokens(BTreeMap<String, Token>);
+
 /// A token and when to ask for the next one.
-#[derive(Debug)]
-pub(crate) struct Token {
-    pub(crate) text: String,
-    pub(crate) refresh_after: Duration,
+#[derive(Clone, Debug)]
+struct Token {
+    text: String,
+    refresh_at: Instant,
+}
+
+impl Tokens {
+    /// The token that a projection asks for; a new one when there is none or it has become old. When there is no new
+    /// one to be had yet, the old one is still good for a while.
+    pub(crate) async fn get(
+        &mut self,
+        context: &PodContext,
+        projection: &ServiceAccountTokenProjection,
+    ) -> Result<String, kube::Error> {
+        let held = self.0.get(&projection.path);
+        if let Some(token) = held.filter(|token| !token.is_old(Instant::now())) {
+            return Ok(token.text.clone());
+        }
+        match request(context, projection).await {
+            Ok(token) => {
+                let text = token.text.clone();
+                self.0.insert(projection.path.clone(), token);
+                Ok(text)
+            }
+            Err(error) => match held {
+                Some(token) => {
+                    tracing::warn!(%error, pod = context.name, "token not renewed");
+                    Ok(token.text.clone())
+                }
+                None => Err(error),
+            },
+        }
+    }
+}
+
+impl Token {
+    fn is_old(&self, now: Instant) -> bool {
+        now >= self.refresh_at
+    }
 }
 
 /// Asks for a token for the pod's service account.
-pub(crate) async fn request(
+async fn request(
     context: &PodContext,
     projection: &ServiceAccountTokenProjection,
 ) -> Result<Token, kube::Error> {
@@ -55,7 +95,7 @@ pub(crate) async fn request(
         .duration_since(Timestamp::now());
     Ok(Token {
         text: status.token,
-        refresh_after: refresh_after(left.as_secs()),
+        refresh_at: Instant::now() + refresh_after(left.as_secs()),
     })
 }
 

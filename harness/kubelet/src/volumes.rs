@@ -3,12 +3,14 @@
 //! The node's disk is a file system in memory, so an `emptyDir` of medium `Memory` is like any other. A `hostPath`
 //! is a path on that disk (below `host/`), never one of the machine that the cluster runs on.
 //!
-//! configMap, secret and downwardAPI volumes keep what they held when the pod started; tokens are refreshed.
+//! What configMap, secret, downwardAPI and projected volumes hold is kept fresh: see `volume_refresh`.
 
 use crate::environment::{self, EnvironmentError, Sources};
 use crate::files::{self, File, Files};
 use crate::pod_context::PodContext;
-use crate::tokens;
+use crate::resource_fields;
+use crate::tokens::Tokens;
+use crate::volume_refresh::{self, Filled};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{
     ConfigMap, DownwardAPIVolumeFile, HostPathVolumeSource, KeyToPath, ProjectedVolumeSource,
@@ -18,7 +20,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Permission bits where the pod names none.
 const DEFAULT_MODE: i32 = 0o644;
@@ -59,18 +60,56 @@ pub(crate) async fn prepare(
         .and_then(|spec| spec.volumes.as_deref())
         .unwrap_or_default();
     let ready = futures::future::try_join_all(volumes.iter().map(|volume| async move {
-        Ok::<_, VolumeError>((volume.name.clone(), prepare_one(context, volume).await?))
+        Ok::<_, VolumeError>((volume, prepare_one(context, volume).await?))
     }));
-    Ok(ready.await?.into_iter().collect())
+    // All of them, or this is tried again from the start.
+    let mut folders = BTreeMap::new();
+    for (volume, (folder, filled)) in ready.await? {
+        folders.insert(volume.name.clone(), folder);
+        if let Some(filled) = filled {
+            tokio::spawn(volume_refresh::keep_fresh(context.clone(), filled));
+        }
+    }
+    Ok(folders)
 }
 
-async fn prepare_one(context: &Arc<PodContext>, volume: &Volume) -> Result<PathBuf, VolumeError> {
+/// The volume's place, and what there is to keep fresh in it.
+async fn prepare_one(
+    context: &PodContext,
+    volume: &Volume,
+) -> Result<(PathBuf, Option<Filled>), VolumeError> {
     let folder = context.folder.join("volumes").join(&volume.name);
     if let Some(source) = &volume.host_path {
-        return host_path(&context.node.config.state_dir.join("host"), source);
+        let path = host_path(&context.node.config.state_dir.join("host"), source)?;
+        return Ok((path, None));
     }
+    let write_error = |source| VolumeError::Write {
+        path: folder.display().to_string(),
+        source,
+    };
+    if volume.empty_dir.is_some() {
+        std::fs::create_dir_all(&folder).map_err(write_error)?;
+        return Ok((folder, None));
+    }
+    let mut tokens = Tokens::default();
+    let held = contents(context, volume, &mut tokens).await?;
+    files::replace(&folder, &held).map_err(write_error)?;
+    let filled = Filled {
+        volume: volume.clone(),
+        folder: folder.clone(),
+        held,
+        tokens,
+    };
+    Ok((folder, Some(filled)))
+}
+
+/// What a volume must hold now.
+pub(crate) async fn contents(
+    context: &PodContext,
+    volume: &Volume,
+    tokens: &mut Tokens,
+) -> Result<Files, VolumeError> {
     let mut contents = Files::new();
-    let mut refresh = None;
     if let Some(source) = &volume.config_map {
         let map =
             environment::read_config_map(context, &source.name, source.optional == Some(true));
@@ -106,69 +145,29 @@ async fn prepare_one(context: &Arc<PodContext>, volume: &Volume) -> Result<PathB
             mode,
         )?;
     } else if let Some(source) = &volume.projected {
-        refresh = projected(context, &mut contents, source).await?;
-    } else if volume.empty_dir.is_none() {
+        projected(context, &mut contents, source, tokens).await?;
+    } else {
         let kind = format!("the kind of volume `{}`", volume.name);
         return Err(EnvironmentError::Unsupported(kind).into());
     }
-    let write_error = |source| VolumeError::Write {
-        path: folder.display().to_string(),
-        source,
-    };
-    if volume.empty_dir.is_some() {
-        std::fs::create_dir_all(&folder).map_err(write_error)?;
-    } else {
-        files::replace(&folder, &contents).map_err(write_error)?;
-    }
-    if let (Some(after), Some(source)) = (refresh, volume.projected.clone()) {
-        tokio::spawn(keep_fresh(context.clone(), source, folder.clone(), after));
-    }
-    Ok(folder)
+    Ok(contents)
 }
 
-/// Writes a projected volume anew when its tokens need it, until the pod has settled.
-async fn keep_fresh(
-    context: Arc<PodContext>,
-    source: ProjectedVolumeSource,
-    folder: PathBuf,
-    mut after: Duration,
-) {
-    let mut facts = context.facts.subscribe();
-    loop {
-        tokio::select! {
-            _ = facts.wait_for(|facts| facts.settled) => return,
-            _ = tokio::time::timeout(after, std::future::pending::<()>()) => {}
-        }
-        let mut contents = Files::new();
-        let renewed = projected(&context, &mut contents, &source).await;
-        match renewed.map(|next| (next, files::replace(&folder, &contents))) {
-            Ok((next, Ok(()))) => after = next.unwrap_or(Duration::from_secs(3600)),
-            Ok((_, Err(error))) => tracing::warn!(%error, pod = context.name, "token not written"),
-            Err(error) => {
-                tracing::warn!(%error, pod = context.name, "token not refreshed");
-                after = Duration::from_secs(10);
-            }
-        }
-    }
-}
-
-/// Collects what a projected volume holds; the value is when its tokens should be asked for again.
+/// Collects what a projected volume holds.
 async fn projected(
     context: &PodContext,
     contents: &mut Files,
     volume: &ProjectedVolumeSource,
-) -> Result<Option<Duration>, VolumeError> {
+    tokens: &mut Tokens,
+) -> Result<(), VolumeError> {
     let mode = volume.default_mode.unwrap_or(DEFAULT_MODE);
-    let mut refresh: Option<Duration> = None;
     for source in volume.sources.iter().flatten() {
         if let Some(token) = &source.service_account_token {
-            let issued = tokens::request(context, token)
+            let text = tokens
+                .get(context, token)
                 .await
                 .map_err(|error| VolumeError::Token(Box::new(error)))?;
-            refresh = Some(refresh.map_or(issued.refresh_after, |known| {
-                known.min(issued.refresh_after)
-            }));
-            add(contents, &token.path, issued.text.into_bytes(), mode)?;
+            add(contents, &token.path, text.into_bytes(), mode)?;
         }
         if let Some(from) = &source.config_map {
             let map =
@@ -204,7 +203,7 @@ async fn projected(
             )?;
         }
     }
-    Ok(refresh)
+    Ok(())
 }
 
 fn config_map_data(map: Option<ConfigMap>) -> BTreeMap<String, Vec<u8>> {
@@ -271,11 +270,11 @@ fn downward(
         ..Sources::default()
     };
     for item in items {
-        let Some(field) = &item.field_ref else {
-            let what = format!("resourceFieldRef of `{}`", item.path);
-            return Err(EnvironmentError::Unsupported(what).into());
+        let value = match (&item.field_ref, &item.resource_field_ref) {
+            (Some(field), _) => environment::field_value(&pod, field, &sources)?,
+            (None, Some(field)) => resource_fields::value(&pod, None, field)?,
+            (None, None) => String::new(),
         };
-        let value = environment::field_value(&pod, field, &sources)?;
         add(
             contents,
             &item.path,
