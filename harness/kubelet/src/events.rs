@@ -46,7 +46,7 @@ impl Recorder {
             namespace: pod.metadata.namespace.clone().unwrap_or_default(),
             pod: pod.metadata.name.clone().unwrap_or_default(),
             uid: pod.metadata.uid.clone().unwrap_or_default(),
-            field: container.map(|name| format!("spec.containers{{{name}}}")),
+            field: container.map(|name| field_of(pod, name)),
             level,
             reason,
             message: message.into(),
@@ -61,6 +61,24 @@ impl Recorder {
         // Without a receiver the kubelet is ending.
         let _ = self.0.send(note);
     }
+}
+
+/// Where the pod names the container.
+fn field_of(pod: &Pod, container: &str) -> String {
+    let inits = pod
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.init_containers.as_ref());
+    let is_init = inits
+        .into_iter()
+        .flatten()
+        .any(|init| init.name == container);
+    let list = if is_init {
+        "initContainers"
+    } else {
+        "containers"
+    };
+    format!("spec.{list}{{{container}}}")
 }
 
 /// A recorder, and the work that writes what it is told.

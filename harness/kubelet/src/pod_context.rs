@@ -59,10 +59,13 @@ pub(crate) struct ContainerFacts {
     pub(crate) pid: Option<i32>,
 }
 
+/// Why a container that was never started waits.
+pub(crate) const INITIALIZING: &str = "PodInitializing";
+
 impl Default for ContainerFacts {
     fn default() -> Self {
         Self {
-            state: waiting("PodInitializing", None),
+            state: waiting(INITIALIZING, None),
             last_state: ContainerState::default(),
             restarts: 0,
             ready: false,

@@ -15,6 +15,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+/// What a sidecar gets at least to end, also when the containers before it have used up the pod's grace.
+const LEAST_GRACE: Duration = Duration::from_secs(2);
+
 /// A container that was handed to its supervisor.
 struct Supervised {
     kind: Kind,
@@ -303,7 +306,12 @@ async fn end(
         .partition(|supervised| supervised.kind == Kind::Sidecar);
     stop_together(others, newest.clone(), deadline).await;
     for sidecar in sidecars.into_iter().rev() {
-        stop_together(vec![sidecar], newest.clone(), deadline).await;
+        let told = Instant::now();
+        let at_least = move |newest: &Newest| match newest.removed {
+            true => deadline(newest),
+            false => deadline(newest).max(told + LEAST_GRACE),
+        };
+        stop_together(vec![sidecar], newest.clone(), at_least).await;
     }
     tracing::debug!(pod = context.name, "all containers ended");
 }

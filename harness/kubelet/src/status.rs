@@ -1,6 +1,6 @@
 //! The status of a pod, computed from its object and from what is known here. Pure.
 
-use crate::pod_context::{ContainerFacts, Facts};
+use crate::pod_context::{ContainerFacts, Facts, INITIALIZING};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStatus, HostIP, Pod, PodCondition, PodIP, PodSpec,
@@ -27,7 +27,16 @@ pub(crate) fn compute(
             .cloned()
             .unwrap_or_default()
     };
-    let status_of = |container: &Container| container_status(container, of(container));
+    let status_of = |container: &Container| {
+        let mut facts = of(container);
+        // What it waits for before its first start is told by whether something else comes first.
+        if let Some(waiting) = facts.state.waiting.as_mut().filter(|_| inits.is_empty())
+            && waiting.reason.as_deref() == Some(INITIALIZING)
+        {
+            waiting.reason = Some("ContainerCreating".to_owned());
+        }
+        container_status(container, facts)
+    };
     let phase = phase(spec, facts);
     let done = phase == "Succeeded" || phase == "Failed";
     let initialized = inits

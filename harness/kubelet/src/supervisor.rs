@@ -2,7 +2,7 @@
 
 use crate::backoff::Backoff;
 use crate::container_end::{Stop, end, grace_period, run_hook, stopped};
-use crate::container_order::{self, chain};
+use crate::container_order::{self, Refusal, chain};
 use crate::events::Level;
 use crate::pod_context::{PodContext, waiting};
 use crate::probe;
@@ -65,11 +65,7 @@ pub(crate) async fn supervise(
             prepared = container_order::prepare(&context, &container, run) => match prepared {
                 Ok(prepared) => prepared,
                 Err(refusal) => {
-                    let pod = context.pod();
-                    let message = refusal.message.clone();
-                    context.node.events.record(&pod, Some(&name), Level::Warning, "Failed", message);
-                    let state = waiting(refusal.reason, Some(refusal.message));
-                    context.update(&name, |facts| facts.state = state);
+                    tell_refusal(&context, &container, refusal);
                     if wait_or_stop(refusals.after_run(Duration::ZERO), &mut stop).await {
                         return;
                     }
@@ -147,6 +143,51 @@ pub(crate) async fn supervise(
             }
         }
     }
+}
+
+/// Says why the container cannot be started for now, in the words of Kubernetes.
+fn tell_refusal(context: &PodContext, container: &Container, refusal: Refusal) {
+    let name = &container.name;
+    let image = container.image.as_deref().unwrap_or_default();
+    let record = |level, reason, message: String| {
+        let pod = context.pod();
+        let events = &context.node.events;
+        events.record(&pod, Some(name), level, reason, message);
+    };
+    let Refusal {
+        mut reason,
+        mut message,
+    } = refusal;
+    let before = context.container(name).state.waiting;
+    let before = before
+        .and_then(|waiting| waiting.reason)
+        .unwrap_or_default();
+    match reason {
+        "ErrImagePull" if before.contains("ImagePull") => {
+            reason = "ImagePullBackOff";
+            message = format!("Back-off pulling image {image:?}: ErrImagePull: {message}");
+            let text = format!("Back-off pulling image {image:?}");
+            record(Level::Normal, "BackOff", text);
+        }
+        "ErrImagePull" => {
+            let text = format!("Failed to pull image {image:?}: {message}");
+            record(Level::Warning, "Failed", text);
+            record(Level::Warning, "Failed", "Error: ErrImagePull".to_owned());
+        }
+        "ErrImageNeverPull" => {
+            message = format!("Container image {image:?} is not present with pull policy of Never");
+            record(Level::Warning, "ErrImageNeverPull", message.clone());
+        }
+        _ => record(Level::Warning, "Failed", format!("Error: {message}")),
+    }
+    let state = waiting(reason, Some(message));
+    context.update(name, |facts| {
+        let former = std::mem::replace(&mut facts.state, state);
+        // How it ended before stays known while it cannot be started again.
+        if former.terminated.is_some() {
+            facts.last_state = former;
+        }
+    });
 }
 
 fn is_restarted(kind: Kind, policy: &str, status: i32) -> bool {

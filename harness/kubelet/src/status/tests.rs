@@ -174,3 +174,23 @@ fn transition_times_stay_while_nothing_changes() {
     let second = compute(&pod, &facts(&[]), Ipv4Addr::LOCALHOST, &first, late);
     assert_eq!(first, second);
 }
+
+#[test]
+fn a_container_that_waits_for_no_other_is_being_created() {
+    let reason = |pod: serde_json::Value| {
+        let pod: Pod = serde_json::from_value(pod).unwrap();
+        let before = PodStatus::default();
+        let now = Timestamp::UNIX_EPOCH;
+        let status = compute(&pod, &facts(&[]), Ipv4Addr::LOCALHOST, &before, now);
+        let main = &status.container_statuses.unwrap()[0];
+        main.state.clone().unwrap().waiting.unwrap().reason.unwrap()
+    };
+    assert_eq!(
+        reason(json!({"spec": {"containers": [{"name": "main"}]}})),
+        "ContainerCreating"
+    );
+    let with_init = json!({"spec": {
+        "initContainers": [{"name": "init"}], "containers": [{"name": "main"}],
+    }});
+    assert_eq!(reason(with_init), "PodInitializing");
+}
