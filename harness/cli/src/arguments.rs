@@ -349,7 +349,17 @@ pub(crate) struct ClusterUpArguments {
         env = "MESHPROOF_TOPOLOGY"
     )]
     pub(crate) topology: String,
-    /// A folder with etcd and the Kubernetes programs
+    /// Replace one of our images (`control-plane=candidate.tar`), or load another by the name that
+    /// manifests use (`example.org/shop:1=shop.tar`)
+    #[arg(long = "image", value_name = "NAME=TAR", value_parser = parse::pair)]
+    pub(crate) image: Vec<(String, String)>,
+    /// A folder with ready images instead of building them
+    #[arg(long, value_name = "DIR", env = "MESHPROOF_IMAGES")]
+    pub(crate) images: Option<PathBuf>,
+    /// Load only the images that `--image` names
+    #[arg(long)]
+    pub(crate) no_images: bool,
+    /// A folder with etcd, the Kubernetes programs and Envoy
     #[arg(long, value_name = "DIR", env = "MESHPROOF_ASSETS")]
     pub(crate) assets: Option<PathBuf>,
     /// Do not install missing distribution tools

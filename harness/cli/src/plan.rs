@@ -94,36 +94,9 @@ pub(crate) fn check(arguments: &EnvironmentArguments) -> Result<Checked, Failure
     let mesh = mesh(&arguments.mesh)?;
     let mut replacements = BTreeMap::new();
     for (name, path) in &arguments.image {
-        let failed = || Failure::new(ExitCode::Usage, format!("replace the image `{name}`"));
-        let known = harness_images::build::NAMES;
-        if !known.contains(&name.as_str()) {
-            let meant = harness_model::document::suggestion(name, known);
-            return Err(failed()
-                .reason(format!("there is no image `{name}`"))
-                .hint(match meant {
-                    Some(meant) => format!("did you mean `{meant}`?"),
-                    None => format!("the images are {}", known.join(", ")),
-                }));
-        }
-        if !Path::new(path).is_file() {
-            return Err(failed()
-                .reason(format!("there is no file {path}"))
-                .hint("name an OCI archive, as `cargo xtask images` makes them"));
-        }
-        replacements.insert(name.clone(), absolute(Path::new(path)));
+        replacements.insert(own_image(name)?.to_owned(), archive(name, path)?);
     }
-    for (option, folder) in [
-        ("--images", &arguments.images),
-        ("--assets", &arguments.assets),
-    ] {
-        if let Some(folder) = folder.as_ref().filter(|folder| !folder.is_dir()) {
-            return Err(Failure::new(
-                ExitCode::Usage,
-                format!("use {option} {}", folder.display()),
-            )
-            .reason("there is no such folder"));
-        }
-    }
+    folders(arguments.images.as_deref(), arguments.assets.as_deref())?;
     let assets = assets(arguments.assets.as_deref(), arguments.offline)?;
     Ok(Checked {
         topology,
@@ -133,7 +106,50 @@ pub(crate) fn check(arguments: &EnvironmentArguments) -> Result<Checked, Failure
     })
 }
 
-fn absolute(path: &Path) -> PathBuf {
+/// The name of one of our images, when it is one.
+pub(crate) fn own_image(name: &str) -> Result<&str, Failure> {
+    let known = harness_images::build::NAMES;
+    if known.contains(&name) {
+        return Ok(name);
+    }
+    let meant = document::suggestion(name, known);
+    Err(
+        Failure::new(ExitCode::Usage, format!("replace the image `{name}`"))
+            .reason(format!("there is no image `{name}`"))
+            .hint(match meant {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None => format!("the images are {}", known.join(", ")),
+            }),
+    )
+}
+
+/// The archive that an image is to be taken from.
+pub(crate) fn archive(name: &str, path: &str) -> Result<PathBuf, Failure> {
+    if Path::new(path).is_file() {
+        return Ok(absolute(Path::new(path)));
+    }
+    Err(
+        Failure::new(ExitCode::Usage, format!("replace the image `{name}`"))
+            .reason(format!("there is no file {path}"))
+            .hint("name an OCI archive, as `cargo xtask images` makes them"),
+    )
+}
+
+/// Checks that folders which options name are there.
+pub(crate) fn folders(images: Option<&Path>, assets: Option<&Path>) -> Result<(), Failure> {
+    for (option, folder) in [("--images", images), ("--assets", assets)] {
+        if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+            return Err(Failure::new(
+                ExitCode::Usage,
+                format!("use {option} {}", folder.display()),
+            )
+            .reason("there is no such folder"));
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 

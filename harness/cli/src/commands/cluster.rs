@@ -1,5 +1,7 @@
 //! `meshproof cluster`: clusters that stay up for work by hand.
 
+mod images;
+
 use crate::arguments::{ClusterCommand, ClusterUpArguments, Common, OutputForm};
 use crate::commands::{write_json, write_json_line};
 use crate::exit_code::ExitCode;
@@ -37,6 +39,7 @@ pub(crate) fn failure(attempt: impl Into<String>, error: &ClusterError) -> Failu
 
 fn up(arguments: &ClusterUpArguments, common: &Common, out: &mut Out) -> Result<ExitCode, Failure> {
     let topology = plan::topology(&arguments.topology)?;
+    let wanted = images::check(arguments)?;
     let options = plan::assets(arguments.assets.as_deref(), arguments.offline)?;
     start_logging(common)?;
     tools::ensure(arguments.no_install)?;
@@ -57,37 +60,62 @@ fn up(arguments: &ClusterUpArguments, common: &Common, out: &mut Out) -> Result<
             .because(&error)
             .hint_opt(hint)
     })?;
+    let store = plan::image_store(&options);
+    let images = images::obtain(wanted, &programs.envoy, &store, &|line| {
+        (say_cell.borrow_mut())("images", line.to_owned());
+    })?;
     let attempt = format!("bring up the cluster `{}`", arguments.name);
     let cluster = runtime()?.block_on(async {
         let interrupt = signals::listen()?;
+        let interrupted = || {
+            let exit = ExitCode::of_signal(interrupt.signal().unwrap_or_default());
+            Failure::new(exit, attempt.clone()).reason("interrupted")
+        };
         let options = Options {
             name: arguments.name.clone(),
             topology,
             programs: (&programs).into(),
-            image_store: plan::image_store(&options),
+            image_store: store,
             keep: true,
         };
         let coming = LocalCluster::up(options, |step| say("cluster", step.to_owned()));
-        tokio::select! {
-            cluster = coming => cluster.map_err(|error| failure(attempt, &error)),
+        let cluster = tokio::select! {
+            cluster = coming => {
+                Arc::new(cluster.map_err(|error| failure(attempt.clone(), &error))?)
+            }
             // What is half up ends with the connection that the future holds.
-            () = interrupt.stop() => Err(Failure::new(
-                ExitCode::of_signal(interrupt.signal().unwrap_or_default()),
-                attempt,
-            )
-            .reason("interrupted")),
+            () = interrupt.stop() => return Err(interrupted()),
+        };
+        let mut loaded = images::load(&cluster, &images).await;
+        // It is kept from now on, so it does not end by itself any more.
+        if loaded.is_ok() && interrupt.signal().is_some() {
+            loaded = Err(interrupted());
+        }
+        match loaded {
+            Ok(()) => Ok(cluster),
+            Err(mut failure) => {
+                for left in Arc::clone(&cluster).down().await {
+                    failure = failure.item(left);
+                }
+                Err(failure)
+            }
         }
     })?;
     progress.finish();
     let kubeconfig = cluster.kubeconfig().display().to_string();
+    let names: Vec<&str> = images.iter().map(|image| image.name.as_str()).collect();
     let text = match common.output {
         OutputForm::Text => format!("export KUBECONFIG={}", quote(&kubeconfig)),
-        OutputForm::Json | OutputForm::Jsonl => {
-            serde_json::json!({ "name": arguments.name, "kubeconfig": kubeconfig }).to_string()
-        }
+        OutputForm::Json | OutputForm::Jsonl => serde_json::json!({
+            "name": arguments.name, "kubeconfig": kubeconfig, "images": names,
+        })
+        .to_string(),
     };
     writeln!(out, "{text}").map_err(|error| crate::write_failed(&error))?;
     if common.output == OutputForm::Text && !common.quiet {
+        if !names.is_empty() {
+            output::say(&format!("images for pods: {}", names.join(", ")));
+        }
         output::say(&format!(
             "the cluster stays until `meshproof cluster down {}`; `meshproof run --reuse {}` uses it",
             arguments.name, arguments.name

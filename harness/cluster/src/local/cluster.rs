@@ -129,6 +129,22 @@ impl LocalCluster {
         &self.folder
     }
 
+    /// Makes the image in an archive available on every node under one name, whatever the archive calls it.
+    ///
+    /// # Errors
+    ///
+    /// When the archive is not an OCI image or cannot be read.
+    pub async fn load_image_as(&self, archive: &Path, name: &str) -> Result<(), ClusterError> {
+        let (view, archive) = (self.folder.join("images"), archive.to_owned());
+        let act = format!("load image {}", archive.display());
+        let name = name.to_owned();
+        tokio::task::spawn_blocking(move || Store::open(&view)?.load_as(&archive, &name))
+            .await
+            .map_err(failed(act.clone()))?
+            .map(drop)
+            .map_err(failed(act))
+    }
+
     async fn ask(&self, request: &Request) -> Result<String, ClusterError> {
         control::ask(&control_socket(&self.folder), request).await
     }
