@@ -8,7 +8,9 @@
     reason = "a test fails by panicking and says what it does"
 )]
 
+mod pods;
 mod stage;
+mod workload;
 
 use harness_cluster::local::{self, LocalCluster};
 use harness_cluster::{Cluster, PodAddress};
@@ -20,7 +22,8 @@ use std::time::{Duration, Instant};
 /// Name and body.
 type Test = (&'static str, fn(&Stage));
 
-const TESTS: [Test; 6] = [
+const TESTS: [Test; 7] = [
+    ("pods_are_as_in_kubernetes", pods::pods_are_as_in_kubernetes),
     (
         "zones_are_apart_and_can_be_cut_off",
         zones_are_apart_and_can_be_cut_off,
@@ -59,6 +62,7 @@ fn main() {
             }
         }
         Some(stage::HARNESS_ROLE) => stage::be_a_harness(&arguments[1..]),
+        Some(workload::ROLE) => workload::run(&arguments[1..]),
         Some(stage::FORBIDDEN_ROLE) => stage::be_forbidden(),
         Some(stage::INSIDE_ROLE) => {
             let stage = Stage::new();

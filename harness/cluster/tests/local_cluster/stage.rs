@@ -1,6 +1,7 @@
 //! Where the tests of the local cluster happen: a temporary folder, other harnesses to kill, and a look at what the
 //! machine shows before and after.
 
+use crate::workload;
 use harness_cluster::assets::{AssetOptions, Progress, obtain};
 use harness_cluster::local::{LocalCluster, Options, Programs};
 use harness_cluster::{Cluster as _, ClusterError, topology};
@@ -62,6 +63,12 @@ impl Stage {
 
     pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)
+    }
+
+    /// The archive of the image that the pods of the tests run. Beside the image store, out of the way of [`Trace`].
+    pub(crate) fn workload(&self) -> PathBuf {
+        let images = PathBuf::from(std::env::var_os(IMAGES).unwrap());
+        workload::pack_image(&images)
     }
 
     pub(crate) async fn up(&self, name: &str, shape: &str) -> Arc<LocalCluster> {

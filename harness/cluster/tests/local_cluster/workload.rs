@@ -1,0 +1,84 @@
+//! What runs in the pods of the tests: this program once more, in an image of its own.
+
+use harness_images::pack::{FileSpec, ImageSpec, pack};
+use nix::sys::signal::{SigSet, Signal};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub(crate) const ROLE: &str = "workload";
+/// The image's name in manifests.
+pub(crate) const IMAGE: &str = "test/workload:1";
+/// Where `obey` listens.
+pub(crate) const PORT: u16 = 8080;
+/// What must never be found in what is collected for people. No real key.
+pub(crate) const SECRET: &str = "MIGHAgEAMBMGByqGSM49AgEG";
+
+/// Packs this program into an image.
+pub(crate) fn pack_image(folder: &Path) -> PathBuf {
+    let archive = folder.join("workload.tar");
+    let program = FileSpec {
+        target: "/workload".into(),
+        source: std::env::current_exe().unwrap(),
+        mode: 0o755,
+    };
+    let folders = ["/dev", "/etc", "/proc", "/sys", "/tmp"];
+    let spec = ImageSpec {
+        reference: IMAGE.to_owned(),
+        files: vec![program],
+        folders: folders.map(|path| (path.into(), 0o755)).into(),
+        entrypoint: vec!["/workload".to_owned(), ROLE.to_owned()],
+        cmd: Vec::new(),
+        env: Vec::new(),
+    };
+    pack(&spec, &archive).unwrap();
+    archive
+}
+
+/// Does what the pod says.
+#[expect(clippy::exit, reason = "a container that ends says how")]
+pub(crate) fn run(arguments: &[String]) {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match arguments[..] {
+        ["exit", status, words] => {
+            println!("{words}");
+            std::process::exit(status.parse().unwrap());
+        }
+        // The first process of a namespace ignores what it has no handler for.
+        ["hold"] => hold(),
+        ["obey"] => {
+            let mut wanted = SigSet::empty();
+            wanted.add(Signal::SIGTERM);
+            wanted.thread_block().unwrap();
+            // Probes see that it listens to the signal by now.
+            let _door = TcpListener::bind(("0.0.0.0", PORT)).unwrap();
+            wanted.wait().unwrap();
+        }
+        ["show", file] => show(Path::new(file)),
+        ["tell-secret"] => {
+            println!("-----BEGIN PRIVATE KEY-----\n{SECRET}\n-----END PRIVATE KEY-----\nafter it");
+            hold();
+        }
+        _ => panic!("{arguments:?}"),
+    }
+}
+
+fn hold() {
+    loop {
+        std::thread::park();
+    }
+}
+
+/// Prints a file whenever it has changed, for ever.
+#[expect(clippy::disallowed_methods, reason = "as an application would look")]
+fn show(file: &Path) {
+    let mut shown = String::new();
+    loop {
+        let text = std::fs::read_to_string(file).unwrap();
+        if text != shown {
+            println!("{text}");
+            shown = text;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
