@@ -1,14 +1,15 @@
-//! The cache of assets.
+//! Files that take long to make, kept between runs: programs of other projects, and what is made of them.
 //!
 //! ```text
-//! CACHE/assets/NAME-FINGERPRINT/{NAME,manifest.json}   one program; comes into being by one rename
-//! CACHE/assets/.making-*                                 being made; rubbish when nobody holds the lock
-//! CACHE/assets/lock                                      held while something is made, with the process in it
+//! FOLDER/NAME-FINGERPRINT/{NAME,manifest.json}   one file; comes into being by one rename
+//! FOLDER/.making-*                                 being made; rubbish when nobody holds the lock
+//! FOLDER/lock                                      held while something is made, with the process in it
 //! ```
+//!
+//! Invariant: a file that [`Cache::state`] calls whole is the one that was put there.
 
 use crate::error::AssetError;
-use crate::recipe::recipe;
-use crate::{Asset, is_program};
+use crate::is_program;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
@@ -20,16 +21,39 @@ use std::path::{Path, PathBuf};
 /// The start of the names of folders in which something is being made.
 const MAKING: &str = ".making-";
 
-/// The asset part of meshproof's cache.
+/// Enough of a fingerprint to never meet another.
+const FINGERPRINT_LENGTH: usize = 16;
+
+/// One folder of meshproof's cache, with a lock of its own.
 #[derive(Debug)]
-pub(crate) struct Cache {
-    pub(crate) folder: PathBuf,
+pub struct Cache {
+    folder: PathBuf,
 }
 
-/// What the cache has of an asset.
+/// A file that is or will be in the cache.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The name of the file.
+    pub file_name: String,
+    /// Stands for everything that decides what is in the file; hexadecimal.
+    pub fingerprint: String,
+    /// What the file is for.
+    pub content: Content,
+}
+
+/// What a file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// It is started.
+    Program,
+    /// It is read.
+    Data,
+}
+
+/// What the cache has of a file.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum State {
-    /// The program, whole.
+pub enum State {
+    /// The file, whole.
     Whole(PathBuf),
     /// Something that must not be used, and why.
     Damaged(String),
@@ -37,11 +61,11 @@ pub(crate) enum State {
     Absent,
 }
 
-/// What is written beside a program.
+/// What is written beside a file.
 #[derive(Debug, Deserialize, PartialEq, Eq, Serialize)]
 struct Manifest {
     asset: String,
-    /// The recipe's fingerprint.
+    /// The fingerprint.
     inputs: String,
     sha256: String,
     size: u64,
@@ -51,34 +75,38 @@ struct Manifest {
 
 /// The right to write to the cache; others wait for its end.
 #[derive(Debug)]
-pub(crate) struct Lock {
+pub struct Lock {
     _file: File,
 }
 
 impl Cache {
-    pub(crate) fn new(cache: &Path) -> Self {
+    /// The part `name` of meshproof's cache folder.
+    #[must_use]
+    pub fn new(cache: &Path, name: &str) -> Self {
         Self {
-            folder: cache.join("assets"),
+            folder: cache.join(name),
         }
     }
 
-    /// Looks at an asset without reading all of it: its size and time must be those that were noted when it was made;
+    /// Looks at a file without reading all of it: its size and time must be those that were noted when it was made;
     /// where only the time differs (a restored backup), its hash decides.
-    pub(crate) fn state(&self, asset: Asset) -> Result<State, AssetError> {
-        let Some(entry) = self.entry(asset) else {
-            return Ok(State::Absent);
-        };
-        let program = entry.join(asset.file_name());
-        match fs::symlink_metadata(&entry) {
+    ///
+    /// # Errors
+    ///
+    /// When the cache is there but cannot be read.
+    pub fn state(&self, entry: &Entry) -> Result<State, AssetError> {
+        let folder = self.place(entry);
+        let file = folder.join(&entry.file_name);
+        match fs::symlink_metadata(&folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(State::Absent),
-            Err(error) => return Err(AssetError::cache(&entry)(error)),
+            Err(error) => return Err(AssetError::cache(&folder)(error)),
             Ok(_) => {}
         }
-        let Ok(manifest) = read_manifest(&entry) else {
+        let Ok(manifest) = read_manifest(&folder) else {
             return Ok(State::Damaged("its manifest is not readable".to_owned()));
         };
-        let Ok(metadata) = fs::metadata(&program) else {
-            return Ok(State::Damaged("the program is not there".to_owned()));
+        let Ok(metadata) = fs::metadata(&file) else {
+            return Ok(State::Damaged("the file is not there".to_owned()));
         };
         if metadata.size() != manifest.size {
             let reason = format!(
@@ -88,22 +116,47 @@ impl Cache {
             );
             return Ok(State::Damaged(reason));
         }
-        if !is_program(&program) {
+        if entry.content == Content::Program && !is_program(&file) {
             return Ok(State::Damaged("it is not executable".to_owned()));
         }
         let time = (metadata.mtime(), metadata.mtime_nsec());
         if time != (manifest.modified_seconds, manifest.modified_nanoseconds) {
-            if sha256(&program).map_err(AssetError::cache(&program))? != manifest.sha256 {
+            if sha256(&file).map_err(AssetError::cache(&file))? != manifest.sha256 {
                 return Ok(State::Damaged("its contents have changed".to_owned()));
             }
             // A cache that cannot be written stays usable; the hash is computed again the next time.
-            let _ = write_manifest(&entry, asset, &manifest.inputs, manifest.sha256);
+            let _ = write_manifest(&folder, entry, manifest.sha256);
         }
-        Ok(State::Whole(program))
+        Ok(State::Whole(file))
     }
 
-    /// Takes the right to make assets, waiting where another process has it; `waiting` is told which.
-    pub(crate) fn lock(&self, waiting: impl FnOnce(Option<u32>)) -> Result<Lock, AssetError> {
+    /// As [`state`](Self::state), having read all of the file; one that is not as it was made counts as damaged from
+    /// now on. For when the use of a file that looked whole failed.
+    ///
+    /// # Errors
+    ///
+    /// When the cache cannot be read or written.
+    pub fn verify(&self, entry: &Entry) -> Result<State, AssetError> {
+        let state = self.state(entry)?;
+        let State::Whole(file) = &state else {
+            return Ok(state);
+        };
+        let hash = sha256(file).map_err(AssetError::cache(file))?;
+        let folder = self.place(entry);
+        if read_manifest(&folder).is_ok_and(|manifest| manifest.sha256 == hash) {
+            return Ok(state);
+        }
+        let manifest = folder.join("manifest.json");
+        fs::remove_file(&manifest).map_err(AssetError::cache(&manifest))?;
+        Ok(State::Damaged("its contents have changed".to_owned()))
+    }
+
+    /// Takes the right to make something, waiting where another process has it; `waiting` is told which.
+    ///
+    /// # Errors
+    ///
+    /// When the cache cannot be written.
+    pub fn lock(&self, waiting: impl FnOnce(Option<u32>)) -> Result<Lock, AssetError> {
         fs::create_dir_all(&self.folder).map_err(AssetError::cache(&self.folder))?;
         let path = self.folder.join("lock");
         let mut file = File::options()
@@ -128,44 +181,84 @@ impl Cache {
     }
 
     /// A folder in which something can be made. Whoever holds the lock later removes it if we cannot.
-    pub(crate) fn workshop(&self, _lock: &Lock) -> Result<tempfile::TempDir, AssetError> {
+    ///
+    /// # Errors
+    ///
+    /// When the cache cannot be written.
+    pub fn workshop(&self, _lock: &Lock) -> Result<tempfile::TempDir, AssetError> {
         tempfile::Builder::new()
             .prefix(MAKING)
             .tempdir_in(&self.folder)
             .map_err(AssetError::cache(&self.folder))
     }
 
-    /// Puts a finished program into its place. It must be on the cache's disk.
-    pub(crate) fn adopt(
-        &self,
-        asset: Asset,
-        inputs: &str,
-        program: &Path,
-        lock: &Lock,
-    ) -> Result<PathBuf, AssetError> {
-        let place = self.entry(asset).ok_or(AssetError::NoSource { asset })?;
+    /// Puts a finished file, which must be on the cache's disk, into its place and says where that is.
+    ///
+    /// # Errors
+    ///
+    /// When the cache cannot be written.
+    pub fn adopt(&self, entry: &Entry, made: &Path, lock: &Lock) -> Result<PathBuf, AssetError> {
+        let place = self.place(entry);
         let workshop = self.workshop(lock)?;
-        let entry = workshop.path().join("entry");
-        fs::create_dir(&entry).map_err(AssetError::cache(&entry))?;
-        let target = entry.join(asset.file_name());
-        fs::rename(program, &target).map_err(AssetError::cache(program))?;
+        let folder = workshop.path().join("entry");
+        fs::create_dir(&folder).map_err(AssetError::cache(&folder))?;
+        let target = folder.join(&entry.file_name);
+        fs::rename(made, &target).map_err(AssetError::cache(made))?;
+        let mode = match entry.content {
+            Content::Program => 0o755,
+            Content::Data => 0o644,
+        };
         let finish = || {
-            fs::set_permissions(&target, fs::Permissions::from_mode(0o755))?;
+            fs::set_permissions(&target, fs::Permissions::from_mode(mode))?;
             // The manifest must never be on disk before what it vouches for.
             File::open(&target)?.sync_all()?;
-            write_manifest(&entry, asset, inputs, sha256(&target)?)
+            write_manifest(&folder, entry, sha256(&target)?)
         };
         finish().map_err(AssetError::cache(&target))?;
         if place.exists() {
             let aside = workshop.path().join("damaged");
             fs::rename(&place, aside).map_err(AssetError::cache(&place))?;
         }
-        fs::rename(&entry, &place).map_err(AssetError::cache(&place))?;
-        Ok(place.join(asset.file_name()))
+        fs::rename(&folder, &place).map_err(AssetError::cache(&place))?;
+        Ok(place.join(&entry.file_name))
     }
 
-    /// Removes what others left unfinished; the lock says that nobody is at it any more.
-    pub(crate) fn sweep(&self, _lock: &Lock) -> Result<Vec<PathBuf>, AssetError> {
+    /// Removes all files of this name but the newest ones.
+    ///
+    /// # Errors
+    ///
+    /// When the cache cannot be written.
+    pub fn keep_newest(
+        &self,
+        file_name: &str,
+        count: usize,
+        lock: &Lock,
+    ) -> Result<(), AssetError> {
+        let error = AssetError::cache(&self.folder);
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.folder).map_err(&error)? {
+            let folder = entry.map_err(&error)?.path();
+            if let Ok(metadata) = folder.join(file_name).metadata() {
+                files.push((metadata.modified().map_err(&error)?, folder));
+            }
+        }
+        files.sort();
+        let workshop = self.workshop(lock)?;
+        let surplus = files.len().saturating_sub(count);
+        for (number, (_, folder)) in files.into_iter().take(surplus).enumerate() {
+            // Nobody may see a half of it.
+            let aside = workshop.path().join(number.to_string());
+            fs::rename(&folder, aside).map_err(AssetError::cache(&folder))?;
+        }
+        Ok(())
+    }
+
+    /// Removes what others left unfinished, and says what that was; the lock says that nobody is at it any more.
+    ///
+    /// # Errors
+    ///
+    /// When the cache cannot be written.
+    pub fn sweep(&self, _lock: &Lock) -> Result<Vec<PathBuf>, AssetError> {
         let mut removed = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(AssetError::cache(&self.folder))? {
             let path = entry.map_err(AssetError::cache(&self.folder))?.path();
@@ -192,43 +285,43 @@ impl Cache {
         self.sweep(&Lock { _file: file })
     }
 
-    fn entry(&self, asset: Asset) -> Option<PathBuf> {
-        /// Enough of the fingerprint to never meet another.
-        const LENGTH: usize = 16;
-        let fingerprint = recipe(asset)?.fingerprint();
-        Some(
-            self.folder
-                .join(format!("{asset}-{}", &fingerprint[..LENGTH])),
-        )
+    fn place(&self, entry: &Entry) -> PathBuf {
+        let fingerprint: String = entry.fingerprint.chars().take(FINGERPRINT_LENGTH).collect();
+        self.folder
+            .join(format!("{}-{fingerprint}", entry.file_name))
     }
 }
 
-fn read_manifest(entry: &Path) -> io::Result<Manifest> {
+fn read_manifest(folder: &Path) -> io::Result<Manifest> {
     Ok(serde_json::from_slice(&fs::read(
-        entry.join("manifest.json"),
+        folder.join("manifest.json"),
     )?)?)
 }
 
-fn write_manifest(entry: &Path, asset: Asset, inputs: &str, sha256: String) -> io::Result<()> {
-    let metadata = fs::metadata(entry.join(asset.file_name()))?;
+fn write_manifest(folder: &Path, entry: &Entry, sha256: String) -> io::Result<()> {
+    let metadata = fs::metadata(folder.join(&entry.file_name))?;
     let manifest = Manifest {
-        asset: asset.to_string(),
-        inputs: inputs.to_owned(),
+        asset: entry.file_name.clone(),
+        inputs: entry.fingerprint.clone(),
         sha256,
         size: metadata.size(),
         modified_seconds: metadata.mtime(),
         modified_nanoseconds: metadata.mtime_nsec(),
     };
-    let mut file = tempfile::NamedTempFile::new_in(entry)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
     serde_json::to_writer_pretty(&mut file, &manifest)?;
     file.as_file().sync_all()?;
-    file.persist(entry.join("manifest.json"))
+    file.persist(folder.join("manifest.json"))
         .map_err(|error| error.error)?;
     Ok(())
 }
 
 /// Lower-case hex of a file's SHA-256.
-pub(crate) fn sha256(path: &Path) -> io::Result<String> {
+///
+/// # Errors
+///
+/// When it cannot be read.
+pub fn sha256(path: &Path) -> io::Result<String> {
     const PIECE: usize = 1 << 20;
     let mut file = File::open(path)?;
     let mut hash = Sha256::new();
@@ -242,7 +335,8 @@ pub(crate) fn sha256(path: &Path) -> io::Result<String> {
 }
 
 /// Bytes as lower-case hex.
-pub(crate) fn hex(bytes: &[u8]) -> String {
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
@@ -250,84 +344,4 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Cache, State, read_manifest};
-    use crate::Asset;
-    use std::fs::{self, File};
-    use std::path::{Path, PathBuf};
-    use std::time::SystemTime;
-
-    fn adopted(folder: &Path) -> (Cache, PathBuf) {
-        let cache = Cache::new(folder);
-        let lock = cache.lock(|_| ()).unwrap();
-        let program = cache.folder.join("made");
-        fs::write(&program, "program").unwrap();
-        let path = cache.adopt(Asset::Etcd, "inputs", &program, &lock).unwrap();
-        (cache, path)
-    }
-
-    fn damage(cache: &Cache) -> String {
-        match cache.state(Asset::Etcd).unwrap() {
-            State::Damaged(reason) => reason,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn a_program_is_whole_until_it_is_touched_and_after_a_harmless_touch() {
-        let folder = tempfile::tempdir().unwrap();
-        let (cache, path) = adopted(folder.path());
-        assert_eq!(
-            cache.state(Asset::Etcd).unwrap(),
-            State::Whole(path.clone())
-        );
-        File::options()
-            .write(true)
-            .open(&path)
-            .unwrap()
-            .set_modified(SystemTime::UNIX_EPOCH)
-            .unwrap();
-        assert_eq!(
-            cache.state(Asset::Etcd).unwrap(),
-            State::Whole(path.clone())
-        );
-        let manifest = read_manifest(path.parent().unwrap()).unwrap();
-        assert_eq!(
-            manifest.modified_seconds, 0,
-            "the hash is not computed each time"
-        );
-    }
-
-    #[test]
-    fn truncated_changed_removed_and_half_written_entries_are_found_out() {
-        let folder = tempfile::tempdir().unwrap();
-        let (cache, path) = adopted(folder.path());
-        fs::write(&path, "pro").unwrap();
-        assert_eq!(damage(&cache), "it has 3 bytes instead of 7");
-        fs::write(&path, "PROGRAM").unwrap();
-        assert_eq!(damage(&cache), "its contents have changed");
-        fs::remove_file(&path).unwrap();
-        assert_eq!(damage(&cache), "the program is not there");
-        fs::write(path.with_file_name("manifest.json"), "{").unwrap();
-        assert_eq!(damage(&cache), "its manifest is not readable");
-        let (cache, path) = adopted(folder.path());
-        assert_eq!(
-            cache.state(Asset::Etcd).unwrap(),
-            State::Whole(path),
-            "a new one takes its place"
-        );
-    }
-
-    #[test]
-    fn rubbish_is_removed_only_while_nobody_is_at_work() {
-        let folder = tempfile::tempdir().unwrap();
-        let (cache, _) = adopted(folder.path());
-        let lock = cache.lock(|_| ()).unwrap();
-        let rubbish = cache.workshop(&lock).unwrap().keep();
-        assert!(cache.clean().unwrap().is_empty());
-        assert!(rubbish.exists());
-        drop(lock);
-        assert_eq!(cache.clean().unwrap(), std::slice::from_ref(&rubbish));
-        assert!(!rubbish.exists());
-    }
-}
+mod tests;

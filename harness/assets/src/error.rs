@@ -19,7 +19,7 @@ pub enum AssetError {
         folder: PathBuf,
     },
     /// The cache cannot be read or written.
-    #[error("use `{}` in the asset cache", path.display())]
+    #[error("use `{}` in the cache", path.display())]
     Cache {
         /// The file or folder.
         path: PathBuf,

@@ -1,4 +1,4 @@
-//! The programs of other projects that a local cluster runs: where they are, or how they come to this machine.
+//! The programs of other projects that clusters run: where they are, or how they come to this machine.
 //!
 //! Looked for in this order, each by itself: folders the user gives, the cache, made from pinned sources
 //! ([`recipe`]). Whoever adds another way to get them (official downloads) adds a kind of recipe.
@@ -6,62 +6,26 @@
 //! Invariant: what [`obtain`] returns is whole: a cached program has the size and hash that were noted when it was
 //! made.
 
-mod cache;
+mod asset;
+pub mod cache;
 mod command;
 mod error;
 mod make;
+mod progress;
 mod recipe;
 
+pub use asset::Asset;
 pub use error::AssetError;
+pub use make::find_go;
+pub use progress::Progress;
+pub use recipe::{KIND_VERSION, KUBERNETES_VERSION};
 
 use cache::{Cache, State};
-use std::fmt;
+use sha2::{Digest as _, Sha256};
+use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-
-/// A program of another project.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Asset {
-    /// The sidecar proxy.
-    Envoy,
-    /// The store behind the API server.
-    Etcd,
-    /// The Kubernetes API server.
-    KubeApiserver,
-    /// The Kubernetes controllers.
-    KubeControllerManager,
-    /// The Kubernetes scheduler.
-    KubeScheduler,
-}
-
-impl Asset {
-    /// All of them, in the order in which they are made: what needs the network most comes first.
-    pub const ALL: [Self; 5] = [
-        Self::Envoy,
-        Self::Etcd,
-        Self::KubeApiserver,
-        Self::KubeControllerManager,
-        Self::KubeScheduler,
-    ];
-
-    /// The name of the file, in given folders and in the cache.
-    #[must_use]
-    pub fn file_name(self) -> &'static str {
-        match self {
-            Self::Envoy => "envoy",
-            Self::Etcd => "etcd",
-            Self::KubeApiserver => "kube-apiserver",
-            Self::KubeControllerManager => "kube-controller-manager",
-            Self::KubeScheduler => "kube-scheduler",
-        }
-    }
-}
-
-impl fmt::Display for Asset {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.file_name())
-    }
-}
+use std::process::Command;
 
 /// Where the programs are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,106 +74,6 @@ impl AssetOptions {
     }
 }
 
-/// What is going on while assets are obtained. `Display` gives a line for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// A program is taken from a folder the user gave.
-    Given {
-        /// The program.
-        asset: Asset,
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// A folder the user gave lacks these.
-    Lacking {
-        /// The folder.
-        folder: PathBuf,
-        /// What is not in it.
-        missing: Vec<Asset>,
-    },
-    /// A cached program is damaged and is made again.
-    Damaged {
-        /// The program.
-        asset: Asset,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Another process is making the programs; we wait for it.
-    Waiting {
-        /// The other process, where it said so.
-        process: Option<u32>,
-    },
-    /// Making a program begins.
-    Making {
-        /// The program.
-        asset: Asset,
-        /// Which one of those that are made now, from 1.
-        number: usize,
-        /// How many are made now.
-        count: usize,
-        /// How long or how large, for people.
-        note: &'static str,
-    },
-    /// The making goes on; shown in a spinner, not as a line.
-    Activity {
-        /// The program.
-        asset: Asset,
-        /// What is being done.
-        detail: String,
-    },
-    /// A program is in the cache now.
-    Made {
-        /// The program.
-        asset: Asset,
-        /// How long it took, in seconds.
-        seconds: u64,
-    },
-}
-
-impl fmt::Display for Progress {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Given { asset, folder } => {
-                write!(formatter, "using {asset} from {}", folder.display())
-            }
-            Self::Lacking { folder, missing } => {
-                let names: Vec<&str> = missing.iter().map(|asset| asset.file_name()).collect();
-                write!(
-                    formatter,
-                    "{} has no {}; looking elsewhere",
-                    folder.display(),
-                    names.join(", ")
-                )
-            }
-            Self::Damaged { asset, reason } => {
-                write!(
-                    formatter,
-                    "{asset} in the cache is damaged ({reason}); making it again"
-                )
-            }
-            Self::Waiting {
-                process: Some(process),
-            } => {
-                write!(
-                    formatter,
-                    "process {process} is making the assets; waiting for it"
-                )
-            }
-            Self::Waiting { process: None } => {
-                formatter.write_str("another process is making the assets; waiting for it")
-            }
-            Self::Making {
-                asset,
-                number,
-                count,
-                note,
-            } => write!(formatter, "making {asset} ({number} of {count}), {note}"),
-            Self::Activity { asset, detail } => write!(formatter, "{asset}: {detail}"),
-            Self::Made { asset, seconds } => write!(formatter, "{asset} is ready ({seconds} s)"),
-        }
-    }
-}
-
 /// The cache folder of meshproof: `MESHPROOF_CACHE`, else `meshproof` in `XDG_CACHE_HOME` or `~/.cache`.
 ///
 /// # Errors
@@ -231,8 +95,8 @@ pub fn cache_folder() -> Result<PathBuf, AssetError> {
         .ok_or(AssetError::NoCacheFolder)
 }
 
-/// Finds every program, and makes those that are nowhere. The first time this takes minutes and needs the network;
-/// later it takes a moment and needs nothing. It blocks: call it from a thread that may.
+/// Finds every program of a local cluster, and makes those that are nowhere. The first time this takes minutes and
+/// needs the network; later it takes a moment and needs nothing. It blocks: call it from a thread that may.
 ///
 /// Two processes that call it at once share the work. A process that dies leaves what it had finished; its children
 /// end with it.
@@ -241,24 +105,10 @@ pub fn cache_folder() -> Result<PathBuf, AssetError> {
 ///
 /// When a given folder does not exist, the cache cannot be used, or a program cannot be made.
 pub fn obtain(options: &AssetOptions, progress: &dyn Fn(&Progress)) -> Result<Assets, AssetError> {
-    let mut found: Vec<(Asset, PathBuf)> = Vec::new();
-    for folder in &options.folders {
-        look_in(folder, &mut found, progress)?;
-    }
-    let cache = Cache::new(&options.cache);
-    let missing = look_in_cache(&cache, &mut found)?;
-    if options.offline && !missing.is_empty() {
-        return Err(AssetError::NotHere { missing });
-    }
-    if !missing.is_empty() {
-        found.extend(make::make(&cache, &missing, progress)?);
-    }
+    let found = obtain_each(options, &Asset::ALL, progress)?;
     let path = |asset| {
-        found
-            .iter()
-            .find(|(other, _)| *other == asset)
-            .map(|(_, path)| path.clone())
-            .ok_or(AssetError::NotMade { asset })
+        let path = found.get(&asset).cloned();
+        path.ok_or(AssetError::NotMade { asset })
     };
     Ok(Assets {
         etcd: path(Asset::Etcd)?,
@@ -269,17 +119,94 @@ pub fn obtain(options: &AssetOptions, progress: &dyn Fn(&Progress)) -> Result<As
     })
 }
 
+/// As [`obtain`], for a choice of programs.
+///
+/// # Errors
+///
+/// As [`obtain`].
+pub fn obtain_each(
+    options: &AssetOptions,
+    wanted: &[Asset],
+    progress: &dyn Fn(&Progress),
+) -> Result<BTreeMap<Asset, PathBuf>, AssetError> {
+    let mut found = BTreeMap::new();
+    for folder in &options.folders {
+        look_in(folder, wanted, &mut found, progress)?;
+    }
+    let cache = assets_in(&options.cache);
+    let missing = look_in_cache(&cache, wanted, &mut found)?;
+    if options.offline && !missing.is_empty() {
+        return Err(AssetError::NotHere { missing });
+    }
+    if !missing.is_empty() {
+        found.extend(make::make(&cache, &missing, progress)?);
+    }
+    Ok(found)
+}
+
+/// The program `kind`: from a given folder, else from the path where its version is [`KIND_VERSION`], else as
+/// [`obtain`] does. It blocks.
+///
+/// # Errors
+///
+/// As [`obtain`].
+pub fn kind(options: &AssetOptions, progress: &dyn Fn(&Progress)) -> Result<PathBuf, AssetError> {
+    let asset = Asset::Kind;
+    let given = options
+        .folders
+        .iter()
+        .map(|folder| folder.join(asset.file_name()));
+    if let Some(program) = given.into_iter().find(|program| is_program(program)) {
+        return Ok(program);
+    }
+    if let Some(program) = which::which(asset.file_name())
+        .ok()
+        .filter(|program| is_the_pinned_kind(program))
+    {
+        return Ok(program);
+    }
+    let options = AssetOptions {
+        folders: Vec::new(),
+        ..options.clone()
+    };
+    let mut found = obtain_each(&options, &[asset], progress)?;
+    found.remove(&asset).ok_or(AssetError::NotMade { asset })
+}
+
+/// `kind version` says `kind v0.33.0 go1.26.8 linux/amd64`.
+fn is_the_pinned_kind(program: &Path) -> bool {
+    let Ok(output) = Command::new(program).arg("version").output() else {
+        return false;
+    };
+    String::from_utf8_lossy(&output.stdout)
+        .split_whitespace()
+        .any(|word| word == KIND_VERSION)
+}
+
+/// Stands for everything that decides what the programs are that [`obtain_each`] makes: another pinned source,
+/// another compiler flag or another machine gives another fingerprint.
+#[must_use]
+pub fn fingerprint(assets: &[Asset]) -> String {
+    let mut hash = Sha256::new();
+    for asset in assets {
+        let recipe = recipe::recipe(*asset).map(|recipe| recipe.fingerprint());
+        hash.update(recipe.unwrap_or_default());
+    }
+    cache::hex(&hash.finalize())
+}
+
 /// What [`obtain`] would have to make.
 ///
 /// # Errors
 ///
 /// When a given folder does not exist or the cache cannot be read.
 pub fn missing(options: &AssetOptions) -> Result<Vec<Asset>, AssetError> {
-    let mut found = Vec::new();
+    let wanted = &Asset::ALL;
+    let mut found = BTreeMap::new();
     for folder in &options.folders {
-        look_in(folder, &mut found, &|_| ())?;
+        look_in(folder, wanted, &mut found, &|_| ())?;
     }
-    look_in_cache(&Cache::new(&options.cache), &mut found)
+    look_in_cache(&assets_in(&options.cache), wanted, &mut found)
 }
 
 /// Removes what processes that were killed while making assets left in the cache, and says what was removed. Does
@@ -289,20 +216,22 @@ pub fn missing(options: &AssetOptions) -> Result<Vec<Asset>, AssetError> {
 ///
 /// When the cache is there but cannot be read or written.
 pub fn clean(cache: &Path) -> Result<Vec<PathBuf>, AssetError> {
-    Cache::new(cache).clean()
+    assets_in(cache).clean()
 }
 
-fn lacking(found: &[(Asset, PathBuf)]) -> Vec<Asset> {
-    let is_found = |asset: &Asset| found.iter().any(|(other, _)| other == asset);
-    Asset::ALL
-        .into_iter()
-        .filter(|asset| !is_found(asset))
-        .collect()
+fn assets_in(cache: &Path) -> Cache {
+    Cache::new(cache, "assets")
+}
+
+fn lacking(wanted: &[Asset], found: &BTreeMap<Asset, PathBuf>) -> Vec<Asset> {
+    let wanted = wanted.iter().copied();
+    wanted.filter(|asset| !found.contains_key(asset)).collect()
 }
 
 fn look_in(
     folder: &Path,
-    found: &mut Vec<(Asset, PathBuf)>,
+    wanted: &[Asset],
+    found: &mut BTreeMap<Asset, PathBuf>,
     progress: &dyn Fn(&Progress),
 ) -> Result<(), AssetError> {
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
@@ -310,14 +239,14 @@ fn look_in(
         return Err(AssetError::NoSuchFolder { folder });
     }
     let mut missing = Vec::new();
-    for asset in lacking(found) {
+    for asset in lacking(wanted, found) {
         let path = folder.join(asset.file_name());
         if is_program(&path) {
             progress(&Progress::Given {
                 asset,
                 folder: folder.clone(),
             });
-            found.push((asset, path));
+            found.insert(asset, path);
         } else {
             missing.push(asset);
         }
@@ -331,12 +260,15 @@ fn look_in(
 /// Adds what the cache has whole; returns what is still lacking.
 fn look_in_cache(
     cache: &Cache,
-    found: &mut Vec<(Asset, PathBuf)>,
+    wanted: &[Asset],
+    found: &mut BTreeMap<Asset, PathBuf>,
 ) -> Result<Vec<Asset>, AssetError> {
     let mut missing = Vec::new();
-    for asset in lacking(found) {
-        match cache.state(asset)? {
-            State::Whole(path) => found.push((asset, path)),
+    for asset in lacking(wanted, found) {
+        match make::state(cache, asset)? {
+            State::Whole(path) => {
+                found.insert(asset, path);
+            }
             State::Absent | State::Damaged(_) => missing.push(asset),
         }
     }

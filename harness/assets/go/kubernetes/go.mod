@@ -1,4 +1,4 @@
-module meshproof.invalid/assets
+module meshproof.invalid/kubernetes
 
 go 1.26.0
 
