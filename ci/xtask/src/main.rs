@@ -12,15 +12,18 @@ mod architecture;
 mod bench;
 mod check;
 mod codegen;
+mod engine;
 mod images;
 mod junit;
 mod lengths;
+mod notify;
 mod system;
 mod test;
 mod tools;
 mod workspace;
 
 use clap::{Parser, Subcommand};
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 /// Checks, tests and builds of this repository.
@@ -55,11 +58,38 @@ enum Task {
     BenchInside(bench::Inside),
     /// Build the image archives into target/images
     Images,
+    /// A container engine beside everything else on the machine, where none answers
+    Engine {
+        #[command(subcommand)]
+        act: EngineAct,
+        /// Install nothing; a missing tool is an error
+        #[arg(long, global = true)]
+        no_install: bool,
+    },
+    /// What that engine starts instead of `runc`
+    #[command(hide = true, disable_help_flag = true)]
+    RuncWithinLimits {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Write the files that are generated from Rust types
     Codegen {
         /// Only compare them
         #[arg(long)]
         check: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum EngineAct {
+    /// Start it and say how to use it
+    Up,
+    /// End it with everything in it
+    Down,
+    /// Run a command that uses it and reaches what it publishes
+    Run {
+        #[arg(last = true, required = true)]
+        command: Vec<OsString>,
     },
 }
 
@@ -70,6 +100,12 @@ fn main() -> ExitCode {
         Task::Bench(arguments) => bench::bench(&arguments),
         Task::BenchInside(arguments) => bench::inside(&arguments),
         Task::Images => images::images().map(|_| true),
+        Task::Engine { act, no_install } => match act {
+            EngineAct::Up => engine::up(!no_install),
+            EngineAct::Down => engine::down(),
+            EngineAct::Run { command } => engine::run(&command, !no_install),
+        },
+        Task::RuncWithinLimits { arguments } => Err(engine::become_runc(&arguments)),
         Task::Codegen { check } => codegen::codegen(check),
     };
     match result {

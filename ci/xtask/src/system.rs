@@ -1,4 +1,4 @@
-//! Distribution packages that runs and tests need.
+//! What runs and tests need of the machine: distribution packages and rights.
 
 use crate::tools::on_path;
 use anyhow::{Context as _, bail};
@@ -13,10 +13,36 @@ const NEEDED: [(&str, &str); 4] = [
     ("unshare", "util-linux"),
 ];
 
-/// Makes sure that the needed programs are there: as root where apt is, they are installed, and it is said so.
+/// This machine cannot do something, which is no fault of the repository: what needs it is skipped, with the reason.
+#[derive(Debug)]
+pub(crate) struct CannotHere {
+    reason: String,
+}
+
+impl CannotHere {
+    /// As an error that can be told from others by `downcast_ref`.
+    pub(crate) fn because(reason: String) -> anyhow::Error {
+        anyhow::Error::new(Self { reason })
+    }
+}
+
+impl std::fmt::Display for CannotHere {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.reason)
+    }
+}
+
+impl std::error::Error for CannotHere {}
+
+/// Makes sure that the programs are there that everything needs.
 pub(crate) fn require(install: bool) -> anyhow::Result<()> {
-    let missing: Vec<(&str, &str)> = NEEDED
-        .into_iter()
+    require_programs(&NEEDED, install)
+}
+
+/// Makes sure that programs are there: as root where apt is, their packages are installed, and it is said so.
+pub(crate) fn require_programs(needed: &[(&str, &str)], install: bool) -> anyhow::Result<()> {
+    let missing: Vec<&(&str, &str)> = needed
+        .iter()
         .filter(|(program, _)| !is_there(program))
         .collect();
     if missing.is_empty() {
@@ -64,4 +90,36 @@ fn is_there(program: &str) -> bool {
 pub(crate) fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+}
+
+/// Makes sure that this process may mount, make device nodes, network namespaces and control groups.
+pub(crate) fn require_rights(act: &str) -> anyhow::Result<()> {
+    /// With their numbers in `linux/capability.h`.
+    const CAPABILITIES: [(&str, u32); 4] = [
+        ("CAP_NET_ADMIN", 12),
+        ("CAP_SYS_CHROOT", 18),
+        ("CAP_SYS_ADMIN", 21),
+        ("CAP_MKNOD", 27),
+    ];
+    if !is_root() {
+        return Err(CannotHere::because(format!("only root can {act} here")));
+    }
+    let status = std::fs::read_to_string("/proc/self/status").context("read own status")?;
+    let effective = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|value| u64::from_str_radix(value.trim(), 16).ok())
+        .context("find the capabilities in own status")?;
+    let missing: Vec<&str> = CAPABILITIES
+        .into_iter()
+        .filter(|(_, number)| effective & (1 << number) == 0)
+        .map(|(name, _)| name)
+        .collect();
+    if !missing.is_empty() {
+        return Err(CannotHere::because(format!(
+            "root cannot {act} here: it lacks {}",
+            missing.join(", ")
+        )));
+    }
+    Ok(())
 }
