@@ -16,6 +16,7 @@ mod engine;
 mod images;
 mod junit;
 mod lengths;
+mod node_image;
 mod notify;
 mod system;
 mod test;
@@ -24,6 +25,7 @@ mod workspace;
 
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Checks, tests and builds of this repository.
@@ -58,6 +60,15 @@ enum Task {
     BenchInside(bench::Inside),
     /// Build the image archives into target/images
     Images,
+    /// Make the node image for kind where no image registry can be reached, and load it into the container engine
+    NodeImage {
+        /// Write it to this file instead (for `docker load`, compressed with zstd)
+        #[arg(long)]
+        output: Option<PathBuf>,
+        /// Install nothing; a missing tool is an error
+        #[arg(long)]
+        no_install: bool,
+    },
     /// A container engine beside everything else on the machine, where none answers
     Engine {
         #[command(subcommand)]
@@ -100,6 +111,9 @@ fn main() -> ExitCode {
         Task::Bench(arguments) => bench::bench(&arguments),
         Task::BenchInside(arguments) => bench::inside(&arguments),
         Task::Images => images::images().map(|_| true),
+        Task::NodeImage { output, no_install } => {
+            node_image::node_image(output.as_deref(), !no_install)
+        }
         Task::Engine { act, no_install } => match act {
             EngineAct::Up => engine::up(!no_install),
             EngineAct::Down => engine::down(),

@@ -1,0 +1,3 @@
+module meshproof.invalid/netd
+
+go 1.26.0
