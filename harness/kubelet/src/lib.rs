@@ -25,6 +25,7 @@ mod node;
 mod pod_context;
 mod pod_worker;
 mod pods;
+mod port_forward;
 mod probe;
 mod reaper;
 mod resource_fields;

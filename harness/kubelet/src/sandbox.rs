@@ -8,9 +8,14 @@ use crate::node::Node;
 use harness_kernel::KernelError;
 use harness_kernel::link::{Links, VethEnd, Via};
 use harness_kernel::netns::{NetNs, write_sysctl};
-use std::net::Ipv4Addr;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::fd::AsRawFd as _;
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long a pod may take to accept a connection on its own loopback.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The bridge that pods are ports of.
 const BRIDGE: &str = "pods0";
@@ -89,6 +94,16 @@ impl Sandbox {
                 PathBuf::from(format!("/proc/{own}/fd/{}", namespace.as_raw_fd()))
             }
             None => PathBuf::from(format!("/proc/{own}/ns/net")),
+        }
+    }
+
+    /// Connects to a port that somebody in the pod listens on, by its loopback as kubelets do. Blocks.
+    pub(crate) fn dial(&self, port: u16) -> io::Result<TcpStream> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let connect = || TcpStream::connect_timeout(&address, PATIENCE);
+        match &self.namespace {
+            Some((namespace, _)) => namespace.run_in(connect).map_err(io::Error::other)?,
+            None => connect(),
         }
     }
 

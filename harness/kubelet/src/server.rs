@@ -3,6 +3,7 @@
 use crate::NodeConfig;
 use crate::logs;
 use crate::node::Node;
+use crate::port_forward::port_forward;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
@@ -97,13 +98,13 @@ fn router(node: Arc<Node>) -> Router {
         .route("/logs/kubelet.log", get(own_log))
         .route("/exec/{*rest}", any(not_yet))
         .route("/attach/{*rest}", any(not_yet))
-        .route("/portForward/{*rest}", any(not_yet))
+        .route("/portForward/{namespace}/{pod}", any(port_forward))
         .with_state(node)
 }
 
 /// The seam for the WebSocket endpoints: they replace this handler.
 async fn not_yet() -> Response {
-    let text = "this kubelet does not serve exec, attach and port-forward yet\n";
+    let text = "this kubelet does not serve exec and attach yet\n";
     (StatusCode::NOT_IMPLEMENTED, text).into_response()
 }
 
