@@ -1,8 +1,10 @@
 //! The command line. Every option that a CI job may want to set once also has an environment variable.
 
+mod cluster_choice;
 mod environment;
 mod parse;
 
+pub(crate) use cluster_choice::{ClusterChoiceArguments, ClusterKind};
 pub(crate) use environment::{BoundArguments, EnvironmentArguments, Wait};
 
 use clap::builder::styling::{AnsiColor, Styles};
@@ -338,6 +340,9 @@ pub(crate) enum ClusterCommand {
 /// Arguments of `cluster up`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ClusterUpArguments {
+    /// Where the cluster comes from.
+    #[command(flatten)]
+    pub(crate) cluster: ClusterChoiceArguments,
     /// Its name
     #[arg(default_value = "dev")]
     pub(crate) name: String,

@@ -1,5 +1,7 @@
 //! From arguments to what a run needs: topology, mesh, bounds and the rest of the plan.
 
+mod cluster_choice;
+
 use crate::arguments::{
     BoundArguments, EnvironmentArguments, ExecutionArguments, RunArguments, Wait, When,
 };
@@ -14,7 +16,7 @@ use harness_model::patience::Patience;
 use harness_model::scenario::Scenario;
 use harness_model::topology::Topology;
 use harness_runner::plan::ImageSource;
-use harness_runner::{ClusterChoice, CollectPolicy, ImageChoice, KeepPolicy, MeshChoice, RunPlan};
+use harness_runner::{CollectPolicy, ImageChoice, KeepPolicy, MeshChoice, RunPlan};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -90,6 +92,7 @@ pub(crate) struct Checked {
 
 /// Reads and checks every file that the arguments name.
 pub(crate) fn check(arguments: &EnvironmentArguments) -> Result<Checked, Failure> {
+    cluster_choice::check(arguments)?;
     let topology = topology(&arguments.topology)?;
     let mesh = mesh(&arguments.mesh)?;
     let mut replacements = BTreeMap::new();
@@ -163,14 +166,9 @@ pub(crate) fn plan(
     started: Instant,
 ) -> RunPlan {
     let environment = &arguments.environment;
-    let cluster = match &environment.reuse {
-        Some(name) => ClusterChoice::Attach { name: name.clone() },
-        None => ClusterChoice::Local {
-            // Short, since it is part of the paths of sockets.
-            name: format!("run-{}", artifacts.id),
-            topology: checked.topology,
-        },
-    };
+    // Short, since it is part of the paths of sockets and of host names.
+    let name = format!("run-{}", artifacts.id);
+    let cluster = cluster_choice::choose(environment, name, checked.topology);
     let source = match &environment.images {
         Some(folder) => ImageSource::Folder(absolute(folder)),
         None => ImageSource::Built,
@@ -218,6 +216,9 @@ pub(crate) fn options(arguments: &RunArguments) -> Vec<String> {
         options.push(value.to_owned());
     };
     let environment = &arguments.execution.environment;
+    for (name, value) in cluster_choice::options(environment) {
+        add(name, value);
+    }
     if let Some(name) = &environment.reuse {
         add("--reuse", name);
     } else if environment.topology != "three-zones" {
@@ -240,6 +241,9 @@ pub(crate) fn options(arguments: &RunArguments) -> Vec<String> {
     }
     if let Some(span) = arguments.execution.bounds.recovery {
         add("--recovery", &span.to_string());
+    }
+    if environment.images_preloaded {
+        options.push("--images-preloaded".to_owned());
     }
     options
 }

@@ -5,10 +5,15 @@
 /// Where the programs of a local cluster come from.
 pub use harness_assets as assets;
 
+pub mod existing;
+pub mod kind;
 pub mod local;
+pub mod nodes;
 mod pod_diagnostics;
 mod redaction;
 pub mod topology;
+
+mod api;
 
 use futures::future::BoxFuture;
 use harness_model::capability::Capability;
@@ -18,6 +23,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
+
+/// The label that everything we put into a cluster carries; its value names the run.
+pub const RUN_LABEL: &str = "meshproof.io/run";
 
 /// A running cluster.
 pub trait Cluster: Send + Sync {
@@ -47,22 +55,22 @@ pub trait Cluster: Send + Sync {
         port: u16,
     ) -> BoxFuture<'a, Result<Box<dyn PodStream>, ConnectError>>;
 
-    /// Makes images available on every node.
+    /// Makes images available on every node, each by the name that manifests use.
     ///
     /// # Errors
     ///
-    /// When an archive is not an OCI image or cannot be read.
+    /// When an archive is not an OCI image or cannot be read, or a node does not take it.
     fn load_images<'a>(
         &'a self,
-        archives: &'a [PathBuf],
+        images: &'a [ImageArchive],
     ) -> BoxFuture<'a, Result<(), ClusterError>>;
 
-    /// Cuts a data center off from everything outside it, by a rule in its router's kernel that the kernel itself
-    /// drops after `duration`. Returns as soon as the rule is in force.
+    /// Cuts a data center off from everything outside it, by a rule that the kernel itself drops after `duration`.
+    /// Returns as soon as the rule is in force.
     ///
     /// # Errors
     ///
-    /// When the data center is unknown or this cluster has no routers of ours.
+    /// When the data center is unknown or this cluster cannot cut it off.
     fn cut_zone<'a>(
         &'a self,
         data_center: &'a str,
@@ -73,7 +81,7 @@ pub trait Cluster: Send + Sync {
     ///
     /// # Errors
     ///
-    /// When the data center is unknown or its router does not answer.
+    /// When the data center is unknown or the rule cannot be dropped.
     fn heal_zone<'a>(&'a self, data_center: &'a str) -> BoxFuture<'a, Result<(), ClusterError>>;
 
     /// Writes logs and state of everything we run below `folder`, for a failed run.
@@ -86,9 +94,19 @@ pub trait Cluster: Send + Sync {
         folder: &'a Path,
     ) -> BoxFuture<'a, Result<(), ClusterError>>;
 
-    /// Ends the cluster and everything in it, and says what could not be removed (empty: nothing is left). Drivers
-    /// share the cluster, so others may still hold it: their later calls fail.
+    /// Ends the cluster and everything in it (of a cluster that is not ours: everything of ours in it), and says what
+    /// could not be removed (empty: nothing is left). Drivers share the cluster, so others may still hold it: their
+    /// later calls fail.
     fn down(self: Arc<Self>) -> BoxFuture<'static, Vec<String>>;
+}
+
+/// An image on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageArchive {
+    /// The archive: an OCI layout or what `docker save` writes.
+    pub archive: PathBuf,
+    /// The name that manifests use; the archive may call itself something else.
+    pub reference: String,
 }
 
 /// Where a pod is, as the Kubernetes API tells it.
@@ -135,4 +153,52 @@ pub struct ClusterError {
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
     /// What the user can do about it.
     pub hint: Option<String>,
+}
+
+impl ClusterError {
+    /// An error whose cause is a sentence of ours.
+    pub(crate) fn because(act: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self {
+            act: act.into(),
+            source: Some(reason.into().into()),
+            hint: None,
+        }
+    }
+
+    /// The same with what the user can do about it.
+    pub(crate) fn hint(self, hint: impl Into<String>) -> Self {
+        Self {
+            hint: Some(hint.into()),
+            ..self
+        }
+    }
+}
+
+/// Wraps an error with what was tried.
+pub(crate) fn failed<E>(act: impl Into<String>) -> impl FnOnce(E) -> ClusterError
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let act = act.into();
+    move |source| ClusterError {
+        act,
+        source: Some(Box::new(source)),
+        hint: None,
+    }
+}
+
+/// The capabilities that follow from the number of data centers.
+pub(crate) fn zones_of(topology: &Topology) -> BTreeSet<Capability> {
+    let zones = topology
+        .clusters
+        .first()
+        .map_or(0, |cluster| cluster.data_centers.len());
+    let mut capabilities = BTreeSet::new();
+    if zones >= 2 {
+        capabilities.insert(Capability::TwoZones);
+    }
+    if zones >= 3 {
+        capabilities.insert(Capability::ThreeZones);
+    }
+    capabilities
 }

@@ -29,7 +29,7 @@ pub use cluster::{LocalCluster, Options};
 pub(crate) use plan::{MOST_DATA_CENTERS, MOST_NODES};
 pub use programs::Programs;
 
-use crate::ClusterError;
+use crate::{ClusterError, failed};
 use std::path::{Path, PathBuf};
 
 /// Takes over the process when it was started as one of the roles; returns when it was not. To be called first in
@@ -103,19 +103,6 @@ fn connect_socket(folder: &Path, node: &str) -> PathBuf {
     folder.join(format!("{node}.sock"))
 }
 
-/// Wraps an error with what was tried.
-fn failed<E>(act: impl Into<String>) -> impl FnOnce(E) -> ClusterError
-where
-    E: std::error::Error + Send + Sync + 'static,
-{
-    let act = act.into();
-    move |source| ClusterError {
-        act,
-        source: Some(Box::new(source)),
-        hint: None,
-    }
-}
-
 /// Sends our output and our own log to a file.
 fn log_to(path: &Path) -> Result<(), ClusterError> {
     let act = || format!("write {}", path.display());
@@ -153,14 +140,4 @@ fn describe(error: &ClusterError) -> String {
         source = cause.source();
     }
     text
-}
-
-/// A client from the text of a kubeconfig.
-async fn client_from(kubeconfig: &str) -> Result<kube::Client, ClusterError> {
-    use kube::config::{Config, KubeConfigOptions, Kubeconfig};
-    let parsed = Kubeconfig::from_yaml(kubeconfig).map_err(failed("read the kubeconfig"))?;
-    let config = Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default())
-        .await
-        .map_err(failed("read the kubeconfig"))?;
-    kube::Client::try_from(config).map_err(failed("make a client for the API server"))
 }

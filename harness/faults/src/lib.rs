@@ -5,7 +5,6 @@
 
 pub mod ledger;
 
-mod nodes;
 mod pod_kill;
 mod zone_outage;
 
@@ -13,7 +12,7 @@ pub use ledger::{Entry, Ledger, LedgerError};
 pub use pod_kill::Victim;
 pub use zone_outage::{Reachability, Reached};
 
-use harness_cluster::{Cluster, ClusterError};
+use harness_cluster::{Cluster, ClusterError, nodes};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -163,7 +162,12 @@ impl Injector {
     ///
     /// When one is not within `patience`.
     pub async fn wait_for_nodes(&self, patience: Duration) -> Result<(), EndError> {
-        nodes::wait_until_ready(&self.cluster.client(), patience).await
+        nodes::wait_until_ready(&self.cluster.client(), 1, patience)
+            .await
+            .map_err(|error| EndError::NodesNotReady {
+                seconds: error.seconds,
+                last: error.last,
+            })
     }
 
     /// Removes every fault that is still in the ledger, for an interrupt or a scenario that broke off, and says

@@ -16,8 +16,10 @@ pub struct Victim {
     pub port: u16,
 }
 
+/// How long connecting to a living pod may take: it goes through the API server on some clusters.
+const ALIVE: Duration = Duration::from_secs(5);
 /// How long one attempt to connect to a killed pod may take: nobody answers for an address that is gone.
-const ATTEMPT: Duration = Duration::from_millis(300);
+const DEAD: Duration = Duration::from_millis(300);
 
 impl Injector {
     /// Deletes a pod without grace and measures that this life of it has ended: before, its port takes connections;
@@ -43,7 +45,7 @@ impl Injector {
             .metadata
             .uid
             .unwrap_or_default();
-        self.connect(victim)
+        self.connect(victim, ALIVE)
             .await
             .map_err(InjectError::NotReachableBefore)?;
         let number = self
@@ -87,7 +89,7 @@ impl Injector {
                 pod: victim.address.name.clone(),
                 source: Box::new(source),
             })?;
-        let dead = async { while self.connect(victim).await.is_ok() {} };
+        let dead = async { while self.connect(victim, DEAD).await.is_ok() {} };
         tokio::time::timeout(patience, dead).await.map_err(|_| {
             InjectError::WithoutEffect(format!(
                 "port {} of {} still takes connections {} s after it was deleted",
@@ -98,12 +100,12 @@ impl Injector {
         })
     }
 
-    async fn connect(&self, victim: &Victim) -> Result<(), String> {
+    async fn connect(&self, victim: &Victim, patience: Duration) -> Result<(), String> {
         let attempt = self.cluster.connect(&victim.address, victim.port);
-        match tokio::time::timeout(ATTEMPT, attempt).await {
+        match tokio::time::timeout(patience, attempt).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(format!("{error}: {}", error.source)),
-            Err(_) => Err(format!("no connection within {} ms", ATTEMPT.as_millis())),
+            Err(_) => Err(format!("no connection within {} ms", patience.as_millis())),
         }
     }
 }

@@ -58,7 +58,10 @@ impl Cluster for OneBorder {
     ) -> BoxFuture<'a, Result<Box<dyn PodStream>, ConnectError>> {
         unreachable!("no test here connects")
     }
-    fn load_images<'a>(&'a self, _: &'a [PathBuf]) -> BoxFuture<'a, Result<(), ClusterError>> {
+    fn load_images<'a>(
+        &'a self,
+        _: &'a [harness_cluster::ImageArchive],
+    ) -> BoxFuture<'a, Result<(), ClusterError>> {
         Box::pin(async { Ok(()) })
     }
     fn cut_zone<'a>(&'a self, _: &'a str, _: Duration) -> BoxFuture<'a, Result<(), ClusterError>> {

@@ -1,7 +1,7 @@
 //! Server-side apply of many objects at once.
 
-use crate::FIELD_MANAGER;
 use crate::error::DeployMeshError;
+use crate::{FIELD_MANAGER, RUN_LABEL};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Client;
@@ -54,6 +54,15 @@ impl Applier {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
             None => Api::all_with(self.client.clone(), &resource),
         };
+        if object.metadata.namespace.is_none() && self.is_foreign(&api, &name, &words).await? {
+            if kind(&object) != "CustomResourceDefinition" {
+                return Err(DeployMeshError::Foreign { object: words });
+            }
+            // Somebody's resources may depend on it as it is.
+            tracing::info!(name, "the definition is there already and is used as it is");
+            self.await_establishment(name);
+            return Ok(());
+        }
         let parameters = PatchParams::apply(FIELD_MANAGER).force();
         api.patch(&name, &parameters, &Patch::Apply(&object))
             .await
@@ -62,12 +71,38 @@ impl Applier {
                 source: Box::new(source),
             })?;
         if kind(&object) == "CustomResourceDefinition" {
-            self.definitions
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(name);
+            self.await_establishment(name);
         }
         Ok(())
+    }
+
+    fn await_establishment(&self, name: String) {
+        self.definitions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(name);
+    }
+
+    /// Whether there is such an object that we have not made.
+    async fn is_foreign(
+        &self,
+        api: &Api<DynamicObject>,
+        name: &str,
+        words: &str,
+    ) -> Result<bool, DeployMeshError> {
+        let found = api
+            .get_metadata_opt(name)
+            .await
+            .map_err(|source| DeployMeshError::Apply {
+                object: words.to_owned(),
+                source: Box::new(source),
+            })?;
+        Ok(found.is_some_and(|found| {
+            found
+                .metadata
+                .labels
+                .is_none_or(|labels| !labels.contains_key(RUN_LABEL))
+        }))
     }
 
     /// Waits until the API server serves the CustomResourceDefinitions applied so far.

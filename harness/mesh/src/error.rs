@@ -104,6 +104,12 @@ impl LoadMeshError {
 /// A mesh could not be deployed.
 #[derive(Debug, thiserror::Error)]
 pub enum DeployMeshError {
+    /// Somebody else's object has the name of one of ours.
+    #[error("apply {object}: there is one already that is not ours")]
+    Foreign {
+        /// Kind and name.
+        object: String,
+    },
     /// A template of the definition does not render.
     #[error("render {file}")]
     Render {

@@ -35,7 +35,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 /// The label that everything we write carries: its value is the run.
-pub const RUN_LABEL: &str = "meshproof.io/run";
+pub use harness_cluster::RUN_LABEL;
 
 /// The label of objects that belong to one scenario: its value is the scenario's key prefix.
 pub const SCENARIO_LABEL: &str = "meshproof.io/scenario";

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -55,7 +55,10 @@ impl Cluster for OnePod {
             Ok(Box::new(stream) as Box<dyn PodStream>)
         })
     }
-    fn load_images<'a>(&'a self, _: &'a [PathBuf]) -> BoxFuture<'a, Result<(), ClusterError>> {
+    fn load_images<'a>(
+        &'a self,
+        _: &'a [harness_cluster::ImageArchive],
+    ) -> BoxFuture<'a, Result<(), ClusterError>> {
         Box::pin(async { Ok(()) })
     }
     fn cut_zone<'a>(&'a self, _: &'a str, _: Duration) -> BoxFuture<'a, Result<(), ClusterError>> {

@@ -3,9 +3,11 @@
 use crate::environment::PrepareError;
 use crate::phases::Phases;
 use crate::plan::{ClusterChoice, ImageSource, KeepPolicy, RunPlan};
-use harness_cluster::Cluster;
 use harness_cluster::assets::{self, Assets, Progress};
-use harness_cluster::local::{LocalCluster, Options};
+use harness_cluster::existing::{self, ExistingCluster};
+use harness_cluster::kind::{self, KindCluster};
+use harness_cluster::local::{self, LocalCluster};
+use harness_cluster::{Cluster, ImageArchive};
 use harness_images::build::{self, BuildOptions, BuiltImage};
 use harness_images::store::Store;
 use std::path::PathBuf;
@@ -15,22 +17,20 @@ use std::sync::Arc;
 pub(crate) struct Bringing {
     /// The cluster.
     pub(crate) cluster: Arc<dyn Cluster>,
-    /// It is ours to take down.
+    /// It, or what we put into it, is ours to take down.
     pub(crate) ours: bool,
 }
 
-/// Obtains the programs, then brings the cluster up while the images are built and unpacked, then gives them to it.
+/// Obtains the programs, then brings the cluster up while the images are built, then gives them to it.
 pub(crate) async fn bring_up(plan: &RunPlan, phases: &Phases) -> Result<Bringing, PrepareError> {
     let programs = phases.part("assets", obtain(plan, phases)).await?;
     let (cluster, images) = tokio::join!(
         phases.part("cluster", up(plan, &programs, phases)),
-        phases.part("images", images(plan, programs.envoy.clone(), phases)),
+        phases.part("images", images(plan, programs.envoy(), phases)),
     );
-    let (cluster, ours) = cluster?;
-    let view = cluster.folder().join("images");
-    let cluster: Arc<dyn Cluster> = Arc::new(cluster);
+    let Bringing { cluster, ours } = cluster?;
     let loaded = match images {
-        Ok(images) => load(view, images).await,
+        Ok(images) => load(plan, cluster.as_ref(), images, phases).await,
         Err(error) => Err(error),
     };
     match loaded {
@@ -47,22 +47,59 @@ pub(crate) async fn bring_up(plan: &RunPlan, phases: &Phases) -> Result<Bringing
     }
 }
 
-async fn obtain(plan: &RunPlan, phases: &Phases) -> Result<Assets, PrepareError> {
+/// The programs that a kind of cluster needs on this machine.
+enum Programs {
+    /// All that a local cluster consists of.
+    Local(Assets),
+    /// `kind`, and Envoy for the image of the sidecar.
+    Kind { kind: PathBuf, envoy: PathBuf },
+    /// None: everything is there.
+    Nothing,
+}
+
+impl Programs {
+    /// Envoy, when images are to be made here.
+    fn envoy(&self) -> Option<PathBuf> {
+        match self {
+            Self::Local(assets) => Some(assets.envoy.clone()),
+            Self::Kind { envoy, .. } => Some(envoy.clone()),
+            Self::Nothing => None,
+        }
+    }
+}
+
+async fn obtain(plan: &RunPlan, phases: &Phases) -> Result<Programs, PrepareError> {
+    if matches!(plan.cluster, ClusterChoice::Existing { .. }) {
+        return Ok(Programs::Nothing);
+    }
     let options = plan.assets.clone();
     let line = phases.lines("assets");
+    let on_kind = plan.cluster.is_kind();
     blocking("obtaining the programs of the cluster", move || {
-        assets::obtain(&options, &|progress: &Progress| line(progress.to_string()))
+        let progress = |progress: &Progress| line(progress.to_string());
+        if on_kind {
+            let envoy = assets::obtain(&options, &progress)
+                .map_err(PrepareError::Assets)?
+                .envoy;
+            let kind = kind::program(&options, &progress).map_err(PrepareError::Cluster)?;
+            return Ok(Programs::Kind { kind, envoy });
+        }
+        assets::obtain(&options, &progress)
+            .map(Programs::Local)
             .map_err(PrepareError::Assets)
     })
     .await
 }
 
-/// Obtains the images and unpacks them into the store that all clusters of this machine share.
+/// Obtains the images. For local clusters they are unpacked into the store that all of this machine share.
 async fn images(
     plan: &RunPlan,
-    envoy: PathBuf,
+    envoy: Option<PathBuf>,
     phases: &Phases,
 ) -> Result<Vec<BuiltImage>, PrepareError> {
+    let Some(envoy) = envoy else {
+        return Ok(Vec::new());
+    };
     let options = BuildOptions {
         prebuilt: match &plan.images.source {
             ImageSource::Built => None,
@@ -72,31 +109,42 @@ async fn images(
         envoy,
     };
     let line = phases.lines("images");
-    let store = store(plan);
+    let store = (!plan.cluster.is_kind()).then(|| store(plan));
     blocking("obtaining the images", move || {
         let images = build::build(&options, &|text: &str| line(text.to_owned()))
             .map_err(PrepareError::Images)?;
-        let store = Store::open(&store).map_err(PrepareError::Store)?;
-        for image in &images {
-            store.load(&image.archive).map_err(PrepareError::Store)?;
+        if let Some(store) = store {
+            let store = Store::open(&store).map_err(PrepareError::Store)?;
+            for image in &images {
+                store.load(&image.archive).map_err(PrepareError::Store)?;
+            }
         }
         Ok(images)
     })
     .await
 }
 
-/// Names the unpacked images in the cluster's own view of the store. A replaced image may call itself something else,
-/// and gets the name that manifests use.
-async fn load(view: PathBuf, images: Vec<BuiltImage>) -> Result<(), PrepareError> {
-    blocking("naming the images", move || {
-        let view = Store::open(&view).map_err(PrepareError::Store)?;
-        for image in &images {
-            view.load_as(&image.archive, &image.reference)
-                .map_err(PrepareError::Store)?;
-        }
-        Ok(())
-    })
-    .await
+/// Makes the images known on the cluster's nodes. A local cluster only names what is unpacked already.
+async fn load(
+    plan: &RunPlan,
+    cluster: &dyn Cluster,
+    images: Vec<BuiltImage>,
+    phases: &Phases,
+) -> Result<(), PrepareError> {
+    let images: Vec<ImageArchive> = images
+        .into_iter()
+        .map(|image| ImageArchive {
+            archive: image.archive,
+            reference: image.reference,
+        })
+        .collect();
+    let load = cluster.load_images(&images);
+    if plan.cluster.is_kind() {
+        phases.part("load", load).await
+    } else {
+        load.await
+    }
+    .map_err(PrepareError::Load)
 }
 
 /// Runs work that blocks where it may.
@@ -109,32 +157,71 @@ async fn blocking<T: Send + 'static>(
         .map_err(|error| PrepareError::Broken(format!("{what}: {error}")))?
 }
 
-/// The cluster, and whether it is ours to take down.
 async fn up(
     plan: &RunPlan,
-    programs: &Assets,
+    programs: &Programs,
     phases: &Phases,
-) -> Result<(LocalCluster, bool), PrepareError> {
-    match &plan.cluster {
-        ClusterChoice::Attach { name } => LocalCluster::attach(name)
-            .await
-            .map(|cluster| (cluster, false))
-            .map_err(PrepareError::Cluster),
-        ClusterChoice::Local { name, topology } => {
-            let options = Options {
+) -> Result<Bringing, PrepareError> {
+    let line = phases.lines("cluster");
+    let cache = &plan.assets.cache;
+    let keep = plan.keep != KeepPolicy::Never;
+    let (cluster, ours): (Arc<dyn Cluster>, bool) = match (&plan.cluster, programs) {
+        (ClusterChoice::Local { name, topology }, Programs::Local(programs)) => {
+            let options = local::Options {
                 name: name.clone(),
                 topology: topology.clone(),
                 programs: programs.into(),
                 image_store: store(plan),
-                keep: plan.keep != KeepPolicy::Never,
+                keep,
             };
-            let line = phases.lines("cluster");
-            LocalCluster::up(options, |text| line(text.to_owned()))
-                .await
-                .map(|cluster| (cluster, true))
-                .map_err(PrepareError::Cluster)
+            let cluster = LocalCluster::up(options, |text| line(text.to_owned())).await;
+            (Arc::new(cluster.map_err(PrepareError::Cluster)?), true)
         }
-    }
+        (
+            ClusterChoice::Kind {
+                name,
+                topology,
+                node_image,
+            },
+            Programs::Kind { kind, .. },
+        ) => {
+            let options = kind::Options {
+                name: name.clone(),
+                topology: topology.clone(),
+                program: kind.clone(),
+                cache: cache.clone(),
+                node_image: node_image.clone(),
+                keep,
+                diagnostics: Some(plan.artifacts.join("diagnostics")),
+            };
+            let cluster = KindCluster::up(options, |text| line(text.to_owned())).await;
+            (Arc::new(cluster.map_err(PrepareError::Cluster)?), true)
+        }
+        (ClusterChoice::AttachKind { name }, Programs::Kind { kind, .. }) => {
+            let cluster = KindCluster::attach(cache, name, kind).await;
+            (Arc::new(cluster.map_err(PrepareError::Cluster)?), false)
+        }
+        (ClusterChoice::Attach { name }, _) => {
+            let cluster = LocalCluster::attach(name).await;
+            (Arc::new(cluster.map_err(PrepareError::Cluster)?), false)
+        }
+        (ClusterChoice::Existing { context, allowed }, _) => {
+            let options = existing::Options {
+                run: plan.run.clone(),
+                context: context.clone(),
+                allowed: allowed.clone(),
+            };
+            let cluster = ExistingCluster::open(options, |text| line(text.to_owned())).await;
+            (Arc::new(cluster.map_err(PrepareError::Cluster)?), true)
+        }
+        (choice, _) => {
+            return Err(PrepareError::Broken(format!(
+                "the programs for {} were not obtained",
+                choice.describe()
+            )));
+        }
+    };
+    Ok(Bringing { cluster, ours })
 }
 
 fn store(plan: &RunPlan) -> PathBuf {

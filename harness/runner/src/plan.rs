@@ -63,6 +63,27 @@ pub enum ClusterChoice {
         /// Its name.
         name: String,
     },
+    /// A kind cluster made for this run.
+    Kind {
+        /// Its name.
+        name: String,
+        /// Its shape.
+        topology: Topology,
+        /// The node image; without one, that of the `kind` program.
+        node_image: Option<String>,
+    },
+    /// A kind cluster that `meshproof cluster up` keeps; it stays afterwards.
+    AttachKind {
+        /// Its name.
+        name: String,
+    },
+    /// A cluster that somebody else runs; what we put there is removed afterwards. Its nodes have the images.
+    Existing {
+        /// The context in the kubeconfig; the current one without.
+        context: Option<String>,
+        /// The context that may be used although the cluster is not marked for tests.
+        allowed: Option<String>,
+    },
 }
 
 /// Which mesh is deployed.

@@ -157,7 +157,9 @@ pub(crate) fn run_started(plan: &RunPlan, selected: usize) -> RunEvent {
         ("mesh".to_owned(), plan.mesh.name.clone()),
         ("meshproof".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
     ]);
-    if let crate::ClusterChoice::Local { topology, .. } = &plan.cluster {
+    if let crate::ClusterChoice::Local { topology, .. }
+    | crate::ClusterChoice::Kind { topology, .. } = &plan.cluster
+    {
         environment.insert("topology".to_owned(), topology.name.clone());
     }
     if let Some(mutant) = &plan.mutant {

@@ -1,5 +1,6 @@
 //! Options about what is deployed, and how long it may take.
 
+use super::cluster_choice::{ClusterChoiceArguments, ClusterKind};
 use super::parse;
 use clap::{Args, ValueEnum};
 use harness_model::duration::Span;
@@ -9,6 +10,18 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Environment")]
 pub(crate) struct EnvironmentArguments {
+    /// Where the cluster comes from.
+    #[command(flatten)]
+    pub(crate) cluster: ClusterChoiceArguments,
+    /// The context of the kubeconfig, with `--cluster kubeconfig`; absent: the current one
+    #[arg(long, value_name = "NAME", env = "MESHPROOF_CONTEXT")]
+    pub(crate) context: Option<String>,
+    /// Use the cluster of this context although it is not marked for tests
+    #[arg(long, value_name = "NAME")]
+    pub(crate) allow_context: Option<String>,
+    /// The nodes of the kubeconfig's cluster have the images already
+    #[arg(long, env = "MESHPROOF_IMAGES_PRELOADED")]
+    pub(crate) images_preloaded: bool,
     /// The cluster's shape: a shipped one by name, or a file
     #[arg(
         long,
@@ -69,4 +82,11 @@ pub(crate) enum Wait {
     Probe,
     /// Workloads to become ready.
     Ready,
+}
+
+impl EnvironmentArguments {
+    /// Whether something is brought up or built here, which needs tools of the distribution.
+    pub(crate) fn needs_tools(&self) -> bool {
+        self.reuse.is_none() && self.cluster.kind != ClusterKind::Kubeconfig
+    }
 }

@@ -1,16 +1,18 @@
 //! `meshproof cluster`: clusters that stay up for work by hand.
 
 mod images;
+mod up;
 
-use crate::arguments::{ClusterCommand, ClusterUpArguments, Common, OutputForm};
+use crate::arguments::{ClusterCommand, ClusterKind, ClusterUpArguments, Common, OutputForm};
 use crate::commands::{write_json, write_json_line};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::Out;
 use crate::progress::Progress;
-use crate::{logging, output, plan, signals, tools};
-use harness_cluster::local::{self, Listed, LocalCluster, Options};
-use harness_cluster::{Cluster as _, ClusterError, assets};
+use crate::{logging, output, plan};
+use harness_cluster::kind::{self, KindCluster};
+use harness_cluster::local::{self, Listed, LocalCluster};
+use harness_cluster::{Cluster as _, ClusterError};
 use harness_model::run_event::RunEvent;
 use harness_report::record::quote;
 use serde::Serialize;
@@ -38,86 +40,38 @@ pub(crate) fn failure(attempt: impl Into<String>, error: &ClusterError) -> Failu
 }
 
 fn up(arguments: &ClusterUpArguments, common: &Common, out: &mut Out) -> Result<ExitCode, Failure> {
-    let topology = plan::topology(&arguments.topology)?;
-    let wanted = images::check(arguments)?;
-    let options = plan::assets(arguments.assets.as_deref(), arguments.offline)?;
-    start_logging(common)?;
-    tools::ensure(arguments.no_install)?;
+    let on_kind = match arguments.cluster.kind {
+        ClusterKind::Local => "",
+        ClusterKind::Kind => " --cluster kind",
+        ClusterKind::Kubeconfig => {
+            return Err(Failure::new(ExitCode::Usage, "bring a cluster up")
+                .reason("a cluster of a kubeconfig is there already")
+                .hint("use --cluster local or --cluster kind"));
+        }
+    };
     let mut progress = Progress::new(common);
-    let mut say = |phase: &str, message: String| {
+    let kept = up::up(arguments, common, |phase: &str, message: String| {
         progress.on(&RunEvent::PhaseProgress {
             phase: phase.to_owned(),
             message,
         });
-    };
-    let say_cell = std::cell::RefCell::new(&mut say);
-    let programs = assets::obtain(&options, &|step| {
-        (say_cell.borrow_mut())("assets", step.to_string());
-    })
-    .map_err(|error| {
-        let hint = error.hint();
-        Failure::new(ExitCode::Environment, "obtain the programs of the cluster")
-            .because(&error)
-            .hint_opt(hint)
-    })?;
-    let store = plan::image_store(&options);
-    let images = images::obtain(wanted, &programs.envoy, &store, &|line| {
-        (say_cell.borrow_mut())("images", line.to_owned());
-    })?;
-    let attempt = format!("bring up the cluster `{}`", arguments.name);
-    let cluster = runtime()?.block_on(async {
-        let interrupt = signals::listen()?;
-        let interrupted = || {
-            let exit = ExitCode::of_signal(interrupt.signal().unwrap_or_default());
-            Failure::new(exit, attempt.clone()).reason("interrupted")
-        };
-        let options = Options {
-            name: arguments.name.clone(),
-            topology,
-            programs: (&programs).into(),
-            image_store: store,
-            keep: true,
-        };
-        let coming = LocalCluster::up(options, |step| say("cluster", step.to_owned()));
-        let cluster = tokio::select! {
-            cluster = coming => {
-                Arc::new(cluster.map_err(|error| failure(attempt.clone(), &error))?)
-            }
-            // What is half up ends with the connection that the future holds.
-            () = interrupt.stop() => return Err(interrupted()),
-        };
-        let mut loaded = images::load(&cluster, &images).await;
-        // It is kept from now on, so it does not end by itself any more.
-        if loaded.is_ok() && interrupt.signal().is_some() {
-            loaded = Err(interrupted());
-        }
-        match loaded {
-            Ok(()) => Ok(cluster),
-            Err(mut failure) => {
-                for left in Arc::clone(&cluster).down().await {
-                    failure = failure.item(left);
-                }
-                Err(failure)
-            }
-        }
     })?;
     progress.finish();
-    let kubeconfig = cluster.kubeconfig().display().to_string();
-    let names: Vec<&str> = images.iter().map(|image| image.name.as_str()).collect();
+    let kubeconfig = kept.kubeconfig.display().to_string();
     let text = match common.output {
         OutputForm::Text => format!("export KUBECONFIG={}", quote(&kubeconfig)),
         OutputForm::Json | OutputForm::Jsonl => serde_json::json!({
-            "name": arguments.name, "kubeconfig": kubeconfig, "images": names,
+            "name": arguments.name, "kubeconfig": kubeconfig, "images": kept.images,
         })
         .to_string(),
     };
     writeln!(out, "{text}").map_err(|error| crate::write_failed(&error))?;
     if common.output == OutputForm::Text && !common.quiet {
-        if !names.is_empty() {
-            output::say(&format!("images for pods: {}", names.join(", ")));
+        if !kept.images.is_empty() {
+            output::say(&format!("images for pods: {}", kept.images.join(", ")));
         }
         output::say(&format!(
-            "the cluster stays until `meshproof cluster down {}`; `meshproof run --reuse {}` uses it",
+            "the cluster stays until `meshproof cluster down {}`; `meshproof run{on_kind} --reuse {}` uses it",
             arguments.name, arguments.name
         ));
     }
@@ -127,12 +81,24 @@ fn up(arguments: &ClusterUpArguments, common: &Common, out: &mut Out) -> Result<
 fn down(name: &str, common: &Common) -> Result<ExitCode, Failure> {
     start_logging(common)?;
     let attempt = format!("take down the cluster `{name}`");
-    let left = runtime()?.block_on(async {
-        let cluster = LocalCluster::attach(name)
-            .await
-            .map_err(|error| failure(attempt.clone(), &error))?;
-        Ok(Arc::new(cluster).down().await)
-    })?;
+    let running = local::list()
+        .into_iter()
+        .any(|listed| listed.name == name && listed.running);
+    let options = plan::assets(None, true)?;
+    let on_kind = kind::list(&options.cache)
+        .into_iter()
+        .any(|listed| listed.name == name && listed.state == kind::State::Kept);
+    let left = if on_kind && !running {
+        let program = up::kind_program(&options, &|_| ())?;
+        runtime()?.block_on(KindCluster::remove_kept(&options.cache, name, &program))
+    } else {
+        runtime()?.block_on(async {
+            let cluster = LocalCluster::attach(name)
+                .await
+                .map_err(|error| failure(attempt.clone(), &error))?;
+            Ok(Arc::new(cluster).down().await)
+        })?
+    };
     if left.is_empty() {
         return Ok(ExitCode::Success);
     }
@@ -148,6 +114,8 @@ fn down(name: &str, common: &Common) -> Result<ExitCode, Failure> {
 #[serde(rename_all = "camelCase")]
 struct ListedForm {
     name: String,
+    /// What makes its nodes: `local` or `kind`.
+    provider: &'static str,
     running: bool,
     topology: Option<String>,
     started: Option<String>,
@@ -158,18 +126,39 @@ impl From<Listed> for ListedForm {
     fn from(listed: Listed) -> Self {
         Self {
             name: listed.name,
+            provider: "local",
             running: listed.running,
             topology: listed.topology,
-            started: listed
-                .started
-                .map(|at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()),
+            started: listed.started.map(written),
             kubeconfig: listed.kubeconfig.display().to_string(),
         }
     }
 }
 
+impl From<kind::Listed> for ListedForm {
+    fn from(listed: kind::Listed) -> Self {
+        Self {
+            name: listed.name,
+            provider: "kind",
+            running: listed.state != kind::State::Dead,
+            topology: listed.topology,
+            started: listed.started.map(written),
+            kubeconfig: listed.kubeconfig.display().to_string(),
+        }
+    }
+}
+
+fn written(at: jiff::Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 fn list(common: &Common, out: &mut Out) -> Result<ExitCode, Failure> {
-    let listed: Vec<ListedForm> = local::list().into_iter().map(ListedForm::from).collect();
+    let cache = plan::assets(None, true)?.cache;
+    let listed: Vec<ListedForm> = local::list()
+        .into_iter()
+        .map(ListedForm::from)
+        .chain(kind::list(&cache).into_iter().map(ListedForm::from))
+        .collect();
     match common.output {
         OutputForm::Json => write_json(out, &listed)?,
         OutputForm::Jsonl => {
@@ -188,8 +177,8 @@ fn list(common: &Common, out: &mut Out) -> Result<ExitCode, Failure> {
                 let since = one.started.as_deref().unwrap_or("");
                 writeln!(
                     out,
-                    "{:width$}  {state}  {since}  {}",
-                    one.name, one.kubeconfig
+                    "{:width$}  {:5}  {state}  {since}  {}",
+                    one.name, one.provider, one.kubeconfig
                 )
                 .map_err(|error| crate::write_failed(&error))?;
             }

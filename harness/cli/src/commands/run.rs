@@ -42,7 +42,7 @@ pub(crate) fn run(
     if arguments.dry_run {
         return dry_run(arguments, common, &selected.scenarios, &checked, seed, out);
     }
-    if execution.environment.reuse.is_none() {
+    if execution.environment.needs_tools() {
         tools::ensure(execution.environment.no_install)?;
     }
     let artifacts = Artifacts::create(&execution.artifacts, seed)?;

@@ -42,7 +42,7 @@ pub(crate) fn selftest(
             definition: plan::mesh("absent")?,
         })
     };
-    if run.environment.reuse.is_none() {
+    if run.environment.needs_tools() {
         tools::ensure(run.environment.no_install)?;
     }
     let seed = run

@@ -4,6 +4,7 @@
 //! Invariant: a test ends only processes that it started itself, by pid.
 
 mod baseline;
+mod existing_cluster;
 mod interrupted;
 mod killed;
 mod meshproof;

@@ -107,7 +107,11 @@ impl Place {
 
     /// Starts the program with events as JSON lines on its output.
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
-        let mut command = self.command(arguments);
+        self.start_command(self.command(arguments))
+    }
+
+    /// The same for a command of this place that was changed.
+    pub(crate) fn start_command(&self, mut command: Command) -> Running {
         command
             .args(["-o", "jsonl"])
             .stdout(Stdio::piped())
@@ -248,6 +252,11 @@ impl Running {
 /// The event says that this phase of bringing the environment up or down begins.
 pub(crate) fn phase_started(phase: &str) -> impl Fn(&Value) -> bool + '_ {
     move |event| event["type"] == "phaseStarted" && event["phase"] == phase
+}
+
+/// The event says that this phase is over and went well.
+pub(crate) fn phase_finished(phase: &str) -> impl Fn(&Value) -> bool + '_ {
+    move |event| event["type"] == "phaseFinished" && event["phase"] == phase
 }
 
 /// The event is one of this kind in a scenario's history.

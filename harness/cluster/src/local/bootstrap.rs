@@ -18,7 +18,7 @@ const ASK: Duration = Duration::from_millis(10);
 /// A client with all rights, inside the fabric.
 pub(super) async fn client(ca: &str, user: &pki::Pair) -> Result<kube::Client, ClusterError> {
     let server = format!("https://{API_SERVER}:{API_PORT}");
-    super::client_from(&components::kubeconfig("local", &server, ca, user)).await
+    crate::api::client::from_text(&components::kubeconfig("local", &server, ca, user)).await
 }
 
 /// Waits until the API server says that it is ready.

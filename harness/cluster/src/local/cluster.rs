@@ -3,8 +3,10 @@
 use super::handle::{self, Fabric};
 use super::programs::Programs;
 use super::protocol::{self, Description, Request};
-use super::{client_from, connect_socket, control, control_socket, failed, plan, run_folder};
-use crate::{Cluster, ClusterError, ConnectError, PodAddress, PodStream};
+use super::{connect_socket, control, control_socket, plan, run_folder};
+use crate::{
+    Cluster, ClusterError, ConnectError, ImageArchive, PodAddress, PodStream, api, failed, zones_of,
+};
 use futures::future::BoxFuture;
 use harness_images::store::Store;
 use harness_kernel::fd_passing;
@@ -112,10 +114,8 @@ impl LocalCluster {
         owned: Option<Fabric>,
     ) -> Result<Self, ClusterError> {
         let kubeconfig = folder.join("kubeconfig");
-        let text = std::fs::read_to_string(&kubeconfig)
-            .map_err(failed(format!("read {}", kubeconfig.display())))?;
         Ok(Self {
-            client: ClientBox(client_from(&text).await?),
+            client: ClientBox(api::client::from_file(&kubeconfig, None).await?),
             folder,
             kubeconfig,
             topology,
@@ -127,22 +127,6 @@ impl LocalCluster {
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
-    }
-
-    /// Makes the image in an archive available on every node under one name, whatever the archive calls it.
-    ///
-    /// # Errors
-    ///
-    /// When the archive is not an OCI image or cannot be read.
-    pub async fn load_image_as(&self, archive: &Path, name: &str) -> Result<(), ClusterError> {
-        let (view, archive) = (self.folder.join("images"), archive.to_owned());
-        let act = format!("load image {}", archive.display());
-        let name = name.to_owned();
-        tokio::task::spawn_blocking(move || Store::open(&view)?.load_as(&archive, &name))
-            .await
-            .map_err(failed(act.clone()))?
-            .map(drop)
-            .map_err(failed(act))
     }
 
     async fn ask(&self, request: &Request) -> Result<String, ClusterError> {
@@ -195,18 +179,8 @@ impl Cluster for LocalCluster {
     }
 
     fn capabilities(&self) -> BTreeSet<Capability> {
-        let zones = self
-            .topology
-            .clusters
-            .first()
-            .map_or(0, |cluster| cluster.data_centers.len());
-        let mut capabilities = BTreeSet::from([Capability::ZoneCut]);
-        if zones >= 2 {
-            capabilities.insert(Capability::TwoZones);
-        }
-        if zones >= 3 {
-            capabilities.insert(Capability::ThreeZones);
-        }
+        let mut capabilities = zones_of(&self.topology);
+        capabilities.insert(Capability::ZoneCut);
         capabilities
     }
 
@@ -231,19 +205,21 @@ impl Cluster for LocalCluster {
 
     fn load_images<'a>(
         &'a self,
-        archives: &'a [PathBuf],
+        images: &'a [ImageArchive],
     ) -> BoxFuture<'a, Result<(), ClusterError>> {
         Box::pin(async move {
             let view = self.folder.join("images");
-            let loads = archives.iter().map(|archive| {
-                let (view, archive) = (view.clone(), archive.clone());
+            let loads = images.iter().map(|image| {
+                let (view, image) = (view.clone(), image.clone());
                 async move {
-                    let act = format!("load image {}", archive.display());
-                    tokio::task::spawn_blocking(move || Store::open(&view)?.load(&archive))
-                        .await
-                        .map_err(failed(act.clone()))?
-                        .map(drop)
-                        .map_err(failed(act))
+                    let act = format!("load image {}", image.archive.display());
+                    tokio::task::spawn_blocking(move || {
+                        Store::open(&view)?.load_as(&image.archive, &image.reference)
+                    })
+                    .await
+                    .map_err(failed(act.clone()))?
+                    .map(drop)
+                    .map_err(failed(act))
                 }
             });
             futures::future::try_join_all(loads).await.map(drop)

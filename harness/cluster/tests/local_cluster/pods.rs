@@ -4,8 +4,8 @@ use crate::stage::Stage;
 use crate::workload::{IMAGE, PORT, SECRET};
 use futures::io::AsyncBufReadExt as _;
 use futures::{StreamExt as _, TryStreamExt as _};
-use harness_cluster::Cluster as _;
 use harness_cluster::local::LocalCluster;
+use harness_cluster::{Cluster as _, ImageArchive};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, ContainerStatus, Event, Pod, ServiceAccount};
 use kube::api::{Api, DeleteParams, LogParams, Patch, PatchParams, PostParams};
@@ -23,7 +23,11 @@ pub(crate) fn pods_are_as_in_kubernetes(stage: &Stage) {
     stage.block_on(async {
         let cluster = stage.up("pods", "one-zone").await;
         let archive = stage.workload();
-        cluster.load_image_as(&archive, IMAGE).await.unwrap();
+        let image = ImageArchive {
+            archive,
+            reference: IMAGE.to_owned(),
+        };
+        cluster.load_images(&[image]).await.unwrap();
         let client = cluster.client();
         let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "default");
         within(await_condition(
@@ -78,6 +82,11 @@ impl Pods {
         let pod = serde_json::from_value(pod).unwrap();
         let made = self.api().create(&PostParams::default(), &pod).await;
         made.unwrap();
+    }
+
+    async fn delete(&self, name: &str) {
+        let parameters = DeleteParams::default();
+        self.api().delete(name, &parameters).await.unwrap();
     }
 
     /// Waits until the pod's first container is so.
@@ -202,8 +211,7 @@ async fn who_ignores_sigterm_is_killed_after_its_grace(pods: &Pods) {
     let end = |name: &'static str| async move {
         pods.main_is(name, |main| main.ready).await;
         let start = Instant::now();
-        let deleted = pods.api().delete(name, &DeleteParams::default());
-        deleted.await.unwrap();
+        pods.delete(name).await;
         let gone = |pod: Option<&Pod>| pod.is_none();
         within(await_condition(pods.api(), name, gone))
             .await
@@ -261,8 +269,7 @@ async fn a_sidecar_has_time_to_end_when_the_grace_is_used_up(pods: &Pods) {
         let event = within(seen.next()).await.unwrap().unwrap();
         listed = matches!(event, watcher::Event::InitDone);
     }
-    let deleted = pods.api().delete("late", &DeleteParams::default());
-    deleted.await.unwrap();
+    pods.delete("late").await;
     let ended = |pod: &Pod| {
         let status = pod
             .status
@@ -306,8 +313,9 @@ async fn a_config_map_is_followed(pods: &Pods) {
     let mut lines = std::pin::pin!(log.lines());
     assert_eq!(within(lines.next()).await.unwrap().unwrap(), "one");
     let change = Patch::Merge(json!({"data": {"key": "two"}}));
-    let changed = maps.patch("shown", &PatchParams::default(), &change);
-    changed.await.unwrap();
+    maps.patch("shown", &PatchParams::default(), &change)
+        .await
+        .unwrap();
     assert_eq!(within(lines.next()).await.unwrap().unwrap(), "two");
 }
 

@@ -18,6 +18,9 @@ pub enum PrepareError {
     /// The cluster could not be brought up.
     #[error("bring up the cluster")]
     Cluster(#[source] ClusterError),
+    /// The images could not be brought to the nodes.
+    #[error("bring the images to the nodes")]
+    Load(#[source] ClusterError),
     /// The mesh could not be deployed.
     #[error("deploy the mesh `{mesh}`")]
     Mesh {
@@ -48,7 +51,7 @@ impl PrepareError {
         match self {
             Self::Assets(error) => error.hint().map(|hint| hint.to_string()),
             Self::Images(error) => error.hint().map(str::to_owned),
-            Self::Cluster(error) => error.hint.clone(),
+            Self::Cluster(error) | Self::Load(error) => error.hint.clone(),
             _ => None,
         }
     }

@@ -4,24 +4,17 @@ use crate::arguments::ClusterUpArguments;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::plan;
-use harness_cluster::local::LocalCluster;
+use harness_cluster::ImageArchive;
 use harness_images::build::{self, BuildOptions};
 use harness_images::store::Store;
-use std::path::{Path, PathBuf};
-
-/// An archive, and the name that manifests use for the image in it.
-#[derive(Debug)]
-pub(super) struct NamedArchive {
-    pub(super) name: String,
-    archive: PathBuf,
-}
+use std::path::Path;
 
 /// What is to be loaded; every file it names is there.
 #[derive(Debug)]
 pub(super) struct Wanted {
     /// Ours; none when they are not wanted.
     own: Option<BuildOptions>,
-    others: Vec<NamedArchive>,
+    others: Vec<ImageArchive>,
 }
 
 /// Reads the arguments and checks every file that they name.
@@ -39,8 +32,8 @@ pub(super) fn check(arguments: &ClusterUpArguments) -> Result<Wanted, Failure> {
             own.replacements
                 .insert(plan::own_image(name)?.to_owned(), archive);
         } else {
-            let name = name.clone();
-            others.push(NamedArchive { name, archive });
+            let reference = name.clone();
+            others.push(ImageArchive { archive, reference });
         }
     }
     Ok(Wanted {
@@ -49,13 +42,13 @@ pub(super) fn check(arguments: &ClusterUpArguments) -> Result<Wanted, Failure> {
     })
 }
 
-/// Builds what is not ready, and unpacks everything into the store that all clusters of this machine share.
+/// Builds what is not ready, and unpacks everything into `store`, which all local clusters of this machine share.
 pub(super) fn obtain(
     wanted: Wanted,
     envoy: &Path,
-    store: &Path,
+    store: Option<&Path>,
     progress: &dyn Fn(&str),
-) -> Result<Vec<NamedArchive>, Failure> {
+) -> Result<Vec<ImageArchive>, Failure> {
     let failed = || Failure::new(ExitCode::Environment, "obtain the images");
     let mut images = Vec::new();
     if let Some(own) = wanted.own {
@@ -66,28 +59,19 @@ pub(super) fn obtain(
                 .unwrap_or("`--no-images` brings the cluster up without them");
             failed().because(&error).hint(hint)
         })?;
-        images.extend(built.into_iter().map(|image| NamedArchive {
-            name: image.reference,
+        images.extend(built.into_iter().map(|image| ImageArchive {
             archive: image.archive,
+            reference: image.reference,
         }));
     }
     images.extend(wanted.others);
-    let unpacked = Store::open(store).and_then(|store| {
-        images
-            .iter()
-            .try_for_each(|image| store.load(&image.archive).map(drop))
-    });
-    unpacked.map_err(|error| failed().because(&error))?;
-    Ok(images)
-}
-
-/// Gives the images to the nodes of a cluster.
-pub(super) async fn load(cluster: &LocalCluster, images: &[NamedArchive]) -> Result<(), Failure> {
-    for image in images {
-        cluster
-            .load_image_as(&image.archive, &image.name)
-            .await
-            .map_err(|error| super::failure("load the images", &error))?;
+    if let Some(store) = store {
+        let unpacked = Store::open(store).and_then(|store| {
+            images
+                .iter()
+                .try_for_each(|image| store.load(&image.archive).map(drop))
+        });
+        unpacked.map_err(|error| failed().because(&error))?;
     }
-    Ok(())
+    Ok(images)
 }

@@ -1,5 +1,7 @@
 //! The checks, in the order in which they are told.
 
+mod kind;
+
 use super::{Check, State, namespaces};
 use crate::{plan, tools};
 use harness_cluster::assets::AssetOptions;
@@ -40,6 +42,7 @@ pub(super) fn all(assets: Option<&Path>) -> Vec<Check> {
     checks.extend(build_tools(ready));
     checks.push(memory());
     checks.push(open_files());
+    checks.extend(kind::all());
     checks
 }
 

@@ -1,6 +1,5 @@
-//! Nodes that a fault made unreachable are back when Kubernetes says so.
+//! Waiting until Kubernetes says that the nodes of a cluster are ready.
 
-use crate::EndError;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Node;
 use kube::runtime::{WatchStreamExt, watcher};
@@ -8,12 +7,26 @@ use kube::{Api, Client};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// Waits until every node is ready.
+/// Nodes were not ready in time.
+#[derive(Debug, thiserror::Error)]
+#[error("wait {seconds} s for the nodes to be ready; last seen: {last}")]
+pub struct NotReady {
+    /// For how long, seconds.
+    pub seconds: u64,
+    /// Which nodes are not ready.
+    pub last: String,
+}
+
+/// Waits until there are at least `count` nodes and every node is ready.
 ///
 /// # Errors
 ///
-/// When one is not within `patience`, or the API server does not tell.
-pub(crate) async fn wait_until_ready(client: &Client, patience: Duration) -> Result<(), EndError> {
+/// When that is not so within `patience`, or the API server does not tell.
+pub async fn wait_until_ready(
+    client: &Client,
+    count: usize,
+    patience: Duration,
+) -> Result<(), NotReady> {
     let nodes: Api<Node> = Api::all(client.clone());
     let mut last = "the API server has not answered".to_owned();
     let wait = async {
@@ -40,10 +53,14 @@ pub(crate) async fn wait_until_ready(client: &Client, patience: Duration) -> Res
                     .filter(|(_, ready)| !**ready)
                     .map(|(name, _)| name.as_str())
                     .collect();
-                if missing.is_empty() && !ready.is_empty() {
+                if missing.is_empty() && ready.len() >= count {
                     return;
                 }
-                last = format!("not ready: {}", missing.join(", "));
+                last = if missing.is_empty() {
+                    format!("{} of {count} nodes are there", ready.len())
+                } else {
+                    format!("not ready: {}", missing.join(", "))
+                };
             }
         }
     };
@@ -51,7 +68,7 @@ pub(crate) async fn wait_until_ready(client: &Client, patience: Duration) -> Res
     if in_time {
         Ok(())
     } else {
-        Err(EndError::NodesNotReady {
+        Err(NotReady {
             seconds: patience.as_secs(),
             last,
         })

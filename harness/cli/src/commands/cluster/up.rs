@@ -1,0 +1,135 @@
+//! Bringing up a cluster that is kept, with its images.
+
+use super::{failure, images, runtime, start_logging};
+use crate::arguments::{ClusterKind, ClusterUpArguments, Common};
+use crate::exit_code::ExitCode;
+use crate::failure::Failure;
+use crate::{plan, signals, tools};
+use harness_cluster::assets::{self, AssetOptions, Assets, Progress};
+use harness_cluster::kind::{self, KindCluster};
+use harness_cluster::local::{self, LocalCluster};
+use harness_cluster::{Cluster, ClusterError};
+use harness_model::topology::Topology;
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// A cluster that stays.
+pub(super) struct Kept {
+    pub(super) kubeconfig: PathBuf,
+    /// Names of the images on its nodes.
+    pub(super) images: Vec<String>,
+}
+
+/// Brings the cluster up, gives it its images and keeps it.
+pub(super) fn up(
+    arguments: &ClusterUpArguments,
+    common: &Common,
+    say: impl FnMut(&str, String) + Send,
+) -> Result<Kept, Failure> {
+    let topology = plan::topology(&arguments.topology)?;
+    let wanted = images::check(arguments)?;
+    let options = plan::assets(arguments.assets.as_deref(), arguments.offline)?;
+    start_logging(common)?;
+    tools::ensure(arguments.no_install)?;
+    let on_kind = arguments.cluster.kind == ClusterKind::Kind;
+    let say = RefCell::new(say);
+    let tell = |phase: &str, text: String| (say.borrow_mut())(phase, text);
+    let step = |step: &Progress| tell("assets", step.to_string());
+    let programs = programs(&options, &step)?;
+    let program = if on_kind {
+        Some(kind_program(&options, &step)?)
+    } else {
+        None
+    };
+    let store = (!on_kind).then(|| plan::image_store(&options));
+    let images = images::obtain(wanted, &programs.envoy, store.as_deref(), &|line| {
+        tell("images", line.to_owned());
+    })?;
+    let mut say = say.into_inner();
+    let mut step = |text: &str| say("cluster", text.to_owned());
+    let attempt = format!("bring up the cluster `{}`", arguments.name);
+    let cluster = runtime()?.block_on(async {
+        let interrupt = signals::listen()?;
+        let interrupted = || {
+            let exit = ExitCode::of_signal(interrupt.signal().unwrap_or_default());
+            Failure::new(exit, attempt.clone()).reason("interrupted")
+        };
+        let cluster = tokio::select! {
+            cluster = bring_up(arguments, topology, &options, &programs, program, &mut step) => {
+                cluster.map_err(|error| failure(attempt.clone(), &error))?
+            }
+            // What is half up ends with the future.
+            () = interrupt.stop() => return Err(interrupted()),
+        };
+        let mut loaded = cluster
+            .load_images(&images)
+            .await
+            .map_err(|error| failure("load the images", &error));
+        // It is kept from now on, so it does not end by itself any more.
+        if loaded.is_ok() && interrupt.signal().is_some() {
+            loaded = Err(interrupted());
+        }
+        match loaded {
+            Ok(()) => Ok(cluster),
+            Err(mut failure) => {
+                for left in Arc::clone(&cluster).down().await {
+                    failure = failure.item(left);
+                }
+                Err(failure)
+            }
+        }
+    })?;
+    Ok(Kept {
+        kubeconfig: cluster.kubeconfig().to_owned(),
+        images: images.into_iter().map(|image| image.reference).collect(),
+    })
+}
+
+async fn bring_up(
+    arguments: &ClusterUpArguments,
+    topology: Topology,
+    options: &AssetOptions,
+    programs: &Assets,
+    kind: Option<PathBuf>,
+    step: &mut (dyn FnMut(&str) + Send),
+) -> Result<Arc<dyn Cluster>, ClusterError> {
+    let name = arguments.name.clone();
+    let Some(program) = kind else {
+        let options = local::Options {
+            name,
+            topology,
+            programs: programs.into(),
+            image_store: plan::image_store(options),
+            keep: true,
+        };
+        return Ok(Arc::new(LocalCluster::up(options, step).await?));
+    };
+    let options = kind::Options {
+        name,
+        topology,
+        program,
+        cache: options.cache.clone(),
+        node_image: arguments.cluster.node_image.clone(),
+        keep: true,
+        diagnostics: None,
+    };
+    Ok(Arc::new(KindCluster::up(options, step).await?))
+}
+
+fn programs(options: &AssetOptions, step: &dyn Fn(&Progress)) -> Result<Assets, Failure> {
+    assets::obtain(options, step).map_err(|error| {
+        let hint = error.hint();
+        Failure::new(ExitCode::Environment, "obtain the programs of the cluster")
+            .because(&error)
+            .hint_opt(hint)
+    })
+}
+
+/// The program `kind`.
+pub(super) fn kind_program(
+    options: &AssetOptions,
+    step: &dyn Fn(&Progress),
+) -> Result<PathBuf, Failure> {
+    kind::program(options, step).map_err(|error| failure("obtain the program `kind`", &error))
+}

@@ -1,0 +1,64 @@
+//! What `--cluster kind` needs. The local cluster needs none of it, so nothing here is missing: it is a warning.
+
+use super::super::Check;
+use harness_cluster::kind;
+
+/// What kind recommends for clusters with several nodes, and its usual defaults are below.
+const INSTANCES: u64 = 512;
+const WATCHES: u64 = 65_536;
+
+/// All of them.
+pub(super) fn all() -> Vec<Check> {
+    vec![engine(), inotify()]
+}
+
+fn engine() -> Check {
+    let name = "container engine";
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let found = match runtime {
+        Ok(runtime) => runtime.block_on(kind::check_engine()),
+        Err(error) => return Check::warning(name, error.to_string(), "look at it yourself"),
+    };
+    match found {
+        Ok(engine) => Check::ok(name, format!("{engine} answers, for --cluster kind")),
+        Err(error) => {
+            let reason = std::error::Error::source(&error)
+                .map(|source| source.to_string())
+                .and_then(|text| text.lines().last().map(str::to_owned))
+                .unwrap_or_default();
+            Check::warning(
+                name,
+                format!("none for --cluster kind: {reason}"),
+                error
+                    .hint
+                    .unwrap_or_else(|| "install Docker or Podman".to_owned()),
+            )
+        }
+    }
+}
+
+/// Each node of a kind cluster runs a whole systemd, kubelet and containerd as the same user.
+fn inotify() -> Check {
+    let name = "inotify";
+    let read = |limit: &str| -> Option<u64> {
+        let path = format!("/proc/sys/fs/inotify/{limit}");
+        std::fs::read_to_string(path).ok()?.trim().parse().ok()
+    };
+    let (Some(instances), Some(watches)) = (read("max_user_instances"), read("max_user_watches"))
+    else {
+        return Check::warning(name, "the limits are not told", "mount /proc");
+    };
+    let found = format!("{instances} instances, {watches} watches");
+    if instances >= INSTANCES && watches >= WATCHES {
+        return Check::ok(name, found);
+    }
+    Check::warning(
+        name,
+        found,
+        format!(
+            "enough for small kind clusters; for larger ones: sysctl -w fs.inotify.max_user_instances={INSTANCES} fs.inotify.max_user_watches={WATCHES}"
+        ),
+    )
+}

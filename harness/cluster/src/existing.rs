@@ -1,0 +1,295 @@
+//! A cluster that somebody else runs, named by a kubeconfig and reached by its API server alone.
+//!
+//! It is used only when it is marked for tests or the user names its context, by one run at a time (a Lease), and with
+//! the rights the user has there. What we put into it carries [`RUN_LABEL`](crate::RUN_LABEL); at the end, and before
+//! the next run when we were killed, everything with that label is removed, and nothing else.
+//!
+//! Invariant: nothing is written before the cluster may be used and nobody else uses it.
+
+mod lease;
+mod removal;
+mod rights;
+
+use crate::api::diagnostics::Namespaces;
+use crate::{
+    Cluster, ClusterError, ConnectError, ImageArchive, PodAddress, PodStream, RUN_LABEL, api,
+    failed, zones_of,
+};
+use futures::future::BoxFuture;
+use harness_model::capability::Capability;
+use harness_model::topology::Topology;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::config::Kubeconfig;
+use kube::{Api, Client, ResourceExt as _};
+use lease::Held;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
+
+/// The label on the namespace `kube-system` that says: this cluster is for tests.
+pub const MARKER: &str = "meshproof.io/test-cluster";
+
+/// How long removing everything of ours may take: pods get their grace, namespaces their finalisers.
+const REMOVAL: Duration = Duration::from_secs(180);
+
+/// Which cluster is meant, and by which right.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Names the run; the value of [`RUN_LABEL`](crate::RUN_LABEL).
+    pub run: String,
+    /// The context in the kubeconfig; the current one without.
+    pub context: Option<String>,
+    /// The context that may be used although the cluster is not marked.
+    pub allowed: Option<String>,
+}
+
+/// An existing cluster that we may use, and hold.
+pub struct ExistingCluster {
+    client: Client,
+    kubeconfig: PathBuf,
+    topology: Topology,
+    service_cidr: String,
+    run: String,
+    lease: Mutex<Option<Held>>,
+}
+
+impl ExistingCluster {
+    /// Looks at the cluster, takes it for this run, and removes what a killed run left there.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such context, the cluster does not answer, may not be used, lacks zones or rights, or another
+    /// run uses it.
+    pub async fn open(
+        options: Options,
+        mut progress: impl FnMut(&str) + Send,
+    ) -> Result<Self, ClusterError> {
+        let kubeconfig = path_of_kubeconfig();
+        let parsed = Kubeconfig::read().map_err(|error| {
+            failed("read the kubeconfig")(error).hint("name the file with KUBECONFIG")
+        })?;
+        let context = context(&parsed, options.context.as_deref())?;
+        let client = api::client::from_parsed(parsed, Some(&context)).await?;
+        permitted(&client, &context, options.allowed.as_deref()).await?;
+        rights::check(&client).await?;
+        let topology = api::discovery::topology(&client, &as_name(&context)).await?;
+        let service_cidr = api::discovery::service_cidr(&client).await?;
+        let lease = Held::take(&client, &options.run).await?;
+        let left = removal::find(&client, RUN_LABEL).await?;
+        if !left.is_empty() {
+            progress(&format!(
+                "removing what a dead run left: {} objects",
+                left.len()
+            ));
+            let stuck = removal::remove(&client, left, REMOVAL).await;
+            if !stuck.is_empty() {
+                lease.release().await;
+                return Err(ClusterError::because(
+                    "remove what a dead run left",
+                    stuck.join(", "),
+                ));
+            }
+        }
+        progress(&format!("using the cluster of the context {context}"));
+        Ok(Self {
+            client,
+            kubeconfig,
+            topology,
+            service_cidr,
+            run: options.run,
+            lease: Mutex::new(Some(lease)),
+        })
+    }
+
+    async fn end(&self) -> Vec<String> {
+        let selector = format!("{RUN_LABEL}={}", self.run);
+        let left = match removal::find(&self.client, &selector).await {
+            Ok(found) => removal::remove(&self.client, found, REMOVAL).await,
+            Err(error) => vec![format!("unknown: {error}")],
+        };
+        if let Some(lease) = self.lease.lock().await.take() {
+            lease.release().await;
+        }
+        left
+    }
+}
+
+/// The file that a kubeconfig is read from: for people, since there may be several.
+fn path_of_kubeconfig() -> PathBuf {
+    let named = std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty());
+    let first = named.and_then(|value| std::env::split_paths(&value).next());
+    first.unwrap_or_else(|| {
+        let home = std::env::var_os("HOME").unwrap_or_default();
+        Path::new(&home).join(".kube/config")
+    })
+}
+
+/// The context that is meant.
+fn context(parsed: &Kubeconfig, wanted: Option<&str>) -> Result<String, ClusterError> {
+    let act = "choose a context of the kubeconfig";
+    let names: Vec<&str> = parsed
+        .contexts
+        .iter()
+        .map(|context| context.name.as_str())
+        .collect();
+    let known = format!("the contexts are {}", names.join(", "));
+    let chosen = wanted.or(parsed.current_context.as_deref());
+    let Some(chosen) = chosen.filter(|name| !name.is_empty()) else {
+        return Err(ClusterError::because(act, "it has no current context")
+            .hint(format!("name one with --context; {known}")));
+    };
+    if names.contains(&chosen) {
+        Ok(chosen.to_owned())
+    } else {
+        Err(ClusterError::because(act, format!("there is no context `{chosen}`")).hint(known))
+    }
+}
+
+/// Whether the cluster may be used: it is marked, or the user named its context.
+async fn permitted(
+    client: &Client,
+    context: &str,
+    allowed: Option<&str>,
+) -> Result<(), ClusterError> {
+    let act = format!("use the cluster of the context `{context}`");
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let system = namespaces
+        .get("kube-system")
+        .await
+        .map_err(failed(act.clone()))?;
+    let marked = system
+        .labels()
+        .get(MARKER)
+        .is_some_and(|value| value == "true");
+    if marked || allowed == Some(context) {
+        return Ok(());
+    }
+    let reason = match allowed {
+        Some(other) => format!("--allow-context allows `{other}` only"),
+        None => "it is not marked as a cluster for tests".to_owned(),
+    };
+    Err(ClusterError::because(act, reason).hint(format!(
+        "if it may be disturbed: --allow-context {context}, or mark it for good: kubectl label namespace kube-system {MARKER}=true"
+    )))
+}
+
+/// A context's name as a cluster's name: lower-case letters, digits and dashes.
+fn as_name(context: &str) -> String {
+    let text: String = context
+        .chars()
+        .map(|c| c.to_ascii_lowercase())
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect();
+    let text = text.trim_matches('-');
+    if text.is_empty() { "existing" } else { text }.to_owned()
+}
+
+impl Cluster for ExistingCluster {
+    fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    fn topology(&self) -> &Topology {
+        &self.topology
+    }
+
+    fn service_cidr(&self) -> &str {
+        &self.service_cidr
+    }
+
+    fn capabilities(&self) -> BTreeSet<Capability> {
+        zones_of(&self.topology)
+    }
+
+    fn connect<'a>(
+        &'a self,
+        pod: &'a PodAddress,
+        port: u16,
+    ) -> BoxFuture<'a, Result<Box<dyn PodStream>, ConnectError>> {
+        Box::pin(api::forward::connect(&self.client, pod, port))
+    }
+
+    fn load_images<'a>(
+        &'a self,
+        images: &'a [ImageArchive],
+    ) -> BoxFuture<'a, Result<(), ClusterError>> {
+        Box::pin(async move {
+            if images.is_empty() {
+                return Ok(());
+            }
+            Err(ClusterError::because(
+                "bring images to the nodes of an existing cluster",
+                "its nodes are not ours",
+            )
+            .hint("put the images there, and say so with --images-preloaded"))
+        })
+    }
+
+    fn cut_zone<'a>(
+        &'a self,
+        data_center: &'a str,
+        _duration: Duration,
+    ) -> BoxFuture<'a, Result<(), ClusterError>> {
+        Box::pin(async move { Err(no_routers(data_center)) })
+    }
+
+    fn heal_zone<'a>(&'a self, data_center: &'a str) -> BoxFuture<'a, Result<(), ClusterError>> {
+        Box::pin(async move { Err(no_routers(data_center)) })
+    }
+
+    fn collect_diagnostics<'a>(
+        &'a self,
+        folder: &'a Path,
+    ) -> BoxFuture<'a, Result<(), ClusterError>> {
+        Box::pin(async move {
+            api::diagnostics::write(&self.client, Namespaces::Ours, folder).await
+        })
+    }
+
+    fn down(self: Arc<Self>) -> BoxFuture<'static, Vec<String>> {
+        Box::pin(async move { self.end().await })
+    }
+}
+
+fn no_routers(data_center: &str) -> ClusterError {
+    ClusterError::because(
+        format!("change what reaches data center `{data_center}`"),
+        "the nodes of an existing cluster are not ours",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kubeconfig(current: &str) -> Kubeconfig {
+        Kubeconfig::from_yaml(&format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: {current}\ncontexts:\n  - {{name: a, context: {{cluster: a, user: a}}}}\n  - {{name: b, context: {{cluster: b, user: b}}}}\n"
+        ))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_named_context_is_used_else_the_current_one_and_a_wrong_one_is_answered_with_those_there_are()
+     {
+        assert_eq!(context(&kubeconfig("a"), None).unwrap(), "a");
+        assert_eq!(context(&kubeconfig("a"), Some("b")).unwrap(), "b");
+        let wrong = context(&kubeconfig("a"), Some("c")).unwrap_err();
+        assert!(wrong.hint.unwrap().contains("a, b"));
+        let none = context(&kubeconfig("\"\""), None).unwrap_err();
+        assert!(none.hint.unwrap().contains("--context"));
+    }
+
+    #[test]
+    fn contexts_become_names() {
+        assert_eq!(as_name("kind-Dev_1"), "kind-dev-1");
+        assert_eq!(as_name("arn:aws:eks"), "arn-aws-eks");
+        assert_eq!(as_name("@"), "existing");
+    }
+}

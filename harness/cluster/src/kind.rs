@@ -1,0 +1,77 @@
+//! Clusters made by kind: nodes are containers of a container engine (Docker, Podman or nerdctl, as kind supports
+//! them), data centers are labels of worker nodes, and the control plane has a node of its own outside of them.
+//!
+//! Names: cluster `dev` is the kind cluster `meshproof-dev`. What we know of it is in a folder of the cache
+//! (`state`), with a kubeconfig file of its own; the user's kubeconfig and other kind clusters are never touched.
+//!
+//! Invariant: a kind cluster of ours has a folder from before it is made until after it is gone, so whatever a killed
+//! process leaves is found by [`sweep`].
+
+pub mod config;
+
+mod cluster;
+mod command;
+mod engine;
+mod names;
+mod state;
+mod zone;
+
+pub use cluster::{KindCluster, Options};
+pub use engine::check_engine;
+pub use state::{Listed, State, list};
+
+use crate::ClusterError;
+use command::KindCommand;
+use std::path::{Path, PathBuf};
+
+/// What the names of our kind clusters begin with.
+const PREFIX: &str = "meshproof-";
+
+/// The program `kind`.
+///
+/// # Errors
+///
+/// When it is nowhere and cannot be made.
+pub fn program(
+    _options: &crate::assets::AssetOptions,
+    _progress: &dyn Fn(&crate::assets::Progress),
+) -> Result<PathBuf, ClusterError> {
+    which::which("kind").map_err(crate::failed("find the program kind"))
+}
+
+/// What [`sweep`] did.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// Names of clusters that were removed.
+    pub removed: Vec<String>,
+    /// What could not be removed, and why.
+    pub failed: Vec<(String, ClusterError)>,
+}
+
+/// The clusters of `cache` whose maker died before they were finished or while they were his.
+#[must_use]
+pub fn dead(cache: &Path) -> Vec<Listed> {
+    list(cache)
+        .into_iter()
+        .filter(|listed| listed.state == State::Dead)
+        .collect()
+}
+
+/// Removes the [`dead`] clusters of `cache` with the program `kind`.
+pub async fn sweep(cache: &Path, program: &Path) -> Swept {
+    let mut swept = Swept::default();
+    for listed in dead(cache) {
+        let Some(folder) = state::Folder::take_dead(&listed.folder) else {
+            continue;
+        };
+        let kind = KindCommand::new(program, &listed.name, folder.path());
+        match kind.delete().await {
+            Ok(()) => {
+                folder.remove();
+                swept.removed.push(listed.name);
+            }
+            Err(error) => swept.failed.push((listed.name, error)),
+        }
+    }
+    swept
+}
