@@ -247,9 +247,9 @@ impl Cluster for ExistingCluster {
         &'a self,
         folder: &'a Path,
     ) -> BoxFuture<'a, Result<(), ClusterError>> {
-        Box::pin(async move {
-            api::diagnostics::write(&self.client, Namespaces::Ours, folder).await
-        })
+        Box::pin(
+            async move { api::diagnostics::write(&self.client, Namespaces::Ours, folder).await },
+        )
     }
 
     fn down(self: Arc<Self>) -> BoxFuture<'static, Vec<String>> {

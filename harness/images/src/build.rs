@@ -246,7 +246,7 @@ fn from_workspace(
         progress("another process is building the images; waiting for it");
         lock.lock().map_err(folder_error)?;
     }
-    let needed: Vec<&'static str> = wanted.iter().filter_map(|name| program_of(*name)).collect();
+    let needed: Vec<&'static str> = wanted.iter().filter_map(|name| program_of(name)).collect();
     let programs = programs::build(&root, &needed, progress)?;
     let mut archives = BTreeMap::new();
     for name in wanted {

@@ -46,7 +46,7 @@ pub const FIELD_MANAGER: &str = "meshproof";
 /// A mesh that was deployed to a cluster.
 ///
 /// What it offers, by file: [`deploy`] (`deploy`, `set_mutant`),
-/// [`directory`] (`directory`, `workloads`, `replicas`, `wait_until_ready`), [`write`] (`write`, `delete`,
+/// [`directory`] (`directory`, `workloads`, `replicas`, `wait_until_ready`), [`mod@write`] (`write`, `delete`,
 /// `write_marker`, `status`, `delete_scenario`, `leftovers`), [`observe`] (`observe`, `request_seen`,
 /// `service_url`), [`scale`] (`join`, `vacate`,
 /// `restore_scale`).

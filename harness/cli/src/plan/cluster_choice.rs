@@ -30,7 +30,6 @@ pub(super) fn choose(
 
 /// The options that choose it again.
 pub(super) fn options(environment: &EnvironmentArguments) -> Vec<(&'static str, &str)> {
-    
     match environment.cluster.kind {
         ClusterKind::Local => Vec::new(),
         ClusterKind::Kind => [

@@ -1,3 +1,5 @@
+//! Who is in scope, which configuration wins, and what a block of addresses contains.
+
 use super::*;
 use crate::testing::{configuration, directory, entry_application, entry_ip, entry_zone, sidecar};
 use rstest::rstest;

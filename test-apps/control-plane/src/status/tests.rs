@@ -1,3 +1,5 @@
+//! What a status counts, and for whom.
+
 use super::*;
 use crate::acknowledgements::PolicyStanding;
 use mesh_api::{PolicyConfigSpec, ScopeConfigSpec, ScopeEntry};

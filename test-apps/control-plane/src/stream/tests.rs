@@ -1,3 +1,5 @@
+//! What a stream sends, when, and what an answer to it changes.
+
 use super::*;
 use crate::snapshot::Resources;
 

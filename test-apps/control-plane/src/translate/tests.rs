@@ -1,3 +1,5 @@
+//! What the resources of a sidecar say for a world and its policies.
+
 use super::*;
 use crate::world::{Endpoint, Service};
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;

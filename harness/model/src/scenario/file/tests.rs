@@ -1,3 +1,5 @@
+//! Every word is read and printed, and every mistake of form and meaning is told with its line.
+
 use super::*;
 use crate::scenario::Act;
 use crate::testing::scenario;
