@@ -1,10 +1,10 @@
 //! The command line. Every option that a CI job may want to set once also has an environment variable.
 
-mod cluster_choice;
+mod cluster;
 mod environment;
 mod parse;
 
-pub(crate) use cluster_choice::{ClusterChoiceArguments, ClusterKind};
+pub(crate) use cluster::{ClusterArguments, ClusterCommand, ClusterKind, ClusterUpArguments};
 pub(crate) use environment::{BoundArguments, EnvironmentArguments, Wait};
 
 use clap::builder::styling::{AnsiColor, Styles};
@@ -312,67 +312,6 @@ pub(crate) struct SelftestArguments {
     /// As for a run, on every mutant.
     #[command(flatten)]
     pub(crate) execution: ExecutionArguments,
-}
-
-/// Arguments of `cluster`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct ClusterArguments {
-    /// What to do.
-    #[command(subcommand)]
-    pub(crate) command: ClusterCommand,
-}
-
-/// What to do with a kept cluster.
-#[derive(Clone, Debug, Subcommand)]
-pub(crate) enum ClusterCommand {
-    /// Bring one up and keep it
-    Up(ClusterUpArguments),
-    /// Take one down
-    Down {
-        /// Its name
-        #[arg(default_value = "dev")]
-        name: String,
-    },
-    /// Show those that are up
-    List,
-}
-
-/// Arguments of `cluster up`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct ClusterUpArguments {
-    /// Where the cluster comes from.
-    #[command(flatten)]
-    pub(crate) cluster: ClusterChoiceArguments,
-    /// Its name
-    #[arg(default_value = "dev")]
-    pub(crate) name: String,
-    /// Its shape: a shipped one by name, or a file
-    #[arg(
-        long,
-        value_name = "NAME|FILE",
-        default_value = "three-zones",
-        env = "MESHPROOF_TOPOLOGY"
-    )]
-    pub(crate) topology: String,
-    /// Replace one of our images (`control-plane=candidate.tar`), or load another by the name that
-    /// manifests use (`example.org/shop:1=shop.tar`)
-    #[arg(long = "image", value_name = "NAME=TAR", value_parser = parse::pair)]
-    pub(crate) image: Vec<(String, String)>,
-    /// A folder with ready images instead of building them
-    #[arg(long, value_name = "DIR", env = "MESHPROOF_IMAGES")]
-    pub(crate) images: Option<PathBuf>,
-    /// Load only the images that `--image` names
-    #[arg(long)]
-    pub(crate) no_images: bool,
-    /// A folder with etcd, the Kubernetes programs and Envoy
-    #[arg(long, value_name = "DIR", env = "MESHPROOF_ASSETS")]
-    pub(crate) assets: Option<PathBuf>,
-    /// Do not install missing distribution tools
-    #[arg(long, env = "MESHPROOF_NO_INSTALL")]
-    pub(crate) no_install: bool,
-    /// Use nothing that is not on this machine already
-    #[arg(long, env = "MESHPROOF_OFFLINE")]
-    pub(crate) offline: bool,
 }
 
 /// Arguments of `doctor`.

@@ -12,6 +12,8 @@ pub mod config;
 mod cluster;
 mod command;
 mod engine;
+mod images;
+mod made;
 mod names;
 mod state;
 mod zone;

@@ -1,6 +1,6 @@
 //! Options about what is deployed, and how long it may take.
 
-use super::cluster_choice::{ClusterChoiceArguments, ClusterKind};
+use super::cluster::{ClusterChoiceArguments, ClusterKind};
 use super::parse;
 use clap::{Args, ValueEnum};
 use harness_model::duration::Span;

@@ -2,32 +2,25 @@
 
 use super::command::KindCommand;
 use super::engine::Engine;
+use super::made::Made;
 use super::state::{self, Description, Folder};
 use super::zone::Worker;
-use super::{config, names, zone};
+use super::{config, images, names, zone};
 use crate::api::diagnostics::Namespaces;
 use crate::{
     Cluster, ClusterError, ConnectError, ImageArchive, PodAddress, PodStream, api, failed, nodes,
     zones_of,
 };
 use futures::future::BoxFuture;
-use futures::stream::{StreamExt as _, TryStreamExt as _};
-use harness_images::archive::Archive;
-use harness_images::reference::normalize;
 use harness_model::capability::Capability;
 use harness_model::topology::Topology;
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::time::Duration;
 
 /// How long the nodes, and then the name servers, may take to become ready.
 const READY: Duration = Duration::from_secs(240);
-/// So many images are loaded at once: each load is unpacked by every node.
-const LOADS: usize = 2;
 
 /// How a kind cluster is made.
 #[derive(Clone, Debug)]
@@ -57,37 +50,6 @@ pub struct KindCluster {
     workers: Vec<Worker>,
     can_cut: bool,
     made: Made,
-}
-
-/// What was made in the engine and on disk, and its end.
-struct Made {
-    kind: KindCommand,
-    folder: Folder,
-    /// It has ended, or stays when we end.
-    settled: AtomicBool,
-    /// The process group of a `kind` that is making it; 0 for none.
-    group: AtomicI32,
-}
-
-impl Drop for Made {
-    fn drop(&mut self) {
-        if self.settled.load(Ordering::SeqCst) || !self.folder.is_held() {
-            return;
-        }
-        let group = self.group.load(Ordering::SeqCst);
-        if group > 0 {
-            let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
-        }
-        match self.kind.delete_now() {
-            Ok(true) => self.folder.remove(),
-            // The folder stays, so the next run or `clean` tries again.
-            outcome => tracing::warn!(
-                cluster = self.kind.cluster(),
-                ?outcome,
-                "cannot remove a kind cluster"
-            ),
-        }
-    }
 }
 
 impl KindCluster {
@@ -137,12 +99,7 @@ impl KindCluster {
                 kind.cluster()
             )));
         }
-        let made = Made {
-            kind,
-            folder,
-            settled: AtomicBool::new(false),
-            group: AtomicI32::new(0),
-        };
+        let made = Made::begin(kind, folder);
         let config = made.folder.path().join("kind.yaml");
         std::fs::write(&config, config::render(shape))
             .map_err(failed(format!("write {}", config.display())))?;
@@ -173,10 +130,7 @@ impl KindCluster {
         config: &Path,
         progress: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Parts, ClusterError> {
-        let mut started = |pid: Option<u32>| {
-            let group = pid.and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
-            made.group.store(group, Ordering::SeqCst);
-        };
+        let mut started = |process| made.made_by(process);
         made.kind
             .create(
                 config,
@@ -217,7 +171,7 @@ impl KindCluster {
                 topology: options.topology.clone(),
                 started: jiff::Timestamp::now(),
             })?;
-            made.settled.store(true, Ordering::SeqCst);
+            made.settle();
         }
         Ok(Self::new(options.topology, parts, made))
     }
@@ -266,59 +220,16 @@ impl KindCluster {
                 )),
                 ..error
             })?;
-        let made = Made {
-            kind: KindCommand::new(program, name, &path),
-            folder: Folder::open_kept(path),
-            settled: AtomicBool::new(true),
-            group: AtomicI32::new(0),
-        };
+        let made = Made::kept(KindCommand::new(program, name, &path), path);
         Ok(Self::new(description.topology, parts, made))
     }
 
     /// Ends a kept cluster without asking its API server; says what is left.
     pub async fn remove_kept(cache: &Path, name: &str, program: &Path) -> Vec<String> {
-        let folder = Folder::open_kept(state::of(cache, name));
-        end(&KindCommand::new(program, name, folder.path()), &folder).await
-    }
-
-    async fn load(&self, image: &ImageArchive, nodes: &[String]) -> Result<(), ClusterError> {
-        let act = format!("load the image {}", image.archive.display());
-        let path = image.archive.clone();
-        let archive = tokio::task::spawn_blocking(move || Archive::open(&path))
+        let path = state::of(cache, name);
+        Made::kept(KindCommand::new(program, name, &path), path)
+            .end()
             .await
-            .map_err(failed(act.clone()))?
-            .map_err(failed(act.clone()))?;
-        let Some(own) = archive.references.first().cloned() else {
-            return Err(
-                ClusterError::because(act, "the archive gives its image no name")
-                    .hint("save it by its name: docker save NAME:TAG"),
-            );
-        };
-        self.made.kind.load(&image.archive, nodes).await?;
-        let wanted = normalize(&image.reference);
-        if archive.references.contains(&wanted) {
-            return Ok(());
-        }
-        let (from, to) = (in_containerd(&own), in_containerd(&wanted));
-        let tag = [
-            "ctr",
-            "--namespace",
-            "k8s.io",
-            "images",
-            "tag",
-            "--force",
-            &from,
-            &to,
-        ];
-        for node in nodes {
-            self.engine.in_node(node, &tag, None).await?;
-        }
-        Ok(())
-    }
-
-    async fn end(&self) -> Vec<String> {
-        self.made.settled.store(true, Ordering::SeqCst);
-        end(&self.made.kind, &self.made.folder).await
     }
 }
 
@@ -352,31 +263,6 @@ impl Parts {
             workers,
             can_cut,
         })
-    }
-}
-
-async fn end(kind: &KindCommand, folder: &Folder) -> Vec<String> {
-    let still_there = match kind.delete().await {
-        Ok(()) => kind.exists().await,
-        Err(error) => Err(error),
-    };
-    match still_there {
-        Ok(false) => {
-            folder.remove();
-            Vec::new()
-        }
-        Ok(true) => vec![format!("kind cluster {}", kind.cluster())],
-        Err(error) => vec![format!("kind cluster {}: {error}", kind.cluster())],
-    }
-}
-
-/// A reference as containerd keeps it.
-fn in_containerd(reference: &str) -> String {
-    let first = reference.split('/').next().unwrap_or_default();
-    if first.contains(['.', ':']) || first == "localhost" {
-        reference.to_owned()
-    } else {
-        format!("docker.io/{reference}")
     }
 }
 
@@ -423,15 +309,7 @@ impl Cluster for KindCluster {
                 .iter()
                 .map(|worker| worker.name.clone())
                 .collect();
-            let loads: Vec<BoxFuture<'_, Result<(), ClusterError>>> = images
-                .iter()
-                .map(|image| Box::pin(self.load(image, &nodes)) as BoxFuture<'_, _>)
-                .collect();
-            futures::stream::iter(loads)
-                .buffer_unordered(LOADS)
-                .try_collect::<Vec<()>>()
-                .await
-                .map(drop)
+            images::load(&self.made.kind, &self.engine, &nodes, images).await
         })
     }
 
@@ -465,22 +343,6 @@ impl Cluster for KindCluster {
     }
 
     fn down(self: Arc<Self>) -> BoxFuture<'static, Vec<String>> {
-        Box::pin(async move { self.end().await })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_are_completed_as_containerd_does() {
-        let named = |name: &str| in_containerd(&normalize(name));
-        assert_eq!(
-            named("meshproof/sidecar:dev"),
-            "docker.io/meshproof/sidecar:dev"
-        );
-        assert_eq!(named("busybox"), "docker.io/library/busybox:latest");
-        assert_eq!(named("localhost/a:b"), "localhost/a:b");
+        Box::pin(async move { self.made.end().await })
     }
 }

@@ -2,12 +2,16 @@
 
 use super::command::{hint_for, run};
 use crate::ClusterError;
+use std::time::Duration;
 use tokio::process::Command;
 
 /// The engines that kind supports, in the order in which it looks for them.
 const ENGINES: [&str; 3] = ["docker", "podman", "nerdctl"];
 /// The variable by which kind is told which engine to use.
 const CHOICE: &str = "KIND_EXPERIMENTAL_PROVIDER";
+
+/// How long the engine may take to answer a question.
+const ANSWER: Duration = Duration::from_secs(20);
 
 /// A container engine's command-line program.
 #[derive(Clone, Debug)]
@@ -73,7 +77,14 @@ impl Engine {
     async fn ask(&self, arguments: &[&str]) -> Result<String, ClusterError> {
         let mut command = Command::new(&self.program);
         command.args(arguments);
-        run("ask the container engine", &mut command, None).await
+        let act = "ask the container engine";
+        match tokio::time::timeout(ANSWER, run(act, &mut command, None)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(ClusterError::because(
+                act,
+                format!("it did not answer within {} s", ANSWER.as_secs()),
+            )),
+        }
     }
 }
 
