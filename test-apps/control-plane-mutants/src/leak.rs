@@ -7,7 +7,8 @@ use control_plane::scope::specificity;
 use control_plane::world::{Policy, World, WorldStore};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// How late `leak-late` leaks.
 const LATE: Duration = Duration::from_secs(2);
@@ -105,12 +106,13 @@ impl Behaviour for Leak {
                 .get(&policy.name)
                 .map(|(_, generation, _)| *generation);
             if known != Some(policy.generation) {
+                let now = Instant::now();
                 since.insert(
                     policy.name.clone(),
-                    (policy.uid.clone(), policy.generation, Instant::now()),
+                    (policy.uid.clone(), policy.generation, now),
                 );
                 if let Some(store) = self.store.get() {
-                    tokio::spawn(wake_later(store.clone()));
+                    tokio::spawn(wake_at(store.clone(), now + LATE));
                 }
             }
         }
@@ -142,11 +144,8 @@ impl Behaviour for Leak {
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "lateness is what this bug is about"
-)]
-async fn wake_later(store: WorldStore) {
-    tokio::time::sleep(LATE + Duration::from_millis(10)).await;
+/// Nothing changes in the world when it is time to leak.
+async fn wake_at(store: WorldStore, time: Instant) {
+    tokio::time::sleep_until(time).await;
     store.refresh();
 }

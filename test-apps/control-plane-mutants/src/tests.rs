@@ -3,12 +3,16 @@
 use crate::{Mutation, build};
 use control_plane::behaviour::{Behaviour, Faithful, Recipient, Traffic};
 use control_plane::effective::Effective;
-use control_plane::world::{Endpoint, Policy, Replica, Scope, Service, Services, Sidecar, World};
+use control_plane::world::{
+    Endpoint, Policy, Replica, Scope, Service, Services, Sidecar, World, WorldStore,
+};
 use mesh_api::{
     HeaderMatch, PolicyConfigSpec, PolicyConfigStatus, RoutingRule, RuleMatch, ScopeConfigSpec,
     ScopeEntry,
 };
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 fn entry(data_center: &str, ip: &str) -> ScopeEntry {
     let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
@@ -282,6 +286,25 @@ fn after_a_replica_is_lost_the_survivor_does_not_go_on() {
     let value = |trial: &Trial, stream| trial.at("a", stream, false).toggles["key"].clone();
     assert_eq!(value(&trial, 1), "two", "who stayed goes on");
     assert_eq!(value(&trial, 2), "one", "who came over does not");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_leak_comes_when_it_is_late_and_wakes_the_streams() {
+    let store = WorldStore::new();
+    let mut trial = Trial::of(Mutation::LeakLate);
+    trial.behaviour.attach(&store);
+    for generation in 1..=2 {
+        let mut woken = store.subscribe();
+        let started = Instant::now();
+        trial.publish(&with_policy(base(), "p", "east", generation, "on"));
+        assert!(trial.key("a").is_some(), "who is addressed does not wait");
+        assert_eq!(trial.key("b"), None, "nothing leaks at once");
+        tokio::time::advance(Duration::from_millis(1_900)).await;
+        assert_eq!(trial.key("b"), None, "nor a moment before");
+        woken.changed().await.expect("the store is there");
+        assert!(trial.key("b").is_some(), "but then it does");
+        assert!(started.elapsed() < Duration::from_millis(2_500));
+    }
 }
 
 #[test]
