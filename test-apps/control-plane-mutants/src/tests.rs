@@ -31,6 +31,7 @@ fn with_scope(
 ) -> World {
     let scope = Scope {
         name: name.into(),
+        uid: name.into(),
         generation: 1,
         spec: ScopeConfigSpec { entries, except },
     };

@@ -169,6 +169,7 @@ mod tests {
                 .map(|(name, entry)| {
                     let scope = Scope {
                         name: name.into(),
+                        uid: name.into(),
                         generation: 1,
                         spec: ScopeConfigSpec {
                             entries: vec![entry],

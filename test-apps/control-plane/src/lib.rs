@@ -13,6 +13,8 @@ pub mod authenticate;
 pub mod behaviour;
 pub mod client;
 pub mod effective;
+#[cfg(test)]
+mod fake_api;
 pub mod leading;
 pub mod metrics;
 pub mod peers;
@@ -22,6 +24,7 @@ pub mod service;
 pub mod settings;
 pub mod snapshot;
 pub mod status;
+pub mod statuses;
 pub mod stream;
 pub mod translate;
 pub mod watching;

@@ -7,7 +7,7 @@ use crate::scope::specificity;
 use crate::world::{Policy, Scope, Sidecar, World};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use mesh_api::{PolicyConfigStatus, Rejection, ScopeConfigStatus};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The newest stream of each pod, over all replicas.
@@ -177,15 +177,6 @@ fn condition(
         observed_generation: Some(generation),
         last_transition_time: since.clone(),
     }
-}
-
-/// The names that a map of written statuses should not have any more.
-pub fn forget_absent<V>(
-    written: &mut BTreeMap<String, V>,
-    present: impl IntoIterator<Item = String>,
-) {
-    let present: BTreeSet<String> = present.into_iter().collect();
-    written.retain(|name, _| present.contains(name));
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use crate::behaviour::Behaviour;
 use crate::client::Impatient;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
+use crate::statuses::Statuses;
 use crate::world::{
     Endpoint, Policy, Replica, Scope, Service, Services, Sidecar, World, WorldStore,
 };
@@ -20,22 +21,12 @@ use kube::core::PartialObjectMeta;
 use kube::runtime::watcher::{Config, Error, Event};
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client, ResourceExt};
-use mesh_api::{PolicyConfig, PolicyConfigStatus, ScopeConfig, ScopeConfigStatus};
+use mesh_api::{PolicyConfig, ScopeConfig};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 use tracing::{info, warn};
-
-/// The statuses as the API server has them. They are kept out of the world, so that writing one does not make
-/// every stream compute anew.
-#[derive(Debug, Default)]
-pub struct Statuses {
-    /// Of policies, by name.
-    pub policies: Mutex<BTreeMap<String, PolicyConfigStatus>>,
-    /// Of scopes, by name.
-    pub scopes: Mutex<BTreeMap<String, ScopeConfigStatus>>,
-}
 
 /// What is needed to watch.
 pub struct Watching {
@@ -186,24 +177,30 @@ impl Caches {
     fn apply(&mut self, change: Change, statuses: &Statuses) {
         match change {
             Change::Policy(event) => {
-                let mut known = statuses
-                    .policies
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
+                let known = &statuses.policies;
+                let may_end = may_end(&event);
                 self.policies.apply(event, |policy: PolicyConfig| {
-                    known.insert(policy.name_any(), policy.status.clone().unwrap_or_default());
+                    let version = policy.metadata.resource_version.as_deref();
+                    let status = policy.status.clone().unwrap_or_default();
+                    known.told(&policy.name_any(), version, status);
                     Some(Arc::new(read::policy(policy)))
                 });
+                if may_end {
+                    known.retain(|name| self.policies.items.contains_key(name));
+                }
             }
             Change::Scope(event) => {
-                let mut known = statuses
-                    .scopes
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner);
+                let known = &statuses.scopes;
+                let may_end = may_end(&event);
                 self.scopes.apply(event, |scope: ScopeConfig| {
-                    known.insert(scope.name_any(), scope.status.clone().unwrap_or_default());
+                    let version = scope.metadata.resource_version.as_deref();
+                    let status = scope.status.clone().unwrap_or_default();
+                    known.told(&scope.name_any(), version, status);
                     Some(Arc::new(read::scope(scope)))
                 });
+                if may_end {
+                    known.retain(|name| self.scopes.items.contains_key(name));
+                }
             }
             Change::Service(event) => self
                 .services
@@ -333,6 +330,11 @@ impl<T> Cache<T> {
             }
         }
     }
+}
+
+/// An object may be gone after this event.
+fn may_end<K>(event: &Event<K>) -> bool {
+    matches!(event, Event::Delete(_) | Event::InitDone)
 }
 
 fn put<K: ResourceExt, T>(

@@ -46,6 +46,8 @@ pub struct Policy {
 pub struct Scope {
     /// Name.
     pub name: String,
+    /// UID: a scope that was deleted and made again is another one.
+    pub uid: String,
     /// Generation of `spec`.
     pub generation: i64,
     /// Whom it covers.

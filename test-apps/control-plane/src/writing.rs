@@ -1,24 +1,32 @@
 //! Writes status, while this replica leads.
 //!
-//! Invariant: only what differs from what the API server has is written; what changes during a write is
-//! written with the next one.
+//! Invariant: only what differs from what the API server has is written. A status is computed when its write
+//! begins, an object has at most one write in flight, and all objects together at most [`IN_FLIGHT`]: what
+//! changes meanwhile is written once, in its newest form, and nobody waits for a slow write but its own object.
 
-use crate::acknowledgements::Acknowledgements;
+mod agenda;
+
+use crate::acknowledgements::{Acknowledgements, RecipientReport, Report};
 use crate::behaviour::Behaviour;
 use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::settings::Settings;
 use crate::status::{newest, of_policy, of_scope};
-use crate::watching::Statuses;
+use crate::statuses::{Known, Statuses};
 use crate::world::{World, WorldStore};
+use agenda::Agenda;
+use futures::FutureExt as _;
+use futures::StreamExt as _;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client};
 use mesh_api::{PolicyConfig, ScopeConfig};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tracing::debug;
@@ -27,6 +35,10 @@ use tracing::debug;
 const MANAGER: &str = "control-plane-status";
 /// When a write failed, the next try is at the next change or after this time.
 const AGAIN: Duration = Duration::from_secs(1);
+/// A write that takes longer has failed.
+const GIVEN_UP: Duration = Duration::from_secs(5);
+/// How many writes may be in flight.
+pub const IN_FLIGHT: usize = 8;
 
 /// What is needed to write status.
 pub struct Writing {
@@ -46,6 +58,16 @@ pub struct Writing {
     pub metrics: Arc<Metrics>,
 }
 
+/// An object with a status.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Object {
+    Policy(String),
+    Scope(String),
+}
+
+/// A write and whether it succeeded.
+type Write = BoxFuture<'static, (Object, bool)>;
+
 impl Writing {
     /// Writes whenever this replica leads.
     pub async fn run(self, mut leads: watch::Receiver<bool>) {
@@ -53,6 +75,7 @@ impl Writing {
             if leads.wait_for(|leads| *leads).await.is_err() {
                 return;
             }
+            // What is in flight when this replica leads no more is dropped.
             self.lead(&mut leads).await;
         }
     }
@@ -60,111 +83,167 @@ impl Writing {
     async fn lead(&self, leads: &mut watch::Receiver<bool>) {
         let mut worlds = self.store.subscribe();
         let mut own = self.acknowledgements.subscribe();
+        let mut policies = self.statuses.policies.subscribe();
+        let mut scopes = self.statuses.scopes.subscribe();
         let mut peers = Peers::default();
         let mut others = peers.subscribe();
         let mut again = tokio::time::interval(AGAIN);
         again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut agenda = Agenda::new(IN_FLIGHT);
+        let mut writes = FuturesUnordered::<Write>::new();
+        let mut world = Arc::default();
+        let mut reports = Vec::new();
+        let mut is_news = true;
         loop {
-            let world = worlds.borrow_and_update().clone();
-            own.mark_unchanged();
-            others.mark_unchanged();
-            peers.follow(
-                &world,
-                &self.settings.pod_name,
-                self.settings.admin_listen.port(),
-            );
-            let is_done = self.write(&world, &peers).await;
-            again.reset();
-            tokio::select! {
-                changed = worlds.changed() => if changed.is_err() { return },
-                changed = own.changed() => if changed.is_err() { return },
-                _ = others.changed() => {}
+            if is_news {
+                world = worlds.borrow_and_update().clone();
+                own.mark_unchanged();
+                others.mark_unchanged();
+                policies.mark_unchanged();
+                scopes.mark_unchanged();
+                let port = self.settings.admin_listen.port();
+                peers.follow(&world, &self.settings.pod_name, port);
+                reports = peers.reports();
+                reports.push(self.acknowledgements.report());
+                agenda.look_at(&objects(&world));
+            }
+            self.begin(&world, &reports, &mut agenda, &writes);
+            is_news = tokio::select! {
+                changed = worlds.changed() => if changed.is_err() { return } else { true },
+                changed = own.changed() => if changed.is_err() { return } else { true },
+                _ = others.changed() => true,
+                _ = policies.changed() => true,
+                _ = scopes.changed() => true,
                 _ = leads.wait_for(|leads| !leads) => return,
-                _ = again.tick(), if !is_done => {}
+                Some((object, is_done)) = writes.next() => {
+                    if is_done {
+                        agenda.done(&object);
+                    } else {
+                        if !agenda.has_failed() {
+                            again.reset();
+                        }
+                        agenda.failed(object);
+                    }
+                    false
+                }
+                _ = again.tick(), if agenda.has_failed() => {
+                    agenda.try_again();
+                    false
+                }
+            };
+        }
+    }
+
+    /// Begins as many writes as may be in flight.
+    fn begin(
+        &self,
+        world: &World,
+        reports: &[Report],
+        agenda: &mut Agenda<Object>,
+        writes: &FuturesUnordered<Write>,
+    ) {
+        let recipients = newest(reports);
+        while let Some(object) = agenda.next() {
+            match self.write(world, &recipients, &object) {
+                Some(write) => writes.push(write),
+                None => agenda.done(&object),
             }
         }
     }
 
-    /// Writes what differs; false when something could not be written.
-    async fn write(&self, world: &World, peers: &Peers) -> bool {
-        let mut reports = peers.reports();
-        reports.push(self.acknowledgements.report());
-        let recipients = newest(&reports);
+    /// The write of an object's status as it is now; none when the API server has it already.
+    fn write(
+        &self,
+        world: &World,
+        recipients: &BTreeMap<&str, &RecipientReport>,
+        object: &Object,
+    ) -> Option<Write> {
         let now = Time(jiff::Timestamp::now());
-        let mut is_done = true;
-
-        let before = snapshot(&self.statuses.policies);
-        for policy in world.policies.values() {
-            let known = before.get(&policy.name);
-            let status = of_policy(world, policy, &recipients, known, &now);
-            let status = self.behaviour.report(world, policy, status);
-            if known != Some(&status) {
-                let written = self
-                    .patch::<PolicyConfig>(&policy.name, "PolicyConfig", &status)
-                    .await;
-                is_done &= written;
-                if written {
-                    remember(&self.statuses.policies, &policy.name, status);
-                }
+        match object {
+            Object::Policy(name) => {
+                let policy = world.policies.get(name)?;
+                let known = self.statuses.policies.get(name);
+                let status = of_policy(world, policy, recipients, known.as_ref(), &now);
+                let status = self.behaviour.report(world, policy, status);
+                (known.as_ref() != Some(&status)).then(|| {
+                    self.patch::<PolicyConfig, _>(object, name, &policy.uid, status, |known| {
+                        &known.policies
+                    })
+                })
+            }
+            Object::Scope(name) => {
+                let scope = world.scopes.get(name)?;
+                let known = self.statuses.scopes.get(name);
+                let status = of_scope(world, scope, recipients, known.as_ref(), &now);
+                (known.as_ref() != Some(&status)).then(|| {
+                    self.patch::<ScopeConfig, _>(object, name, &scope.uid, status, |known| {
+                        &known.scopes
+                    })
+                })
             }
         }
-        let before = snapshot(&self.statuses.scopes);
-        for scope in world.scopes.values() {
-            let known = before.get(&scope.name);
-            let status = of_scope(world, scope, &recipients, known, &now);
-            if known != Some(&status) {
-                let written = self
-                    .patch::<ScopeConfig>(&scope.name, "ScopeConfig", &status)
-                    .await;
-                is_done &= written;
-                if written {
-                    remember(&self.statuses.scopes, &scope.name, status);
-                }
-            }
-        }
-        is_done
     }
 
-    async fn patch<K>(&self, name: &str, kind: &str, status: &impl Serialize) -> bool
+    fn patch<K, V>(
+        &self,
+        object: &Object,
+        name: &str,
+        uid: &str,
+        status: V,
+        known: fn(&Statuses) -> &Known<V>,
+    ) -> Write
     where
-        K: kube::Resource<Scope = kube::core::NamespaceResourceScope>
+        K: kube::Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
             + Clone
             + std::fmt::Debug
-            + serde::de::DeserializeOwned,
-        K::DynamicType: Default,
+            + serde::de::DeserializeOwned
+            + Send
+            + 'static,
+        V: Serialize + Clone + PartialEq + Send + Sync + 'static,
     {
         let api: Api<K> = Api::namespaced(self.client.clone(), &self.settings.workload_namespace);
-        let patch = serde_json::json!({
-            "apiVersion": format!("{}/v1alpha1", mesh_api::GROUP),
-            "kind": kind,
-            "metadata": {"name": name},
+        let patch = Patch::Apply(serde_json::json!({
+            "apiVersion": K::api_version(&()),
+            "kind": K::kind(&()),
+            // With its UID, so that an object that was deleted and made again does not get what the old one had.
+            "metadata": {"name": name, "uid": uid},
             "status": status,
-        });
-        let parameters = PatchParams::apply(MANAGER).force();
-        self.metrics.status_writes.fetch_add(1, Ordering::Relaxed);
-        match api
-            .patch_status(name, &parameters, &Patch::Apply(&patch))
-            .await
-        {
-            Ok(_) => true,
-            // It was deleted meanwhile, and the watch will say so.
-            Err(kube::Error::Api(status)) if status.code == 404 => true,
-            Err(error) => {
-                debug!(%error, name, kind, "a status could not be written");
-                false
-            }
+        }));
+        let statuses = self.statuses.clone();
+        let metrics = self.metrics.clone();
+        let (object, name) = (object.clone(), name.to_owned());
+        async move {
+            let parameters = PatchParams::apply(MANAGER).force();
+            metrics.status_writes.fetch_add(1, Ordering::Relaxed);
+            let written = api.patch_status(&name, &parameters, &patch);
+            let is_done = match tokio::time::timeout(GIVEN_UP, written).await {
+                Ok(Ok(written)) => {
+                    let version = written.meta().resource_version.as_deref();
+                    known(&statuses).written(&name, version, status);
+                    true
+                }
+                // It was deleted meanwhile, and the watch will say so.
+                Ok(Err(kube::Error::Api(status))) if status.code == 404 => true,
+                Ok(Err(error)) => {
+                    debug!(%error, ?object, "a status could not be written");
+                    false
+                }
+                Err(_) => {
+                    debug!(?object, "the API server does not take a status");
+                    false
+                }
+            };
+            (object, is_done)
         }
+        .boxed()
     }
 }
 
-fn snapshot<V: Clone>(statuses: &Mutex<BTreeMap<String, V>>) -> BTreeMap<String, V> {
-    statuses
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone()
+fn objects(world: &World) -> BTreeSet<Object> {
+    let policies = world.policies.keys().cloned().map(Object::Policy);
+    let scopes = world.scopes.keys().cloned().map(Object::Scope);
+    policies.chain(scopes).collect()
 }
 
-fn remember<V>(statuses: &Mutex<BTreeMap<String, V>>, name: &str, status: V) {
-    let mut statuses = statuses.lock().unwrap_or_else(PoisonError::into_inner);
-    statuses.insert(name.to_owned(), status);
-}
+#[cfg(test)]
+mod tests;

@@ -155,6 +155,7 @@ fn world(toggle: &str) -> World {
             "east".to_owned(),
             Arc::new(Scope {
                 name: "east".into(),
+                uid: "east".into(),
                 generation: 1,
                 spec: scope,
             }),

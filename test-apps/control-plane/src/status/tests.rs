@@ -24,6 +24,7 @@ fn world() -> World {
     };
     let scope = Scope {
         name: "east".into(),
+        uid: "east".into(),
         generation: 1,
         spec: ScopeConfigSpec {
             entries: vec![ScopeEntry {

@@ -54,6 +54,7 @@ pub(super) fn policy(policy: PolicyConfig) -> Policy {
 pub(super) fn scope(scope: ScopeConfig) -> Scope {
     Scope {
         name: scope.name_any(),
+        uid: scope.uid().unwrap_or_default(),
         generation: scope.metadata.generation.unwrap_or_default(),
         spec: scope.spec,
     }
