@@ -7,8 +7,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::PostParams;
 use kube::core::ObjectMeta;
 use kube::{Api, Client};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
@@ -16,6 +17,9 @@ use tracing::{debug, info};
 pub const LEASE: &str = "control-plane";
 /// A leader that was silent for this long is followed by another.
 const HOLDS: Duration = Duration::from_secs(4);
+/// A leader trusts for this long, from the moment at which it asked, that it leads: less than [`HOLDS`], so that
+/// it has stopped before another begins.
+const TRUSTS: Duration = Duration::from_secs(3);
 /// How often the leader says that it is there, and the others look.
 const RENEWS: Duration = Duration::from_secs(1);
 
@@ -50,7 +54,12 @@ impl Candidate {
                 () = shutdown.cancelled() => break,
                 _ = rounds.tick() => {}
             }
-            let round = tokio::time::timeout(HOLDS / 2, self.round()).await;
+            let asked = Instant::now();
+            let patience = match self.renewed {
+                Some(renewed) => (renewed + TRUSTS).saturating_duration_since(asked),
+                None => HOLDS / 2,
+            };
+            let round = tokio::time::timeout(patience, self.round(asked)).await;
             let held = match round {
                 Ok(Ok(held)) => held,
                 Ok(Err(error)) => {
@@ -59,6 +68,9 @@ impl Candidate {
                 }
                 Err(_) => self.still_holds(),
             };
+            if !held {
+                self.renewed = None;
+            }
             let is_news = leads.send_if_modified(|leads| std::mem::replace(leads, held) != held);
             if is_news {
                 info!(leads = held, "the election is decided");
@@ -72,18 +84,18 @@ impl Candidate {
 
     fn still_holds(&self) -> bool {
         self.renewed
-            .is_some_and(|renewed| renewed.elapsed() < HOLDS)
+            .is_some_and(|renewed| renewed.elapsed() < TRUSTS)
     }
 
-    async fn round(&mut self) -> Result<bool, kube::Error> {
+    async fn round(&mut self, asked: Instant) -> Result<bool, kube::Error> {
         let Some(lease) = self.api.get_opt(LEASE).await? else {
-            return self.create().await;
+            let outcome = self.create().await;
+            return self.won(outcome, asked);
         };
         let spec = lease.spec.clone().unwrap_or_default();
         let holder = spec.holder_identity.as_deref().unwrap_or_default();
         let is_mine = holder == self.identity;
         if !is_mine && !holder.is_empty() && !self.expired(&spec) {
-            self.renewed = None;
             return Ok(false);
         }
         let mut next = self.spec();
@@ -94,7 +106,8 @@ impl Candidate {
         } else {
             next.renew_time.clone()
         };
-        self.replace(lease, next).await
+        let outcome = self.replace(lease, next).await;
+        self.won(outcome, asked)
     }
 
     fn expired(&mut self, spec: &LeaseSpec) -> bool {
@@ -107,7 +120,7 @@ impl Candidate {
         }
     }
 
-    async fn create(&mut self) -> Result<bool, kube::Error> {
+    async fn create(&self) -> Result<Lease, kube::Error> {
         let mut spec = self.spec();
         spec.acquire_time = spec.renew_time.clone();
         let lease = Lease {
@@ -117,30 +130,29 @@ impl Candidate {
             },
             spec: Some(spec),
         };
-        let outcome = self.api.create(&PostParams::default(), &lease).await;
-        self.won(outcome)
+        self.api.create(&PostParams::default(), &lease).await
     }
 
-    async fn replace(&mut self, mut lease: Lease, spec: LeaseSpec) -> Result<bool, kube::Error> {
+    async fn replace(&self, mut lease: Lease, spec: LeaseSpec) -> Result<Lease, kube::Error> {
         // The resource version in the metadata makes this fail if somebody was faster.
         lease.spec = Some(spec);
-        let outcome = self
-            .api
+        self.api
             .replace(LEASE, &PostParams::default(), &lease)
-            .await;
-        self.won(outcome)
+            .await
     }
 
-    fn won(&mut self, outcome: Result<Lease, kube::Error>) -> Result<bool, kube::Error> {
+    fn won(
+        &mut self,
+        outcome: Result<Lease, kube::Error>,
+        asked: Instant,
+    ) -> Result<bool, kube::Error> {
         match outcome {
             Ok(_) => {
-                self.renewed = Some(Instant::now());
+                self.renewed = Some(asked);
                 Ok(true)
             }
-            Err(kube::Error::Api(status)) if status.code == 409 => {
-                self.renewed = None;
-                Ok(false)
-            }
+            // Somebody was faster.
+            Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -164,5 +176,65 @@ impl Candidate {
             renew_time: Some(MicroTime(jiff::Timestamp::now())),
             ..LeaseSpec::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake_api::{Asked, FakeApi};
+    use serde_json::json;
+
+    fn lease(asked: &Asked, holder: &str) -> serde_json::Value {
+        let mut lease = asked.body.clone();
+        lease["metadata"] = json!({"name": LEASE, "resourceVersion": "1"});
+        lease["spec"]["holderIdentity"] = json!(holder);
+        lease
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_whose_api_server_is_silent_stops_before_another_begins() {
+        let (client, mut api) = FakeApi::new();
+        let (leads, mut follows) = watch::channel(false);
+        let shutdown = CancellationToken::new();
+        let candidate = Candidate::new(client, "mesh-system", "me");
+        let candidate = tokio::spawn(candidate.run(leads, shutdown.clone()));
+        let get = api.next().await.expect("looks at the Lease");
+        get.refuse(404);
+        let asked = Instant::now();
+        let create = api.next().await.expect("there is none, so it makes one");
+        // The answer is slow: the others count from when the Lease was written.
+        tokio::time::advance(RENEWS).await;
+        let made = lease(&create, "me");
+        create.answer(201, made);
+        follows.wait_for(|leads| *leads).await.expect("runs");
+        // From here on nothing is answered.
+        follows.wait_for(|leads| !leads).await.expect("runs");
+        assert!(asked.elapsed() < HOLDS, "{:?}", asked.elapsed());
+        candidate.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_of_somebody_else_is_left_alone_until_it_was_silent() {
+        let (client, mut api) = FakeApi::new();
+        let (leads, follows) = watch::channel(false);
+        let candidate = Candidate::new(client, "mesh-system", "me");
+        let candidate = tokio::spawn(candidate.run(leads, CancellationToken::new()));
+        let started = Instant::now();
+        let take = loop {
+            let Some(asked) = api.next().await else {
+                continue;
+            };
+            if asked.body["spec"].is_object() {
+                break asked;
+            }
+            let theirs = lease(&asked, "somebody");
+            asked.answer(200, theirs);
+        };
+        assert!(started.elapsed() > HOLDS);
+        assert!(!*follows.borrow());
+        assert_eq!(take.body["spec"]["holderIdentity"], "me");
+        assert_eq!(take.body["metadata"]["resourceVersion"], "1");
+        candidate.abort();
     }
 }
