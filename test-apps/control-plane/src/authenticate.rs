@@ -161,8 +161,12 @@ pub async fn admit(
     claim: &PodClaim,
 ) -> Result<Arc<Sidecar>, AuthenticateError> {
     let mut worlds = store.subscribe();
-    let appears = worlds.wait_for(|world| world.sidecars.contains_key(&claim.uid));
-    let world = match tokio::time::timeout(POD_APPEARS, appears).await {
+    // Before the lists are complete nobody can say which namespace is the mesh's.
+    let is_decided = worlds.wait_for(|world| {
+        !world.namespace.is_empty()
+            && (world.namespace != claim.namespace || world.sidecars.contains_key(&claim.uid))
+    });
+    let world = match tokio::time::timeout(POD_APPEARS, is_decided).await {
         Ok(Ok(world)) => world.clone(),
         Ok(Err(_)) | Err(_) => return Err(AuthenticateError::UnknownPod),
     };
@@ -239,5 +243,29 @@ mod tests {
             let error = claim(&review(status)).expect_err("refused").to_string();
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pod_of_another_namespace_is_refused_at_once() {
+        let store = WorldStore::new();
+        let claim = PodClaim {
+            namespace: "elsewhere".into(),
+            uid: "u".into(),
+        };
+        let started = tokio::time::Instant::now();
+        let error = admit(&store, &claim).await.expect_err("no list yet");
+        assert!(matches!(error, AuthenticateError::UnknownPod), "{error}");
+        assert!(started.elapsed() >= POD_APPEARS);
+        store.publish(Arc::new(crate::world::World {
+            namespace: "mesh-workloads".into(),
+            ..crate::world::World::default()
+        }));
+        let started = tokio::time::Instant::now();
+        let error = admit(&store, &claim).await.expect_err("outside");
+        assert!(
+            matches!(error, AuthenticateError::OutsideMesh(_)),
+            "{error}"
+        );
+        assert_eq!(started.elapsed(), Duration::ZERO);
     }
 }
