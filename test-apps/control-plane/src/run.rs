@@ -63,6 +63,9 @@ pub enum RunError {
     /// The admin server ended.
     #[error("serve the admin interface")]
     ServeAdmin(#[source] std::io::Error),
+    /// A part that never ends has ended, by a panic.
+    #[error("keep {0} running")]
+    Ended(&'static str),
 }
 
 /// Starts logging (`LOG`, default `info`), runs until SIGTERM or SIGINT and returns the exit code.
@@ -140,11 +143,11 @@ pub async fn run(settings: Settings, behaviour: Arc<dyn Behaviour>) -> Result<()
         metrics: metrics.clone(),
         synced,
     };
-    let watching = tokio::spawn(watching.run());
+    let mut watching = tokio::spawn(watching.run());
 
     let (leads, is_leading) = watch::channel(false);
     let candidate = Candidate::new(client.clone(), &settings.pod_namespace, &settings.pod_name);
-    let candidate = tokio::spawn(candidate.run(leads, shutdown.clone()));
+    let mut candidate = tokio::spawn(candidate.run(leads, shutdown.clone()));
     let writing = Writing {
         client,
         settings: settings.clone(),
@@ -154,19 +157,35 @@ pub async fn run(settings: Settings, behaviour: Arc<dyn Behaviour>) -> Result<()
         acknowledgements: shared.acknowledgements.clone(),
         metrics,
     };
-    let writing = tokio::spawn(writing.run(is_leading));
+    let mut writing = tokio::spawn(writing.run(is_leading));
 
     let mut server = tokio::spawn(serve(settings, shared, listening));
     let outcome = tokio::select! {
         signal = terminated() => signal.map_err(RunError::Signals),
-        ended = &mut server => ended.unwrap_or(Ok(())),
-        ended = admin => ended.unwrap_or(Ok(())).map_err(RunError::ServeAdmin),
+        ended = &mut server => ended.unwrap_or(Err(RunError::Ended("the xDS server"))),
+        ended = admin => match ended {
+            Ok(ended) => ended.map_err(RunError::ServeAdmin),
+            Err(_) => Err(RunError::Ended("the admin server")),
+        },
+        // A replica that does not see the world any more must not go on as if it did.
+        _ = &mut watching => Err(RunError::Ended("the watches")),
+        _ = &mut writing => Err(RunError::Ended("the writer of status")),
+        _ = &mut candidate => Err(RunError::Ended("the election")),
     };
     info!("going");
     shutdown.cancel();
     writing.abort();
     watching.abort();
-    let _ = tokio::time::timeout(GOODBYE, async { (server.await, candidate.await) }).await;
+    let goodbye = async {
+        // What has ended already must not be waited for again.
+        if !server.is_finished() {
+            let _ = (&mut server).await;
+        }
+        if !candidate.is_finished() {
+            let _ = (&mut candidate).await;
+        }
+    };
+    let _ = tokio::time::timeout(GOODBYE, goodbye).await;
     outcome
 }
 
