@@ -108,6 +108,11 @@ impl Session {
     fn open(shared: Arc<Shared>, sidecar: Arc<Sidecar>) -> Self {
         let seen_before = {
             let mut seen = shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            let world = shared.store.current();
+            // Pods that are gone do not come back; they are forgotten before they outnumber the others.
+            if seen.len() > 2 * world.sidecars.len() {
+                seen.retain(|uid| world.sidecars.contains_key(uid));
+            }
             !seen.insert(sidecar.uid.clone())
         };
         shared.metrics.streams.fetch_add(1, Ordering::Relaxed);
