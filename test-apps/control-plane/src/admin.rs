@@ -69,8 +69,12 @@ struct After {
     after: Option<u64>,
 }
 
-/// The report, at once or, with `after`, when its revision is another one; at the latest after [`POLL`].
-async fn report(State(admin): State<Admin>, Query(After { after }): Query<After>) -> Json<Report> {
+/// The report, at once or, with `after`, when its revision is another one; at the latest after [`POLL`]. A replica
+/// that is going refuses, or else who asks would ask again and again until it is gone.
+async fn report(
+    State(admin): State<Admin>,
+    Query(After { after }): Query<After>,
+) -> Result<Json<Report>, StatusCode> {
     if let Some(after) = after {
         let mut revision = admin.acknowledgements.subscribe();
         let changes = revision.wait_for(|revision| *revision != after);
@@ -79,5 +83,45 @@ async fn report(State(admin): State<Admin>, Query(After { after }): Query<After>
             () = admin.shutdown.cancelled() => {}
         }
     }
-    Json(admin.acknowledgements.report())
+    if admin.shutdown.is_cancelled() {
+        return Err(StatusCode::SERVICE_UNAVAILABLE);
+    }
+    Ok(Json(admin.acknowledgements.report()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use axum::http::Request;
+    use tower::ServiceExt as _;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_replica_that_is_going_refuses_to_report() {
+        let (_, is) = watch::channel(true);
+        let shutdown = CancellationToken::new();
+        let admin = Admin {
+            metrics: Arc::new(Metrics::new()),
+            acknowledgements: Arc::default(),
+            synced: is.clone(),
+            listening: is,
+            shutdown: shutdown.clone(),
+        };
+        let ask = |query: &str| {
+            let request = Request::get(format!("{REPORT_PATH}{query}")).body(Body::empty());
+            let answer = admin
+                .clone()
+                .router()
+                .oneshot(request.expect("well-formed"));
+            async { answer.await.expect("never fails").status() }
+        };
+        assert_eq!(ask("").await, StatusCode::OK);
+        assert_eq!(
+            ask("?after=0").await,
+            StatusCode::OK,
+            "at the latest after a while"
+        );
+        shutdown.cancel();
+        assert_eq!(ask("?after=0").await, StatusCode::SERVICE_UNAVAILABLE);
+    }
 }

@@ -38,6 +38,8 @@ enum AskError {
     Request(#[source] http::Error),
     #[error("reach the peer")]
     Reach(#[source] hyper_util::client::legacy::Error),
+    #[error("the peer answers {0}")]
+    Refused(http::StatusCode),
     #[error("read the answer")]
     Read(#[source] hyper::Error),
     #[error("understand the answer")]
@@ -155,6 +157,9 @@ impl Poll {
                 .request(request)
                 .await
                 .map_err(AskError::Reach)?;
+            if !response.status().is_success() {
+                return Err(AskError::Refused(response.status()));
+            }
             let body = response
                 .into_body()
                 .collect()
