@@ -18,6 +18,8 @@ mod fake_api;
 pub mod leading;
 pub mod metrics;
 pub mod peers;
+#[cfg(test)]
+mod rights;
 pub mod run;
 pub mod scope;
 pub mod service;
