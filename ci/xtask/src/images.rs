@@ -1,18 +1,23 @@
 //! Building the image archives.
 
 use anyhow::Context as _;
-use harness_assets::{AssetOptions, Progress};
+use harness_assets::{AssetOptions, Assets, Progress};
 use harness_images::build::{BuildOptions, BuiltImage, build};
 
-/// Builds every image into `target/images`.
-pub(crate) fn images() -> anyhow::Result<Vec<BuiltImage>> {
+/// Obtains the programs of other projects: makes them where they are not there yet.
+pub(crate) fn assets() -> anyhow::Result<Assets> {
     let options = AssetOptions::from_environment(None)?;
     let assets = harness_assets::obtain(&options, &|progress| {
         if !matches!(progress, Progress::Activity { .. }) {
             eprintln!("{progress}");
         }
     });
-    let assets = assets.map_err(|error| with_hint(error.hint().as_deref(), error))?;
+    assets.map_err(|error| with_hint(error.hint().as_deref(), error))
+}
+
+/// Builds every image into `target/images`.
+pub(crate) fn images() -> anyhow::Result<Vec<BuiltImage>> {
+    let assets = assets()?;
     let build_options = BuildOptions {
         envoy: assets.envoy,
         ..BuildOptions::default()

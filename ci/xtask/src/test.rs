@@ -98,6 +98,8 @@ fn nextest(profile: &str, install: bool) -> anyhow::Result<Count> {
             "--profile",
             profile,
         ])
+        // The images were built from the same assets, so this only looks where they are.
+        .env("MESHPROOF_ENVOY", images::assets()?.envoy)
         .env("MESHPROOF_IMAGES", workspace::root().join("target/images"));
     let mut count = judged(&mut command, &report)?;
     match ignored(profile, install) {
