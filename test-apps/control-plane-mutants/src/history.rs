@@ -1,7 +1,7 @@
 //! Bugs in what follows upon what: updates, deletions, rollbacks, replicas.
 
 use control_plane::behaviour::{Behaviour, Recipient};
-use control_plane::world::{Policy, Replica, Scope, World};
+use control_plane::world::{Policy, Scope, World};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -102,37 +102,53 @@ impl Behaviour for RollbackInexact {
     }
 }
 
-/// When another replica is lost, whoever dials from then on is served from the world of that moment for ever.
-#[derive(Default)]
+/// When a peer is lost, whoever dials from then on is served from the world of that moment for ever. Until then
+/// everything is as it should be, and for whoever stays where it was it remains so.
 pub(crate) struct ReplicaDoesNotResume {
+    /// What the names of this rollout's replicas begin with. Those of an earlier rollout are no peers: that they
+    /// go when this one has come is no loss.
+    peers: String,
     state: Mutex<Replicas>,
 }
 
 #[derive(Default)]
 struct Replicas {
-    ready: BTreeMap<String, Replica>,
+    /// Peers that were ready once, with UID and number of restarts.
+    known: BTreeMap<String, (String, i32)>,
     newest_stream: u64,
     /// The world and the newest stream at the time of the loss.
     lost: Option<(Arc<World>, u64)>,
 }
 
+impl ReplicaDoesNotResume {
+    /// `own_name` is that of a Deployment's pod: `NAME-ROLLOUT-POD`.
+    pub(crate) fn new(own_name: &str) -> Self {
+        let rollout = own_name.rsplit_once('-').map_or("", |(rollout, _)| rollout);
+        Self {
+            peers: format!("{rollout}-"),
+            state: Mutex::default(),
+        }
+    }
+}
+
 impl Behaviour for ReplicaDoesNotResume {
     fn publish(&self, world: Arc<World>) -> Arc<World> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let ready: BTreeMap<String, Replica> = world
-            .replicas
-            .iter()
-            .filter(|(_, replica)| replica.ready)
-            .map(|(name, replica)| (name.clone(), replica.clone()))
-            .collect();
-        let is_lost = state
-            .ready
-            .iter()
-            .any(|(name, replica)| ready.get(name) != Some(replica));
+        let is_lost = state.known.iter().any(|(name, (uid, restarts))| {
+            world
+                .replicas
+                .get(name)
+                .is_none_or(|now| now.uid != *uid || now.restarts > *restarts)
+        });
         if is_lost && state.lost.is_none() {
             state.lost = Some((world.clone(), state.newest_stream));
         }
-        state.ready = ready;
+        let peers = world
+            .replicas
+            .iter()
+            .filter(|(name, replica)| name.starts_with(&self.peers) && replica.ready)
+            .map(|(name, replica)| (name.clone(), (replica.uid.clone(), replica.restarts)));
+        state.known.extend(peers);
         world
     }
 
@@ -140,10 +156,7 @@ impl Behaviour for ReplicaDoesNotResume {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.newest_stream = state.newest_stream.max(recipient.stream);
         match &state.lost {
-            // A sidecar of the lost replica dials before anybody can say that the replica is lost.
-            Some((frozen, newest)) if recipient.stream > *newest || recipient.resumed => {
-                frozen.clone()
-            }
+            Some((frozen, newest)) if recipient.stream > *newest => frozen.clone(),
             _ => world,
         }
     }

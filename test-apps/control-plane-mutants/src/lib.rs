@@ -33,7 +33,7 @@ pub fn build(mutation: Mutation, own_name: &str) -> Arc<dyn Behaviour> {
         Mutation::RollbackInexact => Arc::new(RollbackInexact::default()),
         Mutation::JoinMissed => Arc::new(Join::default()),
         Mutation::StatusLies => Arc::new(LiesInStatus),
-        Mutation::ReplicaDoesNotResume => Arc::new(ReplicaDoesNotResume::default()),
+        Mutation::ReplicaDoesNotResume => Arc::new(ReplicaDoesNotResume::new(own_name)),
         Mutation::OneSidecarTooMany => Arc::new(leak(Victims::OnePerPolicy)),
         Mutation::LeakLate => Arc::new(leak(Victims::EverybodyLate)),
         Mutation::LeakOneReplica => Arc::new(leak(Victims::EverybodyOfOneReplica)),

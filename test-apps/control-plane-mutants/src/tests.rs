@@ -263,30 +263,45 @@ fn who_joins_later_misses_what_was_there() {
 
 #[test]
 fn after_a_replica_is_lost_the_survivor_does_not_go_on() {
-    let replica = Replica {
-        uid: String::new(),
+    let replica = |uid: &str, ready| Replica {
+        uid: uid.into(),
         ip: None,
-        ready: true,
+        ready,
         restarts: 0,
     };
-    let mut before = with_policy(base(), "p", "east", 1, "one");
-    before.replicas = [
-        ("r0".to_owned(), replica.clone()),
-        ("r1".to_owned(), replica.clone()),
-    ]
-    .into();
+    let replicas = |world: &World, replicas: &[(&str, bool)]| World {
+        replicas: replicas
+            .iter()
+            .map(|(name, ready)| ((*name).to_owned(), replica(name, *ready)))
+            .collect(),
+        ..world.clone()
+    };
+    let one = with_policy(base(), "p", "east", 1, "one");
+    let two = with_policy(base(), "p", "east", 2, "two");
+    let three = with_policy(base(), "p", "east", 3, "three");
     let mut trial = Trial::of(Mutation::ReplicaDoesNotResume);
-    trial.publish(&before);
-    assert!(trial.key("a").is_some());
-    let mut after = before;
-    after.replicas.remove("r1");
-    trial.publish(&after);
-    let mut changed = with_policy(after, "p", "east", 2, "two");
-    changed.replicas.insert("r1".into(), replica);
-    trial.publish(&changed);
-    let value = |trial: &Trial, stream| trial.at("a", stream, false).toggles["key"].clone();
-    assert_eq!(value(&trial, 1), "two", "who stayed goes on");
-    assert_eq!(value(&trial, 2), "one", "who came over does not");
+    trial.behaviour = build(Mutation::ReplicaDoesNotResume, "cp-new-a");
+    let value = |trial: &Trial, stream, resumed| {
+        let effective = trial.at("a", stream, resumed);
+        effective.toggles["key"].clone()
+    };
+
+    // It takes the place of the replicas of an earlier rollout, whose sidecars come over.
+    let rollout = [("cp-old-a", true), ("cp-new-a", true), ("cp-new-b", true)];
+    trial.publish(&replicas(&one, &rollout));
+    trial.publish(&replicas(&one, &rollout[1..]));
+    trial.publish(&replicas(&two, &rollout[1..]));
+    assert_eq!(value(&trial, 1, true), "two", "that is no loss");
+
+    // A peer that is not ready for a while is none either.
+    trial.publish(&replicas(&two, &[("cp-new-a", true), ("cp-new-b", false)]));
+    trial.publish(&replicas(&two, &rollout[1..]));
+    assert_eq!(value(&trial, 2, true), "two");
+
+    trial.publish(&replicas(&two, &rollout[1..2]));
+    trial.publish(&replicas(&three, &[("cp-new-a", true), ("cp-new-c", true)]));
+    assert_eq!(value(&trial, 2, true), "three", "who stayed goes on");
+    assert_eq!(value(&trial, 3, true), "two", "who came over does not");
 }
 
 #[tokio::test(start_paused = true)]
