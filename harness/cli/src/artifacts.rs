@@ -42,6 +42,11 @@ impl Artifacts {
         Ok(Self { run, id, folder })
     }
 
+    /// The name of the run's own cluster. Short, since it is part of the paths of sockets and of host names.
+    pub(crate) fn cluster(&self) -> String {
+        format!("run-{}", self.id)
+    }
+
     /// Writes the documents. What cannot be written is told and does not keep the others from being written.
     pub(crate) fn write_documents(&self, record: &RunRecord, exit: ExitCode) -> Vec<Failure> {
         let code = exit.number();

@@ -166,8 +166,7 @@ pub(crate) fn plan(
     started: Instant,
 ) -> RunPlan {
     let environment = &arguments.environment;
-    // Short, since it is part of the paths of sockets and of host names.
-    let name = format!("run-{}", artifacts.id);
+    let name = artifacts.cluster();
     let cluster = cluster_choice::choose(environment, name, checked.topology);
     let source = match &environment.images {
         Some(folder) => ImageSource::Folder(absolute(folder)),

@@ -1,7 +1,7 @@
 //! A cluster that somebody else runs, named by a kubeconfig and reached by its API server alone.
 //!
 //! It is used only when it is marked for tests or the user names its context, by one run at a time (a Lease), and with
-//! the rights the user has there. What we put into it carries [`RUN_LABEL`](crate::RUN_LABEL); at the end, and before
+//! the rights the user has there. What we put into it carries [`RUN_LABEL`]; at the end, and before
 //! the next run when we were killed, everything with that label is removed, and nothing else.
 //!
 //! Invariant: nothing is written before the cluster may be used and nobody else uses it.
@@ -37,7 +37,7 @@ const REMOVAL: Duration = Duration::from_secs(180);
 /// Which cluster is meant, and by which right.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Names the run; the value of [`RUN_LABEL`](crate::RUN_LABEL).
+    /// Names the run; the value of [`RUN_LABEL`].
     pub run: String,
     /// The context in the kubeconfig; the current one without.
     pub context: Option<String>,

@@ -1,4 +1,4 @@
-//! Everything that was seen in one scenario, in order, on one clock. [`file`] is its stored form.
+//! Everything that was seen in one scenario, in order, on one clock. [`mod@file`] is its stored form.
 
 pub mod file;
 

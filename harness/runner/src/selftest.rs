@@ -161,6 +161,9 @@ struct Bench<'a> {
     cases: Mutex<Vec<SelftestCase>>,
 }
 
+/// [`Enough`] of a scenario, by name.
+type EnoughOf<'a> = &'a (dyn Fn(&str, &Judgement) -> bool + Send + Sync);
+
 /// Scenarios that are run against one control plane.
 struct Group<'a> {
     label: &'a str,
@@ -169,7 +172,7 @@ struct Group<'a> {
     /// Makes the comparisons of one scenario.
     compare: &'a (dyn Fn(&str, &Judgement) -> Vec<SelftestCase> + Send + Sync),
     /// Ends a scenario before its end, by name.
-    enough: Option<&'a (dyn Fn(&str, &Judgement) -> bool + Send + Sync)>,
+    enough: Option<EnoughOf<'a>>,
 }
 
 impl Bench<'_> {

@@ -152,13 +152,31 @@ fn written(at: jiff::Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-fn list(common: &Common, out: &mut Out) -> Result<ExitCode, Failure> {
+fn listed() -> Result<Vec<ListedForm>, Failure> {
     let cache = plan::assets(None, true)?.cache;
-    let listed: Vec<ListedForm> = local::list()
+    Ok(local::list()
         .into_iter()
         .map(ListedForm::from)
         .chain(kind::list(&cache).into_iter().map(ListedForm::from))
-        .collect();
+        .collect())
+}
+
+/// Says how a cluster that a run has left standing is reached and taken down. Nothing when it is not there.
+pub(crate) fn tell_if_kept(name: &str) -> Result<(), Failure> {
+    let kept = listed()?
+        .into_iter()
+        .find(|one| one.name == name && one.running);
+    if let Some(kept) = kept {
+        output::say(&format!(
+            "kept      {name}: export KUBECONFIG={}; it stays until `meshproof cluster down {name}`",
+            quote(&kept.kubeconfig)
+        ));
+    }
+    Ok(())
+}
+
+fn list(common: &Common, out: &mut Out) -> Result<ExitCode, Failure> {
+    let listed = listed()?;
     match common.output {
         OutputForm::Json => write_json(out, &listed)?,
         OutputForm::Jsonl => {

@@ -1,8 +1,8 @@
 //! `meshproof run`: the main job.
 
-use crate::arguments::{Common, OutputForm, RunArguments};
+use crate::arguments::{Common, OutputForm, RunArguments, When};
 use crate::artifacts::{self, Artifacts};
-use crate::commands::write_json;
+use crate::commands::{cluster, write_json};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::{self, Out};
@@ -84,6 +84,9 @@ pub(crate) fn run(
         harness_runner::run(plan, events, interrupt).await;
     })?;
     let exit = readers.end(&gate, started);
+    if execution.keep != When::Never && execution.environment.reuse.is_none() {
+        cluster::tell_if_kept(&artifacts.cluster())?;
+    }
     for failure in artifacts.write_documents(&readers.record, exit) {
         output::say(&failure.render(output::colour_on_stderr(common.color)));
     }

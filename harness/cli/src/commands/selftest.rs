@@ -255,6 +255,12 @@ fn text(report: &SelftestReport, out: &mut Out) -> std::io::Result<()> {
             "{DIFFERS}NEVER KILLED{DIFFERS:#} {scenario}: no seeded bug is there that it must catch"
         )?;
     }
+    if let Some(signal) = report.interrupted {
+        writeln!(
+            out,
+            "{DIFFERS}INTERRUPTED{DIFFERS:#} by signal {signal}: what is not listed was not compared"
+        )?;
+    }
     for left in &report.left_behind {
         writeln!(out, "{DIFFERS}LEFT BEHIND{DIFFERS:#} {left}")?;
     }
