@@ -19,6 +19,13 @@ pub(crate) enum EnvironmentError {
         #[source]
         source: Box<kube::Error>,
     },
+    /// The API server refuses to give an object, most often because there is none.
+    #[error("read {kind} `{name}`: {answer}")]
+    Refused {
+        kind: &'static str,
+        name: String,
+        answer: String,
+    },
     /// An object has no such key.
     #[error("find key `{key}` in {kind} `{name}`")]
     Key {
@@ -126,6 +133,12 @@ where
     match api.get(name).await {
         Ok(object) => Ok(Some(object)),
         Err(kube::Error::Api(status)) if optional && status.code == 404 => Ok(None),
+        // The whole answer is more than an event should say.
+        Err(kube::Error::Api(status)) => Err(EnvironmentError::Refused {
+            kind,
+            name: name.to_owned(),
+            answer: status.message.clone(),
+        }),
         Err(error) => Err(EnvironmentError::Read {
             kind,
             name: name.to_owned(),
@@ -200,10 +213,8 @@ fn value_of(
                 from.optional,
             ),
             (None, None) => {
-                return Err(EnvironmentError::Unsupported(format!(
-                    "fileKeyRef of variable `{}`",
-                    variable.name
-                )));
+                let what = format!("fileKeyRef of variable `{}`", variable.name);
+                return Err(EnvironmentError::Unsupported(what));
             }
         };
     match objects.get(name).and_then(|data| data.get(key)) {
