@@ -300,15 +300,9 @@ impl Trace {
                 .filter(|pid| is_below_us(*pid))
                 .map(|pid| format!("{pid} {}", lines(&format!("/proc/{pid}/cmdline"))))
                 .collect(),
-            mounts: lines("/proc/self/mountinfo")
-                .lines()
-                .map(str::to_owned)
-                .collect(),
-            sockets: lines("/proc/net/unix")
-                .lines()
-                .filter(|line| line.contains(&ours))
-                .map(str::to_owned)
-                .collect(),
+            // Others of the machine mount and listen as well.
+            mounts: of_ours(&lines("/proc/self/mountinfo"), &ours),
+            sockets: of_ours(&lines("/proc/net/unix"), &ours),
             cgroups,
             files: stage.files().into_iter().collect(),
         }
@@ -316,8 +310,20 @@ impl Trace {
 
     pub(crate) fn assert_unchanged(&self, stage: &Stage) {
         // The last processes may still be on their way out.
-        until("nothing is left", || Self::take(stage) == *self);
+        let what = || {
+            let now = Self::take(stage);
+            format!("nothing is left; before: {self:#?}, now: {now:#?}")
+        };
+        until_or_say(what, || Self::take(stage) == *self);
     }
+}
+
+fn of_ours(lines: &str, ours: &str) -> BTreeSet<String> {
+    lines
+        .lines()
+        .filter(|line| line.contains(ours))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Folders of cgroups that somebody of ours could have made.
@@ -341,14 +347,19 @@ fn processes() -> impl Iterator<Item = i32> {
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }
 
+fn until(what: &str, holds: impl FnMut() -> bool) {
+    until_or_say(|| what.to_owned(), holds);
+}
+
 /// Asks until it holds: the end of processes that are not our children, and of what they made, tells nobody.
 #[expect(clippy::disallowed_methods, reason = "there is no event to wait for")]
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
+fn until_or_say(what: impl Fn() -> String, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
     while !holds() {
         assert!(
             start.elapsed() < PATIENCE,
-            "not within {PATIENCE:?}: {what}"
+            "not within {PATIENCE:?}: {}",
+            what()
         );
         std::thread::sleep(Duration::from_millis(5));
     }
