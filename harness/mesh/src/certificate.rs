@@ -1,15 +1,30 @@
-//! Certificates for servers of the mesh, made for one deployment.
+//! Certificates for servers of the mesh: made at the first deployment in a cluster, kept in a Secret beside the control
+//! plane, and used again by later ones, since pods that run on trust them.
 
 use crate::definition::CertificateRequest;
+use crate::error::DeployMeshError;
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The Secret that keeps them.
+const SECRET: &str = "meshproof-certificates";
+
+/// Certificates by their names in the definition.
+pub(crate) type Certificates = BTreeMap<String, Certificate>;
 
 /// A server certificate with the root that signed it, as templates see it. All PEM.
-#[derive(Clone, Serialize)]
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Certificate {
+    /// What it was made for.
+    dns_names: Vec<String>,
     certificate: String,
     key: String,
     root: String,
@@ -21,8 +36,63 @@ impl std::fmt::Debug for Certificate {
     }
 }
 
+/// Those of an earlier deployment.
+pub(crate) async fn kept(
+    client: &kube::Client,
+    namespace: &str,
+) -> Result<Certificates, DeployMeshError> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let secret = secrets
+        .get_opt(SECRET)
+        .await
+        .map_err(|source| DeployMeshError::Read {
+            object: format!("Secret {namespace}/{SECRET}"),
+            source: Box::new(source),
+        })?;
+    let data = secret.and_then(|secret| secret.data).unwrap_or_default();
+    // What cannot be read, of another version maybe, is made anew.
+    Ok(data
+        .into_iter()
+        .filter_map(|(name, ByteString(bytes))| Some((name, serde_json::from_slice(&bytes).ok()?)))
+        .collect())
+}
+
+/// The certificates that a definition asks for: kept ones where they are for the same names, else new ones.
+pub(crate) fn obtain(
+    requests: &BTreeMap<String, CertificateRequest>,
+    mut kept: Certificates,
+) -> Result<Certificates, DeployMeshError> {
+    requests
+        .iter()
+        .map(|(name, request)| {
+            let certificate = match kept.remove(name) {
+                Some(kept) if kept.dns_names == request.dns_names => kept,
+                _ => make(request).map_err(|source| DeployMeshError::Certificate {
+                    name: name.clone(),
+                    source,
+                })?,
+            };
+            Ok((name.clone(), certificate))
+        })
+        .collect()
+}
+
+/// The manifest that keeps certificates.
+pub(crate) fn manifest(certificates: &Certificates, namespace: &str) -> String {
+    let data: BTreeMap<&String, String> = certificates
+        .iter()
+        .map(|(name, certificate)| (name, serde_json::json!(certificate).to_string()))
+        .collect();
+    serde_json::json!({
+        "apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": SECRET, "namespace": namespace},
+        "stringData": data,
+    })
+    .to_string()
+}
+
 /// Makes a root that signs nothing else, and a certificate below it.
-pub(crate) fn make(request: &CertificateRequest) -> Result<Certificate, rcgen::Error> {
+fn make(request: &CertificateRequest) -> Result<Certificate, rcgen::Error> {
     let root_key = KeyPair::generate()?;
     let mut root = CertificateParams::default();
     root.distinguished_name
@@ -39,8 +109,39 @@ pub(crate) fn make(request: &CertificateRequest) -> Result<Certificate, rcgen::E
     leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     let certificate = leaf.signed_by(&key, &issuer)?;
     Ok(Certificate {
+        dns_names: request.dns_names.clone(),
         certificate: certificate.pem(),
         key: key.serialize_pem(),
         root: root_certificate.pem(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(name: &str) -> BTreeMap<String, CertificateRequest> {
+        let dns_names = vec![name.to_owned()];
+        BTreeMap::from([("server".to_owned(), CertificateRequest { dns_names })])
+    }
+
+    #[test]
+    fn a_certificate_is_used_again_as_long_as_its_names_are_asked_for() {
+        let first = obtain(&request("a"), Certificates::new()).unwrap();
+        let again = obtain(&request("a"), first.clone()).unwrap();
+        assert_eq!(first["server"].root, again["server"].root);
+        let other = obtain(&request("b"), first.clone()).unwrap();
+        assert_ne!(first["server"].root, other["server"].root);
+        assert!(obtain(&BTreeMap::new(), first).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_is_kept_can_be_read_again() {
+        let certificates = obtain(&request("a"), Certificates::new()).unwrap();
+        let manifest: serde_json::Value =
+            serde_json::from_str(&manifest(&certificates, "mesh")).unwrap();
+        let kept = manifest["stringData"]["server"].as_str().unwrap();
+        let kept: Certificate = serde_json::from_str(kept).unwrap();
+        assert_eq!(kept.key, certificates["server"].key);
+    }
 }

@@ -4,7 +4,7 @@ use crate::apply::Applier;
 use crate::definition::{MeshDefinition, WaitFor};
 use crate::error::DeployMeshError;
 use crate::template::Context;
-use crate::{Mesh, manifest, wait};
+use crate::{Mesh, certificate, manifest, wait};
 use harness_cluster::Cluster;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -42,7 +42,12 @@ impl Mesh {
         options: DeployOptions,
         progress: Progress<'_>,
     ) -> Result<Self, DeployMeshError> {
-        let context = Context::new(cluster, &definition, &options)?;
+        let home = definition.control_plane.as_ref();
+        let home = home.map_or(&definition.workloads.namespace, |home| &home.namespace);
+        let kept = certificate::kept(&cluster.client(), home).await?;
+        let certificates = certificate::obtain(&definition.certificates, kept)?;
+        let keep = certificate::manifest(&certificates, home);
+        let context = Context::new(cluster, &definition, &options, certificates);
         let mesh = Self {
             client: cluster.client(),
             topology: cluster.topology().clone(),
@@ -63,6 +68,10 @@ impl Mesh {
             if group.wait_for == Some(WaitFor::Established) {
                 applier.wait_until_established(options.ready).await?;
             }
+        }
+        if !mesh.definition.certificates.is_empty() {
+            let keep = manifest::parse("the certificates", &keep, mesh.context.run())?;
+            applier.apply(keep).await?;
         }
         progress("wait until the control plane and every workload are ready".to_owned());
         wait::until_ready(&mesh, options.ready)

@@ -145,6 +145,15 @@ pub enum DeployMeshError {
         #[source]
         source: Box<kube::Error>,
     },
+    /// An object of an earlier deployment could not be read.
+    #[error("read {object}")]
+    Read {
+        /// Kind, namespace and name.
+        object: String,
+        /// Why.
+        #[source]
+        source: Box<kube::Error>,
+    },
     /// Something did not get ready in time.
     #[error("wait for {what} for {seconds} s; last seen: {last}")]
     NotReady {

@@ -1,6 +1,6 @@
 //! Rendering the templates of a mesh definition.
 
-use crate::certificate::{self, Certificate};
+use crate::certificate::Certificates;
 use crate::definition::MeshDefinition;
 use crate::deploy::DeployOptions;
 use crate::error::DeployMeshError;
@@ -28,7 +28,7 @@ pub(crate) struct Context {
     /// The definition's variables.
     variables: BTreeMap<String, String>,
     /// Certificates by name.
-    certificates: BTreeMap<String, Certificate>,
+    certificates: Certificates,
     /// The applications with a workload in each data center.
     applications: Vec<String>,
 }
@@ -38,7 +38,8 @@ impl Context {
         cluster: &dyn Cluster,
         definition: &MeshDefinition,
         options: &DeployOptions,
-    ) -> Result<Self, DeployMeshError> {
+        certificates: Certificates,
+    ) -> Self {
         let shape = cluster.topology().clusters.first();
         let data_centers = shape
             .map(|shape| &shape.data_centers)
@@ -48,7 +49,14 @@ impl Context {
             .collect();
         let name = shape.map(|shape| shape.name.clone()).unwrap_or_default();
         let service_cidr = cluster.service_cidr().to_owned();
-        Self::of_environment(name, service_cidr, data_centers, definition, options)
+        Self::of_environment(
+            name,
+            service_cidr,
+            data_centers,
+            definition,
+            options,
+            certificates,
+        )
     }
 
     pub(crate) fn of_environment(
@@ -57,21 +65,13 @@ impl Context {
         data_centers: Vec<String>,
         definition: &MeshDefinition,
         options: &DeployOptions,
-    ) -> Result<Self, DeployMeshError> {
+        certificates: Certificates,
+    ) -> Self {
         let mut images = definition.images.clone();
         images.extend(options.images.clone());
         let mut variables = definition.variables.clone();
         variables.extend(options.variables.clone());
-        let mut certificates = BTreeMap::new();
-        for (name, request) in &definition.certificates {
-            let made =
-                certificate::make(request).map_err(|source| DeployMeshError::Certificate {
-                    name: name.clone(),
-                    source,
-                })?;
-            certificates.insert(name.clone(), made);
-        }
-        Ok(Self {
+        Self {
             run: options.run.clone(),
             cluster,
             service_cidr,
@@ -80,7 +80,7 @@ impl Context {
             variables,
             certificates,
             applications: definition.workloads.applications.clone(),
-        })
+        }
     }
 
     pub(crate) fn run(&self) -> &str {

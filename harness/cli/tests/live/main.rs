@@ -6,6 +6,7 @@
 mod baseline;
 mod existing_cluster;
 mod interrupted;
+mod kept_cluster;
 mod killed;
 mod meshproof;
 mod ordinary_user;

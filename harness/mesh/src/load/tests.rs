@@ -3,7 +3,7 @@
 use super::*;
 use crate::deploy::DeployOptions;
 use crate::template::Context;
-use crate::{Keys, manifest};
+use crate::{Keys, certificate, manifest};
 use std::time::Duration;
 
 fn broken(change: impl Fn(&str) -> String) -> Vec<Defect> {
@@ -103,8 +103,8 @@ fn context(definition: &MeshDefinition) -> Context {
         zones,
         definition,
         &options,
+        certificate::obtain(&definition.certificates, BTreeMap::new()).unwrap(),
     )
-    .unwrap()
 }
 
 #[test]
