@@ -1,7 +1,7 @@
 //! What each sidecar must hold, computed from the configurations in force.
 //!
-//! Invariant: written from the specification (design 5) and never shared with a control plane: shared logic
-//! would agree with its own bugs.
+//! Invariant: written from the specification (`ARCHITECTURE.md`, precedence) and never shared with a control plane:
+//! shared logic would agree with its own bugs.
 
 use crate::configuration::{Configuration, Rule, Scope, ScopeEntry};
 use crate::directory::Sidecar;

@@ -81,9 +81,9 @@ pub struct Given {
 ///
 /// Each act begins with a `stepStarted` event. After the configurations of `given` (step none), after `apply`,
 /// `delete`, `join`, `leave`, `hold` and `recover`, and once more after `finished`, the runner waits until
-/// every sidecar shows what it must (bounded by the mesh's duty), records those readings, then writes a new
-/// marker for everybody and waits until every sidecar shows it: the reading that shows the marker is what
-/// absence is judged on (design, proof of non-delivery). `reconnect` does the same on each replica. An apply
+/// every sidecar shows what it must (bounded by the mesh's duty) and records those readings. Where `confined` is
+/// expected it then writes a new marker for everybody and waits until every sidecar shows it: the reading that
+/// shows the marker is what absence is judged on (`ARCHITECTURE.md`, proof of absence). `reconnect` does the same on each replica. An apply
 /// that is meant to be rejected ([`crate::expectation::Expectation::Rejected`]) ends when every sidecar in
 /// scope shows the rejection, without a marker (it could not arrive). While a fault is in force the runner
 /// reads every sidecar at least once.

@@ -1,4 +1,4 @@
-//! `report.json`: the run for programs, in wire types of its own so that the model can change.
+//! `report.json`: the run for programs, under a format version of its own.
 
 use crate::ReportError;
 use crate::record::{Outcome, RunRecord};

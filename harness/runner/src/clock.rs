@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Nanoseconds since the start of the run, monotonic. Times that probes tell (wall clock of the same machine) are
-/// translated by how long ago they were when we translate them.
+/// Nanoseconds since the start of the run, monotonic. Times that probes tell (wall clock of their machine,
+/// which on a cluster elsewhere may differ from ours) are translated by how long ago they were when we translate them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
     start: Instant,

@@ -1,6 +1,6 @@
 //! A cluster with a mesh and the drivers that act on it: brought up, asked for, taken down.
 //!
-//! Invariant: the only place that names more than one driver by more than what it was handed.
+//! Invariant: the only place that makes drivers and takes them down.
 
 mod error;
 mod waits;

@@ -1,7 +1,7 @@
 //! From a plan to verdicts: brings the environment up, schedules and carries out the scenarios, records what is
 //! seen, has it judged, and takes everything down again.
 //!
-//! Invariant: only [`environment`] names more than one driver; the verdict comes from
+//! Invariant: only [`environment`] makes drivers and takes them down; the verdict comes from
 //! [`harness_model::checker`] alone, computed from the recorded history.
 
 pub mod environment;

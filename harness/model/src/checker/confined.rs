@@ -1,4 +1,4 @@
-//! `confined`: no sidecar shows what it must not, and that is proven (design, proof of non-delivery).
+//! `confined`: no sidecar shows what it must not, and that is proven (`ARCHITECTURE.md`, proof of absence).
 
 use super::evidence::{Evidence, detail};
 use super::proof::{demands, prove};
