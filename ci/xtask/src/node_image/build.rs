@@ -322,6 +322,8 @@ fn preload(
             .args(["--namespace", "k8s.io", "images", "import"])
             .args(["--local", "--no-unpack", "--digests"])
             .arg(archive)
+            // It would remind of version 1 control groups, which no container is started in here.
+            .env("CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS", "1")
             .stdout(Stdio::null()))
     });
     let process = i32::try_from(containerd.id()).context("containerd's process number")?;
