@@ -1,4 +1,4 @@
-//! A scenario: one claim with given, when and then. [`file`] is its YAML form.
+//! A scenario: one claim with given, when and then. [`mod@file`] is its YAML form.
 
 pub mod file;
 
