@@ -4,6 +4,7 @@
 
 mod answered;
 mod answered_by;
+mod carried_out;
 mod confined;
 mod delivered;
 mod evidence;
@@ -23,9 +24,9 @@ mod traffic;
 mod unchanged;
 
 use crate::expectation::Expectation;
-use crate::history::{Event, EventKind};
+use crate::history::Event;
 use crate::patience::Patience;
-use crate::scenario::{Act, Scenario};
+use crate::scenario::Scenario;
 use crate::verdict::{Detail, Finding, Judgement, Verdict};
 use evidence::Evidence;
 use timeline::Timeline;
@@ -34,12 +35,13 @@ use timeline::Timeline;
 #[must_use]
 pub fn judge(scenario: &Scenario, events: &[Event], patience: &Patience) -> Judgement {
     let timeline = Timeline::new(scenario, events, patience);
+    let lacking = carried_out::lacking(&timeline);
     let findings: Vec<Finding> = scenario
         .then
         .iter()
         .map(|expectation| {
             let finding = evidence(expectation, &timeline).finding(name(expectation));
-            without_effect(finding, &timeline)
+            only_if_carried_out(finding, &lacking)
         })
         .collect();
     Judgement {
@@ -99,40 +101,14 @@ fn sum(findings: &[Finding]) -> Verdict {
         .unwrap_or(Verdict::Inconclusive)
 }
 
-/// Holding while nothing bites proves nothing: a scenario whose fault had no effect cannot pass.
-fn without_effect(finding: Finding, timeline: &Timeline<'_>) -> Finding {
-    if finding.verdict != Verdict::Passed {
+/// Whatever was seen, it proves nothing where the scenario was not carried out as it says.
+fn only_if_carried_out(finding: Finding, lacking: &[Detail]) -> Finding {
+    if finding.verdict != Verdict::Passed || lacking.is_empty() {
         return finding;
     }
-    let wanted = timeline
-        .scenario
-        .when
-        .iter()
-        .filter(|act| matches!(act, Act::Inject(_)))
-        .count();
-    let started = timeline
-        .events
-        .iter()
-        .filter(|event| matches!(event.kind, EventKind::FaultStarted { .. }))
-        .count();
-    let reason = timeline.events.iter().find_map(|event| match &event.kind {
-        EventKind::FaultWithoutEffect { reason, .. } => Some(reason.clone()),
-        _ => None,
-    });
-    let observed = match reason {
-        Some(reason) => reason,
-        None if started < wanted => format!("{started} of {wanted} began"),
-        None => return finding,
-    };
     Finding {
         verdict: Verdict::Inconclusive,
-        details: vec![Detail {
-            sidecar: None,
-            step: None,
-            expected: "every fault of the scenario to be measured to bite".to_owned(),
-            observed,
-            event: None,
-        }],
+        details: lacking.to_vec(),
         ..finding
     }
 }

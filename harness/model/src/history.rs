@@ -214,6 +214,15 @@ pub struct RequestSeen {
     pub passed_callee_sidecar: bool,
 }
 
+impl RequestSeen {
+    /// When it was answered or given up, nanoseconds on the history's clock.
+    #[must_use]
+    pub fn done_ns(&self) -> u64 {
+        self.due_ns
+            .saturating_add(self.latency_us.saturating_mul(1000))
+    }
+}
+
 /// Who answered a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

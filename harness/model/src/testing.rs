@@ -234,6 +234,15 @@ impl Recorder {
         self.push(EventKind::FaultEnded { fault: 0 })
     }
 
+    /// The same history, with its end where that is missing.
+    pub(crate) fn whole(&self) -> Self {
+        let mut whole = self.clone();
+        if whole.events.iter().all(|e| e.kind != EventKind::Finished) {
+            whole.finished();
+        }
+        whole
+    }
+
     /// A request of `traffic` from frontend@zone1 that is due now, changed by `change`.
     pub(crate) fn request(
         &mut self,

@@ -23,6 +23,15 @@ pub(super) fn check(timeline: &Timeline<'_>) -> Evidence {
             });
             continue;
         };
+        if timeline.alive(&point).next().is_none() {
+            evidence.open(Detail {
+                step: place.step(),
+                ..detail(
+                    format!("somebody to be there at {}", place.name()),
+                    "nobody",
+                )
+            });
+        }
         for life in timeline.alive(&point) {
             for demand in demands(timeline, &point, life) {
                 match prove(timeline, &point, life, &demand) {
@@ -111,8 +120,9 @@ fn is_settling(
     {
         return true;
     }
-    let delivery = u64::try_from(timeline.patience.delivery.0.as_nanos()).unwrap_or(u64::MAX);
-    let deadline_ns = timeline.events[written].at_ns.saturating_add(delivery);
+    let deadline_ns = timeline.events[written]
+        .at_ns
+        .saturating_add(timeline.patience.delivery.as_nanos());
     timeline.events[reading.index].step == write.step
         && !is_finished(timeline, reading.index)
         && reading.at_ns <= deadline_ns

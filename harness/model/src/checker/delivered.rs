@@ -38,14 +38,22 @@ fn check_point(timeline: &Timeline<'_>, point: &Point, evidence: &mut Evidence) 
         Some(_) => timeline.before_last_write(point.last),
         None => Oracle::default(),
     };
+    let mut is_anybody_concerned = false;
     for life in timeline.alive(point) {
         let expected = after.expected(life.sidecar);
         let previous = before.expected(life.sidecar);
         let is_concerned = !expected.is_empty() || (written.is_some() && !previous.is_empty());
         if is_concerned {
+            is_anybody_concerned = true;
             let duty = Duty::new(timeline, point, life, written, expected, previous);
             duty.check(evidence);
         }
+    }
+    if written.is_some() && !is_anybody_concerned {
+        evidence.open(Detail {
+            step: point.place.step(),
+            ..detail("somebody to deliver it to", "nobody")
+        });
     }
 }
 
@@ -54,6 +62,8 @@ struct Duty<'t, 'a> {
     timeline: &'t Timeline<'a>,
     point: &'t Point,
     life: &'t Life<'a>,
+    /// Something was written at this point.
+    is_write: bool,
     /// Readings count after this event.
     since: usize,
     deadline_ns: u64,
@@ -76,13 +86,13 @@ impl<'t, 'a> Duty<'t, 'a> {
             Some(written) => timeline.events[written.max(life.joined)].at_ns,
             None => timeline.events[life.joined].at_ns,
         };
-        let delivery = u64::try_from(timeline.patience.delivery.0.as_nanos()).unwrap_or(u64::MAX);
         Self {
             timeline,
             point,
             life,
+            is_write: written.is_some(),
             since,
-            deadline_ns: begin_ns.saturating_add(delivery),
+            deadline_ns: begin_ns.saturating_add(timeline.patience.delivery.as_nanos()),
             expected,
             previous,
         }
@@ -97,8 +107,9 @@ impl<'t, 'a> Duty<'t, 'a> {
             .collect();
         match readings.last().copied() {
             None => self.never_read(evidence),
-            Some(last) if self.holds(last) => self.shown(&readings, evidence),
-            Some(last) => self.not_shown(last, evidence),
+            Some(last) if !self.holds(last) => self.not_shown(last, evidence),
+            Some(_) if self.is_write => self.shown(&readings, evidence),
+            Some(_) => self.kept(&readings, evidence),
         }
     }
 
@@ -135,12 +146,37 @@ impl<'t, 'a> Duty<'t, 'a> {
         }
     }
 
+    /// Nothing was written and the last reading holds: it must have held all the time.
+    fn kept(&self, readings: &[Reading<'_>], evidence: &mut Evidence) {
+        let grace_ns = self.grace_ns(readings);
+        let lost = readings
+            .iter()
+            .find(|reading| reading.at_ns >= grace_ns && !self.holds(**reading));
+        match lost {
+            None => evidence.support(1),
+            Some(lost) => evidence.contradict(self.wrong(*lost)),
+        }
+    }
+
+    /// From when on it must hold what it holds at the end, where nothing was written: who is new has the mesh's
+    /// bound from its first reading on, what a fault has hit the other one from its end on.
+    fn grace_ns(&self, readings: &[Reading<'_>]) -> u64 {
+        let patience = self.timeline.patience;
+        let (begin_ns, bound) = if self.point.contains(self.life.joined) {
+            (readings[0].at_ns, patience.delivery)
+        } else if let Some(recovered) = self.timeline.recovered_in(self.point) {
+            (self.timeline.events[recovered].at_ns, patience.recovery)
+        } else {
+            return 0;
+        };
+        begin_ns.saturating_add(bound.as_nanos())
+    }
+
     /// The last reading holds: was it in time?
     fn shown(&self, readings: &[Reading<'_>], evidence: &mut Evidence) {
         let wrong = readings.iter().rposition(|reading| !self.holds(*reading));
         let first = &readings[wrong.map_or(0, |wrong| wrong + 1)];
-        let is_write = self.timeline.written_in(self.point).is_some();
-        if !is_write || first.at_ns <= self.deadline_ns {
+        if first.at_ns <= self.deadline_ns {
             evidence.support(1);
             return;
         }
@@ -154,16 +190,24 @@ impl<'t, 'a> Duty<'t, 'a> {
     }
 
     fn not_shown(&self, last: Reading<'_>, evidence: &mut Evidence) {
-        let observed = self
-            .timeline
-            .lacks(last.seen, &self.expected)
-            .unwrap_or_else(|| "what was there before is still there".to_owned());
-        let detail = self.detail(format!("{observed} at {}", last.clock()), Some(last.index));
+        let detail = self.wrong(last);
         if last.at_ns >= self.deadline_ns || self.timeline.gave_up_after(self.point, last.index) {
             evidence.contradict(detail);
         } else {
             evidence.open(detail);
         }
+    }
+
+    /// What is wrong with a reading that does not hold.
+    fn wrong(&self, reading: Reading<'_>) -> Detail {
+        let observed = self
+            .timeline
+            .lacks(reading.seen, &self.expected)
+            .unwrap_or_else(|| "what was there before is still there".to_owned());
+        self.detail(
+            format!("{observed} at {}", reading.clock()),
+            Some(reading.index),
+        )
     }
 
     fn detail(&self, observed: String, event: Option<usize>) -> Detail {

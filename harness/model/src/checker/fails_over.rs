@@ -60,9 +60,8 @@ impl Outage {
 pub(super) fn check(timeline: &Timeline<'_>, name: &str, within: Span) -> Evidence {
     let mut evidence = Evidence::default();
     let traffic = Traffic::of(timeline, name);
-    let within = u64::try_from(within.0.as_nanos()).unwrap_or(u64::MAX);
     for outage in outages(timeline) {
-        let from_ns = outage.begin_ns.saturating_add(within);
+        let from_ns = outage.begin_ns.saturating_add(within.as_nanos());
         let due: Vec<_> = traffic
             .requests
             .values()
@@ -80,13 +79,15 @@ pub(super) fn check(timeline: &Timeline<'_>, name: &str, within: Span) -> Eviden
                 });
             } else if let Some(answerer) = &request.answered_by
                 && !outage.hits_pod(timeline, &answerer.pod)
+                // An answer that came when the fault was over may have waited for that.
+                && request.done_ns() <= outage.end_ns
             {
                 elsewhere += 1;
             }
         }
         if elsewhere == 0 {
             evidence.open(detail(
-                format!("an answer to `{name}` from outside what the fault hit"),
+                format!("an answer to `{name}` from outside what the fault hit, while it lasts"),
                 format!("none of {} requests", due.len()),
             ));
         }

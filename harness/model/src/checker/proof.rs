@@ -43,9 +43,8 @@ pub(super) fn demands(timeline: &Timeline<'_>, point: &Point, life: &Life<'_>) -
     };
     match act {
         Some(Act::Hold(span)) => {
-            let span = u64::try_from(span.0.as_nanos()).unwrap_or(u64::MAX);
             let begin_ns = timeline.events[point.first].at_ns;
-            vec![once(begin_ns.saturating_add(span))]
+            vec![once(begin_ns.saturating_add(span.as_nanos()))]
         }
         Some(Act::Reconnect) if life.sidecar.application != CANARY_APPLICATION => {
             let replicas = replicas(timeline, point);
@@ -66,6 +65,12 @@ pub(super) fn demands(timeline: &Timeline<'_>, point: &Point, life: &Life<'_>) -
                 })
                 .collect()
         }
+        Some(Act::Recover) => vec![Demand {
+            marker_after: once(0)
+                .marker_after
+                .max(timeline.recovered_in(point).unwrap_or(point.first)),
+            ..once(0)
+        }],
         _ => vec![once(0)],
     }
 }
@@ -217,31 +222,33 @@ fn marker(timeline: &Timeline<'_>, value: Option<&str>, before: usize) -> Option
     )
 }
 
-/// Whether between the last write and the marker a sidecar on the same replica showed what that write
-/// changed for it, and went on showing it. The API server may acknowledge a write after its effect was seen,
-/// so its beginning counts.
+/// Whether on the same replica, between the last write and the marker, sidecars showed what that write and
+/// those that belong together with it changed for them, and went on showing it. The API server may acknowledge
+/// a write after its effect was seen, so its beginning counts.
 fn is_witnessed(
     timeline: &Timeline<'_>,
     replica: &str,
-    (written, write): (usize, &Write),
+    (written, last): (usize, &Write),
     marker: usize,
     proof: Reading<'_>,
 ) -> bool {
-    let before = timeline.before_last_write(written);
-    timeline.lives.iter().any(|life| {
-        let expected = write.after.expected(life.sidecar);
-        if expected == before.expected(life.sidecar) {
-            return false;
-        }
-        let is_exact = |reading: &Reading<'_>| timeline.is_exact(reading.seen, &expected);
-        let readings: Vec<Reading<'_>> = timeline
-            .readings_of(life)
-            .filter(|reading| reading.index > write.started && reading.index < proof.index)
-            .collect();
-        readings.iter().enumerate().any(|(position, reading)| {
-            reading.index < marker
-                && reading.seen.stream.replica.as_deref() == Some(replica)
-                && readings[position..].iter().all(is_exact)
+    timeline.writes_together(written).all(|write| {
+        timeline.lives.iter().any(|life| {
+            let expected = last.after.expected(life.sidecar);
+            let before = write.before.expected(life.sidecar);
+            if expected == before || write.after.expected(life.sidecar) == before {
+                return false;
+            }
+            let is_exact = |reading: &Reading<'_>| timeline.is_exact(reading.seen, &expected);
+            let readings: Vec<Reading<'_>> = timeline
+                .readings_of(life)
+                .filter(|reading| reading.index > last.started && reading.index < proof.index)
+                .collect();
+            readings.iter().enumerate().any(|(position, reading)| {
+                reading.index < marker
+                    && reading.seen.stream.replica.as_deref() == Some(replica)
+                    && readings[position..].iter().all(is_exact)
+            })
         })
     })
 }

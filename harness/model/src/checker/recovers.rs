@@ -14,7 +14,7 @@ const IN_A_ROW: usize = 5;
 pub(super) fn check(timeline: &Timeline<'_>, name: &str) -> Evidence {
     let mut evidence = Evidence::default();
     let traffic = Traffic::of(timeline, name);
-    let recovery = u64::try_from(timeline.patience.recovery.0.as_nanos()).unwrap_or(u64::MAX);
+    let recovery = timeline.patience.recovery.as_nanos();
     for outage in outages(timeline) {
         let bound_ns = outage.end_ns.saturating_add(recovery);
         let due: Vec<&RequestSeen> = traffic

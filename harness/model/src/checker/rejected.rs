@@ -30,6 +30,13 @@ pub(super) fn check(timeline: &Timeline<'_>, step: usize) -> Evidence {
     };
     let in_force = timeline.in_force(point.last);
     let status = status_is_true::last_status(timeline, &point, &configuration.name, written);
+    let is_in_scope = |life: &Life<'_>| in_force.in_scope(&configuration.name, life.sidecar);
+    if !timeline.alive(&point).any(is_in_scope) {
+        evidence.open(Detail {
+            step: Some(step),
+            ..detail("a sidecar in scope, to reject the update", "nobody is")
+        });
+    }
     for life in timeline.alive(&point) {
         let name = &life.sidecar.name;
         let detail = |expected: &str, observed: String| Detail {
@@ -45,16 +52,17 @@ pub(super) fn check(timeline: &Timeline<'_>, step: usize) -> Evidence {
             .readings(&point, life)
             .iter()
             .any(|reading| Some(reading.index) > started);
-        let is_in_scope = in_force.in_scope(&configuration.name, life.sidecar);
-        match (is_in_scope, rejections.first()) {
+        match (is_in_scope(life), rejections.first()) {
             (true, Some(words)) if words.is_empty() => {
                 evidence.contradict(detail("a rejection that says why", "no words".to_owned()));
             }
-            (true, Some(_)) => match &status {
-                Some(status) if status.rejected.contains_key(&life.sidecar.pod) => {
-                    evidence.support(1);
-                }
-                Some(_) => evidence.contradict(detail(
+            (true, Some(_)) => match status.map(|status| status.rejected.get(&life.sidecar.pod)) {
+                Some(Some(words)) if words.is_empty() => evidence.contradict(detail(
+                    "the status to say why it rejects the update",
+                    "no words".to_owned(),
+                )),
+                Some(Some(_)) => evidence.support(1),
+                Some(None) => evidence.contradict(detail(
                     "the status to say that it rejects the update",
                     "the status does not name it".to_owned(),
                 )),

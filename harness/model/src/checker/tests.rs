@@ -1,10 +1,12 @@
 //! Hand-made histories for every checker.
 
+mod carried_out;
 mod confined;
 mod delivered;
 mod faults;
 mod garbled;
 mod histories;
+mod places;
 mod rejected;
 mod requests;
 mod restored;

@@ -248,16 +248,30 @@ impl<'a> Timeline<'a> {
             .map(|(_, write)| write.started)
     }
 
+    /// The last acknowledged write at or before this index and the acknowledged ones of the same step before it.
+    pub(super) fn writes_together(&self, index: usize) -> impl Iterator<Item = &Write> {
+        let step = self.last_write(index).map(|(_, last)| last.step);
+        self.writes.iter().filter(move |write| {
+            Some(write.step) == step
+                && matches!(write.fate, Fate::Written(written) if written <= index)
+        })
+    }
+
     /// What was in force before the first of the writes that belong together with the last one.
     pub(super) fn before_last_write(&self, index: usize) -> Oracle {
-        let Some((_, last)) = self.last_write(index) else {
-            return Oracle::default();
-        };
-        self.writes
-            .iter()
-            .find(|write| write.step == last.step && matches!(write.fate, Fate::Written(_)))
+        self.writes_together(index)
+            .next()
             .map(|write| write.before.clone())
             .unwrap_or_default()
+    }
+
+    /// The last end of a fault within a point.
+    pub(super) fn recovered_in(&self, point: &Point) -> Option<usize> {
+        point
+            .indices
+            .iter()
+            .copied()
+            .rfind(|index| matches!(self.events[*index].kind, EventKind::FaultEnded { .. }))
     }
 
     /// A write began before this index whose fate nobody knows.

@@ -1,10 +1,13 @@
 //! The outcomes of one batch or load, each request once.
 
 use super::evidence::{Evidence, detail};
-use super::timeline::Timeline;
+use super::timeline::{Place, Timeline};
 use crate::history::{EventKind, RequestSeen};
 use crate::scenario::Act;
 use std::collections::BTreeMap;
+
+/// For how long before it is stopped a load may be silent: whoever sends it needs time to be told.
+const SILENCE_NS: u64 = 1_000_000_000;
 
 /// Requests by their position in the traffic.
 pub(super) struct Traffic<'a> {
@@ -34,9 +37,11 @@ impl<'a> Traffic<'a> {
         }
         let seen = u64::try_from(requests.len()).unwrap_or(u64::MAX);
         let sent = requests
-            .keys()
-            .next_back()
-            .map_or(0, |last| last.saturating_add(1))
+            .last_key_value()
+            .map_or(0, |(last, request)| {
+                last.saturating_add(1)
+                    .saturating_add(unsent(timeline, name, request.due_ns))
+            })
             .max(wanted(timeline, name));
         Self {
             requests,
@@ -95,4 +100,28 @@ fn wanted(timeline: &Timeline<'_>, name: &str) -> u64 {
             _ => None,
         })
         .unwrap_or(0)
+}
+
+/// How many requests a load should still have sent after its last one, which was due then, until it was stopped.
+fn unsent(timeline: &Timeline<'_>, name: &str, last_due_ns: u64) -> u64 {
+    let acts = &timeline.scenario.when;
+    let rate = acts.iter().find_map(|act| match act {
+        Act::Load(load) if load.name == name => Some(u64::from(load.rate)),
+        _ => None,
+    });
+    let stop = acts
+        .iter()
+        .position(|act| matches!(act, Act::Stop(stopped) if stopped == name))
+        .and_then(|step| timeline.point(Place::Step(step)));
+    let (Some(rate), Some(stop)) = (rate, stop) else {
+        return 0;
+    };
+    let silent_ns = timeline.events[stop.first]
+        .at_ns
+        .saturating_sub(last_due_ns);
+    if silent_ns > SILENCE_NS {
+        silent_ns.saturating_mul(rate) / 1_000_000_000
+    } else {
+        0
+    }
 }

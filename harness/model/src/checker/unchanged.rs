@@ -11,6 +11,7 @@ pub(super) fn check(timeline: &Timeline<'_>) -> Evidence {
     let mut evidence = Evidence::default();
     for outage in outages(timeline) {
         let calm = calm_before(timeline, &outage);
+        let mut is_anybody_hit = false;
         for life in &timeline.lives {
             let before = timeline
                 .readings_of(life)
@@ -18,8 +19,12 @@ pub(super) fn check(timeline: &Timeline<'_>) -> Evidence {
                 .last();
             let is_there = life.joined < calm && life.left.is_none_or(|left| left > outage.begin);
             if is_there && is_hit(&outage, life, before) {
+                is_anybody_hit = true;
                 check_life(timeline, &outage, life, before, &mut evidence);
             }
+        }
+        if !is_anybody_hit {
+            evidence.open(detail("a sidecar that the fault hits", "none"));
         }
     }
     evidence

@@ -22,6 +22,7 @@ use crate::scenario::Act;
 use crate::testing::Recorder;
 use crate::testing::configuration;
 use crate::testing::entry_application;
+use crate::testing::entry_zone;
 use crate::testing::shows;
 use crate::testing::sidecar;
 use crate::verdict::Finding;
@@ -422,10 +423,14 @@ fn a_reading_of_nobody_known_is_never_green() {
     let mut recorder = applied();
     let mut ghost = shows(&inside(), "a", "v1", "");
     ghost.pod_uid = "ghost".to_owned();
+    recorder.step = Some(0);
     recorder.observe(ghost.clone());
     let found = confined(vec![apply("v1")], &recorder);
     assert_eq!(found.verdict, Verdict::Inconclusive);
     assert_eq!(found.details[0].observed, "a reading of an unknown pod");
+    assert_eq!(found.details[0].step, Some(0));
+    assert_eq!(found.details[0].event, Some(recorder.events.len() - 1));
+    assert_eq!(who(&found), ["checkout@zone1"]);
     ghost.pod_uid = inside().pod_uid;
     ghost.sidecar = "ghost@zone1".to_owned();
     recorder.events.pop();
@@ -526,6 +531,100 @@ fn a_replica_that_only_shows_up_in_readings_is_demanded_too() {
             .details
             .iter()
             .any(|d| d.expected.ends_with("on replica b")),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn with_nobody_left_nothing_is_proven() {
+    let mut recorder = applied();
+    let finished = recorder
+        .events
+        .iter()
+        .position(|e| e.kind == EventKind::Finished)
+        .expect("it ended");
+    recorder.events.truncate(finished);
+    recorder.step = Some(0);
+    for sidecar in both() {
+        recorder.push(EventKind::SidecarLeft {
+            sidecar: sidecar.name,
+            pod_uid: sidecar.pod_uid,
+        });
+    }
+    recorder.finished().marker("end");
+    let found = confined(vec![apply("v1")], &recorder);
+    assert_eq!(found.verdict, Verdict::Inconclusive);
+    assert_eq!(found.details[0].expected, "somebody to be there at step 0");
+    assert_eq!(found.details[0].step, Some(0));
+    assert_eq!(found.details[1].expected, "somebody to be there at the end");
+}
+
+/// Two configurations at once, one for zone 1 and one for zone 2, of which the second may lack a witness.
+fn two_at_once(is_second_witnessed: bool) -> Finding {
+    let third = sidecar("checkout", 3, 2);
+    let mut other = configuration("other", vec![entry_zone("zone2")], "x");
+    other.toggles = [("second".to_owned(), "x".to_owned())].into();
+    other.rules.clear();
+    let mut sidecars = vec![inside(), third.clone()];
+    if is_second_witnessed {
+        sidecars.push(outside());
+    }
+    let mut recorder = Recorder::new(&sidecars);
+    recorder.write(&version("v1")).write(&other);
+    let read = |recorder: &mut Recorder, marker: &str| {
+        for sidecar in &sidecars {
+            let value = if sidecar.data_center == "zone1" {
+                "v1"
+            } else {
+                ""
+            };
+            let mut seen = shows(sidecar, "a", value, marker);
+            if sidecar.data_center == "zone2" {
+                seen.toggles = other.toggles.clone();
+            }
+            recorder.observe(seen);
+        }
+    };
+    read(&mut recorder, "");
+    recorder.marker("m0");
+    read(&mut recorder, "m0");
+    recorder.step(0).wait(10).marker("m1");
+    read(&mut recorder, "m1");
+    recorder.finished().marker("e");
+    read(&mut recorder, "e");
+    confined(vec![Act::Hold(Span::millis(1))], &recorder)
+}
+
+#[test]
+fn each_of_several_writes_needs_a_witness() {
+    assert_eq!(two_at_once(true).verdict, Verdict::Passed);
+    let found = two_at_once(false);
+    assert_eq!(found.verdict, Verdict::Inconclusive, "{found:#?}");
+    assert!(found.details[0].observed.starts_with("(a)"), "{found:#?}");
+}
+
+#[test]
+fn a_recovery_is_proven_after_the_fault() {
+    let history = |marker_first: bool| {
+        let mut recorder = Recorder::new(&both());
+        recorder.step(0).write(&version("v1"));
+        settled(&mut recorder, "v1", "m0");
+        recorder.step(1);
+        if marker_first {
+            recorder.marker("m1").fault_ended();
+        } else {
+            recorder.fault_ended().marker("m1");
+        }
+        right(&mut recorder, "v1", "m1");
+        ended(&mut recorder, "v1");
+        confined(vec![apply("v1"), Act::Recover], &recorder)
+    };
+    let found = history(false);
+    assert_eq!(found.verdict, Verdict::Passed, "{found:#?}");
+    let found = history(true);
+    assert_eq!(found.verdict, Verdict::Inconclusive);
+    assert!(
+        found.details[0].observed.starts_with("(b) no marker"),
         "{found:#?}"
     );
 }

@@ -440,3 +440,28 @@ fn a_hit_sidecar_must_have_been_read_and_there_before() {
     left.fault_ended();
     assert_eq!(finding(&unchanged(), &left).details[0].observed, "none");
 }
+
+#[rstest]
+#[case::while_it_lasts(500_000, Verdict::Passed)]
+#[case::when_it_was_over(500_001, Verdict::Inconclusive)]
+fn an_answer_after_the_fault_is_no_failover(#[case] latency_us: u64, #[case] verdict: Verdict) {
+    let waited = |r: &mut RequestSeen| {
+        by_zone(2)(r);
+        r.latency_us = latency_us;
+    };
+    let found = finding(&fails_over(), &outage_history(&[(500, &waited)], &[]));
+    assert_eq!(found.verdict, verdict, "{found:?}");
+}
+
+#[test]
+fn a_fault_that_hits_none_of_the_sidecars_leaves_unchanged_open() {
+    // One fault is survived, and another one of the same scenario hits nobody who is there.
+    let one = sidecar("frontend", 1, 1);
+    let mut recorder = killed(|r| {
+        r.observe(shows(&one, "b", "x", ""));
+    });
+    recorder.fault_started(outage(), &["ghost"]).fault_ended();
+    let found = finding(&unchanged(), &recorder);
+    assert_eq!(found.verdict, Verdict::Inconclusive, "{found:?}");
+    assert_eq!(found.details[0].expected, "a sidecar that the fault hits");
+}

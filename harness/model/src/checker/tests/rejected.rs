@@ -25,7 +25,7 @@ fn rejected(recorder: &Recorder) -> Finding {
     one(
         vec![apply("v1")],
         Expectation::Rejected { step: 0 },
-        recorder,
+        &recorder.whole(),
     )
 }
 
@@ -142,6 +142,7 @@ fn only_a_written_apply_can_be_rejected() {
     let mut unwritten = Recorder::new(&both());
     unwritten.step(0);
     assert_eq!(rejected(&unwritten).details[0].observed, "it was not");
+    assert_eq!(rejected(&unwritten).details[0].step, Some(0));
     let found = one(
         vec![delete()],
         Expectation::Rejected { step: 0 },
@@ -182,4 +183,27 @@ fn a_rejected_step_is_not_judged_for_delivery_and_its_old_state_may_stay() {
     for finding in findings(&scenario, &recorder) {
         assert_eq!(finding.verdict, Verdict::Passed, "{finding:#?}");
     }
+}
+
+#[test]
+fn with_nobody_in_scope_nothing_is_rejected() {
+    let mut recorder = Recorder::new(&[outside()]);
+    recorder.step(0).write(&version("v1"));
+    recorder.observe(shows(&outside(), "a", "", ""));
+    let found = rejected(&recorder);
+    assert_eq!(found.verdict, Verdict::Inconclusive, "{found:?}");
+    assert_eq!(found.details[0].observed, "nobody is");
+    assert_eq!(found.details[0].step, Some(0));
+}
+
+#[test]
+fn the_status_says_why_too() {
+    let found = rejected(&rejecting(Some("bad"), None, |r| {
+        r.status("scoped", status(1, 1, 0, &[("checkout-zone1-0", "")]));
+    }));
+    assert_eq!(found.verdict, Verdict::Failed);
+    assert_eq!(
+        found.details[0].expected,
+        "the status to say why it rejects the update"
+    );
 }

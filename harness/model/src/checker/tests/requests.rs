@@ -48,7 +48,7 @@ pub(super) fn expecting(when: Vec<Act>, expectation: Expectation) -> Scenario {
 }
 
 pub(super) fn finding(scenario: &Scenario, recorder: &Recorder) -> Finding {
-    let mut judgement = judge(scenario, &recorder.events, &Patience::default());
+    let mut judgement = judge(scenario, &recorder.whole().events, &Patience::default());
     assert_eq!(judgement.findings.len(), 1);
     let finding = judgement.findings.remove(0);
     assert_eq!(judgement.verdict, finding.verdict);

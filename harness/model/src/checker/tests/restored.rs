@@ -35,7 +35,7 @@ fn restored(recorder: &Recorder) -> Finding {
             reference: 0,
             step: 2,
         },
-        recorder,
+        &recorder.whole(),
     )
 }
 

@@ -36,7 +36,11 @@ fn reported(second: &str, words: Option<&str>, report: impl FnOnce(&mut Recorder
 }
 
 fn status_is_true(recorder: &Recorder) -> Finding {
-    one(vec![apply("v1")], Expectation::StatusIsTrue, recorder)
+    one(
+        vec![apply("v1")],
+        Expectation::StatusIsTrue,
+        &recorder.whole(),
+    )
 }
 
 #[rstest]
@@ -148,7 +152,7 @@ fn every_apply_is_reported_and_nothing_else() {
     let found = one(
         vec![apply("v1"), delete()],
         Expectation::StatusIsTrue,
-        &recorder,
+        &recorder.whole(),
     );
     assert_eq!(found.verdict, Verdict::Passed);
     let found = one(

@@ -12,6 +12,7 @@ use super::requests::recorder;
 use crate::expectation::Expectation;
 use crate::history::EventKind;
 use crate::history::RequestSeen;
+use crate::scenario::Act;
 use crate::verdict::Verdict;
 use rstest::rstest;
 
@@ -134,6 +135,7 @@ fn both_sidecars_must_be_passed(
     assert_eq!(found.checker, "passes_both_sidecars");
     if verdict == Verdict::Failed {
         assert_eq!(found.details[0].observed, observed);
+        assert_eq!(found.details[0].sidecar.as_deref(), Some("frontend@zone1"));
     }
     let short = finding(&expecting(vec![batch(3)], expectation), &recorder);
     assert_eq!(short.verdict.max(Verdict::Inconclusive), short.verdict);
@@ -253,9 +255,41 @@ fn the_right_application_must_answer() {
     let wrong = judged(&|_: &mut RequestSeen| {});
     assert_eq!(wrong.verdict, Verdict::Failed);
     assert_eq!(wrong.details[0].observed, "request 0 by checkout");
+    assert_eq!(wrong.details[0].sidecar.as_deref(), Some("frontend@zone1"));
     assert_eq!(
         judged(&|r: &mut RequestSeen| r.answered_by = None).verdict,
         Verdict::Inconclusive
     );
     assert_eq!(judged(&lose).verdict, Verdict::Inconclusive);
+}
+
+#[rstest]
+#[case::until_it_was_stopped(1000, Verdict::Passed)]
+#[case::and_then_no_more(1001, Verdict::Inconclusive)]
+fn a_load_is_sent_until_it_is_stopped(#[case] silent_ms: u64, #[case] verdict: Verdict) {
+    let mut recorder = recorder();
+    recorder.request(0, |_| {});
+    let due_ms = recorder.at_ms;
+    recorder.wait(silent_ms - 1).step(1);
+    assert_eq!(recorder.at_ms, due_ms + silent_ms);
+    let stop = Act::Stop(TRAFFIC.to_owned());
+    let scenario = expecting(vec![load(), stop], answered(0));
+    let found = finding(&scenario, &recorder);
+    assert_eq!(found.verdict, verdict, "{found:?}");
+    if verdict == Verdict::Inconclusive {
+        assert!(
+            found.details[0].observed.starts_with("10 without"),
+            "{found:?}"
+        );
+    }
+    // Neither another load nor another end says anything about this one.
+    let other = expecting(vec![load(), Act::Stop("other".to_owned())], answered(0));
+    assert_eq!(finding(&other, &recorder).verdict, Verdict::Passed);
+    let mut named = load();
+    if let Act::Load(load) = &mut named {
+        load.name = "other".to_owned();
+    }
+    let stop = Act::Stop(TRAFFIC.to_owned());
+    let other = expecting(vec![named, stop], answered(0));
+    assert_eq!(finding(&other, &recorder).verdict, Verdict::Passed);
 }

@@ -38,7 +38,12 @@ pub(super) fn lives(events: &[Event]) -> Vec<Life<'_>> {
     for (index, event) in events.iter().enumerate() {
         match &event.kind {
             EventKind::SidecarJoined { sidecar } => {
-                if lives.iter().any(|l| l.sidecar.pod_uid == sidecar.pod_uid) {
+                // The same pod again: its life goes on, whatever was said of its end.
+                if let Some(known) = lives
+                    .iter_mut()
+                    .find(|life| life.sidecar.pod_uid == sidecar.pod_uid)
+                {
+                    known.left = None;
                     continue;
                 }
                 // A stable name has one life at a time, even where nobody saw the end of the last.

@@ -1,0 +1,125 @@
+//! What must have happened before anything can be proven: that nothing bad was seen says nothing when a fault
+//! did not bite, a pod did not come or go, or the history ends early.
+
+use super::evidence::detail;
+use super::fails_over::outages;
+use super::timeline::{Life, Place, Timeline};
+use crate::history::EventKind;
+use crate::scenario::Act;
+use crate::verdict::Detail;
+
+/// What the scenario says and the history does not show to have happened.
+pub(super) fn lacking(timeline: &Timeline<'_>) -> Vec<Detail> {
+    let mut lacking: Vec<Detail> = faults(timeline);
+    for (step, act) in timeline.scenario.when.iter().enumerate() {
+        let movement = match act {
+            Act::Join {
+                application,
+                data_center,
+            } => joined(timeline, step, application, data_center),
+            Act::Leave {
+                application,
+                data_center,
+            } => left(timeline, step, application, data_center),
+            _ => None,
+        };
+        lacking.extend(movement.map(|detail| Detail {
+            step: Some(step),
+            ..detail
+        }));
+    }
+    if timeline.point(Place::End).is_none() {
+        lacking.push(detail(
+            "the scenario to be carried out to its end",
+            "the history ends before",
+        ));
+    }
+    lacking
+}
+
+/// Each fault must have been measured to bite, must have hit somebody, and must be over.
+fn faults(timeline: &Timeline<'_>) -> Vec<Detail> {
+    let mut lacking = Vec::new();
+    let mut started = 0;
+    for event in timeline.events {
+        match &event.kind {
+            EventKind::FaultStarted { hits, .. } => {
+                started += 1;
+                if hits.is_empty() {
+                    lacking.push(detail("every fault to hit somebody", "nobody is hit"));
+                }
+            }
+            EventKind::FaultWithoutEffect { reason, .. } => lacking.push(detail(
+                "every fault of the scenario to be measured to bite",
+                reason,
+            )),
+            _ => {}
+        }
+    }
+    let wanted = timeline
+        .scenario
+        .when
+        .iter()
+        .filter(|act| matches!(act, Act::Inject(_)))
+        .count();
+    if started < wanted {
+        lacking.push(detail(
+            "every fault of the scenario to be measured to bite",
+            format!("{started} of {wanted} began"),
+        ));
+    }
+    let ended = outages(timeline).len();
+    if ended < started {
+        lacking.push(detail(
+            "every fault to end",
+            format!("{ended} of {started} ended"),
+        ));
+    }
+    lacking
+}
+
+fn is_there(life: &Life<'_>, application: &str, data_center: &str) -> bool {
+    life.sidecar.application == application && life.sidecar.data_center == data_center
+}
+
+fn joined(
+    timeline: &Timeline<'_>,
+    step: usize,
+    application: &str,
+    data_center: &str,
+) -> Option<Detail> {
+    let has_joined = timeline.lives.iter().any(|life| {
+        timeline.events[life.joined].step == Some(step) && is_there(life, application, data_center)
+    });
+    (!has_joined).then(|| {
+        detail(
+            format!("one more {application} to join in {data_center}"),
+            "none did",
+        )
+    })
+}
+
+fn left(
+    timeline: &Timeline<'_>,
+    step: usize,
+    application: &str,
+    data_center: &str,
+) -> Option<Detail> {
+    let expected = format!("every {application} to leave {data_center}");
+    let mut leaving = timeline
+        .lives
+        .iter()
+        .filter(|life| is_there(life, application, data_center));
+    let point = timeline.point(Place::Step(step))?;
+    let staying = timeline
+        .alive(&point)
+        .find(|life| is_there(life, application, data_center));
+    if let Some(life) = staying {
+        return Some(Detail {
+            sidecar: Some(life.sidecar.name.clone()),
+            ..detail(expected, "still there")
+        });
+    }
+    let has_left = leaving.any(|life| life.left.is_some_and(|left| point.contains(left)));
+    (!has_left).then(|| detail(expected, "nobody left"))
+}
