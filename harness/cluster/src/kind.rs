@@ -24,22 +24,10 @@ pub use state::{Listed, State, list};
 
 use crate::ClusterError;
 use command::KindCommand;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// What the names of our kind clusters begin with.
 const PREFIX: &str = "meshproof-";
-
-/// The program `kind`.
-///
-/// # Errors
-///
-/// When it is nowhere and cannot be made.
-pub fn program(
-    _options: &crate::assets::AssetOptions,
-    _progress: &dyn Fn(&crate::assets::Progress),
-) -> Result<PathBuf, ClusterError> {
-    which::which("kind").map_err(crate::failed("find the program kind"))
-}
 
 /// What [`sweep`] did.
 #[derive(Debug, Default)]

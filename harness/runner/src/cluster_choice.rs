@@ -3,7 +3,7 @@
 use crate::environment::PrepareError;
 use crate::phases::Phases;
 use crate::plan::{ClusterChoice, ImageSource, KeepPolicy, RunPlan};
-use harness_cluster::assets::{self, Assets, Progress};
+use harness_cluster::assets::{self, Asset, AssetError, AssetOptions, Assets, Progress};
 use harness_cluster::existing::{self, ExistingCluster};
 use harness_cluster::kind::{self, KindCluster};
 use harness_cluster::local::{self, LocalCluster};
@@ -78,17 +78,25 @@ async fn obtain(plan: &RunPlan, phases: &Phases) -> Result<Programs, PrepareErro
     blocking("obtaining the programs of the cluster", move || {
         let progress = |progress: &Progress| line(progress.to_string());
         if on_kind {
-            let envoy = assets::obtain(&options, &progress)
-                .map_err(PrepareError::Assets)?
-                .envoy;
-            let kind = kind::program(&options, &progress).map_err(PrepareError::Cluster)?;
-            return Ok(Programs::Kind { kind, envoy });
+            kind_programs(&options, &progress)
+        } else {
+            assets::obtain(&options, &progress).map(Programs::Local)
         }
-        assets::obtain(&options, &progress)
-            .map(Programs::Local)
-            .map_err(PrepareError::Assets)
+        .map_err(PrepareError::Assets)
     })
     .await
+}
+
+fn kind_programs(
+    options: &AssetOptions,
+    progress: &dyn Fn(&Progress),
+) -> Result<Programs, AssetError> {
+    let kind = assets::kind(options, progress)?;
+    let asset = Asset::Envoy;
+    let envoy = assets::obtain_each(options, &[asset], progress)?
+        .remove(&asset)
+        .ok_or(AssetError::NotMade { asset })?;
+    Ok(Programs::Kind { kind, envoy })
 }
 
 /// Obtains the images. For local clusters they are unpacked into the store that all of this machine share.

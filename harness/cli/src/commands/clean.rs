@@ -87,8 +87,7 @@ fn sweep_kind(options: &AssetOptions) -> Result<Vec<String>, Failure> {
         .map_err(|error| {
             Failure::new(ExitCode::Environment, "start a worker thread").because(&error)
         })?;
-    let program = kind::program(options, &|_| ())
-        .map_err(|error| cluster::failure("obtain the program `kind`", &error))?;
+    let program = cluster::kind_program(options)?;
     let swept = runtime.block_on(kind::sweep(&options.cache, &program));
     match swept.failed.first() {
         None => Ok(swept.removed),

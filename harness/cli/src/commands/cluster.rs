@@ -3,6 +3,8 @@
 mod images;
 mod up;
 
+pub(crate) use up::kind_program;
+
 use crate::arguments::{ClusterCommand, ClusterKind, ClusterUpArguments, Common, OutputForm};
 use crate::commands::{write_json, write_json_line};
 use crate::exit_code::ExitCode;
@@ -89,7 +91,7 @@ fn down(name: &str, common: &Common) -> Result<ExitCode, Failure> {
         .into_iter()
         .any(|listed| listed.name == name && listed.state == kind::State::Kept);
     let left = if on_kind && !running {
-        let program = up::kind_program(&options, &|_| ())?;
+        let program = kind_program(&options)?;
         runtime()?.block_on(KindCluster::remove_kept(&options.cache, name, &program))
     } else {
         runtime()?.block_on(async {

@@ -5,7 +5,7 @@ use crate::arguments::{ClusterKind, ClusterUpArguments, Common};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::{plan, signals, tools};
-use harness_cluster::assets::{self, AssetOptions, Assets, Progress};
+use harness_cluster::assets::{self, Asset, AssetError, AssetOptions, Assets, Progress};
 use harness_cluster::kind::{self, KindCluster};
 use harness_cluster::local::{self, LocalCluster};
 use harness_cluster::{Cluster, ClusterError};
@@ -32,18 +32,19 @@ pub(super) fn up(
     let options = plan::assets(arguments.assets.as_deref(), arguments.offline)?;
     start_logging(common)?;
     tools::ensure(arguments.no_install)?;
-    let on_kind = arguments.cluster.kind == ClusterKind::Kind;
     let say = RefCell::new(say);
     let tell = |phase: &str, text: String| (say.borrow_mut())(phase, text);
     let step = |step: &Progress| tell("assets", step.to_string());
-    let programs = programs(&options, &step)?;
-    let program = if on_kind {
-        Some(kind_program(&options, &step)?)
-    } else {
-        None
+    let programs = match arguments.cluster.kind {
+        ClusterKind::Kind => kind_programs(&options, &step),
+        _ => assets::obtain(&options, &step).map(Programs::Local),
+    }
+    .map_err(|error| not_obtained(&error))?;
+    let (envoy, store) = match &programs {
+        Programs::Local(programs) => (&programs.envoy, Some(plan::image_store(&options))),
+        Programs::Kind { envoy, .. } => (envoy, None),
     };
-    let store = (!on_kind).then(|| plan::image_store(&options));
-    let images = images::obtain(wanted, &programs.envoy, store.as_deref(), &|line| {
+    let images = images::obtain(wanted, envoy, store.as_deref(), &|line| {
         tell("images", line.to_owned());
     })?;
     let mut say = say.into_inner();
@@ -56,7 +57,7 @@ pub(super) fn up(
             Failure::new(exit, attempt.clone()).reason("interrupted")
         };
         let cluster = tokio::select! {
-            cluster = bring_up(arguments, topology, &options, &programs, program, &mut step) => {
+            cluster = bring_up(arguments, topology, &options, &programs, &mut step) => {
                 cluster.map_err(|error| failure(attempt.clone(), &error))?
             }
             // What is half up ends with the future.
@@ -86,50 +87,67 @@ pub(super) fn up(
     })
 }
 
+/// The programs that a kind of cluster needs on this machine.
+enum Programs {
+    Local(Assets),
+    /// `kind`, and Envoy for the image of the sidecar.
+    Kind {
+        kind: PathBuf,
+        envoy: PathBuf,
+    },
+}
+
 async fn bring_up(
     arguments: &ClusterUpArguments,
     topology: Topology,
     options: &AssetOptions,
-    programs: &Assets,
-    kind: Option<PathBuf>,
+    programs: &Programs,
     step: &mut (dyn FnMut(&str) + Send),
 ) -> Result<Arc<dyn Cluster>, ClusterError> {
     let name = arguments.name.clone();
-    let Some(program) = kind else {
-        let options = local::Options {
-            name,
-            topology,
-            programs: programs.into(),
-            image_store: plan::image_store(options),
-            keep: true,
-        };
-        return Ok(Arc::new(LocalCluster::up(options, step).await?));
-    };
-    let options = kind::Options {
-        name,
-        topology,
-        program,
-        cache: options.cache.clone(),
-        node_image: arguments.cluster.node_image.clone(),
-        keep: true,
-        diagnostics: None,
-    };
-    Ok(Arc::new(KindCluster::up(options, step).await?))
+    match programs {
+        Programs::Local(programs) => {
+            let options = local::Options {
+                name,
+                topology,
+                programs: programs.into(),
+                image_store: plan::image_store(options),
+                keep: true,
+            };
+            Ok(Arc::new(LocalCluster::up(options, step).await?))
+        }
+        Programs::Kind { kind, .. } => {
+            let options = kind::Options {
+                name,
+                topology,
+                program: kind.clone(),
+                cache: options.cache.clone(),
+                node_image: arguments.cluster.node_image.clone(),
+                keep: true,
+                diagnostics: None,
+            };
+            Ok(Arc::new(KindCluster::up(options, step).await?))
+        }
+    }
 }
 
-fn programs(options: &AssetOptions, step: &dyn Fn(&Progress)) -> Result<Assets, Failure> {
-    assets::obtain(options, step).map_err(|error| {
-        let hint = error.hint();
-        Failure::new(ExitCode::Environment, "obtain the programs of the cluster")
-            .because(&error)
-            .hint_opt(hint)
-    })
+fn kind_programs(options: &AssetOptions, step: &dyn Fn(&Progress)) -> Result<Programs, AssetError> {
+    let kind = assets::kind(options, step)?;
+    let asset = Asset::Envoy;
+    let envoy = assets::obtain_each(options, &[asset], step)?
+        .remove(&asset)
+        .ok_or(AssetError::NotMade { asset })?;
+    Ok(Programs::Kind { kind, envoy })
 }
 
 /// The program `kind`.
-pub(super) fn kind_program(
-    options: &AssetOptions,
-    step: &dyn Fn(&Progress),
-) -> Result<PathBuf, Failure> {
-    kind::program(options, step).map_err(|error| failure("obtain the program `kind`", &error))
+pub(crate) fn kind_program(options: &AssetOptions) -> Result<PathBuf, Failure> {
+    assets::kind(options, &|_| ()).map_err(|error| not_obtained(&error))
+}
+
+fn not_obtained(error: &AssetError) -> Failure {
+    let hint = error.hint();
+    Failure::new(ExitCode::Environment, "obtain the programs of the cluster")
+        .because(error)
+        .hint_opt(hint)
 }
