@@ -1,5 +1,5 @@
-//! The proof of absence: which ones are demanded at a point, and what each of them needs (design, proof of
-//! non-delivery).
+//! The proof of absence: which ones are demanded at a point, and what each of them needs (`ARCHITECTURE.md`, proof of
+//! absence).
 
 use super::timeline::{Fate, Life, Place, Point, Reading, Timeline, Write};
 use crate::history::EventKind;
