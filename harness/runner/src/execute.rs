@@ -60,10 +60,30 @@ impl Writes {
     }
 }
 
+/// A scenario with the values of the environment, and its acts as they were written.
+#[derive(Clone)]
+pub(crate) struct Script {
+    /// As it was understood at the beginning.
+    pub(crate) scenario: Scenario,
+    /// The acts with their placeholders, one for each act of the scenario.
+    pub(crate) written: Vec<Act>,
+}
+
+impl Script {
+    /// The act as it is to be understood now: a pod may have another address by then. What cannot be resolved again keeps
+    /// what it meant at the beginning.
+    fn act(&self, step: usize, directory: &Directory) -> Act {
+        let written = self.written.get(step);
+        written
+            .and_then(|act| placeholder::resolve_act(act, directory).ok())
+            .unwrap_or_else(|| self.scenario.when[step].clone())
+    }
+}
+
 /// One scenario under way.
 pub(crate) struct Execution {
     environment: Arc<Environment>,
-    scenario: Scenario,
+    script: Script,
     keys: Keys,
     recorder: Arc<Recorder>,
     loads: Arc<Loads>,
@@ -109,10 +129,10 @@ impl Drop for Readings {
 }
 
 impl Execution {
-    /// Starts to record; the scenario's placeholders must have been resolved once.
+    /// Starts to record.
     pub(crate) async fn start(
         environment: Arc<Environment>,
-        scenario: Scenario,
+        script: Script,
         keys: Keys,
         recorder: Arc<Recorder>,
         loads: Arc<Loads>,
@@ -122,7 +142,7 @@ impl Execution {
         let readings = record_readings(&environment, &keys, &recorder);
         Self {
             environment,
-            scenario,
+            script,
             keys,
             recorder,
             loads,
@@ -143,18 +163,16 @@ impl Execution {
 
     /// Carries out the whole timeline.
     pub(crate) async fn carry_out(mut self) {
-        let given = std::mem::take(&mut self.scenario.given.configurations);
+        let given = self.script.scenario.given.configurations.clone();
         if !given.is_empty() {
             for configuration in given {
                 self.write(configuration).await;
             }
             self.settle_and_prove().await;
         }
-        let acts = std::mem::take(&mut self.scenario.when);
-        for (step, act) in acts.into_iter().enumerate() {
+        for step in 0..self.script.scenario.when.len() {
             self.recorder.begin(Some(step));
-            // A pod may have another address by now; what cannot be resolved again keeps what it meant before.
-            let act = placeholder::resolve_act(&act, &self.directory()).unwrap_or(act);
+            let act = self.script.act(step, &self.directory());
             self.act(step, act).await;
         }
         self.recorder.begin(None);
@@ -247,13 +265,13 @@ impl Execution {
     }
 
     fn is_to_be_rejected(&self, act: usize) -> bool {
-        self.scenario.then.iter().any(
+        self.script.scenario.then.iter().any(
             |expectation| matches!(expectation, Expectation::Rejected { step, .. } if *step == act),
         )
     }
 
     fn asks_for_status(&self) -> bool {
-        self.scenario.then.iter().any(|expectation| {
+        self.script.scenario.then.iter().any(|expectation| {
             matches!(
                 expectation,
                 Expectation::StatusIsTrue | Expectation::Rejected { .. }
@@ -263,13 +281,13 @@ impl Execution {
 
     /// Absence is to be proven, so markers are worth their time.
     fn asks_for_absence(&self) -> bool {
-        self.scenario.then.contains(&Expectation::Confined)
+        self.script.scenario.then.contains(&Expectation::Confined)
     }
 
     /// Some expectation is about what sidecars hold.
     fn asks_for_configuration(&self) -> bool {
         self.asks_for_status()
-            || self.scenario.then.iter().any(|expectation| {
+            || self.script.scenario.then.iter().any(|expectation| {
                 matches!(
                     expectation,
                     Expectation::Delivered
@@ -336,3 +354,6 @@ fn record_readings(
         task,
     }
 }
+
+#[cfg(test)]
+mod tests;

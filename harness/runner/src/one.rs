@@ -1,7 +1,7 @@
 //! One scenario: resolved, carried out, cleaned up, judged, written down.
 
 use crate::environment::Environment;
-use crate::execute::{Execution, Loads, Writes};
+use crate::execute::{Execution, Loads, Script, Writes};
 use crate::plan::RunPlan;
 use crate::record::Recorder;
 use crate::run::{millis_since, tell};
@@ -65,7 +65,11 @@ pub(crate) async fn run_one(
     );
     let judgement = match resolve(environment, &item.scenario) {
         Ok(scenario) => {
-            carry_out(environment, plan, item, scenario, events, interrupt, enough).await
+            let script = Script {
+                scenario,
+                written: item.scenario.when.clone(),
+            };
+            carry_out(environment, plan, item, script, events, interrupt, enough).await
         }
         Err(reason) => undecided(reason),
     };
@@ -96,11 +100,12 @@ async fn carry_out(
     environment: &Arc<Environment>,
     plan: &RunPlan,
     item: &Item,
-    scenario: Scenario,
+    script: Script,
     events: &Events,
     interrupt: &Interrupt,
     enough: Option<Enough<'_>>,
 ) -> Judgement {
+    let scenario = script.scenario.clone();
     if scenario.disturbs == Disturbs::Everything {
         environment.arrange(arrangement(&scenario)).await;
     }
@@ -115,11 +120,11 @@ async fn carry_out(
     let writes = Writes::default();
     let mut task = tokio::spawn({
         let environment = Arc::clone(environment);
-        let (scenario, keys) = (scenario.clone(), keys.clone());
+        let keys = keys.clone();
         let (recorder, loads) = (Arc::clone(&recorder), Arc::clone(&loads));
         let writes = writes.clone();
         async move {
-            Execution::start(environment, scenario, keys, recorder, loads, writes)
+            Execution::start(environment, script, keys, recorder, loads, writes)
                 .await
                 .carry_out()
                 .await;

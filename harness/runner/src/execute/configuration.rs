@@ -105,7 +105,8 @@ impl Execution {
     }
 
     fn breaks_something(&self) -> bool {
-        self.scenario
+        self.script
+            .scenario
             .when
             .iter()
             .any(|act| matches!(act, Act::Inject(_)))
