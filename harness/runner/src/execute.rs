@@ -60,6 +60,10 @@ impl Writes {
     }
 }
 
+/// Why a scenario was not carried out to its end: what it has seen until then may contradict, and supports nothing.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct BrokenOff(pub(crate) String);
+
 /// A scenario with the values of the environment, and its acts as they were written.
 #[derive(Clone)]
 pub(crate) struct Script {
@@ -162,7 +166,11 @@ impl Execution {
     }
 
     /// Carries out the whole timeline.
-    pub(crate) async fn carry_out(mut self) {
+    ///
+    /// # Errors
+    ///
+    /// When it makes no sense to go on. The history then has no end.
+    pub(crate) async fn carry_out(mut self) -> Result<(), BrokenOff> {
         let given = self.script.scenario.given.configurations.clone();
         if !given.is_empty() {
             for configuration in given {
@@ -173,18 +181,21 @@ impl Execution {
         for step in 0..self.script.scenario.when.len() {
             self.recorder.begin(Some(step));
             let act = self.script.act(step, &self.directory());
-            self.act(step, act).await;
+            self.act(step, act).await?;
         }
         self.recorder.begin(None);
-        self.loads.stop_all(&self.environment, &self.recorder).await;
+        self.loads
+            .stop_all(&self.environment, &self.recorder)
+            .await?;
         if !self.faults.is_empty() {
             self.recover().await;
         }
         self.recorder.push(EventKind::Finished);
         self.settle_and_prove().await;
+        Ok(())
     }
 
-    async fn act(&mut self, step: usize, act: Act) {
+    async fn act(&mut self, step: usize, act: Act) -> Result<(), BrokenOff> {
         match act {
             Act::Apply(configuration) => {
                 let name = configuration.name.clone();
@@ -231,7 +242,7 @@ impl Execution {
             Act::Stop(name) => {
                 self.loads
                     .stop(&self.environment, &self.recorder, &name)
-                    .await;
+                    .await?;
             }
             Act::Inject(fault) => self.inject(fault).await,
             Act::Recover => {
@@ -239,6 +250,7 @@ impl Execution {
                 self.settle_and_prove().await;
             }
         }
+        Ok(())
     }
 
     fn directory(&self) -> Directory {

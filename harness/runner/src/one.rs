@@ -1,7 +1,7 @@
 //! One scenario: resolved, carried out, cleaned up, judged, written down.
 
 use crate::environment::Environment;
-use crate::execute::{Execution, Loads, Script, Writes};
+use crate::execute::{BrokenOff, Execution, Loads, Script, Writes};
 use crate::plan::RunPlan;
 use crate::record::Recorder;
 use crate::run::{millis_since, tell};
@@ -127,13 +127,16 @@ async fn carry_out(
             Execution::start(environment, script, keys, recorder, loads, writes)
                 .await
                 .carry_out()
-                .await;
+                .await
         }
     });
     let mut seen_enough = None;
     let broke_off = tokio::select! {
         biased;
-        ended = &mut task => ended.err().map(|error| format!("the runner has a defect: {error}")),
+        ended = &mut task => match ended {
+            Ok(carried_out) => carried_out.err().map(Break::Early),
+            Err(error) => Some(Break::Undecided(format!("the runner has a defect: {error}"))),
+        },
         history = decided(&scenario, plan, &recorder, enough) => {
             task.abort();
             let _ = task.await;
@@ -144,7 +147,7 @@ async fn carry_out(
             task.abort();
             // Cancelled at its next await; only then nobody writes any more.
             let _ = task.await;
-            Some("the run was interrupted".to_owned())
+            Some(Break::Undecided("the run was interrupted".to_owned()))
         }
     };
     let was_enough = seen_enough.is_some();
@@ -152,11 +155,13 @@ async fn carry_out(
     writes.ended().await;
     clean_up(environment, &scenario, &keys, &recorder, &loads, interrupt).await;
     // The scenario would have waited for that itself.
-    if was_enough && scenario.disturbs == Disturbs::Everything {
+    let ended_early = was_enough || matches!(broke_off, Some(Break::Early(_)));
+    if ended_early && scenario.disturbs == Disturbs::Everything {
         environment.wait_until_whole().await;
     }
     let judgement = match broke_off {
-        Some(reason) => undecided(reason),
+        Some(Break::Undecided(reason)) => undecided(reason),
+        Some(Break::Early(reason)) => only_failed(judge(&scenario, &history, plan), reason),
         None => judge(&scenario, &history, plan),
     };
     let folder = artifacts::folder(&plan.artifacts, &scenario.name, item.repetition);
@@ -173,6 +178,23 @@ async fn carry_out(
         tracing::warn!(folder = %folder.display(), %error, "cannot write the history");
     }
     judgement
+}
+
+/// How a scenario ended before its end.
+enum Break {
+    /// By itself: what was seen can be judged, but supports nothing.
+    Early(BrokenOff),
+    /// What was seen decides nothing.
+    Undecided(String),
+}
+
+/// A failure of a scenario that was broken off counts; nothing else does.
+fn only_failed(judgement: Judgement, BrokenOff(reason): BrokenOff) -> Judgement {
+    if judgement.verdict == Verdict::Failed {
+        judgement
+    } else {
+        undecided(reason)
+    }
 }
 
 /// How often a history is judged while it grows.
@@ -217,7 +239,10 @@ async fn clean_up(
     loads: &Loads,
     interrupt: &Interrupt,
 ) {
-    loads.stop_all(environment, recorder).await;
+    if let Err(BrokenOff(reason)) = loads.stop_all(environment, recorder).await {
+        // The scenario was broken off before: its history is taken already, and has no end.
+        tracing::debug!(reason, "a load that was left running could not be stopped");
+    }
     if scenario.disturbs == Disturbs::Everything {
         for left in environment.injector().heal_all().await {
             tracing::warn!(
@@ -310,5 +335,30 @@ fn undecided(reason: String) -> Judgement {
                 event: None,
             }],
         }],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(verdict: Verdict) -> Judgement {
+        Judgement {
+            verdict,
+            findings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_scenario_that_broke_off_never_passes_but_can_fail() {
+        let lost = || BrokenOff("the last outcomes of `load` are lost".to_owned());
+        let passed = only_failed(judged(Verdict::Passed), lost());
+        assert_eq!(passed.verdict, Verdict::Inconclusive);
+        assert_eq!(
+            passed.findings[0].details[0].observed,
+            "the last outcomes of `load` are lost"
+        );
+        let failed = only_failed(judged(Verdict::Failed), lost());
+        assert_eq!(failed.verdict, Verdict::Failed);
     }
 }

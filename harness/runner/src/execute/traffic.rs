@@ -1,12 +1,13 @@
 //! Requests and steady load, and their outcomes in the history.
 
-use super::Execution;
+use super::{BrokenOff, Execution};
 use crate::environment::Environment;
 use crate::record::Recorder;
 use crate::sidecar_watch::chain;
 use harness_mesh::Workload;
 use harness_model::history::EventKind;
 use harness_model::scenario::{Load, Traffic};
+use harness_probe::ProbeError;
 use probe_api::request::{LoadReport, LoadSpec, RequestBatch, RequestOutcome, RequestSpec};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -140,41 +141,71 @@ impl Loads {
     }
 
     /// Stops a load by name, waits for the outcomes that are still open and records them.
-    pub(super) async fn stop(&self, environment: &Environment, recorder: &Recorder, name: &str) {
+    ///
+    /// # Errors
+    ///
+    /// When outcomes are lost: the history then shows the head of the load only, and does not tell that there was more.
+    pub(super) async fn stop(
+        &self,
+        environment: &Environment,
+        recorder: &Recorder,
+        name: &str,
+    ) -> Result<(), BrokenOff> {
         let running = self.running().remove(name);
         let Some(running) = running else {
             recorder.push(EventKind::GaveUp {
                 waited_for: format!("the load `{name}`, which is not running"),
             });
-            return;
+            return Ok(());
         };
         running.collect.abort();
         // The task may be in the middle of recording; only when it has ended is its place final.
         let _ = running.collect.await;
         let since = *lock(&running.since);
-        match environment
+        let report = environment
             .prober()
             .stop_load(&running.from.address, &running.id, since)
-            .await
-        {
-            Ok(report) => record(environment, recorder, name, &running.from, &report.outcomes),
-            Err(error) => recorder.push(EventKind::GaveUp {
-                waited_for: format!("the last outcomes of `{name}`: {}", chain(&error)),
-            }),
-        }
+            .await;
+        last_outcomes(recorder, name, report)
+            .map(|outcomes| record(environment, recorder, name, &running.from, &outcomes))
     }
 
     /// Stops every load that still runs.
-    pub(crate) async fn stop_all(&self, environment: &Environment, recorder: &Recorder) {
+    ///
+    /// # Errors
+    ///
+    /// As [`stop`](Self::stop), for the first whose outcomes are lost.
+    pub(crate) async fn stop_all(
+        &self,
+        environment: &Environment,
+        recorder: &Recorder,
+    ) -> Result<(), BrokenOff> {
         let names: Vec<String> = self.running().keys().cloned().collect();
+        let mut stopped = Ok(());
         for name in names {
-            self.stop(environment, recorder, &name).await;
+            stopped = stopped.and(self.stop(environment, recorder, &name).await);
         }
+        stopped
     }
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
         lock(&self.running)
     }
+}
+
+/// The outcomes of the last report of a load; without one the scenario cannot go on.
+fn last_outcomes(
+    recorder: &Recorder,
+    name: &str,
+    report: Result<LoadReport, ProbeError>,
+) -> Result<Vec<RequestOutcome>, BrokenOff> {
+    report.map(|report| report.outcomes).map_err(|error| {
+        let lost = format!("the last outcomes of `{name}`: {}", chain(&error));
+        recorder.push(EventKind::GaveUp {
+            waited_for: lost.clone(),
+        });
+        BrokenOff(format!("it gave up to wait for {lost}"))
+    })
 }
 
 /// What is locked here is whole after every change, so a panic elsewhere leaves it usable.
@@ -231,5 +262,33 @@ fn record(
             answerer.data_center = data_center;
         }
         recorder.push(EventKind::Request(Box::new(seen)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use harness_probe::{Act, ProbeFailure};
+    use std::time::Instant;
+
+    #[test]
+    fn a_load_whose_last_outcomes_are_lost_breaks_the_scenario_off() {
+        let (events, _) = tokio::sync::mpsc::unbounded_channel();
+        let clock = Clock::new(Instant::now());
+        let recorder = Recorder::new(clock, "suite/name".to_owned(), 1, events);
+        let lost = ProbeError {
+            act: Act::StopLoad,
+            namespace: "mesh".to_owned(),
+            pod: "checkout".to_owned(),
+            source: ProbeFailure::Timeout(Duration::from_secs(1)),
+        };
+        let BrokenOff(reason) = last_outcomes(&recorder, "steady", Err(lost)).expect_err("lost");
+        assert!(reason.contains("`steady`"), "{reason}");
+        let history = recorder.history();
+        assert!(
+            matches!(history[0].kind, EventKind::GaveUp { .. }),
+            "{history:?}"
+        );
     }
 }
