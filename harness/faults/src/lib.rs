@@ -10,7 +10,7 @@ mod zone_outage;
 
 pub use ledger::{Entry, Ledger, LedgerError};
 pub use pod_kill::Victim;
-pub use zone_outage::{Reachability, Reached};
+pub use zone_outage::{Crossing, Reachability, Reached};
 
 use harness_cluster::{Cluster, ClusterError, nodes};
 use std::sync::Arc;

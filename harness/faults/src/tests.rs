@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 struct OneBorder {
     cut: AtomicBool,
     cuts: bool,
+    /// What is measured while it is cut.
+    measured: Crossing,
     ledger: PathBuf,
     seen_when_cut: Mutex<String>,
     topology: Topology,
@@ -21,9 +23,14 @@ struct OneBorder {
 
 impl OneBorder {
     fn new(ledger: &Path, cuts: bool) -> Arc<Self> {
+        Self::measured(ledger, cuts, Crossing::Blocked("timed out".to_owned()))
+    }
+
+    fn measured(ledger: &Path, cuts: bool, measured: Crossing) -> Arc<Self> {
         Arc::new(Self {
             cut: AtomicBool::new(false),
             cuts,
+            measured,
             ledger: ledger.to_owned(),
             seen_when_cut: Mutex::new(String::new()),
             topology: Topology {
@@ -92,9 +99,9 @@ impl Cluster for OneBorder {
 impl Reachability for OneBorder {
     fn measure<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Reached> {
         let side = if self.cut.load(Ordering::SeqCst) {
-            Err("timed out".to_owned())
+            self.measured.clone()
         } else {
-            Ok(())
+            Crossing::Reached
         };
         Box::pin(async move {
             Reached {
@@ -128,7 +135,7 @@ async fn a_cut_is_in_the_ledger_before_it_is_in_the_cluster_and_healed_on_reques
     assert_eq!(reopened.active().len(), 1, "it survives us");
     assert_eq!(injector.heal_all().await, Vec::<String>::new());
     assert!(!cluster.cut.load(Ordering::SeqCst));
-    assert!(injector.active().is_empty());
+    assert!(injector.ledger.active().is_empty());
     assert!(Ledger::open(&path).expect("the ledger").active().is_empty());
 }
 
@@ -144,8 +151,8 @@ async fn a_cut_that_does_not_bite_is_removed_and_says_so() {
         .await
         .expect_err("nothing was cut");
 
-    assert!(error.is_without_effect(), "{error}");
-    assert!(injector.active().is_empty());
+    assert!(matches!(error, InjectError::WithoutEffect(_)), "{error}");
+    assert!(injector.ledger.active().is_empty());
 }
 
 #[tokio::test]
@@ -166,6 +173,23 @@ async fn a_border_that_was_closed_before_is_not_cut() {
         "{error}"
     );
     assert!(!path.exists(), "nothing was begun");
+}
+
+#[tokio::test]
+async fn a_cut_that_nobody_could_measure_does_not_count_as_biting() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("ledger.jsonl");
+    let unknown = Crossing::Unknown("the probe does not answer".to_owned());
+    let cluster = OneBorder::measured(&path, true, unknown);
+    let injector = Injector::new(cluster.clone(), Ledger::open(&path).expect("a new ledger"));
+
+    let error = injector
+        .cut_zone("alpha", Duration::from_millis(5), cluster.as_ref())
+        .await
+        .expect_err("nobody saw it bite");
+
+    assert!(matches!(error, InjectError::WithoutEffect(_)), "{error}");
+    assert!(!cluster.cut.load(Ordering::SeqCst), "it is healed");
 }
 
 #[test]

@@ -10,41 +10,54 @@ pub trait Reachability: Send + Sync {
     fn measure<'a>(&'a self, data_center: &'a str) -> BoxFuture<'a, Reached>;
 }
 
+/// What one attempt to cross a border shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Crossing {
+    /// It was crossed.
+    Reached,
+    /// Who was asked to cross it could not, and says why.
+    Blocked(String),
+    /// Nobody could be asked, which proves nothing.
+    Unknown(String),
+}
+
+impl std::fmt::Display for Crossing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Reached => f.write_str("reached"),
+            Self::Blocked(why) => f.write_str(why),
+            Self::Unknown(why) => write!(f, "unknown ({why})"),
+        }
+    }
+}
+
 /// One measurement across the border of a data center.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reached {
-    /// From inside to outside: reached, or how it failed.
-    pub outwards: Result<(), String>,
-    /// From outside to inside: reached, or how it failed.
-    pub inwards: Result<(), String>,
+    /// From inside to outside.
+    pub outwards: Crossing,
+    /// From outside to inside.
+    pub inwards: Crossing,
 }
 
 impl Reached {
     /// Both directions work.
     #[must_use]
     pub fn both(&self) -> bool {
-        self.outwards.is_ok() && self.inwards.is_ok()
+        self.outwards == Crossing::Reached && self.inwards == Crossing::Reached
     }
 
-    /// No direction works.
+    /// No direction works: both were tried, and blocked.
     #[must_use]
     pub fn neither(&self) -> bool {
-        self.outwards.is_err() && self.inwards.is_err()
+        matches!(self.outwards, Crossing::Blocked(_))
+            && matches!(self.inwards, Crossing::Blocked(_))
     }
 }
 
 impl std::fmt::Display for Reached {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let words = |side: &Result<(), String>| match side {
-            Ok(()) => "reached".to_owned(),
-            Err(why) => why.clone(),
-        };
-        write!(
-            f,
-            "outwards {}, inwards {}",
-            words(&self.outwards),
-            words(&self.inwards)
-        )
+        write!(f, "outwards {}, inwards {}", self.outwards, self.inwards)
     }
 }
 

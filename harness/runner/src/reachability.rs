@@ -3,7 +3,7 @@
 
 use crate::environment::Environment;
 use futures::future::BoxFuture;
-use harness_faults::{Reachability, Reached};
+use harness_faults::{Crossing, Reachability, Reached};
 use harness_mesh::Workload;
 use probe_api::request::{RequestBatch, RequestResult, RequestSpec};
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ impl<'a> AcrossTheBorder<'a> {
         Self { environment }
     }
 
-    async fn reach(&self, from: &Workload, to: &Workload) -> Result<(), String> {
+    async fn reach(&self, from: &Workload, to: &Workload) -> Crossing {
         let batch = RequestBatch {
             request: RequestSpec {
                 url: format!(
@@ -41,15 +41,17 @@ impl<'a> AcrossTheBorder<'a> {
             .environment
             .prober()
             .requests(&from.address, &batch)
-            .await
-            .map_err(|error| crate::sidecar_watch::chain(&error))?;
-        match outcomes.first().map(|outcome| &outcome.result) {
-            Some(RequestResult::Answered(_)) => Ok(()),
-            Some(RequestResult::Failed { kind, message }) => Err(format!(
-                "{} could not reach {}: {kind:?}: {message}",
-                from.sidecar.name, to.sidecar.name
-            )),
-            None => Err("the probe told no outcome".to_owned()),
+            .await;
+        match outcomes.as_ref().map(|outcomes| outcomes.first()) {
+            Ok(Some(outcome)) => match &outcome.result {
+                RequestResult::Answered(_) => Crossing::Reached,
+                RequestResult::Failed { kind, message } => Crossing::Blocked(format!(
+                    "{} could not reach {}: {kind:?}: {message}",
+                    from.sidecar.name, to.sidecar.name
+                )),
+            },
+            Ok(None) => Crossing::Unknown("the probe told no outcome".to_owned()),
+            Err(error) => Crossing::Unknown(crate::sidecar_watch::chain(error)),
         }
     }
 }
@@ -65,7 +67,7 @@ impl Reachability for AcrossTheBorder<'_> {
                 .iter()
                 .find(|workload| workload.sidecar.data_center != data_center);
             let (Some(inside), Some(outside)) = (inside, outside) else {
-                let nobody = || Err("there is no workload on both sides".to_owned());
+                let nobody = || Crossing::Unknown("there is no workload on both sides".to_owned());
                 return Reached {
                     outwards: nobody(),
                     inwards: nobody(),
