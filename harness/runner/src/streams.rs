@@ -28,8 +28,7 @@ pub(crate) struct Streams {
     mesh: Arc<Mesh>,
     prober: Prober,
     watch: Arc<SidecarWatch>,
-    /// Pod UID → the `ip:port` it was pinned to. A pod that is not listed dials the service address.
-    pins: Mutex<BTreeMap<String, String>>,
+    pins: Mutex<Pins>,
     patience: Duration,
 }
 
@@ -44,6 +43,41 @@ pub(crate) struct Moved {
     pub(crate) replica: Option<String>,
 }
 
+/// What the sidecars were told to dial.
+#[derive(Debug, Default)]
+struct Pins {
+    /// Pod UID → what it dials. A pod that is not listed dials the service address.
+    pods: BTreeMap<String, Pin>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Pin {
+    /// This `ip:port`.
+    Replica(String),
+    /// What it was told last, or what it was told before: the probe did not answer.
+    Unknown,
+}
+
+impl Pins {
+    /// The pod dials this target; none is the service address.
+    fn are_at(&self, uid: &str, target: Option<&String>) -> bool {
+        match self.pods.get(uid) {
+            None => target.is_none(),
+            Some(Pin::Replica(pin)) => target == Some(pin),
+            Some(Pin::Unknown) => false,
+        }
+    }
+
+    /// The pod was told to dial this target, and its probe answered or did not.
+    fn told<T, E>(&mut self, uid: String, target: Option<String>, answer: &Result<T, E>) {
+        match (answer, target) {
+            (Ok(_), Some(target)) => self.pods.insert(uid, Pin::Replica(target)),
+            (Ok(_), None) => self.pods.remove(&uid),
+            (Err(_), _) => self.pods.insert(uid, Pin::Unknown),
+        };
+    }
+}
+
 impl Streams {
     /// Nobody is pinned yet. `patience` bounds each wait for new streams.
     pub(crate) fn new(
@@ -56,7 +90,7 @@ impl Streams {
             mesh,
             prober,
             watch,
-            pins: Mutex::new(BTreeMap::new()),
+            pins: Mutex::default(),
             patience,
         }
     }
@@ -83,12 +117,15 @@ impl Streams {
                 .filter_map(|workload| {
                     let target = targets.get(&workload.sidecar.name);
                     let replica = replicas.iter().find(|replica| target == Some(&replica.xds));
-                    (pins.get(&workload.sidecar.pod_uid) != target).then_some((workload, replica))
+                    let uid = &workload.sidecar.pod_uid;
+                    (!pins.are_at(uid, target)).then_some((workload, replica))
                 })
                 .collect()
         };
         let moved = self.dial(moves).await;
-        Ok(self.wait_for(&moved).await)
+        let mut late = untold(&moved);
+        late.extend(self.wait_for(&moved).await);
+        Ok(late)
     }
 
     /// Makes every sidecar but the canaries dial `replica`, and tells the epochs without waiting for the streams.
@@ -128,16 +165,13 @@ impl Streams {
                 .prober
                 .reconnect(&workload.address, target.as_deref())
                 .await;
-            let uid = workload.sidecar.pod_uid;
-            match target {
-                Some(target) => self.pins().insert(uid, target),
-                None => self.pins().remove(&uid),
-            };
+            let epoch = reply
+                .map(|reply| reply.epoch)
+                .map_err(|error| chain(&error));
+            self.pins().told(workload.sidecar.pod_uid, target, &epoch);
             Moved {
                 sidecar: workload.sidecar.name,
-                epoch: reply
-                    .map(|reply| reply.epoch)
-                    .map_err(|error| chain(&error)),
+                epoch,
                 replica: replica.map(|replica| replica.pod.clone()),
             }
         });
@@ -145,9 +179,20 @@ impl Streams {
     }
 
     /// The map is whole after every change, so a panic elsewhere leaves it usable.
-    fn pins(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+    fn pins(&self) -> MutexGuard<'_, Pins> {
         self.pins.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Who was not told, and why. Nobody waits for them.
+fn untold(moved: &[Moved]) -> Vec<String> {
+    moved
+        .iter()
+        .filter_map(|moved| {
+            let reason = moved.epoch.as_ref().err()?;
+            Some(format!("{}: {reason}", moved.sidecar))
+        })
+        .collect()
 }
 
 fn not_arrived(moved: &Moved, state: Option<&SidecarState>) -> Option<String> {

@@ -84,3 +84,25 @@ fn before_a_replica_is_taken_away_nobody_is_pinned() {
     assert!(targets(Arrangement::Free, &fleet(), &replicas).is_empty());
     assert_eq!(targets(Arrangement::Canaries, &fleet(), &replicas).len(), 2);
 }
+
+#[test]
+fn who_was_not_told_is_told_again_and_is_late() {
+    let a = "10.0.0.1:18000".to_owned();
+    let mut pins = Pins::default();
+    assert!(pins.are_at("uid", None), "nobody is pinned at first");
+    pins.told("uid".to_owned(), Some(a.clone()), &Err::<u64, _>("away"));
+    assert!(!pins.are_at("uid", Some(&a)), "it may not have been told");
+    assert!(!pins.are_at("uid", None), "it may have been told");
+    pins.told("uid".to_owned(), Some(a.clone()), &Ok::<u64, &str>(1));
+    assert!(pins.are_at("uid", Some(&a)));
+    pins.told("uid".to_owned(), None, &Ok::<u64, &str>(2));
+    assert!(pins.are_at("uid", None));
+
+    let moved = |sidecar: &str, epoch| Moved {
+        sidecar: sidecar.to_owned(),
+        epoch,
+        replica: None,
+    };
+    let late = untold(&[moved("a", Ok(1)), moved("b", Err("away".to_owned()))]);
+    assert_eq!(late, ["b: away"]);
+}
