@@ -3,7 +3,13 @@
 use super::Environment;
 use crate::endpoints;
 use crate::sidecar_watch::chain;
+use harness_model::directory::Sidecar;
 use std::time::Instant;
+
+/// This very pod is known, not one that had its name before.
+fn is_known(sidecar: &Sidecar, known: &[Sidecar]) -> bool {
+    known.iter().any(|other| other.pod_uid == sidecar.pod_uid)
+}
 
 impl Environment {
     /// Waits until every workload that the API server tells of is known here too: our watch may lag behind. Who is not.
@@ -17,8 +23,9 @@ impl Environment {
                 let known = self.sidecars();
                 workloads
                     .iter()
-                    .map(|workload| workload.sidecar.name.clone())
-                    .filter(|name| known.iter().all(|sidecar| sidecar.name != *name))
+                    .map(|workload| &workload.sidecar)
+                    .filter(|sidecar| !is_known(sidecar, &known))
+                    .map(|sidecar| sidecar.name.clone())
                     .collect()
             })
             .await
@@ -81,5 +88,26 @@ impl Environment {
                     .collect()
             })
             .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_that_had_the_name_before_is_not_the_one_that_came_back() {
+        let life = |uid: &str| Sidecar {
+            name: "checkout@alpha".to_owned(),
+            pod: format!("checkout-{uid}"),
+            pod_uid: uid.to_owned(),
+            cluster: "one".to_owned(),
+            data_center: "alpha".to_owned(),
+            node: "node".to_owned(),
+            application: "checkout".to_owned(),
+            ip: "10.0.0.1".to_owned(),
+        };
+        assert!(!is_known(&life("2"), &[life("1")]));
+        assert!(is_known(&life("2"), &[life("1"), life("2")]));
     }
 }

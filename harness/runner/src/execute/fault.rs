@@ -150,6 +150,9 @@ impl Execution {
         if let Err(error) = workloads {
             self.give_up(chain(&error));
         }
+        // Who came back is waited for as well.
+        let unknown = environment.wait_until_known().await;
+        self.give_up_on("the workloads that are back to be known", &unknown);
         self.wait_for_streams().await;
         // A replica may be a new one: the canaries are put on each of them again, for the proofs that follow.
         environment.arrange(Arrangement::Canaries).await;

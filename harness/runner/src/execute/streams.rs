@@ -1,8 +1,9 @@
 //! Acts on who is there and on which replica: join, leave, reconnect.
 
 use super::Execution;
+use harness_model::directory::Sidecar;
 use harness_model::history::EventKind;
-use probe_api::state::SidecarReading;
+use probe_api::state::{SidecarReading, SidecarState};
 
 impl Execution {
     /// Starts one more pod of a workload and waits until its sidecar can be read.
@@ -86,19 +87,11 @@ impl Execution {
                 |latest| {
                     everybody
                         .iter()
-                        .filter(|sidecar| {
+                        .filter_map(|sidecar| {
                             let state = latest(&sidecar.name);
-                            let Some(SidecarReading::Read(held)) =
-                                state.as_ref().map(|state| &state.sidecar)
-                            else {
-                                return false;
-                            };
-                            held.endpoints.values().flatten().any(|endpoint| {
-                                let ip = endpoint.address.split(':').next().unwrap_or_default();
-                                leaving.iter().any(|left| left.ip == ip)
-                            })
+                            let why = still_knows(state.as_deref(), &leaving)?;
+                            Some(format!("{}: {why}", sidecar.name))
                         })
-                        .map(|sidecar| sidecar.name.clone())
                         .collect()
                 },
             )
@@ -136,5 +129,45 @@ impl Execution {
             self.settle_and_prove().await;
         }
         self.busy = Some(self.environment.rendezvous().busy().await);
+    }
+}
+
+/// Why a sidecar is not known to be without endpoints of these; none when it is, or when there is no sidecar.
+fn still_knows(state: Option<&SidecarState>, left: &[Sidecar]) -> Option<String> {
+    match state.map(|state| &state.sidecar) {
+        None => Some("not read yet".to_owned()),
+        Some(SidecarReading::None) => None,
+        Some(SidecarReading::Unreachable(why)) => Some(why.clone()),
+        Some(SidecarReading::Read(held)) => held
+            .endpoints
+            .values()
+            .flatten()
+            .any(|endpoint| {
+                let ip = endpoint.address.split(':').next().unwrap_or_default();
+                left.iter().any(|left| left.ip == ip)
+            })
+            .then(|| "still has an endpoint of them".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use probe_api::state::Identity;
+
+    #[test]
+    fn a_sidecar_that_cannot_be_read_may_still_have_an_endpoint() {
+        let read = |sidecar| SidecarState {
+            hash: String::new(),
+            observed_at_ns: 0,
+            resolution_ms: 1,
+            identity: Identity::default(),
+            sidecar,
+        };
+        assert_eq!(still_knows(None, &[]).as_deref(), Some("not read yet"));
+        let away = read(SidecarReading::Unreachable("away".to_owned()));
+        assert_eq!(still_knows(Some(&away), &[]).as_deref(), Some("away"));
+        let none = read(SidecarReading::None);
+        assert_eq!(still_knows(Some(&none), &[]), None);
     }
 }
