@@ -5,6 +5,8 @@ use crate::reachability::AcrossTheBorder;
 use crate::sidecar_watch::chain;
 use crate::streams::Arrangement;
 use harness_faults::{ActiveFault, InjectError, Victim};
+use harness_mesh::Replica;
+use harness_model::directory::Sidecar;
 use harness_model::fault::{Fault, PodSelector};
 use harness_model::history::EventKind;
 use probe_api::state::SidecarReading;
@@ -98,20 +100,17 @@ impl Execution {
         duration: std::time::Duration,
     ) -> Result<(ActiveFault, Vec<String>), String> {
         let reachability = AcrossTheBorder::new(&self.environment);
+        let replicas = self.environment.streams().replicas().await?;
         let active = self
             .environment
             .injector()
             .cut_zone(data_center, duration, &reachability)
             .await
             .map_err(words)?;
-        let hits = self
-            .recorder
-            .sidecars()
-            .into_iter()
-            .filter(|sidecar| sidecar.data_center == data_center)
-            .map(|sidecar| sidecar.name)
-            .collect();
-        Ok((active, hits))
+        Ok((
+            active,
+            inside(data_center, self.recorder.sidecars(), replicas),
+        ))
     }
 
     /// Waits until every fault of the scenario has ended by itself, what it hit can be reached, everything that should be
@@ -204,6 +203,61 @@ impl Execution {
     }
 }
 
+/// Stable names of the sidecars inside a data center, and pod names of the replicas: who is connected to one of those
+/// loses its control plane, wherever it is itself.
+fn inside(data_center: &str, sidecars: Vec<Sidecar>, replicas: Vec<Replica>) -> Vec<String> {
+    let sidecars = sidecars
+        .into_iter()
+        .filter(|sidecar| sidecar.data_center == data_center)
+        .map(|sidecar| sidecar.name);
+    let replicas = replicas
+        .into_iter()
+        .filter(|replica| replica.data_center == data_center)
+        .map(|replica| replica.pod);
+    sidecars.chain(replicas).collect()
+}
+
 fn words(error: InjectError) -> String {
     chain(&error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use harness_cluster::PodAddress;
+
+    fn sidecar(name: &str, data_center: &str) -> Sidecar {
+        Sidecar {
+            name: name.to_owned(),
+            pod: name.to_owned(),
+            pod_uid: name.to_owned(),
+            cluster: "one".to_owned(),
+            data_center: data_center.to_owned(),
+            node: "node".to_owned(),
+            application: "checkout".to_owned(),
+            ip: "10.0.0.1".to_owned(),
+        }
+    }
+
+    fn replica(pod: &str, data_center: &str) -> Replica {
+        Replica {
+            pod: pod.to_owned(),
+            address: PodAddress {
+                namespace: "mesh".to_owned(),
+                name: pod.to_owned(),
+                node: "node".to_owned(),
+                ip: "10.0.0.1".to_owned(),
+            },
+            xds: "10.0.0.1:18000".to_owned(),
+            data_center: data_center.to_owned(),
+            ready: true,
+        }
+    }
+
+    #[test]
+    fn a_cut_hits_the_sidecars_and_the_replicas_inside() {
+        let sidecars = vec![sidecar("a", "alpha"), sidecar("b", "beta")];
+        let replicas = vec![replica("one", "alpha"), replica("two", "beta")];
+        assert_eq!(inside("alpha", sidecars, replicas), ["a", "one"]);
+    }
 }
