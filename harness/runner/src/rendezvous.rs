@@ -6,6 +6,8 @@
 
 use crate::sidecar_watch::SidecarWatch;
 use crate::streams::{Arrangement, Moved, Streams};
+use futures::FutureExt;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -67,10 +69,8 @@ impl Rendezvous {
                 loop {
                     let turns = shared.next_round().await;
                     let back_to = *arrangement.borrow();
-                    round(&streams, &watch, &turns, back_to).await;
-                    drop(turns);
-                    shared.state().in_round = false;
-                    shared.tell();
+                    whole(&turns, round(&streams, &watch, &turns, back_to)).await;
+                    shared.end_round(turns);
                 }
             }
         });
@@ -131,6 +131,12 @@ impl Shared {
         }
     }
 
+    fn end_round(&self, turns: Vec<mpsc::UnboundedSender<Turn>>) {
+        drop(turns);
+        self.state().in_round = false;
+        self.tell();
+    }
+
     fn tell(&self) {
         self.changed.send_modify(|version| *version += 1);
     }
@@ -138,6 +144,15 @@ impl Shared {
     /// Every change under the lock is whole before the next, so a panic elsewhere leaves it usable.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Carries a round out. A panic ends this round only, and who takes part is told: a round that does not end would keep
+/// everybody waiting.
+async fn whole(turns: &[mpsc::UnboundedSender<Turn>], round: impl Future<Output = ()>) {
+    if AssertUnwindSafe(round).catch_unwind().await.is_err() {
+        let reason = "the runner has a defect: the round panicked".to_owned();
+        take_turns(turns, &Err(reason), &[]).await;
     }
 }
 
@@ -187,4 +202,38 @@ async fn take_turns(
     });
     // A scenario that broke off has dropped its turn, which ends it as well.
     futures::future::join_all(open.collect::<Vec<_>>()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_round_that_panics_ends_and_says_so() {
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State::default()),
+            changed: watch::Sender::new(0),
+        });
+        let task = tokio::spawn({
+            let shared = Arc::clone(&shared);
+            async move {
+                loop {
+                    let turns = shared.next_round().await;
+                    whole(&turns, async { panic!("a defect") }).await;
+                    shared.end_round(turns);
+                }
+            }
+        });
+        let rendezvous = Rendezvous { shared, task };
+        let busy = rendezvous.busy().await;
+        let mut turns = rendezvous.join(busy);
+        let turn = turns.recv().await.expect("the scenario is told");
+        let reason = turn.replica.as_ref().expect_err("there was no round");
+        assert!(reason.contains("panicked"), "{reason}");
+        drop(turn);
+        assert!(turns.recv().await.is_none());
+        let busy = tokio::time::timeout(Duration::from_secs(60), rendezvous.busy()).await;
+        assert!(busy.is_ok(), "others go on");
+    }
 }
