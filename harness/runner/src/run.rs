@@ -19,13 +19,9 @@ use std::time::Instant;
 /// process.
 pub async fn run(plan: RunPlan, events: Events, interrupt: Interrupt) -> Summary {
     let started = plan.started;
-    let mut summary = tokio::select! {
-        summary = whole(&plan, &events, &interrupt) => summary,
-        () = interrupt.at_once() => Summary {
-            left_behind: Vec::new(),
-            ..Summary::default()
-        },
-    };
+    let tally = Mutex::new(Summary::default());
+    let whole = whole(&plan, &events, &interrupt, &tally);
+    let mut summary = unless(interrupt.at_once(), whole, &tally).await;
     summary.interrupted = interrupt.signal();
     summary.millis = millis_since(started);
     tell(
@@ -37,7 +33,24 @@ pub async fn run(plan: RunPlan, events: Events, interrupt: Interrupt) -> Summary
     summary
 }
 
-async fn whole(plan: &RunPlan, events: &Events, interrupt: &Interrupt) -> Summary {
+/// What became of the whole run, or what was counted when the second interrupt came.
+async fn unless(
+    at_once: impl Future<Output = ()>,
+    whole: impl Future<Output = Summary>,
+    tally: &Mutex<Summary>,
+) -> Summary {
+    tokio::select! {
+        summary = whole => summary,
+        () = at_once => lock(tally).clone(),
+    }
+}
+
+async fn whole(
+    plan: &RunPlan,
+    events: &Events,
+    interrupt: &Interrupt,
+    tally: &Mutex<Summary>,
+) -> Summary {
     let selected = plan.scenarios.len() * plan.repeat.max(1) as usize;
     tell(events, run_started(plan, selected));
     let mut summary = Summary::default();
@@ -60,11 +73,12 @@ async fn whole(plan: &RunPlan, events: &Events, interrupt: &Interrupt) -> Summar
             millis: millis_since(plan.started),
         },
     );
-    let tally = run_scenarios(&environment, plan, events, interrupt).await;
-    summary.passed = tally.passed;
-    summary.failed = tally.failed;
-    summary.inconclusive = tally.inconclusive;
-    summary.skipped = tally.skipped;
+    run_scenarios(&environment, plan, events, interrupt, tally).await;
+    let counted = lock(tally).clone();
+    summary.passed = counted.passed;
+    summary.failed = counted.failed;
+    summary.inconclusive = counted.inconclusive;
+    summary.skipped = counted.skipped;
     if plan.collect == CollectPolicy::Always {
         environment
             .collect_diagnostics(&plan.artifacts.join("diagnostics"))
@@ -77,14 +91,14 @@ async fn whole(plan: &RunPlan, events: &Events, interrupt: &Interrupt) -> Summar
     summary
 }
 
-/// Runs every scenario that the environment can carry, and tells of those that it cannot.
+/// Runs every scenario that the environment can carry, tells of those that it cannot, and counts them all.
 async fn run_scenarios(
     environment: &Arc<Environment>,
     plan: &RunPlan,
     events: &Events,
     interrupt: &Interrupt,
-) -> Summary {
-    let tally = Mutex::new(Summary::default());
+    tally: &Mutex<Summary>,
+) {
     let brake = Brake::default();
     let shuffle = plan.shuffle.then_some(plan.seed);
     let (items, lacking): (Vec<Item>, Vec<Item>) =
@@ -92,7 +106,7 @@ async fn run_scenarios(
             .into_iter()
             .partition(|item| one::lacking(environment, &item.scenario).is_empty());
     let skip = |item: &Item, reason: String| {
-        lock(&tally).skipped += 1;
+        lock(tally).skipped += 1;
         tell(
             events,
             RunEvent::ScenarioSkipped {
@@ -117,7 +131,7 @@ async fn run_scenarios(
         &policy,
         &brake,
         |item| {
-            let (brake, tally) = (&brake, &tally);
+            let brake = &brake;
             async move {
                 let judgement =
                     one::run_one(environment, plan, &item, events, interrupt, None).await;
@@ -139,7 +153,6 @@ async fn run_scenarios(
         };
         skip(item, reason.to_owned());
     }
-    tally.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn keeps(policy: KeepPolicy, summary: &Summary) -> bool {
@@ -186,4 +199,18 @@ pub(crate) fn millis_since(started: Instant) -> u64 {
 /// Counting is whole after every change, so a panic elsewhere leaves it usable.
 fn lock(tally: &Mutex<Summary>) -> std::sync::MutexGuard<'_, Summary> {
     tally.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_counted_before_the_second_interrupt_is_told() {
+        let tally = Mutex::new(Summary::default());
+        lock(&tally).passed = 3;
+        let whole = std::future::pending();
+        let summary = unless(std::future::ready(()), whole, &tally).await;
+        assert_eq!(summary.passed, 3);
+    }
 }
