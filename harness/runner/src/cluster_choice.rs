@@ -21,29 +21,50 @@ pub(crate) struct Bringing {
     pub(crate) ours: bool,
 }
 
+/// There is no cluster.
+pub(crate) struct NotBrought {
+    /// Why.
+    pub(crate) error: PrepareError,
+    /// What could not be taken down again.
+    pub(crate) left_behind: Vec<String>,
+}
+
+impl From<PrepareError> for NotBrought {
+    fn from(error: PrepareError) -> Self {
+        Self {
+            error,
+            left_behind: Vec::new(),
+        }
+    }
+}
+
+impl Bringing {
+    /// Takes down what is ours of a cluster that cannot be used.
+    async fn given_up(self, error: PrepareError) -> NotBrought {
+        let left_behind = if self.ours {
+            self.cluster.down().await
+        } else {
+            Vec::new()
+        };
+        NotBrought { error, left_behind }
+    }
+}
+
 /// Obtains the programs, then brings the cluster up while the images are built, then gives them to it.
-pub(crate) async fn bring_up(plan: &RunPlan, phases: &Phases) -> Result<Bringing, PrepareError> {
+pub(crate) async fn bring_up(plan: &RunPlan, phases: &Phases) -> Result<Bringing, NotBrought> {
     let programs = phases.part("assets", obtain(plan, phases)).await?;
     let (cluster, images) = tokio::join!(
         phases.part("cluster", up(plan, &programs, phases)),
         phases.part("images", images(plan, programs.envoy(), phases)),
     );
-    let Bringing { cluster, ours } = cluster?;
+    let brought = cluster?;
     let loaded = match images {
-        Ok(images) => load(plan, cluster.as_ref(), images, phases).await,
+        Ok(images) => load(plan, brought.cluster.as_ref(), images, phases).await,
         Err(error) => Err(error),
     };
     match loaded {
-        Ok(()) => Ok(Bringing { cluster, ours }),
-        Err(error) => {
-            if ours {
-                let left = cluster.down().await;
-                if !left.is_empty() {
-                    tracing::warn!(?left, "something of the cluster is left");
-                }
-            }
-            Err(error)
-        }
+        Ok(()) => Ok(brought),
+        Err(error) => Err(brought.given_up(error).await),
     }
 }
 

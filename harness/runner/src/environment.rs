@@ -8,7 +8,7 @@ mod waits;
 pub use error::PrepareError;
 
 use crate::clock::Clock;
-use crate::cluster_choice::{self, Bringing};
+use crate::cluster_choice::{self, Bringing, NotBrought};
 use crate::directory_watch::DirectoryWatch;
 use crate::phases::Phases;
 use crate::plan::{ClusterChoice, MeshChoice, RunPlan};
@@ -62,14 +62,14 @@ impl Environment {
         let phases = Phases::new(events.clone());
         let brought = tokio::select! {
             brought = cluster_choice::bring_up(plan, &phases) => brought,
-            () = interrupt.stop() => Err(PrepareError::Interrupted),
+            () = interrupt.stop() => Err(PrepareError::Interrupted.into()),
         };
         let Bringing { cluster, ours } = match brought {
             Ok(brought) => brought,
-            Err(error) => {
+            Err(NotBrought { error, left_behind }) => {
                 return Prepared {
                     environment: Err(error),
-                    left_behind: Vec::new(),
+                    left_behind,
                 };
             }
         };
