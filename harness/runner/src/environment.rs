@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::cluster_choice::{self, Bringing, NotBrought};
 use crate::directory_watch::DirectoryWatch;
 use crate::phases::Phases;
-use crate::plan::{ClusterChoice, MeshChoice, RunPlan};
+use crate::plan::{ClusterChoice, CollectPolicy, MeshChoice, RunPlan};
 use crate::rendezvous::Rendezvous;
 use crate::sidecar_watch::{SidecarWatch, chain};
 use crate::streams::{Arrangement, Streams};
@@ -79,7 +79,9 @@ impl Environment {
         };
         let mut left_behind = Vec::new();
         if environment.is_err() {
-            collect(cluster.as_ref(), &plan.artifacts.join("diagnostics")).await;
+            if plan.collect != CollectPolicy::Never && interrupt.signal().is_none() {
+                collect(cluster.as_ref(), &plan.artifacts.join("diagnostics")).await;
+            }
             if ours {
                 left_behind = cluster.down().await;
             }

@@ -79,7 +79,7 @@ async fn whole(
     summary.failed = counted.failed;
     summary.inconclusive = counted.inconclusive;
     summary.skipped = counted.skipped;
-    if plan.collect == CollectPolicy::Always {
+    if plan.collect == CollectPolicy::Always && interrupt.signal().is_none() {
         environment
             .collect_diagnostics(&plan.artifacts.join("diagnostics"))
             .await;
