@@ -6,7 +6,7 @@ use crate::configuration::{Configuration, Scope, ScopeEntry};
 use crate::document::{Part, suggestion};
 use crate::fault::{Fault, PodSelector};
 use crate::oracle::Block;
-use crate::scenario::{Act, CANARY_APPLICATION, Scenario};
+use crate::scenario::{Act, CANARY_APPLICATION, Disturbs, Scenario};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One step of a path to the place of a mistake.
@@ -83,7 +83,7 @@ impl Check {
             if scenario.tags.is_empty() {
                 check.complain(
                     "no tag",
-                    Some("a scenario without a tag is never run; write `tags: [qa]`"),
+                    Some("a scenario without a tag is not run where tags are asked for; write `tags: [qa]`"),
                 );
             }
         });
@@ -99,7 +99,12 @@ impl Check {
                 check.complain("nothing happens", Some("add at least one act"));
             }
             for (index, act) in scenario.when.iter().enumerate() {
-                check.at(Step::Index(index), |check| check.act(act));
+                check.at(Step::Index(index), |check| {
+                    if scenario.disturbs == Disturbs::Nothing {
+                        check.beside_others(act);
+                    }
+                    check.act(act);
+                });
             }
         });
         self.faults_and_loads_end(scenario);
@@ -241,6 +246,17 @@ impl Check {
                     Some("for example `10.1.2.3`, `10.1.0.0/16` or `$ip:checkout@$zone1`"),
                 );
             });
+        }
+    }
+
+    /// What others would see is done alone, and put right afterwards. Reconnecting is not: scenarios that run side by side
+    /// do it together.
+    fn beside_others(&mut self, act: &Act) {
+        if matches!(act, Act::Inject(_) | Act::Join { .. } | Act::Leave { .. }) {
+            self.complain(
+                "it disturbs other scenarios, and `disturbs` does not say so",
+                Some("write `disturbs: everything`, so that the scenario runs alone"),
+            );
         }
     }
 

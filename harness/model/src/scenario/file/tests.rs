@@ -311,6 +311,20 @@ fn both_kinds_of_path_are_refused() {
 }
 
 #[test]
+fn what_disturbs_others_says_so() {
+    for said in ["disturbs: nothing\n", "# disturbs nothing by default\n"] {
+        let found = mistakes(&sample_with("disturbs: everything\n", said));
+        let lines: Vec<&str> = found
+            .iter()
+            .filter(|mistake| mistake.contains("`disturbs: everything`"))
+            .filter_map(|mistake| mistake.split(':').nth(1))
+            .collect();
+        assert_eq!(lines, ["27", "28", "33", "36", "39"], "{found:#?}");
+        assert_eq!(found.len(), 5, "{found:#?}");
+    }
+}
+
+#[test]
 fn a_name_is_given_once() {
     let twice = sample_with(
         "  - name: steady\n",
