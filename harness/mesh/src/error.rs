@@ -164,9 +164,55 @@ pub enum DeployMeshError {
         /// How far it got.
         last: String,
     },
+    /// The API server could not be read while waiting for what was applied.
+    #[error("{act}")]
+    Api {
+        /// What was tried.
+        act: String,
+        /// Why it failed.
+        #[source]
+        source: Box<kube::Error>,
+    },
+    /// The mesh definition or the mesh does not have what is needed.
+    #[error("{0}")]
+    Missing(String),
     /// The mesh definition has no mutants.
     #[error("use the mutant `{0}`: the mesh definition names no image with mutants")]
     NoMutants(String),
+}
+
+impl DeployMeshError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Foreign { .. } => Some(
+                "delete or rename that object, or use a cluster or a namespace that has no such mesh",
+            ),
+            Self::Render { .. } | Self::Manifest { .. } | Self::Certificate { .. } => {
+                Some("correct the mesh definition and its templates")
+            }
+            Self::NotReady { .. } => Some(
+                "logs and events are in the folder `diagnostics` of the artefacts, unless collecting is switched off",
+            ),
+            Self::Apply { source, .. } | Self::Read { source, .. } | Self::Api { source, .. } => {
+                of_the_api_server(source)
+            }
+            Self::NoMutants(_) => Some("leave the mutant out, or use a mesh that has mutants"),
+            Self::Missing(_) => None,
+        }
+    }
+}
+
+/// What the user can do about an answer of the API server.
+fn of_the_api_server(error: &kube::Error) -> Option<&'static str> {
+    match error {
+        kube::Error::Api(status) if status.code == 403 => {
+            Some("the user of the kubeconfig lacks rights; use one that may do this")
+        }
+        kube::Error::Api(_) => None,
+        _ => Some("the API server did not answer; look whether the cluster is up"),
+    }
 }
 
 /// Reading from or acting on a deployed mesh failed.
@@ -234,6 +280,15 @@ impl WriteError {
 }
 
 impl MeshError {
+    /// What the user can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Api { source, .. } => of_the_api_server(source),
+            Self::NotReady { .. } | Self::Missing(_) => None,
+        }
+    }
+
     /// The API server could not be read or written while doing `act`.
     pub(crate) fn api(act: impl Into<String>, source: kube::Error) -> Self {
         Self::Api {

@@ -28,15 +28,8 @@ impl From<MeshError> for DeployMeshError {
                 seconds,
                 last,
             },
-            MeshError::Api { act, source } => Self::Apply {
-                object: act,
-                source,
-            },
-            MeshError::Missing(message) => Self::NotReady {
-                what: "the mesh".to_owned(),
-                seconds: 0,
-                last: message,
-            },
+            MeshError::Api { act, source } => Self::Api { act, source },
+            MeshError::Missing(message) => Self::Missing(message),
         }
     }
 }

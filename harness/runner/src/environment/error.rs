@@ -52,7 +52,16 @@ impl PrepareError {
             Self::Assets(error) => error.hint().map(|hint| hint.to_string()),
             Self::Images(error) => error.hint().map(str::to_owned),
             Self::Cluster(error) | Self::Load(error) => error.hint.clone(),
-            _ => None,
+            Self::Mesh { source, .. } => source.hint().map(str::to_owned),
+            Self::Read(error) => error.hint().map(str::to_owned),
+            Self::Store(_) => {
+                Some("look at the free space and the rights of the cache folder".to_owned())
+            }
+            Self::Ledger(_) => Some(
+                "look at the free space and the rights of the artefact folder, or choose another"
+                    .to_owned(),
+            ),
+            Self::Broken(_) | Self::Interrupted => None,
         }
     }
 
@@ -71,5 +80,31 @@ impl PrepareError {
             text.push_str(&hint);
         }
         text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_user_can_do_about_the_mesh_is_in_the_report() {
+        let error = PrepareError::Mesh {
+            mesh: "mine".to_owned(),
+            source: DeployMeshError::Foreign {
+                object: "Namespace mine".to_owned(),
+            },
+        };
+        let report = error.report();
+        assert!(report.contains("\nhint: delete or rename"), "{report}");
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_not_said_to_have_been_applied() {
+        let missing = MeshError::Missing("the watch of the API server ended".to_owned());
+        assert_eq!(
+            DeployMeshError::from(missing).to_string(),
+            "the watch of the API server ended"
+        );
     }
 }
