@@ -84,26 +84,9 @@ pub enum InjectError {
     WithoutEffect(String),
 }
 
-impl InjectError {
-    /// The fault could not be measured, which says nothing about the mesh; else we failed to inject it.
-    #[must_use]
-    pub fn is_without_effect(&self) -> bool {
-        matches!(self, Self::WithoutEffect(_) | Self::NotReachableBefore(_))
-    }
-}
-
 /// What a fault hit has not come back.
 #[derive(Debug, thiserror::Error)]
 pub enum EndError {
-    /// The cluster did not drop the rule.
-    #[error("heal {data_center}")]
-    Heal {
-        /// Which data center.
-        data_center: String,
-        /// Why.
-        #[source]
-        source: ClusterError,
-    },
     /// Still cut off after the rule must have gone.
     #[error("wait {seconds} s for {data_center} to be reachable again; last seen: {last}")]
     StillCut {
@@ -129,12 +112,6 @@ impl Injector {
     #[must_use]
     pub fn new(cluster: Arc<dyn Cluster>, ledger: Ledger) -> Self {
         Self { cluster, ledger }
-    }
-
-    /// What is still broken.
-    #[must_use]
-    pub fn active(&self) -> Vec<Entry> {
-        self.ledger.active()
     }
 
     /// Waits until a fault has ended by itself and what it hit can be reached again, at most `patience` beyond its own

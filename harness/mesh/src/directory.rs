@@ -3,7 +3,7 @@
 use crate::error::MeshError;
 use crate::{Mesh, wait};
 use harness_cluster::PodAddress;
-use harness_model::directory::{Directory, Sidecar};
+use harness_model::directory::Sidecar;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{Api, ListParams};
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,22 +39,6 @@ pub struct Replica {
 }
 
 impl Mesh {
-    /// The sidecars that are there now, canaries included, ordered by name.
-    ///
-    /// # Errors
-    ///
-    /// When the API server cannot be read.
-    pub async fn directory(&self) -> Result<Directory, MeshError> {
-        let workloads = self.workloads().await?;
-        Ok(Directory {
-            data_centers: self.data_centers(),
-            sidecars: workloads
-                .into_iter()
-                .map(|workload| workload.sidecar)
-                .collect(),
-        })
-    }
-
     /// The workload pods that have an address and are not being deleted, ordered by stable name.
     ///
     /// # Errors

@@ -24,20 +24,6 @@ pub struct Unresolved {
     pub reason: String,
 }
 
-/// Puts the values of `directory` into a configuration.
-///
-/// # Errors
-///
-/// Every placeholder that means nothing.
-pub fn resolve_configuration(
-    configuration: &Configuration,
-    directory: &Directory,
-) -> Result<Configuration, Vec<Unresolved>> {
-    let mut resolver = Resolver::new(directory);
-    let resolved = resolver.configuration(configuration);
-    resolver.finish(resolved)
-}
-
 /// Puts the values of `directory` into an act.
 ///
 /// # Errors
@@ -281,8 +267,10 @@ mod tests {
             toggles: BTreeMap::new(),
             rules: BTreeMap::new(),
         };
-        let resolved = resolve_configuration(&configuration, &directory())?;
-        Ok(resolved.scope.entries[0].ip.clone().unwrap_or_default())
+        match resolve_act(&Act::Apply(configuration), &directory())? {
+            Act::Apply(resolved) => Ok(resolved.scope.entries[0].ip.clone().unwrap_or_default()),
+            act => unreachable!("it stays the same act: {act:?}"),
+        }
     }
 
     #[test]

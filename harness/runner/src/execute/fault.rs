@@ -23,11 +23,6 @@ impl Execution {
                 data_center,
                 duration,
             } => self.cut(data_center, duration.0).await,
-            #[expect(
-                unreachable_patterns,
-                reason = "a fault this version cannot inject must not pass as injected"
-            )]
-            _ => Err("this version cannot inject it".to_owned()),
         };
         match outcome {
             Ok((active, hits)) => {
