@@ -126,6 +126,36 @@ pub(crate) fn own_image(name: &str) -> Result<&str, Failure> {
     )
 }
 
+/// A seeded bug of the shipped mesh must be one of those in the matrix; those of other meshes are theirs to know.
+pub(crate) fn check_mutant(arguments: &RunArguments) -> Result<(), Failure> {
+    let Some(name) = &arguments.mutant else {
+        return Ok(());
+    };
+    let attempt = || Failure::new(ExitCode::Usage, format!("seed the bug `{name}`"));
+    match arguments.execution.environment.mesh.as_str() {
+        "absent" => Err(attempt().reason("the mesh `absent` has no control plane")),
+        "reference" => {
+            let matrix = suites::matrix::checked_in()
+                .map_err(|problems| attempt().reason(problems.to_string()))?;
+            if matrix.contains_key(name) {
+                return Ok(());
+            }
+            let known: Vec<&str> = matrix.keys().map(String::as_str).collect();
+            let failure = attempt()
+                .reason(format!(
+                    "there is no such bug; there are {}",
+                    known.join(", ")
+                ))
+                .hint_opt(
+                    document::suggestion(name, known.iter().copied())
+                        .map(|meant| format!("did you mean `{meant}`?")),
+                );
+            Err(failure)
+        }
+        _ => Ok(()),
+    }
+}
+
 /// The archive that an image is to be taken from.
 pub(crate) fn archive(name: &str, path: &str) -> Result<PathBuf, Failure> {
     if Path::new(path).is_file() {

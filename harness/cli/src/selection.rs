@@ -3,6 +3,7 @@
 use crate::arguments::SelectionArguments;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
+use clap::ValueEnum as _;
 use harness_model::document::{Problems, suggestion};
 use harness_model::scenario::Scenario;
 use regex::Regex;
@@ -121,6 +122,25 @@ fn check_names(names: &[&str], built_in: &[Scenario]) -> Result<(), Failure> {
         });
     }
     Err(failure.hint("`meshproof list` shows what there is; a file must end in .yaml"))
+}
+
+/// What was selected, as it is said on the command line.
+pub(crate) fn words(arguments: &SelectionArguments) -> Vec<String> {
+    let filters = arguments
+        .filter
+        .iter()
+        .map(|filter| format!("--filter={filter}"));
+    let tags = arguments.tag.iter().filter_map(|tag| {
+        let value = tag.to_possible_value()?;
+        Some(format!("--tag={}", value.get_name()))
+    });
+    arguments
+        .names
+        .iter()
+        .cloned()
+        .chain(filters)
+        .chain(tags)
+        .collect()
 }
 
 /// The scenario or suite that was probably meant: compared as a whole, and without the suite for those who leave

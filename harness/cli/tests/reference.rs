@@ -156,6 +156,18 @@ fn every_mistake_of_a_scenario_file_is_shown_at_its_place() {
 }
 
 #[test]
+fn an_unknown_seeded_bug_is_told_with_a_suggestion() {
+    let place = Place::new(&[]);
+    let said = place.say(&["run", "--dry-run", "--mutant", "leak-toggle-only"]);
+    assert!(said.starts_with("exit 2"), "{said}");
+    assert!(said.contains("there are delete-not-delivered, "), "{said}");
+    assert!(
+        said.contains("hint: did you mean `leak-toggles-only`?"),
+        "{said}"
+    );
+}
+
+#[test]
 fn a_scenario_file_that_is_not_yaml_is_told_with_its_line() {
     let place = Place::new(&[("mine.yaml", "name: mine/first\nwhen: [\n")]);
     insta::assert_snapshot!(place.say(&["explain", "mine.yaml"]), @"

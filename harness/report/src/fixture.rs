@@ -121,6 +121,7 @@ pub fn context() -> Context {
             .into_iter()
             .map(|s| (s.name.clone(), s))
             .collect(),
+        selection: Vec::new(),
         options: vec!["--topology".to_owned(), "three-zones".to_owned()],
         files: BTreeMap::new(),
         artifacts: Some("artifacts/2026-11-23t14-05-00z-ab12".into()),

@@ -15,6 +15,8 @@ use std::path::PathBuf;
 pub struct Context {
     /// The selected scenarios, by name.
     pub scenarios: BTreeMap<String, Scenario>,
+    /// What the user selected, as on the command line; empty for everything. A rerun line of the whole run repeats it.
+    pub selection: Vec<String>,
     /// Options of this run that decide what was tested, to be repeated in a rerun line.
     pub options: Vec<String>,
     /// Scenarios that came from files: their rerun line names the file.

@@ -36,6 +36,7 @@ pub(crate) fn run(
     let execution = &arguments.execution;
     let selected = selection::select(suites::all(), &execution.selection)?;
     let checked = plan::check(&execution.environment)?;
+    plan::check_mutant(arguments)?;
     let seed = execution
         .seed
         .unwrap_or_else(|| artifacts::random() % 1_000_000_000);
@@ -54,6 +55,7 @@ pub(crate) fn run(
             .iter()
             .map(|s| (s.name.clone(), s.clone()))
             .collect(),
+        selection: selection::words(&execution.selection),
         options: plan::options(arguments),
         files: selected.files,
         artifacts: Some(artifacts.folder.clone()),

@@ -109,7 +109,8 @@ fn moment(at: &str) -> String {
 
 pub(super) fn rerun_everything(record: &RunRecord) -> String {
     let mut line = format!("{} run", record.context.program);
-    for option in &record.context.options {
+    let context = &record.context;
+    for option in context.selection.iter().chain(&context.options) {
         line.push(' ');
         line.push_str(&crate::record::quote(option));
     }
