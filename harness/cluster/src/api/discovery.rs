@@ -109,12 +109,18 @@ fn takes_pods(node: &Node) -> bool {
     let Some(spec) = &node.spec else {
         return true;
     };
-    let tainted = spec
-        .taints
-        .iter()
-        .flatten()
-        .any(|taint| taint.effect == "NoSchedule" || taint.effect == "NoExecute");
+    let tainted = spec.taints.iter().flatten().any(|taint| {
+        (taint.effect == "NoSchedule" || taint.effect == "NoExecute") && !passes(&taint.key)
+    });
     spec.unschedulable != Some(true) && !tainted
+}
+
+/// The taint tells of a state that passes, such as a node that is new: its zone is there.
+fn passes(key: &str) -> bool {
+    matches!(
+        key.strip_prefix("node.kubernetes.io/"),
+        Some("not-ready" | "unreachable" | "network-unavailable")
+    )
 }
 
 #[cfg(test)]
@@ -144,14 +150,18 @@ mod tests {
             )
             .unwrap()
         };
-        let taint = json!({ "taints": [{ "key": "k", "effect": "NoSchedule" }] });
+        let taint = |key: &str| json!({ "taints": [{ "key": key, "effect": "NoSchedule" }] });
         let topology = of_nodes(
             "c",
             &[
                 node("n1", Some("b"), json!({})),
-                node("n2", Some("a"), json!({})),
+                node("n2", Some("a"), taint("node.kubernetes.io/not-ready")),
                 node("n3", Some("b"), json!({})),
-                node("n4", Some("c"), taint),
+                node(
+                    "n4",
+                    Some("c"),
+                    taint("node-role.kubernetes.io/control-plane"),
+                ),
                 node("n5", Some("d"), json!({ "unschedulable": true })),
                 node("n6", None, json!({})),
             ],
