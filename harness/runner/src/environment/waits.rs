@@ -4,6 +4,7 @@ use super::Environment;
 use crate::endpoints;
 use crate::sidecar_watch::chain;
 use harness_model::directory::Sidecar;
+use std::sync::Arc;
 use std::time::Instant;
 
 /// This very pod is known, not one that had its name before.
@@ -35,12 +36,17 @@ impl Environment {
     /// the scenarios about traffic will say so.
     pub(crate) async fn wait_until_in_sync(&self) {
         let deadline = Instant::now() + self.patience.delivery.0;
-        let late = self
-            .watch
-            .wait_until_nobody(deadline, |latest| {
-                endpoints::out_of_sync(&self.watch.workloads(), latest)
-            })
-            .await;
+        let mut directory = self.directory.subscribe();
+        let late = loop {
+            let workloads = Arc::clone(&directory.borrow_and_update());
+            tokio::select! {
+                late = self.watch.wait_until_nobody(deadline, |latest| {
+                    endpoints::out_of_sync(&workloads, latest)
+                }) => break late,
+                // That a pod became ready is nothing that a sidecar tells.
+                Ok(()) = directory.changed() => {}
+            }
+        };
         if !late.is_empty() {
             tracing::warn!(?late, "some sidecars do not know where the workloads are");
         }
