@@ -2,7 +2,7 @@
 
 use super::evidence::{Evidence, detail};
 use super::proof::{demands, prove};
-use super::timeline::{Fate, Life, Reading, Timeline, Write, describe};
+use super::timeline::{Fate, Life, Reading, Timeline, Write, describe, precedes};
 use crate::history::EventKind;
 use crate::oracle::{Expected, Oracle};
 use crate::verdict::Detail;
@@ -90,10 +90,10 @@ fn allowed(timeline: &Timeline<'_>, life: &Life<'_>, reading: Reading<'_>) -> Ve
     for write in timeline
         .writes
         .iter()
-        .filter(|write| write.started < reading.index)
+        .filter(|write| precedes(write.started, reading.index))
     {
         match write.fate {
-            Fate::Written(written) if written < reading.index => {
+            Fate::Written(written) if precedes(written, reading.index) => {
                 if is_settling(timeline, write, written, reading) {
                     states.push(write.before.clone());
                 }

@@ -1,7 +1,7 @@
 //! `delivered`: each sidecar shows what it must, within the mesh's bound.
 
 use super::evidence::{Evidence, detail};
-use super::timeline::{LastWord, Life, Place, Point, Reading, Timeline, describe};
+use super::timeline::{LastWord, Life, Place, Point, Reading, Timeline, describe, precedes};
 use crate::oracle::{Expected, Oracle};
 use crate::verdict::Detail;
 
@@ -103,7 +103,7 @@ impl<'t, 'a> Duty<'t, 'a> {
             .timeline
             .readings(self.point, self.life)
             .into_iter()
-            .filter(|reading| reading.index >= self.since)
+            .filter(|reading| precedes(self.since, reading.index))
             .collect();
         match readings.last().copied() {
             None => self.never_read(evidence),
@@ -127,7 +127,7 @@ impl<'t, 'a> Duty<'t, 'a> {
                 let is_late = self.timeline.events[index].at_ns >= self.deadline_ns;
                 (
                     format!("could not be read until the bound was over: {reason}"),
-                    gave_up || (index >= self.since && is_late),
+                    gave_up || (precedes(self.since, index) && is_late),
                     Some(index),
                 )
             }

@@ -1,7 +1,7 @@
 //! The proof of absence: which ones are demanded at a point, and what each of them needs (`ARCHITECTURE.md`, proof of
 //! absence).
 
-use super::timeline::{Fate, Life, Place, Point, Reading, Timeline, Write};
+use super::timeline::{Fate, Life, Place, Point, Reading, Timeline, Write, precedes};
 use crate::history::EventKind;
 use crate::oracle::Expected;
 use crate::scenario::{Act, CANARY_APPLICATION};
@@ -180,7 +180,8 @@ fn prove_by(
         });
     };
     let marker = toggle.min(rule);
-    if marker <= demand.marker_after || timeline.events[marker].at_ns < demand.marker_not_before_ns
+    if !precedes(demand.marker_after, marker)
+        || timeline.events[marker].at_ns < demand.marker_not_before_ns
     {
         return Err(Missing::NewMarker);
     }
@@ -197,7 +198,9 @@ fn prove_by(
     }
     let (written, write) = timeline.last_write(reading.index).ok_or(Missing::InForce)?;
     let is_changing = timeline.writes.iter().any(|write| {
-        write.started > written && write.started < reading.index && write.fate != Fate::Refused
+        precedes(written, write.started)
+            && precedes(write.started, reading.index)
+            && write.fate != Fate::Refused
     });
     if is_changing {
         return Err(Missing::InForce);
@@ -242,10 +245,12 @@ fn is_witnessed(
             let is_exact = |reading: &Reading<'_>| timeline.is_exact(reading.seen, &expected);
             let readings: Vec<Reading<'_>> = timeline
                 .readings_of(life)
-                .filter(|reading| reading.index > last.started && reading.index < proof.index)
+                .filter(|reading| {
+                    precedes(last.started, reading.index) && precedes(reading.index, proof.index)
+                })
                 .collect();
             readings.iter().enumerate().any(|(position, reading)| {
-                reading.index < marker
+                precedes(reading.index, marker)
                     && reading.seen.stream.replica.as_deref() == Some(replica)
                     && readings[position..].iter().all(is_exact)
             })

@@ -2,7 +2,7 @@
 
 use super::evidence::{Evidence, detail};
 use super::status_is_true;
-use super::timeline::{Life, Place, Point, Timeline};
+use super::timeline::{Life, Place, Point, Timeline, precedes};
 use crate::scenario::Act;
 use crate::verdict::Detail;
 
@@ -51,7 +51,7 @@ pub(super) fn check(timeline: &Timeline<'_>, step: usize) -> Evidence {
         let was_read = timeline
             .readings(&point, life)
             .iter()
-            .any(|reading| Some(reading.index) > started);
+            .any(|reading| started.is_some_and(|started| precedes(started, reading.index)));
         match (is_in_scope(life), rejections.first()) {
             (true, Some(words)) if words.is_empty() => {
                 evidence.contradict(detail("a rejection that says why", "no words".to_owned()));
@@ -99,14 +99,14 @@ pub(super) fn rejections(timeline: &Timeline<'_>, point: &Point, life: &Life<'_>
     };
     let earlier = timeline
         .readings_of(life)
-        .filter(|reading| reading.index < started)
+        .filter(|reading| precedes(reading.index, started))
         .last()
         .map(|reading| reading.seen.rejected.clone())
         .unwrap_or_default();
     timeline
         .readings(point, life)
         .into_iter()
-        .filter(|reading| reading.index > started)
+        .filter(|reading| precedes(started, reading.index))
         .flat_map(|reading| reading.seen.rejected.clone())
         .filter(|(kind, words)| earlier.get(kind) != Some(words))
         .map(|(_, words)| words)

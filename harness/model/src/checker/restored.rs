@@ -1,7 +1,7 @@
 //! `restored`: after going back, every sidecar shows what it showed before, hash for hash.
 
 use super::evidence::{Evidence, detail};
-use super::timeline::{LastWord, Life, Place, Reading, Timeline};
+use super::timeline::{LastWord, Life, Place, Reading, Timeline, precedes};
 use crate::verdict::Detail;
 
 /// Compares the last readings of two steps. Something must have been different in between, or nothing was
@@ -78,6 +78,8 @@ fn was_different(
 ) -> bool {
     timeline
         .readings_of(life)
-        .filter(|reading| reading.index > before.index && reading.index < after.index)
+        .filter(|reading| {
+            precedes(before.index, reading.index) && precedes(reading.index, after.index)
+        })
         .any(|reading| difference(before, reading).is_some())
 }

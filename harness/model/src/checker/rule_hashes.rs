@@ -1,7 +1,7 @@
 //! Which content hash stands for which rule. A history tells rules by the hash of what the sidecar shows, so
 //! the pairing is learned from the history: one hash for one rule, from the first point that shows it.
 
-use super::timeline::{Place, Timeline};
+use super::timeline::{Place, Timeline, precedes};
 use crate::configuration::Rule;
 use crate::history::EventKind;
 use std::cmp::Reverse;
@@ -125,7 +125,7 @@ impl<'a> Novelty<'a> {
             self.shown.get(&(name, hash)),
             self.written.get(&(name, rule)),
         ) {
-            (Some(shown), Some(written)) => shown > written,
+            (Some(shown), Some(written)) => precedes(*written, *shown),
             _ => false,
         }
     }

@@ -2,7 +2,7 @@
 
 use super::evidence::{Evidence, detail};
 use super::rejected::rejections;
-use super::timeline::{Life, Place, Point, Timeline};
+use super::timeline::{Life, Place, Point, Timeline, precedes};
 use crate::history::{DeliveryStatus, EventKind};
 use crate::scenario::Act;
 use crate::verdict::Detail;
@@ -103,7 +103,7 @@ impl Truth {
             let last = timeline
                 .readings(point, life)
                 .pop()
-                .filter(|reading| Some(reading.index) > started)
+                .filter(|reading| started.is_some_and(|started| precedes(started, reading.index)))
                 .ok_or_else(|| life.sidecar.name.clone())?;
             truth.in_scope += 1;
             if !rejections(timeline, point, life).is_empty() {

@@ -274,11 +274,11 @@ impl<'a> Timeline<'a> {
             .rfind(|index| matches!(self.events[*index].kind, EventKind::FaultEnded { .. }))
     }
 
-    /// A write began before this index whose fate nobody knows.
+    /// A write began at or before this index whose fate nobody knows.
     pub(super) fn is_uncertain(&self, index: usize) -> bool {
         self.writes
             .iter()
-            .any(|write| write.fate == Fate::Unknown && write.started < index)
+            .any(|write| write.fate == Fate::Unknown && !precedes(index, write.started))
     }
 
     /// A write of the step was refused by the API server.
@@ -290,10 +290,9 @@ impl<'a> Timeline<'a> {
 
     /// The runner gave up waiting within the point, after this index.
     pub(super) fn gave_up_after(&self, point: &Point, index: usize) -> bool {
-        point
-            .indices
-            .iter()
-            .any(|at| *at > index && matches!(self.events[*at].kind, EventKind::GaveUp { .. }))
+        point.indices.iter().any(|at| {
+            precedes(index, *at) && matches!(self.events[*at].kind, EventKind::GaveUp { .. })
+        })
     }
 
     /// What was last heard of a sidecar up to the end of a point, in whichever step.
@@ -362,6 +361,12 @@ impl<'a> Timeline<'a> {
         }
         (!lacking.is_empty()).then(|| lacking.join(", "))
     }
+}
+
+/// Whether one event comes before another. What is compared are events of different kinds, which never share
+/// an index.
+pub(super) fn precedes(earlier: usize, later: usize) -> bool {
+    (..later).contains(&earlier)
 }
 
 /// What is expected, in words.

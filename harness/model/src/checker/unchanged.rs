@@ -2,7 +2,7 @@
 
 use super::evidence::{Evidence, detail};
 use super::fails_over::{Outage, outages};
-use super::timeline::{Life, Place, Reading, Timeline};
+use super::timeline::{Life, Place, Reading, Timeline, precedes};
 use crate::verdict::Detail;
 
 /// Compares the readings from the step of each fault on with the last one before that step (the fault bites
@@ -15,9 +15,10 @@ pub(super) fn check(timeline: &Timeline<'_>) -> Evidence {
         for life in &timeline.lives {
             let before = timeline
                 .readings_of(life)
-                .filter(|reading| reading.index < calm)
+                .filter(|reading| precedes(reading.index, calm))
                 .last();
-            let is_there = life.joined < calm && life.left.is_none_or(|left| left > outage.begin);
+            let is_there = precedes(life.joined, calm)
+                && life.left.is_none_or(|left| precedes(outage.begin, left));
             if is_there && is_hit(&outage, life, before) {
                 is_anybody_hit = true;
                 check_life(timeline, &outage, life, before, &mut evidence);
@@ -62,9 +63,14 @@ fn check_life(
     };
     let during: Vec<Reading<'_>> = timeline
         .readings_of(life)
-        .filter(|reading| reading.index > before.index && reading.index < outage.end)
+        .filter(|reading| {
+            precedes(before.index, reading.index) && precedes(reading.index, outage.end)
+        })
         .collect();
-    if !during.iter().any(|reading| reading.index > outage.begin) {
+    if !during
+        .iter()
+        .any(|reading| precedes(outage.begin, reading.index))
+    {
         evidence.open(detail("not read during the fault".to_owned(), None));
     }
     let has_something = !before.seen.toggles.is_empty() || !before.seen.rules.is_empty();
@@ -79,7 +85,7 @@ fn check_life(
                 reading.clock()
             );
             evidence.contradict(detail(observed, Some(reading.index)));
-        } else if has_something && reading.index > outage.begin {
+        } else if has_something && precedes(outage.begin, reading.index) {
             evidence.support(1);
         }
     }

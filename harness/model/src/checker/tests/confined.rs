@@ -559,18 +559,28 @@ fn with_nobody_left_nothing_is_proven() {
     assert_eq!(found.details[1].expected, "somebody to be there at the end");
 }
 
-/// Two configurations at once, one for zone 1 and one for zone 2, of which the second may lack a witness.
-fn two_at_once(is_second_witnessed: bool) -> Finding {
+/// Which of two writes comes first.
+#[derive(Clone, Copy)]
+enum First {
+    WithWitness,
+    Other,
+}
+
+/// Two configurations at once, one for zone 1 and another one for zone 2, whose sidecar may be missing.
+fn two_at_once(first: First, is_other_witnessed: bool) -> Finding {
     let third = sidecar("checkout", 3, 2);
     let mut other = configuration("other", vec![entry_zone("zone2")], "x");
     other.toggles = [("second".to_owned(), "x".to_owned())].into();
     other.rules.clear();
     let mut sidecars = vec![inside(), third.clone()];
-    if is_second_witnessed {
+    if is_other_witnessed {
         sidecars.push(outside());
     }
     let mut recorder = Recorder::new(&sidecars);
-    recorder.write(&version("v1")).write(&other);
+    match first {
+        First::WithWitness => recorder.write(&version("v1")).write(&other),
+        First::Other => recorder.write(&other).write(&version("v1")),
+    };
     let read = |recorder: &mut Recorder, marker: &str| {
         for sidecar in &sidecars {
             let value = if sidecar.data_center == "zone1" {
@@ -597,10 +607,12 @@ fn two_at_once(is_second_witnessed: bool) -> Finding {
 
 #[test]
 fn each_of_several_writes_needs_a_witness() {
-    assert_eq!(two_at_once(true).verdict, Verdict::Passed);
-    let found = two_at_once(false);
-    assert_eq!(found.verdict, Verdict::Inconclusive, "{found:#?}");
-    assert!(found.details[0].observed.starts_with("(a)"), "{found:#?}");
+    for first in [First::WithWitness, First::Other] {
+        assert_eq!(two_at_once(first, true).verdict, Verdict::Passed);
+        let found = two_at_once(first, false);
+        assert_eq!(found.verdict, Verdict::Inconclusive, "{found:#?}");
+        assert!(found.details[0].observed.starts_with("(a)"), "{found:#?}");
+    }
 }
 
 #[test]
@@ -625,6 +637,35 @@ fn a_recovery_is_proven_after_the_fault() {
     assert_eq!(found.verdict, Verdict::Inconclusive);
     assert!(
         found.details[0].observed.starts_with("(b) no marker"),
+        "{found:#?}"
+    );
+}
+
+#[test]
+fn writes_that_cancel_each_other_out_have_no_witness() {
+    let mut recorder = Recorder::new(&both());
+    recorder.step(0).write(&version("v1")).delete("scoped");
+    settled(&mut recorder, "", "m0");
+    ended(&mut recorder, "");
+    let found = confined(vec![apply("v1")], &recorder);
+    assert_eq!(found.verdict, Verdict::Inconclusive, "{found:#?}");
+    assert!(found.details[0].observed.starts_with("(a)"), "{found:#?}");
+}
+
+#[test]
+fn a_replica_that_was_dialled_and_never_seen_is_demanded() {
+    let mut recorder = reconnected(&["a", "b"], |_, _| {});
+    for event in &mut recorder.events {
+        if let EventKind::Observed(seen) = &mut event.kind
+            && event.step == Some(1)
+        {
+            seen.stream.replica = Some("a".to_owned());
+        }
+    }
+    let found = over_reconnect(&recorder);
+    assert_eq!(found.verdict, Verdict::Inconclusive);
+    assert_eq!(
+        found.details[0].expected, "a proof of absence at step 1 on replica b",
         "{found:#?}"
     );
 }

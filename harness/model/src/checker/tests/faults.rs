@@ -265,6 +265,12 @@ fn a_recovery_must_come_in_time_and_last() {
         found.details[0].observed.contains("until 21.100 s"),
         "{found:?}"
     );
+    // Nothing was sent after the bound, so it may have been kept.
+    let at_the_bound = outage_history(&[], &row(bound, 1, &fine));
+    assert_eq!(
+        finding(&recovers(), &at_the_bound).verdict,
+        Verdict::Inconclusive
+    );
     let just = outage_history(&[], &row(bound - 4, 5, &fine));
     assert_eq!(finding(&recovers(), &just).verdict, Verdict::Passed);
 

@@ -4,6 +4,7 @@ use super::histories::applied;
 use super::histories::apply;
 use super::histories::both;
 use super::histories::confined;
+use super::histories::delete;
 use super::histories::delivered;
 use super::histories::ended;
 use super::histories::findings;
@@ -327,4 +328,71 @@ fn a_write_that_concerns_nobody_is_not_delivered() {
     assert_eq!(found.details[0].expected, "somebody to deliver it to");
     assert_eq!(found.details[0].step, Some(0));
     assert_eq!(found.observations, 1);
+}
+
+#[test]
+fn who_joins_at_the_very_end_of_a_step_owes_already() {
+    let newcomer = Sidecar {
+        name: "checkout@zone1#2".to_owned(),
+        pod_uid: "new".to_owned(),
+        ..inside()
+    };
+    let mut recorder = Recorder::new(&both());
+    recorder.write(&version("v1"));
+    settled(&mut recorder, "v1", "m0");
+    recorder.step(0);
+    right(&mut recorder, "v1", "");
+    recorder.push(EventKind::SidecarJoined {
+        sidecar: newcomer.clone(),
+    });
+    ended(&mut recorder, "v1");
+    recorder.observe(shows(&newcomer, "a", "v1", ""));
+    let scenario = Scenario {
+        when: vec![Act::Join {
+            application: "checkout".to_owned(),
+            data_center: "zone1".to_owned(),
+        }],
+        ..given_scenario(Expectation::Delivered)
+    };
+    let found = findings(&scenario, &recorder).remove(0);
+    assert_eq!(found.verdict, Verdict::Inconclusive, "{found:?}");
+    assert_eq!(who(&found), ["checkout@zone1#2"]);
+    assert_eq!(found.details[0].observed, "not read");
+}
+
+#[test]
+fn a_write_that_ends_its_step_is_judged_there() {
+    let mut recorder = Recorder::new(&both());
+    recorder.step(0).write(&version("v1"));
+    recorder.step(1).delete("scoped");
+    ended(&mut recorder, "");
+    let found = delivered(vec![apply("v1"), delete()], &recorder);
+    assert_eq!(found.verdict, Verdict::Inconclusive, "{found:?}");
+    assert_eq!(who(&found), ["checkout@zone1", "checkout@zone1"]);
+    let steps: Vec<_> = found.details.iter().map(|d| d.step).collect();
+    assert_eq!(steps, [Some(0), Some(1)]);
+    assert!(found.details[0].expected.starts_with("toggle `flag`"));
+    assert!(found.details[1].expected.starts_with("nothing"));
+}
+
+#[test]
+fn a_write_that_is_under_way_when_its_step_ends_decides_nothing() {
+    let mut recorder = Recorder::new(&both());
+    recorder.write(&version("v1"));
+    settled(&mut recorder, "v1", "m0");
+    recorder.step(0);
+    right(&mut recorder, "v1", "");
+    recorder.push(EventKind::WriteStarted {
+        configuration: Some(version("v2")),
+        name: "scoped".to_owned(),
+    });
+    recorder.finished();
+    let scenario = Scenario {
+        when: vec![apply("v2")],
+        ..given_scenario(Expectation::Delivered)
+    };
+    let found = findings(&scenario, &recorder).remove(0);
+    assert_eq!(found.verdict, Verdict::Inconclusive, "{found:?}");
+    assert_eq!(found.details[0].observed, "the write failed");
+    assert_eq!(found.details[0].step, Some(0));
 }
