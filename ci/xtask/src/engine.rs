@@ -156,6 +156,11 @@ pub(crate) fn ensure(install: bool) -> anyhow::Result<Engine> {
     Ok(engine)
 }
 
+/// Whether [`ensure`] would start nothing.
+pub(crate) fn is_running() -> anyhow::Result<bool> {
+    Ok(answering()?.is_some())
+}
+
 /// An engine that needs nothing but to be used.
 fn answering() -> anyhow::Result<Option<Engine>> {
     let named = std::env::var_os("DOCKER_HOST").filter(|host| !host.is_empty());

@@ -163,12 +163,19 @@ fn ignored(profile: &str, install: bool) -> anyhow::Result<usize> {
 ///
 /// [`CannotHere`] when this machine cannot have one.
 fn on_kind(program: &Path, results: &Path, install: bool) -> anyhow::Result<Count> {
+    let was_running = engine::is_running()?;
     let engine = engine::ensure(install)?;
-    let image = node_image::ensure(&engine, install)?;
-    let mut command = engine.command(program);
-    command.env("MESHPROOF_NODE_IMAGE", image);
-    let arguments = ["run", "--cluster", "kind"];
-    meshproof(command, &arguments, &results.join("kind"))
+    let outcome = node_image::ensure(&engine, install).and_then(|image| {
+        let mut command = engine.command(program);
+        command.env("MESHPROOF_NODE_IMAGE", image);
+        let arguments = ["run", "--cluster", "kind"];
+        meshproof(command, &arguments, &results.join("kind"))
+    });
+    // Who found none running leaves none running.
+    if !was_running {
+        engine::down()?;
+    }
+    outcome
 }
 
 /// `meshproof` with its artefacts in a folder of its own.
