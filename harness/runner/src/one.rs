@@ -156,8 +156,12 @@ async fn carry_out(
     clean_up(environment, &scenario, &keys, &recorder, &loads, interrupt).await;
     // The scenario would have waited for that itself.
     let ended_early = was_enough || matches!(broke_off, Some(Break::Early(_)));
-    if ended_early && scenario.disturbs == Disturbs::Everything {
+    let disturbed = scenario.disturbs == Disturbs::Everything;
+    if ended_early && disturbed {
         environment.wait_until_whole().await;
+    }
+    if (disturbed || scales(&scenario)) && interrupt.signal().is_none() {
+        environment.wait_until_in_sync().await;
     }
     let judgement = match broke_off {
         Some(Break::Undecided(reason)) => undecided(reason),
@@ -259,11 +263,7 @@ async fn clean_up(
             "cannot remove what a scenario wrote"
         );
     }
-    let scales = scenario
-        .when
-        .iter()
-        .any(|act| matches!(act, Act::Join { .. } | Act::Leave { .. }));
-    if scales {
+    if scales(scenario) {
         if let Err(error) = mesh.restore_scale(environment.patience().ready.0).await {
             tracing::warn!(
                 error = chain(&error),
@@ -278,9 +278,6 @@ async fn clean_up(
     if interrupt.signal().is_some() {
         return;
     }
-    if scales || scenario.disturbs == Disturbs::Everything {
-        environment.wait_until_in_sync().await;
-    }
     let showing = environment.wait_until_gone(keys).await;
     if !showing.is_empty() {
         tracing::warn!(
@@ -289,6 +286,13 @@ async fn clean_up(
             "sidecars still show what a scenario wrote"
         );
     }
+}
+
+fn scales(scenario: &Scenario) -> bool {
+    scenario
+        .when
+        .iter()
+        .any(|act| matches!(act, Act::Join { .. } | Act::Leave { .. }))
 }
 
 /// Where the sidecars have to be for this scenario.

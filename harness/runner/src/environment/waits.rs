@@ -68,7 +68,6 @@ impl Environment {
         if !unknown.is_empty() {
             tracing::warn!(?unknown, "workloads that are back are not known yet");
         }
-        self.wait_until_in_sync().await;
     }
 
     /// Waits until no sidecar shows anything of these keys any more, at most the mesh's duty. Who still does.
