@@ -169,8 +169,41 @@ pub fn kind(options: &AssetOptions, progress: &dyn Fn(&Progress)) -> Result<Path
         folders: Vec::new(),
         ..options.clone()
     };
-    let mut found = obtain_each(&options, &[asset], progress)?;
-    found.remove(&asset).ok_or(AssetError::NotMade { asset })
+    obtain_one(&options, asset, progress)
+}
+
+/// What a kind cluster needs on this machine.
+#[derive(Clone, Debug)]
+pub struct KindPrograms {
+    /// The program `kind`.
+    pub kind: PathBuf,
+    /// Envoy, for the image of the sidecar.
+    pub envoy: PathBuf,
+}
+
+/// As [`kind`] and [`obtain`], for [`KindPrograms`]. It blocks.
+///
+/// # Errors
+///
+/// As [`obtain`].
+pub fn kind_programs(
+    options: &AssetOptions,
+    progress: &dyn Fn(&Progress),
+) -> Result<KindPrograms, AssetError> {
+    Ok(KindPrograms {
+        kind: kind(options, progress)?,
+        envoy: obtain_one(options, Asset::Envoy, progress)?,
+    })
+}
+
+fn obtain_one(
+    options: &AssetOptions,
+    asset: Asset,
+    progress: &dyn Fn(&Progress),
+) -> Result<PathBuf, AssetError> {
+    obtain_each(options, &[asset], progress)?
+        .remove(&asset)
+        .ok_or(AssetError::NotMade { asset })
 }
 
 /// `kind version` says `kind v0.33.0 go1.26.8 linux/amd64`.

@@ -3,7 +3,7 @@
 use crate::environment::PrepareError;
 use crate::phases::Phases;
 use crate::plan::{ClusterChoice, ImageSource, KeepPolicy, RunPlan};
-use harness_cluster::assets::{self, Asset, AssetError, AssetOptions, Assets, Progress};
+use harness_cluster::assets::{self, Assets, KindPrograms, Progress};
 use harness_cluster::existing::{self, ExistingCluster};
 use harness_cluster::kind::{self, KindCluster};
 use harness_cluster::local::{self, LocalCluster};
@@ -72,8 +72,8 @@ pub(crate) async fn bring_up(plan: &RunPlan, phases: &Phases) -> Result<Bringing
 enum Programs {
     /// All that a local cluster consists of.
     Local(Assets),
-    /// `kind`, and Envoy for the image of the sidecar.
-    Kind { kind: PathBuf, envoy: PathBuf },
+    /// What a kind cluster needs.
+    Kind(KindPrograms),
     /// None: everything is there.
     Nothing,
 }
@@ -83,7 +83,7 @@ impl Programs {
     fn envoy(&self) -> Option<PathBuf> {
         match self {
             Self::Local(assets) => Some(assets.envoy.clone()),
-            Self::Kind { envoy, .. } => Some(envoy.clone()),
+            Self::Kind(programs) => Some(programs.envoy.clone()),
             Self::Nothing => None,
         }
     }
@@ -99,25 +99,13 @@ async fn obtain(plan: &RunPlan, phases: &Phases) -> Result<Programs, PrepareErro
     blocking("obtaining the programs of the cluster", move || {
         let progress = |progress: &Progress| line(progress.to_string());
         if on_kind {
-            kind_programs(&options, &progress)
+            assets::kind_programs(&options, &progress).map(Programs::Kind)
         } else {
             assets::obtain(&options, &progress).map(Programs::Local)
         }
         .map_err(PrepareError::Assets)
     })
     .await
-}
-
-fn kind_programs(
-    options: &AssetOptions,
-    progress: &dyn Fn(&Progress),
-) -> Result<Programs, AssetError> {
-    let kind = assets::kind(options, progress)?;
-    let asset = Asset::Envoy;
-    let envoy = assets::obtain_each(options, &[asset], progress)?
-        .remove(&asset)
-        .ok_or(AssetError::NotMade { asset })?;
-    Ok(Programs::Kind { kind, envoy })
 }
 
 /// Obtains the images. For local clusters they are unpacked into the store that all of this machine share.
@@ -212,12 +200,12 @@ async fn up(
                 topology,
                 node_image,
             },
-            Programs::Kind { kind, .. },
+            Programs::Kind(programs),
         ) => {
             let options = kind::Options {
                 name: name.clone(),
                 topology: topology.clone(),
-                program: kind.clone(),
+                program: programs.kind.clone(),
                 cache: cache.clone(),
                 node_image: node_image.clone(),
                 keep,
@@ -226,8 +214,8 @@ async fn up(
             let cluster = KindCluster::up(options, |text| line(text.to_owned())).await;
             (Arc::new(cluster.map_err(PrepareError::Cluster)?), true)
         }
-        (ClusterChoice::AttachKind { name }, Programs::Kind { kind, .. }) => {
-            let cluster = KindCluster::attach(cache, name, kind).await;
+        (ClusterChoice::AttachKind { name }, Programs::Kind(programs)) => {
+            let cluster = KindCluster::attach(cache, name, &programs.kind).await;
             (Arc::new(cluster.map_err(PrepareError::Cluster)?), false)
         }
         (ClusterChoice::Attach { name }, _) => {

@@ -5,7 +5,7 @@ use crate::arguments::{ClusterKind, ClusterUpArguments, Common};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::{plan, signals, tools};
-use harness_cluster::assets::{self, Asset, AssetError, AssetOptions, Assets, Progress};
+use harness_cluster::assets::{self, AssetError, AssetOptions, Assets, KindPrograms, Progress};
 use harness_cluster::kind::{self, KindCluster};
 use harness_cluster::local::{self, LocalCluster};
 use harness_cluster::{Cluster, ClusterError};
@@ -36,13 +36,13 @@ pub(super) fn up(
     let tell = |phase: &str, text: String| (say.borrow_mut())(phase, text);
     let step = |step: &Progress| tell("assets", step.to_string());
     let programs = match arguments.cluster.kind {
-        ClusterKind::Kind => kind_programs(&options, &step),
+        ClusterKind::Kind => assets::kind_programs(&options, &step).map(Programs::Kind),
         _ => assets::obtain(&options, &step).map(Programs::Local),
     }
     .map_err(|error| not_obtained(&error))?;
     let (envoy, store) = match &programs {
         Programs::Local(programs) => (&programs.envoy, Some(plan::image_store(&options))),
-        Programs::Kind { envoy, .. } => (envoy, None),
+        Programs::Kind(programs) => (&programs.envoy, None),
     };
     let images = images::obtain(wanted, envoy, store.as_deref(), &|line| {
         tell("images", line.to_owned());
@@ -90,11 +90,7 @@ pub(super) fn up(
 /// The programs that a kind of cluster needs on this machine.
 enum Programs {
     Local(Assets),
-    /// `kind`, and Envoy for the image of the sidecar.
-    Kind {
-        kind: PathBuf,
-        envoy: PathBuf,
-    },
+    Kind(KindPrograms),
 }
 
 async fn bring_up(
@@ -116,11 +112,11 @@ async fn bring_up(
             };
             Ok(Arc::new(LocalCluster::up(options, step).await?))
         }
-        Programs::Kind { kind, .. } => {
+        Programs::Kind(programs) => {
             let options = kind::Options {
                 name,
                 topology,
-                program: kind.clone(),
+                program: programs.kind.clone(),
                 cache: options.cache.clone(),
                 node_image: arguments.cluster.node_image.clone(),
                 keep: true,
@@ -129,15 +125,6 @@ async fn bring_up(
             Ok(Arc::new(KindCluster::up(options, step).await?))
         }
     }
-}
-
-fn kind_programs(options: &AssetOptions, step: &dyn Fn(&Progress)) -> Result<Programs, AssetError> {
-    let kind = assets::kind(options, step)?;
-    let asset = Asset::Envoy;
-    let envoy = assets::obtain_each(options, &[asset], step)?
-        .remove(&asset)
-        .ok_or(AssetError::NotMade { asset })?;
-    Ok(Programs::Kind { kind, envoy })
 }
 
 /// The program `kind`.
