@@ -10,5 +10,6 @@ mod places;
 mod rejected;
 mod requests;
 mod restored;
+mod rule_hashes;
 mod status_is_true;
 mod traffic;

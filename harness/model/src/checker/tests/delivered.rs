@@ -15,6 +15,7 @@ use super::histories::right;
 use super::histories::settled;
 use super::histories::version;
 use super::histories::who;
+use crate::checker::evidence::clock;
 use crate::checker::judge;
 use crate::expectation::Expectation;
 use crate::history::EventKind;
@@ -22,7 +23,6 @@ use crate::history::Observation;
 use crate::patience::Patience;
 use crate::testing::Recorder;
 use crate::testing::shows;
-use crate::testing::sidecar;
 use crate::verdict::Finding;
 use crate::verdict::Verdict;
 use rstest::rstest;
@@ -244,6 +244,21 @@ fn what_was_read_before_the_write_counts_when_nothing_new_came() {
 }
 
 #[test]
+fn what_others_show_is_no_news_of_a_sidecar() {
+    let mut recorder = Recorder::new(&both());
+    right(&mut recorder, "v1", "");
+    recorder.step(0).write(&version("v1")).gave_up();
+    recorder.finished().observe(shows(&inside(), "a", "v1", ""));
+    let found = delivered(vec![apply("v1")], &recorder);
+    assert_eq!(found.verdict, Verdict::Inconclusive, "{found:?}");
+    let last_read = &recorder.events[2];
+    assert_eq!(
+        found.details[0].observed,
+        format!("nothing new since {}", clock(last_read.at_ns))
+    );
+}
+
+#[test]
 fn an_effect_may_be_seen_before_the_write_is_acknowledged() {
     let mut recorder = Recorder::new(&both());
     recorder.step(0).push(EventKind::WriteStarted {
@@ -301,34 +316,6 @@ fn a_wrong_rule_is_not_delivered_though_toggles_are() {
             .starts_with("rule `route` with another content"),
         "{found:?}"
     );
-}
-
-#[test]
-fn two_sidecars_with_different_content_cannot_both_be_right() {
-    let twice = [
-        inside(),
-        sidecar("frontend", 1, 1),
-        sidecar("inventory", 1, 3),
-    ];
-    let mut recorder = Recorder::new(&twice);
-    recorder.step(0).write(&version("v1"));
-    let read = |recorder: &mut Recorder| {
-        for sidecar in &twice {
-            let mut seen = shows(sidecar, "a", "v1", "");
-            if sidecar.application == "inventory" {
-                seen.rules = shows(sidecar, "a", "other", "").rules;
-            }
-            recorder.observe(seen);
-        }
-    };
-    read(&mut recorder);
-    recorder.wait(6000);
-    read(&mut recorder);
-    recorder.finished();
-    read(&mut recorder);
-    let found = delivered(vec![apply("v1")], &recorder);
-    assert_eq!(found.verdict, Verdict::Failed);
-    assert_eq!(who(&found), ["inventory@zone1", "inventory@zone1"]);
 }
 
 #[test]

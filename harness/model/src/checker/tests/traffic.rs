@@ -110,6 +110,19 @@ fn other_traffic_is_not_counted() {
     assert_eq!(found.verdict, Verdict::Inconclusive);
 }
 
+#[test]
+fn what_another_batch_should_have_sent_is_not_missing() {
+    let mut recorder = recorder();
+    recorder.request(0, |_| {});
+    let Act::Request(mut other) = batch(4) else {
+        panic!("a batch is requests");
+    };
+    other.name = "other".to_owned();
+    let when = vec![Act::Request(other), batch(1)];
+    let found = finding(&expecting(when, answered(0)), &recorder);
+    assert_eq!(found.verdict, Verdict::Passed, "{found:?}");
+}
+
 #[rstest]
 #[case(true, true, Verdict::Passed, "")]
 #[case(false, true, Verdict::Failed, "request 1 went past the caller's")]
