@@ -2,38 +2,39 @@
 
 use std::ops::AddAssign;
 
-/// How many tests or scenarios ended how.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How tests or scenarios ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Count {
-    /// Passed.
+    /// How many passed.
     pub(crate) passed: usize,
-    /// Failed, broke, or could not be decided.
-    pub(crate) failed: usize,
-    /// Not run.
+    /// What failed, broke, or could not be decided, by name.
+    pub(crate) failed: Vec<String>,
+    /// How many were not run.
     pub(crate) skipped: usize,
 }
 
 impl Count {
-    /// One that failed.
-    pub(crate) const ONE_FAILED: Self = Self {
-        passed: 0,
-        failed: 1,
-        skipped: 0,
-    };
-
     /// One that was not run.
     pub(crate) const ONE_SKIPPED: Self = Self {
         passed: 0,
-        failed: 0,
+        failed: Vec::new(),
         skipped: 1,
     };
+
+    /// One that failed.
+    pub(crate) fn one_failed(what: impl Into<String>) -> Self {
+        Self {
+            failed: vec![what.into()],
+            ..Self::default()
+        }
+    }
 
     /// Counts the cases of a JUnit document. Only its shape is looked at: a case ends where the next one begins.
     pub(crate) fn of_junit(text: &str) -> Self {
         let mut count = Self::default();
         for case in text.split("<testcase").skip(1) {
             if case.contains("<failure") || case.contains("<error") {
-                count.failed += 1;
+                count.failed.push(name(case));
             } else if case.contains("<skipped") {
                 count.skipped += 1;
             } else {
@@ -42,6 +43,28 @@ impl Count {
         }
         count
     }
+}
+
+/// The class and name of a case, and what its failure says first.
+fn name(case: &str) -> String {
+    let failure = case.split(['<', '>']).find(|tag| {
+        let tag = tag.trim_start();
+        tag.starts_with("failure") || tag.starts_with("error")
+    });
+    let case = case.split('>').next().unwrap_or_default();
+    let mut name = [attribute(case, "classname"), attribute(case, "name")]
+        .map(Option::unwrap_or_default)
+        .join(" ");
+    if let Some(message) = failure.and_then(|failure| attribute(failure, "message")) {
+        name.push_str(": ");
+        name.push_str(message);
+    }
+    name.trim_start().to_owned()
+}
+
+fn attribute<'a>(tag: &'a str, key: &str) -> Option<&'a str> {
+    let (_, rest) = tag.split_once(&format!(" {key}=\""))?;
+    rest.split('"').next()
 }
 
 /// How many tests nextest skips because they are ignored: its JUnit leaves them out. `list` is what `cargo nextest list
@@ -60,7 +83,7 @@ pub(crate) fn ignored_in_list(list: &str) -> serde_json::Result<usize> {
 impl AddAssign for Count {
     fn add_assign(&mut self, other: Self) {
         self.passed += other.passed;
-        self.failed += other.failed;
+        self.failed.extend(other.failed);
         self.skipped += other.skipped;
     }
 }
@@ -70,7 +93,9 @@ impl std::fmt::Display for Count {
         write!(
             formatter,
             "{} passed, {} failed, {} skipped",
-            self.passed, self.failed, self.skipped
+            self.passed,
+            self.failed.len(),
+            self.skipped
         )
     }
 }
@@ -93,14 +118,14 @@ mod tests {
 
     #[test]
     fn each_case_counts_once() {
-        let text = r#"<testsuites><testsuite><testcase name="a"/><testcase name="b"><failure/></testcase>
+        let text = r#"<testsuites><testsuite><testcase name="a"/><testcase name="b" classname="k"><failure/></testcase>
             <testcase name="c"><error message="x"/><system-out>&lt;testcase</system-out></testcase>
             <testcase name="d"><skipped/></testcase></testsuite></testsuites>"#;
         assert_eq!(
             Count::of_junit(text),
             Count {
                 passed: 1,
-                failed: 2,
+                failed: vec!["k b".to_owned(), "c: x".to_owned()],
                 skipped: 1
             }
         );

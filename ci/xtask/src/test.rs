@@ -61,14 +61,21 @@ pub(crate) fn test(parts: &[Part], no_install: bool) -> anyhow::Result<bool> {
             outcome => outcome.with_context(|| format!("test {name}"))?,
         };
         say(started, &format!("{name}: {count}"));
+        for failed in &count.failed {
+            eprintln!("  failed: {failed}");
+        }
         total += count;
     }
     say(started, "done");
+    // Once more at the end, which is all that a CI often shows of a long output.
+    for failed in &total.failed {
+        println!("FAILED: {failed}");
+    }
     for part in &not_tested {
         println!("NOT TESTED on this machine: {part}");
     }
     println!("{total}");
-    Ok(total.failed == 0 && total.passed > 0)
+    Ok(total.failed.is_empty() && total.passed > 0)
 }
 
 fn run(part: Part, program: &Path, results: &Path, install: bool) -> anyhow::Result<Count> {
@@ -89,12 +96,12 @@ fn run(part: Part, program: &Path, results: &Path, install: bool) -> anyhow::Res
 /// Each step counts as a test.
 fn checks(install: bool) -> anyhow::Result<Count> {
     let failed = check::failing(&check::QUICK, install)?;
-    if !failed.is_empty() {
-        eprintln!("failed: {}", failed.join(", "));
-    }
     Ok(Count {
         passed: check::QUICK.len() - failed.len(),
-        failed: failed.len(),
+        failed: failed
+            .into_iter()
+            .map(|step| format!("cargo xtask check {step}"))
+            .collect(),
         skipped: 0,
     })
 }
@@ -122,8 +129,8 @@ fn nextest(profile: &str, install: bool) -> anyhow::Result<Count> {
     match ignored(profile, install) {
         Ok(skipped) => count.skipped += skipped,
         Err(error) => {
-            eprintln!("which tests are ignored is not known: {error:#}");
-            count += Count::ONE_FAILED;
+            let unknown = format!("which tests are ignored is not known: {error:#}");
+            count += Count::one_failed(unknown);
         }
     }
     Ok(count)
@@ -201,18 +208,15 @@ fn judged(command: &mut Command, report: &Path) -> anyhow::Result<Count> {
         .with_context(|| format!("start {:?}", command.get_program()))?;
     let mut count = match std::fs::read_to_string(report) {
         Ok(text) => Count::of_junit(&text),
-        Err(error) => {
-            eprintln!("no report {}: {error}", report.display());
-            Count::ONE_FAILED
-        }
+        Err(error) => Count::one_failed(format!("no report {}: {error}", report.display())),
     };
-    if count.passed + count.failed == 0 {
-        eprintln!("{} says that nothing was tested", report.display());
-        count += Count::ONE_FAILED;
+    if count.passed == 0 && count.failed.is_empty() {
+        let nothing = format!("{} says that nothing was tested", report.display());
+        count += Count::one_failed(nothing);
     }
-    if !status.success() && count.failed == 0 {
-        eprintln!("{:?} ended with {status}", command.get_program());
-        count += Count::ONE_FAILED;
+    if !status.success() && count.failed.is_empty() {
+        let program = command.get_program();
+        count += Count::one_failed(format!("{program:?} ended with {status}"));
     }
     Ok(count)
 }
@@ -246,14 +250,14 @@ fn documentation() -> anyhow::Result<Count> {
     for line in text.lines().filter(|line| line.starts_with("test result:")) {
         count += Count {
             passed: number_before(line, "passed"),
-            failed: number_before(line, "failed"),
+            failed: vec![line.to_owned(); number_before(line, "failed")],
             skipped: number_before(line, "ignored"),
         };
     }
     if !output.status.success() {
         eprintln!("{text}");
-        if count.failed == 0 {
-            count += Count::ONE_FAILED;
+        if count.failed.is_empty() {
+            count += Count::one_failed(format!("cargo test --doc ended with {}", output.status));
         }
     }
     Ok(count)
