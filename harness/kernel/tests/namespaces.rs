@@ -95,20 +95,30 @@ fn near_router_far() -> (NetNs, NetNs, NetNs) {
         }
     }
     router.set_sysctl("ipv4/ip_forward", "1").unwrap();
+    // The kernel turns a link on some time after it was set up, and drops what is sent until then.
+    assert!(is_answered_soon(&near, &far), "the links never come up");
     (near, router, far)
 }
 
-/// A datagram there and back; none when it does not arrive in time.
-fn round_trip(near: &NetNs, far: &NetNs) -> Option<Duration> {
+/// How long a datagram may take where it is bound to arrive: longer than any machine is busy.
+const SURELY: Duration = Duration::from_secs(30);
+/// How long a datagram is waited for that may be lost.
+const PERHAPS: Duration = Duration::from_millis(500);
+
+/// Whether one of many datagrams arrives.
+fn is_answered_soon(near: &NetNs, far: &NetNs) -> bool {
+    (0..40).any(|_| round_trip(near, far, PERHAPS).is_some())
+}
+
+/// A datagram there and back; none when it takes longer than `bound` in either direction.
+fn round_trip(near: &NetNs, far: &NetNs, bound: Duration) -> Option<Duration> {
     let to = Ipv4Addr::new(10, 9, 2, 2);
     let server = far.run_in(|| UdpSocket::bind((to, 0)).unwrap()).unwrap();
     let client = near
         .run_in(|| UdpSocket::bind("0.0.0.0:0").unwrap())
         .unwrap();
     for socket in [&server, &client] {
-        socket
-            .set_read_timeout(Some(Duration::from_millis(500)))
-            .unwrap();
+        socket.set_read_timeout(Some(bound)).unwrap();
     }
     let start = Instant::now();
     client
@@ -188,19 +198,19 @@ fn a_timed_element_cuts_and_the_kernel_heals() {
              }",
         )
         .unwrap();
-        assert!(round_trip(&near, &far).is_some());
-        nft::apply_in(&router, "add element inet m cut { \"near\" timeout 1s }").unwrap();
-        assert!(round_trip(&near, &far).is_none(), "cut");
-        let healed = (0..20).any(|_| round_trip(&near, &far).is_some());
-        assert!(healed, "nobody but the kernel took the element away");
+        nft::apply_in(&router, "add element inet m cut { \"near\" timeout 5s }").unwrap();
+        assert!(round_trip(&near, &far, PERHAPS).is_none(), "cut");
+        assert!(
+            is_answered_soon(&near, &far),
+            "nobody but the kernel took the element away"
+        );
     });
 }
 
 #[test]
-fn a_queue_delays_and_its_death_lets_packets_pass() {
-    inside("a_queue_delays_and_its_death_lets_packets_pass", || {
+fn a_queue_delays_and_without_its_reader_packets_pass() {
+    inside("a_queue_delays_and_without_its_reader_packets_pass", || {
         let (near, router, far) = near_router_far();
-        round_trip(&near, &far).expect("without delay");
         let delay = Duration::from_millis(40);
         let rule = QueueRule {
             link: "near".into(),
@@ -210,14 +220,14 @@ fn a_queue_delays_and_its_death_lets_packets_pass() {
         router
             .run_in(|| install(&[rule], Path::new("/tmp/meshproof-kernel-test.lock")).unwrap())
             .unwrap();
-        round_trip(&near, &far).expect("bypass without a listener");
+        round_trip(&near, &far, SURELY).expect("bypass without a listener");
         let queue = router
             .run_in(|| DelayQueue::open(1, delay).unwrap())
             .unwrap();
         std::thread::spawn(move || queue.run());
         // Never less than the delay; how much more depends on the machine.
         for _ in 0..5 {
-            let took = round_trip(&near, &far).expect("with delay");
+            let took = round_trip(&near, &far, SURELY).expect("with delay");
             assert!(took >= delay, "{took:?}");
         }
         let _ = std::fs::remove_file("/tmp/meshproof-kernel-test.lock");
