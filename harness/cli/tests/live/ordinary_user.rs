@@ -2,7 +2,7 @@
 
 use crate::baseline::{Baseline, Footprint};
 use crate::meshproof::{Place, users_cache};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// `nobody`: a user that owns nothing.
@@ -47,16 +47,18 @@ fn an_ordinary_user_gets_the_same_verdicts() {
 }
 
 /// Gives the assets of `from` to nobody. Root's home cannot be read by others, and rights are part of the test.
-fn copy_assets(from: &Path, to: &PathBuf) {
+/// Nothing else of the cache: an engine that runs keeps its data there.
+fn copy_assets(from: &Path, to: &Path) {
+    std::fs::create_dir(to).expect("the test's own folder takes a cache");
     let copied = Command::new("cp")
         .arg("-r")
-        .arg(from)
+        .arg(from.join("assets"))
         .arg(to)
         .status()
         .expect("`cp` starts");
     assert!(
         copied.success(),
-        "the cache {} can be copied",
+        "the assets of {} can be copied",
         from.display()
     );
     let given = Command::new("chown")
