@@ -4,7 +4,7 @@ use harness_model::checker;
 use harness_model::directory::{Directory, Sidecar};
 use harness_model::expectation::Expectation;
 use harness_model::placeholder::resolve_scenario;
-use harness_model::scenario::{Scenario, file};
+use harness_model::scenario::{Act, Scenario, file};
 use std::collections::BTreeSet;
 
 fn three_zones() -> Directory {
@@ -92,6 +92,11 @@ fn every_scenario_expects_something_that_must_happen() {
             assert!(
                 scenario.then.contains(&Expectation::Confined),
                 "{}",
+                scenario.name
+            );
+            assert!(
+                scenario.when.contains(&Act::Reconnect),
+                "{} proves absence on one stream only",
                 scenario.name
             );
         }

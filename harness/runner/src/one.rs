@@ -311,7 +311,7 @@ fn arrangement(scenario: &Scenario) -> Arrangement {
     if takes_replicas_away {
         Arrangement::Free
     } else {
-        Arrangement::Canaries
+        Arrangement::Spread
     }
 }
 

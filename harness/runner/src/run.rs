@@ -4,7 +4,6 @@ use crate::environment::Environment;
 use crate::phases::Phases;
 use crate::plan::{CollectPolicy, KeepPolicy, RunPlan};
 use crate::schedule::{self, Brake, Item, Policy};
-use crate::streams::Arrangement;
 use crate::{Events, Interrupt, one};
 use harness_model::run_event::{RunEvent, Summary};
 use std::collections::BTreeMap;
@@ -126,24 +125,17 @@ async fn run_scenarios(
         parallel: plan.parallel,
         fail_fast: plan.fail_fast,
     };
-    let left = schedule::run_all(
-        items,
-        &policy,
-        &brake,
-        |item| {
-            let brake = &brake;
-            async move {
-                let judgement =
-                    one::run_one(environment, plan, &item, events, interrupt, None).await;
-                lock(tally).count(judgement.verdict);
-                if interrupt.signal().is_some() {
-                    brake.pull();
-                }
-                judgement.verdict
+    let left = schedule::run_all(items, &policy, &brake, |item| {
+        let brake = &brake;
+        async move {
+            let judgement = one::run_one(environment, plan, &item, events, interrupt, None).await;
+            lock(tally).count(judgement.verdict);
+            if interrupt.signal().is_some() {
+                brake.pull();
             }
-        },
-        || environment.arrange(Arrangement::Canaries),
-    )
+            judgement.verdict
+        }
+    })
     .await;
     for item in &left {
         let reason = if interrupt.signal().is_some() {

@@ -64,20 +64,17 @@ pub(crate) struct Policy {
     pub(crate) fail_fast: bool,
 }
 
-/// Runs those that disturb nothing side by side, then calls `between`, then runs the others one by one. Returns those that
-/// were not started because the brake was pulled.
-pub(crate) async fn run_all<R, F, B, G>(
+/// Runs those that disturb nothing side by side, then the others one by one. Returns those that were not started because
+/// the brake was pulled.
+pub(crate) async fn run_all<R, F>(
     items: Vec<Item>,
     policy: &Policy,
     brake: &Brake,
     run_one: R,
-    between: B,
 ) -> Vec<Item>
 where
     R: Fn(Item) -> F,
     F: Future<Output = Verdict>,
-    B: FnOnce() -> G,
-    G: Future<Output = ()>,
 {
     let (side_by_side, alone): (Vec<Item>, Vec<Item>) = items
         .into_iter()
@@ -102,9 +99,6 @@ where
         .filter_map(futures::future::ready)
         .collect()
         .await;
-    if !alone.is_empty() && !brake.is_pulled() {
-        between().await;
-    }
     for item in alone {
         left.extend(run(item).await);
     }

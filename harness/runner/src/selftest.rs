@@ -318,35 +318,29 @@ impl Bench<'_> {
         };
         let brake = Brake::default();
         environment.arrange(Arrangement::Spread).await;
-        schedule::run_all(
-            items,
-            &policy,
-            &brake,
-            |item| {
-                let brake = &brake;
-                async move {
-                    let started = Instant::now();
-                    let name = item.scenario.name.as_str();
-                    let enough = group
-                        .enough
-                        .map(|enough| move |judged: &Judgement| enough(name, judged));
-                    let enough = enough.as_ref().map(|enough| -> Enough<'_> { enough });
-                    let (events, interrupt) = (self.events, self.interrupt);
-                    let judgement =
-                        one::run_one(environment, run, &item, events, interrupt, enough).await;
-                    // A scenario that was interrupted says nothing.
-                    if interrupt.signal().is_some() {
-                        brake.pull();
-                    } else {
-                        for case in (group.compare)(name, &judgement) {
-                            self.add(case, millis_since(started));
-                        }
+        schedule::run_all(items, &policy, &brake, |item| {
+            let brake = &brake;
+            async move {
+                let started = Instant::now();
+                let name = item.scenario.name.as_str();
+                let enough = group
+                    .enough
+                    .map(|enough| move |judged: &Judgement| enough(name, judged));
+                let enough = enough.as_ref().map(|enough| -> Enough<'_> { enough });
+                let (events, interrupt) = (self.events, self.interrupt);
+                let judgement =
+                    one::run_one(environment, run, &item, events, interrupt, enough).await;
+                // A scenario that was interrupted says nothing.
+                if interrupt.signal().is_some() {
+                    brake.pull();
+                } else {
+                    for case in (group.compare)(name, &judgement) {
+                        self.add(case, millis_since(started));
                     }
-                    judgement.verdict
                 }
-            },
-            || environment.arrange(Arrangement::Canaries),
-        )
+                judgement.verdict
+            }
+        })
         .await;
     }
 

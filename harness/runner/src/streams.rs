@@ -1,8 +1,8 @@
 //! Which sidecar is on which control-plane replica, and moving them.
 //!
 //! A proof of absence needs, on each replica, somebody who got the payload. Sidecars that dial a service address land
-//! where chance puts them, so while scenarios run side by side we spread them evenly: every data center and every
-//! application has sidecars on every replica.
+//! where chance puts them, so unless a fault takes replicas away we spread them evenly: every data center and every
+//! application has sidecars on every replica. Canaries alone would not do: a scope may except the place of one.
 
 use crate::sidecar_watch::{SidecarWatch, chain};
 use harness_mesh::{Mesh, Replica, Workload};
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 pub(crate) enum Arrangement {
     /// Everybody: evenly over the replicas, within each data center and each application.
     Spread,
-    /// The canaries only, one for each replica; all others dial the service address.
+    /// The canaries only, one for each replica; all others dial the service address. After a replica was taken away.
     Canaries,
     /// Nobody: for faults that take a replica away.
     Free,

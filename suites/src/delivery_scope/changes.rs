@@ -20,12 +20,14 @@ pub(super) fn all() -> Vec<Scenario> {
     ]
 }
 
-fn scenario(name: &str, claim: &str, when: Vec<Act>, then: Vec<Expectation>) -> Scenario {
+/// What is in force after these acts is proven once more on each replica.
+fn scenario(name: &str, claim: &str, mut when: Vec<Act>, then: Vec<Expectation>) -> Scenario {
+    when.push(Act::Reconnect);
     Scenario {
         name: format!("delivery-scope/{name}"),
         claim: claim.to_owned(),
         tags: vec![Tag::Gate, Tag::Qa],
-        requires: vec![Capability::ThreeZones],
+        requires: vec![],
         disturbs: Disturbs::Nothing,
         given: Given::default(),
         when,
@@ -105,7 +107,7 @@ fn status_is_true() -> Scenario {
     let version =
         |version| Act::Apply(payload("scoped", scope([application("frontend")]), version));
     Scenario {
-        requires: vec![Capability::ThreeZones, Capability::DeliveryStatus],
+        requires: vec![Capability::DeliveryStatus],
         ..scenario(
             "status",
             "the status counts as matched and acknowledged exactly the sidecars that show the configuration",
@@ -154,7 +156,7 @@ fn rejected_update() -> Scenario {
         ..good()
     };
     Scenario {
-        requires: vec![Capability::ThreeZones, Capability::DeliveryStatus],
+        requires: vec![Capability::DeliveryStatus],
         // The rejected resource carries the rules of all scenarios.
         disturbs: Disturbs::Everything,
         ..scenario(

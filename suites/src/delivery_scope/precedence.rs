@@ -1,7 +1,6 @@
 //! Two configurations say different things about the same keys: the truth table of who wins.
 
 use crate::payload::{address, application, data_center, everybody, payload, scope};
-use harness_model::capability::Capability;
 use harness_model::configuration::{Configuration, ScopeEntry};
 use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
@@ -57,7 +56,7 @@ fn scenario(name: &str, claim: &str, given: Configuration, when: Vec<Act>) -> Sc
         name: format!("delivery-scope/{name}"),
         claim: claim.to_owned(),
         tags: vec![Tag::Gate, Tag::Qa],
-        requires: vec![Capability::ThreeZones],
+        requires: vec![],
         disturbs: Disturbs::Nothing,
         given: Given {
             configurations: vec![given],
@@ -79,7 +78,11 @@ fn overlap(row: Overlap) -> Scenario {
         row.name,
         row.claim,
         wide,
-        vec![Act::Apply(narrow), Act::Delete("b-narrow".to_owned())],
+        vec![
+            Act::Apply(narrow),
+            Act::Reconnect,
+            Act::Delete("b-narrow".to_owned()),
+        ],
     )
 }
 
@@ -97,7 +100,11 @@ fn higher_priority_wins() -> Scenario {
         "priority",
         "of two equally specific configurations the one with the higher priority wins",
         low,
-        vec![Act::Apply(high), Act::Delete("b-high".to_owned())],
+        vec![
+            Act::Apply(high),
+            Act::Reconnect,
+            Act::Delete("b-high".to_owned()),
+        ],
     )
 }
 
@@ -112,6 +119,10 @@ fn older_wins() -> Scenario {
         "of two configurations with equal specificity and priority the older one wins",
         older,
         // The Kubernetes API tells ages in whole seconds.
-        vec![Act::Hold(Span::millis(1100)), Act::Apply(newer)],
+        vec![
+            Act::Hold(Span::millis(1100)),
+            Act::Apply(newer),
+            Act::Reconnect,
+        ],
     )
 }

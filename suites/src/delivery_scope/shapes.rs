@@ -16,7 +16,7 @@ struct Shape {
     scope: Scope,
 }
 
-/// One scenario for each shape: create, then delete; and the scenarios over all shapes.
+/// One scenario for each shape: create, prove on each replica, delete; and the scenarios over all shapes.
 pub(super) fn all() -> Vec<Scenario> {
     let mut scenarios: Vec<Scenario> = shapes().into_iter().map(create_and_delete).collect();
     scenarios.push(nothing_leaks_on_reconnect());
@@ -117,11 +117,12 @@ fn create_and_delete(shape: Shape) -> Scenario {
         name: format!("delivery-scope/{}", shape.name),
         claim: shape.claim.to_owned(),
         tags: vec![Tag::Gate, Tag::Qa],
-        requires: vec![Capability::ThreeZones],
+        requires: vec![],
         disturbs: Disturbs::Nothing,
         given: Given::default(),
         when: vec![
             Act::Apply(payload("scoped", shape.scope, "v1")),
+            Act::Reconnect,
             Act::Delete("scoped".to_owned()),
         ],
         then: vec![Expectation::Delivered, Expectation::Confined],
@@ -142,12 +143,8 @@ fn nothing_leaks_on_reconnect() -> Scenario {
         claim: "no shape of scope leaks when every sidecar dials every control-plane replica anew"
             .to_owned(),
         tags: vec![Tag::Gate, Tag::Qa],
-        requires: vec![
-            Capability::ThreeZones,
-            Capability::SeveralReplicas,
-            Capability::Reconnect,
-        ],
-        disturbs: Disturbs::Everything,
+        requires: vec![Capability::SeveralReplicas],
+        disturbs: Disturbs::Nothing,
         given: Given {
             configurations: one_of_each(),
         },
@@ -161,13 +158,13 @@ fn nothing_leaks_late() -> Scenario {
         name: "delivery-scope/late".to_owned(),
         claim: "no shape of scope leaks in the seconds after its delivery".to_owned(),
         tags: vec![Tag::Gate, Tag::Qa],
-        requires: vec![Capability::ThreeZones],
+        requires: vec![],
         disturbs: Disturbs::Nothing,
         given: Given {
             configurations: one_of_each(),
         },
         // Longer than the two seconds after which a late leak was once seen.
-        when: vec![Act::Hold(Span::secs(3))],
+        when: vec![Act::Hold(Span::secs(3)), Act::Reconnect],
         then: vec![Expectation::Delivered, Expectation::Confined],
     }
 }
