@@ -30,6 +30,7 @@ pub(crate) use plan::{MOST_DATA_CENTERS, MOST_NODES};
 pub use programs::Programs;
 
 use crate::{ClusterError, failed};
+use harness_model::causes::chain;
 use std::path::{Path, PathBuf};
 
 /// Takes over the process when it was started as one of the roles; returns when it was not. To be called first in
@@ -47,7 +48,7 @@ pub fn reexec() {
     let Err(error) = result else {
         std::process::exit(0)
     };
-    tracing::error!(error = describe(&error), "ended");
+    tracing::error!(error = chain(&error), "ended");
     std::process::exit(1)
 }
 
@@ -130,14 +131,4 @@ fn log_to(path: &Path) -> Result<(), ClusterError> {
 fn tokio_stream(stream: std::os::unix::net::UnixStream) -> std::io::Result<tokio::net::UnixStream> {
     stream.set_nonblocking(true)?;
     tokio::net::UnixStream::from_std(stream)
-}
-
-fn describe(error: &ClusterError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text += &format!(": {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -6,6 +6,7 @@ use crate::deploy::DeployOptions;
 use crate::error::DeployMeshError;
 use crate::manifest;
 use harness_cluster::Cluster;
+use harness_model::causes::chain;
 use harness_model::configuration::Configuration;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde::Serialize;
@@ -130,7 +131,7 @@ impl Context {
             configuration,
             ..minijinja::Value::from_serialize(self)
         };
-        let text = render(definition, file, context).map_err(|error| words(&error))?;
+        let text = render(definition, file, context).map_err(|error| chain(&error))?;
         serde_saphyr::from_str_with_options(&text, manifest::options())
             .map_err(|error| format!("{file}: {error}"))
     }
@@ -192,16 +193,4 @@ fn short(template: &str, context: minijinja::Value) -> String {
             tracing::error!(template, %error, "a checked template does not render");
             String::new()
         })
-}
-
-/// An error of a template with its causes, in one line.
-pub(crate) fn words(error: &minijinja::Error) -> String {
-    let mut words = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        words.push_str(": ");
-        words.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    words
 }

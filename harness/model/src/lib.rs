@@ -5,6 +5,7 @@
 //! so that a verdict can be recomputed from a stored history.
 
 pub mod capability;
+pub mod causes;
 pub mod checker;
 pub mod configuration;
 pub mod directory;

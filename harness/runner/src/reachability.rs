@@ -51,7 +51,7 @@ impl<'a> AcrossTheBorder<'a> {
                 )),
             },
             Ok(None) => Crossing::Unknown("the probe told no outcome".to_owned()),
-            Err(error) => Crossing::Unknown(crate::sidecar_watch::chain(error)),
+            Err(error) => Crossing::Unknown(harness_model::causes::chain(error)),
         }
     }
 }

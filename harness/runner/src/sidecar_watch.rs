@@ -4,6 +4,7 @@
 //! one of each sidecar that is there.
 
 use harness_mesh::Workload;
+use harness_model::causes::chain;
 use harness_model::directory::Sidecar;
 use harness_probe::Prober;
 use probe_api::state::SidecarState;
@@ -301,16 +302,4 @@ impl State {
         self.subscribers
             .retain(|subscriber| subscriber.send(update.clone()).is_ok());
     }
-}
-
-/// An error with its causes on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

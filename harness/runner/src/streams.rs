@@ -4,8 +4,9 @@
 //! where chance puts them, so unless a fault takes replicas away we spread them evenly: every data center and every
 //! application has sidecars on every replica. Canaries alone would not do: a scope may except the place of one.
 
-use crate::sidecar_watch::{SidecarWatch, chain};
+use crate::sidecar_watch::SidecarWatch;
 use harness_mesh::{Mesh, Replica, Workload};
+use harness_model::causes::chain;
 use harness_probe::Prober;
 use probe_api::state::{SidecarReading, SidecarState};
 use std::collections::BTreeMap;

@@ -11,6 +11,7 @@ use futures::future::BoxFuture;
 use harness_images::store::Store;
 use harness_kernel::fd_passing;
 use harness_model::capability::Capability;
+use harness_model::causes::chain;
 use harness_model::topology::Topology;
 use std::collections::BTreeSet;
 use std::io;
@@ -155,7 +156,7 @@ impl LocalCluster {
         let _ = super::sweep();
         if self.folder.exists() {
             left.push(self.folder.display().to_string());
-            left.extend(asked.err().map(|error| super::describe(&error)));
+            left.extend(asked.err().map(|error| chain(&error)));
         }
         left
     }

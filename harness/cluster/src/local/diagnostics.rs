@@ -3,6 +3,7 @@
 use crate::api::diagnostics::Namespaces;
 use crate::redaction::redact;
 use crate::{ClusterError, api, failed};
+use harness_model::causes::chain;
 use std::io;
 use std::path::Path;
 
@@ -18,10 +19,7 @@ pub(super) async fn collect(
         std::fs::write(target.join(name), redact(&text)).map_err(failed(act()))
     };
     copy_logs(&run_folder.join("logs"), &target.join("logs")).map_err(failed(act()))?;
-    write(
-        "rules.nft",
-        rules.unwrap_or_else(|error| super::describe(&error)),
-    )?;
+    write("rules.nft", rules.unwrap_or_else(|error| chain(&error)))?;
     api::diagnostics::write(&client, Namespaces::All, target).await
 }
 

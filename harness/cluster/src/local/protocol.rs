@@ -3,6 +3,7 @@
 use super::plan::{Node, Plan};
 use super::programs::Programs;
 use crate::ClusterError;
+use harness_model::causes::causes;
 use harness_model::topology::Topology;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -106,15 +107,9 @@ pub(super) struct Failure {
 
 impl From<&ClusterError> for Failure {
     fn from(error: &ClusterError) -> Self {
-        let mut causes = Vec::new();
-        let mut source = std::error::Error::source(error);
-        while let Some(cause) = source {
-            causes.push(cause.to_string());
-            source = cause.source();
-        }
         Self {
             act: error.act.clone(),
-            causes,
+            causes: causes(error).map(ToString::to_string).collect(),
             hint: error.hint.clone(),
         }
     }

@@ -6,6 +6,7 @@ use harness_cluster::assets::{AssetOptions, Progress, obtain};
 use harness_cluster::local::{LocalCluster, Options, Programs};
 use harness_cluster::{Cluster as _, ClusterError, topology};
 use harness_kernel::namespace::{CloneFlags, Spawn};
+use harness_model::causes::causes;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::BTreeSet;
@@ -109,10 +110,8 @@ fn options(name: &str, shape: &str, keep: bool) -> Options {
 
 fn chain(error: &ClusterError) -> String {
     let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
+    for cause in causes(error) {
         text += &format!("\n  caused by: {cause}");
-        source = cause.source();
     }
     format!("{text}\nhint: {}", error.hint.as_deref().unwrap_or("none"))
 }

@@ -4,6 +4,7 @@ use super::{Sections, VERSION};
 use crate::error::Defect;
 use crate::template;
 use harness_model::capability::Capability;
+use harness_model::causes::chain;
 use harness_model::configuration::Rule;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -83,7 +84,7 @@ impl Checker<'_> {
                     line: error.line().unwrap_or_default() as u64,
                     column: 0,
                     field: String::new(),
-                    message: template::words(&error),
+                    message: chain(&error),
                     hint: None,
                 });
             }
@@ -96,7 +97,7 @@ impl Checker<'_> {
             for (field, text) in shorts {
                 if let Err(error) = template::check(field, text) {
                     let key = field.rsplit('.').next().unwrap_or(field);
-                    self.add(&[key], field, template::words(&error), None);
+                    self.add(&[key], field, chain(&error), None);
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use harness_cluster::ClusterError;
 use harness_mesh::{DeployMeshError, MeshError};
+use harness_model::causes::causes;
 
 /// An environment could not be brought up.
 #[derive(Debug, thiserror::Error)]
@@ -69,11 +70,9 @@ impl PrepareError {
     #[must_use]
     pub fn report(&self) -> String {
         let mut text = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(cause) = source {
+        for cause in causes(self) {
             text.push_str("\n  caused by: ");
             text.push_str(&cause.to_string());
-            source = cause.source();
         }
         if let Some(hint) = self.hint() {
             text.push_str("\nhint: ");

@@ -2,7 +2,7 @@
 
 use super::Environment;
 use crate::endpoints;
-use crate::sidecar_watch::chain;
+use harness_model::causes::chain;
 use harness_model::directory::Sidecar;
 use std::sync::Arc;
 use std::time::Instant;

@@ -64,7 +64,7 @@ impl Execution {
     fn write_failed(&self, name: String, error: &harness_mesh::WriteError) {
         self.recorder.push(EventKind::WriteFailed {
             name,
-            error: crate::sidecar_watch::chain(error),
+            error: harness_model::causes::chain(error),
             refused: error.is_refused(),
         });
     }
@@ -211,7 +211,7 @@ impl Execution {
                 ),
                 Err(error) => (
                     DeliveryStatus::default(),
-                    Some(crate::sidecar_watch::chain(&error)),
+                    Some(harness_model::causes::chain(&error)),
                 ),
             };
             if problem.is_none() || Instant::now() >= deadline {

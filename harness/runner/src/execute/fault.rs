@@ -2,10 +2,10 @@
 
 use super::Execution;
 use crate::reachability::AcrossTheBorder;
-use crate::sidecar_watch::chain;
 use crate::streams::Arrangement;
 use harness_faults::{ActiveFault, InjectError, Victim};
 use harness_mesh::Replica;
+use harness_model::causes::chain;
 use harness_model::directory::Sidecar;
 use harness_model::fault::{Fault, PodSelector};
 use harness_model::history::EventKind;

@@ -87,7 +87,7 @@ impl Execution {
         if let Err(error) = self.writes.carry_out(write).await {
             self.give_up(format!(
                 "the marker to be written: {}",
-                crate::sidecar_watch::chain(&error)
+                harness_model::causes::chain(&error)
             ));
             return;
         }

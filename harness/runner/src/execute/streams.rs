@@ -19,7 +19,7 @@ impl Execution {
             Err(error) => {
                 self.give_up(format!(
                     "one more pod of {application} in {data_center}: {}",
-                    crate::sidecar_watch::chain(&error)
+                    harness_model::causes::chain(&error)
                 ));
                 return;
             }
@@ -63,7 +63,7 @@ impl Execution {
         {
             self.give_up(format!(
                 "{application} in {data_center} to leave: {}",
-                crate::sidecar_watch::chain(&error)
+                harness_model::causes::chain(&error)
             ));
             return;
         }

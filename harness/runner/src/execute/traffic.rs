@@ -3,8 +3,8 @@
 use super::{BrokenOff, Execution};
 use crate::environment::Environment;
 use crate::record::Recorder;
-use crate::sidecar_watch::chain;
 use harness_mesh::Workload;
+use harness_model::causes::chain;
 use harness_model::history::EventKind;
 use harness_model::scenario::{Load, Traffic};
 use harness_probe::ProbeError;
