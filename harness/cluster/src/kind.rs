@@ -49,6 +49,7 @@ pub fn dead(cache: &Path) -> Vec<Listed> {
 
 /// Removes the [`dead`] clusters of `cache` with the program `kind`.
 pub async fn sweep(cache: &Path, program: &Path) -> Swept {
+    state::sweep_discarded(cache);
     let mut swept = Swept::default();
     for listed in dead(cache) {
         let Some(folder) = state::Folder::take_dead(&listed.folder) else {

@@ -16,6 +16,7 @@ pub mod topology;
 mod api;
 
 use futures::future::BoxFuture;
+mod folder_lock;
 use harness_model::capability::Capability;
 use harness_model::topology::Topology;
 use std::collections::BTreeSet;

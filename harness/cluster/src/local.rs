@@ -79,7 +79,7 @@ pub fn list() -> Vec<Listed> {
             Listed {
                 name: folder.file_name().unwrap_or_default().display().to_string(),
                 kubeconfig: folder.join("kubeconfig"),
-                running: run_folder::is_held(&folder),
+                running: crate::folder_lock::is_held(&folder),
                 topology: description
                     .as_ref()
                     .map(|found| found.topology.name.clone()),

@@ -92,7 +92,9 @@ fn down(name: &str, common: &Common) -> Result<ExitCode, Failure> {
         .any(|listed| listed.name == name && listed.state == kind::State::Kept);
     let left = if on_kind && !running {
         let program = kind_program(&options)?;
-        runtime()?.block_on(KindCluster::remove_kept(&options.cache, name, &program))
+        runtime()?
+            .block_on(KindCluster::remove_kept(&options.cache, name, &program))
+            .map_err(|error| failure(attempt.clone(), &error))?
     } else {
         runtime()?.block_on(async {
             let cluster = LocalCluster::attach(name)

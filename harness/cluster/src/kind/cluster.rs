@@ -196,18 +196,20 @@ impl KindCluster {
     pub async fn attach(cache: &Path, name: &str, program: &Path) -> Result<Self, ClusterError> {
         let act = format!("attach to the kind cluster `{name}`");
         let path = state::of(cache, name);
-        let description = state::description(&path).map_err(|_| {
+        let (folder, description) = Folder::use_kept(&path).map_err(|error| {
+            if error.kind() != std::io::ErrorKind::NotFound {
+                return failed(act)(error).hint("wait until it is free");
+            }
             let kept: Vec<String> = super::list(cache)
                 .into_iter()
                 .filter(|listed| listed.state == state::State::Kept)
                 .map(|listed| listed.name)
                 .collect();
-            let error = ClusterError::because(act.clone(), "no cluster of this name is kept");
-            if kept.is_empty() {
-                error.hint("make one with `meshproof cluster up --cluster kind`")
+            failed(act)(error).hint(if kept.is_empty() {
+                "make one with `meshproof cluster up --cluster kind`".to_owned()
             } else {
-                error.hint(format!("kept: {}", kept.join(", ")))
-            }
+                format!("kept: {}", kept.join(", "))
+            })
         })?;
         let kubeconfig = path.join("kubeconfig");
         let engine = Engine::find().await?;
@@ -220,16 +222,27 @@ impl KindCluster {
                 )),
                 ..error
             })?;
-        let made = Made::kept(KindCommand::new(program, name, &path), path);
+        let made = Made::kept(KindCommand::new(program, name, &path), folder);
         Ok(Self::new(description.topology, parts, made))
     }
 
     /// Ends a kept cluster without asking its API server; says what is left.
-    pub async fn remove_kept(cache: &Path, name: &str, program: &Path) -> Vec<String> {
+    ///
+    /// # Errors
+    ///
+    /// When it is not kept, or a process uses it.
+    pub async fn remove_kept(
+        cache: &Path,
+        name: &str,
+        program: &Path,
+    ) -> Result<Vec<String>, ClusterError> {
         let path = state::of(cache, name);
-        Made::kept(KindCommand::new(program, name, &path), path)
-            .end()
-            .await
+        let folder = Folder::end_kept(&path).map_err(|error| {
+            failed(format!("lock {}", path.display()))(error)
+                .hint("wait until whoever uses it has ended")
+        })?;
+        let made = Made::kept(KindCommand::new(program, name, &path), folder);
+        Ok(made.end().await)
     }
 }
 

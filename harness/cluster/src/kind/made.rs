@@ -4,7 +4,6 @@ use super::command::KindCommand;
 use super::state::Folder;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 /// A kind cluster and its folder. Dropping one that was neither ended nor kept removes both, and blocks.
@@ -28,9 +27,9 @@ impl Made {
         }
     }
 
-    /// A cluster that was kept, in this folder.
-    pub(super) fn kept(kind: KindCommand, folder: PathBuf) -> Self {
-        let made = Self::begin(kind, Folder::open_kept(folder));
+    /// A cluster that is kept: it stays when this is dropped.
+    pub(super) fn kept(kind: KindCommand, folder: Folder) -> Self {
+        let made = Self::begin(kind, folder);
         made.settle();
         made
     }
@@ -66,7 +65,7 @@ impl Made {
 
 impl Drop for Made {
     fn drop(&mut self) {
-        if self.settled.load(Ordering::SeqCst) || !self.folder.is_held() {
+        if self.settled.load(Ordering::SeqCst) || !self.folder.is_ours() {
             return;
         }
         let group = self.group.load(Ordering::SeqCst);

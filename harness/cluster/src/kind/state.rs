@@ -1,13 +1,16 @@
-//! What we know of our kind clusters: a folder for each in the cache, `kind/NAME/`, with its kubeconfig and a lock that
-//! is held while the cluster belongs to a process.
+//! What we know of our kind clusters: a folder for each in the cache, `kind/NAME/`, with its kubeconfig and a lock.
 //!
-//! Invariant: a folder without the file `cluster.json`, whose lock is free, is of a cluster whose maker died.
+//! A process holds the lock alone while it makes or removes the cluster, or has made it for itself; runs that use a kept
+//! cluster hold it together.
+//!
+//! Invariant: a folder without the file `cluster.json`, whose lock is free, is of a cluster whose maker died, and only
+//! who holds the lock alone removes a folder or what it stands for.
 
+use crate::folder_lock::{self, Attempt, FolderLock};
 use crate::{ClusterError, failed};
 use harness_model::topology::Topology;
-use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -15,7 +18,17 @@ use std::path::{Path, PathBuf};
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
-    lock: Option<Flock<File>>,
+    hold: Hold,
+    _lock: FolderLock,
+}
+
+/// Why a folder is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hold {
+    /// The cluster is ours to end.
+    Alone,
+    /// We use a kept cluster, as others may.
+    Together,
 }
 
 /// What a kept cluster says of itself.
@@ -65,18 +78,33 @@ pub(super) fn of(cache: &Path, name: &str) -> PathBuf {
     base(cache).join(name)
 }
 
-/// The kind clusters that have a folder in this cache.
-#[must_use]
-pub fn list(cache: &Path) -> Vec<Listed> {
-    let mut listed: Vec<Listed> = fs::read_dir(base(cache))
+/// The folders in this cache, of clusters and of removals that were broken off.
+fn folders(cache: &Path) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(base(cache))
         .into_iter()
         .flatten()
         .flatten()
         .map(|entry| entry.path())
         .filter(|path| path.is_dir())
+}
+
+/// Removes what removals that were broken off left of folders; their clusters were gone before.
+pub(super) fn sweep_discarded(cache: &Path) {
+    for folder in folders(cache).filter(|folder| folder_lock::is_discarded(folder)) {
+        if let Err(error) = fs::remove_dir_all(&folder) {
+            tracing::warn!(folder = %folder.display(), %error, "cannot remove a folder");
+        }
+    }
+}
+
+/// The kind clusters that have a folder in this cache.
+#[must_use]
+pub fn list(cache: &Path) -> Vec<Listed> {
+    let mut listed: Vec<Listed> = folders(cache)
+        .filter(|folder| !folder_lock::is_discarded(folder))
         .map(|folder| {
             let description = description(&folder).ok();
-            let state = match (&description, is_held(&folder)) {
+            let state = match (&description, folder_lock::is_held(&folder)) {
                 (Some(_), _) => State::Kept,
                 (None, true) => State::InUse,
                 (None, false) => State::Dead,
@@ -98,7 +126,7 @@ pub fn list(cache: &Path) -> Vec<Listed> {
 }
 
 /// What a kept cluster says of itself.
-pub(super) fn description(folder: &Path) -> io::Result<Description> {
+fn description(folder: &Path) -> io::Result<Description> {
     let text = fs::read_to_string(folder.join(DESCRIPTION))?;
     Ok(serde_json::from_str(&text)?)
 }
@@ -117,34 +145,69 @@ impl Folder {
                 "choose another name, or end it: meshproof cluster down {name}"
             ))
         };
-        fs::create_dir_all(&path).map_err(|error| {
-            failed(act.clone())(error)
-                .hint("name a folder that you may write to with MESHPROOF_CACHE")
-        })?;
-        let Some(lock) = lock(&path).map_err(failed(act.clone()))? else {
-            return Err(taken("being made or used"));
+        let lock = loop {
+            fs::create_dir_all(&path).map_err(|error| {
+                failed(act.clone())(error)
+                    .hint("name a folder that you may write to with MESHPROOF_CACHE")
+            })?;
+            match folder_lock::alone_in_a_moment(&path).map_err(failed(act.clone()))? {
+                Attempt::Held(lock) => break lock,
+                Attempt::Taken => return Err(taken("being made, used or removed")),
+                Attempt::Gone => {}
+            }
         };
         if path.join(DESCRIPTION).exists() {
             return Err(taken("kept"));
         }
-        Ok(Self {
+        Ok(Self::held(path, Hold::Alone, lock))
+    }
+
+    fn held(path: PathBuf, hold: Hold, lock: FolderLock) -> Self {
+        Self {
             path,
-            lock: Some(lock),
-        })
+            hold,
+            _lock: lock,
+        }
     }
 
     /// Takes over the folder of a dead cluster; none when it belongs to somebody after all.
     pub(super) fn take_dead(path: &Path) -> Option<Self> {
-        let lock = lock(path).ok()??;
-        (!path.join(DESCRIPTION).exists()).then(|| Self {
-            path: path.to_owned(),
-            lock: Some(lock),
-        })
+        let Attempt::Held(lock) = folder_lock::alone(path).ok()? else {
+            return None;
+        };
+        (!path.join(DESCRIPTION).exists()).then(|| Self::held(path.to_owned(), Hold::Alone, lock))
     }
 
-    /// The folder of a kept cluster, which stays when this is dropped.
-    pub(super) fn open_kept(path: PathBuf) -> Self {
-        Self { path, lock: None }
+    /// The folder of a kept cluster, to use it; the cluster stays when this is dropped.
+    pub(super) fn use_kept(path: &Path) -> io::Result<(Self, Description)> {
+        let lock = folder_lock::together(path)?;
+        Self::kept(path, Hold::Together, lock)
+    }
+
+    /// The folder of a kept cluster, to end it: from now on the cluster is one whose maker may die.
+    pub(super) fn end_kept(path: &Path) -> io::Result<Self> {
+        let lock = folder_lock::alone_in_a_moment(path)?;
+        let (folder, _) = Self::kept(path, Hold::Alone, lock)?;
+        fs::remove_file(path.join(DESCRIPTION))?;
+        Ok(folder)
+    }
+
+    fn kept(path: &Path, hold: Hold, lock: Attempt) -> io::Result<(Self, Description)> {
+        let none = || io::Error::new(io::ErrorKind::NotFound, "no cluster of this name is kept");
+        match lock {
+            Attempt::Held(lock) => {
+                let description = description(path).map_err(|error| match error.kind() {
+                    io::ErrorKind::NotFound => none(),
+                    _ => error,
+                })?;
+                Ok((Self::held(path.to_owned(), hold, lock), description))
+            }
+            Attempt::Gone => Err(none()),
+            Attempt::Taken => Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "a process makes, uses or removes it",
+            )),
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -163,39 +226,14 @@ impl Folder {
 
     /// Removes the folder: the cluster is gone.
     pub(super) fn remove(&self) {
-        if let Err(error) = fs::remove_dir_all(&self.path) {
+        if let Err(error) = folder_lock::discard(&self.path) {
             tracing::warn!(folder = %self.path.display(), %error, "cannot remove a folder");
         }
     }
 
     /// The cluster belongs to this process.
-    pub(super) fn is_held(&self) -> bool {
-        self.lock.is_some()
-    }
-}
-
-fn is_held(path: &Path) -> bool {
-    matches!(
-        lock_file(path).map(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock)),
-        Ok(Err((_, nix::Error::EWOULDBLOCK)))
-    )
-}
-
-fn lock_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path.join("lock"))
-}
-
-/// The folder's lock, none when somebody holds it.
-fn lock(path: &Path) -> io::Result<Option<Flock<File>>> {
-    match Flock::lock(lock_file(path)?, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(Some(lock)),
-        Err((_, nix::Error::EWOULDBLOCK)) => Ok(None),
-        Err((_, error)) => Err(error.into()),
+    pub(super) fn is_ours(&self) -> bool {
+        self.hold == Hold::Alone
     }
 }
 
@@ -238,9 +276,58 @@ mod tests {
         );
         let error = Folder::create(cache.path(), "one").unwrap_err();
         assert!(error.hint.unwrap().contains("cluster down one"));
+        let two = Folder::create(cache.path(), "two").unwrap();
+        assert!(
+            Folder::take_dead(two.path()).is_none(),
+            "it has an owner again"
+        );
+        drop(two);
         let dead = list(cache.path()).remove(1);
         Folder::take_dead(&dead.folder).unwrap().remove();
         assert!(Folder::take_dead(&of(cache.path(), "one")).is_none());
         assert_eq!(states(cache.path()), [("one".to_owned(), State::Kept)]);
+    }
+
+    #[test]
+    fn a_kept_cluster_that_is_used_is_not_removed_and_one_whose_removal_was_broken_off_is_dead() {
+        let cache = tempfile::tempdir().unwrap();
+        let path = of(cache.path(), "one");
+        let missing = Folder::use_kept(&path).unwrap_err();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+        let made = Folder::create(cache.path(), "one").unwrap();
+        made.keep(&Description {
+            topology: crate::topology::load("one-zone").unwrap(),
+            started: jiff::Timestamp::now(),
+        })
+        .unwrap();
+        let busy = Folder::use_kept(&path).unwrap_err();
+        assert_eq!(
+            busy.kind(),
+            io::ErrorKind::ResourceBusy,
+            "its maker runs on it"
+        );
+        drop(made);
+        let users = [
+            Folder::use_kept(&path).unwrap(),
+            Folder::use_kept(&path).unwrap(),
+        ];
+        let busy = Folder::end_kept(&path).unwrap_err();
+        assert_eq!(busy.kind(), io::ErrorKind::ResourceBusy);
+        assert_eq!(states(cache.path()), [("one".to_owned(), State::Kept)]);
+        drop(users);
+        let ending = Folder::end_kept(&path).unwrap();
+        assert_eq!(states(cache.path()), [("one".to_owned(), State::InUse)]);
+        drop(ending);
+        assert_eq!(states(cache.path()), [("one".to_owned(), State::Dead)]);
+    }
+
+    #[test]
+    fn a_removal_that_was_broken_off_is_no_cluster_and_is_swept() {
+        let cache = tempfile::tempdir().unwrap();
+        let left = base(cache.path()).join(".dead-1-one");
+        fs::create_dir_all(&left).unwrap();
+        assert_eq!(states(cache.path()), []);
+        sweep_discarded(cache.path());
+        assert!(!left.exists());
     }
 }

@@ -88,7 +88,7 @@ impl LocalCluster {
     /// When no cluster of this name is running.
     pub async fn attach(name: &str) -> Result<Self, ClusterError> {
         let folder = run_folder::of(name);
-        if !run_folder::is_held(&folder) {
+        if !crate::folder_lock::is_held(&folder) {
             let running: Vec<_> = super::list()
                 .into_iter()
                 .filter(|listed| listed.running)
@@ -276,7 +276,7 @@ pub(super) fn description(folder: &Path) -> io::Result<Description> {
 async fn released(folder: &Path) {
     // A lock tells nobody that it is free, except those who block on it; asking costs a microsecond.
     let mut ask = tokio::time::interval(Duration::from_millis(5));
-    while run_folder::is_held(folder) {
+    while crate::folder_lock::is_held(folder) {
         ask.tick().await;
     }
 }

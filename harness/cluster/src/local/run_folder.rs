@@ -4,24 +4,17 @@
 //! Invariant: a folder whose lock is free belongs to nobody, and whoever holds the lock may remove it.
 
 use crate::ClusterError;
-use nix::fcntl::{Flock, FlockArg};
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use crate::folder_lock::{self, Attempt, FolderLock};
+use std::fs::{self, DirBuilder};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
-
-/// How long somebody who only looks, or sweeps, may hold a lock; a cluster holds it much longer.
-const PASSING: Duration = Duration::from_millis(500);
-
-/// How the names of folders begin that are being removed.
-const DEAD: &str = ".dead-";
 
 /// A folder that is ours.
 #[derive(Debug)]
 pub(super) struct RunFolder {
     path: PathBuf,
-    _lock: Flock<File>,
+    _lock: FolderLock,
 }
 
 /// The folder that holds this user's run folders.
@@ -43,7 +36,6 @@ impl RunFolder {
             hint: Some("set TMPDIR to a folder that you may write to".into()),
         };
         let base = path.parent().unwrap_or(Path::new("/"));
-        let start = Instant::now();
         loop {
             private_folder(base).map_err(fail)?;
             match DirBuilder::new().mode(0o700).create(path) {
@@ -53,30 +45,19 @@ impl RunFolder {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(fail(error)),
             }
-            let held = match lock(path) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                other => other.map_err(fail)?,
-            };
-            let Some(lock) = held else {
-                if start.elapsed() < PASSING {
-                    #[expect(
-                        clippy::disallowed_methods,
-                        reason = "a lock does not tell when it is free"
-                    )]
-                    std::thread::sleep(PASSING / 50);
-                    continue;
+            let lock = match folder_lock::alone_in_a_moment(path).map_err(fail)? {
+                Attempt::Held(lock) => lock,
+                Attempt::Gone => continue,
+                Attempt::Taken => {
+                    let name = path.file_name().unwrap_or_default().display();
+                    return Err(ClusterError {
+                        act: format!("make {}", path.display()),
+                        source: Some(format!("a cluster named `{name}` is running").into()),
+                        hint: Some(format!(
+                            "end it with `meshproof cluster down {name}`, or choose another name"
+                        )),
+                    });
                 }
-                let name = path.file_name().unwrap_or_default().display();
-                return Err(ClusterError {
-                    act: format!("make {}", path.display()),
-                    source: Some(format!("a cluster named `{name}` is running").into()),
-                    hint: Some(format!(
-                        "end it with `meshproof cluster down {name}`, or choose another name"
-                    )),
-                });
-            };
-            let Some(lock) = lock.still_there(path) else {
-                continue;
             };
             empty(path).map_err(fail)?;
             return Ok(Self {
@@ -96,26 +77,11 @@ impl RunFolder {
     }
 }
 
-/// Whether somebody holds the folder's lock.
-pub(super) fn is_held(path: &Path) -> bool {
-    matches!(
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(path.join("lock"))
-            .map(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock)),
-        Ok(Err((_, nix::Error::EWOULDBLOCK)))
-    )
-}
-
 /// Removes the folders of dead clusters and returns what was removed.
 pub(super) fn sweep() -> Vec<PathBuf> {
     let mut removed = Vec::new();
     for path in folders() {
-        let Ok(Some(lock)) = lock(&path) else {
-            continue;
-        };
-        if let Some(_lock) = lock.still_there(&path)
+        if let Ok(Attempt::Held(_lock)) = folder_lock::alone(&path)
             && discard(&path).is_ok()
         {
             removed.push(path);
@@ -126,11 +92,9 @@ pub(super) fn sweep() -> Vec<PathBuf> {
 
 /// The run folders of this user's clusters, dead or alive.
 pub(super) fn of_clusters() -> Vec<PathBuf> {
-    let hidden = |path: &PathBuf| {
-        path.file_name()
-            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
-    };
-    folders().into_iter().filter(|path| !hidden(path)).collect()
+    let mut folders = folders();
+    folders.retain(|path| !folder_lock::is_discarded(path));
+    folders
 }
 
 /// Everything below the base.
@@ -144,33 +108,6 @@ fn folders() -> Vec<PathBuf> {
         .collect();
     folders.sort();
     folders
-}
-
-struct Locked(Flock<File>);
-
-impl Locked {
-    /// The lock, unless the folder was removed (and perhaps made again) before we got it.
-    fn still_there(self, path: &Path) -> Option<Flock<File>> {
-        let here = self.0.metadata().ok()?;
-        let there = fs::metadata(path.join("lock")).ok()?;
-        (here.ino() == there.ino() && here.dev() == there.dev()).then_some(self.0)
-    }
-}
-
-/// The folder's lock, none when somebody holds it.
-fn lock(path: &Path) -> io::Result<Option<Locked>> {
-    let opened = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path.join("lock"));
-    match Flock::lock(opened?, FlockArg::LockExclusiveNonblock) {
-        Ok(lock) => Ok(Some(Locked(lock))),
-        Err((_, nix::Error::EWOULDBLOCK)) => Ok(None),
-        Err((_, error)) => Err(error.into()),
-    }
 }
 
 /// Makes a folder that only we can read, and refuses one that somebody else made for us.
@@ -205,19 +142,11 @@ fn empty(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes a folder whose lock we hold, and the one above when it was the last. Renamed first, so that nobody can
-/// make it his while it is being emptied.
+/// Removes a folder whose lock we hold, and the one above when it was the last.
 fn discard(path: &Path) -> io::Result<()> {
-    let base = path.parent().unwrap_or(Path::new("/"));
-    let name = path.file_name().unwrap_or_default().display();
-    let dead = base.join(format!(
-        "{DEAD}{}-{name}",
-        jiff::Timestamp::now().as_nanosecond()
-    ));
-    fs::rename(path, &dead)?;
-    fs::remove_dir_all(&dead)?;
+    folder_lock::discard(path)?;
     // Fails when another cluster is there, as it should.
-    let _ = fs::remove_dir(base);
+    let _ = fs::remove_dir(path.parent().unwrap_or(Path::new("/")));
     Ok(())
 }
 
@@ -230,11 +159,11 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("base/one");
         let first = RunFolder::create(&path).unwrap();
-        assert!(is_held(&path));
+        assert!(folder_lock::is_held(&path));
         let error = RunFolder::create(&path).unwrap_err();
         assert!(error.hint.unwrap().contains("cluster down one"));
         drop(first);
-        assert!(!is_held(&path));
+        assert!(!folder_lock::is_held(&path));
         fs::write(path.join("left-behind"), "").unwrap();
         let second = RunFolder::create(&path).unwrap();
         assert!(!path.join("left-behind").exists());

@@ -1,0 +1,157 @@
+//! Locks on the folders of clusters: a file `lock` in the folder, held (flock) as long as the folder belongs to a process,
+//! so that the kernel frees it however the process ends.
+//!
+//! Invariant: a lock is held on the folder that is there, not on one that was removed before we got it.
+
+use nix::fcntl::{Flock, FlockArg};
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long somebody who only looks, or sweeps, may hold a lock; a cluster holds it much longer.
+const PASSING: Duration = Duration::from_millis(500);
+
+/// How the names of folders begin that are being removed.
+const DEAD: &str = ".dead-";
+
+/// The held lock of a folder; dropping it frees it.
+#[derive(Debug)]
+pub(crate) struct FolderLock {
+    _file: Flock<File>,
+}
+
+/// What became of the attempt to lock a folder.
+#[derive(Debug)]
+pub(crate) enum Attempt {
+    /// It is ours.
+    Held(FolderLock),
+    /// It is somebody else's.
+    Taken,
+    /// The folder is not there, or not any more.
+    Gone,
+}
+
+/// Locks a folder for us alone.
+pub(crate) fn alone(folder: &Path) -> io::Result<Attempt> {
+    lock(folder, FlockArg::LockExclusiveNonblock)
+}
+
+/// Locks a folder together with others who only use it.
+pub(crate) fn together(folder: &Path) -> io::Result<Attempt> {
+    lock(folder, FlockArg::LockSharedNonblock)
+}
+
+/// As [`alone`], but waits for those who only pass by.
+pub(crate) fn alone_in_a_moment(folder: &Path) -> io::Result<Attempt> {
+    let start = Instant::now();
+    loop {
+        match alone(folder)? {
+            Attempt::Taken if start.elapsed() < PASSING => {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "a lock does not tell when it is free"
+                )]
+                std::thread::sleep(PASSING / 50);
+            }
+            other => return Ok(other),
+        }
+    }
+}
+
+/// Whether somebody holds the folder's lock. Changes nothing there.
+pub(crate) fn is_held(folder: &Path) -> bool {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(folder.join("lock"));
+    matches!(
+        file.map(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock)),
+        Ok(Err((_, nix::Error::EWOULDBLOCK)))
+    )
+}
+
+fn lock(folder: &Path, how: FlockArg) -> io::Result<Attempt> {
+    let path = folder.join("lock");
+    let opened = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path);
+    let file = match opened {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Attempt::Gone),
+        other => other?,
+    };
+    match Flock::lock(file, how) {
+        Ok(file) if is_at(&file, &path) => Ok(Attempt::Held(FolderLock { _file: file })),
+        Ok(_) => Ok(Attempt::Gone),
+        Err((_, nix::Error::EWOULDBLOCK)) => Ok(Attempt::Taken),
+        Err((_, error)) => Err(error.into()),
+    }
+}
+
+/// The file is the one at `path`: the folder was not removed, and perhaps made again, before we got the lock.
+fn is_at(file: &File, path: &Path) -> bool {
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(here), Ok(there)) => here.ino() == there.ino() && here.dev() == there.dev(),
+        _ => false,
+    }
+}
+
+/// Removes a folder whose lock we hold. Renamed first, so that nobody can make it his while it is being emptied.
+pub(crate) fn discard(folder: &Path) -> io::Result<()> {
+    let base = folder.parent().unwrap_or(Path::new("/"));
+    let name = folder.file_name().unwrap_or_default().display();
+    let dead = base.join(format!(
+        "{DEAD}{}-{name}",
+        jiff::Timestamp::now().as_nanosecond()
+    ));
+    fs::rename(folder, &dead)?;
+    fs::remove_dir_all(&dead)
+}
+
+/// The folder is what a killed [`discard`] left.
+pub(crate) fn is_discarded(folder: &Path) -> bool {
+    folder
+        .file_name()
+        .is_some_and(|name| name.as_encoded_bytes().starts_with(DEAD.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_one_process_s_alone_or_shared_by_users() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!is_held(folder.path()));
+        let user = together(folder.path()).unwrap();
+        assert!(matches!(together(folder.path()).unwrap(), Attempt::Held(_)));
+        assert!(matches!(alone(folder.path()).unwrap(), Attempt::Taken));
+        assert!(is_held(folder.path()));
+        drop(user);
+        let _owner = alone(folder.path()).unwrap();
+        assert!(matches!(together(folder.path()).unwrap(), Attempt::Taken));
+    }
+
+    #[test]
+    fn the_lock_of_a_folder_that_was_removed_and_made_again_is_worth_nothing() {
+        let base = tempfile::tempdir().unwrap();
+        let folder = base.path().join("one");
+        fs::create_dir(&folder).unwrap();
+        let _old = alone(&folder).unwrap();
+        // Somebody has opened the old lock, and gets it when the old folder is gone and a new one is held.
+        let late = File::open(folder.join("lock")).unwrap();
+        discard(&folder).unwrap();
+        fs::create_dir(&folder).unwrap();
+        let _new = alone(&folder).unwrap();
+        assert!(!is_at(&late, &folder.join("lock")));
+        assert!(matches!(alone(&folder).unwrap(), Attempt::Taken));
+        discard(&folder).unwrap();
+        assert!(matches!(alone(&folder).unwrap(), Attempt::Gone));
+        assert_eq!(fs::read_dir(base.path()).unwrap().count(), 0);
+    }
+}
