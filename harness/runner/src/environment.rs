@@ -7,11 +7,11 @@ mod waits;
 
 pub use error::PrepareError;
 
+use crate::bring_up::{Bringing, NotBrought, bring_up};
 use crate::clock::Clock;
-use crate::cluster_choice::{self, Bringing, NotBrought};
 use crate::directory_watch::DirectoryWatch;
 use crate::phases::Phases;
-use crate::plan::{ClusterChoice, CollectPolicy, MeshChoice, RunPlan};
+use crate::plan::{CollectPolicy, MeshChoice, RunPlan};
 use crate::rendezvous::Rendezvous;
 use crate::sidecar_watch::SidecarWatch;
 use crate::streams::{Arrangement, Streams};
@@ -62,7 +62,7 @@ impl Environment {
     pub async fn prepare(plan: &RunPlan, events: &Events, interrupt: &Interrupt) -> Prepared {
         let phases = Phases::new(events.clone());
         let brought = tokio::select! {
-            brought = cluster_choice::bring_up(plan, &phases) => brought,
+            brought = bring_up(plan, &phases) => brought,
             () = interrupt.stop() => Err(PrepareError::Interrupted.into()),
         };
         let Bringing { cluster, ours } = match brought {
@@ -322,27 +322,5 @@ fn write_state(folder: &Path, name: &str, state: &probe_api::state::SidecarState
     });
     if let Err(error) = written {
         tracing::warn!(name, %error, "cannot write the state of a sidecar");
-    }
-}
-
-impl ClusterChoice {
-    /// As in reports.
-    #[must_use]
-    pub fn describe(&self) -> String {
-        match self {
-            Self::Local { .. } => "local".to_owned(),
-            Self::Attach { name } => format!("kept cluster {name}"),
-            Self::Kind { .. } => "kind".to_owned(),
-            Self::AttachKind { name } => format!("kept kind cluster {name}"),
-            Self::Existing { context, .. } => match context {
-                Some(context) => format!("context {context}"),
-                None => "the current context".to_owned(),
-            },
-        }
-    }
-
-    /// Its nodes are containers that kind makes.
-    pub(crate) fn is_kind(&self) -> bool {
-        matches!(self, Self::Kind { .. } | Self::AttachKind { .. })
     }
 }

@@ -10,8 +10,8 @@ pub mod plan;
 pub mod selftest;
 
 mod artifacts;
+mod bring_up;
 mod clock;
-mod cluster_choice;
 mod directory_watch;
 mod endpoints;
 mod execute;

@@ -86,6 +86,28 @@ pub enum ClusterChoice {
     },
 }
 
+impl ClusterChoice {
+    /// As in reports.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Local { .. } => "local".to_owned(),
+            Self::Attach { name } => format!("kept cluster {name}"),
+            Self::Kind { .. } => "kind".to_owned(),
+            Self::AttachKind { name } => format!("kept kind cluster {name}"),
+            Self::Existing { context, .. } => match context {
+                Some(context) => format!("context {context}"),
+                None => "the current context".to_owned(),
+            },
+        }
+    }
+
+    /// Its nodes are containers that kind makes.
+    pub(crate) fn is_kind(&self) -> bool {
+        matches!(self, Self::Kind { .. } | Self::AttachKind { .. })
+    }
+}
+
 /// Which mesh is deployed.
 #[derive(Clone, Debug)]
 pub struct MeshChoice {
