@@ -7,6 +7,7 @@ pub use harness_assets as assets;
 
 pub mod existing;
 pub mod kind;
+pub mod kinds;
 pub mod local;
 pub mod nodes;
 mod pod_diagnostics;

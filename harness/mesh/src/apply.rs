@@ -1,12 +1,16 @@
 //! Server-side apply of many objects at once.
+//!
+//! Invariant: an object that is there already and does not carry our label is never changed.
 
 use crate::error::DeployMeshError;
 use crate::{FIELD_MANAGER, RUN_LABEL};
 use futures::stream::{self, StreamExt, TryStreamExt};
+use harness_cluster::kinds;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Client;
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use kube::api::{Api, DynamicObject, ObjectMeta, Patch, PatchParams};
 use kube::runtime::wait::{await_condition, conditions};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -14,22 +18,72 @@ use std::time::Duration;
 /// So many objects are on their way at once.
 const AT_ONCE: usize = 16;
 
-/// Applies objects.
+/// What the cluster has under the name of an object that is to be applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Nothing.
+    Absent,
+    /// One that we made.
+    Ours,
+    /// One of somebody else.
+    Foreign,
+}
+
+/// Applies objects that it has looked for before.
 pub(crate) struct Applier {
     client: Client,
+    /// What was there, by the object's [`words`].
+    standing: BTreeMap<String, Standing>,
     /// CustomResourceDefinitions applied since the last wait.
     definitions: Mutex<Vec<String>>,
 }
 
 impl Applier {
-    pub(crate) fn new(client: Client) -> Self {
-        Self {
-            client,
-            definitions: Mutex::new(Vec::new()),
+    /// Looks what the cluster has under the names of these objects. Nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// When some of them are somebody else's, all of which are listed, or the API server does not tell.
+    pub(crate) async fn survey<'a>(
+        client: Client,
+        objects: impl IntoIterator<Item = &'a DynamicObject>,
+    ) -> Result<Self, DeployMeshError> {
+        let (namespaced, others): (Vec<_>, Vec<_>) = objects
+            .into_iter()
+            .partition(|object| object.metadata.namespace.is_some());
+        let mut standing = look(&client, others).await?;
+        let new: BTreeSet<String> = standing
+            .iter()
+            .filter(|(_, standing)| **standing == Standing::Absent)
+            .map(|(words, _)| words.clone())
+            .collect();
+        // Nothing is in a namespace that is not there.
+        let (empty, namespaced): (Vec<_>, Vec<_>) = namespaced.into_iter().partition(|object| {
+            let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
+            new.contains(&format!("Namespace {namespace}"))
+        });
+        standing.extend(
+            empty
+                .into_iter()
+                .map(|object| (words(object), Standing::Absent)),
+        );
+        standing.extend(look(&client, namespaced).await?);
+        let foreign: Vec<String> = standing
+            .iter()
+            .filter(|(words, standing)| **standing == Standing::Foreign && !is_shared(words))
+            .map(|(words, _)| words.clone())
+            .collect();
+        if !foreign.is_empty() {
+            return Err(DeployMeshError::Foreign { objects: foreign });
         }
+        Ok(Self {
+            client,
+            standing,
+            definitions: Mutex::new(Vec::new()),
+        })
     }
 
-    /// Applies objects in parallel, namespaces first.
+    /// Applies some of the objects in parallel, namespaces first.
     pub(crate) async fn apply(&self, objects: Vec<DynamicObject>) -> Result<(), DeployMeshError> {
         let (namespaces, others): (Vec<_>, Vec<_>) = objects
             .into_iter()
@@ -45,26 +99,20 @@ impl Applier {
 
     async fn apply_one(&self, object: DynamicObject) -> Result<(), DeployMeshError> {
         let name = object.metadata.name.clone().unwrap_or_default();
-        let words = match &object.metadata.namespace {
-            Some(namespace) => format!("{} {namespace}/{name}", kind(&object)),
-            None => format!("{} {name}", kind(&object)),
-        };
-        let resource = resource(&object);
-        let api: Api<DynamicObject> = match &object.metadata.namespace {
-            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
-            None => Api::all_with(self.client.clone(), &resource),
-        };
-        if object.metadata.namespace.is_none() && self.is_foreign(&api, &name, &words).await? {
-            if kind(&object) != "CustomResourceDefinition" {
-                return Err(DeployMeshError::Foreign { object: words });
-            }
+        let words = words(&object);
+        let parameters = match self.standing.get(&words) {
             // Somebody's resources may depend on it as it is.
-            tracing::info!(name, "the definition is there already and is used as it is");
-            self.await_establishment(name);
-            return Ok(());
-        }
-        let parameters = PatchParams::apply(FIELD_MANAGER).force();
-        api.patch(&name, &parameters, &Patch::Apply(&object))
+            Some(Standing::Foreign) => {
+                tracing::info!(name, "the definition is there already and is used as it is");
+                self.await_establishment(name);
+                return Ok(());
+            }
+            Some(Standing::Ours) => PatchParams::apply(FIELD_MANAGER).force(),
+            // Who makes one of the same name in this moment is not overruled.
+            Some(Standing::Absent) | None => PatchParams::apply(FIELD_MANAGER),
+        };
+        api(&self.client, &object)
+            .patch(&name, &parameters, &Patch::Apply(&object))
             .await
             .map_err(|source| DeployMeshError::Apply {
                 object: words,
@@ -81,28 +129,6 @@ impl Applier {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(name);
-    }
-
-    /// Whether there is such an object that we have not made.
-    async fn is_foreign(
-        &self,
-        api: &Api<DynamicObject>,
-        name: &str,
-        words: &str,
-    ) -> Result<bool, DeployMeshError> {
-        let found = api
-            .get_metadata_opt(name)
-            .await
-            .map_err(|source| DeployMeshError::Apply {
-                object: words.to_owned(),
-                source: Box::new(source),
-            })?;
-        Ok(found.is_some_and(|found| {
-            found
-                .metadata
-                .labels
-                .is_none_or(|labels| !labels.contains_key(RUN_LABEL))
-        }))
     }
 
     /// Waits until the API server serves the CustomResourceDefinitions applied so far.
@@ -137,19 +163,73 @@ impl Applier {
     }
 }
 
-fn kind(object: &DynamicObject) -> &str {
+async fn look(
+    client: &Client,
+    objects: Vec<&DynamicObject>,
+) -> Result<BTreeMap<String, Standing>, DeployMeshError> {
+    let asked: Vec<_> = objects
+        .into_iter()
+        .map(|object| {
+            let name = object.metadata.name.clone().unwrap_or_default();
+            (words(object), api(client, object), name)
+        })
+        .collect();
+    stream::iter(asked)
+        .map(|(words, api, name)| async move {
+            match api.get_metadata_opt(&name).await {
+                Ok(found) => Ok((words, standing(found.map(|found| found.metadata).as_ref()))),
+                Err(source) => Err(DeployMeshError::Read {
+                    object: words,
+                    source: Box::new(source),
+                }),
+            }
+        })
+        .buffer_unordered(AT_ONCE)
+        .try_collect()
+        .await
+}
+
+fn standing(found: Option<&ObjectMeta>) -> Standing {
+    match found {
+        None => Standing::Absent,
+        Some(found)
+            if found
+                .labels
+                .iter()
+                .flatten()
+                .any(|(key, _)| key == RUN_LABEL) =>
+        {
+            Standing::Ours
+        }
+        Some(_) => Standing::Foreign,
+    }
+}
+
+/// An object that is used as it is where somebody else has brought it along.
+fn is_shared(words: &str) -> bool {
+    words.starts_with("CustomResourceDefinition ")
+}
+
+fn api(client: &Client, object: &DynamicObject) -> Api<DynamicObject> {
+    let resource = kinds::resource(&object.types.clone().unwrap_or_default());
+    match &object.metadata.namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    }
+}
+
+/// The object for people: kind, namespace and name.
+pub(crate) fn words(object: &DynamicObject) -> String {
+    let name = object.metadata.name.as_deref().unwrap_or_default();
+    match &object.metadata.namespace {
+        Some(namespace) => format!("{} {namespace}/{name}", kind(object)),
+        None => format!("{} {name}", kind(object)),
+    }
+}
+
+pub(crate) fn kind(object: &DynamicObject) -> &str {
     object
         .types
         .as_ref()
         .map_or("", |types| types.kind.as_str())
-}
-
-/// The resource of an object without asking the API server: the plural is the kind's English one.
-fn resource(object: &DynamicObject) -> ApiResource {
-    let types = object.types.clone().unwrap_or_default();
-    let (group, version) = types
-        .api_version
-        .split_once('/')
-        .unwrap_or(("", &types.api_version));
-    ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &types.kind))
 }

@@ -1,7 +1,7 @@
 //! Certificates for servers of the mesh: made at the first deployment in a cluster, kept in a Secret beside the control
 //! plane, and used again by later ones, since pods that run on trust them.
 
-use crate::definition::CertificateRequest;
+use crate::definition::{CertificateRequest, MeshDefinition};
 use crate::error::DeployMeshError;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -36,11 +36,23 @@ impl std::fmt::Debug for Certificate {
     }
 }
 
+/// The namespace in which certificates are kept.
+pub(crate) fn home(definition: &MeshDefinition) -> &str {
+    match &definition.control_plane {
+        Some(control_plane) => &control_plane.namespace,
+        None => &definition.workloads.namespace,
+    }
+}
+
 /// Those of an earlier deployment.
 pub(crate) async fn kept(
     client: &kube::Client,
-    namespace: &str,
+    definition: &MeshDefinition,
 ) -> Result<Certificates, DeployMeshError> {
+    if definition.certificates.is_empty() {
+        return Ok(Certificates::new());
+    }
+    let namespace = home(definition);
     let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
     let secret = secrets
         .get_opt(SECRET)

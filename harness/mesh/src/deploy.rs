@@ -6,6 +6,7 @@ use crate::error::DeployMeshError;
 use crate::template::Context;
 use crate::{Mesh, certificate, manifest, wait};
 use harness_cluster::Cluster;
+use kube::api::DynamicObject;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -34,19 +35,16 @@ impl Mesh {
     ///
     /// # Errors
     ///
-    /// When a template or manifest is wrong, the API server refuses an object, or something does not become
-    /// Ready in time.
+    /// When a template or manifest is wrong, objects of others have names of ours (nothing is applied then), the API
+    /// server refuses an object, or something does not become Ready in time.
     pub async fn deploy(
         cluster: &dyn Cluster,
         definition: MeshDefinition,
         options: DeployOptions,
         progress: Progress<'_>,
     ) -> Result<Self, DeployMeshError> {
-        let home = definition.control_plane.as_ref();
-        let home = home.map_or(&definition.workloads.namespace, |home| &home.namespace);
-        let kept = certificate::kept(&cluster.client(), home).await?;
+        let kept = certificate::kept(&cluster.client(), &definition).await?;
         let certificates = certificate::obtain(&definition.certificates, kept)?;
-        let keep = certificate::manifest(&certificates, home);
         let context = Context::new(cluster, &definition, &options, certificates);
         let mesh = Self {
             client: cluster.client(),
@@ -57,21 +55,15 @@ impl Mesh {
             ready: options.ready,
             definition,
         };
-        let applier = Applier::new(mesh.client.clone());
-        for group in &mesh.definition.manifests {
-            let mut objects = Vec::new();
-            for file in &group.files {
-                objects.extend(mesh.rendered(file, options.mutant.as_deref())?);
-            }
-            progress(format!("apply {}", group.files.join(", ")));
-            applier.apply(objects).await?;
-            if group.wait_for == Some(WaitFor::Established) {
+        let waves = waves(&mesh.definition, &mesh.context, options.mutant.as_deref())?;
+        let objects = waves.iter().flat_map(|wave| &wave.objects);
+        let applier = Applier::survey(mesh.client.clone(), objects).await?;
+        for wave in waves {
+            progress(format!("apply {}", wave.what));
+            applier.apply(wave.objects).await?;
+            if wave.wait_for == Some(WaitFor::Established) {
                 applier.wait_until_established(options.ready).await?;
             }
-        }
-        if !mesh.definition.certificates.is_empty() {
-            let keep = manifest::parse("the certificates", &keep, mesh.context.run())?;
-            applier.apply(keep).await?;
         }
         progress("wait until the control plane and every workload are ready".to_owned());
         wait::until_ready(&mesh, options.ready)
@@ -93,24 +85,66 @@ impl Mesh {
                 None => Ok(()),
             };
         };
-        let mut objects = Vec::new();
-        for file in &control_plane.files {
-            objects.extend(self.rendered(file, mutant)?);
-        }
-        Applier::new(self.client.clone()).apply(objects).await?;
+        let objects = rendered(
+            &self.definition,
+            &self.context,
+            &control_plane.files,
+            mutant,
+        )?;
+        let applier = Applier::survey(self.client.clone(), &objects).await?;
+        applier.apply(objects).await?;
         wait::until_rolled_out(self, control_plane, self.ready)
             .await
             .map_err(DeployMeshError::from)
     }
+}
 
-    fn rendered(
-        &self,
-        file: &str,
-        mutant: Option<&str>,
-    ) -> Result<Vec<kube::api::DynamicObject>, DeployMeshError> {
-        let text = self
-            .context
-            .render_manifest(&self.definition, file, mutant)?;
-        manifest::parse(file, &text, self.context.run())
+/// Objects that are applied together.
+pub(crate) struct Wave {
+    /// What they are, for people.
+    what: String,
+    pub(crate) objects: Vec<DynamicObject>,
+    /// What must hold before the next wave.
+    wait_for: Option<WaitFor>,
+}
+
+/// Everything that is applied: the groups of the definition in its order, and last what is kept for later deployments.
+pub(crate) fn waves(
+    definition: &MeshDefinition,
+    context: &Context,
+    mutant: Option<&str>,
+) -> Result<Vec<Wave>, DeployMeshError> {
+    let mut waves = Vec::new();
+    for group in &definition.manifests {
+        waves.push(Wave {
+            what: group.files.join(", "),
+            objects: rendered(definition, context, &group.files, mutant)?,
+            wait_for: group.wait_for,
+        });
     }
+    let certificates = context.certificates();
+    if !certificates.is_empty() {
+        let what = "the certificates".to_owned();
+        let text = certificate::manifest(certificates, certificate::home(definition));
+        waves.push(Wave {
+            objects: manifest::parse(&what, &text, context.run())?,
+            what,
+            wait_for: None,
+        });
+    }
+    Ok(waves)
+}
+
+fn rendered(
+    definition: &MeshDefinition,
+    context: &Context,
+    files: &[String],
+    mutant: Option<&str>,
+) -> Result<Vec<DynamicObject>, DeployMeshError> {
+    let mut objects = Vec::new();
+    for file in files {
+        let text = context.render_manifest(definition, file, mutant)?;
+        objects.extend(manifest::parse(file, &text, context.run())?);
+    }
+    Ok(objects)
 }

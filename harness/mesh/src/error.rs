@@ -104,11 +104,11 @@ impl LoadMeshError {
 /// A mesh could not be deployed.
 #[derive(Debug, thiserror::Error)]
 pub enum DeployMeshError {
-    /// Somebody else's object has the name of one of ours.
-    #[error("apply {object}: there is one already that is not ours")]
+    /// Somebody else's objects have names of ours. Nothing was applied.
+    #[error("apply what has the names of objects that are there and not ours: {}", objects.join(", "))]
     Foreign {
-        /// Kind and name.
-        object: String,
+        /// Kind, namespace and name of each.
+        objects: Vec<String>,
     },
     /// A template of the definition does not render.
     #[error("render {file}")]
@@ -187,7 +187,7 @@ impl DeployMeshError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Foreign { .. } => Some(
-                "delete or rename that object, or use a cluster or a namespace that has no such mesh",
+                "delete or rename those objects, or use a cluster or a namespace that has no such mesh",
             ),
             Self::Render { .. } | Self::Manifest { .. } | Self::Certificate { .. } => {
                 Some("correct the mesh definition and its templates")

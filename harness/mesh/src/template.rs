@@ -88,6 +88,10 @@ impl Context {
         &self.run
     }
 
+    pub(crate) fn certificates(&self) -> &Certificates {
+        &self.certificates
+    }
+
     /// Renders a manifest file; with a mutant its image stands in for that of the control plane.
     pub(crate) fn render_manifest(
         &self,

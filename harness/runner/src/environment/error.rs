@@ -91,7 +91,7 @@ mod tests {
         let error = PrepareError::Mesh {
             mesh: "mine".to_owned(),
             source: DeployMeshError::Foreign {
-                object: "Namespace mine".to_owned(),
+                objects: vec!["Namespace mine".to_owned()],
             },
         };
         let report = error.report();
