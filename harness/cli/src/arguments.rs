@@ -26,7 +26,7 @@ Exit codes:
   0    all selected scenarios passed
   1    a scenario failed
   2    wrong arguments or an invalid file
-  3    the environment could not be prepared
+  3    the environment could not be prepared, or was lost
   4    nothing was selected
   5    a defect of meshproof itself
   11   inconclusive, or partial

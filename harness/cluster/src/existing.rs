@@ -76,21 +76,11 @@ impl ExistingCluster {
         rights::check(&client).await?;
         let topology = api::discovery::topology(&client, &as_name(&context)).await?;
         let service_cidr = api::discovery::service_cidr(&client).await?;
-        let lease = Held::take(&client, &options.run).await?;
-        let left = removal::find(&client, RUN_LABEL).await?;
-        if !left.is_empty() {
-            progress(&format!(
-                "removing what a dead run left: {} objects",
-                left.len()
-            ));
-            let stuck = removal::remove(&client, left, REMOVAL).await;
-            if !stuck.is_empty() {
-                lease.release().await;
-                return Err(ClusterError::because(
-                    "remove what a dead run left",
-                    stuck.join(", "),
-                ));
-            }
+        let lease = Held::take(&client, &options.run, &mut progress).await?;
+        let client = lease.gated(&client);
+        if let Err(error) = remove_dead(&client, &mut progress).await {
+            lease.release().await;
+            return Err(error);
         }
         progress(&format!("using the cluster of the context {context}"));
         Ok(Self {
@@ -104,16 +94,44 @@ impl ExistingCluster {
     }
 
     async fn end(&self) -> Vec<String> {
+        let lease = self.lease.lock().await.take();
+        if lease.as_ref().and_then(Held::why_lost).is_some() {
+            // Whoever has the cluster now removes what is left of us.
+            return Vec::new();
+        }
         let selector = format!("{RUN_LABEL}={}", self.run);
         let left = match removal::find(&self.client, &selector).await {
             Ok(found) => removal::remove(&self.client, found, REMOVAL).await,
             Err(error) => vec![format!("unknown: {error}")],
         };
-        if let Some(lease) = self.lease.lock().await.take() {
+        if let Some(lease) = lease {
             lease.release().await;
         }
         left
     }
+}
+
+/// Removes what dead runs left.
+async fn remove_dead(
+    client: &Client,
+    progress: &mut (impl FnMut(&str) + Send),
+) -> Result<(), ClusterError> {
+    let left = removal::find(client, RUN_LABEL).await?;
+    if left.is_empty() {
+        return Ok(());
+    }
+    progress(&format!(
+        "removing what a dead run left: {} objects",
+        left.len()
+    ));
+    let stuck = removal::remove(client, left, REMOVAL).await;
+    if stuck.is_empty() {
+        return Ok(());
+    }
+    Err(ClusterError::because(
+        "remove what a dead run left",
+        stuck.join(", "),
+    ))
 }
 
 /// The file that a kubeconfig is read from: for people, since there may be several.
@@ -153,6 +171,9 @@ async fn permitted(
     context: &str,
     allowed: Option<&str>,
 ) -> Result<(), ClusterError> {
+    if allowed == Some(context) {
+        return Ok(());
+    }
     let act = format!("use the cluster of the context `{context}`");
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let system = namespaces
@@ -163,7 +184,7 @@ async fn permitted(
         .labels()
         .get(MARKER)
         .is_some_and(|value| value == "true");
-    if marked || allowed == Some(context) {
+    if marked {
         return Ok(());
     }
     let reason = match allowed {
@@ -205,6 +226,20 @@ impl Cluster for ExistingCluster {
 
     fn capabilities(&self) -> BTreeSet<Capability> {
         zones_of(&self.topology)
+    }
+
+    fn lost(&self) -> BoxFuture<'_, ClusterError> {
+        Box::pin(async {
+            let lost = self.lease.lock().await.as_ref().map(Held::lost);
+            let reason = match lost {
+                Some(lost) => lost.await,
+                // It is being taken down.
+                None => std::future::pending().await,
+            };
+            ClusterError::because("hold its Lease", reason).hint(
+                "nothing was done there since; what this run left is removed by the next one, or by the one that has the cluster now",
+            )
+        })
     }
 
     fn connect<'a>(

@@ -46,6 +46,12 @@ pub trait Cluster: Send + Sync {
     /// What can be done with it beyond the Kubernetes API.
     fn capabilities(&self) -> BTreeSet<Capability>;
 
+    /// Ends, with the reason, when the cluster may not be used any more although nobody has taken it down. From then
+    /// on nothing that is asked of it reaches it. Never ends where the cluster is ours.
+    fn lost(&self) -> BoxFuture<'_, ClusterError> {
+        Box::pin(std::future::pending())
+    }
+
     /// Opens a byte stream to a TCP port of a pod. It must work while the pod's zone is cut off.
     ///
     /// # Errors

@@ -108,7 +108,7 @@ pub struct Summary {
     pub inconclusive: usize,
     /// Scenarios that were not run, with reason.
     pub skipped: usize,
-    /// Why the environment could not be prepared, where it could not.
+    /// Why the environment could not be prepared, or was lost before the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment_error: Option<String>,
     /// Something of ours was left behind: what.

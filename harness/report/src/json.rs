@@ -36,7 +36,7 @@ pub struct Document {
     pub selected: usize,
     /// How many ended how.
     pub summary: Counts,
-    /// Why the environment could not be prepared, where it could not.
+    /// Why the environment could not be prepared, or was lost before the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment_error: Option<String>,
     /// The signal that interrupted the run.

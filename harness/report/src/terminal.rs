@@ -91,10 +91,13 @@ impl<W: Write> Terminal<W> {
         if let Some(error) = &summary.environment_error {
             // The chain of causes is told by whoever renders errors.
             let first = error.lines().next().unwrap_or_default();
-            writeln!(
-                out,
-                "\n{FAIL}NOT RUN{FAIL:#} the environment could not be prepared: {first}"
-            )?;
+            let begun = summary.passed + summary.failed + summary.inconclusive > 0;
+            let what = if begun {
+                "the environment was lost: failed to"
+            } else {
+                "the environment could not be prepared: failed to"
+            };
+            writeln!(out, "\n{FAIL}NOT RUN{FAIL:#} {what} {first}")?;
         }
         for left in &summary.left_behind {
             writeln!(out, "\n{FAIL}LEFT BEHIND{FAIL:#} {left}")?;

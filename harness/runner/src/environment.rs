@@ -76,6 +76,7 @@ impl Environment {
         };
         let environment = tokio::select! {
             environment = Self::on(Arc::clone(&cluster), ours, plan, &plan.mesh, &phases) => environment,
+            error = cluster.lost() => Err(PrepareError::Lost(error)),
             () = interrupt.stop() => Err(PrepareError::Interrupted),
         };
         let mut left_behind = Vec::new();
@@ -173,6 +174,11 @@ impl Environment {
     #[must_use]
     pub fn capabilities(&self) -> &BTreeSet<Capability> {
         &self.capabilities
+    }
+
+    /// Ends, with the reason, when the cluster may not be used any more.
+    pub(crate) async fn lost(&self) -> PrepareError {
+        PrepareError::Lost(self.cluster.lost().await)
     }
 
     /// Who is there.

@@ -72,13 +72,18 @@ async fn whole(
             millis: millis_since(plan.started),
         },
     );
-    run_scenarios(&environment, plan, events, interrupt, tally).await;
+    tokio::select! {
+        biased;
+        error = environment.lost() => summary.environment_error = Some(error.report()),
+        () = run_scenarios(&environment, plan, events, interrupt, tally) => {}
+    }
     let counted = lock(tally).clone();
     summary.passed = counted.passed;
     summary.failed = counted.failed;
     summary.inconclusive = counted.inconclusive;
     summary.skipped = counted.skipped;
-    if plan.collect == CollectPolicy::Always && interrupt.signal().is_none() {
+    let reachable = interrupt.signal().is_none() && summary.environment_error.is_none();
+    if plan.collect == CollectPolicy::Always && reachable {
         environment
             .collect_diagnostics(&plan.artifacts.join("diagnostics"))
             .await;

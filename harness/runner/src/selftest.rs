@@ -182,8 +182,19 @@ impl Bench<'_> {
         let Some(environment) = self.prepare(run, report).await else {
             return;
         };
+        tokio::select! {
+            biased;
+            error = environment.lost() => report.environment_error = Some(error.report()),
+            () = self.every_control_plane(&environment) => {}
+        }
+        let keep = run.keep == crate::KeepPolicy::Always;
+        report.left_behind.extend(environment.down(keep).await);
+    }
+
+    async fn every_control_plane(&self, environment: &Arc<Environment>) {
+        let run = &self.plan.run;
         self.run(
-            &environment,
+            environment,
             Group {
                 label: FAITHFUL,
                 scenarios: &run.scenarios,
@@ -196,11 +207,9 @@ impl Bench<'_> {
         .await;
         for row in &self.plan.matrix.mutants {
             if self.interrupt.signal().is_none() {
-                self.mutant(&environment, row).await;
+                self.mutant(environment, row).await;
             }
         }
-        let keep = run.keep == crate::KeepPolicy::Always;
-        report.left_behind.extend(environment.down(keep).await);
     }
 
     async fn mutant(&self, environment: &Arc<Environment>, row: &MatrixRow) {
@@ -263,7 +272,7 @@ impl Bench<'_> {
         let Some(environment) = self.prepare(&run, report).await else {
             return;
         };
-        self.run(
+        let compared = self.run(
             &environment,
             Group {
                 label: ABSENT,
@@ -272,8 +281,12 @@ impl Bench<'_> {
                 compare: &|scenario, judgement| vec![compare::absent(scenario, judgement)],
                 enough: None,
             },
-        )
-        .await;
+        );
+        tokio::select! {
+            biased;
+            error = environment.lost() => report.environment_error = Some(error.report()),
+            () = compared => {}
+        }
         report.left_behind.extend(environment.down(false).await);
     }
 

@@ -19,7 +19,12 @@ pub(super) fn headline(sum: &Summary, record: &RunRecord) -> (String, &'static s
         n if n == judged => format!("All {judged} scenarios"),
         n => format!("{n} of {judged} scenarios"),
     };
-    if sum.environment_error.is_some() {
+    if sum.environment_error.is_some() && judged > 0 {
+        (
+            "The environment was lost before the end".to_owned(),
+            "failed",
+        )
+    } else if sum.environment_error.is_some() {
         ("The environment could not be prepared".to_owned(), "failed")
     } else if sum.failed > 0 {
         (format!("{} failed", of(sum.failed)), "failed")

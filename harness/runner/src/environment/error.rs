@@ -19,6 +19,9 @@ pub enum PrepareError {
     /// The cluster could not be brought up.
     #[error("bring up the cluster")]
     Cluster(#[source] ClusterError),
+    /// The cluster may not be used any more: somebody else may have it.
+    #[error("keep the cluster until the end of the run")]
+    Lost(#[source] ClusterError),
     /// The images could not be brought to the nodes.
     #[error("bring the images to the nodes")]
     Load(#[source] ClusterError),
@@ -52,7 +55,7 @@ impl PrepareError {
         match self {
             Self::Assets(error) => error.hint().map(|hint| hint.to_string()),
             Self::Images(error) => error.hint().map(str::to_owned),
-            Self::Cluster(error) | Self::Load(error) => error.hint.clone(),
+            Self::Cluster(error) | Self::Lost(error) | Self::Load(error) => error.hint.clone(),
             Self::Mesh { source, .. } => source.hint().map(str::to_owned),
             Self::Read(error) => error.hint().map(str::to_owned),
             Self::Store(_) => {

@@ -85,7 +85,7 @@ pub struct SelftestReport {
     pub cases: Vec<SelftestCase>,
     /// Selected scenarios that no mutant of the matrix kills: they cannot be shown to fail.
     pub never_killed: Vec<String>,
-    /// Why the environment could not be prepared, where it could not.
+    /// Why the environment could not be prepared, or was lost before the end.
     pub environment_error: Option<String>,
     /// The run was interrupted by this signal.
     pub interrupted: Option<i32>,
