@@ -8,9 +8,9 @@
 
 mod lease;
 mod removal;
-mod rights;
 
 use crate::api::diagnostics::Namespaces;
+use crate::rights::{self, Needs, Right};
 use crate::{
     Cluster, ClusterError, ConnectError, ImageArchive, PodAddress, PodStream, RUN_LABEL, api,
     failed, zones_of,
@@ -43,6 +43,8 @@ pub struct Options {
     pub context: Option<String>,
     /// The context that may be used although the cluster is not marked.
     pub allowed: Option<String>,
+    /// What a run on it takes, beyond what holding the cluster takes.
+    pub needs: Needs,
 }
 
 /// An existing cluster that we may use, and hold.
@@ -73,7 +75,7 @@ impl ExistingCluster {
         let context = context(&parsed, options.context.as_deref())?;
         let client = api::client::from_parsed(parsed, Some(&context)).await?;
         permitted(&client, &context, options.allowed.as_deref()).await?;
-        rights::check(&client).await?;
+        rights::check(&client, &with_own(&client, options.needs).await?).await?;
         let topology = api::discovery::topology(&client, &as_name(&context)).await?;
         let service_cidr = api::discovery::service_cidr(&client).await?;
         let lease = Held::take(&client, &options.run, &mut progress).await?;
@@ -109,6 +111,17 @@ impl ExistingCluster {
         }
         left
     }
+}
+
+/// With what looking at a cluster and holding it takes.
+async fn with_own(client: &Client, mut needs: Needs) -> Result<Needs, ClusterError> {
+    needs.used.insert(Right::new("list", "", "nodes"));
+    needs.used.extend(lease::rights());
+    let to_read_it = BTreeSet::from([api::discovery::to_read_service_cidr()]);
+    if !rights::missing(client, &to_read_it).await?.is_empty() {
+        needs.used.insert(api::discovery::to_find_service_cidr());
+    }
+    Ok(needs)
 }
 
 /// Removes what dead runs left.
@@ -226,6 +239,13 @@ impl Cluster for ExistingCluster {
 
     fn capabilities(&self) -> BTreeSet<Capability> {
         zones_of(&self.topology)
+    }
+
+    fn missing_rights<'a>(
+        &'a self,
+        asked: &'a BTreeSet<Right>,
+    ) -> BoxFuture<'a, Result<Vec<Right>, ClusterError>> {
+        Box::pin(rights::missing(&self.client, asked))
     }
 
     fn lost(&self) -> BoxFuture<'_, ClusterError> {

@@ -12,14 +12,16 @@ pub mod local;
 pub mod nodes;
 mod pod_diagnostics;
 mod redaction;
+pub mod rights;
 pub mod topology;
 
 mod api;
+mod folder_lock;
 
 use futures::future::BoxFuture;
-mod folder_lock;
 use harness_model::capability::Capability;
 use harness_model::topology::Topology;
+use rights::Right;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,6 +47,19 @@ pub trait Cluster: Send + Sync {
 
     /// What can be done with it beyond the Kubernetes API.
     fn capabilities(&self) -> BTreeSet<Capability>;
+
+    /// Those of these rights that our user of it lacks; none where the cluster is ours.
+    ///
+    /// # Errors
+    ///
+    /// When the API server does not tell.
+    fn missing_rights<'a>(
+        &'a self,
+        asked: &'a BTreeSet<Right>,
+    ) -> BoxFuture<'a, Result<Vec<Right>, ClusterError>> {
+        let _ = asked;
+        Box::pin(async { Ok(Vec::new()) })
+    }
 
     /// Ends, with the reason, when the cluster may not be used any more although nobody has taken it down. From then
     /// on nothing that is asked of it reaches it. Never ends where the cluster is ours.

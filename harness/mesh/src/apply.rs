@@ -29,6 +29,25 @@ enum Standing {
     Foreign,
 }
 
+/// When an object is applied among others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Order {
+    /// Others are in it.
+    First,
+    /// Needs no other but its namespace.
+    Second,
+    /// Of whom may not bind everything, the API server wants to see which rights the role grants.
+    Third,
+}
+
+fn order(object: &DynamicObject) -> Order {
+    match kind(object) {
+        "Namespace" => Order::First,
+        "RoleBinding" | "ClusterRoleBinding" => Order::Third,
+        _ => Order::Second,
+    }
+}
+
 /// Applies objects that it has looked for before.
 pub(crate) struct Applier {
     client: Client,
@@ -83,12 +102,13 @@ impl Applier {
         })
     }
 
-    /// Applies some of the objects in parallel, namespaces first.
+    /// Applies some of the objects, in parallel as far as none needs another.
     pub(crate) async fn apply(&self, objects: Vec<DynamicObject>) -> Result<(), DeployMeshError> {
-        let (namespaces, others): (Vec<_>, Vec<_>) = objects
-            .into_iter()
-            .partition(|object| kind(object) == "Namespace");
-        for wave in [namespaces, others] {
+        let mut waves: BTreeMap<Order, Vec<DynamicObject>> = BTreeMap::new();
+        for object in objects {
+            waves.entry(order(&object)).or_default().push(object);
+        }
+        for wave in waves.into_values() {
             stream::iter(wave.into_iter().map(|object| self.apply_one(object)))
                 .buffer_unordered(AT_ONCE)
                 .try_collect::<Vec<()>>()

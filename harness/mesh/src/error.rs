@@ -110,6 +110,12 @@ pub enum DeployMeshError {
         /// Kind, namespace and name of each.
         objects: Vec<String>,
     },
+    /// In a cluster of somebody else these would stay for good.
+    #[error("apply what could not be removed again: {}", objects.join(", "))]
+    Unremovable {
+        /// Kind, namespace and name of each.
+        objects: Vec<String>,
+    },
     /// A template of the definition does not render.
     #[error("render {file}")]
     Render {
@@ -188,6 +194,9 @@ impl DeployMeshError {
         match self {
             Self::Foreign { .. } => Some(
                 "delete or rename those objects, or use a cluster or a namespace that has no such mesh",
+            ),
+            Self::Unremovable { .. } => Some(
+                "in a cluster of somebody else the definition must bring along the namespaces it uses, and outside of them only kinds that meshproof knows; or use --cluster local or kind",
             ),
             Self::Render { .. } | Self::Manifest { .. } | Self::Certificate { .. } => {
                 Some("correct the mesh definition and its templates")

@@ -11,6 +11,7 @@ pub mod error;
 pub mod keys;
 pub mod load;
 pub mod observe;
+pub mod rights;
 pub mod scale;
 pub mod write;
 

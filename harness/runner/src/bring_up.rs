@@ -1,6 +1,6 @@
 //! Bringing up or finding the cluster, with its programs and images.
 
-use crate::environment::PrepareError;
+use crate::environment::{PrepareError, deploy_options};
 use crate::phases::Phases;
 use crate::plan::{ClusterChoice, ImageSource, KeepPolicy, RunPlan};
 use harness_cluster::assets::{self, Assets, KindPrograms, Progress};
@@ -223,10 +223,18 @@ async fn up(
             (Arc::new(cluster.map_err(PrepareError::Cluster)?), false)
         }
         (ClusterChoice::Existing { context, allowed }, _) => {
+            let deployment = deploy_options(plan);
+            let needs = harness_mesh::rights::needed(&plan.mesh.definition, &deployment).map_err(
+                |source| PrepareError::Mesh {
+                    mesh: plan.mesh.name.clone(),
+                    source,
+                },
+            )?;
             let options = existing::Options {
                 run: plan.run.clone(),
                 context: context.clone(),
                 allowed: allowed.clone(),
+                needs,
             };
             let cluster = ExistingCluster::open(options, |text| line(text.to_owned())).await;
             (Arc::new(cluster.map_err(PrepareError::Cluster)?), true)

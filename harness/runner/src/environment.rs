@@ -15,14 +15,16 @@ use crate::plan::{CollectPolicy, MeshChoice, RunPlan};
 use crate::rendezvous::Rendezvous;
 use crate::sidecar_watch::SidecarWatch;
 use crate::streams::{Arrangement, Streams};
-use crate::{Events, Interrupt};
+use crate::{Events, Interrupt, rights};
 use harness_cluster::Cluster;
+use harness_cluster::rights::Right;
 use harness_faults::{Injector, Ledger};
 use harness_mesh::{DeployMeshError, DeployOptions, Mesh};
 use harness_model::capability::Capability;
-use harness_model::directory::Sidecar;
 use harness_model::causes::chain;
+use harness_model::directory::Sidecar;
 use harness_model::patience::Patience;
+use harness_model::scenario::Scenario;
 use harness_probe::Prober;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -44,6 +46,8 @@ pub struct Environment {
     rendezvous: Rendezvous,
     arrangement: watch::Sender<Arrangement>,
     capabilities: BTreeSet<Capability>,
+    /// Of the rights that the scenarios take, those that we do not have.
+    missing_rights: BTreeSet<Right>,
     patience: Patience,
     clock: Clock,
 }
@@ -101,13 +105,7 @@ impl Environment {
         choice: &MeshChoice,
         phases: &Phases,
     ) -> Result<Self, PrepareError> {
-        let options = DeployOptions {
-            run: plan.run.clone(),
-            images: BTreeMap::new(),
-            variables: BTreeMap::new(),
-            mutant: plan.mutant.clone(),
-            ready: plan.patience.ready.0,
-        };
+        let options = deploy_options(plan);
         let lines = phases.lines("mesh");
         let mesh = phases
             .part("mesh", async {
@@ -150,6 +148,13 @@ impl Environment {
             .union(&mesh.capabilities())
             .copied()
             .collect();
+        let asked = plan
+            .scenarios
+            .iter()
+            .flat_map(|scenario| rights::of(scenario, mesh.definition()))
+            .collect();
+        let missing_rights = cluster.missing_rights(&asked).await;
+        let missing_rights = missing_rights.map_err(PrepareError::Cluster)?;
         let environment = Self {
             injector: Injector::new(Arc::clone(&cluster), ledger),
             cluster,
@@ -162,6 +167,7 @@ impl Environment {
             rendezvous,
             arrangement,
             capabilities,
+            missing_rights: missing_rights.into_iter().collect(),
             patience,
             clock: Clock::new(plan.started),
         };
@@ -174,6 +180,25 @@ impl Environment {
     #[must_use]
     pub fn capabilities(&self) -> &BTreeSet<Capability> {
         &self.capabilities
+    }
+
+    /// What a scenario takes and is not there, in words; empty when it can be run.
+    pub(crate) fn lacks(&self, scenario: &Scenario) -> Vec<String> {
+        let capabilities = scenario
+            .requires
+            .iter()
+            .filter(|needed| !self.capabilities.contains(needed))
+            .map(|needed| {
+                serde_json::to_value(needed)
+                    .ok()
+                    .and_then(|value| value.as_str().map(str::to_owned))
+                    .unwrap_or_default()
+            });
+        let rights = rights::of(scenario, self.mesh.definition());
+        let rights = rights.intersection(&self.missing_rights);
+        capabilities
+            .chain(rights.map(|right| format!("the right to {right}")))
+            .collect()
     }
 
     /// Ends, with the reason, when the cluster may not be used any more.
@@ -307,6 +332,17 @@ impl Environment {
             ),
             Err(reason) => tracing::warn!(reason, "cannot put the sidecars on their replicas"),
         }
+    }
+}
+
+/// How the mesh of a run is deployed.
+pub(crate) fn deploy_options(plan: &RunPlan) -> DeployOptions {
+    DeployOptions {
+        run: plan.run.clone(),
+        images: BTreeMap::new(),
+        variables: BTreeMap::new(),
+        mutant: plan.mutant.clone(),
+        ready: plan.patience.ready.0,
     }
 }
 

@@ -20,6 +20,7 @@ mod phases;
 mod reachability;
 mod record;
 mod rendezvous;
+mod rights;
 mod run;
 mod schedule;
 mod sidecar_watch;

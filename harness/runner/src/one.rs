@@ -24,21 +24,6 @@ use std::time::{Duration, Instant};
 /// The checker that findings of the runner itself name: nothing was judged.
 pub(crate) const RUNNER: &str = "runner";
 
-/// What the scenario requires and the environment lacks, in words; empty when it can be run.
-pub(crate) fn lacking(environment: &Environment, scenario: &Scenario) -> Vec<String> {
-    scenario
-        .requires
-        .iter()
-        .filter(|needed| !environment.capabilities().contains(needed))
-        .map(|needed| {
-            serde_json::to_value(needed)
-                .ok()
-                .and_then(|value| value.as_str().map(str::to_owned))
-                .unwrap_or_default()
-        })
-        .collect()
-}
-
 /// Says of the judgement of what was seen so far whether it is all that is asked for. It must be about failures only that
 /// nothing can undo that is seen later.
 pub(crate) type Enough<'a> = &'a (dyn Fn(&Judgement) -> bool + Send + Sync);

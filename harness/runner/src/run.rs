@@ -108,7 +108,7 @@ async fn run_scenarios(
     let (items, lacking): (Vec<Item>, Vec<Item>) =
         schedule::items(&plan.scenarios, plan.repeat, shuffle)
             .into_iter()
-            .partition(|item| one::lacking(environment, &item.scenario).is_empty());
+            .partition(|item| environment.lacks(&item.scenario).is_empty());
     let skip = |item: &Item, reason: String| {
         lock(tally).skipped += 1;
         tell(
@@ -120,7 +120,7 @@ async fn run_scenarios(
         );
     };
     for item in &lacking {
-        let missing = one::lacking(environment, &item.scenario);
+        let missing = environment.lacks(&item.scenario);
         skip(
             item,
             format!("the environment lacks {}", missing.join(", ")),

@@ -1,5 +1,6 @@
 //! What a cluster tells of itself: the addresses of its services and the zones of its nodes.
 
+use crate::rights::Right;
 use crate::{ClusterError, failed};
 use harness_model::topology::{ClusterShape, DataCenter, Latency, Topology};
 use k8s_openapi::api::core::v1::{Node, Service};
@@ -47,6 +48,16 @@ pub(crate) async fn service_cidr(client: &Client) -> Result<String, ClusterError
             "the API server accepts 192.0.2.1 as the address of a service",
         )),
     }
+}
+
+/// What reading the ServiceCIDR takes.
+pub(crate) fn to_read_service_cidr() -> Right {
+    Right::new("get", "networking.k8s.io", "servicecidrs")
+}
+
+/// What takes its place where it may not be read, or is not there: trying to create a service.
+pub(crate) fn to_find_service_cidr() -> Right {
+    Right::new("create", "", "services").within("default")
 }
 
 /// The range in "... The range of valid IPs is 10.96.0.0/16".

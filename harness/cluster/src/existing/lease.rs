@@ -8,6 +8,7 @@
 
 mod record;
 
+use crate::rights::{self, Right};
 use crate::{ClusterError, failed};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Client;
@@ -23,6 +24,16 @@ const RETRY: Duration = Duration::from_secs(2);
 /// Without a renewal for so long we give the cluster up; less than the [`record::DURATION`] after which others may
 /// take it.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// What holding the Lease takes.
+pub(super) fn rights() -> Vec<Right> {
+    rights::verbs(
+        &["get", "create", "update", "delete"],
+        "coordination.k8s.io",
+        "leases",
+        Some(NAMESPACE),
+    )
+}
 
 /// Whether the cluster is ours.
 #[derive(Clone, Debug)]

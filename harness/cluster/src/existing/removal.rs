@@ -1,90 +1,102 @@
-//! Removing what carries our label: cluster-wide objects, and namespaces with everything in them.
+//! Removing what carries our label: objects in no namespace, namespaces with everything in them, and what is in a
+//! namespace of others.
+//!
+//! Invariant: an object is removed as it was seen with our label, or not at all.
 
-use crate::{ClusterError, failed};
-use futures::future::join_all;
+use crate::kinds::KINDS;
+use crate::{ClusterError, RUN_LABEL, failed};
+use futures::future::{join_all, try_join_all};
 use kube::Client;
 use kube::api::{
-    Api, ApiResource, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Preconditions,
+    Api, ApiResource, DeleteParams, DynamicObject, ListParams, ObjectMeta, PartialObjectMeta,
+    Preconditions,
 };
 use kube::runtime::wait::{await_condition, conditions};
+use std::collections::BTreeSet;
+use std::fmt;
 use std::time::Duration;
-
-/// The kinds of objects that are removed: those without a namespace that a mesh may bring along.
-const KINDS: [(&str, &str, &str); 6] = [
-    (
-        "admissionregistration.k8s.io",
-        "v1",
-        "MutatingWebhookConfiguration",
-    ),
-    (
-        "admissionregistration.k8s.io",
-        "v1",
-        "ValidatingWebhookConfiguration",
-    ),
-    ("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding"),
-    ("rbac.authorization.k8s.io", "v1", "ClusterRole"),
-    ("", "v1", "Namespace"),
-    ("apiextensions.k8s.io", "v1", "CustomResourceDefinition"),
-];
 
 /// An object that is ours.
 pub(super) struct Found {
     resource: ApiResource,
+    namespace: Option<String>,
     name: String,
     uid: String,
+    version: Option<String>,
 }
 
-/// The objects that `selector` selects.
-pub(super) async fn find(client: &Client, selector: &str) -> Result<Vec<Found>, ClusterError> {
-    let mut found = Vec::new();
-    for (group, version, kind) in KINDS {
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-        let objects: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
-        let list = match objects
-            .list_metadata(&ListParams::default().labels(selector))
-            .await
-        {
-            Ok(list) => list,
-            // Who may not list webhooks has brought none along.
-            Err(kube::Error::Api(status)) if status.code == 403 && kind.contains("Webhook") => {
-                continue;
-            }
-            Err(error) => return Err(failed(format!("find every {kind} of ours"))(error)),
-        };
-        found.extend(list.items.into_iter().filter_map(|object| {
-            Some(Found {
-                resource: resource.clone(),
-                name: object.metadata.name?,
-                uid: object.metadata.uid?,
-            })
-        }));
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ", self.resource.kind)?;
+        if let Some(namespace) = &self.namespace {
+            write!(f, "{namespace}/")?;
+        }
+        f.write_str(&self.name)
     }
+}
+
+/// The objects that `selector` selects, without those that go with their namespace.
+pub(super) async fn find(client: &Client, selector: &str) -> Result<Vec<Found>, ClusterError> {
+    let lists = KINDS
+        .iter()
+        .map(|kind| of_kind(client, kind.resource(), selector));
+    let mut found: Vec<Found> = try_join_all(lists).await?.into_iter().flatten().collect();
+    let ours: BTreeSet<String> = found
+        .iter()
+        .filter(|one| one.namespace.is_none() && one.resource.kind == "Namespace")
+        .map(|one| one.name.clone())
+        .collect();
+    found.retain(|one| {
+        one.namespace
+            .as_ref()
+            .is_none_or(|namespace| !ours.contains(namespace))
+    });
     Ok(found)
+}
+
+async fn of_kind(
+    client: &Client,
+    resource: ApiResource,
+    selector: &str,
+) -> Result<Vec<Found>, ClusterError> {
+    let objects: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+    let list = objects
+        .list_metadata(&ListParams::default().labels(selector))
+        .await;
+    let list = match list {
+        Ok(list) => list,
+        // Who may not list a kind, or does not have it, has brought none along: the rights on what is
+        // brought along are asked for before.
+        Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => return Ok(Vec::new()),
+        Err(error) => {
+            return Err(failed(format!("find every {} of ours", resource.kind))(
+                error,
+            ));
+        }
+    };
+    Ok(list
+        .items
+        .into_iter()
+        .filter_map(|object| seen(&resource, object.metadata))
+        .collect())
+}
+
+fn seen(resource: &ApiResource, metadata: ObjectMeta) -> Option<Found> {
+    Some(Found {
+        resource: resource.clone(),
+        namespace: metadata.namespace,
+        name: metadata.name?,
+        uid: metadata.uid?,
+        version: metadata.resource_version,
+    })
 }
 
 /// Removes objects and waits until they are gone; says which are not.
 pub(super) async fn remove(client: &Client, found: Vec<Found>, patience: Duration) -> Vec<String> {
-    let removals = found.iter().map(|one| async move {
-        let objects: Api<DynamicObject> = Api::all_with(client.clone(), &one.resource);
-        let words = format!("{} {}", one.resource.kind, one.name);
-        let parameters = DeleteParams {
-            preconditions: Some(Preconditions {
-                uid: Some(one.uid.clone()),
-                resource_version: None,
-            }),
-            ..DeleteParams::default()
-        };
-        match objects.delete(&one.name, &parameters).await {
-            Ok(_) => {}
-            // Gone, or another object of the same name, which is not ours.
-            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => {
-                return None;
-            }
-            Err(error) => return Some(format!("{words}: {error}")),
-        }
-        let gone = await_condition(objects, &one.name, conditions::is_deleted(&one.uid));
-        match tokio::time::timeout(patience, gone).await {
-            Ok(Ok(_)) => None,
+    let removals = found.into_iter().map(|one| async move {
+        let words = one.to_string();
+        match tokio::time::timeout(patience, remove_one(client, one)).await {
+            Ok(Ok(())) => None,
             Ok(Err(error)) => Some(format!("{words}: {error}")),
             Err(_) => Some(format!(
                 "{words}: still there after {} s",
@@ -93,4 +105,48 @@ pub(super) async fn remove(client: &Client, found: Vec<Found>, patience: Duratio
         }
     });
     join_all(removals).await.into_iter().flatten().collect()
+}
+
+async fn remove_one(client: &Client, mut one: Found) -> Result<(), String> {
+    let objects: Api<DynamicObject> = match &one.namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &one.resource),
+        None => Api::all_with(client.clone(), &one.resource),
+    };
+    let words = |error: kube::Error| error.to_string();
+    loop {
+        match objects.delete(&one.name, &as_seen(&one)).await {
+            Ok(_) => break,
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            Err(error) => return Err(words(error)),
+        }
+        // It has changed since: what it is now may be somebody else's.
+        let now = objects.get_metadata_opt(&one.name).await.map_err(words)?;
+        match now
+            .filter(is_ours)
+            .and_then(|now| seen(&one.resource, now.metadata))
+        {
+            Some(now) if now.uid == one.uid => one = now,
+            _ => return Ok(()),
+        }
+    }
+    await_condition(objects, &one.name, conditions::is_deleted(&one.uid))
+        .await
+        .map(drop)
+        .map_err(|error| error.to_string())
+}
+
+fn is_ours(object: &PartialObjectMeta<DynamicObject>) -> bool {
+    let labels = object.metadata.labels.as_ref();
+    labels.is_some_and(|labels| labels.contains_key(RUN_LABEL))
+}
+
+fn as_seen(one: &Found) -> DeleteParams {
+    DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: Some(one.uid.clone()),
+            resource_version: one.version.clone(),
+        }),
+        ..DeleteParams::default()
+    }
 }
