@@ -1,74 +1,34 @@
-//! A cluster that somebody else runs: one of ours that is kept, addressed by its kubeconfig alone.
+//! Runs on a cluster that somebody else runs.
 
 use crate::baseline::{Baseline, Footprint};
-use crate::meshproof::{Place, phase_finished};
-use serde_json::Value;
-use std::fs;
-use std::path::Path;
-use std::process::{Command, Output};
-
-const NAME: &str = "foreign";
-
-/// `run` on the cluster of a kubeconfig.
-fn on(place: &Place, kubeconfig: &Path, arguments: &[&str]) -> Command {
-    let mut command = place.command(&["run", "--color", "never"]);
-    command
-        .args(["--cluster", "kubeconfig", "--images-preloaded"])
-        .args(arguments)
-        .env("KUBECONFIG", kubeconfig);
-    command
-}
-
-fn output(mut command: Command) -> (Option<i32>, String) {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command.output().expect("the built binary starts");
-    let said = String::from_utf8_lossy(&stdout) + String::from_utf8_lossy(&stderr);
-    (status.code(), said.into_owned())
-}
+use crate::foreign::{Foreign, output};
+use crate::meshproof::{Place, Running, phase_finished, scenario_event};
+use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use kube::api::{Api, ListParams, PostParams};
+use kube::{Client, ResourceExt as _};
+use serde_json::{Value, json};
 
 #[test]
 fn a_cluster_of_somebody_else_is_used_when_allowed_by_one_run_at_a_time_and_left_as_it_was() {
     let place = Place::new();
     let before = Baseline::take(&place.folders);
-    let (code, said) = output(place.command(&["cluster", "up", NAME, "-o", "json", "--quiet"]));
-    assert_eq!(code, Some(0), "{said}");
-    // The images come to its nodes by a run of ours, which leaves its mesh there.
-    let (code, said) = output(place.command(&["run", "routing/own-zone", "--reuse", NAME]));
-    assert_eq!(code, Some(0), "{said}");
-    let kubeconfig = place
-        .folders
-        .temporary
-        .join(format!("meshproof-{}", nix::unistd::geteuid()))
-        .join(NAME)
-        .join("kubeconfig");
-    let text = fs::read_to_string(&kubeconfig).expect("a kept cluster has a kubeconfig");
-    let context = serde_json::from_str::<Value>(&text).expect("it is JSON")["current-context"]
-        .as_str()
-        .expect("it has a current context")
-        .to_owned();
+    let foreign = Foreign::up(&place).with_images();
 
-    let (code, said) = output(on(&place, &kubeconfig, &["routing/own-zone"]));
+    let (code, said) = output(foreign.run(&foreign.kubeconfig, &["routing/own-zone"]));
     assert_eq!(code, Some(3), "not marked and not allowed: {said}");
-    assert!(
-        said.contains(&format!("--allow-context {context}")),
-        "{said}"
-    );
+    let allow = format!("--allow-context {}", foreign.context);
+    assert!(said.contains(&allow), "{said}");
 
-    let allowed = ["--allow-context", &context];
     let scenarios = [
         "routing/own-zone",
         "delivery-scope/application",
         "resilience/control-plane-replica-killed",
         "routing/unreachable-zone",
     ];
-    let (code, said) = output(on(
-        &place,
-        &kubeconfig,
-        &[&scenarios[..], &allowed].concat(),
-    ));
+    let (code, said) = output(foreign.run_allowed(&scenarios));
     assert!(said.contains("removing what a dead run left"), "{said}");
     assert!(
         said.contains("3 passed, 0 failed, 0 inconclusive, 1 skipped"),
@@ -84,37 +44,230 @@ fn a_cluster_of_somebody_else_is_used_when_allowed_by_one_run_at_a_time_and_left
         "a skipped scenario of the gate is not green: {said}"
     );
 
-    let mut running = place.start_command(on(
-        &place,
-        &kubeconfig,
-        &[&["delivery-scope", "--repeat", "50"], &allowed[..]].concat(),
-    ));
+    let mut running =
+        place.start_command(foreign.run_allowed(&["delivery-scope", "--repeat", "50"]));
     running.wait_for("the cluster", phase_finished("cluster"));
-    let (code, said) = output(on(
-        &place,
-        &kubeconfig,
-        &[&["routing"], &allowed[..]].concat(),
-    ));
+    let (code, said) = output(foreign.run_allowed(&["routing"]));
     assert_eq!(code, Some(3), "another run is on it: {said}");
-    assert!(said.contains("uses it"), "{said}");
+    let host = nix::unistd::gethostname().expect("a machine has a name");
+    let holder = format!("(process {} on {}) (since 20", running.id(), host.display());
+    assert!(said.contains(&holder), "{said}");
+    assert!(said.contains("hint: wait until that run ends"), "{said}");
     running.signal("INT");
     let (status, _, complaints) = running.finish();
     assert_eq!(status.code(), Some(130), "{complaints}");
 
     // Nothing of the interrupted run is left to be removed, and its Lease is given back.
-    let (code, said) = output(on(
-        &place,
-        &kubeconfig,
-        &[&scenarios[..1], &allowed].concat(),
-    ));
+    let (code, said) = output(foreign.run_allowed(&scenarios[..1]));
     assert_eq!(code, Some(0), "{said}");
     assert!(!said.contains("removing what a dead run left"), "{said}");
+    assert!(!said.contains("whether it still lives"), "{said}");
 
-    let (code, said) = output(place.command(&["cluster", "down", NAME]));
-    assert_eq!(code, Some(0), "{said}");
+    foreign.down();
     before.is_restored(
         &place.folders,
         &Footprint::default(),
         "after a foreign cluster",
     );
+}
+
+/// The name of the holder that is put into the Lease.
+const OTHER: &str = "run of somebody else (process 1 on the moon)";
+
+/// Puts another holder into the Lease, as a run that believes the present one dead.
+async fn take_the_lease(client: Client) -> kube::Result<Lease> {
+    let leases: Api<Lease> = Api::namespaced(client, "default");
+    loop {
+        let mut lease = leases.get("meshproof").await?;
+        lease.spec.get_or_insert_default().holder_identity = Some(OTHER.to_owned());
+        match leases
+            .replace("meshproof", &PostParams::default(), &lease)
+            .await
+        {
+            // It was renewed in between.
+            Err(kube::Error::Api(status)) if status.code == 409 => {}
+            other => return other,
+        }
+    }
+}
+
+fn namespaces_of_ours(foreign: &Foreign<'_>) -> Vec<String> {
+    foreign.owner(async |client| {
+        let ours = ListParams::default().labels("meshproof.io/run");
+        let namespaces = Api::<Namespace>::all(client).list(&ours).await?;
+        Ok(namespaces.iter().map(|one| one.name_any()).collect())
+    })
+}
+
+#[test]
+fn a_run_whose_lease_was_taken_stops_there_and_leaves_everything_to_the_other() {
+    let place = Place::new();
+    let foreign = Foreign::up(&place).with_images();
+    let mut running: Running =
+        place.start_command(foreign.run_allowed(&["delivery-scope", "--repeat", "50"]));
+    running.wait_for("an act", scenario_event("written"));
+    let taken = foreign.owner(take_the_lease);
+
+    let (status, events, complaints) = running.finish();
+    assert_eq!(status.code(), Some(3), "{complaints}");
+    assert!(complaints.contains(OTHER), "{complaints}");
+    assert!(complaints.contains("\nhint: "), "{complaints}");
+    let last = events.last().expect("a run has events");
+    assert_eq!(last["type"], "runFinished");
+    let error = last["summary"]["environmentError"].as_str();
+    assert!(error.is_some_and(|error| error.contains(OTHER)), "{last}");
+
+    // It has neither given back what is not its own nor removed anything there.
+    let lease = foreign.owner(async |client| {
+        Api::<Lease>::namespaced(client, "default")
+            .get("meshproof")
+            .await
+    });
+    assert_eq!(
+        lease.metadata.resource_version,
+        taken.metadata.resource_version
+    );
+    assert_eq!(
+        namespaces_of_ours(&foreign),
+        ["mesh-system", "mesh-workloads"]
+    );
+
+    // The next one, to which the other is dead, does.
+    let (code, said) = output(foreign.run_allowed(&["routing/own-zone"]));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains(&format!("{OTHER} (since 20")), "{said}");
+    assert!(said.contains("removing what a dead run left"), "{said}");
+    assert_eq!(namespaces_of_ours(&foreign), Vec::<String>::new());
+    foreign.down();
+}
+
+#[test]
+fn objects_of_others_with_names_of_ours_are_all_named_and_nothing_is_applied() {
+    let place = Place::new();
+    let foreign = Foreign::up(&place);
+    let named = |name: &str| json!({ "metadata": { "name": name } });
+    let (namespace, role) = foreign.owner(async |client| {
+        let namespace: Namespace = object(named("mesh-workloads"));
+        let role: ClusterRole = object(named("mesh-control-plane"));
+        let account: ServiceAccount = object(named("frontend"));
+        let make = PostParams::default();
+        let accounts = Api::namespaced(client.clone(), "mesh-workloads");
+        let made = (
+            Api::all(client.clone()).create(&make, &namespace).await?,
+            Api::all(client).create(&make, &role).await?,
+        );
+        accounts.create(&make, &account).await?;
+        Ok(made)
+    });
+
+    let (code, said) = output(foreign.run_allowed(&["routing/own-zone"]));
+    assert_eq!(code, Some(3), "{said}");
+    for name in [
+        "Namespace mesh-workloads",
+        "ClusterRole mesh-control-plane",
+        "ServiceAccount mesh-workloads/frontend",
+    ] {
+        assert!(said.contains(name), "{name} is not in {said}");
+    }
+    let version = |metadata: &kube::api::ObjectMeta| metadata.resource_version.clone();
+    foreign.owner(async |client| {
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        let now = namespaces.get("mesh-workloads").await?;
+        assert_eq!(now.labels(), namespace.labels());
+        assert!(namespaces.get_opt("mesh-system").await?.is_none());
+        let now = Api::<ClusterRole>::all(client)
+            .get("mesh-control-plane")
+            .await?;
+        assert_eq!(version(&now.metadata), version(&role.metadata));
+        Ok(())
+    });
+    foreign.down();
+}
+
+fn object<K: serde::de::DeserializeOwned>(value: Value) -> K {
+    serde_json::from_value(value).expect("the object is well-formed")
+}
+
+/// A user who may do nothing yet; its token.
+async fn new_user(client: Client) -> kube::Result<String> {
+    let accounts: Api<ServiceAccount> = Api::namespaced(client, "default");
+    let account = object(json!({ "metadata": { "name": "limited" } }));
+    accounts.create(&PostParams::default(), &account).await?;
+    let request = TokenRequest {
+        spec: TokenRequestSpec {
+            expiration_seconds: Some(3600),
+            ..TokenRequestSpec::default()
+        },
+        ..TokenRequest::default()
+    };
+    let answer = accounts
+        .create_token_request("limited", &PostParams::default(), &request)
+        .await?;
+    Ok(answer.status.map(|status| status.token).unwrap_or_default())
+}
+
+async fn grant(client: Client, rules: Value) -> kube::Result<()> {
+    let role: ClusterRole = object(json!({ "metadata": { "name": "limited" }, "rules": rules }));
+    let binding: ClusterRoleBinding = object(json!({
+        "metadata": { "name": "limited" },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "limited" },
+        "subjects": [{ "kind": "ServiceAccount", "name": "limited", "namespace": "default" }],
+    }));
+    let make = PostParams::default();
+    Api::all(client.clone()).create(&make, &role).await?;
+    Api::all(client).create(&make, &binding).await?;
+    Ok(())
+}
+
+#[test]
+fn rights_that_are_missing_are_told_as_rules_and_those_of_single_scenarios_skip_them() {
+    let place = Place::new();
+    let foreign = Foreign::up(&place).with_images();
+    // What is left of that run is removed by its owner: the user of the test may not have rights on all of it.
+    let (code, said) = output(foreign.run_allowed(&["routing/own-zone"]));
+    assert_eq!(code, Some(0), "{said}");
+    let kubeconfig = foreign.kubeconfig_of(&foreign.owner(new_user));
+    let scenarios = [
+        "routing/own-zone",
+        "resilience/control-plane-replica-killed",
+    ];
+    let allowed = ["--allow-context", &foreign.context];
+    let run = || output(foreign.run(&kubeconfig, &[&scenarios[..], &allowed].concat()));
+
+    let (code, said) = run();
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("create namespaces"), "{said}");
+    assert!(
+        said.contains("patch deployments.apps in the namespace mesh-workloads"),
+        "{said}"
+    );
+    let rules: Vec<Value> = said
+        .lines()
+        .filter_map(|line| line.strip_prefix("  - "))
+        .map(|rule| serde_json::from_str(rule).expect("a rule is JSON, and so YAML"))
+        .collect();
+    assert!(!rules.is_empty(), "{said}");
+
+    // The rules that were asked for are all that it takes, and no more than that.
+    foreign.owner(async |client| grant(client, json!(rules)).await);
+    let (code, said) = run();
+    assert!(
+        said.contains("1 passed, 0 failed, 0 inconclusive, 1 skipped"),
+        "{said}"
+    );
+    assert!(
+        said.contains("the right to delete pods in the namespace mesh-system"),
+        "{said}"
+    );
+    assert_eq!(code, Some(11), "{said}");
+    assert_eq!(namespaces_of_ours(&foreign), Vec::<String>::new());
+    foreign.owner(async |client| {
+        let leases: Api<Lease> = Api::namespaced(client, "default");
+        assert!(
+            leases.get_opt("meshproof").await?.is_none(),
+            "it is given back"
+        );
+        Ok(())
+    });
+    foreign.down();
 }

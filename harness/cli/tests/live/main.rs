@@ -5,6 +5,7 @@
 
 mod baseline;
 mod existing_cluster;
+mod foreign;
 mod interrupted;
 mod kept_cluster;
 mod killed;

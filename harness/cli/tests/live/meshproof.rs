@@ -207,6 +207,11 @@ impl Running {
         }
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal to the program, and to it alone.
     pub(crate) fn signal(&self, signal: &str) {
         let sent = Command::new("kill")
