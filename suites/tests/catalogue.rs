@@ -3,6 +3,7 @@
 use harness_model::checker;
 use harness_model::directory::{Directory, Sidecar};
 use harness_model::expectation::Expectation;
+use harness_model::names::{Names, Places};
 use harness_model::placeholder::resolve_scenario;
 use harness_model::scenario::{Act, Scenario, file};
 use std::collections::BTreeSet;
@@ -74,6 +75,26 @@ fn placeholders_resolve_where_there_are_three_zones() {
             }
             Err(unresolved) => panic!("{}: {unresolved:?}", scenario.name),
         }
+    }
+}
+
+#[test]
+fn every_name_is_somebodys_or_said_to_be_unknown() {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+    let names = Names {
+        applications: words(&["frontend", "checkout", "inventory"]),
+        places: Some(Places {
+            data_centers: three_zones().data_centers,
+            clusters: words(&["local"]),
+        }),
+    };
+    for scenario in scenarios() {
+        assert_eq!(
+            file::check_for(&scenario, &names),
+            Vec::<String>::new(),
+            "{}",
+            scenario.name
+        );
     }
 }
 

@@ -53,7 +53,7 @@ impl ExitCode {
     }
 
     /// The code of a run. What endangers others outranks what was found: something left behind, then a signal,
-    /// then an environment that was not there, then the verdicts. `partial` says that a scenario of the gate was
+    /// then an environment that was not there or scenarios that do not fit it, then the verdicts. `partial` says that a scenario of the gate was
     /// skipped, which is never green.
     pub(crate) fn of_run(summary: &Summary, partial: bool) -> Self {
         if !summary.left_behind.is_empty() {
@@ -62,6 +62,8 @@ impl ExitCode {
             Self::of_signal(signal)
         } else if summary.environment_error.is_some() {
             Self::Environment
+        } else if !summary.unknown_names.is_empty() {
+            Self::Usage
         } else if summary.failed > 0 {
             Self::ScenarioFailed
         } else if summary.inconclusive > 0 || partial || summary.passed == 0 {
@@ -98,6 +100,7 @@ mod tests {
         assert_eq!(of(|s| s.skipped = 2), 0);
         assert_eq!(of(|s| s.failed = 1), 1);
         assert_eq!(of(|s| s.environment_error = Some("no".to_owned())), 3);
+        assert_eq!(of(|s| s.unknown_names = vec!["$zone9".to_owned()]), 2);
         assert_eq!(of(|s| s.inconclusive = 1), 11);
         assert_eq!(of(|s| s.passed = 0), 11);
         assert_eq!(of(|s| s.left_behind = vec!["a mount".to_owned()]), 12);

@@ -2,16 +2,20 @@
 
 mod cluster_choice;
 
+pub(crate) use cluster_choice::Ground;
+
 use crate::arguments::{
     BoundArguments, EnvironmentArguments, ExecutionArguments, RunArguments, Wait, When,
 };
 use crate::artifacts::Artifacts;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
+use crate::selection::Selection;
 use harness_cluster::assets::AssetOptions;
 use harness_mesh::MeshDefinition;
 use harness_model::capability::Capability;
 use harness_model::document;
+use harness_model::names::{Names, Places};
 use harness_model::patience::Patience;
 use harness_model::scenario::Scenario;
 use harness_model::topology::Topology;
@@ -84,7 +88,7 @@ pub(crate) fn patience(arguments: &BoundArguments) -> Patience {
 
 /// Everything that was checked before anything is touched.
 pub(crate) struct Checked {
-    pub(crate) topology: Topology,
+    pub(crate) ground: Ground,
     pub(crate) mesh: MeshDefinition,
     replacements: BTreeMap<String, PathBuf>,
     assets: AssetOptions,
@@ -93,7 +97,7 @@ pub(crate) struct Checked {
 /// Reads and checks every file that the arguments name.
 pub(crate) fn check(arguments: &EnvironmentArguments) -> Result<Checked, Failure> {
     cluster_choice::check(arguments)?;
-    let topology = topology(&arguments.topology)?;
+    let ground = cluster_choice::ground(arguments)?;
     let mesh = mesh(&arguments.mesh)?;
     let mut replacements = BTreeMap::new();
     for (name, path) in &arguments.image {
@@ -102,11 +106,31 @@ pub(crate) fn check(arguments: &EnvironmentArguments) -> Result<Checked, Failure
     folders(arguments.images.as_deref(), arguments.assets.as_deref())?;
     let assets = assets(arguments.assets.as_deref(), arguments.offline)?;
     Ok(Checked {
-        topology,
+        ground,
         mesh,
         replacements,
         assets,
     })
+}
+
+/// Refuses scenarios that speak of what neither the mesh nor the topology has. Of a scenario that is going to be skipped
+/// only the applications are looked at.
+pub(crate) fn check_names(selection: &Selection, checked: &Checked) -> Result<(), Failure> {
+    let topology = checked.ground.topology();
+    let known = Names {
+        applications: checked.mesh.applications(),
+        places: topology.map(Places::of),
+    };
+    let nowhere = Names {
+        places: None,
+        ..known.clone()
+    };
+    let has = topology.map(|topology| capabilities(topology, &checked.mesh));
+    let can_run = |scenario: &Scenario| {
+        let has = has.as_ref();
+        has.is_none_or(|has| scenario.requires.iter().all(|needed| has.contains(needed)))
+    };
+    selection.check_names(|scenario| if can_run(scenario) { &known } else { &nowhere })
 }
 
 /// The name of one of our images, when it is one.
@@ -197,7 +221,7 @@ pub(crate) fn plan(
 ) -> RunPlan {
     let environment = &arguments.environment;
     let name = artifacts.cluster();
-    let cluster = cluster_choice::choose(environment, name, checked.topology);
+    let cluster = cluster_choice::choose(environment, name, checked.ground);
     let source = match &environment.images {
         Some(folder) => ImageSource::Folder(absolute(folder)),
         None => ImageSource::Built,

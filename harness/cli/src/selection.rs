@@ -5,7 +5,8 @@ use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use clap::ValueEnum as _;
 use harness_model::document::{Problems, suggestion};
-use harness_model::scenario::Scenario;
+use harness_model::names::Names;
+use harness_model::scenario::{Scenario, file};
 use regex::Regex;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,46 @@ pub(crate) struct Selection {
     pub(crate) scenarios: Vec<Scenario>,
     /// Scenarios that were read from files, and from which.
     pub(crate) files: BTreeMap<String, PathBuf>,
+    /// The text of those files, by scenario.
+    texts: BTreeMap<String, String>,
+}
+
+impl Selection {
+    /// Refuses names that nobody has, all at once; `names` are those that the environment will have for a scenario.
+    pub(crate) fn check_names<'a>(
+        &self,
+        names: impl Fn(&Scenario) -> &'a Names,
+    ) -> Result<(), Failure> {
+        let attempt = "run the scenarios here: they name what is not there";
+        let mut failure = Failure::new(ExitCode::Usage, attempt);
+        let mut is_wrong = false;
+        for scenario in &self.scenarios {
+            let known = names(scenario);
+            match (
+                self.files.get(&scenario.name),
+                self.texts.get(&scenario.name),
+            ) {
+                (Some(file), Some(text)) => {
+                    let file = file.display().to_string();
+                    if let Err(problems) = file::parse_for(&file, text, known) {
+                        is_wrong = true;
+                        failure = failure.in_file(text, problems);
+                    }
+                }
+                _ => {
+                    for mistake in file::check_for(scenario, known) {
+                        is_wrong = true;
+                        failure = failure.item(format!("{}: {mistake}", scenario.name));
+                    }
+                }
+            }
+        }
+        if is_wrong {
+            let hint = "a name that nobody is meant to have is written `$unknown:NAME`";
+            return Err(failure.hint(hint));
+        }
+        Ok(())
+    }
 }
 
 /// Selects from the built-in scenarios and the files that are named.
@@ -45,9 +86,9 @@ pub(crate) fn select(
             .into_iter()
             .filter(|s| all_built_in || names.iter().any(|name| is_named(s, name)))
             .collect(),
-        files: BTreeMap::new(),
+        ..Selection::default()
     };
-    for (file, scenario) in from_files {
+    for (file, text, scenario) in from_files {
         // Reports and artefacts go by the name.
         if selection.scenarios.iter().any(|s| s.name == scenario.name) {
             return Err(Failure::new(ExitCode::Usage, format!("select `{file}`"))
@@ -60,6 +101,7 @@ pub(crate) fn select(
         selection
             .files
             .insert(scenario.name.clone(), PathBuf::from(file));
+        selection.texts.insert(scenario.name.clone(), text);
         selection.scenarios.push(scenario);
     }
 
@@ -159,12 +201,12 @@ fn nearest<'a>(name: &str, built_in: &'a [Scenario]) -> Option<&'a str> {
 }
 
 /// Reads scenario files, or says what is wrong with any of them.
-fn read_all<'a>(files: &[&'a str]) -> Result<Vec<(&'a str, Scenario)>, Failure> {
+fn read_all<'a>(files: &[&'a str]) -> Result<Vec<(&'a str, String, Scenario)>, Failure> {
     let mut scenarios = Vec::new();
     let mut broken = Vec::new();
     for file in files {
         match read(file) {
-            Ok(scenario) => scenarios.push((*file, scenario)),
+            Ok((text, scenario)) => scenarios.push((*file, text, scenario)),
             Err(mistake) => broken.push((*file, mistake)),
         }
     }
@@ -194,10 +236,12 @@ enum Mistake {
     Content(String, Problems),
 }
 
-fn read(file: &str) -> Result<Scenario, Mistake> {
+fn read(file: &str) -> Result<(String, Scenario), Mistake> {
     let text = std::fs::read_to_string(file).map_err(Mistake::File)?;
-    harness_model::scenario::file::parse(file, &text)
-        .map_err(|problems| Mistake::Content(text, problems))
+    match file::parse(file, &text) {
+        Ok(scenario) => Ok((text, scenario)),
+        Err(problems) => Err(Mistake::Content(text, problems)),
+    }
 }
 
 #[derive(Debug, Default)]

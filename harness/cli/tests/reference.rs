@@ -206,6 +206,83 @@ fn the_mistakes_of_all_files_are_told_at_once() {
     }
 }
 
+const TYPO: &str = "name: mine/typo
+claim: nobody gets what is meant for the frontend
+tags: [qa]
+when:
+- apply:
+    name: scoped
+    scope: {match: [{application: forntend}, {dataCenter: $zone9}]}
+    toggles: {flag: v1}
+then: [delivered, confined]
+";
+
+#[test]
+fn a_scope_that_names_nobody_is_refused_before_anything_is_started() {
+    let place = Place::new(&[("typo.yaml", TYPO)]);
+    for arguments in [
+        &["run", "typo.yaml"][..],
+        &["run", "typo.yaml", "--dry-run"],
+        &["selftest", "typo.yaml"],
+    ] {
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(place.say(arguments), @"");
+        }
+    }
+}
+
+#[test]
+fn a_name_that_is_meant_to_be_unknown_is_run() {
+    let meant = TYPO
+        .replace("forntend", "$unknown:forntend")
+        .replace("$zone9", "$zone3");
+    let place = Place::new(&[("meant.yaml", &meant)]);
+    let said = place.say(&["run", "meant.yaml", "--dry-run"]);
+    assert!(said.starts_with("exit 0\n"), "{said}");
+    // There it is skipped for what it requires, so its places say nothing.
+    let requires = meant.replace("when:", "requires: [three-zones]\nwhen:");
+    let place = Place::new(&[("meant.yaml", &requires)]);
+    let small = ["run", "meant.yaml", "--dry-run", "--topology", "one-zone"];
+    let said = place.say(&small);
+    assert!(said.starts_with("exit 0\n"), "{said}");
+    let place = Place::new(&[("meant.yaml", &meant)]);
+    let said = place.say(&small);
+    assert!(
+        said.starts_with("exit 2\n") && said.contains("there is one: zone-a"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_cluster_that_is_not_up_cannot_be_used() {
+    let place = Place::new(&[]);
+    for dry in [&["--dry-run"][..], &[]] {
+        let arguments = [&["run", "routing", "--reuse", "nope-not-there"], dry].concat();
+        let said = place.say(&arguments);
+        assert!(said.starts_with("exit 3\n"), "{said}");
+        assert!(
+            said.contains("no cluster of this name is up\n\nhint: "),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn a_dry_run_on_a_cluster_of_somebody_else_names_no_topology() {
+    let place = Place::new(&[]);
+    let said = place.say(&[
+        "run",
+        "routing",
+        "--dry-run",
+        "--cluster",
+        "kubeconfig",
+        "--images-preloaded",
+        "--seed",
+        "7",
+    ]);
+    assert!(said.ends_with("on a cluster of somebody else (its zones are read when it is used) with mesh reference, seed 7; nothing was run\n"), "{said}");
+}
+
 #[test]
 fn a_changed_copy_of_a_scenario_keeps_its_name_unless_both_are_selected() {
     let place = Place::new(&[]);

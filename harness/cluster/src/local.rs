@@ -31,6 +31,7 @@ pub use programs::Programs;
 
 use crate::{ClusterError, failed};
 use harness_model::causes::chain;
+use harness_model::topology::Topology;
 use std::path::{Path, PathBuf};
 
 /// Takes over the process when it was started as one of the roles; returns when it was not. To be called first in
@@ -61,8 +62,8 @@ pub struct Listed {
     pub folder: PathBuf,
     /// The kubeconfig file in it.
     pub kubeconfig: PathBuf,
-    /// Name of its topology; none while it comes up.
-    pub topology: Option<String>,
+    /// Its topology; none while it comes up.
+    pub topology: Option<Topology>,
     /// When it was ready.
     pub started: Option<jiff::Timestamp>,
     /// Whether its fabric lives.
@@ -80,10 +81,8 @@ pub fn list() -> Vec<Listed> {
                 name: folder.file_name().unwrap_or_default().display().to_string(),
                 kubeconfig: folder.join("kubeconfig"),
                 running: crate::folder_lock::is_held(&folder),
-                topology: description
-                    .as_ref()
-                    .map(|found| found.topology.name.clone()),
-                started: description.map(|found| found.started),
+                started: description.as_ref().map(|found| found.started),
+                topology: description.map(|found| found.topology),
                 folder,
             }
         })

@@ -41,6 +41,21 @@ pub struct MeshDefinition {
     pub(crate) files: BTreeMap<String, String>,
 }
 
+impl MeshDefinition {
+    /// The applications that scenarios can speak of, the canary's among them.
+    #[must_use]
+    pub fn applications(&self) -> Vec<String> {
+        let workloads = &self.workloads;
+        let canary = workloads.canary.iter().map(|canary| &canary.application);
+        workloads
+            .applications
+            .iter()
+            .chain(canary)
+            .cloned()
+            .collect()
+    }
+}
+
 /// A certificate made for a server of the mesh.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -14,6 +14,7 @@ pub mod duration;
 pub mod expectation;
 pub mod fault;
 pub mod history;
+pub mod names;
 pub mod oracle;
 pub mod patience;
 pub mod placeholder;

@@ -7,10 +7,12 @@
 //! | `checkout@$zone1` | a workload by its stable name |
 //! | `$ip:checkout@$zone1` | the address of that workload |
 //! | `$ip:checkout@$zone1/24` | the block of that length around its address |
+//! | `$unknown:elsewhere` | `elsewhere`, which nobody in the environment is called |
 
 use crate::configuration::{Configuration, Scope, ScopeEntry};
 use crate::directory::{Directory, Sidecar};
 use crate::fault::{Fault, PodSelector};
+use crate::names::UNKNOWN;
 use crate::oracle::Block;
 use crate::scenario::{Act, Given, Scenario};
 
@@ -100,7 +102,7 @@ impl<'a> Resolver<'a> {
         ScopeEntry {
             data_center: entry.data_center.as_deref().map(|text| self.place(text)),
             cluster: entry.cluster.as_deref().map(|text| self.place(text)),
-            application: entry.application.clone(),
+            application: entry.application.as_deref().map(said_unknown),
             ip: entry.ip.as_deref().map(|text| self.address(text)),
         }
     }
@@ -159,6 +161,9 @@ impl<'a> Resolver<'a> {
 
     /// A data center or cluster.
     fn place(&mut self, text: &str) -> String {
+        if text.starts_with(UNKNOWN) {
+            return said_unknown(text);
+        }
         if let Some(number) = text.strip_prefix("$zone") {
             let found = nth(number, self.directory.data_centers.iter());
             return self.or_unresolved(text, found.cloned(), "there is no such data center");
@@ -244,6 +249,11 @@ impl<'a> Resolver<'a> {
     }
 }
 
+/// The name itself, where a scenario says that nobody has it.
+fn said_unknown(name: &str) -> String {
+    name.strip_prefix(UNKNOWN).unwrap_or(name).to_owned()
+}
+
 /// The element with this number, counted from 1.
 fn nth<T>(number: &str, mut of: impl Iterator<Item = T>) -> Option<T> {
     let number: usize = number.parse().ok()?;
@@ -253,7 +263,7 @@ fn nth<T>(number: &str, mut of: impl Iterator<Item = T>) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{directory, entry_ip, scenario};
+    use crate::testing::{configuration, directory, entry_ip, scenario};
     use std::collections::BTreeMap;
 
     fn resolve_ip(ip: &str) -> Result<String, Vec<Unresolved>> {
@@ -315,6 +325,25 @@ mod tests {
             reasons("$ip:checkout"),
             ["checkout: a workload is written `application@data-center`"]
         );
+    }
+
+    #[test]
+    fn a_name_that_is_said_to_be_unknown_is_written_as_it_is() {
+        let entry = ScopeEntry {
+            data_center: Some("$unknown:there".to_owned()),
+            cluster: Some("$unknown:elsewhere".to_owned()),
+            application: Some("$unknown:ghost".to_owned()),
+            ip: None,
+        };
+        let given = scenario(vec![Act::Apply(configuration("c", vec![entry], "v"))]);
+        let resolved = resolve_scenario(&given, &directory()).expect("it resolves");
+        let Act::Apply(resolved) = &resolved.when[0] else {
+            unreachable!("it stays the same act")
+        };
+        let entry = &resolved.scope.entries[0];
+        assert_eq!(entry.data_center.as_deref(), Some("there"));
+        assert_eq!(entry.cluster.as_deref(), Some("elsewhere"));
+        assert_eq!(entry.application.as_deref(), Some("ghost"));
     }
 
     #[test]

@@ -111,6 +111,9 @@ pub struct Summary {
     /// Why the environment could not be prepared, or was lost before the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment_error: Option<String>,
+    /// Scenarios name what the cluster turned out not to have, and nothing was run: each name with its scenario and field.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown_names: Vec<String>,
     /// Something of ours was left behind: what.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_behind: Vec<String>,

@@ -39,6 +39,9 @@ pub struct Document {
     /// Why the environment could not be prepared, or was lost before the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment_error: Option<String>,
+    /// What scenarios name and the cluster does not have; nothing was run then.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unknown_names: Vec<String>,
     /// The signal that interrupted the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interrupted: Option<i32>,
@@ -163,6 +166,7 @@ pub fn document(record: &RunRecord, exit_code: u8) -> Document {
             skipped: sum.skipped,
         },
         environment_error: sum.environment_error,
+        unknown_names: sum.unknown_names,
         interrupted: sum.interrupted,
         left_behind: sum.left_behind,
         sidecars: record.sidecars.clone(),

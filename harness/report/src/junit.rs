@@ -169,6 +169,9 @@ fn own_cases(summary: Option<&Summary>) -> Vec<TestCase> {
             if let Some(error) = &summary.environment_error {
                 add("environment", "environment", error);
             }
+            if !summary.unknown_names.is_empty() {
+                add("names", "unknown-names", &summary.unknown_names.join("; "));
+            }
             if let Some(signal) = summary.interrupted {
                 add(
                     "run",

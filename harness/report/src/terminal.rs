@@ -99,6 +99,9 @@ impl<W: Write> Terminal<W> {
             };
             writeln!(out, "\n{FAIL}NOT RUN{FAIL:#} {what} {first}")?;
         }
+        for name in &summary.unknown_names {
+            writeln!(out, "\n{FAIL}NOT RUN{FAIL:#} {name}")?;
+        }
         for left in &summary.left_behind {
             writeln!(out, "\n{FAIL}LEFT BEHIND{FAIL:#} {left}")?;
         }

@@ -4,6 +4,7 @@ use harness_model::capability::Capability;
 use harness_model::configuration::{Configuration, Rule, Scope, ScopeEntry};
 use harness_model::expectation::Expectation;
 use harness_model::fault::{Fault, PodSelector};
+use harness_model::names::UNKNOWN;
 use harness_model::scenario::{Act, Scenario, Tag};
 
 /// The timeline, one line for each act.
@@ -95,7 +96,7 @@ pub fn scope(scope: &Scope) -> String {
 fn entry(entry: &ScopeEntry) -> String {
     let mut fields: Vec<String> = Vec::new();
     if let Some(application) = &entry.application {
-        fields.push(format!("application {application}"));
+        fields.push(named("application", application));
     }
     if let Some(ip) = &entry.ip {
         fields.push(address(ip));
@@ -103,7 +104,7 @@ fn entry(entry: &ScopeEntry) -> String {
     if let Some(cluster) = &entry.cluster {
         fields.push(match cluster.strip_prefix("$cluster") {
             Some(number) => format!("cluster {number} of this topology"),
-            None => format!("cluster {cluster}"),
+            None => named("cluster", cluster),
         });
     }
     if let Some(data_center) = &entry.data_center {
@@ -113,6 +114,14 @@ fn entry(entry: &ScopeEntry) -> String {
         "everybody".to_owned()
     } else {
         fields.join(" in ")
+    }
+}
+
+/// `application checkout`, or that it is not there where nobody is meant to have the name.
+fn named(kind: &str, name: &str) -> String {
+    match name.strip_prefix(UNKNOWN) {
+        Some(name) => format!("some {kind} `{name}` that is not there"),
+        None => format!("{kind} {name}"),
     }
 }
 
@@ -147,7 +156,7 @@ pub fn sidecars(pattern: &str) -> String {
 fn place(text: &str) -> String {
     let zone = |name: &str| match name.strip_prefix("$zone") {
         Some(number) => format!("zone {number}"),
-        None => format!("data center {name}"),
+        None => named("data center", name),
     };
     match text.split_once('@') {
         Some((application, data_center)) => format!("{application} in {}", zone(data_center)),

@@ -1,6 +1,6 @@
 //! A run from beginning to end.
 
-use crate::environment::Environment;
+use crate::environment::{Environment, PrepareError};
 use crate::phases::Phases;
 use crate::plan::{CollectPolicy, KeepPolicy, RunPlan};
 use crate::schedule::{self, Brake, Item, Policy};
@@ -60,6 +60,10 @@ async fn whole(
     summary.left_behind = prepared.left_behind;
     let environment = match prepared.environment {
         Ok(environment) => Arc::new(environment),
+        Err(PrepareError::Names(names)) => {
+            summary.unknown_names = names;
+            return summary;
+        }
         Err(error) => {
             summary.environment_error = Some(error.report());
             return summary;

@@ -64,7 +64,7 @@ fn shapes() -> Vec<Shape> {
             name: "another-cluster",
             claim: "a configuration for another cluster reaches nobody in this one",
             scope: scope([ScopeEntry {
-                cluster: Some("elsewhere".to_owned()),
+                cluster: Some("$unknown:elsewhere".to_owned()),
                 ..ScopeEntry::default()
             }]),
         },

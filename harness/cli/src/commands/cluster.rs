@@ -132,7 +132,7 @@ impl From<Listed> for ListedForm {
             name: listed.name,
             provider: "local",
             running: listed.running,
-            topology: listed.topology,
+            topology: listed.topology.map(|topology| topology.name),
             started: listed.started.map(written),
             kubeconfig: listed.kubeconfig.display().to_string(),
         }
@@ -145,7 +145,7 @@ impl From<kind::Listed> for ListedForm {
             name: listed.name,
             provider: "kind",
             running: listed.state != kind::State::Dead,
-            topology: listed.topology,
+            topology: listed.topology.map(|topology| topology.name),
             started: listed.started.map(written),
             kubeconfig: listed.kubeconfig.display().to_string(),
         }

@@ -37,6 +37,7 @@ pub(crate) fn run(
     let selected = selection::select(suites::all(), &execution.selection)?;
     let checked = plan::check(&execution.environment)?;
     plan::check_mutant(arguments)?;
+    plan::check_names(&selected, &checked)?;
     let seed = execution
         .seed
         .unwrap_or_else(|| artifacts::random() % 1_000_000_000);
@@ -226,6 +227,9 @@ impl Readers {
         });
         let summary = self.record.sum();
         let exit = ExitCode::of_run(&summary, partial);
+        for name in &summary.unknown_names {
+            output::say(&format!("error: failed to run a scenario here: {name}"));
+        }
         if let Some(error) = summary
             .environment_error
             .as_ref()
@@ -339,14 +343,16 @@ fn dry_run(
     out: &mut Out,
 ) -> Result<ExitCode, Failure> {
     let names: Vec<&str> = scenarios.iter().map(|s| s.name.as_str()).collect();
+    let execution = &arguments.execution;
     if common.output != OutputForm::Text {
         let plan = serde_json::json!({
             "dryRun": true,
-            "topology": checked.topology.name,
+            "reuse": &execution.environment.reuse,
+            "topology": checked.ground.topology().map(|topology| &topology.name),
             "mesh": checked.mesh.name,
             "seed": seed,
             "repeat": arguments.repeat,
-            "parallel": arguments.execution.parallel,
+            "parallel": execution.parallel,
             "scenarios": names,
         });
         return write_json(out, &plan).map(|()| ExitCode::Success);
@@ -357,10 +363,10 @@ fn dry_run(
         }
         writeln!(
             out,
-            "would run {} scenario{} on topology {} with mesh {}, seed {seed}; nothing was run",
+            "would run {} scenario{} {} with mesh {}, seed {seed}; nothing was run",
             names.len(),
             if names.len() == 1 { "" } else { "s" },
-            checked.topology.name,
+            checked.ground.describe(),
             checked.mesh.name,
         )
     };

@@ -33,6 +33,7 @@ pub(crate) fn selftest(
     let run = &arguments.execution;
     let selected = selection::select(suites::all(), &run.selection)?;
     let checked = plan::check(&run.environment)?;
+    plan::check_names(&selected, &checked)?;
     let matrix = matrix()?;
     let absent = if arguments.without_absent {
         None

@@ -3,25 +3,103 @@
 use crate::arguments::{ClusterKind, EnvironmentArguments};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
+use harness_cluster::{kind, local};
 use harness_model::topology::Topology;
 use harness_runner::ClusterChoice;
+
+/// What a run stands on.
+#[derive(Clone, Debug)]
+pub(crate) enum Ground {
+    /// A cluster that is made for the run, of this shape.
+    New(Topology),
+    /// A cluster of ours that is up.
+    Kept { name: String, topology: Topology },
+    /// A cluster of somebody else, whose zones are read when it is used.
+    Foreign,
+}
+
+impl Ground {
+    /// The shape, where it is known before the run.
+    pub(crate) fn topology(&self) -> Option<&Topology> {
+        match self {
+            Self::New(topology) | Self::Kept { topology, .. } => Some(topology),
+            Self::Foreign => None,
+        }
+    }
+
+    /// In words that fit behind "would run".
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::New(topology) => format!("on topology {}", topology.name),
+            Self::Kept { name, topology } => {
+                format!("on the kept cluster {name} (topology {})", topology.name)
+            }
+            Self::Foreign => {
+                "on a cluster of somebody else (its zones are read when it is used)".to_owned()
+            }
+        }
+    }
+}
+
+/// Finds what a run is to stand on: a kept cluster must be up.
+pub(super) fn ground(environment: &EnvironmentArguments) -> Result<Ground, Failure> {
+    match (environment.cluster.kind, &environment.reuse) {
+        (ClusterKind::Kubeconfig, _) => Ok(Ground::Foreign),
+        (kind, Some(name)) => kept(kind, name),
+        (_, None) => super::topology(&environment.topology).map(Ground::New),
+    }
+}
+
+fn kept(kind: ClusterKind, name: &str) -> Result<Ground, Failure> {
+    let up: Vec<(String, Topology)> = if kind == ClusterKind::Kind {
+        kind::list(&super::assets(None, true)?.cache)
+            .into_iter()
+            .filter(|listed| listed.state == kind::State::Kept)
+            .filter_map(|listed| Some((listed.name, listed.topology?)))
+            .collect()
+    } else {
+        local::list()
+            .into_iter()
+            .filter(|listed| listed.running)
+            .filter_map(|listed| Some((listed.name, listed.topology?)))
+            .collect()
+    };
+    let names: Vec<String> = up.iter().map(|(name, _)| name.clone()).collect();
+    let on_kind = match kind {
+        ClusterKind::Kind => " --cluster kind",
+        ClusterKind::Local | ClusterKind::Kubeconfig => "",
+    };
+    up.into_iter()
+        .find(|(found, _)| found == name)
+        .map(|(name, topology)| Ground::Kept { name, topology })
+        .ok_or_else(|| {
+            Failure::new(ExitCode::Environment, format!("use the cluster `{name}`"))
+                .reason("no cluster of this name is up")
+                .hint(if names.is_empty() {
+                    format!("none is up; `meshproof cluster up{on_kind} {name}` makes it")
+                } else {
+                    format!("there are: {}", names.join(", "))
+                })
+        })
+}
 
 /// The chosen cluster; one that is made for the run is called `name`.
 pub(super) fn choose(
     environment: &EnvironmentArguments,
     name: String,
-    topology: Topology,
+    ground: Ground,
 ) -> ClusterChoice {
-    match (environment.cluster.kind, environment.reuse.clone()) {
-        (ClusterKind::Local, Some(name)) => ClusterChoice::Attach { name },
-        (ClusterKind::Local, None) => ClusterChoice::Local { name, topology },
-        (ClusterKind::Kind, Some(name)) => ClusterChoice::AttachKind { name },
-        (ClusterKind::Kind, None) => ClusterChoice::Kind {
+    let on_kind = environment.cluster.kind == ClusterKind::Kind;
+    match ground {
+        Ground::Kept { name, .. } if on_kind => ClusterChoice::AttachKind { name },
+        Ground::Kept { name, .. } => ClusterChoice::Attach { name },
+        Ground::New(topology) if on_kind => ClusterChoice::Kind {
             name,
             topology,
             node_image: environment.cluster.node_image.clone(),
         },
-        (ClusterKind::Kubeconfig, _) => ClusterChoice::Existing {
+        Ground::New(topology) => ClusterChoice::Local { name, topology },
+        Ground::Foreign => ClusterChoice::Existing {
             context: environment.context.clone(),
             allowed: environment.allow_context.clone(),
         },

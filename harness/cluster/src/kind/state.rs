@@ -50,8 +50,8 @@ pub struct Listed {
     pub kubeconfig: PathBuf,
     /// Whose it is.
     pub state: State,
-    /// Name of its topology, when it is kept.
-    pub topology: Option<String>,
+    /// Its topology, when it is kept.
+    pub topology: Option<Topology>,
     /// When it was ready, when it is kept.
     pub started: Option<jiff::Timestamp>,
 }
@@ -113,10 +113,8 @@ pub fn list(cache: &Path) -> Vec<Listed> {
                 name: folder.file_name().unwrap_or_default().display().to_string(),
                 kubeconfig: folder.join("kubeconfig"),
                 state,
-                topology: description
-                    .as_ref()
-                    .map(|found| found.topology.name.clone()),
-                started: description.map(|found| found.started),
+                started: description.as_ref().map(|found| found.started),
+                topology: description.map(|found| found.topology),
                 folder,
             }
         })

@@ -224,7 +224,8 @@ fn a_kept_cluster_is_found_again(stage: &Stage) {
     stage.block_on(async {
         let listed = local::list();
         assert_eq!(listed.len(), 1);
-        assert!(listed[0].running && listed[0].topology.as_deref() == Some("one-zone"));
+        let topology = listed[0].topology.as_ref();
+        assert!(listed[0].running && topology.is_some_and(|found| found.name == "one-zone"));
         assert!(local::sweep().is_empty(), "a living cluster is not swept");
         let cluster = LocalCluster::attach("kept").await.unwrap();
         best_of_ten(&cluster, "zone-a-1", "zone-a-1").await;

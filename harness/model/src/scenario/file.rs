@@ -1,6 +1,7 @@
 //! The YAML form of a scenario: the same words as the values, with every mistake at its place.
 
 use crate::document::{self, Document, Part, Problem, Problems};
+use crate::names::Names;
 use crate::scenario::Scenario;
 
 mod meaning;
@@ -12,8 +13,21 @@ mod meaning;
 /// Every mistake with line and column: first those of form (unknown words, wrong types, missing fields), and
 /// when there are none those of meaning (unknown traffic, a load that is never started, an empty *then*, ...).
 pub fn parse(file: &str, text: &str) -> Result<Scenario, Problems> {
+    read(file, text, None)
+}
+
+/// Checks the text of a scenario against what an environment calls its own.
+///
+/// # Errors
+///
+/// As [`parse`], and every name that nobody has and that is not said to be unknown.
+pub fn parse_for(file: &str, text: &str, names: &Names) -> Result<Scenario, Problems> {
+    read(file, text, Some(names))
+}
+
+fn read(file: &str, text: &str, names: Option<&Names>) -> Result<Scenario, Problems> {
     let document: Document<Scenario> = document::parse(file, text)?;
-    let mut problems = check_document(&document);
+    let mut problems = check_document(&document, names);
     problems.sort();
     problems.dedup();
     if problems.is_empty() {
@@ -36,14 +50,29 @@ pub fn print(scenario: &Scenario) -> String {
 /// What is wrong with the meaning of a scenario that was not read from a file.
 #[must_use]
 pub fn check(scenario: &Scenario) -> Vec<String> {
-    meaning::check(scenario)
+    meaning::check(scenario, None)
         .into_iter()
         .map(|mistake| mistake.message)
         .collect()
 }
 
-fn check_document(document: &Document<Scenario>) -> Vec<Problem> {
-    meaning::check(&document.value)
+/// Every name in a scenario that nobody in an environment has, with its field and a hint, and whatever else is wrong.
+#[must_use]
+pub fn check_for(scenario: &Scenario, names: &Names) -> Vec<String> {
+    meaning::check(scenario, Some(names))
+        .into_iter()
+        .map(|mistake| {
+            let field = mistake.field();
+            match mistake.hint {
+                Some(hint) => format!("{field}: {} ({hint})", mistake.message),
+                None => format!("{field}: {}", mistake.message),
+            }
+        })
+        .collect()
+}
+
+fn check_document(document: &Document<Scenario>, names: Option<&Names>) -> Vec<Problem> {
+    meaning::check(&document.value, names)
         .into_iter()
         .map(|mistake| {
             let path: Vec<Part<'_>> = mistake.path.iter().map(meaning::Step::part).collect();

@@ -49,6 +49,7 @@ pub(super) fn notes(sum: &Summary) -> Vec<String> {
     if let Some(error) = &sum.environment_error {
         notes.push(error.clone());
     }
+    notes.extend(sum.unknown_names.iter().cloned());
     if let Some(signal) = sum.interrupted {
         notes.push(format!(
             "Interrupted by signal {signal}: what follows is what was seen until then."

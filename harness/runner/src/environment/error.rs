@@ -40,6 +40,9 @@ pub enum PrepareError {
     /// The faults of this run cannot be written down.
     #[error("open the ledger of faults")]
     Ledger(#[source] harness_faults::LedgerError),
+    /// Scenarios speak of what is not there: each name, with its scenario and field.
+    #[error("run the scenarios here: {}", .0.join("; "))]
+    Names(Vec<String>),
     /// A part of it panicked: a defect of ours.
     #[error("{0}")]
     Broken(String),
@@ -65,7 +68,7 @@ impl PrepareError {
                 "look at the free space and the rights of the artefact folder, or choose another"
                     .to_owned(),
             ),
-            Self::Broken(_) | Self::Interrupted => None,
+            Self::Names(_) | Self::Broken(_) | Self::Interrupted => None,
         }
     }
 

@@ -1,11 +1,12 @@
 //! What a well-formed scenario can still get wrong.
 
 mod expectations;
+mod whom;
 
-use crate::configuration::{Configuration, Scope, ScopeEntry};
+use crate::configuration::Configuration;
 use crate::document::{Part, suggestion};
 use crate::fault::{Fault, PodSelector};
-use crate::oracle::Block;
+use crate::names::{Kind, Names};
 use crate::scenario::{Act, CANARY_APPLICATION, Disturbs, Scenario};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,9 +35,26 @@ pub(super) struct Mistake {
     pub(super) hint: Option<String>,
 }
 
-/// Everything that is wrong with the meaning of a scenario.
-pub(super) fn check(scenario: &Scenario) -> Vec<Mistake> {
+impl Mistake {
+    /// The way to it as text: `when[0].apply.scope`.
+    pub(super) fn field(&self) -> String {
+        let mut field = String::new();
+        for step in &self.path {
+            match step {
+                Step::Index(index) => field.push_str(&format!("[{index}]")),
+                Step::Key(name) if field.is_empty() => field.push_str(name),
+                Step::Key(name) => field.push_str(&format!(".{name}")),
+                Step::Name(name) => field.push_str(&format!(".{name}")),
+            }
+        }
+        field
+    }
+}
+
+/// Everything that is wrong with the meaning of a scenario; with `names` also what it calls by a name that nobody has.
+pub(super) fn check(scenario: &Scenario, names: Option<&Names>) -> Vec<Mistake> {
     let mut check = Check {
+        names: names.cloned(),
         mistakes: Vec::new(),
         path: Vec::new(),
         traffic: BTreeMap::new(),
@@ -54,6 +72,8 @@ enum TrafficKind {
 }
 
 struct Check {
+    /// What the environment calls its own, where there is one.
+    names: Option<Names>,
     mistakes: Vec<Mistake>,
     path: Vec<Step>,
     traffic: BTreeMap<String, TrafficKind>,
@@ -217,38 +237,6 @@ impl Check {
         });
     }
 
-    fn scope(&mut self, scope: &Scope) {
-        for (key, entries) in [("match", &scope.entries), ("except", &scope.except)] {
-            self.at(Step::Key(key), |check| {
-                for (index, entry) in entries.iter().enumerate() {
-                    check.at(Step::Index(index), |check| check.entry(entry));
-                }
-            });
-        }
-        if scope.except.contains(&ScopeEntry::default()) {
-            self.at(Step::Key("except"), |check| {
-                check.complain(
-                    "`except` takes everybody out",
-                    Some("name at least one field in each entry"),
-                );
-            });
-        }
-    }
-
-    fn entry(&mut self, entry: &ScopeEntry) {
-        if let Some(ip) = &entry.ip
-            && !ip.starts_with("$ip:")
-            && Block::parse(ip).is_none()
-        {
-            self.at(Step::Key("ip"), |check| {
-                check.complain(
-                    format!("`{ip}` is not an IPv4 address or block"),
-                    Some("for example `10.1.2.3`, `10.1.0.0/16` or `$ip:checkout@$zone1`"),
-                );
-            });
-        }
-    }
-
     /// What others would see is done alone, and put right afterwards. Reconnecting is not: scenarios that run side by side
     /// do it together.
     fn beside_others(&mut self, act: &Act) {
@@ -312,7 +300,21 @@ impl Check {
                     self.complain("a hold of no time", None);
                 }
             }
-            Act::Join { .. } | Act::Leave { .. } | Act::Reconnect | Act::Recover => {}
+            Act::Join {
+                application,
+                data_center,
+            } => self.at(Step::Key("join"), |check| {
+                check.named("application", Kind::Application, application);
+                check.named("dataCenter", Kind::DataCenter, data_center);
+            }),
+            Act::Leave {
+                application,
+                data_center,
+            } => self.at(Step::Key("leave"), |check| {
+                check.named("application", Kind::Application, application);
+                check.named("dataCenter", Kind::DataCenter, data_center);
+            }),
+            Act::Reconnect | Act::Recover => {}
         }
     }
 
@@ -320,29 +322,25 @@ impl Check {
         match fault {
             Fault::PodKill {
                 selector: PodSelector::Workload(workload),
-            } => self.workload("podKill", workload),
+            } => self.at(Step::Key("podKill"), |check| {
+                check.at(Step::Key("selector"), |check| {
+                    check.workload("workload", workload);
+                });
+            }),
             Fault::PodKill {
                 selector: PodSelector::ControlPlaneReplica,
             } => {}
-            Fault::ZoneOutage { duration, .. } => {
+            Fault::ZoneOutage {
+                data_center,
+                duration,
+            } => {
+                self.at(Step::Key("zoneOutage"), |check| {
+                    check.named("dataCenter", Kind::DataCenter, data_center);
+                });
                 if duration.0.is_zero() {
                     self.complain("an outage of no time", None);
                 }
             }
-        }
-    }
-
-    fn workload(&mut self, key: &'static str, workload: &str) {
-        let is_fine = workload
-            .split_once('@')
-            .is_some_and(|(application, place)| !application.is_empty() && !place.is_empty());
-        if !is_fine {
-            self.at(Step::Key(key), |check| {
-                check.complain(
-                    format!("`{workload}` is not a workload"),
-                    Some("write `application@data-center`, for example `checkout@$zone1`"),
-                );
-            });
         }
     }
 

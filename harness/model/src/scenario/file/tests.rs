@@ -1,6 +1,7 @@
 //! Every word is read and printed, and every mistake of form and meaning is told with its line.
 
 use super::*;
+use crate::names::{Names, Places};
 use crate::scenario::Act;
 use crate::testing::scenario;
 
@@ -357,4 +358,159 @@ fn nothing_to_do_and_nothing_to_expect_are_mistakes() {
 #[test]
 fn a_duplicate_key_is_a_mistake() {
     assert_eq!(mistakes("name: a/b\nname: a/c\n").len(), 1);
+}
+
+fn known() -> Names {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    Names {
+        applications: names(&["checkout", "frontend", "inventory"]),
+        places: Some(Places {
+            data_centers: names(&["east", "west"]),
+            clusters: names(&["local"]),
+        }),
+    }
+}
+
+#[test]
+fn names_that_somebody_has_are_accepted() {
+    assert_eq!(
+        parse_for("my.yaml", SAMPLE, &known()),
+        parse("my.yaml", SAMPLE)
+    );
+    let named = sample_with(
+        "dataCenter: $zone1",
+        "{application: checkout, cluster: local, dataCenter: west}",
+    );
+    assert!(parse_for("my.yaml", &named, &known()).is_ok());
+}
+
+#[rstest::rstest]
+#[case(
+    "- dataCenter: $zone1",
+    "- application: forntend",
+    "17:22: there is no application `forntend` (hint: did you mean `frontend`?)"
+)]
+#[case(
+    "- dataCenter: $zone1",
+    "- dataCenter: esat",
+    "17:21: there is no data center `esat` (hint: did you mean `east`?)"
+)]
+#[case(
+    "- dataCenter: $zone1",
+    "- dataCenter: $zone3",
+    "17:21: there is no data center `$zone3` (hint: there are: east, west)"
+)]
+#[case(
+    "- dataCenter: $zone1",
+    "- dataCenter: $zone0",
+    "17:21: there is no data center `$zone0` (hint: there are: east, west)"
+)]
+#[case(
+    "- dataCenter: $zone1",
+    "- cluster: $cluster2",
+    "17:18: there is no cluster `$cluster2` (hint: there is one: local)"
+)]
+#[case(
+    "- ip: $ip:checkout@$zone1",
+    "- ip: $ip:chekout@$zone9/24",
+    "19:13: there is no application `chekout` (hint: did you mean `checkout`?)\nmy.yaml:19:13: there is no data center `$zone9` (hint: there are: east, west)"
+)]
+#[case(
+    "join: {application: checkout",
+    "join: {application: chekout",
+    "27:23: there is no application `chekout` (hint: did you mean `checkout`?)"
+)]
+#[case(
+    "leave: {application: checkout, dataCenter: $zone2}",
+    "leave: {application: checkout, dataCenter: $zone7}",
+    "28:46: there is no data center `$zone7` (hint: there are: east, west)"
+)]
+#[case(
+    "name: batch, from: frontend@$zone1",
+    "name: batch, from: fronted@$zone1",
+    "31:32: there is no application `fronted` (hint: did you mean `frontend`?)"
+)]
+#[case(
+    "workload: checkout@$zone1",
+    "workload: checkout@nowhere",
+    "38:28: there is no data center `nowhere` (hint: there are: east, west)"
+)]
+#[case(
+    "zoneOutage: {dataCenter: $zone1",
+    "zoneOutage: {dataCenter: $zone5",
+    "40:30: there is no data center `$zone5` (hint: there are: east, west)"
+)]
+#[case(
+    "application: checkout}\n- failsOver",
+    "application: chekout}\n- failsOver",
+    "54:44: there is no application `chekout` (hint: did you mean `checkout`?)"
+)]
+#[case(
+    "- dataCenter: $zone1",
+    "- application: $unknown:checkout",
+    "17:22: the application `checkout` is said to be unknown and is there (hint: choose a name that nobody has)"
+)]
+fn a_name_that_nobody_has_is_told_with_its_place(
+    #[case] from: &str,
+    #[case] to: &str,
+    #[case] told: &str,
+) {
+    let text = sample_with(from, to);
+    let problems = parse_for("my.yaml", &text, &known()).expect_err("nobody has the name");
+    assert_eq!(problems.to_string(), format!("my.yaml:{told}"));
+    assert!(parse("my.yaml", &text).is_ok(), "it is fine elsewhere");
+}
+
+#[test]
+fn a_name_can_be_said_to_be_unknown() {
+    for key in ["application", "dataCenter", "cluster"] {
+        let text = sample_with(
+            "- dataCenter: $zone1",
+            &format!("- {key}: $unknown:elsewhere"),
+        );
+        let read = parse_for("my.yaml", &text, &known()).unwrap_or_else(|p| panic!("{p}"));
+        assert_eq!(parse("my.yaml", &print(&read)), Ok(read));
+    }
+}
+
+#[test]
+fn what_is_no_place_holder_is_told_without_an_environment() {
+    let text = sample_with(
+        "- dataCenter: $zone1",
+        "- {dataCenter: $moon, application: $unknown:}",
+    );
+    assert_eq!(
+        mistakes(&text),
+        [
+            "my.yaml:17:22: `$moon` is no data center (hint: write a name, or `$zone1` for the first)",
+            "my.yaml:17:42: `$unknown:` does not name anything (hint: write the name that nobody has behind it, for example `$unknown:elsewhere`)",
+        ]
+    );
+}
+
+#[test]
+fn without_places_only_applications_are_looked_at() {
+    let nowhere = Names {
+        places: None,
+        ..known()
+    };
+    let scenario = scenario(vec![Act::Join {
+        application: "chekout".to_owned(),
+        data_center: "$zone9".to_owned(),
+    }]);
+    let about_names = |names: &Names| -> Vec<String> {
+        let told = check_for(&scenario, names).into_iter();
+        told.filter(|mistake| mistake.contains("there is no"))
+            .collect()
+    };
+    let application =
+        "when[0].join.application: there is no application `chekout` (did you mean `checkout`?)";
+    assert_eq!(about_names(&nowhere), [application]);
+    assert_eq!(
+        about_names(&known()),
+        [
+            application,
+            "when[0].join.dataCenter: there is no data center `$zone9` (there are: east, west)"
+        ]
+    );
 }

@@ -3,6 +3,7 @@
 use super::{Check, Step, TrafficKind};
 use crate::document::suggestion;
 use crate::expectation::Expectation;
+use crate::names::Kind;
 use crate::scenario::{Act, Scenario};
 
 impl Check {
@@ -38,7 +39,15 @@ impl Check {
                     self.complain("`percent` is not between 1 and 100", None);
                 }
             }
-            Expectation::AnsweredBy { traffic, .. } => self.traffic("answeredBy", traffic, None),
+            Expectation::AnsweredBy {
+                traffic,
+                application,
+            } => {
+                self.traffic("answeredBy", traffic, None);
+                self.at(Step::Key("answeredBy"), |check| {
+                    check.named("application", Kind::Application, application);
+                });
+            }
             Expectation::FailsOver { traffic, .. } => {
                 self.traffic("failsOver", traffic, Some(TrafficKind::Load));
                 self.needs_fault(scenario);

@@ -1,0 +1,79 @@
+//! The names of what an environment runs and has, so that a scenario that speaks of something else is refused before
+//! anything is started.
+//!
+//! Invariant: a name that nobody has is a mistake unless it is written [`UNKNOWN`]: a scope that matches nobody by a
+//! typing error would prove an absence that means nothing.
+
+use crate::topology::Topology;
+
+/// Begins the name of an application, data center or cluster that is meant to be unknown: `$unknown:elsewhere`.
+pub const UNKNOWN: &str = "$unknown:";
+
+/// What an environment calls its applications and places.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Names {
+    /// The applications that the mesh deploys.
+    pub applications: Vec<String>,
+    /// Its places; none while nobody knows them.
+    pub places: Option<Places>,
+}
+
+/// Data centers and clusters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// In the topology's order: `$zone1` is the first.
+    pub data_centers: Vec<String>,
+    /// `$cluster1` is the first.
+    pub clusters: Vec<String>,
+}
+
+impl Places {
+    /// Those of a topology.
+    #[must_use]
+    pub fn of(topology: &Topology) -> Self {
+        let data_centers = topology.clusters.iter().flat_map(|c| &c.data_centers);
+        Self {
+            data_centers: data_centers.map(|found| found.name.clone()).collect(),
+            clusters: topology.clusters.iter().map(|c| c.name.clone()).collect(),
+        }
+    }
+}
+
+/// What a name in a scenario is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Application,
+    DataCenter,
+    Cluster,
+}
+
+impl Kind {
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Application => "application",
+            Self::DataCenter => "data center",
+            Self::Cluster => "cluster",
+        }
+    }
+
+    /// How one is written by its number, where that can be.
+    pub(crate) const fn numbered(self) -> Option<&'static str> {
+        match self {
+            Self::Application => None,
+            Self::DataCenter => Some("$zone"),
+            Self::Cluster => Some("$cluster"),
+        }
+    }
+}
+
+impl Names {
+    /// All names of a kind; none while nobody knows them.
+    pub(crate) fn of(&self, kind: Kind) -> Option<&[String]> {
+        let places = self.places.as_ref();
+        match kind {
+            Kind::Application => Some(&self.applications),
+            Kind::DataCenter => places.map(|places| places.data_centers.as_slice()),
+            Kind::Cluster => places.map(|places| places.clusters.as_slice()),
+        }
+    }
+}

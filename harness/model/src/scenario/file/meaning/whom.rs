@@ -1,0 +1,134 @@
+//! Whom a scenario speaks of: scopes, workloads, applications and places. A name that nobody has is a mistake, unless it
+//! is said to be unknown.
+
+use super::{Check, Step};
+use crate::configuration::{Scope, ScopeEntry};
+use crate::document::suggestion;
+use crate::names::{Kind, UNKNOWN};
+use crate::oracle::Block;
+
+impl Check {
+    pub(super) fn scope(&mut self, scope: &Scope) {
+        for (key, entries) in [("match", &scope.entries), ("except", &scope.except)] {
+            self.at(Step::Key(key), |check| {
+                for (index, entry) in entries.iter().enumerate() {
+                    check.at(Step::Index(index), |check| check.entry(entry));
+                }
+            });
+        }
+        if scope.except.contains(&ScopeEntry::default()) {
+            self.at(Step::Key("except"), |check| {
+                check.complain(
+                    "`except` takes everybody out",
+                    Some("name at least one field in each entry"),
+                );
+            });
+        }
+    }
+
+    fn entry(&mut self, entry: &ScopeEntry) {
+        for (key, kind, value) in [
+            ("application", Kind::Application, &entry.application),
+            ("cluster", Kind::Cluster, &entry.cluster),
+            ("dataCenter", Kind::DataCenter, &entry.data_center),
+        ] {
+            if let Some(value) = value {
+                self.at(Step::Key(key), |check| match value.strip_prefix(UNKNOWN) {
+                    Some(name) => check.meant_to_be_unknown(kind, name),
+                    None => check.name_of(kind, value),
+                });
+            }
+        }
+        if let Some(ip) = &entry.ip {
+            self.at(Step::Key("ip"), |check| check.address(ip));
+        }
+    }
+
+    fn address(&mut self, ip: &str) {
+        if let Some(rest) = ip.strip_prefix("$ip:") {
+            let workload = rest.split_once('/').map_or(rest, |(workload, _)| workload);
+            self.workload_names(workload);
+        } else if Block::parse(ip).is_none() {
+            self.complain(
+                format!("`{ip}` is not an IPv4 address or block"),
+                Some("for example `10.1.2.3`, `10.1.0.0/16` or `$ip:checkout@$zone1`"),
+            );
+        }
+    }
+
+    /// `application@data-center`.
+    pub(super) fn workload(&mut self, key: &'static str, workload: &str) {
+        self.at(Step::Key(key), |check| check.workload_names(workload));
+    }
+
+    fn workload_names(&mut self, workload: &str) {
+        match workload.split_once('@') {
+            Some((application, place)) if !application.is_empty() && !place.is_empty() => {
+                self.name_of(Kind::Application, application);
+                self.name_of(Kind::DataCenter, place);
+            }
+            _ => self.complain(
+                format!("`{workload}` is not a workload"),
+                Some("write `application@data-center`, for example `checkout@$zone1`"),
+            ),
+        }
+    }
+
+    /// The value of a field that must be the name of something that is there.
+    pub(super) fn named(&mut self, key: &'static str, kind: Kind, name: &str) {
+        self.at(Step::Key(key), |check| check.name_of(kind, name));
+    }
+
+    /// A name of something that must be there: its own, or its number.
+    fn name_of(&mut self, kind: Kind, name: &str) {
+        let word = kind.word();
+        let number = kind.numbered().and_then(|mark| name.strip_prefix(mark));
+        if name.starts_with('$') && number.is_none_or(|number| number.parse::<usize>().is_err()) {
+            let hint = match kind.numbered() {
+                Some(mark) => format!("write a name, or `{mark}1` for the first"),
+                None => "write the name of an application".to_owned(),
+            };
+            self.complain(format!("`{name}` is no {word}"), Some(&hint));
+            return;
+        }
+        let Some(known) = self.names.as_ref().and_then(|names| names.of(kind)) else {
+            return;
+        };
+        let is_there = match number.and_then(|number| number.parse::<usize>().ok()) {
+            Some(number) => (1..=known.len()).contains(&number),
+            None => known.iter().any(|found| found == name),
+        };
+        if is_there {
+            return;
+        }
+        let meant = suggestion(name, known.iter().map(String::as_str));
+        let hint = match meant.filter(|_| number.is_none()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!(
+                "there {}: {}",
+                if known.len() == 1 { "is one" } else { "are" },
+                known.join(", ")
+            ),
+        };
+        self.complain(format!("there is no {word} `{name}`"), Some(&hint));
+    }
+
+    /// A name that a scenario says is nobody's.
+    fn meant_to_be_unknown(&mut self, kind: Kind, name: &str) {
+        let known = self.names.as_ref().and_then(|names| names.of(kind));
+        if name.is_empty() || name.starts_with('$') {
+            self.complain(
+                format!("`{UNKNOWN}{name}` does not name anything"),
+                Some("write the name that nobody has behind it, for example `$unknown:elsewhere`"),
+            );
+        } else if known.is_some_and(|known| known.iter().any(|found| found == name)) {
+            self.complain(
+                format!(
+                    "the {} `{name}` is said to be unknown and is there",
+                    kind.word()
+                ),
+                Some("choose a name that nobody has"),
+            );
+        }
+    }
+}
