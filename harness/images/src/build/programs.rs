@@ -43,11 +43,19 @@ pub(super) fn build(
             .unwrap_or_default()
     });
     let mut output = VecDeque::new();
+    let mut compiled = 0;
     if let Some(diagnostics) = child.stderr.take() {
         for line in BufReader::new(diagnostics).lines().map_while(Result::ok) {
             if let Some(package) = line.trim_start().strip_prefix("Compiling ") {
                 let name = package.split(' ').next().unwrap_or_default();
-                progress(&format!("compiling {name}"));
+                if compiled == 0 {
+                    progress(&format!(
+                        "compiling the programs of the images ({}), since this is the first time or their sources changed",
+                        needed.join(", ")
+                    ));
+                }
+                compiled += 1;
+                progress(&format!("compiling {name} (package {compiled})"));
             } else if line.trim_start().starts_with("Blocking") {
                 progress("waiting for another Cargo to finish");
             }
