@@ -46,9 +46,13 @@ pub fn load(name_or_path: &str) -> Result<Topology, ClusterError> {
     let path = Path::new(name_or_path);
     let text = std::fs::read_to_string(path).map_err(|error| {
         let known: Vec<_> = built_in().collect();
+        let source: Box<dyn std::error::Error + Send + Sync> = match error.kind() {
+            std::io::ErrorKind::NotFound => "there is no topology and no file of this name".into(),
+            _ => Box::new(error),
+        };
         ClusterError {
             act: format!("load topology `{name_or_path}`"),
-            source: Some(Box::new(error)),
+            source: Some(source),
             hint: Some(format!(
                 "give a file, or the name of a built-in topology: {}",
                 known.join(", ")
@@ -326,6 +330,8 @@ my.yaml:14: latency from `a` to itself cannot be set"
     #[test]
     fn a_file_that_is_not_there_is_answered_with_the_names_that_are() {
         let error = load("four-zones").unwrap_err();
+        let reason = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(reason, "there is no topology and no file of this name");
         assert!(error.hint.unwrap().contains("one-zone, three-zones"));
     }
 }
