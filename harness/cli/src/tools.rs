@@ -8,7 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Programs and the Debian packages that have them.
-pub(crate) const NEEDED: [(&str, &str); 2] = [("nft", "nftables"), ("iptables", "iptables")];
+pub(crate) const NEEDED: [(&str, &str); 3] = [
+    ("nft", "nftables"),
+    ("iptables", "iptables"),
+    ("ip", "iproute2"),
+];
 
 /// Folders that hold administration programs and are often not on an ordinary user's path.
 const SYSTEM_FOLDERS: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
