@@ -3,6 +3,7 @@
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use harness_report::record::{RunRecord, quote};
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
 
@@ -88,11 +89,27 @@ fn point_latest_at(base: &Path, run: &str) -> std::io::Result<()> {
     })
 }
 
-/// The command as it was given, ready to be pasted into a shell.
+/// The command as it was given, ready to be pasted into a shell, with our environment variables that were set.
 fn command_line() -> String {
-    let words: Vec<String> = std::env::args_os()
-        .map(|word| quote(&word.to_string_lossy()))
+    let variables = std::env::vars_os().map(|(name, value)| {
+        let text = |text: std::ffi::OsString| text.to_string_lossy().into_owned();
+        (text(name), text(value))
+    });
+    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    as_command(variables, words)
+}
+
+fn as_command(
+    variables: impl Iterator<Item = (String, String)>,
+    words: impl Iterator<Item = String>,
+) -> String {
+    let ours: BTreeMap<String, String> = variables
+        .filter(|(name, _)| name.starts_with("MESHPROOF_"))
         .collect();
+    let set = ours
+        .iter()
+        .map(|(name, value)| format!("{name}={}", quote(value)));
+    let words: Vec<String> = set.chain(words.map(|word| quote(&word))).collect();
     format!("{}\n", words.join(" "))
 }
 
@@ -104,6 +121,21 @@ pub(crate) fn random() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_command_repeats_the_variables_that_count() {
+        let variables = [
+            ("PATH", "/bin"),
+            ("MESHPROOF_SEED", "7"),
+            ("MESHPROOF_MESH", "my mesh"),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let words = ["meshproof", "run"].map(str::to_owned);
+        assert_eq!(
+            as_command(variables.into_iter(), words.into_iter()),
+            "MESHPROOF_MESH='my mesh' MESHPROOF_SEED=7 meshproof run\n"
+        );
+    }
 
     #[test]
     fn the_folder_is_named_for_labels_and_latest_points_at_it() {
