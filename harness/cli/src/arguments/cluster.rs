@@ -48,9 +48,8 @@ pub(crate) enum ClusterCommand {
     Up(ClusterUpArguments),
     /// Take one down
     Down {
-        /// Its name
-        #[arg(default_value = "dev")]
-        name: String,
+        /// Its name; absent: `dev`
+        name: Option<String>,
     },
     /// Show those that are up
     List,

@@ -19,6 +19,7 @@ use harness_model::run_event::RunEvent;
 use harness_report::record::quote;
 use serde::Serialize;
 use std::io::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 
 /// Brings up, takes down or lists.
@@ -29,7 +30,7 @@ pub(crate) fn cluster(
 ) -> Result<ExitCode, Failure> {
     match command {
         ClusterCommand::Up(arguments) => up(arguments, common, out),
-        ClusterCommand::Down { name } => down(name, common),
+        ClusterCommand::Down { name } => down(name.as_deref(), common),
         ClusterCommand::List => list(common, out),
     }
 }
@@ -73,24 +74,25 @@ fn up(arguments: &ClusterUpArguments, common: &Common, out: &mut Out) -> Result<
             output::say(&format!("images for pods: {}", kept.images.join(", ")));
         }
         output::say(&format!(
-            "the cluster stays until `meshproof cluster down {}`; `meshproof run{on_kind} --reuse {}` uses it",
+            "no mesh is deployed: `meshproof run{on_kind} --reuse {}` deploys one, runs on it and removes it\nthe cluster stays until `meshproof cluster down {}`",
             arguments.name, arguments.name
         ));
     }
     Ok(ExitCode::Success)
 }
 
-fn down(name: &str, common: &Common) -> Result<ExitCode, Failure> {
+fn down(name: Option<&str>, common: &Common) -> Result<ExitCode, Failure> {
     start_logging(common)?;
+    let is_asked_for = name.is_some();
+    let name = name.unwrap_or("dev");
     let attempt = format!("take down the cluster `{name}`");
-    let running = local::list()
-        .into_iter()
-        .any(|listed| listed.name == name && listed.running);
     let options = plan::assets(None, true)?;
-    let on_kind = kind::list(&options.cache)
-        .into_iter()
-        .any(|listed| listed.name == name && listed.state == kind::State::Kept);
-    let left = if on_kind && !running {
+    let up = up_now(&options.cache);
+    let Some((_, on_kind)) = up.iter().find(|(found, _)| found == name) else {
+        let others: Vec<&str> = up.iter().map(|(name, _)| name.as_str()).collect();
+        return nothing_to_take_down(&attempt, name, is_asked_for, &others, common);
+    };
+    let left = if *on_kind {
         let program = kind_program(&options)?;
         runtime()?
             .block_on(KindCluster::remove_kept(&options.cache, name, &program))
@@ -104,6 +106,12 @@ fn down(name: &str, common: &Common) -> Result<ExitCode, Failure> {
         })?
     };
     if left.is_empty() {
+        if !common.quiet {
+            let kind = if *on_kind { "kind cluster" } else { "cluster" };
+            output::say(&format!(
+                "took down the {kind} {name}; nothing of it is left"
+            ));
+        }
         return Ok(ExitCode::Success);
     }
     let mut failure = Failure::new(ExitCode::LeftBehind, format!("{attempt} completely"));
@@ -111,6 +119,43 @@ fn down(name: &str, common: &Common) -> Result<ExitCode, Failure> {
         failure = failure.item(one);
     }
     Err(failure.hint("`meshproof clean` removes what is left of dead clusters"))
+}
+
+/// The clusters of ours that can be taken down, and whether kind made each.
+fn up_now(cache: &Path) -> Vec<(String, bool)> {
+    let local = local::list().into_iter().filter(|listed| listed.running);
+    let kept = kind::list(cache)
+        .into_iter()
+        .filter(|listed| listed.state == kind::State::Kept);
+    local
+        .map(|listed| (listed.name, false))
+        .chain(kept.map(|listed| (listed.name, true)))
+        .collect()
+}
+
+/// Nothing to do is fine, unless a cluster was named.
+fn nothing_to_take_down(
+    attempt: &str,
+    name: &str,
+    is_asked_for: bool,
+    others: &[&str],
+    common: &Common,
+) -> Result<ExitCode, Failure> {
+    let there_are = match others {
+        [] => "none is up".to_owned(),
+        others => format!("there are: {}", others.join(", ")),
+    };
+    if is_asked_for {
+        return Err(Failure::new(ExitCode::Usage, attempt)
+            .reason(format!("no cluster `{name}` is up"))
+            .hint(there_are));
+    }
+    if !common.quiet {
+        output::say(&format!(
+            "nothing to take down: no cluster `{name}` is up; {there_are}"
+        ));
+    }
+    Ok(ExitCode::Success)
 }
 
 /// One cluster, for programs.
