@@ -188,7 +188,7 @@ impl ValueEnum for TagArgument {
             Tag::PreRelease => "Before a release",
             Tag::Chaos => "Something is broken on purpose",
         };
-        Some(clap::builder::PossibleValue::new(harness_report::words::tag(self.0)).help(help))
+        Some(clap::builder::PossibleValue::new(harness_model::words::tag(self.0)).help(help))
     }
 }
 
@@ -293,6 +293,12 @@ pub(crate) struct ExplainArguments {
     /// Print the YAML form, ready to be changed and run
     #[arg(long)]
     pub(crate) yaml: bool,
+    /// Print the JSON Schema of scenario files, for editors
+    #[arg(long, conflicts_with_all = ["names", "yaml", "reference"])]
+    pub(crate) schema: bool,
+    /// Print every word of scenario and topology files with what it means
+    #[arg(long, conflicts_with_all = ["names", "yaml"])]
+    pub(crate) reference: bool,
 }
 
 /// Arguments of `judge`.

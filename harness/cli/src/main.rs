@@ -16,9 +16,11 @@ mod signals;
 mod tools;
 
 use arguments::{Arguments, Command};
-use clap::Parser as _;
+use clap::error::{ContextKind, ContextValue};
+use clap::{CommandFactory as _, Parser as _};
 use exit_code::ExitCode;
 use failure::Failure;
+use harness_model::document::suggestion;
 use std::io::Write as _;
 use std::time::Instant;
 
@@ -31,7 +33,8 @@ fn main() -> std::process::ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => {
+        Err(mut error) => {
+            suggest_command(&mut error);
             // Help and version are data: a reader that goes away is no error.
             let _ = error.print();
             return match error.exit_code() {
@@ -56,6 +59,22 @@ fn main() -> std::process::ExitCode {
             output::say(&failure.render(colour));
             ExitCode::Internal.into()
         }
+    }
+}
+
+/// Names the command that was probably meant, where clap finds none alike: short words are not alike with two letters swapped.
+fn suggest_command(error: &mut clap::Error) {
+    if error.get(ContextKind::SuggestedSubcommand).is_some() {
+        return;
+    }
+    let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand) else {
+        return;
+    };
+    let command = Arguments::command();
+    let known = command.get_subcommands().map(clap::Command::get_name);
+    if let Some(meant) = suggestion(word, known) {
+        let meant = ContextValue::Strings(vec![meant.to_owned()]);
+        error.insert(ContextKind::SuggestedSubcommand, meant);
     }
 }
 

@@ -197,7 +197,13 @@ fn nearest<'a>(name: &str, built_in: &'a [Scenario]) -> Option<&'a str> {
     {
         return Some(&scenario.name);
     }
-    suggestion(name, full.chain(suites))
+    if let Some(meant) = suggestion(name, full.chain(suites)) {
+        return Some(meant);
+    }
+    let short = |scenario: &'a Scenario| scenario.name.rsplit('/').next().unwrap_or_default();
+    let meant = suggestion(name, built_in.iter().map(short))?;
+    let scenario = built_in.iter().find(|scenario| short(scenario) == meant)?;
+    Some(&scenario.name)
 }
 
 /// Reads scenario files, or says what is wrong with any of them.
@@ -223,8 +229,12 @@ fn read_all<'a>(files: &[&'a str]) -> Result<Vec<(&'a str, String, Scenario)>, F
                 Failure::new(ExitCode::Usage, attempt),
                 |failure, broken| match broken {
                     (_, Mistake::Content(text, problems)) => failure.in_file(&text, problems),
-                    (_, Mistake::File(error)) if is_one => failure.because(&error),
-                    (file, Mistake::File(error)) => failure.item(format!("{file}: {error}")),
+                    (_, Mistake::File(error)) if is_one => failure.reason(why_unread(&error)).hint(
+                        "`meshproof explain --yaml NAME > FILE` writes a scenario to start from",
+                    ),
+                    (file, Mistake::File(error)) => {
+                        failure.item(format!("{file}: {}", why_unread(&error)))
+                    }
                 },
             );
     Err(failure)
@@ -234,6 +244,15 @@ fn read_all<'a>(files: &[&'a str]) -> Result<Vec<(&'a str, String, Scenario)>, F
 enum Mistake {
     File(std::io::Error),
     Content(String, Problems),
+}
+
+/// Why a file could not be read, without the number that the kernel gives it.
+fn why_unread(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        _ => error.to_string(),
+    }
 }
 
 fn read(file: &str) -> Result<(String, Scenario), Mistake> {
@@ -334,6 +353,12 @@ mod tests {
         assert_eq!(failure.exit, ExitCode::Usage);
         let text = failure.render(false);
         assert!(text.contains("did you mean `routing/own-zone`?"), "{text}");
+        assert!(
+            text.contains("did you mean `routing/both-sidecars`?"),
+            "{text}"
+        );
+        let short = selected(named(&["both-sidecar"])).expect_err("unknown");
+        let text = short.render(false);
         assert!(
             text.contains("did you mean `routing/both-sidecars`?"),
             "{text}"

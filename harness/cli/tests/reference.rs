@@ -191,7 +191,9 @@ fn a_scenario_file_that_is_not_there_is_told() {
     exit 2
     --- stderr
     error: failed to read the scenario mine.yaml
-      caused by: No such file or directory (os error 2)
+      caused by: there is no such file
+
+    hint: `meshproof explain --yaml NAME > FILE` writes a scenario to start from
     ");
 }
 
@@ -201,7 +203,11 @@ fn the_mistakes_of_all_files_are_told_at_once() {
     let said = place.say(&["run", "a.yaml", "missing.yaml", "b.yaml"]);
     assert!(said.starts_with("exit 2\n"), "{said}");
     assert!(said.contains("failed to read 3 scenarios"), "{said}");
-    for part in ["a.yaml:1:", "b.yaml:1:", "missing.yaml: No such file"] {
+    for part in [
+        "a.yaml:1:",
+        "b.yaml:1:",
+        "missing.yaml: there is no such file",
+    ] {
         assert!(said.contains(part), "{part} is missing in: {said}");
     }
 }
@@ -218,6 +224,112 @@ then: [delivered, confined]
 ";
 
 #[test]
+fn a_command_with_swapped_letters_is_suggested() {
+    let place = Place::new(&[]);
+    let said = place.say(&["rnu"]);
+    assert!(said.starts_with("exit 2\n"), "{said}");
+    assert!(
+        said.contains("a similar subcommand exists: 'run'"),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_own_file_is_not_explained_by_the_seeded_bugs_of_a_namesake() {
+    let place = Place::new(&[]);
+    let name = "delivery-scope/data-center";
+    let yaml = place
+        .command(&["explain", "--yaml", name])
+        .output()
+        .expect("it starts");
+    std::fs::write(place.path().join("mine.yaml"), yaml.stdout).expect("it can be written");
+    assert!(place.say(&["explain", name]).contains("it fails when"));
+    let own = place.say(&["explain", "mine.yaml"]);
+    assert!(
+        own.starts_with("exit 0\n") && !own.contains("it fails when"),
+        "{own}"
+    );
+}
+
+#[test]
+fn a_topology_that_is_not_there_is_answered_with_those_that_are() {
+    let place = Place::new(&[]);
+    insta::assert_snapshot!(place.say(&["run", "--topology", "nope", "--dry-run"]), @"
+    exit 2
+    --- stderr
+    error: failed to use the topology `nope`
+      caused by: load topology `nope`
+      caused by: there is no topology and no file of this name
+
+    hint: give a file, or the name of a built-in topology: one-zone, three-zones
+    ");
+}
+
+#[test]
+fn the_schema_of_scenario_files_is_printed_as_json() {
+    let place = Place::new(&[]);
+    let output = place
+        .command(&["explain", "--schema"])
+        .output()
+        .expect("it starts");
+    let schema: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    assert_eq!(schema["title"], "Scenario");
+    assert!(schema["$defs"]["Act"].is_object(), "{schema}");
+    let said = place.say(&["explain", "--reference"]);
+    assert!(
+        said.contains("  hold (duration): Goes on watching"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_list_fits_into_a_hundred_columns() {
+    let place = Place::new(&[]);
+    for arguments in [&["list"][..], &["list", "--topology", "one-zone"]] {
+        let said = place.say(arguments);
+        assert!(said.contains("delivery-scope/data-center "), "{said}");
+        assert!(
+            said.contains("reaches every sidecar there and no other"),
+            "{said}"
+        );
+        for line in said.lines() {
+            assert!(line.chars().count() <= 100, "{line}");
+        }
+    }
+}
+
+#[test]
+fn a_cluster_that_is_named_must_be_there_to_be_taken_down() {
+    let place = Place::new(&[]);
+    let runtime = place.path().join("runtime");
+    std::fs::create_dir(&runtime).expect("a fresh folder can be written");
+    let down = |name: &[&str]| {
+        let output = place
+            .command(&[&["cluster", "down"], name].concat())
+            .env("TMPDIR", &runtime)
+            .env("MESHPROOF_CACHE", place.path().join("cache"))
+            .output()
+            .expect("the built program starts");
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    let (code, said) = down(&["nope"]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(
+        said.contains("no cluster `nope` is up\n\nhint: none is up"),
+        "{said}"
+    );
+    let (code, said) = down(&[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(
+        said,
+        "nothing to take down: no cluster `dev` is up; none is up\n"
+    );
+}
+
+#[test]
 fn a_scope_that_names_nobody_is_refused_before_anything_is_started() {
     let place = Place::new(&[("typo.yaml", TYPO)]);
     for arguments in [
@@ -226,7 +338,32 @@ fn a_scope_that_names_nobody_is_refused_before_anything_is_started() {
         &["selftest", "typo.yaml"],
     ] {
         insta::allow_duplicates! {
-            insta::assert_snapshot!(place.say(arguments), @"");
+            insta::assert_snapshot!(place.say(arguments), @"
+            exit 2
+            --- stderr
+            error: failed to run the scenarios here: they name what is not there
+
+              × there is no application `forntend`
+               ╭─[typo.yaml:7:35]
+             6 │     name: scoped
+             7 │     scope: {match: [{application: forntend}, {dataCenter: $zone9}]}
+               ·                                   ────────
+             8 │     toggles: {flag: v1}
+               ╰────
+              help: did you mean `frontend`?
+
+              × there is no data center `$zone9`
+               ╭─[typo.yaml:7:59]
+             6 │     name: scoped
+             7 │     scope: {match: [{application: forntend}, {dataCenter: $zone9}]}
+               ·                                                           ──────
+             8 │     toggles: {flag: v1}
+               ╰────
+              help: there are: zone-a, zone-b, zone-c
+
+
+            hint: a name that nobody is meant to have is written `$unknown:NAME`
+            ");
         }
     }
 }
@@ -399,8 +536,9 @@ fn garbage_is_no_history() {
     exit 2
     --- stderr
     error: failed to read the history history.jsonl
-      history.jsonl:1: not JSON: expected value at line 1 column 1
-      history.jsonl:2: an event before the first header
+      caused by: no line of it is one of a history; line 1: not JSON: expected value at line 1 column 1
+
+    hint: a run writes its histories to history.jsonl in its artefact folder
     ");
 }
 

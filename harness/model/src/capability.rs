@@ -1,9 +1,12 @@
 //! What an environment may lack; the reason why a scenario is skipped.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Something a scenario needs and an environment may not have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Capability {
     /// At least two zones.

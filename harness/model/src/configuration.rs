@@ -1,11 +1,12 @@
 //! A configuration as the suites speak of it: a scope, toggles and routing rules. How it is written to a
 //! mesh is told by the mesh definition.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A named configuration: what it says and to whom.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Configuration {
     /// Name within the scenario.
@@ -28,7 +29,7 @@ fn is_zero(value: &i32) -> bool {
 }
 
 /// Who receives a configuration: entries are ORed, fields within an entry ANDed, `except` wins.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Scope {
     /// Matches when one entry matches. No entry matches nobody; an entry without fields matches everybody.
@@ -41,7 +42,7 @@ pub struct Scope {
 
 /// One entry of a scope; absent fields match everything. In a scenario, values may be placeholders:
 /// see [`crate::placeholder`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ScopeEntry {
     /// Data center (zone).
@@ -59,7 +60,7 @@ pub struct ScopeEntry {
 }
 
 /// A routing rule: which requests to a service go elsewhere.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
     /// The service whose requests it catches.

@@ -103,13 +103,17 @@ pub fn parse<T: DeserializeOwned>(file: &str, text: &str) -> Result<Document<T>,
         })
 }
 
-/// The word of `known` that `word` was probably meant to be.
+/// The word of `known` that `word` was probably meant to be: it is alike, or one typing error away, which in a short word
+/// is much of it.
 #[must_use]
 pub fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let is_slip = |candidate: &str| {
+        candidate.chars().count() > 2 && strsim::damerau_levenshtein(word, candidate) == 1
+    };
     known
         .into_iter()
         .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
-        .filter(|(similarity, _)| *similarity > 0.8)
+        .filter(|(similarity, candidate)| *similarity > 0.8 || is_slip(candidate))
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, candidate)| candidate)
 }
@@ -240,5 +244,7 @@ mod tests {
                 .starts_with("sample.yaml:3:1: unknown field `lables`")
         );
         assert_eq!(suggestion("zzz", ["alpha"]), None);
+        assert_eq!(suggestion("rnu", ["list", "run"]), Some("run"));
+        assert_eq!(suggestion("x", ["a", "b1"]), None);
     }
 }

@@ -1,10 +1,11 @@
 //! What must hold: one *then* of a scenario, judged by the checker of the same name.
 
 use crate::duration::Span;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One expectation. Traffic expectations name a batch or a load of the timeline.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     rename_all = "camelCase",
     rename_all_fields = "camelCase",

@@ -1,10 +1,11 @@
 //! What can be broken, in Chaos Mesh's words where it has one.
 
 use crate::duration::Span;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A fault.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     rename_all = "camelCase",
     rename_all_fields = "camelCase",
@@ -27,7 +28,7 @@ pub enum Fault {
 }
 
 /// One pod.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     rename_all = "camelCase",
     rename_all_fields = "camelCase",

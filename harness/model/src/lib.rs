@@ -24,3 +24,4 @@ pub mod scenario;
 mod testing;
 pub mod topology;
 pub mod verdict;
+pub mod words;

@@ -108,6 +108,10 @@ pub struct Summary {
     pub inconclusive: usize,
     /// Scenarios that were not run, with reason.
     pub skipped: usize,
+    /// Scenarios that were selected and got no verdict, for what became of the whole run: it was interrupted, had no
+    /// environment, or stopped after a failure.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub not_run: usize,
     /// Why the environment could not be prepared, or was lost before the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment_error: Option<String>,
@@ -124,7 +128,31 @@ pub struct Summary {
     pub millis: u64,
 }
 
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
 impl Summary {
+    /// Counts those of `selected` scenarios of which nothing was told as not run.
+    pub fn count_rest(&mut self, selected: usize) {
+        let told = self.passed + self.failed + self.inconclusive + self.skipped;
+        self.not_run = selected.saturating_sub(told);
+    }
+
+    /// Why scenarios were not run, in words.
+    #[must_use]
+    pub fn why_not_run(&self) -> &'static str {
+        if self.interrupted.is_some() {
+            "the run was interrupted"
+        } else if self.environment_error.is_some() {
+            "the environment could not be prepared"
+        } else if !self.unknown_names.is_empty() {
+            "scenarios name what is not there"
+        } else {
+            "the run ended before"
+        }
+    }
+
     /// Counts one verdict.
     pub fn count(&mut self, verdict: Verdict) {
         match verdict {

@@ -7,11 +7,12 @@ use crate::configuration::Configuration;
 use crate::duration::Span;
 use crate::expectation::Expectation;
 use crate::fault::Fault;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// One claim about a mesh, ready to be run and judged. The YAML form has the same words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Scenario {
     /// Identifies it: `suite/kebab-case-name`.
@@ -36,7 +37,9 @@ pub struct Scenario {
 }
 
 /// When a scenario is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Tag {
     /// Before each merge.
@@ -50,7 +53,7 @@ pub enum Tag {
 }
 
 /// What a scenario takes from others while it runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Disturbs {
     /// Runs beside others: it owns its configuration keys and nothing else.
@@ -69,7 +72,7 @@ impl Disturbs {
 }
 
 /// What is there before the first act.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Given {
     /// Configurations in force, settled before the timeline starts.
@@ -87,7 +90,7 @@ pub struct Given {
 /// that is meant to be rejected ([`crate::expectation::Expectation::Rejected`]) ends when every sidecar in
 /// scope shows the rejection, without a marker (it could not arrive). While a fault is in force the runner
 /// reads every sidecar at least once.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     rename_all = "camelCase",
     rename_all_fields = "camelCase",
@@ -135,7 +138,7 @@ pub enum Act {
 pub const CANARY_APPLICATION: &str = "canary";
 
 /// Requests of one workload to one service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Traffic {
     /// Names the outcomes in expectations.
@@ -159,7 +162,7 @@ fn root_path() -> String {
 }
 
 /// Steady open-loop load of one workload on one service.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Load {
     /// Names the outcomes in expectations and in `stop`.

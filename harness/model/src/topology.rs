@@ -1,11 +1,12 @@
 //! Regions, data centers (zones), clusters and nodes, and the latency between data centers.
 
 use crate::duration::Span;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The shape of an environment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Topology {
     /// Name, as in `--topology NAME`.
@@ -17,8 +18,14 @@ pub struct Topology {
     pub latency: Latency,
 }
 
+/// The JSON Schema of the YAML form, derived from the types.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(Topology).to_value()
+}
+
 /// One Kubernetes cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClusterShape {
     /// Name.
@@ -28,7 +35,7 @@ pub struct ClusterShape {
 }
 
 /// One data center, a zone in Kubernetes' words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DataCenter {
     /// Name: the value of `topology.kubernetes.io/zone`.
@@ -45,7 +52,7 @@ fn one() -> u32 {
 }
 
 /// One-way latency between data centers.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Latency {
     /// Between any two different data centers without an entry of their own.

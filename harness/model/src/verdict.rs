@@ -35,7 +35,7 @@ pub struct Detail {
     /// The sidecar it was seen at, by its stable name, where it is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sidecar: Option<String>,
-    /// The step of the scenario's timeline.
+    /// The step of the scenario's timeline, counted from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<usize>,
     /// What was expected.

@@ -1,8 +1,9 @@
 //! Deviations as people read them: what was seen alike at several sidecars is told once.
 
-use crate::words;
+use crate::whereabouts;
 use harness_model::scenario::Scenario;
 use harness_model::verdict::Detail;
+use harness_model::words;
 
 /// One deviation, at every place where it was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,27 +18,27 @@ pub struct Deviation {
     pub observed: String,
 }
 
-impl Deviation {
-    /// Where it was seen: `checkout@zone-a and frontend@zone-a, step 2 (delete payload)`. Empty when it has no place.
-    #[must_use]
-    pub fn place(&self, scenario: Option<&Scenario>) -> String {
-        let mut parts: Vec<String> = Vec::new();
-        if !self.sidecars.is_empty() {
-            parts.push(self.sidecars.join(", "));
-        }
-        if let Some(step) = self.step {
-            parts.push(step_words(step, scenario));
-        }
-        parts.join("; ")
-    }
+/// What deviations are told against.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Setting<'a> {
+    /// The scenario, where it is known: for the words of its steps.
+    pub scenario: Option<&'a Scenario>,
+    /// The stable names of all sidecars: for lists of them in few words.
+    pub sidecars: &'a [String],
 }
 
-/// `step 2 (delete payload)`, or `step 2` where the scenario is not known.
-#[must_use]
-pub fn step_words(step: usize, scenario: Option<&Scenario>) -> String {
-    match scenario.and_then(|s| s.when.get(step)) {
-        Some(act) => format!("step {} ({})", step + 1, words::act_in_short(act)),
-        None => format!("step {}", step + 1),
+impl Deviation {
+    /// Where it was seen: `*@zone-a, checkout@zone-b; step 2 (delete payload)`. Empty when it has no place.
+    #[must_use]
+    pub fn place(&self, setting: Setting<'_>) -> String {
+        let mut parts: Vec<String> = Vec::new();
+        if !self.sidecars.is_empty() {
+            parts.push(whereabouts::in_short(&self.sidecars, setting.sidecars));
+        }
+        if let Some(step) = self.step {
+            parts.push(words::step(step, setting.scenario));
+        }
+        parts.join("; ")
     }
 }
 
@@ -165,7 +166,7 @@ mod tests {
         let joined = deviations(&all);
         let sidecars: Vec<usize> = joined.iter().map(|d| d.sidecars.len()).collect();
         assert_eq!(sidecars, [2, 1, 0]);
-        assert_eq!(joined[0].place(None), "a, c; step 2");
+        assert_eq!(joined[0].place(Setting::default()), "a, c; step 2");
     }
 
     #[test]

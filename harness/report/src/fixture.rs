@@ -125,6 +125,7 @@ pub fn context() -> Context {
         options: vec!["--topology".to_owned(), "three-zones".to_owned()],
         files: BTreeMap::new(),
         artifacts: Some("artifacts/2026-11-23t14-05-00z-ab12".into()),
+        collects: true,
         program: "meshproof".to_owned(),
     }
 }

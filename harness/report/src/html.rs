@@ -4,14 +4,13 @@
 //! who had which configuration content when ([`layout`]).
 
 use crate::ReportError;
-use crate::deviation::deviations;
+use crate::deviation::{Setting, deviations};
 use crate::record::{Outcome, RunRecord, ScenarioRecord};
 use crate::terminal::{observations, seconds};
-use crate::words;
 use askama::Template;
 use base64::Engine as _;
-use harness_model::scenario::Scenario;
 use harness_model::verdict::{Finding, Verdict};
+use harness_model::words;
 use sha2::{Digest as _, Sha256};
 
 mod head;
@@ -57,6 +56,7 @@ struct ScenarioView {
     traffic: Vec<String>,
     drawing: Option<Drawing>,
     history: Option<String>,
+    diagnostics: Option<String>,
     rerun: String,
 }
 
@@ -122,7 +122,8 @@ fn rank(scenario: &ScenarioRecord) -> u8 {
         (_, Some(Verdict::Inconclusive)) => 1,
         (Outcome::Unfinished, _) => 2,
         (Outcome::Skipped { .. }, _) => 3,
-        _ => 4,
+        (Outcome::NotRun { .. }, _) => 4,
+        _ => 5,
     }
 }
 
@@ -132,6 +133,7 @@ fn outcome_words(scenario: &ScenarioRecord) -> (&'static str, &'static str) {
         (_, Some(Verdict::Failed)) => ("failed", "Failed"),
         (_, Some(Verdict::Inconclusive)) => ("inconclusive", "Inconclusive"),
         (Outcome::Skipped { .. }, None) => ("skipped", "Skipped"),
+        (Outcome::NotRun { .. }, None) => ("not-run", "Not run"),
         (_, None) => ("unfinished", "Unfinished"),
     }
 }
@@ -141,14 +143,19 @@ fn view(record: &RunRecord, scenario: &ScenarioRecord) -> ScenarioView {
     let (outcome, word) = outcome_words(scenario);
     let (took, findings, reason): (String, &[Finding], Option<String>) = match &scenario.outcome {
         Outcome::Judged { judgement, millis } => (seconds(*millis), &judgement.findings, None),
-        Outcome::Skipped { reason } => (String::new(), &[], Some(reason.clone())),
+        Outcome::Skipped { reason } | Outcome::NotRun { reason } => {
+            (String::new(), &[], Some(reason.clone()))
+        }
         Outcome::Unfinished => (
             String::new(),
             &[],
             Some("the run ended before this scenario did".to_owned()),
         ),
     };
-    let skipped = matches!(scenario.outcome, Outcome::Skipped { .. });
+    let began = matches!(
+        scenario.outcome,
+        Outcome::Judged { .. } | Outcome::Unfinished
+    );
     ScenarioView {
         id: scenario.title().replace(['/', '#', ' '], "-"),
         outcome,
@@ -163,11 +170,20 @@ fn view(record: &RunRecord, scenario: &ScenarioRecord) -> ScenarioView {
             .unwrap_or_default(),
         given: marked_up_all(known.map(words::given)),
         when: marked_up_all(known.map(words::acts)),
-        then: then_views(known, findings),
+        then: then_views(
+            record.setting(&scenario.name, &record.sidecar_names()),
+            findings,
+        ),
         traffic: traffic(scenario),
-        drawing: (!scenario.timeline.is_empty()).then(|| layout::draw(&scenario.timeline)),
-        history: (!skipped && record.context.artifacts.is_some()).then(|| {
+        drawing: (!scenario.timeline.is_empty())
+            .then(|| layout::draw(&scenario.timeline, findings)),
+        history: (began && record.context.artifacts.is_some()).then(|| {
             crate::record::history_path(&scenario.name, scenario.repetition)
+                .display()
+                .to_string()
+        }),
+        diagnostics: has_diagnostics(record, scenario).then(|| {
+            crate::record::diagnostics_path(&scenario.name, scenario.repetition)
                 .display()
                 .to_string()
         }),
@@ -175,8 +191,21 @@ fn view(record: &RunRecord, scenario: &ScenarioRecord) -> ScenarioView {
     }
 }
 
-fn then_views(known: Option<&Scenario>, findings: &[Finding]) -> Vec<ThenView> {
-    let words = known.map(words::expectations).unwrap_or_default();
+/// The runner collects them after a scenario that did not pass, unless it was interrupted.
+fn has_diagnostics(record: &RunRecord, scenario: &ScenarioRecord) -> bool {
+    record.context.collects
+        && record.context.artifacts.is_some()
+        && record.sum().interrupted.is_none()
+        && scenario
+            .verdict()
+            .is_some_and(|verdict| verdict != Verdict::Passed)
+}
+
+fn then_views(setting: Setting<'_>, findings: &[Finding]) -> Vec<ThenView> {
+    let words = setting
+        .scenario
+        .map(words::expectations)
+        .unwrap_or_default();
     let count = words.len().max(findings.len());
     (0..count)
         .map(|index| {
@@ -207,7 +236,7 @@ fn then_views(known: Option<&Scenario>, findings: &[Finding]) -> Vec<ThenView> {
                     .into_iter()
                     .take(SHOWN_DEVIATIONS)
                     .map(|deviation| DeviationView {
-                        at: marked_up(&deviation.place(known)),
+                        at: marked_up(&deviation.place(setting)),
                         expected: deviation.expected,
                         observed: deviation.observed,
                     })
@@ -283,6 +312,37 @@ mod tests {
         assert!(failed < passed);
         assert!(page[failed..passed].contains(" open"));
         assert!(page.contains("1 of 4 scenarios failed"));
+    }
+
+    #[test]
+    fn a_failure_leads_to_what_was_collected_and_to_the_moment_it_is_about() {
+        let page = page();
+        let folder = "scenarios/delivery-scope/data-center";
+        assert!(
+            page.contains(&format!("<a href=\"{folder}/history.jsonl\">")),
+            "{page}"
+        );
+        assert!(
+            page.contains(&format!("<a href=\"{folder}/diagnostics\">")),
+            "{page}"
+        );
+        assert!(
+            !page.contains("delivery-scope/everybody/diagnostics"),
+            "it passed"
+        );
+        assert_eq!(
+            page.matches("class=\"culprit\"").count(),
+            1,
+            "one finding points at a moment"
+        );
+        assert!(page.contains("seconds since the run began"));
+        let mut record = crate::fixture::record();
+        record.context.collects = false;
+        assert!(
+            !render(&record, 1)
+                .expect("it has a page")
+                .contains("/diagnostics\">")
+        );
     }
 
     #[test]

@@ -76,6 +76,8 @@ pub struct Counts {
     pub inconclusive: usize,
     /// Skipped.
     pub skipped: usize,
+    /// Without a verdict because the run ended before; 0 in a whole run.
+    pub not_run: usize,
 }
 
 /// One scenario.
@@ -88,9 +90,9 @@ pub struct ScenarioForm {
     pub repetition: u32,
     /// Claim.
     pub claim: String,
-    /// `passed`, `failed`, `inconclusive`, `skipped` or `unfinished`.
+    /// `passed`, `failed`, `inconclusive`, `skipped`, `not-run` or `unfinished`.
     pub outcome: &'static str,
-    /// Why it was skipped.
+    /// Why it was skipped or not run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// How long it took.
@@ -116,6 +118,7 @@ pub fn document(record: &RunRecord, exit_code: u8) -> Document {
             let (outcome, reason, millis, findings) = match &scenario.outcome {
                 Outcome::Unfinished => ("unfinished", None, None, vec![]),
                 Outcome::Skipped { reason } => ("skipped", Some(reason.clone()), None, vec![]),
+                Outcome::NotRun { reason } => ("not-run", Some(reason.clone()), None, vec![]),
                 Outcome::Judged { judgement, millis } => (
                     verdict_word(judgement.verdict),
                     None,
@@ -164,6 +167,7 @@ pub fn document(record: &RunRecord, exit_code: u8) -> Document {
             failed: sum.failed,
             inconclusive: sum.inconclusive,
             skipped: sum.skipped,
+            not_run: sum.not_run,
         },
         environment_error: sum.environment_error,
         unknown_names: sum.unknown_names,

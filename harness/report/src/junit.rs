@@ -118,6 +118,11 @@ fn case(record: &RunRecord, scenario: &ScenarioRecord) -> TestCase {
             status.set_message(reason.as_str());
             TestCase::new(name, status)
         }
+        Outcome::NotRun { reason } => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(format!("not run: {reason}"));
+            TestCase::new(name, status)
+        }
         Outcome::Judged { judgement, millis } => {
             let mut case = TestCase::new(name, judged(record, scenario, judgement));
             case.set_time(Duration::from_millis(*millis));
@@ -147,8 +152,9 @@ fn judged(record: &RunRecord, scenario: &ScenarioRecord, judgement: &Judgement) 
     });
     status.set_message(format!("{} ({})", scenario.claim, checkers.join(", ")));
     let mut text = Vec::new();
-    let known = record.context.scenarios.get(&scenario.name);
-    if terminal::findings(&mut text, judgement, known).is_ok() {
+    let sidecars = record.sidecar_names();
+    let setting = record.setting(&scenario.name, &sidecars);
+    if terminal::findings(&mut text, judgement, setting).is_ok() {
         let text = String::from_utf8_lossy(&text);
         let rerun = record.context.rerun(&scenario.name, record.seed);
         status.set_description(format!("{text}  rerun     {rerun}\n"));

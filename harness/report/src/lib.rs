@@ -17,7 +17,7 @@ pub mod junit;
 pub mod record;
 pub mod terminal;
 pub mod timeline;
-pub mod words;
+pub mod whereabouts;
 
 /// Reads the events of a run, in order.
 pub trait Reporter {

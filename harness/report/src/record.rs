@@ -1,90 +1,17 @@
 //! A run as the documents need it, gathered from its events: small, whatever the length of the run, since
 //! histories are reduced to timelines as they come.
 
+mod context;
+
+pub use context::{Context, diagnostics_path, history_path, quote};
+
+use crate::deviation::Setting;
 use crate::timeline::Timeline;
 use crate::{ReportError, Reporter};
 use harness_model::directory::Sidecar;
 use harness_model::run_event::{RunEvent, Summary};
-use harness_model::scenario::Scenario;
 use harness_model::verdict::{Judgement, Verdict};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-
-/// What the events of a run do not tell: who the scenarios are and how they were asked for.
-#[derive(Clone, Debug, Default)]
-pub struct Context {
-    /// The selected scenarios, by name.
-    pub scenarios: BTreeMap<String, Scenario>,
-    /// What the user selected, as on the command line; empty for everything. A rerun line of the whole run repeats it.
-    pub selection: Vec<String>,
-    /// Options of this run that decide what was tested, to be repeated in a rerun line.
-    pub options: Vec<String>,
-    /// Scenarios that came from files: their rerun line names the file.
-    pub files: BTreeMap<String, PathBuf>,
-    /// The artefact folder.
-    pub artifacts: Option<PathBuf>,
-    /// The program as the user can call it.
-    pub program: String,
-}
-
-impl Context {
-    /// The exact command that runs one scenario again as it was run.
-    #[must_use]
-    pub fn rerun(&self, scenario: &str, seed: u64) -> String {
-        let name = match self.files.get(scenario) {
-            Some(file) => file.display().to_string(),
-            None => scenario.to_owned(),
-        };
-        let mut line = format!("{} run {}", self.program, quote(&name));
-        for option in &self.options {
-            line.push(' ');
-            line.push_str(&quote(option));
-        }
-        line.push_str(&format!(" --seed {seed}"));
-        line
-    }
-
-    /// Where the history of one scenario is stored.
-    #[must_use]
-    pub fn history(&self, scenario: &str, repetition: u32) -> Option<PathBuf> {
-        let folder = self.artifacts.as_ref()?;
-        Some(folder.join(history_path(scenario, repetition)))
-    }
-}
-
-/// Where the runner stores the history of one scenario below the artefact folder.
-#[must_use]
-pub fn history_path(scenario: &str, repetition: u32) -> PathBuf {
-    let name: String = scenario
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || c == '/' || c == '_' {
-                c
-            } else {
-                '-'
-            }
-        })
-        .collect();
-    let folder = PathBuf::from("scenarios").join(name.trim_matches('/'));
-    if repetition == 1 {
-        folder.join("history.jsonl")
-    } else {
-        folder
-            .join(format!("repetition-{repetition}"))
-            .join("history.jsonl")
-    }
-}
-
-/// Quotes a word for a POSIX shell where it needs it.
-#[must_use]
-pub fn quote(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
-}
 
 /// A run, as far as it has come.
 #[derive(Clone, Debug, Default)]
@@ -138,6 +65,11 @@ pub enum Outcome {
         /// Why.
         reason: String,
     },
+    /// It was selected, and the run ended before it began.
+    NotRun {
+        /// Why.
+        reason: String,
+    },
     /// It was judged.
     Judged {
         /// The judgement.
@@ -159,7 +91,7 @@ impl ScenarioRecord {
     pub fn verdict(&self) -> Option<Verdict> {
         match &self.outcome {
             Outcome::Judged { judgement, .. } => Some(judgement.verdict),
-            Outcome::Unfinished | Outcome::Skipped { .. } => None,
+            Outcome::Unfinished | Outcome::Skipped { .. } | Outcome::NotRun { .. } => None,
         }
     }
 }
@@ -195,10 +127,27 @@ impl RunRecord {
             match &scenario.outcome {
                 Outcome::Judged { judgement, .. } => summary.count(judgement.verdict),
                 Outcome::Skipped { .. } => summary.skipped += 1,
-                Outcome::Unfinished => {}
+                Outcome::Unfinished | Outcome::NotRun { .. } => {}
             }
         }
+        summary.count_rest(self.selected);
         summary
+    }
+
+    /// The stable names of those who were there at the start.
+    pub(crate) fn sidecar_names(&self) -> Vec<String> {
+        self.sidecars
+            .iter()
+            .map(|found| found.name.clone())
+            .collect()
+    }
+
+    /// What deviations of a scenario are told against.
+    pub(crate) fn setting<'a>(&'a self, scenario: &str, sidecars: &'a [String]) -> Setting<'a> {
+        Setting {
+            scenario: self.context.scenarios.get(scenario),
+            sidecars,
+        }
     }
 
     fn find(&mut self, name: &str, repetition: u32) -> Option<&mut ScenarioRecord> {
@@ -206,6 +155,35 @@ impl RunRecord {
             .iter_mut()
             .rev()
             .find(|s| s.name == name && s.repetition == repetition)
+    }
+
+    /// Takes down what was selected and of which nothing was told.
+    fn note_not_run(&mut self, reason: &str) {
+        let names: Vec<String> = self.context.scenarios.keys().cloned().collect();
+        let repeat = self.selected.checked_div(names.len()).unwrap_or(0);
+        for name in names {
+            // A skipped scenario does not say which repetition it is.
+            let told: Vec<u32> = self
+                .scenarios
+                .iter()
+                .filter(|told| told.name == name)
+                .map(|told| told.repetition)
+                .collect();
+            let missing = repeat.saturating_sub(told.len());
+            let left = (1..).filter(|repetition| !told.contains(repetition));
+            for repetition in left.take(missing) {
+                let claim = self.claim_of(&name);
+                self.scenarios.push(ScenarioRecord {
+                    name: name.clone(),
+                    claim,
+                    repetition,
+                    outcome: Outcome::NotRun {
+                        reason: reason.to_owned(),
+                    },
+                    timeline: Timeline::default(),
+                });
+            }
+        }
     }
 
     fn claim_of(&self, name: &str) -> String {
@@ -306,6 +284,7 @@ impl Reporter for RunRecord {
                     // Who was interrupted while preparing did not fail to prepare.
                     summary.environment_error = None;
                 }
+                self.note_not_run(summary.why_not_run());
                 self.summary = Some(summary);
             }
         }
@@ -318,28 +297,71 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rerun_line_can_be_pasted_into_a_shell() {
-        let context = Context {
-            program: "meshproof".to_owned(),
-            options: vec!["--mesh".to_owned(), "my mesh.yaml".to_owned()],
-            ..Context::default()
-        };
-        assert_eq!(
-            context.rerun("delivery-scope/ip", 7),
-            "meshproof run delivery-scope/ip --mesh 'my mesh.yaml' --seed 7"
-        );
-    }
-
-    #[test]
-    fn history_files_of_repetitions_do_not_collide() {
-        assert_eq!(
-            history_path("a/b-c", 1),
-            PathBuf::from("scenarios/a/b-c/history.jsonl")
-        );
-        assert_eq!(
-            history_path("a/b", 2),
-            PathBuf::from("scenarios/a/b/repetition-2/history.jsonl")
-        );
+    fn what_was_selected_and_not_run_is_counted_and_named() {
+        for (interrupted, error, reason) in [
+            (Some(2), None, "the run was interrupted"),
+            (None, Some("no"), "the environment could not be prepared"),
+        ] {
+            let mut record = RunRecord::new(crate::fixture::context());
+            record
+                .on(&RunEvent::RunStarted {
+                    run: "r".to_owned(),
+                    at: String::new(),
+                    seed: 1,
+                    environment: BTreeMap::new(),
+                    selected: 10,
+                })
+                .expect("a record takes everything");
+            for event in crate::fixture::events() {
+                if matches!(
+                    event,
+                    RunEvent::ScenarioSkipped { .. }
+                        | RunEvent::ScenarioFinished { .. }
+                        | RunEvent::ScenarioStarted { .. }
+                ) {
+                    record.on(&event).expect("a record takes everything");
+                }
+            }
+            let mut summary = record.sum();
+            assert_eq!(summary.not_run, 5);
+            summary.interrupted = interrupted;
+            summary.environment_error = error.map(str::to_owned);
+            record
+                .on(&RunEvent::RunFinished { summary })
+                .expect("a record takes everything");
+            let left: Vec<(&str, u32)> = record
+                .scenarios
+                .iter()
+                .filter(
+                    |s| matches!(&s.outcome, Outcome::NotRun { reason: told } if told == reason),
+                )
+                .map(|s| (s.name.as_str(), s.repetition))
+                .collect();
+            assert_eq!(left.len(), 5, "{left:?}");
+            assert!(
+                left.iter().all(|(_, repetition)| *repetition == 2),
+                "{left:?}"
+            );
+            let junit = crate::junit::render(&record).expect("it has a JUnit form");
+            assert_eq!(
+                junit
+                    .matches(&format!("<skipped message=\"not run: {reason}\"/>"))
+                    .count(),
+                5,
+                "{junit}"
+            );
+            let json = crate::json::render(&record, 3).expect("it has a JSON form");
+            assert!(json.contains("\"notRun\": 5"), "{json}");
+            assert_eq!(
+                json.matches("\"outcome\": \"not-run\"").count(),
+                5,
+                "{json}"
+            );
+            assert_eq!(
+                crate::terminal::sum_line(&record.sum()),
+                "2 passed, 1 failed, 1 inconclusive, 1 skipped, 5 not run"
+            );
+        }
     }
 
     #[test]

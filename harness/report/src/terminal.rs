@@ -3,7 +3,7 @@
 //! The lines are the same with and without a terminal; only the colour differs, and what writes them decides
 //! that (anstream).
 
-use crate::deviation::deviations;
+use crate::deviation::{Setting, deviations};
 use crate::record::{Context, RunRecord, title};
 use crate::{ReportError, Reporter};
 use anstyle::{AnsiColor, Style};
@@ -89,15 +89,13 @@ impl<W: Write> Terminal<W> {
             }
         }
         if let Some(error) = &summary.environment_error {
-            // The chain of causes is told by whoever renders errors.
-            let first = error.lines().next().unwrap_or_default();
             let begun = summary.passed + summary.failed + summary.inconclusive > 0;
             let what = if begun {
                 "the environment was lost: failed to"
             } else {
                 "the environment could not be prepared: failed to"
             };
-            writeln!(out, "\n{FAIL}NOT RUN{FAIL:#} {what} {first}")?;
+            writeln!(out, "\n{FAIL}NOT RUN{FAIL:#} {what} {}", in_one_line(error))?;
         }
         for name in &summary.unknown_names {
             writeln!(out, "\n{FAIL}NOT RUN{FAIL:#} {name}")?;
@@ -140,13 +138,27 @@ impl<W: Write> Reporter for Terminal<W> {
     }
 }
 
-/// `N passed, N failed, N inconclusive, N skipped`.
+/// `N passed, N failed, N inconclusive, N skipped`, and `N not run` where the run was broken off.
 #[must_use]
 pub fn sum_line(summary: &Summary) -> String {
-    format!(
+    let mut line = format!(
         "{} passed, {} failed, {} inconclusive, {} skipped",
         summary.passed, summary.failed, summary.inconclusive, summary.skipped
-    )
+    );
+    if summary.not_run > 0 {
+        line.push_str(&format!(", {} not run", summary.not_run));
+    }
+    line
+}
+
+/// An error with its causes; the hint is told by whoever renders errors.
+fn in_one_line(error: &str) -> String {
+    let causes: Vec<&str> = error
+        .lines()
+        .take_while(|line| !line.starts_with("hint: "))
+        .map(|line| line.trim().trim_start_matches("caused by: "))
+        .collect();
+    causes.join(": ")
 }
 
 /// Milliseconds as `1.52s`.
@@ -174,7 +186,8 @@ fn failure(
     let (style, word) = verdict_word(judgement.verdict);
     writeln!(out, "{style}{word}{style:#} {}", scenario.title())?;
     writeln!(out, "  {}", scenario.claim)?;
-    findings(out, judgement, record.context.scenarios.get(&scenario.name))?;
+    let sidecars = record.sidecar_names();
+    findings(out, judgement, record.setting(&scenario.name, &sidecars))?;
     if let Some(history) = record.context.history(&scenario.name, scenario.repetition) {
         writeln!(out, "  history   {}", history.display())?;
     }
@@ -185,7 +198,7 @@ fn failure(
     )
 }
 
-/// The findings of a judgement that did not pass, indented; with the scenario at hand steps are told in words.
+/// The findings of a judgement that did not pass, indented.
 ///
 /// # Errors
 ///
@@ -193,7 +206,7 @@ fn failure(
 pub fn findings(
     out: &mut impl Write,
     judgement: &Judgement,
-    scenario: Option<&harness_model::scenario::Scenario>,
+    setting: Setting<'_>,
 ) -> std::io::Result<()> {
     for finding in judgement
         .findings
@@ -213,7 +226,7 @@ pub fn findings(
         )?;
         let deviations = deviations(&finding.details);
         for deviation in deviations.iter().take(SHOWN_DEVIATIONS) {
-            let place = deviation.place(scenario);
+            let place = deviation.place(setting);
             if !place.is_empty() {
                 writeln!(out, "    at        {place}")?;
             }
@@ -290,6 +303,23 @@ mod tests {
         seed      42, 14.87s in all
         2 passed, 1 failed, 1 inconclusive, 1 skipped
         ");
+    }
+
+    #[test]
+    fn what_kept_the_run_from_beginning_is_told_with_its_cause() {
+        let mut out = Vec::new();
+        let mut terminal = Terminal::new(&mut out, Context::default(), true);
+        let summary = Summary {
+            environment_error: Some("bring up the cluster\n  caused by: start etcd\n  caused by: no space\nhint: tidy up".to_owned()),
+            not_run: 3,
+            ..Summary::default()
+        };
+        terminal
+            .on(&RunEvent::RunFinished { summary })
+            .expect("a vector takes everything");
+        let text = String::from_utf8(out).expect("lines are UTF-8");
+        assert!(text.contains("the environment could not be prepared: bring up the cluster: start etcd: no space\n"), "{text}");
+        assert!(text.ends_with("0 skipped, 3 not run\n"), "{text}");
     }
 
     #[test]

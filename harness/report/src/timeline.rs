@@ -19,6 +19,8 @@ pub struct Timeline {
     pub bands: Vec<Band>,
     /// Traffic by name: requests and what became of them.
     pub traffic: BTreeMap<String, TrafficSum>,
+    /// Nanoseconds of each event, by its index in the history.
+    pub times: Vec<u64>,
     /// Nanoseconds of the first event.
     pub start_ns: Option<u64>,
     /// Nanoseconds of the last event.
@@ -103,6 +105,7 @@ impl Timeline {
     /// Takes one event.
     pub fn on(&mut self, event: &Event) {
         let at = event.at_ns;
+        self.times.push(at);
         self.start_ns.get_or_insert(at);
         self.end_ns = self.end_ns.max(at);
         if let Some(step) = event.step {
@@ -251,7 +254,7 @@ fn short(hash: &str) -> &str {
 }
 
 fn fault_title(fault: &Fault) -> String {
-    crate::words::fault(fault)
+    harness_model::words::fault(fault)
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ pub async fn run(plan: RunPlan, events: Events, interrupt: Interrupt) -> Summary
     let whole = whole(&plan, &events, &interrupt, &tally);
     let mut summary = unless(interrupt.at_once(), whole, &tally).await;
     summary.interrupted = interrupt.signal();
+    summary.count_rest(selected(&plan));
     summary.millis = millis_since(started);
     tell(
         &events,
@@ -50,8 +51,7 @@ async fn whole(
     interrupt: &Interrupt,
     tally: &Mutex<Summary>,
 ) -> Summary {
-    let selected = plan.scenarios.len() * plan.repeat.max(1) as usize;
-    tell(events, run_started(plan, selected));
+    tell(events, run_started(plan, selected(plan)));
     let mut summary = Summary::default();
     if plan.scenarios.is_empty() {
         return summary;
@@ -99,7 +99,13 @@ async fn whole(
     summary
 }
 
-/// Runs every scenario that the environment can carry, tells of those that it cannot, and counts them all.
+/// How many scenarios are to be run, each repetition counted.
+fn selected(plan: &RunPlan) -> usize {
+    plan.scenarios.len() * plan.repeat.max(1) as usize
+}
+
+/// Runs every scenario that the environment can carry, tells of those that it cannot, and counts them all. What is left
+/// when the run is broken off is not told of.
 async fn run_scenarios(
     environment: &Arc<Environment>,
     plan: &RunPlan,
@@ -113,28 +119,22 @@ async fn run_scenarios(
         schedule::items(&plan.scenarios, plan.repeat, shuffle)
             .into_iter()
             .partition(|item| environment.lacks(&item.scenario).is_empty());
-    let skip = |item: &Item, reason: String| {
+    for item in &lacking {
+        let missing = environment.lacks(&item.scenario);
         lock(tally).skipped += 1;
         tell(
             events,
             RunEvent::ScenarioSkipped {
                 scenario: item.scenario.name.clone(),
-                reason,
+                reason: format!("the environment lacks {}", missing.join(", ")),
             },
-        );
-    };
-    for item in &lacking {
-        let missing = environment.lacks(&item.scenario);
-        skip(
-            item,
-            format!("the environment lacks {}", missing.join(", ")),
         );
     }
     let policy = Policy {
         parallel: plan.parallel,
         fail_fast: plan.fail_fast,
     };
-    let left = schedule::run_all(items, &policy, &brake, |item| {
+    schedule::run_all(items, &policy, &brake, |item| {
         let brake = &brake;
         async move {
             let judgement = one::run_one(environment, plan, &item, events, interrupt, None).await;
@@ -146,14 +146,6 @@ async fn run_scenarios(
         }
     })
     .await;
-    for item in &left {
-        let reason = if interrupt.signal().is_some() {
-            "the run was interrupted"
-        } else {
-            "another scenario has failed"
-        };
-        skip(item, reason.to_owned());
-    }
 }
 
 fn keeps(policy: KeepPolicy, summary: &Summary) -> bool {

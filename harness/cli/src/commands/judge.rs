@@ -5,9 +5,11 @@ use crate::commands::{write_json, write_json_line};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::Out;
+use harness_model::history::EventKind;
 use harness_model::history::file::{self, Recorded};
 use harness_model::run_event::Summary;
 use harness_model::verdict::{Judgement, Verdict};
+use harness_report::deviation::Setting;
 use harness_report::record::title;
 use harness_report::terminal;
 use serde::Serialize;
@@ -101,6 +103,15 @@ fn read(path: &Path) -> Result<Vec<Recorded>, Failure> {
             .hint("a run writes its histories to history.jsonl in its artefact folder")
     })?;
     file::parse(&text).map_err(|problems| {
+        let lines = text.lines().filter(|line| !line.trim().is_empty()).count();
+        if problems.len() >= lines {
+            return failed()
+                .reason(format!(
+                    "no line of it is one of a history; line {}: {}",
+                    problems[0].line, problems[0].message
+                ))
+                .hint("a run writes its histories to history.jsonl in its artefact folder");
+        }
         let shown = 10;
         let more = problems.len().saturating_sub(shown);
         let mut failure = failed();
@@ -117,6 +128,18 @@ fn read(path: &Path) -> Result<Vec<Recorded>, Failure> {
         }
         failure
     })
+}
+
+/// Everybody who was ever there.
+fn sidecars(recorded: &Recorded) -> Vec<String> {
+    recorded
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::SidecarJoined { sidecar } => Some(sidecar.name.clone()),
+            _ => None,
+        })
+        .collect()
 }
 
 fn text(judged: &[(Recorded, Judgement)], quiet: bool, out: &mut Out) -> std::io::Result<()> {
@@ -144,7 +167,12 @@ fn text(judged: &[(Recorded, Judgement)], quiet: bool, out: &mut Out) -> std::io
                 )?;
             }
         }
-        terminal::findings(out, judgement, Some(&header.scenario))?;
+        let sidecars = sidecars(recorded);
+        let setting = Setting {
+            scenario: Some(&header.scenario),
+            sidecars: &sidecars,
+        };
+        terminal::findings(out, judgement, setting)?;
     }
     writeln!(out, "{}", terminal::sum_line(&summary))
 }

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::output::Out;
 use crate::{plan, selection};
 use harness_model::scenario::{Disturbs, Scenario};
-use harness_report::words;
+use harness_model::words;
 use serde::Serialize;
 use std::io::Write as _;
 
@@ -70,25 +70,39 @@ fn skip_reason(
     (!lacking.is_empty()).then(|| format!("needs {}", lacking.join(" and ")))
 }
 
+/// How wide a line is at most.
+const WIDTH: usize = 100;
+/// Before a claim.
+const INDENT: &str = "    ";
+
+/// Two lines for each scenario: its name with its tags, and its claim.
 fn text(listed: &[Listed<'_>], out: &mut Out) -> std::io::Result<()> {
     let width = listed.iter().map(|s| s.name.len()).max().unwrap_or(0);
-    let tags_width = listed
-        .iter()
-        .map(|s| s.tags.join(",").len())
-        .max()
-        .unwrap_or(0);
     for scenario in listed {
-        write!(
-            out,
-            "{:width$}  {:tags_width$}  {}",
-            scenario.name,
-            scenario.tags.join(","),
-            scenario.claim
-        )?;
-        if let Some(reason) = &scenario.skipped {
-            write!(out, " (skipped: {reason})")?;
+        writeln!(out, "{:width$}  {}", scenario.name, scenario.tags.join(","))?;
+        let skipped = scenario
+            .skipped
+            .as_ref()
+            .map(|reason| format!(" (skipped: {reason})"))
+            .unwrap_or_default();
+        for line in wrapped(&format!("{}{skipped}", scenario.claim)) {
+            writeln!(out, "{INDENT}{line}")?;
         }
-        writeln!(out)?;
     }
     Ok(())
+}
+
+/// Text in lines that fit behind the indent.
+fn wrapped(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if INDENT.len() + line.len() + 1 + word.len() <= WIDTH => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }

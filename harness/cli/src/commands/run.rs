@@ -60,6 +60,7 @@ pub(crate) fn run(
         options: plan::options(arguments),
         files: selected.files,
         artifacts: Some(artifacts.folder.clone()),
+        collects: execution.collect != When::Never,
         program: program(),
     };
     let gate: Vec<String> = selected

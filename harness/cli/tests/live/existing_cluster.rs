@@ -1,7 +1,7 @@
 //! Runs on a cluster that somebody else runs.
 
 use crate::baseline::{Baseline, Footprint};
-use crate::foreign::{Foreign, output};
+use crate::foreign::{Foreign, NAME, output};
 use crate::meshproof::{Place, Running, phase_finished, scenario_event};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::coordination::v1::Lease;
@@ -10,6 +10,18 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::api::{Api, ListParams, PostParams};
 use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
+use std::fs;
+
+const TYPO: &str = "name: mine/typo
+claim: nobody gets what is meant for the ninth zone
+tags: [qa]
+when:
+- apply:
+    name: scoped
+    scope: {match: [{dataCenter: $zone9}]}
+    toggles: {flag: v1}
+then: [delivered, confined]
+";
 
 #[test]
 fn a_cluster_of_somebody_else_is_used_when_allowed_by_one_run_at_a_time_and_left_as_it_was() {
@@ -43,6 +55,26 @@ fn a_cluster_of_somebody_else_is_used_when_allowed_by_one_run_at_a_time_and_left
         Some(11),
         "a skipped scenario of the gate is not green: {said}"
     );
+
+    let typo = place.path().join("typo.yaml");
+    fs::write(&typo, TYPO).expect("a fresh folder can be written");
+    let typo = typo.to_str().expect("its path is text").to_owned();
+    let (code, said) = output(foreign.run_allowed(&[&typo]));
+    assert_eq!(code, Some(2), "its zones are known once it is read: {said}");
+    assert!(
+        said.contains("when[0].apply.scope.match[0].dataCenter: there is no data center `$zone9`"),
+        "{said}"
+    );
+    assert!(said.contains("1 not run"), "{said}");
+
+    let (code, said) = output(place.command(&["run", "routing", "--dry-run", "--reuse", NAME]));
+    assert_eq!(code, Some(0), "{said}");
+    let kept = format!("on the kept cluster {NAME} (topology three-zones)");
+    assert!(said.contains(&kept), "{said}");
+    let dry = ["run", "routing", "--dry-run", "--reuse", "another"];
+    let (code, said) = output(place.command(&dry));
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains(&format!("there are: {NAME}")), "{said}");
 
     let mut running =
         place.start_command(foreign.run_allowed(&["delivery-scope", "--repeat", "50"]));

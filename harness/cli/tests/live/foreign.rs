@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-const NAME: &str = "foreign";
+pub(crate) const NAME: &str = "foreign";
 
 /// The cluster, as long as this lives.
 pub(crate) struct Foreign<'a> {
@@ -110,5 +110,7 @@ impl<'a> Foreign<'a> {
     pub(crate) fn down(self) {
         let (code, said) = output(self.place.command(&["cluster", "down", NAME]));
         assert_eq!(code, Some(0), "{said}");
+        let told = format!("took down the cluster {NAME}");
+        assert!(said.contains(&told), "{said}");
     }
 }

@@ -15,6 +15,10 @@ fn one_ctrl_c_heals_takes_down_and_reports() {
     let (status, events, complaints) = running.finish();
     assert_eq!(status.code(), Some(130), "{complaints}");
     assert_eq!(summary(&events)["interrupted"], 2);
+    assert!(
+        summary(&events)["notRun"].is_null(),
+        "the only scenario was begun"
+    );
     for name in ["report.json", "junit.xml", "report.html"] {
         let file = place.artifacts().join("latest").join(name);
         assert!(
@@ -35,8 +39,20 @@ fn the_second_ctrl_c_leaves_at_once_and_nothing_stays() {
     let footprint = running.footprint();
     running.signal("INT");
     running.signal("INT");
-    let (status, _, complaints) = running.finish();
+    let (status, events, complaints) = running.finish();
     assert_eq!(status.code(), Some(130), "{complaints}");
+    let selected = events.iter().find_map(|event| event["selected"].as_u64());
+    let counts = ["passed", "failed", "inconclusive", "skipped", "notRun"];
+    let counted: u64 = counts
+        .iter()
+        .filter_map(|of| summary(&events)[of].as_u64())
+        .sum();
+    assert_eq!(Some(counted), selected, "{}", summary(&events));
+    assert!(
+        summary(&events)["notRun"].as_u64() > Some(0),
+        "{}",
+        summary(&events)
+    );
     before.is_restored(&place.folders, &footprint, "after two Ctrl-C");
 }
 

@@ -2,7 +2,7 @@
 
 use super::evidence::{Evidence, detail};
 use super::proof::{demands, prove};
-use super::timeline::{Fate, Life, Reading, Timeline, Write, describe, precedes};
+use super::timeline::{Fate, Life, Point, Reading, Timeline, Write, describe, precedes};
 use crate::history::EventKind;
 use crate::oracle::{Expected, Oracle};
 use crate::verdict::Detail;
@@ -11,13 +11,13 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Judges what must not be there, at any time, and demands a proof of absence of every sidecar at every point.
 pub(super) fn check(timeline: &Timeline<'_>) -> Evidence {
     let mut evidence = Evidence::default();
-    find_leaks(timeline, &mut evidence);
+    let leaks = find_leaks(timeline, &mut evidence);
     for place in timeline.places() {
         let Some(point) = timeline.point(place) else {
             evidence.open(Detail {
                 step: place.step(),
                 ..detail(
-                    format!("{} to be carried out", place.name()),
+                    format!("{} to be carried out", place.name(timeline.scenario)),
                     "no event of it",
                 )
             });
@@ -27,7 +27,7 @@ pub(super) fn check(timeline: &Timeline<'_>) -> Evidence {
             evidence.open(Detail {
                 step: place.step(),
                 ..detail(
-                    format!("somebody to be there at {}", place.name()),
+                    format!("somebody to be there at {}", place.name(timeline.scenario)),
                     "nobody",
                 )
             });
@@ -36,10 +36,12 @@ pub(super) fn check(timeline: &Timeline<'_>) -> Evidence {
             for demand in demands(timeline, &point, life) {
                 match prove(timeline, &point, life, &demand) {
                     Ok(()) => evidence.support(1),
+                    // The leak was told, and that its absence cannot be proven is no news.
+                    Err(missing) if missing.follows_from_leak() && leaks.are_in(&point, life) => {}
                     Err(missing) => evidence.open(Detail {
                         sidecar: Some(life.sidecar.name.clone()),
                         step: place.step(),
-                        expected: demand.describe(place),
+                        expected: demand.describe(place, timeline.scenario),
                         observed: missing.describe(),
                         event: None,
                     }),
@@ -50,8 +52,21 @@ pub(super) fn check(timeline: &Timeline<'_>) -> Evidence {
     evidence
 }
 
+/// The readings that showed a leak: sidecar and index.
+struct Leaks(Vec<(String, usize)>);
+
+impl Leaks {
+    fn are_in(&self, point: &Point, life: &Life<'_>) -> bool {
+        let Self(leaks) = self;
+        leaks
+            .iter()
+            .any(|(sidecar, index)| *sidecar == life.sidecar.name && point.contains(*index))
+    }
+}
+
 /// Every reading that shows what is not allowed at its time.
-fn find_leaks(timeline: &Timeline<'_>, evidence: &mut Evidence) {
+fn find_leaks(timeline: &Timeline<'_>, evidence: &mut Evidence) -> Leaks {
+    let mut found = Vec::new();
     let mut known = BTreeSet::new();
     for reading in timeline.all_readings() {
         let step = timeline.events[reading.index].step;
@@ -69,6 +84,7 @@ fn find_leaks(timeline: &Timeline<'_>, evidence: &mut Evidence) {
         };
         let allowed = allowed(timeline, life, reading);
         for observed in leaks(timeline, reading, &allowed) {
+            found.push((life.sidecar.name.clone(), reading.index));
             if known.insert((life.sidecar.name.clone(), step, observed.clone())) {
                 evidence.contradict(Detail {
                     sidecar: Some(life.sidecar.name.clone()),
@@ -82,6 +98,7 @@ fn find_leaks(timeline: &Timeline<'_>, evidence: &mut Evidence) {
             }
         }
     }
+    Leaks(found)
 }
 
 /// What a sidecar may show in a reading: what is in force, and around a change what was or will be.

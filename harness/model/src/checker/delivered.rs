@@ -13,7 +13,7 @@ pub(super) fn check(timeline: &Timeline<'_>) -> Evidence {
             evidence.open(Detail {
                 step: place.step(),
                 ..detail(
-                    format!("{} to be carried out", place.name()),
+                    format!("{} to be carried out", place.name(timeline.scenario)),
                     "no event of it",
                 )
             });

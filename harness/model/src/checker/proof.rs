@@ -4,7 +4,7 @@
 use super::timeline::{Fate, Life, Place, Point, Reading, Timeline, Write, precedes};
 use crate::history::EventKind;
 use crate::oracle::Expected;
-use crate::scenario::{Act, CANARY_APPLICATION};
+use crate::scenario::{Act, CANARY_APPLICATION, Scenario};
 use std::collections::BTreeSet;
 
 /// What a proof must be made of.
@@ -19,13 +19,11 @@ pub(super) struct Demand {
 
 impl Demand {
     /// The demand in words.
-    pub(super) fn describe(&self, place: Place) -> String {
+    pub(super) fn describe(&self, place: Place, scenario: &Scenario) -> String {
+        let place = place.name(scenario);
         match &self.replica {
-            Some(replica) => format!(
-                "a proof of absence at {} on replica {replica}",
-                place.name()
-            ),
-            None => format!("a proof of absence at {}", place.name()),
+            Some(replica) => format!("a proof of absence at {place} on replica {replica}"),
+            None => format!("a proof of absence at {place}"),
         }
     }
 }
@@ -119,6 +117,11 @@ pub(super) enum Missing {
 }
 
 impl Missing {
+    /// A leak in the same readings explains it.
+    pub(super) fn follows_from_leak(&self) -> bool {
+        matches!(self, Self::Warming | Self::Whole)
+    }
+
     /// What is missing, in words, with the condition of the design that asks for it.
     pub(super) fn describe(&self) -> String {
         match self {

@@ -5,6 +5,7 @@ use super::status_is_true;
 use super::timeline::{Life, Place, Point, Timeline, precedes};
 use crate::scenario::Act;
 use crate::verdict::Detail;
+use crate::words;
 
 /// Judges the update of one step.
 pub(super) fn check(timeline: &Timeline<'_>, step: usize) -> Evidence {
@@ -16,7 +17,10 @@ pub(super) fn check(timeline: &Timeline<'_>, step: usize) -> Evidence {
     let point = timeline.point(Place::Step(step));
     let (Some(configuration), Some(point)) = (applied, point) else {
         evidence.open(detail(
-            format!("step {step} to apply something"),
+            format!(
+                "{} to apply something",
+                words::step(step, Some(timeline.scenario))
+            ),
             "it does not",
         ));
         return evidence;

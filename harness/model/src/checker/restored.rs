@@ -3,18 +3,20 @@
 use super::evidence::{Evidence, detail};
 use super::timeline::{LastWord, Life, Place, Reading, Timeline, precedes};
 use crate::verdict::Detail;
+use crate::words;
 
 /// Compares the last readings of two steps. Something must have been different in between, or nothing was
 /// there to be restored.
 pub(super) fn check(timeline: &Timeline<'_>, reference: usize, step: usize) -> Evidence {
     let mut evidence = Evidence::default();
+    let name = |step| words::step(step, Some(timeline.scenario));
     let points = (
         timeline.point(Place::Step(reference)),
         timeline.point(Place::Step(step)),
     );
     let (Some(from), Some(to)) = points else {
         evidence.open(detail(
-            format!("steps {reference} and {step} to be carried out"),
+            format!("{} and {} to be carried out", name(reference), name(step)),
             "no event of one of them",
         ));
         return evidence;
@@ -23,7 +25,7 @@ pub(super) fn check(timeline: &Timeline<'_>, reference: usize, step: usize) -> E
         let detail = |observed: String, event| Detail {
             sidecar: Some(life.sidecar.name.clone()),
             step: Some(step),
-            expected: format!("what it showed after step {reference}"),
+            expected: format!("what it showed after {}", name(reference)),
             observed,
             event,
         };

@@ -12,6 +12,7 @@ use crate::history::{Event, EventKind, Observation};
 use crate::oracle::{Expected, Oracle};
 use crate::patience::Patience;
 use crate::scenario::{Act, Scenario};
+use crate::words;
 use std::collections::BTreeSet;
 
 /// A history with everything that several checkers ask of it.
@@ -45,10 +46,11 @@ impl Place {
         }
     }
 
-    pub(super) fn name(self) -> String {
+    /// In words, with the act of a step.
+    pub(super) fn name(self, scenario: &Scenario) -> String {
         match self {
             Self::Given => "given".to_owned(),
-            Self::Step(step) => format!("step {step}"),
+            Self::Step(step) => words::step(step, Some(scenario)),
             Self::End => "the end".to_owned(),
         }
     }

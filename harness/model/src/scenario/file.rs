@@ -47,6 +47,13 @@ pub fn print(scenario: &Scenario) -> String {
         .expect("a scenario is plain data with text keys, which always serialises")
 }
 
+/// The JSON Schema of the YAML form, derived from the types. It tells what is well-formed; what means something
+/// [`parse`] alone can say.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    schemars::schema_for!(Scenario).to_value()
+}
+
 /// What is wrong with the meaning of a scenario that was not read from a file.
 #[must_use]
 pub fn check(scenario: &Scenario) -> Vec<String> {

@@ -7,6 +7,7 @@ use harness_model::run_event::Summary;
 /// How many scenarios ended in one way, as a part of the bar.
 pub(super) struct Share {
     pub(super) outcome: &'static str,
+    pub(super) words: String,
     pub(super) count: usize,
     pub(super) percent_start: String,
     pub(super) percent: String,
@@ -67,6 +68,7 @@ pub(super) fn shares(sum: &Summary) -> Vec<Share> {
         ("inconclusive", sum.inconclusive),
         ("passed", sum.passed),
         ("skipped", sum.skipped),
+        ("not-run", sum.not_run),
     ];
     let total: usize = counts.iter().map(|(_, n)| n).sum();
     let percent = |n: usize| format!("{:.3}", n as f64 * 100.0 / total.max(1) as f64);
@@ -76,6 +78,7 @@ pub(super) fn shares(sum: &Summary) -> Vec<Share> {
         .map(|(outcome, count)| {
             let share = Share {
                 outcome,
+                words: outcome.replace('-', " "),
                 count,
                 percent_start: percent(before),
                 percent: percent(count),

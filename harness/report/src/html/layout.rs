@@ -1,10 +1,12 @@
 //! The geometry of a timeline: lanes sidecar × time grouped by zone, coloured by content, with steps, markers,
 //! faults and lost requests. The template draws it; colours are classes, so that light and dark both work.
 
+mod culprits;
 mod legend;
 mod parts;
 
 use crate::timeline::{Lane, MarkKind, Timeline};
+use harness_model::verdict::Finding;
 use legend::{Legend, legend, shown};
 use parts::{Fault, LaneView, Length, Loss, MarkView, SegmentView, Step, Tick, Zone};
 use std::collections::BTreeMap;
@@ -43,8 +45,8 @@ fn seconds(at_ns: u64) -> String {
     format!("{:.3} s", at_ns as f64 / 1e9)
 }
 
-/// Lays a timeline out.
-pub(super) fn draw(timeline: &Timeline) -> Drawing {
+/// Lays a timeline out, with the moments that the findings are about.
+pub(super) fn draw(timeline: &Timeline, findings: &[Finding]) -> Drawing {
     let start = timeline.start_ns.unwrap_or(0);
     let scale = Scale {
         start,
@@ -55,6 +57,7 @@ pub(super) fn draw(timeline: &Timeline) -> Drawing {
     let fault_top = ROW * step_rows as f64 + 4.0;
     let top = fault_top + ROW * timeline.bands.len() as f64;
 
+    let named = culprits::sidecars(timeline, findings);
     let mut zones = Vec::new();
     let mut lanes = Vec::new();
     let mut lane_tops: BTreeMap<&str, f64> = BTreeMap::new();
@@ -67,7 +70,11 @@ pub(super) fn draw(timeline: &Timeline) -> Drawing {
         });
         for (name, lane) in members {
             lane_tops.insert(name, y);
-            lanes.push(lane_view(name, lane, y, timeline, &scale, &legend));
+            let view = lane_view(name, lane, y, timeline, &scale, &legend);
+            lanes.push(LaneView {
+                is_culprit: named.contains(name),
+                ..view
+            });
             y += LANE + LANE_GAP;
         }
     }
@@ -75,15 +82,17 @@ pub(super) fn draw(timeline: &Timeline) -> Drawing {
     let faults = faults(timeline, &scale, fault_top, &lane_tops);
     Drawing {
         width: Length(WIDTH),
-        height: Length(bottom + 22.0),
+        height: Length(bottom + 38.0),
         shade: Length(bottom - top),
         top: Length(top),
         bottom: Length(bottom),
         axis: Length(bottom + 15.0),
+        axis_name: Length(bottom + 31.0),
         ticks: ticks(&scale),
         steps,
         marks: marks(timeline, &scale),
         faults,
+        culprits: culprits::culprits(timeline, findings, &scale, &lane_tops),
         has_markers: timeline
             .marks
             .iter()
@@ -158,6 +167,7 @@ fn lane_view(
             },
             None => name.to_owned(),
         },
+        is_culprit: false,
         label_y: Length(y + LANE - 4.0),
         y: Length(y),
         height: Length(LANE),
@@ -317,7 +327,8 @@ mod tests {
             if scenario.timeline.is_empty() {
                 continue;
             }
-            let drawing = draw(&scenario.timeline);
+            let drawing = draw(&scenario.timeline, &[]);
+            assert!(drawing.axis_name < drawing.height);
             for lane in &drawing.lanes {
                 assert!(lane.y.0 + lane.height.0 <= drawing.bottom.0);
                 for segment in &lane.segments {

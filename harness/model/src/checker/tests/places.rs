@@ -30,11 +30,14 @@ use crate::verdict::Finding;
 use crate::verdict::Verdict;
 use rstest::rstest;
 
+const RECONNECT_TO_BE_CARRIED_OUT: &str =
+    "step 2 (every sidecar dials each control-plane replica in turn) to be carried out";
+
 #[test]
 fn a_step_that_was_not_carried_out_decides_nothing() {
     let found = delivered(vec![apply("v1"), Act::Reconnect], &applied());
     assert_eq!(found.verdict, Verdict::Inconclusive);
-    assert_eq!(found.details[0].expected, "step 1 to be carried out");
+    assert_eq!(found.details[0].expected, RECONNECT_TO_BE_CARRIED_OUT);
     assert_eq!(found.details[0].step, Some(1));
     let mut unfinished = applied();
     unfinished.events.retain(|e| e.kind != EventKind::Finished);
@@ -42,7 +45,7 @@ fn a_step_that_was_not_carried_out_decides_nothing() {
     assert_eq!(found.details[0].expected, "the end to be carried out");
     let found = confined(vec![apply("v1"), Act::Reconnect], &applied());
     assert_eq!(found.verdict, Verdict::Inconclusive);
-    assert_eq!(found.details[0].expected, "step 1 to be carried out");
+    assert_eq!(found.details[0].expected, RECONNECT_TO_BE_CARRIED_OUT);
     assert_eq!(found.details[0].step, Some(1));
 }
 

@@ -120,5 +120,8 @@ fn a_step_that_is_missing_restores_nothing() {
     let mut recorder = Recorder::new(&[inside()]);
     recorder.step(2).observe(shows(&inside(), "a", "v1", ""));
     let found = restored(&recorder);
-    assert_eq!(found.details[0].expected, "steps 0 and 2 to be carried out");
+    assert_eq!(
+        found.details[0].expected,
+        "step 1 (apply `scoped`) and step 3 (apply `scoped`) to be carried out"
+    );
 }

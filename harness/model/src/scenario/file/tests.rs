@@ -443,7 +443,7 @@ fn names_that_somebody_has_are_accepted() {
 #[case(
     "application: checkout}\n- failsOver",
     "application: chekout}\n- failsOver",
-    "54:44: there is no application `chekout` (hint: did you mean `checkout`?)"
+    "54:45: there is no application `chekout` (hint: did you mean `checkout`?)"
 )]
 #[case(
     "- dataCenter: $zone1",
@@ -477,7 +477,7 @@ fn a_name_can_be_said_to_be_unknown() {
 fn what_is_no_place_holder_is_told_without_an_environment() {
     let text = sample_with(
         "- dataCenter: $zone1",
-        "- {dataCenter: $moon, application: $unknown:}",
+        "- {dataCenter: $moon, application: \"$unknown:\"}",
     );
     assert_eq!(
         mistakes(&text),
@@ -512,5 +512,31 @@ fn without_places_only_applications_are_looked_at() {
             application,
             "when[0].join.dataCenter: there is no data center `$zone9` (there are: east, west)"
         ]
+    );
+}
+
+#[test]
+fn the_schema_knows_every_word_of_the_sample() {
+    let schema = schema().to_string();
+    let value: serde_json::Value = serde_saphyr::from_str(SAMPLE).expect("the sample is YAML");
+    for (list, kind) in [("when", "acts"), ("then", "expectations")] {
+        for entry in value[list].as_array().expect("a list") {
+            let word = match entry {
+                serde_json::Value::String(word) => word.clone(),
+                other => other
+                    .as_object()
+                    .and_then(|map| map.keys().next())
+                    .expect("one key")
+                    .clone(),
+            };
+            assert!(
+                schema.contains(&format!("\"{word}\"")),
+                "{word} of the {kind}"
+            );
+        }
+    }
+    assert!(
+        schema.contains("\"additionalProperties\":false"),
+        "unknown words are refused"
     );
 }

@@ -21,6 +21,7 @@ pub(in crate::html) struct Drawing {
     pub(in crate::html) top: Length,
     pub(in crate::html) bottom: Length,
     pub(in crate::html) axis: Length,
+    pub(in crate::html) axis_name: Length,
     pub(in crate::html) zones: Vec<Zone>,
     pub(in crate::html) lanes: Vec<LaneView>,
     pub(in crate::html) ticks: Vec<Tick>,
@@ -28,10 +29,23 @@ pub(in crate::html) struct Drawing {
     pub(in crate::html) marks: Vec<MarkView>,
     pub(in crate::html) faults: Vec<Fault>,
     pub(in crate::html) legend: Vec<Legend>,
+    pub(in crate::html) culprits: Vec<Culprit>,
     pub(in crate::html) has_markers: bool,
     pub(in crate::html) has_losses: bool,
     pub(in crate::html) has_given_up: bool,
     pub(in crate::html) has_unreadable: bool,
+}
+
+/// A moment in a lane at which a finding points.
+pub(in crate::html) struct Culprit {
+    pub(in crate::html) x: Length,
+    pub(in crate::html) y: Length,
+    /// To where the sidecar went on showing it.
+    pub(in crate::html) width: Length,
+    pub(in crate::html) height: Length,
+    /// The three corners of the mark.
+    pub(in crate::html) corners: String,
+    pub(in crate::html) title: String,
 }
 
 pub(in crate::html) struct Zone {
@@ -41,6 +55,8 @@ pub(in crate::html) struct Zone {
 
 pub(in crate::html) struct LaneView {
     pub(in crate::html) label: String,
+    /// A finding points at it.
+    pub(in crate::html) is_culprit: bool,
     pub(in crate::html) label_y: Length,
     pub(in crate::html) y: Length,
     pub(in crate::html) height: Length,

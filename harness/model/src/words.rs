@@ -1,11 +1,11 @@
-//! A scenario in words: what `explain` and the report say of given, when and then.
+//! A scenario in words: what `explain`, findings and reports say of given, when and then.
 
-use harness_model::capability::Capability;
-use harness_model::configuration::{Configuration, Rule, Scope, ScopeEntry};
-use harness_model::expectation::Expectation;
-use harness_model::fault::{Fault, PodSelector};
-use harness_model::names::UNKNOWN;
-use harness_model::scenario::{Act, Scenario, Tag};
+use crate::capability::Capability;
+use crate::configuration::{Configuration, Rule, Scope, ScopeEntry};
+use crate::expectation::Expectation;
+use crate::fault::{Fault, PodSelector};
+use crate::names::UNKNOWN;
+use crate::scenario::{Act, Scenario, Tag};
 
 /// The timeline, one line for each act.
 #[must_use]
@@ -218,6 +218,15 @@ pub fn act_in_short(value: &Act) -> String {
         Act::Request(traffic) => format!("send `{}`", traffic.name),
         Act::Load(load) => format!("start `{}`", load.name),
         other => act(other),
+    }
+}
+
+/// `step 2 (delete payload)`, or `step 2` where the scenario is not known. People count from one.
+#[must_use]
+pub fn step(step: usize, scenario: Option<&Scenario>) -> String {
+    match scenario.and_then(|scenario| scenario.when.get(step)) {
+        Some(act) => format!("step {} ({})", step + 1, act_in_short(act)),
+        None => format!("step {}", step + 1),
     }
 }
 

@@ -1,0 +1,119 @@
+//! What the events of a run do not tell, and where the runner stores what it keeps.
+
+use harness_model::scenario::Scenario;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// What the events of a run do not tell: who the scenarios are and how they were asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Context {
+    /// The selected scenarios, by name.
+    pub scenarios: BTreeMap<String, Scenario>,
+    /// What the user selected, as on the command line; empty for everything. A rerun line of the whole run repeats it.
+    pub selection: Vec<String>,
+    /// Options of this run that decide what was tested, to be repeated in a rerun line.
+    pub options: Vec<String>,
+    /// Scenarios that came from files: their rerun line names the file.
+    pub files: BTreeMap<String, PathBuf>,
+    /// The artefact folder.
+    pub artifacts: Option<PathBuf>,
+    /// Diagnostics of scenarios that did not pass are collected.
+    pub collects: bool,
+    /// The program as the user can call it.
+    pub program: String,
+}
+
+impl Context {
+    /// The exact command that runs one scenario again as it was run.
+    #[must_use]
+    pub fn rerun(&self, scenario: &str, seed: u64) -> String {
+        let name = match self.files.get(scenario) {
+            Some(file) => file.display().to_string(),
+            None => scenario.to_owned(),
+        };
+        let mut line = format!("{} run {}", self.program, quote(&name));
+        for option in &self.options {
+            line.push(' ');
+            line.push_str(&quote(option));
+        }
+        line.push_str(&format!(" --seed {seed}"));
+        line
+    }
+
+    /// Where the history of one scenario is stored.
+    #[must_use]
+    pub fn history(&self, scenario: &str, repetition: u32) -> Option<PathBuf> {
+        let folder = self.artifacts.as_ref()?;
+        Some(folder.join(history_path(scenario, repetition)))
+    }
+}
+
+/// Where the runner stores the history of one scenario below the artefact folder.
+#[must_use]
+pub fn history_path(scenario: &str, repetition: u32) -> PathBuf {
+    let name: String = scenario
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '/' || c == '_' {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    let folder = PathBuf::from("scenarios").join(name.trim_matches('/'));
+    if repetition == 1 {
+        folder.join("history.jsonl")
+    } else {
+        folder
+            .join(format!("repetition-{repetition}"))
+            .join("history.jsonl")
+    }
+}
+
+/// Where the runner collects the diagnostics of one scenario below the artefact folder.
+#[must_use]
+pub fn diagnostics_path(scenario: &str, repetition: u32) -> PathBuf {
+    history_path(scenario, repetition).with_file_name("diagnostics")
+}
+
+/// Quotes a word for a POSIX shell where it needs it.
+#[must_use]
+pub fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@%+".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rerun_line_can_be_pasted_into_a_shell() {
+        let context = Context {
+            program: "meshproof".to_owned(),
+            options: vec!["--mesh".to_owned(), "my mesh.yaml".to_owned()],
+            ..Context::default()
+        };
+        assert_eq!(
+            context.rerun("delivery-scope/ip", 7),
+            "meshproof run delivery-scope/ip --mesh 'my mesh.yaml' --seed 7"
+        );
+    }
+
+    #[test]
+    fn history_files_of_repetitions_do_not_collide() {
+        assert_eq!(
+            history_path("a/b-c", 1),
+            PathBuf::from("scenarios/a/b-c/history.jsonl")
+        );
+        assert_eq!(
+            history_path("a/b", 2),
+            PathBuf::from("scenarios/a/b/repetition-2/history.jsonl")
+        );
+    }
+}
