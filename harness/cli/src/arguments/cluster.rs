@@ -62,7 +62,7 @@ pub(crate) struct ClusterUpArguments {
     #[command(flatten)]
     pub(crate) cluster: ClusterChoiceArguments,
     /// Its name
-    #[arg(default_value = "dev")]
+    #[arg(default_value = "dev", value_parser = parse::cluster_name)]
     pub(crate) name: String,
     /// Its shape: a shipped one by name, or a file
     #[arg(

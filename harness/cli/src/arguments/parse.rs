@@ -29,6 +29,20 @@ pub(super) fn patience(text: &str) -> Result<(Wait, Span), String> {
     Ok((wait, span(duration)?))
 }
 
+/// The name of a cluster: it becomes part of host names, which have 63 characters at most.
+pub(super) fn cluster_name(text: &str) -> Result<String, String> {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_label = (1..=32).contains(&text.len())
+        && text.bytes().all(allowed)
+        && !text.starts_with('-')
+        && !text.ends_with('-');
+    if is_label {
+        Ok(text.to_owned())
+    } else {
+        Err("a name has lower-case letters, digits and `-` inside, at most 32".to_owned())
+    }
+}
+
 /// A number from 1.
 pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
@@ -41,6 +55,14 @@ pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cluster_has_a_name_that_hosts_can_have() {
+        assert_eq!(cluster_name("dev-2"), Ok("dev-2".to_owned()));
+        for bad in ["", "../x", "Dev", "-a", "a-", &"a".repeat(33)] {
+            assert!(cluster_name(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn durations_are_written_as_in_scenarios() {
