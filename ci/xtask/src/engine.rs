@@ -5,6 +5,7 @@
 //! for the next time.
 
 mod lock;
+mod network;
 mod runtime;
 mod start;
 mod stop;
@@ -75,6 +76,37 @@ impl Engine {
             .ok()?;
         let version = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         (output.status.success() && !version.is_empty()).then_some(version)
+    }
+
+    /// Finds out where an engine that is not ours publishes ports: where that is not here, programs must go there.
+    fn with_its_network(self) -> anyhow::Result<Self> {
+        let Some(network) = network::elsewhere(self.host.as_deref()) else {
+            return Ok(self);
+        };
+        if self.is_rootless() {
+            // That kind brings its ports here.
+            return Ok(self);
+        }
+        system::require_rights(&format!(
+            "enter the network namespace {}, in which the container engine that answers publishes its ports,",
+            network.display()
+        ))?;
+        eprintln!(
+            "engine: the one that answers publishes ports in another network namespace, so what uses it runs there ({})",
+            network.display()
+        );
+        Ok(Self {
+            network: Some(network),
+            ..self
+        })
+    }
+
+    fn is_rootless(&self) -> bool {
+        let output = self
+            .docker()
+            .args(["info", "--format", "{{.SecurityOptions}}"])
+            .output();
+        output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("rootless"))
     }
 
     fn ours() -> Self {
@@ -173,7 +205,7 @@ fn answering() -> anyhow::Result<Option<Engine>> {
         return Ok(ours.version().is_some().then_some(ours));
     }
     if foreign.version().is_some() {
-        return Ok(Some(foreign));
+        return foreign.with_its_network().map(Some);
     }
     match named {
         Some(host) => Err(CannotHere::because(format!(
