@@ -9,6 +9,7 @@ mod bring_up;
 mod credentials;
 mod delivery;
 mod gate;
+mod kind;
 mod machine;
 mod overhead;
 mod program;
@@ -39,6 +40,8 @@ pub(crate) enum Bench {
     Delivery,
     /// The default run many times, every second time on a loaded machine: is a verdict ever another one?
     Gate,
+    /// A run on kind: until its first act against plain kind, its suites against those on the local cluster
+    Kind,
 }
 
 impl Bench {
@@ -47,7 +50,7 @@ impl Bench {
         match self {
             Self::BringUp => 5,
             Self::Run => 3,
-            Self::Delivery => 1,
+            Self::Delivery | Self::Kind => 1,
             Self::Overhead | Self::Gate => 20,
         }
     }
@@ -107,6 +110,7 @@ pub(crate) fn bench(arguments: &BenchArguments) -> anyhow::Result<bool> {
         Bench::Overhead => overhead::measure(&program, samples, &mut report),
         Bench::Delivery => delivery::measure(&program, samples, &mut report),
         Bench::Gate => gate::measure(&program, samples, &mut report),
+        Bench::Kind => kind::measure(&program, samples, &mut report),
     }
     .with_context(|| format!("measure {name}"))?;
     let file = folder.join(format!("{name}.json"));

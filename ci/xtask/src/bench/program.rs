@@ -85,6 +85,20 @@ impl Program {
     ///
     /// When it cannot be started, says something that is not an event, or does not end.
     pub(super) fn run<A: AsRef<OsStr>>(&self, name: &str, arguments: &[A]) -> anyhow::Result<Run> {
+        self.run_as(Command::new(&self.path), name, arguments)
+    }
+
+    /// The same by a command that starts the program in a surrounding of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub(super) fn run_as<A: AsRef<OsStr>>(
+        &self,
+        mut command: Command,
+        name: &str,
+        arguments: &[A],
+    ) -> anyhow::Result<Run> {
         let artifacts = self.folder.join(name);
         std::fs::create_dir_all(&artifacts)
             .with_context(|| format!("make {}", artifacts.display()))?;
@@ -92,7 +106,7 @@ impl Program {
         let log = File::create(&errors).with_context(|| format!("write {}", errors.display()))?;
         let (time_before, used_before) = (machine::children_time(), machine::Used::now());
         let started = Instant::now();
-        let mut child = Command::new(&self.path)
+        let mut child = command
             .current_dir(&self.folder)
             .arg("run")
             .args(arguments)

@@ -135,16 +135,17 @@ pub(super) fn measure(
 }
 
 /// Where the time of one run went, in milliseconds.
-struct Share {
+pub(super) struct Share {
     /// From the first scenario's start to the last one's end.
-    scenarios: f64,
+    pub(super) scenarios: f64,
     /// All scenarios' times together: more than that, since they run beside each other.
     sum: f64,
     /// From the last scenario's end to the end of the process.
     down: f64,
 }
 
-fn share_of_time(run: &Run) -> Share {
+/// Divides the time of a run.
+pub(super) fn share_of_time(run: &Run) -> Share {
     let first = run.of_type("scenarioStarted").next().map(|seen| seen.at);
     let last = run.of_type("scenarioFinished").last().map(|seen| seen.at);
     let (first, last) = (first.unwrap_or(run.whole), last.unwrap_or(run.whole));
