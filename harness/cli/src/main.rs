@@ -26,7 +26,7 @@ use std::time::Instant;
 
 fn main() -> std::process::ExitCode {
     // Processes of the embedded cluster are this program with another first argument.
-    harness_cluster::local::reexec();
+    harness_cluster::reexec();
     commands::doctor::namespaces::reexec();
     let started = Instant::now();
     // Fails only when a provider is installed already, which is what is wanted.

@@ -64,6 +64,9 @@ pub(crate) fn capabilities(topology: &Topology, mesh: &MeshDefinition) -> BTreeS
     if zones >= 3 {
         has.insert(Capability::ThreeZones);
     }
+    if topology.has_latency() {
+        has.insert(Capability::ZoneLatency);
+    }
     has
 }
 

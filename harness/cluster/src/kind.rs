@@ -9,22 +9,32 @@
 
 pub mod config;
 
+mod bring_up;
 mod cluster;
 mod command;
 mod engine;
 mod images;
+mod latency;
 mod made;
+mod making;
 mod names;
+mod said;
 mod state;
 mod zone;
 
-pub use cluster::{KindCluster, Options};
+pub use bring_up::{Keep, Options};
+pub use cluster::KindCluster;
 pub use engine::check_engine;
 pub use state::{Listed, State, list};
 
 use crate::ClusterError;
 use command::KindCommand;
 use std::path::Path;
+
+/// What the program does when it is started again under this name.
+pub(crate) fn role(name: &str) -> Option<fn() -> Result<(), ClusterError>> {
+    (name == latency::ROLE).then_some(latency::run)
+}
 
 /// What the names of our kind clusters begin with.
 const PREFIX: &str = "meshproof-";

@@ -8,15 +8,19 @@ pub use harness_assets as assets;
 pub mod existing;
 pub mod kind;
 pub mod kinds;
+mod latency;
 pub mod local;
 pub mod nodes;
 mod pod_diagnostics;
 mod redaction;
 pub mod rights;
+mod reexec;
 pub mod topology;
 
 mod api;
 mod folder_lock;
+
+pub use reexec::reexec;
 
 use futures::future::BoxFuture;
 use harness_model::capability::Capability;

@@ -30,27 +30,17 @@ pub(crate) use plan::{MOST_DATA_CENTERS, MOST_NODES};
 pub use programs::Programs;
 
 use crate::{ClusterError, failed};
-use harness_model::causes::chain;
 use harness_model::topology::Topology;
 use std::path::{Path, PathBuf};
 
-/// Takes over the process when it was started as one of the roles; returns when it was not. To be called first in
-/// `main`, before any thread is started.
-#[expect(clippy::exit, reason = "a role is a process of its own")]
-pub fn reexec() {
-    let role = std::env::args_os().nth(1);
-    let result = match role.as_ref().and_then(|role| role.to_str()) {
-        Some("__fabric") => fabric::run(),
-        Some("__zone") => zone::run(),
-        Some("__node") => node::run(),
-        Some("__container") => std::process::exit(harness_kernel::container::shim()),
-        _ => return,
-    };
-    let Err(error) = result else {
-        std::process::exit(0)
-    };
-    tracing::error!(error = chain(&error), "ended");
-    std::process::exit(1)
+/// What the program does when it is started again under this name.
+pub(crate) fn role(name: &str) -> Option<fn() -> Result<(), ClusterError>> {
+    match name {
+        "__fabric" => Some(fabric::run),
+        "__zone" => Some(zone::run),
+        "__node" => Some(node::run),
+        _ => None,
+    }
 }
 
 /// A cluster that is running, or was and left its folder.

@@ -13,7 +13,7 @@ use std::time::Duration;
 pub struct NotReady {
     /// For how long, seconds.
     pub seconds: u64,
-    /// Which nodes are not ready.
+    /// Which nodes are not ready, and what they say about it.
     pub last: String,
 }
 
@@ -30,34 +30,34 @@ pub async fn wait_until_ready(
     let nodes: Api<Node> = Api::all(client.clone());
     let mut last = "the API server has not answered".to_owned();
     let wait = async {
-        let mut ready: BTreeMap<String, bool> = BTreeMap::new();
+        // By name, why it is not ready.
+        let mut nodes_seen: BTreeMap<String, Option<String>> = BTreeMap::new();
         let mut listed = false;
         let mut changes = watcher(nodes, watcher::Config::default())
             .default_backoff()
             .boxed();
         while let Some(change) = changes.next().await {
             match change {
-                Ok(watcher::Event::Init) => ready.clear(),
+                Ok(watcher::Event::Init) => nodes_seen.clear(),
                 Ok(watcher::Event::InitDone) => listed = true,
                 Ok(watcher::Event::InitApply(node) | watcher::Event::Apply(node)) => {
-                    ready.insert(name(&node), is_ready(&node));
+                    nodes_seen.insert(name(&node), why_not_ready(&node));
                 }
                 Ok(watcher::Event::Delete(node)) => {
-                    ready.remove(&name(&node));
+                    nodes_seen.remove(&name(&node));
                 }
                 Err(error) => last = error.to_string(),
             }
             if listed {
-                let missing: Vec<&str> = ready
+                let missing: Vec<String> = nodes_seen
                     .iter()
-                    .filter(|(_, ready)| !**ready)
-                    .map(|(name, _)| name.as_str())
+                    .filter_map(|(name, why)| Some(format!("{name} ({})", why.as_ref()?)))
                     .collect();
-                if missing.is_empty() && ready.len() >= count {
+                if missing.is_empty() && nodes_seen.len() >= count {
                     return;
                 }
                 last = if missing.is_empty() {
-                    format!("{} of {count} nodes are there", ready.len())
+                    format!("{} of {count} nodes are there", nodes_seen.len())
                 } else {
                     format!("not ready: {}", missing.join(", "))
                 };
@@ -79,9 +79,49 @@ fn name(node: &Node) -> String {
     node.metadata.name.clone().unwrap_or_default()
 }
 
-fn is_ready(node: &Node) -> bool {
-    node.status
+/// What the condition `Ready` says when it is not true.
+fn why_not_ready(node: &Node) -> Option<String> {
+    let ready = node
+        .status
         .iter()
         .flat_map(|status| status.conditions.iter().flatten())
-        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+        .find(|condition| condition.type_ == "Ready");
+    let Some(ready) = ready else {
+        return Some("its kubelet has not reported yet".to_owned());
+    };
+    if ready.status == "True" {
+        return None;
+    }
+    let said = [&ready.reason, &ready.message];
+    let said: Vec<&str> = said.into_iter().flatten().map(String::as_str).collect();
+    Some(format!("Ready is {}: {}", ready.status, said.join(": ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_node_that_is_not_ready_says_why() {
+        let node = |conditions| -> Node {
+            serde_json::from_value(json!({ "status": { "conditions": conditions } })).unwrap()
+        };
+        let pressure = json!({ "type": "MemoryPressure", "status": "False" });
+        let ready = |status| {
+            json!({
+                "type": "Ready", "status": status, "reason": "KubeletNotReady",
+                "message": "cni plugin not initialized",
+            })
+        };
+        assert_eq!(why_not_ready(&node(json!([pressure, ready("True")]))), None);
+        assert_eq!(
+            why_not_ready(&node(json!([pressure, ready("False")]))).as_deref(),
+            Some("Ready is False: KubeletNotReady: cni plugin not initialized")
+        );
+        assert_eq!(
+            why_not_ready(&node(json!([pressure]))).as_deref(),
+            Some("its kubelet has not reported yet")
+        );
+    }
 }

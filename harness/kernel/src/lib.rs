@@ -1,5 +1,5 @@
 //! What we ask of the Linux kernel: processes in new namespaces, network namespaces and the links, routes and
-//! rules in them, mounts, file descriptors passed between processes, packets delayed.
+//! rules in them, mounts, file descriptors passed between processes, packets delayed, processes that end with us.
 //!
 //! Invariant: the only crate where `unsafe` is allowed, and it knows nothing of Kubernetes, a cluster or a mesh.
 //! Everything here is blocking and short (microseconds to a few milliseconds), unless its name says otherwise.
@@ -12,6 +12,7 @@ pub mod namespace;
 pub mod netns;
 pub mod nfqueue;
 pub mod nft;
+pub mod parent;
 
 use std::io;
 

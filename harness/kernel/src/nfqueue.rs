@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Which packets go to a queue: those forwarded that came in by `link` from `source`.
+/// Which packets go to a queue: those that come in by `link` from `source`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueRule {
     /// Incoming link.
@@ -27,17 +27,23 @@ pub struct QueueRule {
     pub queue: u16,
 }
 
-/// Sends packets to queues, in the calling thread's network namespace. `lock` is a file that `iptables` may
+/// The chain of ours that everything passes that comes in.
+pub const CHAIN: &str = "MESHPROOF-LATENCY";
+
+/// Sends packets to queues, in the calling thread's network namespace, instead of what an earlier call has sent there.
+/// `lock` is a file that `iptables` may
 /// lock, since its usual one belongs to root.
 ///
 /// # Errors
 ///
 /// When `iptables-restore` is missing or the kernel has no NFQUEUE.
 pub fn install(rules: &[QueueRule], lock: &std::path::Path) -> Result<(), KernelError> {
-    let mut text = "*mangle\n".to_owned();
+    // Naming a chain empties it. A second jump to it does nothing: what a queue has accepted leaves the hook, what no
+    // rule takes is looked at twice.
+    let mut text = format!("*mangle\n:{CHAIN} - [0:0]\n-A PREROUTING -j {CHAIN}\n");
     for rule in rules {
         text += &format!(
-            "-A FORWARD -i {} -s {} -j NFQUEUE --queue-num {} --queue-bypass\n",
+            "-A {CHAIN} -i {} -s {} -j NFQUEUE --queue-num {} --queue-bypass\n",
             rule.link, rule.source, rule.queue
         );
     }

@@ -6,6 +6,7 @@ use harness_kernel::link::{Links, VethEnd, Via};
 use harness_kernel::namespace::{CloneFlags, Spawn};
 use harness_kernel::netns::NetNs;
 use harness_kernel::nfqueue::{DelayQueue, QueueRule, install};
+use harness_kernel::parent::end_with_this_thread;
 use harness_kernel::{mount, nft};
 use nix::sys::signal::Signal;
 use std::net::{Ipv4Addr, UdpSocket};
@@ -248,6 +249,20 @@ fn a_child_is_root_of_its_namespaces_and_dies_with_its_init() {
         "signal: 9 (SIGKILL)"
     );
     assert!(child.known().is_some());
+}
+
+#[test]
+fn a_process_can_end_with_the_thread_that_started_it() {
+    use std::os::unix::process::ExitStatusExt;
+    let thread = std::thread::spawn(|| {
+        let mut command = std::process::Command::new("sleep");
+        command.arg("1000");
+        end_with_this_thread(&mut command);
+        command.spawn().unwrap()
+    });
+    let mut child = thread.join().unwrap();
+    let ended_by = child.wait().unwrap().signal();
+    assert_eq!(ended_by, Some(Signal::SIGKILL as i32));
 }
 
 #[test]

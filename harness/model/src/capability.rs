@@ -17,6 +17,8 @@ pub enum Capability {
     SeveralReplicas,
     /// A zone can be cut off from the others by its router.
     ZoneCut,
+    /// Packets between zones are late, as the topology says.
+    ZoneLatency,
     /// A sidecar can be told to leave its control-plane connection and to dial a named replica.
     Reconnect,
     /// The mesh reports per-resource status (matched, delivered, acknowledged, rejected).

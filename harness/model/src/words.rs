@@ -318,6 +318,7 @@ pub fn capability(capability: Capability) -> String {
         Capability::ThreeZones => "at least three zones",
         Capability::SeveralReplicas => "more than one control-plane replica",
         Capability::ZoneCut => "a router that can cut a zone off",
+        Capability::ZoneLatency => "latency between zones",
         Capability::Reconnect => "sidecars that can be told which replica to dial",
         Capability::DeliveryStatus => "a mesh that reports delivery status",
     }

@@ -181,7 +181,6 @@ async fn up(
 ) -> Result<Bringing, PrepareError> {
     let line = phases.lines("cluster");
     let cache = &plan.assets.cache;
-    let keep = plan.keep != KeepPolicy::Never;
     let (cluster, ours): (Arc<dyn Cluster>, bool) = match (&plan.cluster, programs) {
         (ClusterChoice::Local { name, topology }, Programs::Local(programs)) => {
             let options = local::Options {
@@ -189,7 +188,7 @@ async fn up(
                 topology: topology.clone(),
                 programs: programs.into(),
                 image_store: store(plan),
-                keep,
+                keep: plan.keep != KeepPolicy::Never,
             };
             let cluster = LocalCluster::up(options, |text| line(text.to_owned())).await;
             (Arc::new(cluster.map_err(PrepareError::Cluster)?), true)
@@ -208,7 +207,10 @@ async fn up(
                 program: programs.kind.clone(),
                 cache: cache.clone(),
                 node_image: node_image.clone(),
-                keep,
+                keep: match plan.keep {
+                    KeepPolicy::Never => kind::Keep::Never,
+                    KeepPolicy::OnFailure | KeepPolicy::Always => kind::Keep::Always,
+                },
                 diagnostics: Some(plan.artifacts.join("diagnostics")),
             };
             let cluster = KindCluster::up(options, |text| line(text.to_owned())).await;

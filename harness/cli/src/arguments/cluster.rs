@@ -82,6 +82,14 @@ pub(crate) struct ClusterUpArguments {
     /// Load only the images that `--image` names
     #[arg(long)]
     pub(crate) no_images: bool,
+    /// Folder for the logs of a kind cluster that does not come up
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "artifacts",
+        env = "MESHPROOF_ARTIFACTS"
+    )]
+    pub(crate) artifacts: PathBuf,
     /// A folder with etcd, the Kubernetes programs and Envoy
     #[arg(long, value_name = "DIR", env = "MESHPROOF_ASSETS")]
     pub(crate) assets: Option<PathBuf>,

@@ -1,54 +1,26 @@
 //! A kind cluster: made or attached to, everything the trait promises, and its end.
 
+use super::bring_up::{Options, Parts, bring_up};
 use super::command::KindCommand;
 use super::engine::Engine;
 use super::made::Made;
-use super::state::{self, Description, Folder};
-use super::zone::Worker;
-use super::{config, images, names, zone};
+use super::{config, images, latency, state, zone};
 use crate::api::diagnostics::Namespaces;
 use crate::{
-    Cluster, ClusterError, ConnectError, ImageArchive, PodAddress, PodStream, api, failed, nodes,
-    zones_of,
+    Cluster, ClusterError, ConnectError, ImageArchive, PodAddress, PodStream, api, failed, zones_of,
 };
 use futures::future::BoxFuture;
 use harness_model::capability::Capability;
 use harness_model::topology::Topology;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long the nodes, and then the name servers, may take to become ready.
-const READY: Duration = Duration::from_secs(240);
-
-/// How a kind cluster is made.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Its name: lower-case letters, digits and dashes.
-    pub name: String,
-    /// Its shape.
-    pub topology: Topology,
-    /// The program `kind`.
-    pub program: PathBuf,
-    /// The cache folder of meshproof: what we know of the cluster is below it.
-    pub cache: PathBuf,
-    /// The node image; without one, that of the `kind` program.
-    pub node_image: Option<String>,
-    /// Whether it lives on when we end.
-    pub keep: bool,
-    /// Where logs go when it does not come up.
-    pub diagnostics: Option<PathBuf>,
-}
-
 /// A running kind cluster. Dropping one that is not kept ends it, and blocks until that is done.
 pub struct KindCluster {
-    client: kube::Client,
-    kubeconfig: PathBuf,
     topology: Topology,
-    engine: Engine,
-    workers: Vec<Worker>,
-    can_cut: bool,
+    parts: Parts,
     made: Made,
 }
 
@@ -63,127 +35,14 @@ impl KindCluster {
         options: Options,
         mut progress: impl FnMut(&str) + Send,
     ) -> Result<Self, ClusterError> {
-        let shape = options.topology.clusters.first().ok_or_else(|| {
-            ClusterError::because("make the kind cluster", "the topology has no cluster")
-        })?;
-        let engine = Engine::find().await?;
-        let swept = super::sweep(&options.cache, &options.program).await;
-        for name in swept.removed {
-            progress(&format!(
-                "removed what a dead run left: kind cluster {name}"
-            ));
-        }
-        for (name, error) in swept.failed {
-            tracing::warn!(name, %error, "cannot remove what a dead run left");
-        }
-        if let Some(image) = &options.node_image
-            && !engine.has_image(image).await
-        {
-            progress(&format!(
-                "the node image {image} is not here; kind tries to pull it"
-            ));
-        }
-        let folder = Folder::create(&options.cache, &options.name)?;
-        let kind = KindCommand::new(&options.program, &options.name, folder.path());
-        if kind.exists().await.inspect_err(|_| folder.remove())? {
-            folder.remove();
-            return Err(ClusterError::because(
-                "make the kind cluster",
-                format!(
-                    "there is a kind cluster `{}` that is not ours",
-                    kind.cluster()
-                ),
-            )
-            .hint(format!(
-                "choose another name, or remove it: kind delete cluster --name {}",
-                kind.cluster()
-            )));
-        }
-        let made = Made::begin(kind, folder);
-        let config = made.folder.path().join("kind.yaml");
-        std::fs::write(&config, config::render(shape))
-            .map_err(failed(format!("write {}", config.display())))?;
-        if !options.topology.latency.between.is_empty()
-            || options.topology.latency.default.is_some()
-        {
-            progress("the latencies of the topology are not applied: kind nodes share one network");
-        }
-        let coming = Self::come_up(&options, engine, &made, &config, &mut progress).await;
-        match coming {
-            Ok(parts) => Self::finish(options, parts, made),
-            Err(error) => {
-                if let Some(folder) = &options.diagnostics {
-                    progress("collecting the logs of the nodes");
-                    if let Err(error) = made.kind.export_logs(&folder.join("kind")).await {
-                        tracing::warn!(%error, "cannot collect the logs of the nodes");
-                    }
-                }
-                Err(error)
-            }
-        }
-    }
-
-    async fn come_up(
-        options: &Options,
-        engine: Engine,
-        made: &Made,
-        config: &Path,
-        progress: &mut (dyn FnMut(&str) + Send),
-    ) -> Result<Parts, ClusterError> {
-        let mut started = |process| made.made_by(process);
-        made.kind
-            .create(
-                config,
-                options.node_image.as_deref(),
-                progress,
-                &mut started,
-            )
-            .await?;
-        let kubeconfig = made.folder.path().join("kubeconfig");
-        let client = api::client::from_file(&kubeconfig, None).await?;
-        let data_centers: BTreeSet<String> = options
-            .topology
-            .clusters
-            .iter()
-            .flat_map(|cluster| &cluster.data_centers)
-            .map(|data_center| data_center.name.clone())
-            .collect();
-        let count: u32 = options
-            .topology
-            .clusters
-            .iter()
-            .flat_map(|cluster| &cluster.data_centers)
-            .map(|data_center| data_center.nodes)
-            .sum();
-        nodes::wait_until_ready(&client, count as usize + 1, READY)
-            .await
-            .map_err(failed("bring up the nodes of the kind cluster"))?;
-        progress("every node is ready");
-        let parts = Parts::of(client, kubeconfig, engine).await?;
-        names::spread(&parts.client, &data_centers, READY).await?;
-        progress("every data center has a name server");
-        Ok(parts)
-    }
-
-    fn finish(options: Options, parts: Parts, made: Made) -> Result<Self, ClusterError> {
-        if options.keep {
-            made.folder.keep(&Description {
-                topology: options.topology.clone(),
-                started: jiff::Timestamp::now(),
-            })?;
-            made.settle();
-        }
+        let (parts, made) = bring_up(&options, &mut progress).await?;
         Ok(Self::new(options.topology, parts, made))
     }
 
     fn new(topology: Topology, parts: Parts, made: Made) -> Self {
         Self {
-            client: parts.client,
-            kubeconfig: parts.kubeconfig,
             topology,
-            engine: parts.engine,
-            workers: parts.workers,
-            can_cut: parts.can_cut,
+            parts,
             made,
         }
     }
@@ -214,7 +73,7 @@ impl KindCluster {
         let kubeconfig = path.join("kubeconfig");
         let engine = Engine::find().await?;
         let client = api::client::from_file(&kubeconfig, None).await?;
-        let parts = Parts::of(client, kubeconfig, engine)
+        let parts = Parts::of(client, kubeconfig, engine, &description.topology)
             .await
             .map_err(|error| ClusterError {
                 hint: Some(format!(
@@ -246,46 +105,13 @@ impl KindCluster {
     }
 }
 
-/// What is known of a cluster whose nodes are ready.
-struct Parts {
-    client: kube::Client,
-    kubeconfig: PathBuf,
-    engine: Engine,
-    workers: Vec<Worker>,
-    can_cut: bool,
-}
-
-impl Parts {
-    async fn of(
-        client: kube::Client,
-        kubeconfig: PathBuf,
-        engine: Engine,
-    ) -> Result<Self, ClusterError> {
-        let workers = zone::workers(&client).await?;
-        let can_cut = match zone::prepare(&engine, &workers).await {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!(%error, "data centers cannot be cut off: the nodes do not take nft rules");
-                false
-            }
-        };
-        Ok(Self {
-            client,
-            kubeconfig,
-            engine,
-            workers,
-            can_cut,
-        })
-    }
-}
-
 impl Cluster for KindCluster {
     fn client(&self) -> kube::Client {
-        self.client.clone()
+        self.parts.client.clone()
     }
 
     fn kubeconfig(&self) -> &Path {
-        &self.kubeconfig
+        &self.parts.kubeconfig
     }
 
     fn topology(&self) -> &Topology {
@@ -298,8 +124,11 @@ impl Cluster for KindCluster {
 
     fn capabilities(&self) -> BTreeSet<Capability> {
         let mut capabilities = zones_of(&self.topology);
-        if self.can_cut {
+        if self.parts.can_cut {
             capabilities.insert(Capability::ZoneCut);
+        }
+        if self.parts.is_late {
+            capabilities.insert(Capability::ZoneLatency);
         }
         capabilities
     }
@@ -309,7 +138,7 @@ impl Cluster for KindCluster {
         pod: &'a PodAddress,
         port: u16,
     ) -> BoxFuture<'a, Result<Box<dyn PodStream>, ConnectError>> {
-        Box::pin(api::forward::connect(&self.client, pod, port))
+        Box::pin(api::forward::connect(&self.parts.client, pod, port))
     }
 
     fn load_images<'a>(
@@ -318,11 +147,12 @@ impl Cluster for KindCluster {
     ) -> BoxFuture<'a, Result<(), ClusterError>> {
         Box::pin(async move {
             let nodes: Vec<String> = self
+                .parts
                 .workers
                 .iter()
                 .map(|worker| worker.name.clone())
                 .collect();
-            images::load(&self.made.kind, &self.engine, &nodes, images).await
+            images::load(&self.made.kind, &self.parts.engine, &nodes, images).await
         })
     }
 
@@ -332,15 +162,19 @@ impl Cluster for KindCluster {
         duration: Duration,
     ) -> BoxFuture<'a, Result<(), ClusterError>> {
         Box::pin(zone::cut(
-            &self.engine,
-            &self.workers,
+            &self.parts.engine,
+            &self.parts.workers,
             data_center,
             duration,
         ))
     }
 
     fn heal_zone<'a>(&'a self, data_center: &'a str) -> BoxFuture<'a, Result<(), ClusterError>> {
-        Box::pin(zone::heal(&self.engine, &self.workers, data_center))
+        Box::pin(zone::heal(
+            &self.parts.engine,
+            &self.parts.workers,
+            data_center,
+        ))
     }
 
     fn collect_diagnostics<'a>(
@@ -348,10 +182,15 @@ impl Cluster for KindCluster {
         folder: &'a Path,
     ) -> BoxFuture<'a, Result<(), ClusterError>> {
         Box::pin(async move {
-            api::diagnostics::write(&self.client, Namespaces::All, folder).await?;
-            let rules = zone::dump(&self.engine, &self.workers).await;
-            let path = folder.join("rules.nft");
-            std::fs::write(&path, rules).map_err(failed(format!("write {}", path.display())))
+            api::diagnostics::write(&self.parts.client, Namespaces::All, folder).await?;
+            let (engine, workers) = (&self.parts.engine, &self.parts.workers);
+            let (rules, late) =
+                tokio::join!(zone::dump(engine, workers), latency::dump(engine, workers));
+            for (name, text) in [("rules.nft", rules), ("latency.txt", late)] {
+                let path = folder.join(name);
+                std::fs::write(&path, text).map_err(failed(format!("write {}", path.display())))?;
+            }
+            Ok(())
         })
     }
 

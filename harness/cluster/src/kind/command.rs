@@ -1,15 +1,15 @@
 //! Calling the programs `kind` and the container engine's.
 
-use super::PREFIX;
+use super::said::{explained, failed_node, last_of, step, telling};
+use super::{PREFIX, making};
 use crate::{ClusterError, failed};
+use harness_kernel::parent::end_with_this_thread;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
 
-/// How much of what a program said goes into an error.
-const LINES: usize = 12;
 /// How long one call may take that does not create a cluster: loading an image of 100 MB on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -39,19 +39,19 @@ impl KindCommand {
     /// Whether kind knows a cluster of this name, whoever made it.
     pub(super) async fn exists(&self) -> Result<bool, ClusterError> {
         let mut command = self.command(&["get", "clusters"]);
-        let said = run("list the kind clusters", &mut command, None).await?;
+        let said = run("list the kind clusters", &mut command, Input::Nothing).await?;
         Ok(said.lines().any(|line| line.trim() == self.cluster))
     }
 
     /// Makes the cluster. Lines of kind's own progress go to `progress`. Nodes of a failed attempt stay, so that they
-    /// can be looked at.
+    /// can be looked at. kind ends with us, so that nobody makes what has been removed already.
     pub(super) async fn create(
         &self,
         config: &Path,
         node_image: Option<&str>,
         progress: &mut (dyn FnMut(&str) + Send),
         started: &mut (dyn FnMut(Option<u32>) + Send),
-    ) -> Result<(), ClusterError> {
+    ) -> Result<(), NotMade> {
         let act = "make the kind cluster";
         let mut command = self.command(&["create", "cluster", "--retain", "--config"]);
         command.arg(config).args(["--name", &self.cluster]);
@@ -59,6 +59,7 @@ impl KindCommand {
         if let Some(image) = node_image {
             command.args(["--image", image]);
         }
+        end_with_this_thread(command.as_std_mut());
         // A group of its own: what kind has started must end with it when the bring-up is given up.
         let mut child = command
             .process_group(0)
@@ -84,31 +85,41 @@ impl KindCommand {
         if status.success() {
             return Ok(());
         }
-        Err(explained(ClusterError::because(
-            act,
-            format!("kind ended with {status}\n{}", last_of(&said)),
-        )))
+        let error = format!(
+            "kind ended with {status}\n{}",
+            last_of(&telling(said.iter()))
+        );
+        Err(NotMade {
+            error: explained(ClusterError::because(act, error)),
+            node: failed_node(&said),
+        })
     }
 
     /// Removes the cluster; fine when there is none.
     pub(super) async fn delete(&self) -> Result<(), ClusterError> {
+        making::finished(&self.cluster).await;
         let mut command = self.command(&["delete", "cluster", "--name", &self.cluster]);
         command.arg("--kubeconfig").arg(&self.kubeconfig);
-        run("remove the kind cluster", &mut command, None)
+        run("remove the kind cluster", &mut command, Input::Nothing)
             .await
             .map(drop)
     }
 
-    /// The same for a destructor: blocks.
+    /// The same for a destructor: blocks, and says whether it is gone.
     pub(super) fn delete_now(&self) -> std::io::Result<bool> {
+        let deleted = self.now(&["delete", "cluster", "--name", &self.cluster])?;
+        let listed = self.now(&["get", "clusters"])?;
+        let there = String::from_utf8_lossy(&listed.stdout);
+        let succeeded = deleted.status.success() && listed.status.success();
+        Ok(succeeded && !there.lines().any(|line| line == self.cluster))
+    }
+
+    fn now(&self, arguments: &[&str]) -> std::io::Result<std::process::Output> {
         std::process::Command::new(&self.program)
-            .args(["delete", "cluster", "--name", &self.cluster, "--kubeconfig"])
-            .arg(&self.kubeconfig)
+            .args(arguments)
+            .env("KUBECONFIG", &self.kubeconfig)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .map(|status| status.success())
+            .output()
     }
 
     /// Loads an image into the stores of these nodes.
@@ -119,7 +130,7 @@ impl KindCommand {
         run(
             &format!("load the image {}", archive.display()),
             &mut command,
-            None,
+            Input::Nothing,
         )
         .await
         .map(drop)
@@ -129,9 +140,24 @@ impl KindCommand {
     pub(super) async fn export_logs(&self, folder: &Path) -> Result<(), ClusterError> {
         let mut command = self.command(&["export", "logs"]);
         command.arg(folder).args(["--name", &self.cluster]);
-        run("collect the logs of the nodes", &mut command, None)
-            .await
-            .map(drop)
+        run(
+            "collect the logs of the nodes",
+            &mut command,
+            Input::Nothing,
+        )
+        .await
+        .map(drop)
+    }
+
+    /// The kubeconfig as the control plane's node has it.
+    pub(super) async fn kubeconfig(&self) -> Result<String, ClusterError> {
+        let mut command = self.command(&["get", "kubeconfig", "--name", &self.cluster]);
+        run(
+            "read the kubeconfig of the kind cluster",
+            &mut command,
+            Input::Nothing,
+        )
+        .await
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
@@ -143,25 +169,48 @@ impl KindCommand {
     }
 }
 
-/// Runs a program to its end, with `input` on its standard input, and returns what it wrote to standard output.
+/// Why kind did not make a cluster.
+#[derive(Debug)]
+pub(super) struct NotMade {
+    pub(super) error: ClusterError,
+    /// The node at which it gave up, where it says so.
+    pub(super) node: Option<String>,
+}
+
+impl From<ClusterError> for NotMade {
+    fn from(error: ClusterError) -> Self {
+        Self { error, node: None }
+    }
+}
+
+/// What a program finds on its standard input.
+#[derive(Debug)]
+pub(super) enum Input<'a> {
+    Nothing,
+    Text(&'a str),
+    File(std::fs::File),
+}
+
+/// Runs a program to its end and returns what it wrote to standard output.
 pub(super) async fn run(
     act: &str,
     command: &mut Command,
-    input: Option<&str>,
+    input: Input<'_>,
 ) -> Result<String, ClusterError> {
+    let (stdin, text) = match input {
+        Input::Nothing => (Stdio::null(), None),
+        Input::Text(text) => (Stdio::piped(), Some(text)),
+        Input::File(file) => (Stdio::from(file), None),
+    };
     let work = async {
         let mut child = command
             .kill_on_drop(true)
-            .stdin(if input.is_some() {
-                Stdio::piped()
-            } else {
-                Stdio::null()
-            })
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .map_err(failed(act))?;
-        if let (Some(text), Some(mut pipe)) = (input, child.stdin.take()) {
+        if let (Some(text), Some(mut pipe)) = (text, child.stdin.take()) {
             // A program that does not read its input says why itself.
             let _ = pipe.write_all(text.as_bytes()).await;
         }
@@ -190,84 +239,15 @@ pub(super) async fn run(
     }
 }
 
-/// One of kind's progress lines (` • Preparing nodes 📦  ...`) without its ornaments; none for the others.
-fn step(line: &str) -> Option<String> {
-    let text = line.trim().strip_prefix('•')?;
-    let plain: String = text.chars().filter(char::is_ascii).collect();
-    let plain = plain.trim().trim_end_matches('.').trim();
-    (!plain.is_empty()).then(|| format!("kind: {plain}"))
-}
-
-fn last_of(lines: &[String]) -> String {
-    lines[lines.len().saturating_sub(LINES)..].join("\n")
-}
-
-/// Adds what the user can do about it, where the text tells.
-fn explained(error: ClusterError) -> ClusterError {
-    let text = error
-        .source
-        .as_ref()
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    match hint_for(&text) {
-        Some(hint) => error.hint(hint),
-        None => error,
-    }
-}
-
-/// What can be done about something that kind or an engine said.
-pub(super) fn hint_for(text: &str) -> Option<&'static str> {
-    let hints = [
-        (
-            "permission denied",
-            "you may not use the engine: join its group (`docker`), or use a rootless engine",
-        ),
-        (
-            "Cannot connect to the Docker daemon",
-            "start the engine (`systemctl start docker`), or name one with DOCKER_HOST",
-        ),
-        (
-            "already exist",
-            "another kind cluster has this name; choose another one, or remove it with `kind delete cluster`",
-        ),
-        (
-            "failed to pull image",
-            "the node image is not on this machine and cannot be fetched; name one that is there with --node-image",
-        ),
-        (
-            "no space left",
-            "make room on the disk that the engine keeps its images on",
-        ),
-        (
-            "too many open files",
-            "raise fs.inotify.max_user_instances and fs.inotify.max_user_watches",
-        ),
-    ];
-    hints
-        .into_iter()
-        .find(|(part, _)| text.contains(part))
-        .map(|(_, hint)| hint)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn progress_is_told_without_ornaments() {
-        assert_eq!(
-            step(" • Preparing nodes 📦 📦  ...").as_deref(),
-            Some("kind: Preparing nodes")
-        );
-        assert_eq!(step(" ✓ Preparing nodes 📦"), None);
-        assert_eq!(step("ERROR: failed"), None);
-    }
 
     #[tokio::test]
     async fn a_program_that_fails_is_told_with_its_last_words_and_a_hint() {
         let mut command = Command::new("sh");
         command.args(["-c", "cat >&2; exit 3"]);
-        let error = run("try", &mut command, Some("permission denied\n"))
+        let error = run("try", &mut command, Input::Text("permission denied\n"))
             .await
             .unwrap_err();
         let said = error.source.unwrap().to_string();

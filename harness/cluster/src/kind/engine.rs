@@ -1,7 +1,10 @@
 //! The container engine below kind: which one, whether it answers, running programs in nodes.
 
-use super::command::{hint_for, run};
-use crate::ClusterError;
+use super::command::{Input, run};
+use super::said::hint_for;
+use crate::{ClusterError, failed};
+use std::fs::File;
+use std::path::Path;
 use std::time::Duration;
 use tokio::process::Command;
 
@@ -22,19 +25,8 @@ pub(super) struct Engine {
 impl Engine {
     /// The engine that kind will use, after it answered.
     pub(super) async fn find() -> Result<Self, ClusterError> {
-        let act = "find a container engine for kind";
         let chosen = std::env::var(CHOICE).ok().filter(|name| !name.is_empty());
-        let program = match chosen {
-            Some(name) => name,
-            None => ENGINES
-                .into_iter()
-                .find(|name| which::which(name).is_ok())
-                .map(str::to_owned)
-                .ok_or_else(|| {
-                    ClusterError::because(act, "none of docker, podman and nerdctl is installed")
-                        .hint("install one of them, or run on the local cluster, which needs none: --cluster local")
-                })?,
-        };
+        let program = choose(chosen, |name| which::which(name).is_ok())?;
         let engine = Self { program };
         engine.ask(&["info"]).await.map_err(|error| {
             let said = error
@@ -71,20 +63,69 @@ impl Engine {
             .args(["exec", "--interactive", node])
             .args(arguments);
         let act = format!("run {} in node {node}", arguments[0]);
-        run(&act, &mut command, input).await
+        run(
+            &act,
+            &mut command,
+            input.map_or(Input::Nothing, Input::Text),
+        )
+        .await
+    }
+
+    /// Copies a program into a node.
+    pub(super) async fn copy_into(
+        &self,
+        node: &str,
+        program: &Path,
+        to: &str,
+    ) -> Result<(), ClusterError> {
+        let act = format!("copy {} into node {node}", program.display());
+        let file = File::open(program).map_err(failed(act.clone()))?;
+        let mut command = Command::new(&self.program);
+        command.args(["exec", "--interactive", node]).args([
+            "install",
+            "-m",
+            "755",
+            "/dev/stdin",
+            to,
+        ]);
+        run(&act, &mut command, Input::File(file)).await.map(drop)
     }
 
     async fn ask(&self, arguments: &[&str]) -> Result<String, ClusterError> {
         let mut command = Command::new(&self.program);
         command.args(arguments);
         let act = "ask the container engine";
-        match tokio::time::timeout(ANSWER, run(act, &mut command, None)).await {
+        match tokio::time::timeout(ANSWER, run(act, &mut command, Input::Nothing)).await {
             Ok(answer) => answer,
             Err(_) => Err(ClusterError::because(
                 act,
                 format!("it did not answer within {} s", ANSWER.as_secs()),
             )),
         }
+    }
+}
+
+/// The engine that the user has chosen, else the first that is there.
+fn choose(chosen: Option<String>, is_there: impl Fn(&str) -> bool) -> Result<String, ClusterError> {
+    let missing = |why: String, hint: &str| {
+        ClusterError::because("find a container engine for kind", why).hint(hint)
+    };
+    match chosen {
+        Some(name) if is_there(&name) => Ok(name),
+        Some(name) => Err(missing(
+            format!("`{name}`, which {CHOICE} names, is not installed"),
+            "install it, or unset the variable",
+        )),
+        None => ENGINES
+            .into_iter()
+            .find(|name| is_there(name))
+            .map(str::to_owned)
+            .ok_or_else(|| {
+                missing(
+                    format!("none of {} is installed", ENGINES.join(", ")),
+                    "install one of them, or run on the local cluster, which needs none: --cluster local",
+                )
+            }),
     }
 }
 
@@ -95,4 +136,23 @@ impl Engine {
 /// When there is none, or it does not answer; with a hint.
 pub async fn check_engine() -> Result<String, ClusterError> {
     Engine::find().await.map(|engine| engine.program)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_that_is_not_there_is_named_with_what_to_do() {
+        let only = |there: &'static str| move |name: &str| name == there;
+        assert_eq!(choose(None, only("podman")).unwrap(), "podman");
+        assert_eq!(
+            choose(Some("nerdctl".to_owned()), only("nerdctl")).unwrap(),
+            "nerdctl"
+        );
+        let none = choose(None, only("")).unwrap_err();
+        assert!(none.hint.unwrap().contains("--cluster local"));
+        let other = choose(Some("podman".to_owned()), only("docker")).unwrap_err();
+        assert!(other.source.unwrap().to_string().contains(CHOICE));
+    }
 }

@@ -1,8 +1,9 @@
 //! What was made in the engine and on disk, and its end, whichever way it comes.
 
 use super::command::KindCommand;
+use super::making;
 use super::state::Folder;
-use nix::sys::signal::{Signal, killpg};
+use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
@@ -70,7 +71,11 @@ impl Drop for Made {
         }
         let group = self.group.load(Ordering::SeqCst);
         if group > 0 {
-            let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+            let kind = Pid::from_raw(group);
+            let _ = kill(kind, Signal::SIGKILL);
+            // An engine goes on with a node when the command that wants it is killed, and lists it only afterwards.
+            making::finished_now(self.kind.cluster());
+            let _ = killpg(kind, Signal::SIGKILL);
         }
         match self.kind.delete_now() {
             Ok(true) => self.folder.remove(),

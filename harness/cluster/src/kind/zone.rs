@@ -15,7 +15,7 @@ use std::time::Duration;
 
 const TABLE: &str = "meshproof";
 /// The network device of a node that leads to the other nodes.
-const LINK: &str = "eth0";
+pub(super) const LINK: &str = "eth0";
 /// The kubelet's port, through which the API server forwards connections to pods.
 const KUBELET_PORT: u16 = 10250;
 
@@ -25,7 +25,7 @@ pub(super) struct Worker {
     pub(super) name: String,
     pub(super) data_center: String,
     /// Its own address and the addresses of its pods.
-    addresses: Vec<String>,
+    pub(super) addresses: Vec<String>,
 }
 
 /// The nodes that are in a data center.

@@ -182,6 +182,9 @@ impl Cluster for LocalCluster {
     fn capabilities(&self) -> BTreeSet<Capability> {
         let mut capabilities = zones_of(&self.topology);
         capabilities.insert(Capability::ZoneCut);
+        if self.topology.has_latency() {
+            capabilities.insert(Capability::ZoneLatency);
+        }
         capabilities
     }
 

@@ -81,7 +81,7 @@ impl Plan {
                     .enumerate()
                     .filter(|(other, _)| *other != zone)
                     .filter_map(|(other, from)| {
-                        let delay = latency(topology, &from.name, &data_center.name)?;
+                        let delay = topology.latency.one_way(&from.name, &data_center.name)?;
                         Some((network(other), delay))
                     })
                     .collect(),
@@ -123,17 +123,6 @@ fn node(zone: usize, data_center: &DataCenter, number: u8) -> Node {
     }
 }
 
-/// One-way latency: the entry of this direction, else of the other, else the default.
-fn latency(topology: &Topology, from: &str, to: &str) -> Option<Duration> {
-    let between = &topology.latency.between;
-    let entry = |a: &str, b: &str| between.get(a).and_then(|row| row.get(b));
-    entry(from, to)
-        .or_else(|| entry(to, from))
-        .or(topology.latency.default.as_ref())
-        .map(|span| span.0)
-        .filter(|delay| !delay.is_zero())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,26 +139,5 @@ mod tests {
         assert_eq!(second.router, Ipv4Addr::new(10, 102, 255, 254));
         assert_eq!(second.nodes[0].internal_ip, Ipv4Addr::new(10, 102, 255, 1));
         assert_eq!(second.nodes[0].pod_gateway, Ipv4Addr::new(10, 102, 1, 1));
-    }
-
-    #[test]
-    fn latency_prefers_the_direction_then_the_other_then_the_default() {
-        let mut topology = topology();
-        let span = |millis| harness_model::duration::Span::millis(millis);
-        topology.latency.default = Some(span(9));
-        topology.latency.between = [
-            ("a".to_owned(), [("b".to_owned(), span(1))].into()),
-            (
-                "c".to_owned(),
-                [("a".to_owned(), span(2)), ("b".to_owned(), span(0))].into(),
-            ),
-        ]
-        .into();
-        let millis = |from, to| latency(&topology, from, to).map(|delay| delay.as_millis());
-        assert_eq!(millis("a", "b"), Some(1));
-        assert_eq!(millis("b", "a"), Some(1));
-        assert_eq!(millis("a", "c"), Some(2));
-        assert_eq!(millis("c", "b"), None, "zero is no delay");
-        assert_eq!(millis("a", "d"), Some(9));
     }
 }

@@ -5,8 +5,8 @@ use super::plan::ZONE_PREFIX;
 use super::protocol::{self, LIFELINE, ZoneConfig, ZoneReady};
 use super::{failed, wiring};
 use crate::ClusterError;
+use crate::latency::{self, Late, Queues};
 use harness_kernel::netns::NetNs;
-use harness_kernel::nfqueue::{DelayQueue, QueueRule, install};
 use harness_kernel::{fd_passing, nft};
 use std::io::{self, BufReader};
 use std::os::unix::net::UnixStream;
@@ -29,21 +29,13 @@ pub(super) fn run() -> Result<(), ClusterError> {
         Err(error) => Err(error.into()),
     };
     protocol::send(&lifeline, &ready).map_err(failed("tell the fabric that the router works"))?;
-    for queue in result? {
-        // Packets pass undelayed when one ends; the fabric sees the process end and says so.
-        queue
-            .join()
-            .map_err(|_| failed("delay packets")(io::Error::other("the thread panicked")))?
-            .map_err(failed("delay packets"))?;
-    }
+    result?.serve()?;
     // Without delays there is nothing to do but to be there: the fabric's end ends the wait.
     let _ = io::Read::read(&mut from_fabric, &mut [0]);
     Ok(())
 }
 
-type Queue = std::thread::JoinHandle<Result<std::convert::Infallible, harness_kernel::KernelError>>;
-
-fn start(config: &ZoneConfig) -> Result<Vec<Queue>, ClusterError> {
+fn start(config: &ZoneConfig) -> Result<Queues, ClusterError> {
     nft::apply(&format!(
         "table inet {TABLE} {{
            set cut {{ type ifname; flags timeout; }}
@@ -59,35 +51,16 @@ fn start(config: &ZoneConfig) -> Result<Vec<Queue>, ClusterError> {
         source: Some(Box::new(error)),
         hint: Some("install nftables (`nft`)".into()),
     })?;
-    let mut queues = Vec::new();
-    let mut rules = Vec::new();
-    for (number, (source, delay)) in config.zone.delays.iter().enumerate() {
-        let queue = DelayQueue::open(number as u16, *delay).map_err(no_delay)?;
-        let thread = std::thread::Builder::new()
-            .name(format!("delay-{number}"))
-            .spawn(move || queue.run())
-            .map_err(failed("start a thread"))?;
-        queues.push(thread);
-        rules.push(QueueRule {
-            link: wiring::UPLINK_OF_ZONE.to_owned(),
-            source: format!("{source}/{ZONE_PREFIX}"),
-            queue: number as u16,
-        });
-    }
-    if !rules.is_empty() {
-        install(&rules, &config.lock).map_err(no_delay)?;
-    }
-    Ok(queues)
-}
-
-fn no_delay(error: harness_kernel::KernelError) -> ClusterError {
-    ClusterError {
-        act: "delay packets between zones".into(),
-        source: Some(Box::new(error)),
-        hint: Some(
-            "install iptables, and allow the kernel module xt_NFQUEUE; or use a topology without latency".into(),
-        ),
-    }
+    let late: Vec<Late> = config
+        .zone
+        .delays
+        .iter()
+        .map(|(source, delay)| Late {
+            sources: vec![format!("{source}/{ZONE_PREFIX}")],
+            delay: *delay,
+        })
+        .collect();
+    latency::start(wiring::UPLINK_OF_ZONE, &late, &config.lock)
 }
 
 /// Cuts the zone of `router` off: the kernel drops the rule by itself after `duration`, whatever becomes of us.

@@ -51,7 +51,7 @@ const TESTS: [Test; 7] = [
 ];
 
 fn main() {
-    local::reexec();
+    harness_cluster::reexec();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
         // None is ignored: a runner asks for those too, and skips whatever it is told then.

@@ -119,8 +119,12 @@ async fn bring_up(
                 program: programs.kind.clone(),
                 cache: options.cache.clone(),
                 node_image: arguments.cluster.node_image.clone(),
-                keep: true,
-                diagnostics: None,
+                keep: kind::Keep::WhenReady,
+                diagnostics: Some(
+                    arguments
+                        .artifacts
+                        .join(format!("cluster-up-{}", arguments.name)),
+                ),
             };
             Ok(Arc::new(KindCluster::up(options, step).await?))
         }

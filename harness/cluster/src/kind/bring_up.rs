@@ -1,0 +1,298 @@
+//! Making a kind cluster, step by step, and what stays to look at when a step fails.
+
+use super::command::{KindCommand, NotMade};
+use super::engine::Engine;
+use super::made::Made;
+use super::state::{Description, Folder};
+use super::zone::Worker;
+use super::{config, latency, names, zone};
+use crate::api::diagnostics::{self, Namespaces};
+use crate::{ClusterError, api, failed, nodes};
+use harness_model::causes::chain;
+use harness_model::topology::Topology;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How long the nodes, and then the name servers, may take to become ready once kind has made them. Before that,
+/// kubeadm gives the kubelet of each node four minutes.
+const READY: Duration = Duration::from_secs(240);
+/// How long the API server of a cluster that did not come up may take to tell what it knows.
+const LAST_WORDS: Duration = Duration::from_secs(30);
+
+/// How a kind cluster is made.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Its name: lower-case letters, digits and dashes.
+    pub name: String,
+    /// Its shape.
+    pub topology: Topology,
+    /// The program `kind`.
+    pub program: PathBuf,
+    /// The cache folder of meshproof: what we know of the cluster is below it.
+    pub cache: PathBuf,
+    /// The node image; without one, that of the `kind` program.
+    pub node_image: Option<String>,
+    /// Whether it lives on when we end.
+    pub keep: Keep,
+    /// Where logs go when it does not come up.
+    pub diagnostics: Option<PathBuf>,
+}
+
+/// Whether a cluster lives on when we end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// It ends with us.
+    Never,
+    /// It stays once it is ready.
+    WhenReady,
+    /// It stays, also when it does not become ready.
+    Always,
+}
+
+/// What is known of a cluster whose nodes are ready.
+pub(super) struct Parts {
+    pub(super) client: kube::Client,
+    pub(super) kubeconfig: PathBuf,
+    pub(super) engine: Engine,
+    pub(super) workers: Vec<Worker>,
+    /// Data centers can be cut off.
+    pub(super) can_cut: bool,
+    /// Packets between data centers are late, as the topology says.
+    pub(super) is_late: bool,
+}
+
+impl Parts {
+    /// Finds the nodes and prepares them for what is done with data centers.
+    pub(super) async fn of(
+        client: kube::Client,
+        kubeconfig: PathBuf,
+        engine: Engine,
+        topology: &Topology,
+    ) -> Result<Self, ClusterError> {
+        let workers = zone::workers(&client).await?;
+        let (cut, late) = tokio::join!(
+            zone::prepare(&engine, &workers),
+            latency::prepare(&engine, &workers, &topology.latency),
+        );
+        if let Err(error) = &cut {
+            let why = chain(error);
+            tracing::warn!(%why, "data centers cannot be cut off: the nodes do not take nft rules");
+        }
+        if let Err(error) = &late {
+            let why = chain(error);
+            tracing::warn!(%why, "packets between data centers are not late, as the topology says");
+        }
+        Ok(Self {
+            client,
+            kubeconfig,
+            engine,
+            workers,
+            can_cut: cut.is_ok(),
+            is_late: late.is_ok() && topology.has_latency(),
+        })
+    }
+}
+
+/// Makes a cluster and returns when every node is ready. What was made is removed when that fails, unless it is kept.
+pub(super) async fn bring_up(
+    options: &Options,
+    progress: &mut (dyn FnMut(&str) + Send),
+) -> Result<(Parts, Made), ClusterError> {
+    let shape = options.topology.clusters.first().ok_or_else(|| {
+        ClusterError::because("make the kind cluster", "the topology has no cluster")
+    })?;
+    let engine = Engine::find().await?;
+    sweep(options, progress).await;
+    if let Some(image) = &options.node_image
+        && !engine.has_image(image).await
+    {
+        progress(&format!(
+            "the node image {image} is not here; kind tries to pull it"
+        ));
+    }
+    let made = begin(options).await?;
+    let config = made.folder.path().join("kind.yaml");
+    std::fs::write(&config, config::render(shape)).map_err(|error| {
+        failed(format!("write {}", config.display()))(error)
+            .hint("make room there, or name another folder with MESHPROOF_CACHE")
+    })?;
+    match come_up(options, engine, &made, &config, progress).await {
+        Ok(parts) => {
+            if options.keep != Keep::Never {
+                keep(options, &made)?;
+            }
+            Ok((parts, made))
+        }
+        Err(error) => {
+            give_up(options, made, progress).await;
+            Err(error)
+        }
+    }
+}
+
+async fn sweep(options: &Options, progress: &mut (dyn FnMut(&str) + Send)) {
+    let swept = super::sweep(&options.cache, &options.program).await;
+    for name in swept.removed {
+        progress(&format!(
+            "removed what a dead run left: kind cluster {name}"
+        ));
+    }
+    for (name, error) in swept.failed {
+        tracing::warn!(name, %error, "cannot remove what a dead run left");
+    }
+}
+
+/// Takes the name, in our cache and among the clusters that kind knows.
+async fn begin(options: &Options) -> Result<Made, ClusterError> {
+    let folder = Folder::create(&options.cache, &options.name)?;
+    let kind = KindCommand::new(&options.program, &options.name, folder.path());
+    if kind.exists().await.inspect_err(|_| folder.remove())? {
+        folder.remove();
+        let name = kind.cluster();
+        return Err(ClusterError::because(
+            "make the kind cluster",
+            format!("there is a kind cluster `{name}` that is not ours"),
+        )
+        .hint(format!(
+            "choose another name, or remove it: kind delete cluster --name {name}"
+        )));
+    }
+    Ok(Made::begin(kind, folder))
+}
+
+fn keep(options: &Options, made: &Made) -> Result<(), ClusterError> {
+    made.folder.keep(&Description {
+        topology: options.topology.clone(),
+        started: jiff::Timestamp::now(),
+    })?;
+    made.settle();
+    Ok(())
+}
+
+async fn come_up(
+    options: &Options,
+    engine: Engine,
+    made: &Made,
+    config: &Path,
+    progress: &mut (dyn FnMut(&str) + Send),
+) -> Result<Parts, ClusterError> {
+    let mut started = |process| made.made_by(process);
+    let image = options.node_image.as_deref();
+    let created = made
+        .kind
+        .create(config, image, progress, &mut started)
+        .await;
+    if let Err(failed) = created {
+        return Err(explained(&engine, failed).await);
+    }
+    let kubeconfig = made.folder.path().join("kubeconfig");
+    let client = api::client::from_file(&kubeconfig, None).await?;
+    // kind asks from inside the node, so only now it shows whether the port can be reached from here.
+    client.apiserver_version().await.map_err(|error| {
+        failed("reach the API server of the kind cluster")(error).hint(
+            "the engine publishes ports on another machine or in another network namespace; run meshproof there (nsenter --net=/proc/PID/ns/net, with the PID of the engine)",
+        )
+    })?;
+    let data_centers = || {
+        let clusters = options.topology.clusters.iter();
+        clusters.flat_map(|cluster| &cluster.data_centers)
+    };
+    let count: u32 = data_centers().map(|data_center| data_center.nodes).sum();
+    nodes::wait_until_ready(&client, count as usize + 1, READY)
+        .await
+        .map_err(failed("bring up the nodes of the kind cluster"))?;
+    progress("every node is ready");
+    let names: BTreeSet<String> = data_centers()
+        .map(|data_center| data_center.name.clone())
+        .collect();
+    let (parts, ()) = tokio::try_join!(
+        Parts::of(client.clone(), kubeconfig, engine, &options.topology),
+        names::spread(&client, &names, READY),
+    )?;
+    progress("every data center has a name server");
+    Ok(parts)
+}
+
+/// Says more of the node that has not become one.
+async fn explained(engine: &Engine, failed: NotMade) -> ClusterError {
+    let Some(node) = failed.node else {
+        return failed.error;
+    };
+    let state = [
+        "systemctl",
+        "show",
+        "kubelet",
+        "--property=ActiveState,SubState,Result,ConditionResult",
+    ];
+    let journal = ["journalctl", "--unit=kubelet", "--lines=3", "--output=cat"];
+    let (state, journal) = tokio::join!(
+        engine.in_node(&node, &state, None),
+        engine.in_node(&node, &journal, None),
+    );
+    let words = |answer: Result<String, ClusterError>| match answer {
+        Ok(text) => text.trim().to_owned(),
+        Err(error) => format!("cannot be asked: {}", chain(&error)),
+    };
+    let error = failed.error;
+    let why = error.source.as_ref().map(ToString::to_string);
+    ClusterError::because(
+        format!("make {node} a node of the kind cluster"),
+        format!(
+            "{}\nits kubelet: {}\nthe kubelet's last words: {}",
+            why.unwrap_or_default(),
+            words(state).replace('\n', " "),
+            words(journal),
+        ),
+    )
+    .hint(error.hint.unwrap_or_else(|| {
+        "its whole log: kubelet.log of this node among the diagnostics".to_owned()
+    }))
+}
+
+/// Writes down what can still be learned of a cluster that did not come up, and removes it unless it is kept.
+async fn give_up(options: &Options, made: Made, progress: &mut (dyn FnMut(&str) + Send)) {
+    // kind may have given up before it made anything.
+    let is_there = !matches!(made.kind.exists().await, Ok(false));
+    if let Some(folder) = options.diagnostics.as_ref().filter(|_| is_there) {
+        progress("collecting the logs of the nodes and what the API server tells");
+        let logs = folder.join("kind");
+        let collected = tokio::join!(
+            made.kind.export_logs(&logs),
+            what_the_api_server_tells(&made, folder)
+        );
+        for error in [collected.0.err(), collected.1.err()].into_iter().flatten() {
+            let why = chain(&error);
+            tracing::warn!(%why, "not everything could be collected");
+        }
+        progress(&format!("they are in {}", folder.display()));
+    }
+    if is_there && options.keep == Keep::Always {
+        match keep(options, &made) {
+            Ok(()) => return progress("the cluster is kept as it is"),
+            Err(error) => tracing::warn!(%error, "the cluster cannot be kept"),
+        }
+    }
+    for left in made.end().await {
+        tracing::warn!(%left, "not removed; `meshproof clean` tries again");
+    }
+}
+
+/// Nodes, pods and events; also where kind gave up before it wrote the kubeconfig.
+async fn what_the_api_server_tells(made: &Made, folder: &Path) -> Result<(), ClusterError> {
+    let act = "ask the API server for nodes, pods and events";
+    let ask = async {
+        let kubeconfig = made.folder.path().join("kubeconfig");
+        let text = made.kind.kubeconfig().await?;
+        std::fs::write(&kubeconfig, text).map_err(failed(act))?;
+        let client = api::client::from_file(&kubeconfig, None).await?;
+        diagnostics::write(&client, Namespaces::All, folder).await
+    };
+    match tokio::time::timeout(LAST_WORDS, ask).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(ClusterError::because(
+            act,
+            format!("it did not answer within {} s", LAST_WORDS.as_secs()),
+        )),
+    }
+}

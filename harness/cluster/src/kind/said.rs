@@ -1,0 +1,145 @@
+//! What kind and container engines say, and what it means to people.
+
+use crate::ClusterError;
+
+/// How much of what a program said goes into an error.
+const LINES: usize = 12;
+
+/// One of kind's progress lines (` • Preparing nodes 📦  ...`) without its ornaments; none for the others.
+pub(super) fn step(line: &str) -> Option<String> {
+    let text = line.trim().strip_prefix('•')?;
+    let plain: String = text.chars().filter(char::is_ascii).collect();
+    let plain = plain.trim().trim_end_matches('.').trim();
+    (!plain.is_empty()).then(|| format!("kind: {plain}"))
+}
+
+/// The node in kind's last word, `ERROR: ... command "docker exec --privileged NODE kubeadm join ...`.
+pub(super) fn failed_node(lines: &[String]) -> Option<String> {
+    let error = lines.iter().find(|line| line.starts_with("ERROR:"))?;
+    let (before, _) = error.split_once(" kubeadm ")?;
+    before.split_whitespace().last().map(str::to_owned)
+}
+
+/// Lines that say something: not kind's progress, not kubeadm's log, no stack traces.
+pub(super) fn telling<'a>(lines: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let is_log = |line: &str| {
+        let mut first = line.chars();
+        first.next().is_some_and(|level| "IWE".contains(level))
+            && first.next().is_some_and(|digit| digit.is_ascii_digit())
+    };
+    let lines: Vec<&String> = lines.filter(|line| !line.trim().is_empty()).collect();
+    let is_trace = |number: usize, line: &str| {
+        let place =
+            |line: &str| line.starts_with('\t') && (line.contains(".go:") || line.contains(".s:"));
+        let next = lines.get(number + 1);
+        place(line) || !line.contains(' ') && next.is_some_and(|next| place(next))
+    };
+    lines
+        .iter()
+        .enumerate()
+        .filter(|(number, line)| !is_log(line) && !is_trace(*number, line) && !is_step(line))
+        .map(|(_, line)| (*line).clone())
+        .collect()
+}
+
+/// Whether kind says with this line how far it is.
+fn is_step(line: &str) -> bool {
+    line.trim().starts_with(['•', '✓', '✗'])
+}
+
+pub(super) fn last_of(lines: &[String]) -> String {
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
+}
+
+/// Adds what the user can do about it, where the text tells.
+pub(super) fn explained(error: ClusterError) -> ClusterError {
+    let text = error
+        .source
+        .as_ref()
+        .map(ToString::to_string)
+        .unwrap_or_default();
+    match hint_for(&text) {
+        Some(hint) => error.hint(hint),
+        None => error,
+    }
+}
+
+/// What can be done about something that kind or an engine said.
+pub(super) fn hint_for(text: &str) -> Option<&'static str> {
+    let hints = [
+        (
+            "permission denied",
+            "you may not use the engine: join its group (`docker`), or use a rootless engine",
+        ),
+        (
+            "Cannot connect to the Docker daemon",
+            "start the engine (`systemctl start docker`), or name one with DOCKER_HOST",
+        ),
+        (
+            "already exist",
+            "another kind cluster has this name; choose another one, or remove it with `kind delete cluster`",
+        ),
+        (
+            "pull image",
+            "the node image is not on this machine and cannot be fetched; name one that is there with --node-image",
+        ),
+        (
+            "no space left",
+            "make room on the disk that the engine keeps its images on",
+        ),
+        (
+            "too many open files",
+            "raise fs.inotify.max_user_instances and fs.inotify.max_user_watches",
+        ),
+    ];
+    hints
+        .into_iter()
+        .find(|(part, _)| text.contains(part))
+        .map(|(_, hint)| hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_told_without_ornaments() {
+        assert_eq!(
+            step(" • Preparing nodes 📦 📦  ...").as_deref(),
+            Some("kind: Preparing nodes")
+        );
+        assert_eq!(step(" ✓ Preparing nodes 📦"), None);
+        assert_eq!(step("ERROR: failed"), None);
+    }
+
+    #[test]
+    fn the_node_at_which_kind_gave_up_is_told_with_what_kubeadm_said() {
+        let lines: Vec<String> = "\
+ • Joining worker nodes 🚜  ...
+ ✗ Joining worker nodes 🚜
+ERROR: failed to create cluster: failed to join node with kubeadm: command \"docker exec --privileged meshproof-dev-worker2 kubeadm join --config /kind/kubeadm.conf --v=6\" failed with error: exit status 1
+Command Output: I1125 23:35:01.1 134 join.go:425] [preflight] found NodeName empty
+[kubelet-check] The kubelet is not healthy after 4m0.001988068s
+
+error: timeout
+k8s.io/kubernetes/cmd/kubeadm/app/cmd/phases/workflow.(*Runner).Run.func1
+\tk8s.io/kubernetes/cmd/kubeadm/app/cmd/phases/workflow/runner.go:262
+runtime.goexit
+\truntime/asm_amd64.s:1771
+I1125 23:39:01.1 134 kubelet.go:1] waiting"
+            .lines()
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(
+            failed_node(&lines).as_deref(),
+            Some("meshproof-dev-worker2")
+        );
+        let told = telling(lines.iter());
+        assert_eq!(told.len(), 4, "{told:?}");
+        assert!(told[0].starts_with("ERROR:") && told[3] == "error: timeout");
+        assert_eq!(
+            failed_node(&["ERROR: node(s) already exist".to_owned()]),
+            None
+        );
+    }
+}
