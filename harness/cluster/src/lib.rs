@@ -13,8 +13,8 @@ pub mod local;
 pub mod nodes;
 mod pod_diagnostics;
 mod redaction;
-pub mod rights;
 mod reexec;
+pub mod rights;
 pub mod topology;
 
 mod api;

@@ -1,7 +1,7 @@
 //! This program started again, as a process of a cluster.
 
-use harness_model::causes::chain;
 use crate::{kind, local};
+use harness_model::causes::chain;
 
 /// Takes over the process when it was started as one of the roles; returns when it was not. To be called first in
 /// `main`, before any thread is started.

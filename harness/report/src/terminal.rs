@@ -318,7 +318,7 @@ mod tests {
             .on(&RunEvent::RunFinished { summary })
             .expect("a vector takes everything");
         let text = String::from_utf8(out).expect("lines are UTF-8");
-        assert!(text.contains("the environment could not be prepared: bring up the cluster: start etcd: no space\n"), "{text}");
+        assert!(text.contains("the environment could not be prepared: failed to bring up the cluster: start etcd: no space\n"), "{text}");
         assert!(text.ends_with("0 skipped, 3 not run\n"), "{text}");
     }
 

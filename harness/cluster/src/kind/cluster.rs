@@ -4,7 +4,8 @@ use super::bring_up::{Options, Parts, bring_up};
 use super::command::KindCommand;
 use super::engine::Engine;
 use super::made::Made;
-use super::{config, images, latency, state, zone};
+use super::state::{self, Folder};
+use super::{config, images, latency, zone};
 use crate::api::diagnostics::Namespaces;
 use crate::{
     Cluster, ClusterError, ConnectError, ImageArchive, PodAddress, PodStream, api, failed, zones_of,
