@@ -21,33 +21,6 @@ pub struct Kill {
     pub sidecar: Option<String>,
 }
 
-impl Kill {
-    /// Whether a finding's detail names a sidecar that the matrix means.
-    #[must_use]
-    pub fn names(&self, sidecar: Option<&str>, data_centers: &[String]) -> bool {
-        let Some(pattern) = &self.sidecar else {
-            return true;
-        };
-        let mut pattern = pattern.clone();
-        for (index, name) in data_centers.iter().enumerate().rev() {
-            pattern = pattern.replace(&format!("$zone{}", index + 1), name);
-        }
-        sidecar.is_some_and(|sidecar| is_match(&pattern, sidecar))
-    }
-}
-
-fn is_match(pattern: &str, text: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == text,
-        Some((head, rest)) => text.strip_prefix(head).is_some_and(|tail| {
-            tail.char_indices()
-                .map(|(index, _)| &tail[index..])
-                .chain([""])
-                .any(|tail| is_match(rest, tail))
-        }),
-    }
-}
-
 /// The checked-in matrix.
 ///
 /// # Errors
@@ -56,26 +29,4 @@ fn is_match(pattern: &str, text: &str) -> bool {
 pub fn checked_in() -> Result<Matrix, Problems> {
     let text = include_str!("../matrix.yaml");
     document::parse("suites/matrix.yaml", text).map(|document| document.value)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pattern_names_sidecars() {
-        let kill = |sidecar: Option<&str>| Kill {
-            scenario: String::new(),
-            checker: String::new(),
-            sidecar: sidecar.map(str::to_owned),
-        };
-        let zones = ["a".to_owned(), "b".to_owned()];
-        assert!(kill(None).names(None, &zones));
-        assert!(!kill(Some("*")).names(None, &zones));
-        assert!(kill(Some("*")).names(Some("x@a"), &zones));
-        assert!(kill(Some("*@$zone2")).names(Some("x@b"), &zones));
-        assert!(!kill(Some("*@$zone2")).names(Some("x@a"), &zones));
-        assert!(kill(Some("x@*")).names(Some("x@b#2"), &zones));
-        assert!(kill(Some("x@$zone1*")).names(Some("x@a"), &zones));
-    }
 }

@@ -203,6 +203,17 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_names_sidecars() {
+        let zones = ["a".to_owned(), "b".to_owned()];
+        let names = |pattern: &str, sidecar| is_match(&resolve(pattern, &zones), sidecar);
+        assert!(names("*", "x@a"));
+        assert!(names("*@$zone2", "x@b"));
+        assert!(!names("*@$zone2", "x@a"));
+        assert!(names("x@*", "x@b#2"));
+        assert!(names("x@$zone1*", "x@a"));
+    }
+
+    #[test]
     fn a_kill_is_the_right_failure_and_nothing_else() {
         let zones = ["alpha".to_owned(), "beta".to_owned()];
         let agrees =
