@@ -1,4 +1,4 @@
-//! The built-in scenarios, and which seeded bug each of them must catch.
+//! The built-in scenarios, which seeded bug each of them must catch, and where which of them may be skipped.
 //!
 //! Invariant: knows the model and nothing else. A scenario cannot reach a cluster, a mesh or a client.
 
@@ -9,6 +9,9 @@ pub mod resilience;
 pub mod routing;
 
 use harness_model::scenario::Scenario;
+
+/// The list of scenarios that may be skipped on a kind of cluster: its file in the repository, and its text.
+pub const PARITY: (&str, &str) = ("suites/parity.yaml", include_str!("../parity.yaml"));
 
 /// Every built-in scenario, suite by suite.
 #[must_use]

@@ -3,9 +3,11 @@
 mod cluster;
 mod environment;
 mod parse;
+mod report;
 
 pub(crate) use cluster::{ClusterArguments, ClusterCommand, ClusterKind, ClusterUpArguments};
 pub(crate) use environment::{BoundArguments, EnvironmentArguments, Wait};
+pub(crate) use report::{CompareArguments, ReportArguments, ReportCommand};
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -24,7 +26,7 @@ First steps:
 const EXIT_CODES: &str = "\
 Exit codes:
   0    all selected scenarios passed
-  1    a scenario failed
+  1    a scenario failed, or what was compared differs
   2    wrong arguments or an invalid file
   3    the environment could not be prepared, or was lost
   4    nothing was selected
@@ -140,6 +142,8 @@ pub(crate) enum Command {
     /// for it (by the expected checker, at the expected sidecar), and must not pass without a mesh. One line tells of each
     /// comparison as it is made; exit code 1 when any differs.
     Selftest(Box<SelftestArguments>),
+    /// Compare what runs reported
+    Report(ReportArguments),
     /// Keep a cluster for work by hand
     Cluster(ClusterArguments),
     /// Check whether this machine has what a run needs

@@ -89,6 +89,7 @@ fn dispatch(arguments: Arguments, started: Instant) -> Result<ExitCode, Failure>
         Command::Selftest(selftest) => {
             commands::selftest::selftest(&selftest, &common, &mut out, started)
         }
+        Command::Report(report) => commands::report::report(&report.command, &common, &mut out),
         Command::Cluster(cluster) => {
             commands::cluster::cluster(&cluster.command, &common, &mut out)
         }

@@ -225,7 +225,7 @@ fn then_views(setting: Setting<'_>, findings: &[Finding]) -> Vec<ThenView> {
                     more: 0,
                 };
             };
-            let outcome = crate::json::verdict_word(finding.verdict);
+            let outcome = crate::json::Ending::from(finding.verdict).word();
             let deviations = deviations(&finding.details);
             ThenView {
                 words,

@@ -4,14 +4,14 @@ use crate::ReportError;
 use crate::record::{Outcome, RunRecord};
 use harness_model::directory::Sidecar;
 use harness_model::verdict::{Finding, Verdict};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The version of the form; it grows when a field is removed or changes its meaning.
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// The whole document.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Document {
     /// [`SCHEMA_VERSION`].
@@ -46,7 +46,7 @@ pub struct Document {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interrupted: Option<i32>,
     /// What was left behind.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_behind: Vec<String>,
     /// Who was there.
     pub sidecars: Vec<Sidecar>,
@@ -55,7 +55,7 @@ pub struct Document {
 }
 
 /// One phase.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Phase {
     /// Its name.
@@ -65,7 +65,7 @@ pub struct Phase {
 }
 
 /// How many scenarios ended how.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Counts {
     /// Passed.
@@ -81,7 +81,7 @@ pub struct Counts {
 }
 
 /// One scenario.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ScenarioForm {
     /// Name.
@@ -90,8 +90,8 @@ pub struct ScenarioForm {
     pub repetition: u32,
     /// Claim.
     pub claim: String,
-    /// `passed`, `failed`, `inconclusive`, `skipped`, `not-run` or `unfinished`.
-    pub outcome: &'static str,
+    /// How it ended.
+    pub outcome: Ending,
     /// Why it was skipped or not run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -107,6 +107,99 @@ pub struct ScenarioForm {
     pub rerun: String,
 }
 
+/// How a scenario ended, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// It was judged: passed.
+    Passed,
+    /// It was judged: failed.
+    Failed,
+    /// It was judged: what was seen does not decide it.
+    Inconclusive,
+    /// It was not run: the environment lacks something.
+    Skipped,
+    /// It was not run, for what became of the whole run.
+    NotRun,
+    /// The run was over before it was.
+    Unfinished,
+}
+
+impl Ending {
+    /// The word, as it is written in JSON.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Failed => "failed",
+            Self::Inconclusive => "inconclusive",
+            Self::Skipped => "skipped",
+            Self::NotRun => "not-run",
+            Self::Unfinished => "unfinished",
+        }
+    }
+}
+
+impl From<Verdict> for Ending {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Passed => Self::Passed,
+            Verdict::Inconclusive => Self::Inconclusive,
+            Verdict::Failed => Self::Failed,
+        }
+    }
+}
+
+impl Document {
+    /// The kind of cluster the scenarios ran on, as `--cluster` names it. Reports of runs that did not note it say where
+    /// they ran, which for clusters that were made for the run is the same word.
+    #[must_use]
+    pub fn cluster_kind(&self) -> &str {
+        ["clusterKind", "cluster"]
+            .into_iter()
+            .find_map(|fact| self.environment.get(fact))
+            .map_or("unknown", String::as_str)
+    }
+}
+
+/// A report could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It is no document of ours, or a part is missing.
+    #[error("it is no report of meshproof")]
+    Form(#[source] serde_json::Error),
+    /// It was written by a newer version.
+    #[error(
+        "its schema version is {found}, and this version of meshproof knows up to {SCHEMA_VERSION}"
+    )]
+    Version {
+        /// The document's version.
+        found: u64,
+    },
+}
+
+/// Reads a document.
+///
+/// # Errors
+///
+/// See [`ReadError`].
+pub fn read(text: &str) -> Result<Document, ReadError> {
+    /// What every version has.
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Versioned {
+        schema_version: u64,
+    }
+    // The version first: a newer form need not have the fields of this one.
+    let Versioned {
+        schema_version: found,
+    } = serde_json::from_str(text).map_err(ReadError::Form)?;
+    if !(1..=u64::from(SCHEMA_VERSION)).contains(&found) {
+        return Err(ReadError::Version { found });
+    }
+    serde_json::from_str(text).map_err(ReadError::Form)
+}
+
 /// The document of a run.
 #[must_use]
 pub fn document(record: &RunRecord, exit_code: u8) -> Document {
@@ -116,11 +209,15 @@ pub fn document(record: &RunRecord, exit_code: u8) -> Document {
         .iter()
         .map(|scenario| {
             let (outcome, reason, millis, findings) = match &scenario.outcome {
-                Outcome::Unfinished => ("unfinished", None, None, vec![]),
-                Outcome::Skipped { reason } => ("skipped", Some(reason.clone()), None, vec![]),
-                Outcome::NotRun { reason } => ("not-run", Some(reason.clone()), None, vec![]),
+                Outcome::Unfinished => (Ending::Unfinished, None, None, vec![]),
+                Outcome::Skipped { reason } => {
+                    (Ending::Skipped, Some(reason.clone()), None, vec![])
+                }
+                Outcome::NotRun { reason } => {
+                    (Ending::NotRun, Some(reason.clone()), None, vec![])
+                }
                 Outcome::Judged { judgement, millis } => (
-                    verdict_word(judgement.verdict),
+                    Ending::from(judgement.verdict),
                     None,
                     Some(*millis),
                     judgement.findings.clone(),
@@ -190,16 +287,6 @@ pub fn render(record: &RunRecord, exit_code: u8) -> Result<String, ReportError> 
     Ok(text)
 }
 
-/// A verdict as it is written in JSON.
-#[must_use]
-pub const fn verdict_word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Passed => "passed",
-        Verdict::Inconclusive => "inconclusive",
-        Verdict::Failed => "failed",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,7 +298,7 @@ mod tests {
         let failed: Vec<_> = document
             .scenarios
             .iter()
-            .filter(|s| s.outcome == "failed")
+            .filter(|s| s.outcome == Ending::Failed)
             .collect();
         assert_eq!(failed.len(), 1);
         insta::assert_json_snapshot!(failed[0], @r#"
@@ -247,5 +334,26 @@ mod tests {
           "rerun": "meshproof run delivery-scope/data-center --topology three-zones --seed 42"
         }
         "#);
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let written = render(&crate::fixture::record(), 1).expect("it has a JSON form");
+        let read = read(&written).expect("it was written by us");
+        let again = serde_json::to_string_pretty(&read).expect("it has a JSON form");
+        assert_eq!(again + "\n", written);
+    }
+
+    #[test]
+    fn what_is_no_report_of_ours_is_refused() {
+        assert!(matches!(read("{}"), Err(ReadError::Form(_))));
+        assert!(matches!(
+            read(r#"{"schemaVersion": 1}"#),
+            Err(ReadError::Form(_))
+        ));
+        assert!(matches!(
+            read(r#"{"schemaVersion": 2}"#),
+            Err(ReadError::Version { found: 2 })
+        ));
     }
 }

@@ -8,6 +8,7 @@
 
 use harness_model::run_event::RunEvent;
 
+pub mod compare;
 pub mod deviation;
 pub mod fixture;
 pub mod html;

@@ -102,6 +102,16 @@ impl ClusterChoice {
         }
     }
 
+    /// Its kind, as `--cluster` names it.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Local { .. } | Self::Attach { .. } => "local",
+            Self::Kind { .. } | Self::AttachKind { .. } => "kind",
+            Self::Existing { .. } => "kubeconfig",
+        }
+    }
+
     /// Its nodes are containers that kind makes.
     pub(crate) fn is_kind(&self) -> bool {
         matches!(self, Self::Kind { .. } | Self::AttachKind { .. })

@@ -160,6 +160,7 @@ fn keeps(policy: KeepPolicy, summary: &Summary) -> bool {
 pub(crate) fn run_started(plan: &RunPlan, selected: usize) -> RunEvent {
     let mut environment = BTreeMap::from([
         ("cluster".to_owned(), plan.cluster.describe()),
+        ("clusterKind".to_owned(), plan.cluster.kind().to_owned()),
         ("mesh".to_owned(), plan.mesh.name.clone()),
         ("meshproof".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
     ]);

@@ -193,7 +193,7 @@ fn line(case: &SelftestCase, position: Option<Position>, out: &mut Out) -> std::
     }
     let short = match &case.judgement {
         Some(judgement) if !case.is_of_mutant() => {
-            harness_report::json::verdict_word(judgement.verdict)
+            harness_report::json::Ending::from(judgement.verdict).word()
         }
         _ => case.expected.as_str(),
     };
