@@ -14,6 +14,13 @@ pub(crate) struct Count {
 }
 
 impl Count {
+    /// One that passed.
+    pub(crate) const ONE_PASSED: Self = Self {
+        passed: 1,
+        failed: Vec::new(),
+        skipped: 0,
+    };
+
     /// One that was not run.
     pub(crate) const ONE_SKIPPED: Self = Self {
         passed: 0,

@@ -23,6 +23,8 @@ pub(crate) enum Part {
     Run,
     /// The same on a kind cluster, where this machine can have one
     Kind,
+    /// Whether both runs say the same of every scenario; makes them first
+    Parity,
     /// Every scenario against the seeded bugs it must catch
     Selftest,
     /// The program as a whole: interrupts, kills, what is left behind
@@ -32,11 +34,7 @@ pub(crate) enum Part {
 /// Runs the parts (all of them when none is named) and prints the sum as the last line. False when anything failed.
 pub(crate) fn test(parts: &[Part], no_install: bool) -> anyhow::Result<bool> {
     let started = Instant::now();
-    let parts = if parts.is_empty() {
-        Part::value_variants()
-    } else {
-        parts
-    };
+    let parts = with_what_they_need(parts);
     system::require(!no_install)?;
     // Tools first: what cannot be installed is better known now than after the build.
     Tool::Nextest.command(!no_install)?;
@@ -46,7 +44,7 @@ pub(crate) fn test(parts: &[Part], no_install: bool) -> anyhow::Result<bool> {
     let results = workspace::root().join("target/test");
     let mut total = Count::default();
     let mut not_tested = Vec::new();
-    for part in parts {
+    for part in &parts {
         let name = part
             .to_possible_value()
             .map(|value| value.get_name().to_owned())
@@ -78,6 +76,17 @@ pub(crate) fn test(parts: &[Part], no_install: bool) -> anyhow::Result<bool> {
     Ok(total.failed.is_empty() && total.passed > 0)
 }
 
+/// The parts in their order: all when none is named.
+fn with_what_they_need(parts: &[Part]) -> Vec<Part> {
+    let is_wanted = |part: &Part| {
+        let needed_by_another =
+            matches!(part, Part::Run | Part::Kind) && parts.contains(&Part::Parity);
+        parts.is_empty() || parts.contains(part) || needed_by_another
+    };
+    let all = Part::value_variants().iter().copied();
+    all.filter(is_wanted).collect()
+}
+
 fn run(part: Part, program: &Path, results: &Path, install: bool) -> anyhow::Result<Count> {
     match part {
         Part::Checks => checks(install),
@@ -86,6 +95,7 @@ fn run(part: Part, program: &Path, results: &Path, install: bool) -> anyhow::Res
         Part::Documentation => documentation(),
         Part::Run => meshproof(Command::new(program), &["run"], &results.join("run")),
         Part::Kind => on_kind(program, results, install),
+        Part::Parity => parity(program, results),
         Part::Selftest => {
             let selftest = Command::new(program);
             meshproof(selftest, &["selftest"], &results.join("selftest"))
@@ -170,6 +180,8 @@ fn ignored(profile: &str, install: bool) -> anyhow::Result<usize> {
 ///
 /// [`CannotHere`] when this machine cannot have one.
 fn on_kind(program: &Path, results: &Path, install: bool) -> anyhow::Result<Count> {
+    // Without a run of now there is none to compare with either.
+    forget_run(&results.join("kind"))?;
     let was_running = engine::is_running()?;
     let engine = engine::ensure(install)?;
     let outcome = node_image::ensure(&engine, install).and_then(|image| {
@@ -185,12 +197,33 @@ fn on_kind(program: &Path, results: &Path, install: bool) -> anyhow::Result<Coun
     outcome
 }
 
+/// The run on the local cluster against the one on kind: one test.
+///
+/// # Errors
+///
+/// [`CannotHere`] when there was none on kind.
+fn parity(program: &Path, results: &Path) -> anyhow::Result<Count> {
+    let [local, kind] = ["run", "kind"].map(|part| results.join(part).join("latest"));
+    if !kind.exists() {
+        let reason = "there is no run on kind to compare with";
+        return Err(CannotHere::because(reason.to_owned()));
+    }
+    let status = Command::new(program)
+        .current_dir(workspace::root())
+        .args(["report", "compare"])
+        .args([local, kind])
+        .status()
+        .context("start meshproof")?;
+    Ok(if status.success() {
+        Count::ONE_PASSED
+    } else {
+        Count::one_failed("the local cluster and kind do not say the same")
+    })
+}
+
 /// `meshproof` with its artefacts in a folder of its own.
 fn meshproof(mut command: Command, arguments: &[&str], artifacts: &Path) -> anyhow::Result<Count> {
-    if artifacts.exists() {
-        std::fs::remove_dir_all(artifacts)
-            .with_context(|| format!("empty {}", artifacts.display()))?;
-    }
+    forget_run(artifacts)?;
     command
         .current_dir(workspace::root())
         .args(arguments)
@@ -226,6 +259,16 @@ fn forget(report: &PathBuf) -> anyhow::Result<()> {
     match std::fs::remove_file(report) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("remove {}", report.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The same for the artefacts of runs.
+fn forget_run(artifacts: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_dir_all(artifacts) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("empty {}", artifacts.display()))
         }
         _ => Ok(()),
     }
@@ -279,7 +322,15 @@ fn say(started: Instant, what: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::number_before;
+    use super::{Part, number_before, with_what_they_need};
+
+    #[test]
+    fn a_part_brings_what_it_needs_in_order() {
+        use Part::{Kind, Parity, Run, Unit};
+        assert_eq!(with_what_they_need(&[Kind, Unit]), [Unit, Kind]);
+        assert_eq!(with_what_they_need(&[Parity]), [Run, Kind, Parity]);
+        assert!(with_what_they_need(&[]).contains(&Parity));
+    }
 
     #[test]
     fn cargos_summary_is_read() {
