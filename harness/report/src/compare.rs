@@ -118,7 +118,9 @@ pub fn compare(a: &Document, b: &Document, allowed: &AllowList) -> Comparison {
         {
             [Some(a), Some(b)] if a == b => {
                 match a {
-                    Ending::Skipped | Ending::NotRun | Ending::Unfinished => comparison.undecided_in_both += 1,
+                    Ending::Skipped | Ending::NotRun | Ending::Unfinished => {
+                        comparison.undecided_in_both += 1
+                    }
                     Ending::Passed | Ending::Failed | Ending::Inconclusive => comparison.same += 1,
                 }
                 continue;

@@ -40,7 +40,7 @@ pub struct Document {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment_error: Option<String>,
     /// What scenarios name and the cluster does not have; nothing was run then.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unknown_names: Vec<String>,
     /// The signal that interrupted the run.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,6 +77,7 @@ pub struct Counts {
     /// Skipped.
     pub skipped: usize,
     /// Without a verdict because the run ended before; 0 in a whole run.
+    #[serde(default)]
     pub not_run: usize,
 }
 
@@ -213,9 +214,7 @@ pub fn document(record: &RunRecord, exit_code: u8) -> Document {
                 Outcome::Skipped { reason } => {
                     (Ending::Skipped, Some(reason.clone()), None, vec![])
                 }
-                Outcome::NotRun { reason } => {
-                    (Ending::NotRun, Some(reason.clone()), None, vec![])
-                }
+                Outcome::NotRun { reason } => (Ending::NotRun, Some(reason.clone()), None, vec![]),
                 Outcome::Judged { judgement, millis } => (
                     Ending::from(judgement.verdict),
                     None,

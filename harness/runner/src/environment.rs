@@ -3,6 +3,7 @@
 //! Invariant: the only place that makes drivers and takes them down.
 
 mod error;
+mod names;
 mod waits;
 
 pub use error::PrepareError;
@@ -23,9 +24,8 @@ use harness_mesh::{DeployMeshError, DeployOptions, Mesh};
 use harness_model::capability::Capability;
 use harness_model::causes::chain;
 use harness_model::directory::Sidecar;
-use harness_model::names::{Names, Places};
 use harness_model::patience::Patience;
-use harness_model::scenario::{Scenario, file};
+use harness_model::scenario::Scenario;
 use harness_probe::Prober;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -107,7 +107,7 @@ impl Environment {
         choice: &MeshChoice,
         phases: &Phases,
     ) -> Result<Self, PrepareError> {
-        check_names(cluster.as_ref(), plan, choice)?;
+        names::check(cluster.as_ref(), plan, choice)?;
         let options = deploy_options(plan);
         let lines = phases.lines("mesh");
         let mesh = phases
@@ -346,41 +346,6 @@ pub(crate) fn deploy_options(plan: &RunPlan) -> DeployOptions {
         variables: BTreeMap::new(),
         mutant: plan.mutant.clone(),
         ready: plan.patience.ready.0,
-    }
-}
-
-/// Refuses scenarios that speak of what neither the mesh nor the cluster has. Of a scenario that is going to be skipped only
-/// the applications are looked at.
-fn check_names(
-    cluster: &dyn Cluster,
-    plan: &RunPlan,
-    choice: &MeshChoice,
-) -> Result<(), PrepareError> {
-    let mesh = &choice.definition;
-    let known = Names {
-        applications: mesh.applications(),
-        places: Some(Places::of(cluster.topology())),
-    };
-    let nowhere = Names {
-        places: None,
-        ..known.clone()
-    };
-    let capabilities = cluster.capabilities();
-    let has = |needed| capabilities.contains(needed) || mesh.capabilities.contains(needed);
-    let wrong: Vec<String> = plan
-        .scenarios
-        .iter()
-        .flat_map(|scenario| {
-            let can_run = scenario.requires.iter().all(has);
-            file::check_for(scenario, if can_run { &known } else { &nowhere })
-                .into_iter()
-                .map(move |mistake| format!("{}: {mistake}", scenario.name))
-        })
-        .collect();
-    if wrong.is_empty() {
-        Ok(())
-    } else {
-        Err(PrepareError::Names(wrong))
     }
 }
 

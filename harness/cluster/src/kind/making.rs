@@ -54,19 +54,23 @@ fn is_being_made(cluster: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Read as _;
     use std::process::{Command, Stdio};
 
     #[test]
     fn a_cluster_is_being_made_while_a_command_has_its_label() {
         let cluster = format!("test-{}", std::process::id());
         assert!(!is_being_made(&cluster));
-        // `read` waits for its input; what comes after the script are arguments.
+        // It says that it runs and waits for its input; what comes after the script are arguments.
         let mut making = Command::new("sh")
-            .args(["-c", "read line", "run", "--label"])
+            .args(["-c", "echo; read line", "run", "--label"])
             .arg(format!("{LABEL}{cluster}"))
             .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        let said = making.stdout.as_mut().unwrap();
+        said.read_exact(&mut [0]).unwrap();
         assert!(is_being_made(&cluster));
         assert!(!is_being_made(&cluster[1..]), "another cluster");
         drop(making.stdin.take());
