@@ -18,6 +18,7 @@ mod junit;
 mod lengths;
 mod node_image;
 mod notify;
+mod registry;
 mod system;
 mod test;
 mod tools;

@@ -66,14 +66,21 @@ pub(crate) fn require_programs(needed: &[(&str, &str)], install: bool) -> anyhow
         ]
         .concat(),
     ] {
-        let status = Command::new("apt-get")
-            .args(&arguments)
-            .env("DEBIAN_FRONTEND", "noninteractive")
-            .status()
-            .context("start apt-get")?;
-        if !status.success() {
-            bail!("`apt-get {}` ended with {status}", arguments.join(" "));
-        }
+        run_apt(&arguments, Path::new("/"))?;
+    }
+    Ok(())
+}
+
+/// Runs `apt-get` in a folder.
+pub(crate) fn run_apt(arguments: &[&str], folder: &Path) -> anyhow::Result<()> {
+    let status = Command::new("apt-get")
+        .args(arguments)
+        .current_dir(folder)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .status()
+        .context("start apt-get")?;
+    if !status.success() {
+        bail!("`apt-get {}` ended with {status}", arguments.join(" "));
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use crate::junit::{Count, ignored_in_list};
 use crate::system::CannotHere;
 use crate::tools::Tool;
-use crate::{check, engine, images, node_image, system, workspace};
+use crate::{check, engine, images, node_image, registry, system, workspace};
 use anyhow::Context as _;
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
@@ -135,6 +135,13 @@ fn nextest(profile: &str, install: bool) -> anyhow::Result<Count> {
         // The images were built from the same assets, so this only looks where they are.
         .env("MESHPROOF_ENVOY", images::assets()?.envoy)
         .env("MESHPROOF_IMAGES", workspace::root().join("target/images"));
+    match registry::program(install) {
+        Ok(program) => {
+            command.env("MESHPROOF_DOCKER_REGISTRY", program);
+        }
+        // The tests that need it fail and say so; the others tell what they have to.
+        Err(error) => eprintln!("no image registry for tests: {error:#}"),
+    }
     let mut count = judged(&mut command, &report)?;
     match ignored(profile, install) {
         Ok(skipped) => count.skipped += skipped,

@@ -192,8 +192,17 @@ pub fn kind_programs(
 ) -> Result<KindPrograms, AssetError> {
     Ok(KindPrograms {
         kind: kind(options, progress)?,
-        envoy: obtain_one(options, Asset::Envoy, progress)?,
+        envoy: envoy(options, progress)?,
     })
+}
+
+/// As [`obtain`], for Envoy alone, which is what images need. It blocks.
+///
+/// # Errors
+///
+/// As [`obtain`].
+pub fn envoy(options: &AssetOptions, progress: &dyn Fn(&Progress)) -> Result<PathBuf, AssetError> {
+    obtain_one(options, Asset::Envoy, progress)
 }
 
 fn obtain_one(

@@ -12,6 +12,7 @@ use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::selection::Selection;
 use harness_cluster::assets::AssetOptions;
+use harness_cluster::registry::Prefix;
 use harness_mesh::MeshDefinition;
 use harness_model::capability::Capability;
 use harness_model::document;
@@ -93,13 +94,14 @@ pub(crate) fn patience(arguments: &BoundArguments) -> Patience {
 pub(crate) struct Checked {
     pub(crate) ground: Ground,
     pub(crate) mesh: MeshDefinition,
+    registry: Option<Prefix>,
     replacements: BTreeMap<String, PathBuf>,
     assets: AssetOptions,
 }
 
 /// Reads and checks every file that the arguments name.
 pub(crate) fn check(arguments: &EnvironmentArguments) -> Result<Checked, Failure> {
-    cluster_choice::check(arguments)?;
+    let registry = cluster_choice::check(arguments)?;
     let ground = cluster_choice::ground(arguments)?;
     let mesh = mesh(&arguments.mesh)?;
     let mut replacements = BTreeMap::new();
@@ -111,6 +113,7 @@ pub(crate) fn check(arguments: &EnvironmentArguments) -> Result<Checked, Failure
     Ok(Checked {
         ground,
         mesh,
+        registry,
         replacements,
         assets,
     })
@@ -224,7 +227,7 @@ pub(crate) fn plan(
 ) -> RunPlan {
     let environment = &arguments.environment;
     let name = artifacts.cluster();
-    let cluster = cluster_choice::choose(environment, name, checked.ground);
+    let cluster = cluster_choice::choose(environment, name, checked.ground, checked.registry);
     let source = match &environment.images {
         Some(folder) => ImageSource::Folder(absolute(folder)),
         None => ImageSource::Built,
@@ -298,8 +301,16 @@ pub(crate) fn options(arguments: &RunArguments) -> Vec<String> {
     if let Some(span) = arguments.execution.bounds.recovery {
         add("--recovery", &span.to_string());
     }
-    if environment.images_preloaded {
-        options.push("--images-preloaded".to_owned());
+    for (flag, given) in [
+        ("--images-preloaded", environment.images_preloaded),
+        (
+            "--registry-insecure",
+            environment.registry.registry_insecure,
+        ),
+    ] {
+        if given {
+            options.push(flag.to_owned());
+        }
     }
     options
 }

@@ -476,6 +476,47 @@ fn keep_takes_no_scenario_for_its_value() {
 }
 
 #[test]
+fn every_option_about_a_cluster_that_does_not_fit_is_told_at_once() {
+    let place = Place::new(&[]);
+    insta::assert_snapshot!(place.say(&["run", "--registry", "https://registry.example", "--allow-context", "a"]), @"
+    exit 2
+    --- stderr
+    error: failed to choose a cluster
+      --allow-context and --registry are for a cluster of somebody else
+      --registry: `https://registry.example` is no registry with a path: leave out what stands before the host
+
+    hint: add --cluster kubeconfig
+    hint: write it as in an image's name, for example registry.example:5000/team
+    ");
+    let of_somebody_else = [
+        "run",
+        "--cluster",
+        "kubeconfig",
+        "--registry",
+        "team",
+        "--images-preloaded",
+    ];
+    insta::assert_snapshot!(place.say(&of_somebody_else), @"
+    exit 2
+    --- stderr
+    error: failed to choose a cluster
+      --registry brings the images, and --images-preloaded says that they are there
+      --registry: `team` is no registry with a path: its first part is no host, which has a dot or a port, or is `localhost`
+
+    hint: leave one of them out
+    hint: write it as in an image's name, for example registry.example:5000/team
+    ");
+    insta::assert_snapshot!(place.say(&["run", "--cluster", "kubeconfig"]), @"
+    exit 2
+    --- stderr
+    error: failed to choose a cluster
+      caused by: the nodes of a cluster of somebody else need the images from somewhere
+
+    hint: name a registry they pull from with --registry; or put the images of `cargo xtask images` on the nodes, and say so with --images-preloaded
+    ");
+}
+
+#[test]
 fn a_malformed_topology_is_told_with_its_lines() {
     let place = Place::new(&[(
         "shape.yaml",

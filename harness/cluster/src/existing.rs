@@ -10,10 +10,11 @@ mod lease;
 mod removal;
 
 use crate::api::diagnostics::Namespaces;
+use crate::registry::{Prefix, Registry};
 use crate::rights::{self, Needs, Right};
 use crate::{
-    Cluster, ClusterError, ConnectError, ImageArchive, PodAddress, PodStream, RUN_LABEL, api,
-    failed, zones_of,
+    Cluster, ClusterError, ConnectError, ImageArchive, ImageNames, PodAddress, PodStream,
+    RUN_LABEL, api, failed, zones_of,
 };
 use futures::future::BoxFuture;
 use harness_model::capability::Capability;
@@ -45,6 +46,8 @@ pub struct Options {
     pub allowed: Option<String>,
     /// What a run on it takes, beyond what holding the cluster takes.
     pub needs: Needs,
+    /// The registry that images are brought to, for the nodes to pull from.
+    pub registry: Option<Prefix>,
 }
 
 /// An existing cluster that we may use, and hold.
@@ -54,6 +57,7 @@ pub struct ExistingCluster {
     topology: Topology,
     service_cidr: String,
     run: String,
+    registry: Option<Prefix>,
     lease: Mutex<Option<Held>>,
 }
 
@@ -91,6 +95,7 @@ impl ExistingCluster {
             topology,
             service_cidr,
             run: options.run,
+            registry: options.registry,
             lease: Mutex::new(Some(lease)),
         })
     }
@@ -273,16 +278,30 @@ impl Cluster for ExistingCluster {
     fn load_images<'a>(
         &'a self,
         images: &'a [ImageArchive],
-    ) -> BoxFuture<'a, Result<(), ClusterError>> {
+    ) -> BoxFuture<'a, Result<ImageNames, ClusterError>> {
         Box::pin(async move {
             if images.is_empty() {
-                return Ok(());
+                return Ok(ImageNames::new());
             }
-            Err(ClusterError::because(
-                "bring images to the nodes of an existing cluster",
-                "its nodes are not ours",
-            )
-            .hint("put the images there, and say so with --images-preloaded"))
+            let Some(prefix) = self.registry.clone() else {
+                return Err(ClusterError::because(
+                    "bring images to the nodes of an existing cluster",
+                    "its nodes are not ours",
+                )
+                .hint("name a registry they pull from with --registry"));
+            };
+            let pushed = match Registry::new(prefix) {
+                Ok(registry) => registry.push(images).await,
+                Err(error) => Err(error),
+            };
+            pushed.map_err(|error| {
+                let hint = error.hint;
+                let failed = failed("bring the images to where nodes pull them from")(error);
+                match hint {
+                    Some(hint) => failed.hint(hint),
+                    None => failed,
+                }
+            })
         })
     }
 

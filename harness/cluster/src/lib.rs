@@ -14,6 +14,7 @@ pub mod nodes;
 mod pod_diagnostics;
 mod redaction;
 mod reexec;
+pub mod registry;
 pub mod rights;
 pub mod topology;
 
@@ -26,7 +27,7 @@ use futures::future::BoxFuture;
 use harness_model::capability::Capability;
 use harness_model::topology::Topology;
 use rights::Right;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,15 +83,16 @@ pub trait Cluster: Send + Sync {
         port: u16,
     ) -> BoxFuture<'a, Result<Box<dyn PodStream>, ConnectError>>;
 
-    /// Makes images available on every node, each by the name that manifests use.
+    /// Makes images available on every node. Returns the names that pods must use instead of those of the manifests,
+    /// where they differ.
     ///
     /// # Errors
     ///
-    /// When an archive is not an OCI image or cannot be read, or a node does not take it.
+    /// When an archive is not an OCI image or cannot be read, or a node or registry does not take it.
     fn load_images<'a>(
         &'a self,
         images: &'a [ImageArchive],
-    ) -> BoxFuture<'a, Result<(), ClusterError>>;
+    ) -> BoxFuture<'a, Result<ImageNames, ClusterError>>;
 
     /// Cuts a data center off from everything outside it, by a rule that the kernel itself drops after `duration`.
     /// Returns as soon as the rule is in force.
@@ -126,6 +128,9 @@ pub trait Cluster: Send + Sync {
     /// later calls fail.
     fn down(self: Arc<Self>) -> BoxFuture<'static, Vec<String>>;
 }
+
+/// The name of an image in manifests → the name by which the nodes of a cluster know it.
+pub type ImageNames = BTreeMap<String, String>;
 
 /// An image on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]

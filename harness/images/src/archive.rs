@@ -1,6 +1,9 @@
 //! Reading an image archive: an OCI layout, or what `docker save` writes.
 
+mod content;
 mod manifest;
+
+pub use content::{Blob, Content};
 
 use crate::{digest, pack, reference};
 use manifest::{Descriptor, DockerImage, ImageConfig, Index, Manifest};
@@ -23,6 +26,10 @@ pub struct Archive {
     /// How it is started.
     pub config: Config,
     layers: Vec<Layer>,
+    /// The entry of the manifest, where the archive has one.
+    manifest: Option<String>,
+    /// The entry of the configuration.
+    config_entry: String,
 }
 
 /// How an image is started, as its author says.
@@ -109,6 +116,8 @@ impl Archive {
             references: Vec::new(),
             config: Config::default(),
             layers: Vec::new(),
+            manifest: None,
+            config_entry: String::new(),
         };
         if archive.entries.contains_key("index.json") {
             archive.read_layout()?;
@@ -183,6 +192,8 @@ impl Archive {
             names.extend(descriptor.names());
         }
         let manifest: Manifest = self.blob_json(&descriptor.digest)?;
+        self.manifest = Some(self.blob(&descriptor.digest)?.0);
+        self.config_entry = self.blob(&manifest.config.digest)?.0;
         self.digest = manifest.config.digest.clone();
         self.config = self
             .blob_json::<ImageConfig>(&manifest.config.digest)?
@@ -217,6 +228,7 @@ impl Archive {
         };
         let config = self.bytes(&image.config)?;
         self.digest = format!("sha256:{}", digest::of_bytes(&config));
+        self.config_entry = image.config.clone();
         self.config = self
             .parse::<ImageConfig>(&image.config, &config)?
             .config

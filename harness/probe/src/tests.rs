@@ -58,8 +58,8 @@ impl Cluster for OnePod {
     fn load_images<'a>(
         &'a self,
         _: &'a [harness_cluster::ImageArchive],
-    ) -> BoxFuture<'a, Result<(), ClusterError>> {
-        Box::pin(async { Ok(()) })
+    ) -> BoxFuture<'a, Result<harness_cluster::ImageNames, ClusterError>> {
+        Box::pin(async { Ok(harness_cluster::ImageNames::new()) })
     }
     fn cut_zone<'a>(&'a self, _: &'a str, _: Duration) -> BoxFuture<'a, Result<(), ClusterError>> {
         Box::pin(async { Ok(()) })

@@ -7,7 +7,7 @@ use harness_cluster::assets::{self, Assets, KindPrograms, Progress};
 use harness_cluster::existing::{self, ExistingCluster};
 use harness_cluster::kind::{self, KindCluster};
 use harness_cluster::local::{self, LocalCluster};
-use harness_cluster::{Cluster, ImageArchive};
+use harness_cluster::{Cluster, ImageArchive, ImageNames};
 use harness_images::build::{self, BuildOptions, BuiltImage};
 use harness_images::store::Store;
 use std::path::PathBuf;
@@ -19,6 +19,8 @@ pub(crate) struct Bringing {
     pub(crate) cluster: Arc<dyn Cluster>,
     /// It, or what we put into it, is ours to take down.
     pub(crate) ours: bool,
+    /// What its nodes call the images, where it is not what manifests call them.
+    pub(crate) images: ImageNames,
 }
 
 /// There is no cluster.
@@ -63,7 +65,7 @@ pub(crate) async fn bring_up(plan: &RunPlan, phases: &Phases) -> Result<Bringing
         Err(error) => Err(error),
     };
     match loaded {
-        Ok(()) => Ok(brought),
+        Ok(images) => Ok(Bringing { images, ..brought }),
         Err(error) => Err(brought.given_up(error).await),
     }
 }
@@ -74,6 +76,11 @@ enum Programs {
     Local(Assets),
     /// What a kind cluster needs.
     Kind(KindPrograms),
+    /// What images need, to be brought to a registry.
+    Images {
+        /// Envoy.
+        envoy: PathBuf,
+    },
     /// None: everything is there.
     Nothing,
 }
@@ -84,21 +91,26 @@ impl Programs {
         match self {
             Self::Local(assets) => Some(assets.envoy.clone()),
             Self::Kind(programs) => Some(programs.envoy.clone()),
+            Self::Images { envoy } => Some(envoy.clone()),
             Self::Nothing => None,
         }
     }
 }
 
 async fn obtain(plan: &RunPlan, phases: &Phases) -> Result<Programs, PrepareError> {
-    if matches!(plan.cluster, ClusterChoice::Existing { .. }) {
-        return Ok(Programs::Nothing);
-    }
+    let to_registry = match &plan.cluster {
+        ClusterChoice::Existing { registry: None, .. } => return Ok(Programs::Nothing),
+        ClusterChoice::Existing { .. } => true,
+        _ => false,
+    };
     let options = plan.assets.clone();
     let line = phases.lines("assets");
     let on_kind = plan.cluster.is_kind();
     blocking("obtaining the programs of the cluster", move || {
         let progress = |progress: &Progress| line(progress.to_string());
-        if on_kind {
+        if to_registry {
+            assets::envoy(&options, &progress).map(|envoy| Programs::Images { envoy })
+        } else if on_kind {
             assets::kind_programs(&options, &progress).map(Programs::Kind)
         } else {
             assets::obtain(&options, &progress).map(Programs::Local)
@@ -126,7 +138,7 @@ async fn images(
         envoy,
     };
     let line = phases.lines("images");
-    let store = (!plan.cluster.is_kind()).then(|| store(plan));
+    let store = plan.cluster.is_local().then(|| store(plan));
     blocking("obtaining the images", move || {
         let images = build::build(&options, &|text: &str| line(text.to_owned()))
             .map_err(PrepareError::Images)?;
@@ -147,7 +159,7 @@ async fn load(
     cluster: &dyn Cluster,
     images: Vec<BuiltImage>,
     phases: &Phases,
-) -> Result<(), PrepareError> {
+) -> Result<ImageNames, PrepareError> {
     let images: Vec<ImageArchive> = images
         .into_iter()
         .map(|image| ImageArchive {
@@ -156,10 +168,10 @@ async fn load(
         })
         .collect();
     let load = cluster.load_images(&images);
-    if plan.cluster.is_kind() {
-        phases.part("load", load).await
-    } else {
+    if plan.cluster.is_local() || images.is_empty() {
         load.await
+    } else {
+        phases.part("load", load).await
     }
     .map_err(PrepareError::Load)
 }
@@ -224,8 +236,15 @@ async fn up(
             let cluster = LocalCluster::attach(name).await;
             (Arc::new(cluster.map_err(PrepareError::Cluster)?), false)
         }
-        (ClusterChoice::Existing { context, allowed }, _) => {
-            let deployment = deploy_options(plan);
+        (
+            ClusterChoice::Existing {
+                context,
+                allowed,
+                registry,
+            },
+            _,
+        ) => {
+            let deployment = deploy_options(plan, &ImageNames::new());
             let needs = harness_mesh::rights::needed(&plan.mesh.definition, &deployment).map_err(
                 |source| PrepareError::Mesh {
                     mesh: plan.mesh.name.clone(),
@@ -237,6 +256,7 @@ async fn up(
                 context: context.clone(),
                 allowed: allowed.clone(),
                 needs,
+                registry: registry.clone(),
             };
             let cluster = ExistingCluster::open(options, |text| line(text.to_owned())).await;
             (Arc::new(cluster.map_err(PrepareError::Cluster)?), true)
@@ -248,7 +268,11 @@ async fn up(
             )));
         }
     };
-    Ok(Bringing { cluster, ours })
+    Ok(Bringing {
+        cluster,
+        ours,
+        images: ImageNames::new(),
+    })
 }
 
 fn store(plan: &RunPlan) -> PathBuf {

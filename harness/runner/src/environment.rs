@@ -12,14 +12,15 @@ use crate::bring_up::{Bringing, NotBrought, bring_up};
 use crate::clock::Clock;
 use crate::directory_watch::DirectoryWatch;
 use crate::phases::Phases;
-use crate::plan::{CollectPolicy, MeshChoice, RunPlan};
+use crate::plan::{CollectPolicy, RunPlan};
 use crate::rendezvous::Rendezvous;
 use crate::sidecar_watch::SidecarWatch;
 use crate::streams::{Arrangement, Streams};
 use crate::{Events, Interrupt, rights};
-use harness_cluster::Cluster;
 use harness_cluster::rights::Right;
+use harness_cluster::{Cluster, ImageNames};
 use harness_faults::{Injector, Ledger};
+use harness_images::reference::normalize;
 use harness_mesh::{DeployMeshError, DeployOptions, Mesh};
 use harness_model::capability::Capability;
 use harness_model::causes::chain;
@@ -70,7 +71,11 @@ impl Environment {
             brought = bring_up(plan, &phases) => brought,
             () = interrupt.stop() => Err(PrepareError::Interrupted.into()),
         };
-        let Bringing { cluster, ours } = match brought {
+        let Bringing {
+            cluster,
+            ours,
+            images,
+        } = match brought {
             Ok(brought) => brought,
             Err(NotBrought { error, left_behind }) => {
                 return Prepared {
@@ -80,7 +85,7 @@ impl Environment {
             }
         };
         let environment = tokio::select! {
-            environment = Self::on(Arc::clone(&cluster), ours, plan, &plan.mesh, &phases) => environment,
+            environment = Self::on(Arc::clone(&cluster), ours, plan, &images, &phases) => environment,
             error = cluster.lost() => Err(PrepareError::Lost(error)),
             () = interrupt.stop() => Err(PrepareError::Interrupted),
         };
@@ -104,11 +109,12 @@ impl Environment {
         cluster: Arc<dyn Cluster>,
         ours: bool,
         plan: &RunPlan,
-        choice: &MeshChoice,
+        images: &ImageNames,
         phases: &Phases,
     ) -> Result<Self, PrepareError> {
+        let choice = &plan.mesh;
         names::check(cluster.as_ref(), plan, choice)?;
-        let options = deploy_options(plan);
+        let options = deploy_options(plan, images);
         let lines = phases.lines("mesh");
         let mesh = phases
             .part("mesh", async {
@@ -338,11 +344,11 @@ impl Environment {
     }
 }
 
-/// How the mesh of a run is deployed.
-pub(crate) fn deploy_options(plan: &RunPlan) -> DeployOptions {
+/// How the mesh of a run is deployed, with images of these names.
+pub(crate) fn deploy_options(plan: &RunPlan, images: &ImageNames) -> DeployOptions {
     DeployOptions {
         run: plan.run.clone(),
-        images: BTreeMap::new(),
+        images: renamed(&plan.mesh.definition.images, images),
         variables: BTreeMap::new(),
         mutant: plan.mutant.clone(),
         ready: plan.patience.ready.0,
@@ -358,6 +364,19 @@ async fn collect(cluster: &dyn Cluster, folder: &Path) {
         Ok(Err(error)) => tracing::warn!(error = chain(&error), "cannot collect diagnostics"),
         Err(_) => tracing::warn!("collecting diagnostics took too long"),
     }
+}
+
+/// Component → the name by which the nodes know its image, for those that go by another name than in the definition.
+fn renamed(components: &BTreeMap<String, String>, names: &ImageNames) -> BTreeMap<String, String> {
+    components
+        .iter()
+        .filter_map(|(component, reference)| {
+            let (_, name) = names
+                .iter()
+                .find(|(known, _)| normalize(known) == normalize(reference))?;
+            Some((component.clone(), name.clone()))
+        })
+        .collect()
 }
 
 fn write_state(folder: &Path, name: &str, state: &probe_api::state::SidecarState) {

@@ -77,12 +77,14 @@ pub enum ClusterChoice {
         /// Its name.
         name: String,
     },
-    /// A cluster that somebody else runs; what we put there is removed afterwards. Its nodes have the images.
+    /// A cluster that somebody else runs; what we put there is removed afterwards.
     Existing {
         /// The context in the kubeconfig; the current one without.
         context: Option<String>,
         /// The context that may be used although the cluster is not marked for tests.
         allowed: Option<String>,
+        /// The registry its nodes pull our images from; without one they have them.
+        registry: Option<harness_cluster::registry::Prefix>,
     },
 }
 
@@ -110,6 +112,11 @@ impl ClusterChoice {
             Self::Kind { .. } | Self::AttachKind { .. } => "kind",
             Self::Existing { .. } => "kubeconfig",
         }
+    }
+
+    /// It is embedded in this machine.
+    pub(crate) fn is_local(&self) -> bool {
+        matches!(self, Self::Local { .. } | Self::Attach { .. })
     }
 
     /// Its nodes are containers that kind makes.

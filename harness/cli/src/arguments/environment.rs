@@ -22,6 +22,9 @@ pub(crate) struct EnvironmentArguments {
     /// The nodes of the kubeconfig's cluster have the images already
     #[arg(long, env = "MESHPROOF_IMAGES_PRELOADED")]
     pub(crate) images_preloaded: bool,
+    /// How images come to nodes that are not ours.
+    #[command(flatten)]
+    pub(crate) registry: RegistryArguments,
     /// The cluster's shape: a shipped one by name, or a file
     #[arg(
         long,
@@ -58,6 +61,20 @@ pub(crate) struct EnvironmentArguments {
     pub(crate) reuse: Option<String>,
 }
 
+/// How images come to nodes that are not ours.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RegistryArguments {
+    /// Push the images to this registry, for the nodes of the kubeconfig's cluster to pull
+    ///
+    /// An image is named PREFIX/NAME@sha256:DIGEST then; the nodes must reach the registry by the same name. Credentials are
+    /// those of `docker login`, in DOCKER_CONFIG or ~/.docker. The registry keeps the images.
+    #[arg(long, value_name = "PREFIX", env = "MESHPROOF_REGISTRY")]
+    pub(crate) registry: Option<String>,
+    /// Speak plain HTTP to the registry, as is done on loopback anyway
+    #[arg(long, env = "MESHPROOF_REGISTRY_INSECURE")]
+    pub(crate) registry_insecure: bool,
+}
+
 /// How long things may take.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Bounds")]
@@ -87,6 +104,8 @@ pub(crate) enum Wait {
 impl EnvironmentArguments {
     /// Whether something is brought up or built here, which needs tools of the distribution.
     pub(crate) fn needs_tools(&self) -> bool {
-        self.reuse.is_none() && self.cluster.kind != ClusterKind::Kubeconfig
+        let builds =
+            self.cluster.kind != ClusterKind::Kubeconfig || self.registry.registry.is_some();
+        self.reuse.is_none() && builds
     }
 }

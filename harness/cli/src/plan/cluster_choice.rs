@@ -3,6 +3,7 @@
 use crate::arguments::{ClusterKind, EnvironmentArguments};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
+use harness_cluster::registry::{Prefix, Protocol};
 use harness_cluster::{kind, local};
 use harness_model::topology::Topology;
 use harness_runner::ClusterChoice;
@@ -88,6 +89,7 @@ pub(super) fn choose(
     environment: &EnvironmentArguments,
     name: String,
     ground: Ground,
+    registry: Option<Prefix>,
 ) -> ClusterChoice {
     let on_kind = environment.cluster.kind == ClusterKind::Kind;
     match ground {
@@ -102,6 +104,7 @@ pub(super) fn choose(
         Ground::Foreign => ClusterChoice::Existing {
             context: environment.context.clone(),
             allowed: environment.allow_context.clone(),
+            registry,
         },
     }
 }
@@ -121,6 +124,7 @@ pub(super) fn options(environment: &EnvironmentArguments) -> Vec<(&'static str, 
             Some(("--cluster", "kubeconfig")),
             given("--context", &environment.context),
             given("--allow-context", &environment.allow_context),
+            given("--registry", &environment.registry.registry),
         ]
         .into_iter()
         .flatten()
@@ -132,33 +136,92 @@ fn given<'a>(name: &'static str, value: &'a Option<String>) -> Option<(&'static 
     value.as_deref().map(|value| (name, value))
 }
 
-/// Refuses options that do not go together.
-pub(super) fn check(environment: &EnvironmentArguments) -> Result<(), Failure> {
-    let failed = || Failure::new(ExitCode::Usage, "choose a cluster");
-    if environment.cluster.kind != ClusterKind::Kubeconfig {
-        if environment.allow_context.is_some() {
-            return Err(failed()
-                .reason("--allow-context is for a cluster of somebody else")
-                .hint("add --cluster kubeconfig"));
+/// Refuses options that do not go together; everything that is wrong is told at once.
+pub(super) fn check(environment: &EnvironmentArguments) -> Result<Option<Prefix>, Failure> {
+    let registry = environment.registry.registry.as_deref().map(|text| {
+        let protocol = if environment.registry.registry_insecure {
+            Protocol::Plain
+        } else {
+            Protocol::Secure
+        };
+        Prefix::parse(text, protocol)
+    });
+    let mut problems = of_cluster(environment);
+    let registry = match registry.transpose() {
+        Ok(registry) => registry,
+        Err(error) => {
+            problems.push((
+                format!("--registry: {error}"),
+                "write it as in an image's name, for example registry.example:5000/team",
+            ));
+            None
         }
-        return Ok(());
+    };
+    if problems.is_empty() {
+        return Ok(registry);
     }
-    if environment.reuse.is_some() {
-        return Err(failed()
-            .reason(
-                "--reuse names a cluster of ours, and --cluster kubeconfig one of somebody else",
-            )
-            .hint("leave one of them out"));
+    let failed = Failure::new(ExitCode::Usage, "choose a cluster");
+    let alone = problems.len() == 1;
+    Err(problems
+        .into_iter()
+        .fold(failed, |failed, (problem, hint)| {
+            let failed = failed.hint(hint);
+            if alone {
+                failed.reason(problem)
+            } else {
+                failed.item(problem)
+            }
+        }))
+}
+
+/// What does not go together, each with what to do about it.
+fn of_cluster(environment: &EnvironmentArguments) -> Vec<(String, &'static str)> {
+    let registry = environment.registry.registry.is_some();
+    let preloaded = environment.images_preloaded;
+    let mut problems = Vec::new();
+    let mut add = |wrong: bool, problem: &str, hint| {
+        if wrong {
+            problems.push((problem.to_owned(), hint));
+        }
+    };
+    add(
+        environment.registry.registry_insecure && !registry,
+        "--registry-insecure is about a registry, and none is named",
+        "name it with --registry",
+    );
+    if environment.cluster.kind != ClusterKind::Kubeconfig {
+        let of_somebody_else = environment.allow_context.is_some() || registry;
+        let options = match (environment.allow_context.is_some(), registry) {
+            (true, true) => "--allow-context and --registry are",
+            (true, false) => "--allow-context is",
+            (false, _) => "--registry is",
+        };
+        add(
+            of_somebody_else,
+            &format!("{options} for a cluster of somebody else"),
+            "add --cluster kubeconfig",
+        );
+        return problems;
     }
-    if !environment.images_preloaded {
-        return Err(failed()
-            .reason("this version does not bring images to a cluster of somebody else")
-            .hint("put the images of `cargo xtask images` on its nodes, and say so with --images-preloaded"));
-    }
-    if !environment.image.is_empty() {
-        return Err(failed()
-            .reason("--image replaces an image that is brought to the nodes, and --images-preloaded says that they are there")
-            .hint("leave --image out, or use another cluster"));
-    }
-    Ok(())
+    add(
+        environment.reuse.is_some(),
+        "--reuse names a cluster of ours, and --cluster kubeconfig one of somebody else",
+        "leave one of them out",
+    );
+    add(
+        registry && preloaded,
+        "--registry brings the images, and --images-preloaded says that they are there",
+        "leave one of them out",
+    );
+    add(
+        !registry && !preloaded,
+        "the nodes of a cluster of somebody else need the images from somewhere",
+        "name a registry they pull from with --registry; or put the images of `cargo xtask images` on the nodes, and say so with --images-preloaded",
+    );
+    add(
+        preloaded && !registry && !environment.image.is_empty(),
+        "--image replaces an image that is brought to the nodes, and --images-preloaded says that they are there",
+        "leave --image out, or bring the images with --registry",
+    );
+    problems
 }

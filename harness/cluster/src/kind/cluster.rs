@@ -8,7 +8,8 @@ use super::state::{self, Folder};
 use super::{config, images, latency, zone};
 use crate::api::diagnostics::Namespaces;
 use crate::{
-    Cluster, ClusterError, ConnectError, ImageArchive, PodAddress, PodStream, api, failed, zones_of,
+    Cluster, ClusterError, ConnectError, ImageArchive, ImageNames, PodAddress, PodStream, api,
+    failed, zones_of,
 };
 use futures::future::BoxFuture;
 use harness_model::capability::Capability;
@@ -145,7 +146,7 @@ impl Cluster for KindCluster {
     fn load_images<'a>(
         &'a self,
         images: &'a [ImageArchive],
-    ) -> BoxFuture<'a, Result<(), ClusterError>> {
+    ) -> BoxFuture<'a, Result<ImageNames, ClusterError>> {
         Box::pin(async move {
             let nodes: Vec<String> = self
                 .parts
@@ -153,7 +154,8 @@ impl Cluster for KindCluster {
                 .iter()
                 .map(|worker| worker.name.clone())
                 .collect();
-            images::load(&self.made.kind, &self.parts.engine, &nodes, images).await
+            images::load(&self.made.kind, &self.parts.engine, &nodes, images).await?;
+            Ok(ImageNames::new())
         })
     }
 

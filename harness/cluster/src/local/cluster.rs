@@ -5,7 +5,8 @@ use super::programs::Programs;
 use super::protocol::{self, Description, Request};
 use super::{connect_socket, control, control_socket, plan, run_folder};
 use crate::{
-    Cluster, ClusterError, ConnectError, ImageArchive, PodAddress, PodStream, api, failed, zones_of,
+    Cluster, ClusterError, ConnectError, ImageArchive, ImageNames, PodAddress, PodStream, api,
+    failed, zones_of,
 };
 use futures::future::BoxFuture;
 use harness_images::store::Store;
@@ -210,7 +211,7 @@ impl Cluster for LocalCluster {
     fn load_images<'a>(
         &'a self,
         images: &'a [ImageArchive],
-    ) -> BoxFuture<'a, Result<(), ClusterError>> {
+    ) -> BoxFuture<'a, Result<ImageNames, ClusterError>> {
         Box::pin(async move {
             let view = self.folder.join("images");
             let loads = images.iter().map(|image| {
@@ -226,7 +227,8 @@ impl Cluster for LocalCluster {
                     .map_err(failed(act))
                 }
             });
-            futures::future::try_join_all(loads).await.map(drop)
+            futures::future::try_join_all(loads).await?;
+            Ok(ImageNames::new())
         })
     }
 

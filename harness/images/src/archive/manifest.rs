@@ -38,7 +38,10 @@ pub(super) struct Platform {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Manifest {
+    #[serde(default)]
+    pub(super) media_type: String,
     pub(super) config: Descriptor,
     pub(super) layers: Vec<Descriptor>,
 }

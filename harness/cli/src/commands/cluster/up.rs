@@ -72,7 +72,7 @@ pub(super) fn up(
             loaded = Err(interrupted());
         }
         match loaded {
-            Ok(()) => Ok(cluster),
+            Ok(_) => Ok(cluster),
             Err(mut failure) => {
                 for left in Arc::clone(&cluster).down().await {
                     failure = failure.item(left);
