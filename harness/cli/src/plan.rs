@@ -13,8 +13,10 @@ use crate::failure::Failure;
 use crate::selection::Selection;
 use harness_cluster::assets::AssetOptions;
 use harness_cluster::registry::Prefix;
+use harness_images::archive::Archive;
 use harness_mesh::MeshDefinition;
 use harness_model::capability::Capability;
+use harness_model::causes::chain;
 use harness_model::document;
 use harness_model::names::{Names, Places};
 use harness_model::patience::Patience;
@@ -188,12 +190,14 @@ pub(crate) fn check_mutant(arguments: &RunArguments) -> Result<(), Failure> {
 
 /// The archive that an image is to be taken from.
 pub(crate) fn archive(name: &str, path: &str) -> Result<PathBuf, Failure> {
-    if Path::new(path).is_file() {
-        return Ok(absolute(Path::new(path)));
-    }
+    let reason = match Archive::open(Path::new(path)) {
+        Ok(_) => return Ok(absolute(Path::new(path))),
+        Err(_) if !Path::new(path).is_file() => format!("there is no file {path}"),
+        Err(error) => chain(&error),
+    };
     Err(
         Failure::new(ExitCode::Usage, format!("replace the image `{name}`"))
-            .reason(format!("there is no file {path}"))
+            .reason(reason)
             .hint("name an OCI archive, as `cargo xtask images` makes them"),
     )
 }

@@ -568,6 +568,15 @@ fn an_unknown_image_is_told_with_a_suggestion() {
 }
 
 #[test]
+fn what_is_no_image_archive_is_told_before_anything_is_started() {
+    let place = Place::new(&[("bad.tar", "no archive")]);
+    let said = place.say(&["run", "--image", "control-plane=bad.tar", "--dry-run"]);
+    assert!(said.starts_with("exit 2\n"), "{said}");
+    assert!(said.contains("bad.tar"), "{said}");
+    assert!(said.contains("name an OCI archive"), "{said}");
+}
+
+#[test]
 fn garbage_is_no_history() {
     let place = Place::new(&[(
         "history.jsonl",

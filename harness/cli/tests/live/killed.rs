@@ -4,25 +4,29 @@ use crate::baseline::Baseline;
 use crate::meshproof::{Place, phase_started, scenario_event};
 use serde_json::Value;
 
-/// How often each phase is hit; where in the phase differs from time to time by itself.
-const TIMES: usize = 2;
+/// How often the asset build is hit; where in it differs from time to time by itself.
+const TIMES: usize = 3;
 
 /// A short scenario without a fault and one with.
 const CALM: &str = "delivery-scope/everybody";
 const FAULTY: &str = "resilience/zone-cut-off";
 
+/// Kills a run once for each of `later`: so many events after the one that `is` the beginning of a phase.
 #[track_caller]
-fn kill_when(phase: &str, arguments: &[&str], is: impl Fn(&Value) -> bool) {
-    for time in 1..=TIMES {
+fn kill_when(phase: &str, later: &[usize], arguments: &[&str], is: impl Fn(&Value) -> bool) {
+    for &later in later {
         let place = Place::new();
         let before = Baseline::take(&place.folders);
         let mut running = place.start(arguments);
         running.wait_for(phase, &is);
+        for _ in 0..later {
+            running.wait_for("what comes next", |_| true);
+        }
         let footprint = running.kill();
         before.is_restored(
             &place.folders,
             &footprint,
-            &format!("after kill -9 in phase {phase}, time {time}"),
+            &format!("after kill -9 in phase {phase}, {later} events later"),
         );
     }
 }
@@ -49,25 +53,45 @@ fn in_the_asset_build() {
 
 #[test]
 fn in_boot() {
-    kill_when("cluster", &["run", CALM], phase_started("cluster"));
+    kill_when(
+        "cluster",
+        &[0, 1, 3],
+        &["run", CALM],
+        phase_started("cluster"),
+    );
 }
 
 #[test]
 fn in_deployment() {
-    kill_when("mesh", &["run", CALM], phase_started("mesh"));
+    kill_when("mesh", &[0, 0, 1], &["run", CALM], phase_started("mesh"));
 }
 
 #[test]
 fn in_a_scenario() {
-    kill_when("a scenario", &["run", CALM], scenario_event("written"));
+    kill_when(
+        "a scenario",
+        &[0, 3, 9],
+        &["run", CALM],
+        scenario_event("written"),
+    );
 }
 
 #[test]
 fn in_a_fault() {
-    kill_when("a fault", &["run", FAULTY], scenario_event("faultStarted"));
+    kill_when(
+        "a fault",
+        &[0, 3, 9],
+        &["run", FAULTY],
+        scenario_event("faultStarted"),
+    );
 }
 
 #[test]
 fn in_teardown() {
-    kill_when("teardown", &["run", CALM], phase_started("teardown"));
+    kill_when(
+        "teardown",
+        &[0, 0, 0],
+        &["run", CALM],
+        phase_started("teardown"),
+    );
 }
