@@ -55,6 +55,45 @@ fn one_reading_out_of_scope_is_a_leak(#[case] leak: fn(&mut Observation), #[case
 }
 
 #[test]
+fn the_leak_of_one_does_not_hide_that_another_proves_nothing() {
+    let lacking = sidecar("frontend", 1, 1);
+    let mut recorder = Recorder::new(&[inside(), lacking.clone(), outside()]);
+    let read = |recorder: &mut Recorder, lacks: bool, marker: &str| {
+        let (held, leaked) = if lacks { ("", "v1") } else { ("v1", "") };
+        recorder.observe(shows(&inside(), "a", "v1", marker));
+        recorder.observe(shows(&lacking, "a", held, marker));
+        recorder.observe(shows(&outside(), "a", leaked, marker));
+    };
+    recorder.step(0).write(&version("v1"));
+    read(&mut recorder, false, "");
+    recorder.marker("m0");
+    read(&mut recorder, true, "m0");
+    recorder.finished().marker("end");
+    read(&mut recorder, false, "end");
+    let found = confined(vec![apply("v1")], &recorder);
+    assert_eq!(found.verdict, Verdict::Failed);
+    // The toggle and the rule that leaked, and the proof that is missing.
+    let told = ["checkout@zone2", "checkout@zone2", "frontend@zone1"];
+    assert_eq!(who(&found), told, "{found:#?}");
+}
+
+#[test]
+fn a_marker_that_is_missing_does_not_follow_from_a_leak() {
+    let recorder = applied_but(|number, seen| {
+        // The sidecar out of scope, where it should show the marker of the step.
+        if number == 3 {
+            seen.toggles.insert("flag".to_owned(), "v1".to_owned());
+            seen.marker_toggle = None;
+        }
+    });
+    let found = confined(vec![apply("v1")], &recorder);
+    let observed: Vec<&str> = found.details.iter().map(|d| d.observed.as_str()).collect();
+    assert_eq!(observed.len(), 2, "{found:#?}");
+    assert!(observed[0].starts_with("toggle `flag`"), "{observed:?}");
+    assert!(observed[1].starts_with("(b)"), "{observed:?}");
+}
+
+#[test]
 fn the_same_leak_is_told_once_in_a_step() {
     let recorder = applied_but(|number, seen| {
         if number % 2 == 1 {
