@@ -221,7 +221,7 @@ fn runs_without_scenarios_are_not_equal() {
     insta::assert_snapshot!(say(&empty, &empty, &[], &[]), @"
     exit 2
     error: failed to compare two reports
-      caused by: neither run came to a scenario, so there is nothing to compare
+      caused by: neither run came to a verdict, so there is nothing to compare
 
     hint: `environmentError` in a report says why its run had no environment
     ");

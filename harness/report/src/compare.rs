@@ -31,10 +31,12 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Whether nothing differs but what is allowed, and everything that is allowed is needed.
+    /// Whether something is alike, nothing differs but what is allowed, and everything that is allowed is needed.
     #[must_use]
     pub fn agrees(&self) -> bool {
-        self.stale.is_empty() && self.differences.iter().all(|one| one.allowed.is_some())
+        self.same > 0
+            && self.stale.is_empty()
+            && self.differences.iter().all(|one| one.allowed.is_some())
     }
 }
 
@@ -130,10 +132,15 @@ pub fn compare(a: &Document, b: &Document, allowed: &AllowList) -> Comparison {
             [Some(Ending::Skipped), _] | [_, Some(Ending::Skipped)] => What::Skipped,
             _ => What::Verdict,
         };
+        // Only where the other run passed: what is red there is not excused by a skip here.
+        let passed = ends
+            .iter()
+            .flatten()
+            .any(|end| end.outcome == Ending::Passed);
         let excuse = |(document, end): (&Document, &Option<End>)| {
             let skipped = end.as_ref()?.outcome == Ending::Skipped;
             let entry = allowed.entry(name, document.cluster_kind())?;
-            (skipped && what == What::Skipped).then(|| entry.why.clone())
+            (skipped && passed).then(|| entry.why.clone())
         };
         let excused = [a, b].into_iter().zip(&ends).find_map(excuse);
         let [a, b] = ends;
@@ -234,6 +241,12 @@ mod tests {
     }
 
     #[test]
+    fn nothing_that_is_alike_is_no_agreement() {
+        let nobody = document("local", |run| run.scenarios.clear());
+        assert!(!compare(&nobody, &nobody, &nothing()).agrees());
+    }
+
+    #[test]
     fn each_difference_is_named() {
         let a = document("local", |run| {
             run.scenarios
@@ -290,6 +303,9 @@ mod tests {
         });
         let compared = compare(&a, &b, &allow(ClusterKind::Kind, PASSING));
         assert_eq!(compared.differences[0].allowed, None);
+        let skipped = document("local", |run| skip(run, PASSING));
+        let compared = compare(&skipped, &b, &allow(ClusterKind::Local, PASSING));
+        assert_eq!(compared.differences[0].allowed, None, "the other failed");
         let gone = document("kind", |run| run.scenarios.retain(|s| s.name != PASSING));
         assert!(!compare(&a, &gone, &allow(ClusterKind::Kind, PASSING)).agrees());
     }

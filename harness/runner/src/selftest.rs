@@ -16,7 +16,6 @@ use crate::phases::Phases;
 use crate::plan::{CollectPolicy, MeshChoice, RunPlan};
 use crate::run::{millis_since, run_started, tell};
 use crate::schedule::{self, Brake, Policy};
-use crate::streams::Arrangement;
 use crate::{Events, one};
 use harness_model::causes::chain;
 use harness_model::duration::Span;
@@ -330,7 +329,6 @@ impl Bench<'_> {
             ..group.run
         };
         let brake = Brake::default();
-        environment.arrange(Arrangement::Spread).await;
         schedule::run_all(items, &policy, &brake, |item| {
             let brake = &brake;
             async move {

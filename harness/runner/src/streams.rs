@@ -2,7 +2,7 @@
 //!
 //! A proof of absence needs, on each replica, somebody who got the payload. Sidecars that dial a service address land
 //! where chance puts them, so unless a fault takes replicas away we spread them evenly: every data center and every
-//! application has sidecars on every replica. Canaries alone would not do: a scope may except the place of one.
+//! application has sidecars on every replica, as far as it has enough of them. Canaries alone would not do: a scope may except the place of one.
 
 use crate::sidecar_watch::SidecarWatch;
 use harness_mesh::{Mesh, Replica, Workload};

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::output::Out;
 use anstyle::{AnsiColor, Style};
 use harness_report::compare::{AllowList, Comparison, Difference, End, What, compare};
-use harness_report::json::{self, Document};
+use harness_report::json::{self, Document, Ending};
 use harness_report::record::title;
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -52,8 +52,8 @@ fn compare_two(
 fn read_both(a: &Path, b: &Path) -> Result<(Document, Document), Failure> {
     let failed = || Failure::new(ExitCode::Usage, "compare two reports");
     match (read(a), read(b)) {
-        (Ok(a), Ok(b)) if a.scenarios.is_empty() && b.scenarios.is_empty() => Err(failed()
-            .reason("neither run came to a scenario, so there is nothing to compare")
+        (Ok(a), Ok(b)) if !came_to_a_verdict(&a) && !came_to_a_verdict(&b) => Err(failed()
+            .reason("neither run came to a verdict, so there is nothing to compare")
             .hint("`environmentError` in a report says why its run had no environment")),
         (Ok(a), Ok(b)) => Ok((a, b)),
         (a, b) => {
@@ -63,6 +63,15 @@ fn read_both(a: &Path, b: &Path) -> Result<(Document, Document), Failure> {
                 .hint("name the artefact folders of two runs, or their report.json"))
         }
     }
+}
+
+fn came_to_a_verdict(document: &Document) -> bool {
+    document.scenarios.iter().any(|scenario| {
+        matches!(
+            scenario.outcome,
+            Ending::Passed | Ending::Failed | Ending::Inconclusive
+        )
+    })
 }
 
 /// Reads a report; a folder stands for the `report.json` in it.

@@ -6,6 +6,7 @@ use crate::template;
 use harness_model::capability::Capability;
 use harness_model::causes::chain;
 use harness_model::configuration::Rule;
+use harness_model::scenario::CANARY_APPLICATION;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -171,6 +172,16 @@ impl Checker<'_> {
                     Some("for example \"{{ application }}-{{ dataCenter }}\""),
                 );
             }
+        }
+        if let Some(canary) = &workloads.canary
+            && canary.application != CANARY_APPLICATION
+        {
+            self.add(
+                &["application:", &canary.application],
+                "workloads.canary.application",
+                format!("is `{}`", canary.application),
+                Some("call it `canary`: that is how scopes and histories tell extra recipients"),
+            );
         }
         if let Some(canary) = &workloads.canary
             && workloads.applications.contains(&canary.application)

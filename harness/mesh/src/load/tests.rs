@@ -77,6 +77,15 @@ fn a_component_that_has_no_image_is_told() {
 }
 
 #[test]
+fn extra_recipients_of_another_name_are_told() {
+    let defects =
+        broken(|text| text.replace("    application: canary\n", "    application: extra\n"));
+    assert_eq!(defects.len(), 1, "{defects:#?}");
+    assert_eq!(defects[0].field, "workloads.canary.application");
+    assert!(defects[0].line > 0);
+}
+
+#[test]
 fn an_empty_file_is_told() {
     let defects = broken(|_| String::new());
     assert_eq!(defects.len(), REQUIRED.len());

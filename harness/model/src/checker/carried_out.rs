@@ -5,7 +5,7 @@ use super::evidence::detail;
 use super::fails_over::outages;
 use super::timeline::{Life, Place, Timeline};
 use crate::history::EventKind;
-use crate::scenario::Act;
+use crate::scenario::{Act, CANARY_APPLICATION};
 use crate::verdict::Detail;
 
 /// What the scenario says and the history does not show to have happened.
@@ -21,6 +21,7 @@ pub(super) fn lacking(timeline: &Timeline<'_>) -> Vec<Detail> {
                 application,
                 data_center,
             } => left(timeline, step, application, data_center),
+            Act::Reconnect => reconnected(timeline, step),
             _ => None,
         };
         lacking.extend(movement.map(|detail| Detail {
@@ -96,6 +97,25 @@ fn joined(
             format!("one more {application} to join in {data_center}"),
             "none did",
         )
+    })
+}
+
+/// Canaries stay where they are, one on each replica.
+fn reconnected(timeline: &Timeline<'_>, step: usize) -> Option<Detail> {
+    let point = timeline.point(Place::Step(step))?;
+    let stayed = timeline
+        .alive(&point)
+        .filter(|life| life.sidecar.application != CANARY_APPLICATION)
+        .find(|life| {
+            !timeline.events.iter().enumerate().any(|(index, event)| {
+                point.contains(index)
+                    && matches!(&event.kind, EventKind::Reconnected { sidecar, .. }
+                        if *sidecar == life.sidecar.name)
+            })
+        })?;
+    Some(Detail {
+        sidecar: Some(stayed.sidecar.name.clone()),
+        ..detail("every sidecar to dial anew", "it was not told to")
     })
 }
 

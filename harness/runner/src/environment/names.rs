@@ -6,8 +6,8 @@ use harness_cluster::Cluster;
 use harness_model::names::{Names, Places};
 use harness_model::scenario::file;
 
-/// Refuses scenarios that speak of what neither the mesh nor the cluster has. Of a scenario that is going to be skipped only
-/// the applications are looked at.
+/// Refuses scenarios that speak of what neither the mesh nor the cluster has. Of a scenario that is going to be skipped for
+/// what the cluster cannot do only the applications are looked at.
 pub(super) fn check(
     cluster: &dyn Cluster,
     plan: &RunPlan,

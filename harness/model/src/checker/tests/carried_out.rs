@@ -5,6 +5,7 @@ use super::histories::apply;
 use super::histories::delivered;
 use super::histories::inside;
 use super::histories::outside;
+use super::histories::version;
 use super::requests::answered;
 use super::requests::batch;
 use super::requests::expecting;
@@ -18,7 +19,7 @@ use crate::expectation::Expectation;
 use crate::history::EventKind;
 use crate::patience::Patience;
 use crate::scenario::{Act, Scenario};
-use crate::testing::{Recorder, shows};
+use crate::testing::{Recorder, shows, sidecar};
 use crate::verdict::{Finding, Verdict};
 use rstest::rstest;
 
@@ -44,6 +45,29 @@ fn the_worst_finding_is_the_verdict() {
     assert_eq!(verdict(&[&fails, &is_open, &passes]), Verdict::Failed);
     assert_eq!(verdict(&[&passes, &is_open, &fails]), Verdict::Failed);
     assert_eq!(verdict(&[]), Verdict::Inconclusive);
+}
+
+#[test]
+fn who_was_not_told_to_dial_anew_supports_nothing() {
+    let canary = sidecar("canary", 2, 9);
+    for told in [true, false] {
+        let mut recorder = Recorder::new(&[inside(), canary.clone()]);
+        recorder.step(0).write(&version("v1"));
+        recorder.observe(shows(&inside(), "a", "v1", ""));
+        recorder.step(1);
+        if told {
+            recorder.reconnected("checkout@zone1", "b");
+        }
+        recorder.observe(shows(&inside(), "b", "v1", ""));
+        recorder.finished().observe(shows(&inside(), "b", "v1", ""));
+        let found = delivered(vec![apply("v1"), Act::Reconnect], &recorder);
+        let verdict = if told {
+            Verdict::Passed
+        } else {
+            Verdict::Inconclusive
+        };
+        assert_eq!(found.verdict, verdict, "{found:?}");
+    }
 }
 
 #[test]

@@ -267,12 +267,20 @@ fn while_nothing_changes(act: Act, shown: &[(u64, &str)], before: &[EventKind]) 
 
 #[test]
 fn what_is_lost_for_a_while_though_nothing_changes_fails() {
-    for act in [Act::Hold(Span::millis(1)), Act::Reconnect] {
-        let found = while_nothing_changes(act.clone(), &[(1, "v1"), (1, ""), (1, "v1")], &[]);
+    let told = both().map(|sidecar| EventKind::Reconnected {
+        sidecar: sidecar.name,
+        replica: Some("a".to_owned()),
+    });
+    for (act, before) in [
+        (Act::Hold(Span::millis(1)), &[][..]),
+        (Act::Reconnect, &told[..]),
+    ] {
+        let lost = [(1, "v1"), (1, ""), (1, "v1")];
+        let found = while_nothing_changes(act.clone(), &lost, before);
         assert_eq!(found.verdict, Verdict::Failed, "{found:?}");
         assert_eq!(who(&found), ["checkout@zone1"]);
         assert_eq!(found.details[0].step, Some(0));
-        let found = while_nothing_changes(act, &[(1, "v1")], &[]);
+        let found = while_nothing_changes(act, &[(1, "v1")], before);
         assert_eq!(found.verdict, Verdict::Passed, "{found:?}");
     }
 }
