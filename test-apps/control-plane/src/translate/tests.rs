@@ -4,6 +4,8 @@ use super::*;
 use crate::world::{Endpoint, Service};
 use envoy_types::pb::envoy::config::endpoint::v3::ClusterLoadAssignment;
 use envoy_types::pb::envoy::config::route::v3::RouteConfiguration;
+use envoy_types::pb::envoy::config::route::v3::route::Action;
+use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use envoy_types::pb::envoy::service::discovery::v3::DiscoveryResponse;
 use envoy_types::pb::envoy::service::runtime::v3::Runtime;
 use mesh_api::{Destination, RuleMatch};
@@ -84,6 +86,45 @@ fn read<M: Message + Default>(snapshot: &Snapshot, kind: Kind, name: &str) -> M 
     let resource = &snapshot.resources[&kind][name];
     let response = DiscoveryResponse::decode(resource.field.clone()).expect("a response");
     M::decode(response.resources[0].value.as_slice()).expect("the message")
+}
+
+#[test]
+fn destinations_get_the_weights_of_their_rule() {
+    let mut effective = effective();
+    for (destination, weight) in effective.rules[0].to.iter_mut().zip([80, 20]) {
+        destination.weight = weight;
+    }
+    let snapshot = Translator::default().snapshot(
+        &world(),
+        &sidecar("a", "west"),
+        &effective,
+        Traffic::default(),
+    );
+    let routes: RouteConfiguration = read(&snapshot, Kind::Routes, OUTBOUND_ROUTES);
+    let weights: Vec<(String, Option<u32>)> = routes
+        .virtual_hosts
+        .iter()
+        .filter(|host| host.name == "checkout.mesh-workloads:8080")
+        .flat_map(|host| &host.routes)
+        .filter_map(|route| match route.action.as_ref()? {
+            Action::Route(action) => action.cluster_specifier.as_ref(),
+            _ => None,
+        })
+        .filter_map(|to| match to {
+            ClusterSpecifier::WeightedClusters(weighted) => Some(&weighted.clusters),
+            _ => None,
+        })
+        .flatten()
+        .map(|cluster| {
+            (
+                cluster.name.clone(),
+                cluster.weight.map(|weight| weight.value),
+            )
+        })
+        .collect();
+    let expected = [("checkout", 80), ("inventory", 20)]
+        .map(|(name, weight)| (format!("{name}.mesh-workloads:8080"), Some(weight)));
+    assert_eq!(weights, expected);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use super::histories::delivered;
 use super::histories::inside;
 use super::histories::outside;
 use super::histories::version;
+use super::histories::who;
 use super::requests::answered;
 use super::requests::batch;
 use super::requests::expecting;
@@ -61,6 +62,8 @@ fn who_was_not_told_to_dial_anew_supports_nothing() {
         recorder.observe(shows(&inside(), "b", "v1", ""));
         recorder.finished().observe(shows(&inside(), "b", "v1", ""));
         let found = delivered(vec![apply("v1"), Act::Reconnect], &recorder);
+        let stayed = if told { vec![] } else { vec!["checkout@zone1"] };
+        assert_eq!(who(&found), stayed, "{found:?}");
         let verdict = if told {
             Verdict::Passed
         } else {
