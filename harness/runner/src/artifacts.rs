@@ -7,28 +7,13 @@ use std::path::{Path, PathBuf};
 
 /// The folder of one scenario's repetition below the artefact folder.
 pub(crate) fn folder(artifacts: &Path, scenario: &str, repetition: u32) -> PathBuf {
-    let name: String = scenario
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || c == '/' || c == '_' {
-                c
-            } else {
-                '-'
-            }
-        })
-        .collect();
-    let folder = artifacts.join("scenarios").join(name.trim_matches('/'));
-    if repetition == 1 {
-        folder
-    } else {
-        folder.join(format!("repetition-{repetition}"))
-    }
+    artifacts.join(file::folder(scenario, repetition))
 }
 
 /// Writes a history, from which the verdict can be computed again.
 pub(crate) fn write_history(folder: &Path, recorded: &Recorded) -> std::io::Result<()> {
     std::fs::create_dir_all(folder)?;
-    std::fs::write(folder.join("history.jsonl"), file::print(recorded))
+    std::fs::write(folder.join(file::NAME), file::print(recorded))
 }
 
 /// The header of a scenario's history.

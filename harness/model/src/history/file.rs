@@ -7,9 +7,13 @@ use crate::history::Event;
 use crate::patience::Patience;
 use crate::scenario::Scenario;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// The format written by this version; files of another one are refused.
 pub const FORMAT: &str = "meshproof.io/history/v1";
+
+/// What it is called in the folder of its scenario (see [`folder`]).
+pub const NAME: &str = "history.jsonl";
 
 /// Whose history follows, with everything that judging needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +52,27 @@ pub struct Problem {
     pub line: usize,
     /// What is wrong, as a lowercase fragment.
     pub message: String,
+}
+
+/// The folder of one scenario's repetition (1 for the first) below an artefact folder. A name does not lead out of it.
+#[must_use]
+pub fn folder(scenario: &str, repetition: u32) -> PathBuf {
+    let name: String = scenario
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '/' || c == '_' {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    let folder = PathBuf::from("scenarios").join(name.trim_matches('/'));
+    if repetition == 1 {
+        folder
+    } else {
+        folder.join(format!("repetition-{repetition}"))
+    }
 }
 
 /// The file's text.

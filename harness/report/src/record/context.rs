@@ -1,5 +1,6 @@
 //! What the events of a run do not tell, and where the runner stores what it keeps.
 
+use harness_model::history::file;
 use harness_model::scenario::Scenario;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -51,30 +52,13 @@ impl Context {
 /// Where the runner stores the history of one scenario below the artefact folder.
 #[must_use]
 pub fn history_path(scenario: &str, repetition: u32) -> PathBuf {
-    let name: String = scenario
-        .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() || c == '/' || c == '_' {
-                c
-            } else {
-                '-'
-            }
-        })
-        .collect();
-    let folder = PathBuf::from("scenarios").join(name.trim_matches('/'));
-    if repetition == 1 {
-        folder.join("history.jsonl")
-    } else {
-        folder
-            .join(format!("repetition-{repetition}"))
-            .join("history.jsonl")
-    }
+    file::folder(scenario, repetition).join(file::NAME)
 }
 
 /// Where the runner collects the diagnostics of one scenario below the artefact folder.
 #[must_use]
 pub fn diagnostics_path(scenario: &str, repetition: u32) -> PathBuf {
-    history_path(scenario, repetition).with_file_name("diagnostics")
+    file::folder(scenario, repetition).join("diagnostics")
 }
 
 /// Quotes a word for a POSIX shell where it needs it.
