@@ -13,6 +13,7 @@ use crate::failure::Failure;
 use crate::selection::Selection;
 use harness_cluster::assets::AssetOptions;
 use harness_cluster::registry::Prefix;
+use harness_cluster::zones_of;
 use harness_images::archive::Archive;
 use harness_mesh::MeshDefinition;
 use harness_model::capability::Capability;
@@ -58,15 +59,11 @@ pub(crate) fn mesh(name_or_path: &str) -> Result<MeshDefinition, Failure> {
 
 /// What an environment of this shape will have, as far as that is known before it is up.
 pub(crate) fn capabilities(topology: &Topology, mesh: &MeshDefinition) -> BTreeSet<Capability> {
-    let mut has: BTreeSet<Capability> = mesh.capabilities.iter().copied().collect();
-    let zones: usize = topology.clusters.iter().map(|c| c.data_centers.len()).sum();
-    if zones >= 2 {
-        has.insert(Capability::TwoZones);
+    let mut has = zones_of(topology);
+    if has.contains(&Capability::TwoZones) {
         has.insert(Capability::ZoneCut);
     }
-    if zones >= 3 {
-        has.insert(Capability::ThreeZones);
-    }
+    has.extend(&mesh.capabilities);
     if topology.has_latency() {
         has.insert(Capability::ZoneLatency);
     }
@@ -121,24 +118,15 @@ pub(crate) fn check(arguments: &EnvironmentArguments) -> Result<Checked, Failure
     })
 }
 
-/// Refuses scenarios that speak of what neither the mesh nor the topology has. Of a scenario that is going to be skipped
-/// only the applications are looked at.
+/// Refuses scenarios that speak of what neither the mesh nor the topology has.
 pub(crate) fn check_names(selection: &Selection, checked: &Checked) -> Result<(), Failure> {
     let topology = checked.ground.topology();
     let known = Names {
         applications: checked.mesh.applications(),
         places: topology.map(Places::of),
     };
-    let nowhere = Names {
-        places: None,
-        ..known.clone()
-    };
     let has = topology.map(|topology| capabilities(topology, &checked.mesh));
-    let can_run = |scenario: &Scenario| {
-        let has = has.as_ref();
-        has.is_none_or(|has| scenario.requires.iter().all(|needed| has.contains(needed)))
-    };
-    selection.check_names(|scenario| if can_run(scenario) { &known } else { &nowhere })
+    selection.check_names(|scenario| known.for_scenario(scenario, has.as_ref()))
 }
 
 /// The name of one of our images, when it is one.

@@ -24,15 +24,12 @@ pub(crate) struct Selection {
 
 impl Selection {
     /// Refuses names that nobody has, all at once; `names` are those that the environment will have for a scenario.
-    pub(crate) fn check_names<'a>(
-        &self,
-        names: impl Fn(&Scenario) -> &'a Names,
-    ) -> Result<(), Failure> {
+    pub(crate) fn check_names(&self, names: impl Fn(&Scenario) -> Names) -> Result<(), Failure> {
         let attempt = "run the scenarios here: they name what is not there";
         let mut failure = Failure::new(ExitCode::Usage, attempt);
         let mut is_wrong = false;
         for scenario in &self.scenarios {
-            let known = names(scenario);
+            let known = &names(scenario);
             match (
                 self.files.get(&scenario.name),
                 self.texts.get(&scenario.name),

@@ -220,7 +220,8 @@ where
 }
 
 /// The capabilities that follow from the number of data centers.
-pub(crate) fn zones_of(topology: &Topology) -> BTreeSet<Capability> {
+#[must_use]
+pub fn zones_of(topology: &Topology) -> BTreeSet<Capability> {
     let zones = topology
         .clusters
         .first()

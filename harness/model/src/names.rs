@@ -4,7 +4,10 @@
 //! Invariant: a name that nobody has is a mistake unless it is written [`UNKNOWN`]: a scope that matches nobody by a
 //! typing error would prove an absence that means nothing.
 
+use crate::capability::Capability;
+use crate::scenario::Scenario;
 use crate::topology::Topology;
+use std::collections::BTreeSet;
 
 /// Begins the name of an application, data center or cluster that is meant to be unknown: `$unknown:elsewhere`.
 pub const UNKNOWN: &str = "$unknown:";
@@ -67,6 +70,17 @@ impl Kind {
 }
 
 impl Names {
+    /// Those that a scenario is held against where an environment `has` this; none: nobody knows yet. Of one that is
+    /// going to be skipped for what the environment lacks only the applications are looked at.
+    #[must_use]
+    pub fn for_scenario(&self, scenario: &Scenario, has: Option<&BTreeSet<Capability>>) -> Self {
+        let can_run = has.is_none_or(|has| scenario.requires.iter().all(|it| has.contains(it)));
+        Self {
+            places: self.places.clone().filter(|_| can_run),
+            ..self.clone()
+        }
+    }
+
     /// All names of a kind; none while nobody knows them.
     pub(crate) fn of(&self, kind: Kind) -> Option<&[String]> {
         let places = self.places.as_ref();

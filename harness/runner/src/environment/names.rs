@@ -6,8 +6,7 @@ use harness_cluster::Cluster;
 use harness_model::names::{Names, Places};
 use harness_model::scenario::file;
 
-/// Refuses scenarios that speak of what neither the mesh nor the cluster has. Of a scenario that is going to be skipped for
-/// what the cluster cannot do only the applications are looked at.
+/// Refuses scenarios that speak of what neither the mesh nor the cluster has.
 pub(super) fn check(
     cluster: &dyn Cluster,
     plan: &RunPlan,
@@ -18,18 +17,13 @@ pub(super) fn check(
         applications: mesh.applications(),
         places: Some(Places::of(cluster.topology())),
     };
-    let nowhere = Names {
-        places: None,
-        ..known.clone()
-    };
-    let capabilities = cluster.capabilities();
-    let has = |needed| capabilities.contains(needed) || mesh.capabilities.contains(needed);
+    let mut has = cluster.capabilities();
+    has.extend(&mesh.capabilities);
     let wrong: Vec<String> = plan
         .scenarios
         .iter()
         .flat_map(|scenario| {
-            let can_run = scenario.requires.iter().all(has);
-            file::check_for(scenario, if can_run { &known } else { &nowhere })
+            file::check_for(scenario, &known.for_scenario(scenario, Some(&has)))
                 .into_iter()
                 .map(move |mistake| format!("{}: {mistake}", scenario.name))
         })
