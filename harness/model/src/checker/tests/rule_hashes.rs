@@ -10,7 +10,7 @@ use crate::history::Observation;
 use crate::testing::Recorder;
 use crate::testing::shows;
 use crate::testing::sidecar;
-use crate::verdict::Verdict;
+use crate::verdict::{Finding, Verdict};
 use rstest::rstest;
 
 /// Three sidecars in scope.
@@ -29,6 +29,16 @@ fn mixed(sidecar: &Sidecar, rule: &str) -> Observation {
     seen
 }
 
+/// What comes of the apply of `v1`, read at once, after the bound and at the end.
+fn delivered_while(mut recorder: Recorder, read: impl Fn(&mut Recorder)) -> Finding {
+    read(&mut recorder);
+    recorder.wait(6000);
+    read(&mut recorder);
+    recorder.finished();
+    read(&mut recorder);
+    delivered(vec![apply("v1")], &recorder)
+}
+
 #[rstest]
 #[case::read_first([0, 1, 2])]
 #[case::read_last([1, 2, 0])]
@@ -42,12 +52,7 @@ fn of_two_contents_the_one_that_most_show_is_right(#[case] order: [usize; 3]) {
         }
     };
     recorder.step(0).write(&version("v1"));
-    read(&mut recorder);
-    recorder.wait(6000);
-    read(&mut recorder);
-    recorder.finished();
-    read(&mut recorder);
-    let found = delivered(vec![apply("v1")], &recorder);
+    let found = delivered_while(recorder, read);
     assert_eq!(found.verdict, Verdict::Failed);
     assert_eq!(who(&found), ["inventory@zone1", "inventory@zone1"]);
 }
@@ -68,12 +73,7 @@ fn a_content_that_is_older_than_the_rule_does_not_stand_for_it_though_most_show_
             recorder.observe(mixed(stale, "older"));
         }
     };
-    read(&mut recorder);
-    recorder.wait(6000);
-    read(&mut recorder);
-    recorder.finished();
-    read(&mut recorder);
-    let found = delivered(vec![apply("v1")], &recorder);
+    let found = delivered_while(recorder, read);
     assert_eq!(found.verdict, Verdict::Failed, "{found:?}");
     assert!(
         who(&found).iter().all(|who| *who != "inventory@zone1"),
