@@ -206,7 +206,7 @@ pub(crate) struct ExecutionArguments {
     #[arg(long, value_name = "N", env = "MESHPROOF_SEED")]
     pub(crate) seed: Option<u64>,
     /// How many scenarios that do not disturb each other run at once
-    #[arg(long, value_name = "N", default_value_t = 4, env = "MESHPROOF_PARALLEL", value_parser = parse::at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = 8, env = "MESHPROOF_PARALLEL", value_parser = parse::at_least_one)]
     pub(crate) parallel: usize,
     /// Leave the cluster standing at the end, for a look at it (`--keep` alone: always)
     #[arg(long, value_name = "WHEN", value_enum, default_value_t = When::Never, num_args = 0..=1, require_equals = true, default_missing_value = "always")]
