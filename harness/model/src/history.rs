@@ -5,6 +5,7 @@ pub mod file;
 use crate::configuration::Configuration;
 use crate::directory::Sidecar;
 use crate::fault::Fault;
+use crate::patience::Whose;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -88,6 +89,8 @@ pub enum EventKind {
         sidecar: String,
         /// Replica's pod name.
         replica: Option<String>,
+        /// Readings with at least this epoch are of the new connection.
+        epoch: u64,
     },
     /// The mesh's own status of a configuration.
     Status {
@@ -125,6 +128,8 @@ pub enum EventKind {
     GaveUp {
         /// What was waited for and how far it got.
         waited_for: String,
+        /// Whose bound was over.
+        whose: Whose,
     },
     /// All acts are done; what follows was read at the end.
     Finished,

@@ -3,6 +3,16 @@
 use crate::duration::Span;
 use serde::{Deserialize, Serialize};
 
+/// Whose bound a wait had, which says what it means that it was over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Whose {
+    /// The mesh's duty: it has not done it.
+    Mesh,
+    /// The harness's own waiting: nothing follows for the mesh.
+    Harness,
+}
+
 /// The bounds of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

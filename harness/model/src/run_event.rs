@@ -145,7 +145,7 @@ impl Summary {
         if self.interrupted.is_some() {
             "the run was interrupted"
         } else if self.environment_error.is_some() {
-            "the environment could not be prepared"
+            "the environment could not be prepared, or was lost"
         } else if !self.unknown_names.is_empty() {
             "scenarios name what is not there"
         } else {

@@ -7,6 +7,7 @@ use crate::fault::Fault;
 use crate::history::{
     Answerer, DeliveryStatus, Event, EventKind, Observation, RequestSeen, Stream,
 };
+use crate::patience::Whose;
 use crate::scenario::{Act, Disturbs, Given, Scenario, Tag};
 use std::collections::BTreeMap;
 
@@ -197,6 +198,14 @@ impl Recorder {
     pub(crate) fn gave_up(&mut self) -> &mut Self {
         self.push(EventKind::GaveUp {
             waited_for: "something".to_owned(),
+            whose: Whose::Mesh,
+        })
+    }
+
+    pub(crate) fn gave_up_itself(&mut self) -> &mut Self {
+        self.push(EventKind::GaveUp {
+            waited_for: "something of its own".to_owned(),
+            whose: Whose::Harness,
         })
     }
 
@@ -207,10 +216,11 @@ impl Recorder {
         })
     }
 
-    pub(crate) fn reconnected(&mut self, sidecar: &str, replica: &str) -> &mut Self {
+    pub(crate) fn reconnected(&mut self, sidecar: &str, replica: &str, epoch: u64) -> &mut Self {
         self.push(EventKind::Reconnected {
             sidecar: sidecar.to_owned(),
             replica: Some(replica.to_owned()),
+            epoch,
         })
     }
 

@@ -300,7 +300,11 @@ mod tests {
     fn what_was_selected_and_not_run_is_counted_and_named() {
         for (interrupted, error, reason) in [
             (Some(2), None, "the run was interrupted"),
-            (None, Some("no"), "the environment could not be prepared"),
+            (
+                None,
+                Some("no"),
+                "the environment could not be prepared, or was lost",
+            ),
         ] {
             let mut record = RunRecord::new(crate::fixture::context());
             record

@@ -18,6 +18,7 @@ use harness_model::directory::{Directory, Sidecar};
 use harness_model::expectation::Expectation;
 use harness_model::history::EventKind;
 use harness_model::oracle::Oracle;
+use harness_model::patience::Whose;
 use harness_model::placeholder;
 use harness_model::scenario::{Act, Scenario};
 use std::collections::{BTreeMap, BTreeSet};
@@ -260,19 +261,25 @@ impl Execution {
         }
     }
 
-    /// Notes a wait that ended without what it waited for.
+    /// Notes a wait of our own that ended without what it waited for.
     fn give_up(&self, waited_for: impl Into<String>) {
+        self.give_up_within(Whose::Harness, waited_for);
+    }
+
+    /// Notes a wait that ended without what it waited for.
+    fn give_up_within(&self, whose: Whose, waited_for: impl Into<String>) {
         self.recorder.push(EventKind::GaveUp {
             waited_for: waited_for.into(),
+            whose,
         });
     }
 
-    /// Runs a wait for `missing` and notes when somebody was still missing at the end.
-    fn give_up_on(&self, what: &str, missing: &[String]) -> bool {
+    /// Notes who is still missing at the end of a wait. Says whether nobody is.
+    fn give_up_on(&self, whose: Whose, what: &str, missing: &[String]) -> bool {
         if missing.is_empty() {
             return true;
         }
-        self.give_up(format!("{what}; missing: {}", missing.join("; ")));
+        self.give_up_within(whose, format!("{what}; missing: {}", missing.join("; ")));
         false
     }
 

@@ -11,6 +11,8 @@ use std::collections::BTreeSet;
 pub(super) struct Demand {
     /// The proof must be on a stream to this replica, if one is named.
     replica: Option<String>,
+    /// The proof must be on a stream with at least this epoch.
+    epoch: u64,
     /// The marker must have been written after this event.
     marker_after: usize,
     /// The marker must not have been written before this time.
@@ -36,6 +38,7 @@ pub(super) fn demands(timeline: &Timeline<'_>, point: &Point, life: &Life<'_>) -
         .and_then(|step| timeline.scenario.when.get(step));
     let once = |marker_not_before_ns| Demand {
         replica: None,
+        epoch: 0,
         marker_after: timeline.written_in(point).unwrap_or(point.first),
         marker_not_before_ns,
     };
@@ -55,11 +58,15 @@ pub(super) fn demands(timeline: &Timeline<'_>, point: &Point, life: &Life<'_>) -
             }
             replicas
                 .into_iter()
-                .map(|replica| Demand {
-                    marker_after: reconnected(timeline, point, life, &replica)
-                        .unwrap_or(usize::MAX),
-                    replica: Some(replica),
-                    marker_not_before_ns: 0,
+                .map(|replica| {
+                    let (marker_after, epoch) = reconnected(timeline, point, life, &replica)
+                        .unwrap_or((usize::MAX, u64::MAX));
+                    Demand {
+                        replica: Some(replica),
+                        epoch,
+                        marker_after,
+                        marker_not_before_ns: 0,
+                    }
                 })
                 .collect()
         }
@@ -85,21 +92,23 @@ fn replicas(timeline: &Timeline<'_>, point: &Point) -> BTreeSet<String> {
         .collect()
 }
 
-/// When a sidecar was last made to dial a replica within a point.
+/// When a sidecar was last made to dial a replica within a point, and the epoch that its streams have from then on.
 fn reconnected(
     timeline: &Timeline<'_>,
     point: &Point,
     life: &Life<'_>,
     wanted: &str,
-) -> Option<usize> {
+) -> Option<(usize, u64)> {
     (point.first..=point.last)
+        .rev()
         .filter(|index| point.contains(*index))
-        .rfind(|index| match &timeline.events[*index].kind {
+        .find_map(|index| match &timeline.events[index].kind {
             EventKind::Reconnected {
                 sidecar,
                 replica: Some(replica),
-            } => *sidecar == life.sidecar.name && replica == wanted,
-            _ => false,
+                epoch,
+            } if *sidecar == life.sidecar.name && replica == wanted => Some((index, *epoch)),
+            _ => None,
         })
 }
 
@@ -189,11 +198,11 @@ fn prove_by(
         return Err(Missing::NewMarker);
     }
     let replica = reading.replica().ok_or(Missing::Stream)?;
-    if demand
+    let is_elsewhere = demand
         .replica
         .as_ref()
-        .is_some_and(|wanted| *wanted != replica)
-    {
+        .is_some_and(|wanted| *wanted != replica);
+    if is_elsewhere || reading.seen.stream.epoch < demand.epoch {
         return Err(Missing::Stream);
     }
     if timeline.is_uncertain(reading.index) {

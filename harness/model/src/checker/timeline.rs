@@ -10,7 +10,7 @@ use crate::directory::Sidecar;
 use crate::expectation::Expectation;
 use crate::history::{Event, EventKind, Observation};
 use crate::oracle::{Expected, Oracle};
-use crate::patience::Patience;
+use crate::patience::{Patience, Whose};
 use crate::scenario::{Act, Scenario};
 use crate::words;
 use std::collections::BTreeSet;
@@ -290,11 +290,21 @@ impl<'a> Timeline<'a> {
             .any(|write| write.fate == Fate::Refused && write.step == place.step())
     }
 
-    /// The runner gave up waiting within the point, after this index.
+    /// The runner waited for the mesh within the point until the mesh's bound was over, after this index.
     pub(super) fn gave_up_after(&self, point: &Point, index: usize) -> bool {
-        point.indices.iter().any(|at| {
-            precedes(index, *at) && matches!(self.events[*at].kind, EventKind::GaveUp { .. })
-        })
+        let is_over = |kind: &EventKind| {
+            matches!(
+                kind,
+                EventKind::GaveUp {
+                    whose: Whose::Mesh,
+                    ..
+                }
+            )
+        };
+        point
+            .indices
+            .iter()
+            .any(|at| precedes(index, *at) && is_over(&self.events[*at].kind))
     }
 
     /// What was last heard of a sidecar up to the end of a point, in whichever step.

@@ -5,6 +5,7 @@ use harness_model::configuration::{Configuration, ScopeEntry};
 use harness_model::directory::Sidecar;
 use harness_model::history::{DeliveryStatus, EventKind};
 use harness_model::oracle::Oracle;
+use harness_model::patience::Whose;
 use harness_model::scenario::{Act, CANARY_APPLICATION};
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -73,12 +74,16 @@ impl Execution {
     /// some replica, the canaries are added, one of which is on each. The same configuration is always written the
     /// same way, so that one that comes back comes back exactly.
     fn with_canaries(&mut self, configuration: Configuration) -> Configuration {
-        if let Some((_, as_written)) = self
+        let earlier = self
             .written
             .iter()
             .find(|(asked_for, _)| *asked_for == configuration)
-        {
-            return as_written.clone();
+            .map(|(_, as_written)| as_written.clone());
+        if let Some(as_written) = earlier {
+            let own = configuration.scope.entries.len();
+            let extra = as_written.scope.entries[own..].to_vec();
+            self.extra.insert(configuration.name, extra);
+            return as_written;
         }
         let before = self.extra.get(&configuration.name).cloned();
         let by_address = self.canary_addresses();
@@ -191,7 +196,11 @@ impl Execution {
                     .collect()
             })
             .await;
-        self.give_up_on("every sidecar in scope to reject the update", &missing);
+        self.give_up_on(
+            Whose::Mesh,
+            "every sidecar in scope to reject the update",
+            &missing,
+        );
     }
 
     /// Reads the mesh's status of a configuration until it is about the latest generation and everybody who matched has
@@ -224,7 +233,8 @@ impl Execution {
             status: last,
         });
         if let Some(problem) = problem {
-            self.give_up(format!("the status of `{name}` to be settled: {problem}"));
+            let waited_for = format!("the status of `{name}` to be settled: {problem}");
+            self.give_up_within(Whose::Mesh, waited_for);
         }
     }
 }

@@ -9,6 +9,7 @@ use harness_model::causes::chain;
 use harness_model::directory::Sidecar;
 use harness_model::fault::{Fault, PodSelector};
 use harness_model::history::EventKind;
+use harness_model::patience::Whose;
 use probe_api::state::SidecarReading;
 use std::collections::BTreeMap;
 
@@ -146,7 +147,11 @@ impl Execution {
         }
         // Who came back is waited for as well.
         let unknown = environment.wait_until_known().await;
-        self.give_up_on("the workloads that are back to be known", &unknown);
+        self.give_up_on(
+            Whose::Harness,
+            "the workloads that are back to be known",
+            &unknown,
+        );
         self.wait_for_streams().await;
         // A replica may be a new one: the canaries are put on each of them again, for the proofs that follow.
         environment.arrange(Arrangement::Canaries).await;
@@ -194,7 +199,11 @@ impl Execution {
                 },
             )
             .await;
-        self.give_up_on("every sidecar to have its control plane again", &missing);
+        self.give_up_on(
+            Whose::Mesh,
+            "every sidecar to have its control plane again",
+            &missing,
+        );
     }
 }
 

@@ -5,6 +5,7 @@ use crate::record::Seen;
 use harness_model::directory::Sidecar;
 use harness_model::history::{EventKind, Observation};
 use harness_model::oracle::Expected;
+use harness_model::patience::Whose;
 use std::collections::BTreeMap;
 
 impl Execution {
@@ -47,7 +48,7 @@ impl Execution {
             })
             .await;
         self.outdated.clear();
-        self.give_up_on("every sidecar to hold what it must", &missing)
+        self.give_up_on(Whose::Mesh, "every sidecar to hold what it must", &missing)
     }
 
     fn outdated_rule(&self, sidecar: &Sidecar, shown: &Observation) -> Option<String> {
@@ -105,7 +106,7 @@ impl Execution {
                     .collect()
             })
             .await;
-        self.give_up_on("every sidecar to show the marker", &missing);
+        self.give_up_on(Whose::Harness, "every sidecar to show the marker", &missing);
     }
 
     /// Reads every sidecar now, and records the reading, whatever is known.

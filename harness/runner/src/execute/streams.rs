@@ -3,6 +3,7 @@
 use super::Execution;
 use harness_model::directory::Sidecar;
 use harness_model::history::EventKind;
+use harness_model::patience::Whose;
 use probe_api::state::{SidecarReading, SidecarState};
 
 impl Execution {
@@ -41,7 +42,7 @@ impl Execution {
                 },
             )
             .await;
-        self.give_up_on("the new pod's sidecar to be read", &missing);
+        self.give_up_on(Whose::Harness, "the new pod's sidecar to be read", &missing);
     }
 
     /// Scales a workload to nothing and waits until its sidecars are gone and nobody has an endpoint of them.
@@ -77,7 +78,7 @@ impl Execution {
                     .collect()
             })
             .await;
-        self.give_up_on("the sidecars to be gone", &missing);
+        self.give_up_on(Whose::Harness, "the sidecars to be gone", &missing);
         let everybody = self.recorder.sidecars();
         let missing = self
             .environment
@@ -96,7 +97,11 @@ impl Execution {
                 },
             )
             .await;
-        self.give_up_on("the endpoints of who left to be gone", &missing);
+        self.give_up_on(
+            Whose::Mesh,
+            "the endpoints of who left to be gone",
+            &missing,
+        );
     }
 
     /// Takes part in a round of reconnections: on each replica in turn, everybody is recorded, settles and proves.
@@ -115,9 +120,10 @@ impl Execution {
             };
             for moved in &turn.moved {
                 match &moved.epoch {
-                    Ok(_) => self.recorder.push(EventKind::Reconnected {
+                    Ok(epoch) => self.recorder.push(EventKind::Reconnected {
                         sidecar: moved.sidecar.clone(),
                         replica: Some(replica.clone()),
+                        epoch: *epoch,
                     }),
                     Err(reason) => {
                         self.give_up(format!("{} to reconnect: {reason}", moved.sidecar));
@@ -125,7 +131,8 @@ impl Execution {
                 }
             }
             let missing = self.environment.streams().wait_for(&turn.moved).await;
-            self.give_up_on(&format!("everybody to be connected to {replica}"), &missing);
+            let waited_for = format!("everybody to be connected to {replica}");
+            self.give_up_on(Whose::Harness, &waited_for, &missing);
             self.settle_and_prove().await;
         }
         self.busy = Some(self.environment.rendezvous().busy().await);

@@ -6,6 +6,7 @@ use crate::record::Recorder;
 use harness_mesh::Workload;
 use harness_model::causes::chain;
 use harness_model::history::EventKind;
+use harness_model::patience::Whose;
 use harness_model::scenario::{Load, Traffic};
 use harness_probe::ProbeError;
 use probe_api::request::{LoadReport, LoadSpec, RequestBatch, RequestOutcome, RequestSpec};
@@ -155,6 +156,7 @@ impl Loads {
         let Some(running) = running else {
             recorder.push(EventKind::GaveUp {
                 waited_for: format!("the load `{name}`, which is not running"),
+                whose: Whose::Harness,
             });
             return Ok(());
         };
@@ -203,6 +205,7 @@ fn last_outcomes(
         let lost = format!("the last outcomes of `{name}`: {}", chain(&error));
         recorder.push(EventKind::GaveUp {
             waited_for: lost.clone(),
+            whose: Whose::Harness,
         });
         BrokenOff(format!("it gave up to wait for {lost}"))
     })

@@ -57,7 +57,7 @@ fn who_was_not_told_to_dial_anew_supports_nothing() {
         recorder.observe(shows(&inside(), "a", "v1", ""));
         recorder.step(1);
         if told {
-            recorder.reconnected("checkout@zone1", "b");
+            recorder.reconnected("checkout@zone1", "b", 2);
         }
         recorder.observe(shows(&inside(), "b", "v1", ""));
         recorder.finished().observe(shows(&inside(), "b", "v1", ""));

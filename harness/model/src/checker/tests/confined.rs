@@ -563,6 +563,18 @@ fn a_reconnect_to_nowhere_proves_nothing() {
 }
 
 #[test]
+fn a_proof_on_the_stream_that_was_there_before_does_not_count() {
+    let found = over_reconnect(&reconnected(&["a"], |_, seen| {
+        if seen.sidecar == "checkout@zone2" {
+            seen.stream.epoch = 1;
+        }
+    }));
+    assert_eq!(found.verdict, Verdict::Inconclusive, "{found:#?}");
+    assert_eq!(who(&found), ["checkout@zone2"]);
+    assert!(found.details[0].observed.contains("(c)"), "{found:#?}");
+}
+
+#[test]
 fn a_proof_before_the_reconnect_does_not_count() {
     let mut recorder = reconnected(&["a"], |_, _| {});
     let at = recorder.events.iter().position(

@@ -157,6 +157,15 @@ fn what_never_arrives(#[case] after_ms: u64, #[case] gives_up: bool, #[case] ver
 }
 
 #[test]
+fn that_a_wait_of_the_harness_is_over_is_no_evidence_against_the_mesh() {
+    let recorder = arrives("v0", 10, |r| {
+        r.gave_up_itself();
+    });
+    let found = delivered_in_step(&recorder);
+    assert_eq!(found.verdict, Verdict::Inconclusive, "{found:?}");
+}
+
+#[test]
 fn giving_up_before_the_last_reading_is_no_evidence_against_it() {
     let recorder = arrives("", 10, |r| {
         r.gave_up();

@@ -150,12 +150,13 @@ pub(super) fn reconnected(replicas: &[&str], change: impl Fn(&str, &mut Observat
     settled(&mut recorder, "v1", "m0");
     recorder.observe(shows(&canary, "a", "", "m0"));
     recorder.step(1);
-    for replica in replicas {
-        recorder.reconnected("checkout@zone1", replica);
-        recorder.reconnected("checkout@zone2", replica);
+    for (epoch, replica) in (2..).zip(replicas) {
+        recorder.reconnected("checkout@zone1", replica, epoch);
+        recorder.reconnected("checkout@zone2", replica, epoch);
         let read = |recorder: &mut Recorder, marker: &str| {
             for (sidecar, value) in [(inside(), "v1"), (outside(), "")] {
                 let mut seen = shows(&sidecar, replica, value, marker);
+                seen.stream.epoch = epoch;
                 change(replica, &mut seen);
                 recorder.observe(seen);
             }

@@ -270,6 +270,7 @@ fn what_is_lost_for_a_while_though_nothing_changes_fails() {
     let told = both().map(|sidecar| EventKind::Reconnected {
         sidecar: sidecar.name,
         replica: Some("a".to_owned()),
+        epoch: 1,
     });
     for (act, before) in [
         (Act::Hold(Span::millis(1)), &[][..]),
