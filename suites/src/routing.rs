@@ -15,13 +15,18 @@ pub fn all() -> Vec<Scenario> {
         own_zone_first(),
         header_rule_for_the_right_callers(),
         path_rule_for_the_right_callers(),
+        weights_share_the_requests(),
         across_zones(),
         unreachable_zone_is_failed_over(),
     ]
 }
 
 fn batch(name: &str, from: &str, path: &str, headers: &[(&str, &str)]) -> Act {
-    Act::Request(Traffic {
+    Act::Request(traffic(name, from, path, headers))
+}
+
+fn traffic(name: &str, from: &str, path: &str, headers: &[(&str, &str)]) -> Traffic {
+    Traffic {
         name: name.to_owned(),
         from: from.to_owned(),
         to: "checkout".to_owned(),
@@ -31,7 +36,7 @@ fn batch(name: &str, from: &str, path: &str, headers: &[(&str, &str)]) -> Act {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect(),
         count: 20,
-    })
+    }
 }
 
 fn answered(traffic: &str) -> Expectation {
@@ -149,6 +154,50 @@ fn path_rule_for_the_right_callers() -> Scenario {
         path_rule("/meshproof-path-rule/"),
         "/meshproof-path-rule/x",
         &[],
+    )
+}
+
+/// One request of five goes to the other application: what a grayscale release or an A/B test does.
+fn weights_share_the_requests() -> Scenario {
+    let header = ("x-meshproof-weight-rule", "yes");
+    let configuration = Configuration {
+        rules: [(
+            "route".to_owned(),
+            Rule {
+                to: [("checkout".to_owned(), 80), ("inventory".to_owned(), 20)].into(),
+                ..header_rule(header.0, header.1)
+            },
+        )]
+        .into(),
+        ..payload("scoped", scope([data_center("$zone1")]), "v1")
+    };
+    let enough_to_tell = 200;
+    let batch = |name: &str, from: &str| {
+        Act::Request(Traffic {
+            count: enough_to_tell,
+            ..traffic(name, from, "/", &[header])
+        })
+    };
+    scenario(
+        "weight-rule",
+        "the weights of a rule share the requests of the callers in its scope, and of no others",
+        vec![
+            Act::Apply(configuration),
+            batch("shared", "frontend@$zone1"),
+            batch("out-of-scope", "frontend@$zone2"),
+        ],
+        vec![
+            Expectation::Delivered,
+            Expectation::Confined,
+            answered("shared"),
+            answered("out-of-scope"),
+            Expectation::SharedBy {
+                traffic: "shared".to_owned(),
+                percents: [("checkout".to_owned(), 80), ("inventory".to_owned(), 20)].into(),
+            },
+            answered_by("out-of-scope", "checkout"),
+            passes_both_sidecars("shared"),
+        ],
     )
 }
 

@@ -16,6 +16,7 @@ mod recovers;
 mod rejected;
 mod restored;
 mod rule_hashes;
+mod shared_by;
 mod status_is_true;
 #[cfg(test)]
 mod tests;
@@ -63,6 +64,7 @@ pub fn name(expectation: &Expectation) -> &'static str {
         Expectation::PassesBothSidecars { .. } => "passes_both_sidecars",
         Expectation::PrefersOwnZone { .. } => "prefers_own_zone",
         Expectation::AnsweredBy { .. } => "answered_by",
+        Expectation::SharedBy { .. } => "shared_by",
         Expectation::FailsOver { .. } => "fails_over",
         Expectation::Unchanged => "unchanged",
         Expectation::Recovers { .. } => "recovers",
@@ -87,6 +89,9 @@ fn evidence(expectation: &Expectation, timeline: &Timeline<'_>) -> Evidence {
             traffic,
             application,
         } => answered_by::check(timeline, traffic, application),
+        Expectation::SharedBy { traffic, percents } => {
+            shared_by::check(timeline, traffic, percents)
+        }
         Expectation::FailsOver { traffic, within } => fails_over::check(timeline, traffic, *within),
         Expectation::Unchanged => unchanged::check(timeline),
         Expectation::Recovers { traffic } => recovers::check(timeline, traffic),

@@ -3,6 +3,7 @@
 use crate::duration::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// One expectation. Traffic expectations name a batch or a load of the timeline.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -60,6 +61,15 @@ pub enum Expectation {
         traffic: String,
         /// Application.
         application: String,
+    },
+    /// The answers are shared among applications as weights say. What a fair draw gives in all but one of a million
+    /// times is no deviation (five standard deviations of the binomial distribution); with fewer answers than it takes
+    /// to tell each share from none and from all of them nothing is decided.
+    SharedBy {
+        /// Batch or load.
+        traffic: String,
+        /// Application → percent of the answers, from 1 to 99, 100 in all.
+        percents: BTreeMap<String, u8>,
     },
     /// From `within` after a fault of the scenario began to its end, no request is lost, and at least one is
     /// answered by somebody outside what the fault hit.

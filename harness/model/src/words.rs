@@ -296,6 +296,15 @@ pub fn expectation(expectation: &Expectation) -> String {
             application,
             ..
         } => format!("every answer to `{traffic}` comes from {application}"),
+        Expectation::SharedBy {
+            traffic, percents, ..
+        } => {
+            let shares: Vec<String> = percents
+                .iter()
+                .map(|(application, percent)| format!("{percent}% from {application}"))
+                .collect();
+            format!("of the answers to `{traffic}` come {}", shares.join(", "))
+        }
         Expectation::FailsOver {
             traffic, within, ..
         } => format!(

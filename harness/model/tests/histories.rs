@@ -102,6 +102,7 @@ const KINDS: [Kind; 4] = [
                     | Expectation::PassesBothSidecars { .. }
                     | Expectation::PrefersOwnZone { .. }
                     | Expectation::AnsweredBy { .. }
+                    | Expectation::SharedBy { .. }
                     | Expectation::FailsOver { .. }
                     | Expectation::Recovers { .. }
             )

@@ -16,7 +16,7 @@ use delivery::{Join, LiesInStatus, OneZoneDropped, Precedence, ScopeMistake};
 use history::{DeleteNotDelivered, ReplicaDoesNotResume, RollbackInexact, StaleAfterUpdate};
 use leak::{Leak, LeakedPart, Victims};
 use std::sync::Arc;
-use traffic::{FailoverOff, HeaderRuleForAll, ZonePreferenceOff};
+use traffic::{FailoverOff, RuleMistake, ZonePreferenceOff};
 
 /// Makes the behaviour of a mutant. `own_name` is the pod name of this replica.
 #[must_use]
@@ -46,7 +46,8 @@ pub fn build(mutation: Mutation, own_name: &str) -> Arc<dyn Behaviour> {
         }
         Mutation::ZonePreferenceOff => Arc::new(ZonePreferenceOff),
         Mutation::FailoverOff => Arc::new(FailoverOff::default()),
-        Mutation::HeaderRuleForAll => Arc::new(HeaderRuleForAll),
+        Mutation::HeaderRuleForAll => Arc::new(RuleMistake::HeadersIgnored),
+        Mutation::WeightsIgnored => Arc::new(RuleMistake::WeightsIgnored),
     }
 }
 

@@ -43,11 +43,13 @@ pub enum Mutation {
     FailoverOff,
     /// A rule's headers are not looked at.
     HeaderRuleForAll,
+    /// All destinations of a rule weigh the same.
+    WeightsIgnored,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::ScopeIgnored,
         Self::ExceptIgnored,
         Self::PrecedenceReversed,
@@ -68,6 +70,7 @@ impl Mutation {
         Self::ZonePreferenceOff,
         Self::FailoverOff,
         Self::HeaderRuleForAll,
+        Self::WeightsIgnored,
     ];
 
     /// As in `MESH_MUTANT`.
@@ -94,6 +97,7 @@ impl Mutation {
             Self::ZonePreferenceOff => "zone-preference-off",
             Self::FailoverOff => "failover-off",
             Self::HeaderRuleForAll => "header-rule-for-all",
+            Self::WeightsIgnored => "weights-ignored",
         }
     }
 

@@ -7,8 +7,8 @@ use control_plane::world::{
     Endpoint, Policy, Replica, Scope, Service, Services, Sidecar, World, WorldStore,
 };
 use mesh_api::{
-    HeaderMatch, PolicyConfigSpec, PolicyConfigStatus, RoutingRule, RuleMatch, ScopeConfigSpec,
-    ScopeEntry,
+    Destination, HeaderMatch, PolicyConfigSpec, PolicyConfigStatus, RoutingRule, RuleMatch,
+    ScopeConfigSpec, ScopeEntry,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -373,6 +373,31 @@ fn traffic_goes_wrong() {
             .headers
             .is_empty()
     );
+}
+
+#[test]
+fn weights_that_are_ignored_are_alike() {
+    let mut world = with_policy(base(), "p", "east", 1, "on");
+    for policy in world.policies.values_mut() {
+        let mut copy = (**policy).clone();
+        copy.spec.rules[0].to = vec![
+            Destination {
+                service: "old".into(),
+                weight: 80,
+            },
+            Destination {
+                service: "new".into(),
+                weight: 20,
+            },
+        ];
+        *policy = Arc::new(copy);
+    }
+    let weights = |mut trial: Trial| -> Vec<u32> {
+        let sidecar = trial.publish(&world).at("a", 1, false);
+        sidecar.rules[0].to.iter().map(|to| to.weight).collect()
+    };
+    assert_eq!(weights(Trial::of(Mutation::WeightsIgnored)), [1, 1]);
+    assert_eq!(weights(Trial::faithful()), [80, 20]);
 }
 
 #[test]

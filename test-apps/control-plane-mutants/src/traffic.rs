@@ -48,19 +48,29 @@ impl Behaviour for FailoverOff {
     }
 }
 
-/// Headers of rules are not looked at.
-pub(crate) struct HeaderRuleForAll;
+/// A part of every rule is not looked at.
+pub(crate) enum RuleMistake {
+    HeadersIgnored,
+    WeightsIgnored,
+}
 
-impl Behaviour for HeaderRuleForAll {
+impl Behaviour for RuleMistake {
     fn publish(&self, world: Arc<World>) -> Arc<World> {
-        let mut headless = (*world).clone();
-        for policy in headless.policies.values_mut() {
+        let mut mistaken = (*world).clone();
+        for policy in mistaken.policies.values_mut() {
             let mut copy: Policy = (**policy).clone();
             for rule in &mut copy.spec.rules {
-                rule.condition.headers.clear();
+                match self {
+                    Self::HeadersIgnored => rule.condition.headers.clear(),
+                    Self::WeightsIgnored => {
+                        for destination in &mut rule.to {
+                            destination.weight = 1;
+                        }
+                    }
+                }
             }
             *policy = Arc::new(copy);
         }
-        Arc::new(headless)
+        Arc::new(mistaken)
     }
 }

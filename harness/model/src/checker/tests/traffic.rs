@@ -277,6 +277,94 @@ fn the_right_application_must_answer() {
 }
 
 #[rstest]
+// 20 % of 200 are 40, and a standard deviation is 5.66.
+#[case::just_so(40, 200, Verdict::Passed)]
+#[case::five_deviations_more(68, 200, Verdict::Passed)]
+#[case::more_than_that(69, 200, Verdict::Failed)]
+#[case::five_deviations_less(12, 200, Verdict::Passed)]
+#[case::less_than_that(11, 200, Verdict::Failed)]
+#[case::half(100, 200, Verdict::Failed)]
+// None of 100 may happen by chance, none of 101 not.
+#[case::too_few_to_tell(20, 100, Verdict::Inconclusive)]
+#[case::just_enough(20, 101, Verdict::Passed)]
+#[case::too_few_and_yet_wrong(80, 100, Verdict::Failed)]
+#[case::nothing(0, 0, Verdict::Inconclusive)]
+fn answers_are_shared_as_weights_say(
+    #[case] inventory: u64,
+    #[case] total: u64,
+    #[case] verdict: Verdict,
+) {
+    let mut recorder = recorder();
+    for sequence in 0..total {
+        recorder.request(sequence, |r| {
+            if let Some(answerer) = &mut r.answered_by
+                && sequence < inventory
+            {
+                answerer.application = "inventory".to_owned();
+            }
+        });
+    }
+    let found = finding(&expecting(vec![batch(1)], shares()), &recorder);
+    assert_eq!(found.verdict, verdict, "{found:?}");
+    assert_eq!(found.checker, "shared_by");
+    if verdict == Verdict::Failed {
+        let detail = &found.details[0];
+        assert_eq!(detail.sidecar.as_deref(), Some("frontend@zone1"));
+        assert_eq!(
+            detail.expected,
+            "80 % of `traffic` to be answered by checkout"
+        );
+        assert!(
+            detail
+                .observed
+                .starts_with(&format!("{} of {total}; by application", total - inventory))
+        );
+    } else if verdict == Verdict::Passed {
+        assert_eq!(found.observations, total);
+    }
+}
+
+#[test]
+fn who_has_no_share_must_not_answer() {
+    let judged = |change: &dyn Fn(&mut RequestSeen)| {
+        let mut recorder = recorder();
+        for sequence in 0..200 {
+            recorder.request(sequence, |r| {
+                if let Some(answerer) = &mut r.answered_by
+                    && sequence % 5 == 0
+                {
+                    answerer.application = "inventory".to_owned();
+                }
+                if sequence == 7 {
+                    change(r);
+                }
+            });
+        }
+        finding(&expecting(vec![batch(200)], shares()), &recorder)
+    };
+    let by_frontend = judged(&|r| {
+        if let Some(answerer) = &mut r.answered_by {
+            answerer.application = "frontend".to_owned();
+        }
+    });
+    assert_eq!(by_frontend.verdict, Verdict::Failed);
+    assert_eq!(
+        by_frontend.details[0].expected,
+        "0 % of `traffic` to be answered by frontend"
+    );
+    let by_nobody = judged(&|r| r.answered_by = None);
+    assert_eq!(by_nobody.verdict, Verdict::Inconclusive);
+    assert_eq!(judged(&lose).verdict, Verdict::Passed);
+}
+
+fn shares() -> Expectation {
+    Expectation::SharedBy {
+        traffic: TRAFFIC.to_owned(),
+        percents: [("checkout".to_owned(), 80), ("inventory".to_owned(), 20)].into(),
+    }
+}
+
+#[rstest]
 #[case::until_it_was_stopped(1000, Verdict::Passed)]
 #[case::and_then_no_more(1001, Verdict::Inconclusive)]
 fn a_load_is_sent_until_it_is_stopped(#[case] silent_ms: u64, #[case] verdict: Verdict) {

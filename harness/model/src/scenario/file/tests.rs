@@ -59,6 +59,7 @@ then:
 - passesBothSidecars: {traffic: batch}
 - prefersOwnZone: {traffic: batch, percent: 90}
 - answeredBy: {traffic: batch, application: checkout}
+- sharedBy: {traffic: steady, percents: {checkout: 80, inventory: 20}}
 - failsOver: {traffic: steady, within: 500ms}
 - unchanged
 - recovers: {traffic: steady}
@@ -87,7 +88,7 @@ fn every_word_is_read_and_printed() {
         "{printed}"
     );
     assert_eq!(read.when.len(), 13);
-    assert_eq!(read.then.len(), 13);
+    assert_eq!(read.then.len(), 14);
 }
 
 #[test]
@@ -272,10 +273,12 @@ fn mistakes_of_meaning_are_all_listed() {
 )]
 #[case("percent: 90", "percent: 0", 53, "not between 1 and 100")]
 #[case("percent: 90", "percent: 101", 53, "not between 1 and 100")]
+#[case("checkout: 80", "checkout: 0", 55, "the share is not between 1 and 99")]
+#[case("checkout: 80", "checkout: 79", 55, "the shares are not 100 percent")]
 #[case(
     "failsOver: {traffic: steady",
     "failsOver: {traffic: batch",
-    55,
+    56,
     "`batch` is a batch, not a load"
 )]
 #[case("- confined\n", "- delivered\n", 46, "the same expectation twice")]
@@ -441,9 +444,14 @@ fn names_that_somebody_has_are_accepted() {
     "40:30: there is no data center `$zone5` (hint: there are: east, west)"
 )]
 #[case(
-    "application: checkout}\n- failsOver",
-    "application: chekout}\n- failsOver",
+    "application: checkout}\n- sharedBy",
+    "application: chekout}\n- sharedBy",
     "54:45: there is no application `chekout` (hint: did you mean `checkout`?)"
+)]
+#[case(
+    "{checkout: 80",
+    "{chekout: 80",
+    "55:51: there is no application `chekout` (hint: did you mean `checkout`?)"
 )]
 #[case(
     "- dataCenter: $zone1",

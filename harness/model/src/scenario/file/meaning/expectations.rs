@@ -5,6 +5,7 @@ use crate::document::suggestion;
 use crate::expectation::Expectation;
 use crate::names::Kind;
 use crate::scenario::{Act, Scenario};
+use std::collections::BTreeMap;
 
 impl Check {
     pub(super) fn expectation(&mut self, expectation: &Expectation, scenario: &Scenario) {
@@ -48,6 +49,14 @@ impl Check {
                     check.named("application", Kind::Application, application);
                 });
             }
+            Expectation::SharedBy { traffic, percents } => {
+                self.traffic("sharedBy", traffic, None);
+                self.at(Step::Key("sharedBy"), |check| {
+                    check.at(Step::Key("percents"), |check| {
+                        check.percents(percents);
+                    });
+                });
+            }
             Expectation::FailsOver { traffic, .. } => {
                 self.traffic("failsOver", traffic, Some(TrafficKind::Load));
                 self.needs_fault(scenario);
@@ -57,6 +66,28 @@ impl Check {
                 self.needs_fault(scenario);
             }
             Expectation::Unchanged => self.needs_fault(scenario),
+        }
+    }
+
+    fn percents(&mut self, percents: &BTreeMap<String, u8>) {
+        for (application, percent) in percents {
+            self.at(Step::Name(application.clone()), |check| {
+                check.name_of(Kind::Application, application);
+                if !(1..=99).contains(percent) {
+                    check.complain(
+                        "the share is not between 1 and 99 percent",
+                        Some("`answeredBy` says that one application answers everything"),
+                    );
+                }
+            });
+        }
+        if percents
+            .values()
+            .map(|percent| u32::from(*percent))
+            .sum::<u32>()
+            != 100
+        {
+            self.complain("the shares are not 100 percent in all", None);
         }
     }
 

@@ -80,7 +80,7 @@ impl Check {
     }
 
     /// A name of something that must be there: its own, or its number.
-    fn name_of(&mut self, kind: Kind, name: &str) {
+    pub(super) fn name_of(&mut self, kind: Kind, name: &str) {
         let word = kind.word();
         let number = kind.numbered().and_then(|mark| name.strip_prefix(mark));
         if name.starts_with('$') && number.is_none_or(|number| number.parse::<usize>().is_err()) {
