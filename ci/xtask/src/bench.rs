@@ -6,6 +6,7 @@
 
 mod alone;
 mod bring_up;
+mod clusters;
 mod credentials;
 mod delivery;
 mod gate;

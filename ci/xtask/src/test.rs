@@ -23,6 +23,8 @@ pub(crate) enum Part {
     Run,
     /// The same on a kind cluster, where this machine can have one
     Kind,
+    /// The same on two kind clusters, with a mesh over both
+    Clusters,
     /// Whether both runs say the same of every scenario; makes them first
     Parity,
     /// Every scenario against the seeded bugs it must catch
@@ -94,7 +96,11 @@ fn run(part: Part, program: &Path, results: &Path, install: bool) -> anyhow::Res
         Part::Live => nextest("live", install),
         Part::Documentation => documentation(),
         Part::Run => meshproof(Command::new(program), &["run"], &results.join("run")),
-        Part::Kind => on_kind(program, results, install),
+        Part::Kind => on_kind(program, &results.join("kind"), &[], install),
+        Part::Clusters => {
+            let topology = ["--topology", "two-clusters"];
+            on_kind(program, &results.join("clusters"), &topology, install)
+        }
         Part::Parity => parity(program, results),
         Part::Selftest => {
             let selftest = Command::new(program);
@@ -181,21 +187,26 @@ fn ignored(profile: &str, install: bool) -> anyhow::Result<usize> {
         .context("read what cargo nextest lists")
 }
 
-/// The default run on a kind cluster.
+/// All scenarios on kind, with further options.
 ///
 /// # Errors
 ///
-/// [`CannotHere`] when this machine cannot have one.
-fn on_kind(program: &Path, results: &Path, install: bool) -> anyhow::Result<Count> {
+/// [`CannotHere`] when this machine cannot have a kind cluster.
+fn on_kind(
+    program: &Path,
+    results: &Path,
+    options: &[&str],
+    install: bool,
+) -> anyhow::Result<Count> {
     // Without a run of now there is none to compare with either.
-    forget_run(&results.join("kind"))?;
+    forget_run(results)?;
     let was_running = engine::is_running()?;
     let engine = engine::ensure(install)?;
     let outcome = node_image::ensure(&engine, install).and_then(|image| {
         let mut command = engine.command(program);
         command.env("MESHPROOF_NODE_IMAGE", image);
-        let arguments = ["run", "--cluster", "kind"];
-        meshproof(command, &arguments, &results.join("kind"))
+        let arguments = [&["run", "--cluster", "kind"], options].concat();
+        meshproof(command, &arguments, results)
     });
     // Who found none running leaves none running.
     if !was_running {

@@ -1,4 +1,4 @@
-//! Prints the kind configuration of each built-in topology as a JSON object, for `cargo xtask codegen`.
+//! Prints the kind configurations of the built-in topologies as a JSON object, for `cargo xtask codegen`.
 
 use harness_cluster::{kind, topology};
 
@@ -9,7 +9,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let topology = topology::load(name)?;
         for cluster in &topology.clusters {
             let text = kind::config::render(cluster);
-            configurations.insert(name.to_owned(), text.into());
+            let file = match topology.clusters.len() {
+                1 => name.to_owned(),
+                _ => format!("{name}/{}", cluster.name),
+            };
+            configurations.insert(file, text.into());
         }
     }
     println!("{}", serde_json::to_string(&configurations)?);

@@ -13,6 +13,7 @@ mod bring_up;
 mod cluster;
 mod command;
 mod engine;
+mod group;
 mod images;
 mod latency;
 mod made;
@@ -25,6 +26,7 @@ mod zone;
 pub use bring_up::{Keep, Options};
 pub use cluster::KindCluster;
 pub use engine::check_engine;
+pub use group::{Kept, Whole, attach, kept, remove_kept, up};
 pub use state::{Listed, State, list};
 
 use crate::ClusterError;

@@ -5,6 +5,7 @@
 /// Where the programs of a local cluster come from.
 pub use harness_assets as assets;
 
+pub mod clusters;
 pub mod existing;
 pub mod kind;
 pub mod kinds;
@@ -21,6 +22,7 @@ pub mod topology;
 mod api;
 mod folder_lock;
 
+pub use clusters::Clusters;
 pub use reexec::reexec;
 
 use futures::future::BoxFuture;
@@ -144,6 +146,8 @@ pub struct ImageArchive {
 /// Where a pod is, as the Kubernetes API tells it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PodAddress {
+    /// Name of its cluster in the topology.
+    pub cluster: String,
     /// Namespace.
     pub namespace: String,
     /// Pod name.

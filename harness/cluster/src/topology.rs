@@ -14,7 +14,7 @@ use std::fmt;
 use std::path::Path;
 
 /// The built-in topologies: name and text.
-const BUILT_IN: [(&str, &str); 2] = [
+const BUILT_IN: [(&str, &str); 3] = [
     (
         "one-zone",
         include_str!("../../../kind-config/topologies/one-zone.yaml"),
@@ -23,11 +23,17 @@ const BUILT_IN: [(&str, &str); 2] = [
         "three-zones",
         include_str!("../../../kind-config/topologies/three-zones.yaml"),
     ),
+    (
+        "two-clusters",
+        include_str!("../../../kind-config/topologies/two-clusters.yaml"),
+    ),
 ];
 /// The name of the topology that is used when none is asked for.
 pub const DEFAULT: &str = "three-zones";
 /// Longest name of a data center: with a node's number it must still be a DNS label and part of a socket's path.
 const LONGEST_NAME: usize = 40;
+/// More clusters than this in one environment.
+const MOST_CLUSTERS: usize = 8;
 
 /// The names of the built-in topologies.
 pub fn built_in() -> impl Iterator<Item = &'static str> {
@@ -164,16 +170,21 @@ struct FileLatency {
 impl File {
     fn check(&self, problem: &mut impl FnMut(u64, String)) {
         let clusters = &self.clusters.value;
-        if clusters.len() != 1 {
+        if !(1..=MOST_CLUSTERS).contains(&clusters.len()) {
             let text = format!(
-                "there are {} clusters; this version brings up exactly one",
+                "there are {} clusters; there can be 1 to {MOST_CLUSTERS}",
                 clusters.len()
             );
             problem(self.clusters.referenced.line(), text);
         }
         let mut names = BTreeSet::new();
+        let mut cluster_names = BTreeSet::new();
         for cluster in clusters {
             check_name("cluster", &cluster.name, problem);
+            if !cluster_names.insert(cluster.name.value.as_str()) {
+                let text = format!("cluster `{}` is there twice", cluster.name.value);
+                problem(cluster.name.referenced.line(), text);
+            }
             let data_centers = &cluster.data_centers;
             if data_centers.value.is_empty() {
                 let text = format!("cluster `{}` has no data center", cluster.name.value);
@@ -311,6 +322,22 @@ my.yaml:8: data center `a` is there twice
 my.yaml:13: latency from `a` to `b`: there is no data center `b`
 my.yaml:14: latency from `a` to itself cannot be set"
         );
+    }
+
+    #[test]
+    fn several_clusters_have_names_and_data_centers_of_their_own() {
+        let two = |first: &str, second: &str| {
+            format!(
+                "name: mine\nclusters:\n  - name: {first}\n    dataCenters: [{{name: a, region: r}}]\n  - name: {second}\n    dataCenters: [{{name: b, region: r}}]\n"
+            )
+        };
+        let read = parse("my.yaml", &two("east", "west")).expect("it is right");
+        assert_eq!(read.clusters.len(), 2);
+        assert_eq!(
+            problems(&two("east", "east")),
+            "my.yaml:5: cluster `east` is there twice"
+        );
+        assert!(problems("name: mine\nclusters: []\n").contains("there can be 1 to 8"));
     }
 
     #[test]

@@ -12,13 +12,13 @@ pub use ledger::{Entry, Ledger, LedgerError};
 pub use pod_kill::Victim;
 pub use zone_outage::{Crossing, Reachability, Reached};
 
-use harness_cluster::{Cluster, ClusterError, nodes};
+use harness_cluster::{ClusterError, Clusters, nodes};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Injects faults into one cluster and removes them.
+/// Injects faults into clusters and removes them.
 pub struct Injector {
-    cluster: Arc<dyn Cluster>,
+    clusters: Arc<Clusters>,
     ledger: Ledger,
 }
 
@@ -108,10 +108,10 @@ pub enum EndError {
 }
 
 impl Injector {
-    /// An injector for `cluster` that notes its faults in `ledger`.
+    /// An injector for `clusters` that notes its faults in `ledger`.
     #[must_use]
-    pub fn new(cluster: Arc<dyn Cluster>, ledger: Ledger) -> Self {
-        Self { cluster, ledger }
+    pub fn new(clusters: Arc<Clusters>, ledger: Ledger) -> Self {
+        Self { clusters, ledger }
     }
 
     /// Waits until a fault has ended by itself and what it hit can be reached again, at most `patience` beyond its own
@@ -139,8 +139,12 @@ impl Injector {
     ///
     /// When one is not within `patience`.
     pub async fn wait_for_nodes(&self, patience: Duration) -> Result<(), EndError> {
-        nodes::wait_until_ready(&self.cluster.client(), 1, patience)
+        let ready = self.clusters.all().iter().map(|cluster| async move {
+            nodes::wait_until_ready(&cluster.client(), 1, patience).await
+        });
+        futures::future::try_join_all(ready)
             .await
+            .map(drop)
             .map_err(|error| EndError::NodesNotReady {
                 seconds: error.seconds,
                 last: error.last,
@@ -153,7 +157,7 @@ impl Injector {
         let mut left = Vec::new();
         for entry in self.ledger.active() {
             match &entry.data_center {
-                Some(data_center) => match self.cluster.heal_zone(data_center).await {
+                Some(data_center) => match self.clusters.heal_zone(data_center).await {
                     Ok(()) => self.ledger.cross_out(entry.number),
                     Err(error) => left.push(format!("{}: {error}", entry.what)),
                 },

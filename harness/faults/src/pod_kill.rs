@@ -2,6 +2,7 @@
 
 use crate::{ActiveFault, InjectError, Injector, Kind};
 use harness_cluster::PodAddress;
+use harness_model::causes::chain;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::{DeleteParams, Preconditions};
@@ -34,7 +35,11 @@ impl Injector {
         patience: Duration,
     ) -> Result<ActiveFault, InjectError> {
         let pod = &victim.address.name;
-        let pods: Api<Pod> = Api::namespaced(self.cluster.client(), &victim.address.namespace);
+        let cluster = self
+            .clusters
+            .named(&victim.address.cluster)
+            .map_err(|error| InjectError::NotReachableBefore(chain(&error)))?;
+        let pods: Api<Pod> = Api::namespaced(cluster.client(), &victim.address.namespace);
         let uid = pods
             .get_metadata(pod)
             .await
@@ -101,7 +106,7 @@ impl Injector {
     }
 
     async fn connect(&self, victim: &Victim, patience: Duration) -> Result<(), String> {
-        let attempt = self.cluster.connect(&victim.address, victim.port);
+        let attempt = self.clusters.connect(&victim.address, victim.port);
         match tokio::time::timeout(patience, attempt).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(format!("{error}: {}", error.source)),

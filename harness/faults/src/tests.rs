@@ -2,9 +2,9 @@
 
 use super::*;
 use futures::future::BoxFuture;
-use harness_cluster::{ConnectError, PodAddress, PodStream};
+use harness_cluster::{Cluster, ConnectError, PodAddress, PodStream};
 use harness_model::capability::Capability;
-use harness_model::topology::Topology;
+use harness_model::topology::{ClusterShape, DataCenter, Topology};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -35,7 +35,14 @@ impl OneBorder {
             seen_when_cut: Mutex::new(String::new()),
             topology: Topology {
                 name: "one".to_owned(),
-                clusters: Vec::new(),
+                clusters: vec![ClusterShape {
+                    name: "one".to_owned(),
+                    data_centers: vec![DataCenter {
+                        name: "alpha".to_owned(),
+                        region: "north".to_owned(),
+                        nodes: 1,
+                    }],
+                }],
                 latency: Default::default(),
             },
         })
@@ -112,12 +119,16 @@ impl Reachability for OneBorder {
     }
 }
 
+fn of(cluster: &Arc<OneBorder>) -> Arc<Clusters> {
+    Arc::new(Clusters::one(cluster.clone()))
+}
+
 #[tokio::test]
 async fn a_cut_is_in_the_ledger_before_it_is_in_the_cluster_and_healed_on_request() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("ledger.jsonl");
     let cluster = OneBorder::new(&path, true);
-    let injector = Injector::new(cluster.clone(), Ledger::open(&path).expect("a new ledger"));
+    let injector = Injector::new(of(&cluster), Ledger::open(&path).expect("a new ledger"));
 
     let fault = injector
         .cut_zone("alpha", Duration::from_secs(600), cluster.as_ref())
@@ -144,7 +155,7 @@ async fn a_cut_that_does_not_bite_is_removed_and_says_so() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("ledger.jsonl");
     let cluster = OneBorder::new(&path, false);
-    let injector = Injector::new(cluster.clone(), Ledger::open(&path).expect("a new ledger"));
+    let injector = Injector::new(of(&cluster), Ledger::open(&path).expect("a new ledger"));
 
     let error = injector
         .cut_zone("alpha", Duration::from_millis(5), cluster.as_ref())
@@ -161,7 +172,7 @@ async fn a_border_that_was_closed_before_is_not_cut() {
     let path = folder.path().join("ledger.jsonl");
     let cluster = OneBorder::new(&path, true);
     cluster.cut.store(true, Ordering::SeqCst);
-    let injector = Injector::new(cluster.clone(), Ledger::open(&path).expect("a new ledger"));
+    let injector = Injector::new(of(&cluster), Ledger::open(&path).expect("a new ledger"));
 
     let error = injector
         .cut_zone("alpha", Duration::from_secs(600), cluster.as_ref())
@@ -181,7 +192,7 @@ async fn a_cut_that_nobody_could_measure_does_not_count_as_biting() {
     let path = folder.path().join("ledger.jsonl");
     let unknown = Crossing::Unknown("the probe does not answer".to_owned());
     let cluster = OneBorder::measured(&path, true, unknown);
-    let injector = Injector::new(cluster.clone(), Ledger::open(&path).expect("a new ledger"));
+    let injector = Injector::new(of(&cluster), Ledger::open(&path).expect("a new ledger"));
 
     let error = injector
         .cut_zone("alpha", Duration::from_millis(5), cluster.as_ref())

@@ -96,7 +96,7 @@ impl Injector {
                 u64::try_from(duration.as_millis()).ok(),
             )
             .map_err(InjectError::Ledger)?;
-        if let Err(source) = self.cluster.cut_zone(data_center, duration).await {
+        if let Err(source) = self.clusters.cut_zone(data_center, duration).await {
             self.heal(number, data_center).await;
             return Err(InjectError::Cut {
                 data_center: data_center.to_owned(),
@@ -124,7 +124,7 @@ impl Injector {
 
     /// Drops the rule early. When that fails the fault stays in the ledger, and the kernel's timer heals.
     async fn heal(&self, number: u64, data_center: &str) {
-        match self.cluster.heal_zone(data_center).await {
+        match self.clusters.heal_zone(data_center).await {
             Ok(()) => self.ledger.cross_out(number),
             Err(error) => {
                 tracing::warn!(data_center, %error, "cannot heal early; the kernel's timer will")

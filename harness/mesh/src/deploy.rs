@@ -3,12 +3,13 @@
 use crate::apply::Applier;
 use crate::definition::{MeshDefinition, WaitFor};
 use crate::error::DeployMeshError;
+use crate::site::Site;
 use crate::template::Context;
-use crate::{Mesh, certificate, manifest, wait};
-use harness_cluster::Cluster;
+use crate::{certificate, manifest, wait};
+use harness_cluster::{Cluster, clusters};
 use kube::api::DynamicObject;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// What the caller decides about a deployment.
@@ -29,7 +30,7 @@ pub struct DeployOptions {
 /// Takes lines for people about how far a deployment is.
 pub type Progress<'a> = &'a (dyn Fn(String) + Send + Sync);
 
-impl Mesh {
+impl Site {
     /// Deploys the mesh and its workloads and waits until all of them are Ready. The images must have been loaded, or
     /// be on their way: pods wait for them.
     ///
@@ -37,27 +38,32 @@ impl Mesh {
     ///
     /// When a template or manifest is wrong, objects of others have names of ours (nothing is applied then), the API
     /// server refuses an object, or something does not become Ready in time.
-    pub async fn deploy(
+    pub(crate) async fn deploy(
         cluster: &dyn Cluster,
-        definition: MeshDefinition,
+        definition: Arc<MeshDefinition>,
         options: DeployOptions,
         progress: Progress<'_>,
     ) -> Result<Self, DeployMeshError> {
         let kept = certificate::kept(&cluster.client(), &definition).await?;
         let certificates = certificate::obtain(&definition.certificates, kept)?;
         let context = Context::new(cluster, &definition, &options, certificates);
-        let mesh = Self {
+        let shape = cluster.topology().clusters.first();
+        let data_centers = shape.into_iter().flat_map(|shape| &shape.data_centers);
+        let site = Self {
             client: cluster.client(),
-            topology: cluster.topology().clone(),
+            cluster: clusters::name(cluster).to_owned(),
+            data_centers: data_centers
+                .map(|data_center| data_center.name.clone())
+                .collect(),
             context,
             names: Mutex::new(BTreeMap::new()),
             scaled: Mutex::new(BTreeMap::new()),
             ready: options.ready,
             definition,
         };
-        let waves = waves(&mesh.definition, &mesh.context, options.mutant.as_deref())?;
+        let waves = waves(&site.definition, &site.context, options.mutant.as_deref())?;
         let objects = waves.iter().flat_map(|wave| &wave.objects);
-        let applier = Applier::survey(mesh.client.clone(), objects).await?;
+        let applier = Applier::survey(site.client.clone(), objects).await?;
         for wave in waves {
             progress(format!("apply {}", wave.what));
             applier.apply(wave.objects).await?;
@@ -66,10 +72,10 @@ impl Mesh {
             }
         }
         progress("wait until the control plane and every workload are ready".to_owned());
-        wait::until_ready(&mesh, options.ready)
+        wait::until_ready(&site, options.ready)
             .await
             .map_err(DeployMeshError::from)?;
-        Ok(mesh)
+        Ok(site)
     }
 
     /// Puts the control plane with this seeded bug (or the sound one again) in place and waits until no other
@@ -78,7 +84,7 @@ impl Mesh {
     /// # Errors
     ///
     /// As [`deploy`](Self::deploy), and when the definition has no mutants.
-    pub async fn set_mutant(&self, mutant: Option<&str>) -> Result<(), DeployMeshError> {
+    pub(crate) async fn set_mutant(&self, mutant: Option<&str>) -> Result<(), DeployMeshError> {
         let Some(control_plane) = &self.definition.control_plane else {
             return match mutant {
                 Some(name) => Err(DeployMeshError::NoMutants(name.to_owned())),

@@ -1,7 +1,8 @@
 //! Who is there: workloads with stable names, and control-plane replicas.
 
 use crate::error::MeshError;
-use crate::{Mesh, wait};
+use crate::site::Site;
+use crate::wait;
 use harness_cluster::PodAddress;
 use harness_model::directory::Sidecar;
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -38,13 +39,13 @@ pub struct Replica {
     pub ready: bool,
 }
 
-impl Mesh {
+impl Site {
     /// The workload pods that have an address and are not being deleted, ordered by stable name.
     ///
     /// # Errors
     ///
     /// When the API server cannot be read.
-    pub async fn workloads(&self) -> Result<Vec<Workload>, MeshError> {
+    pub(crate) async fn workloads(&self) -> Result<Vec<Workload>, MeshError> {
         let form = &self.definition.workloads;
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &form.namespace);
         let selector = ListParams::default().labels(&form.application_label);
@@ -62,7 +63,7 @@ impl Mesh {
     /// # Errors
     ///
     /// When the API server cannot be read.
-    pub async fn replicas(&self) -> Result<Vec<Replica>, MeshError> {
+    pub(crate) async fn replicas(&self) -> Result<Vec<Replica>, MeshError> {
         let Some(control_plane) = &self.definition.control_plane else {
             return Ok(Vec::new());
         };
@@ -75,7 +76,7 @@ impl Mesh {
             .items
             .iter()
             .filter_map(|pod| {
-                let address = address(pod)?;
+                let address = address(&self.cluster, pod)?;
                 Some(Replica {
                     pod: address.name.clone(),
                     xds: format!("{}:{}", address.ip, control_plane.xds_port),
@@ -96,24 +97,12 @@ impl Mesh {
     ///
     /// When that does not happen within `patience`, with what was last seen; or when the API server cannot
     /// be read.
-    pub async fn wait_until_ready(&self, patience: Duration) -> Result<Vec<Workload>, MeshError> {
+    pub(crate) async fn wait_until_ready(
+        &self,
+        patience: Duration,
+    ) -> Result<Vec<Workload>, MeshError> {
         wait::until_ready(self, patience).await?;
         self.workloads().await
-    }
-
-    /// The data centers of the cluster in the topology's order.
-    pub(crate) fn data_centers(&self) -> Vec<String> {
-        self.topology
-            .clusters
-            .first()
-            .map(|cluster| {
-                cluster
-                    .data_centers
-                    .iter()
-                    .map(|data_center| data_center.name.clone())
-                    .collect()
-            })
-            .unwrap_or_default()
     }
 
     async fn zones_of_nodes(&self) -> Result<BTreeMap<String, String>, kube::Error> {
@@ -134,15 +123,9 @@ impl Mesh {
 
     fn named(&self, pods: &[Pod], zones: &BTreeMap<String, String>) -> Vec<Workload> {
         let form = &self.definition.workloads;
-        let cluster = self
-            .topology
-            .clusters
-            .first()
-            .map(|cluster| cluster.name.clone())
-            .unwrap_or_default();
         let mut found: Vec<(&Pod, PodAddress)> = pods
             .iter()
-            .filter_map(|pod| Some((pod, address(pod)?)))
+            .filter_map(|pod| Some((pod, address(&self.cluster, pod)?)))
             .collect();
         // The oldest pod keeps the plain name when two appear at once.
         found.sort_by(|(a, _), (b, _)| {
@@ -182,7 +165,7 @@ impl Mesh {
                         name,
                         pod: address.name.clone(),
                         pod_uid: uid,
-                        cluster: cluster.clone(),
+                        cluster: self.cluster.clone(),
                         data_center,
                         node: address.node.clone(),
                         application,
@@ -228,19 +211,25 @@ pub(crate) fn labels(selector: &BTreeMap<String, String>) -> String {
         .join(",")
 }
 
-/// Where a pod is; none while it has no address, once it has ended, and from the moment it is being deleted.
-pub(crate) fn address(pod: &Pod) -> Option<PodAddress> {
+/// Where a pod of this cluster is; none while it has no address, once it has ended, and from the moment it is being deleted.
+pub(crate) fn address(cluster: &str, pod: &Pod) -> Option<PodAddress> {
     let status = pod.status.as_ref()?;
     let ended = matches!(status.phase.as_deref(), Some("Failed" | "Succeeded"));
     if ended || pod.metadata.deletion_timestamp.is_some() {
         return None;
     }
     Some(PodAddress {
+        cluster: cluster.to_owned(),
         namespace: pod.metadata.namespace.clone()?,
         name: pod.metadata.name.clone()?,
         node: pod.spec.as_ref()?.node_name.clone()?,
         ip: status.pod_ip.clone().filter(|ip| !ip.is_empty())?,
     })
+}
+
+/// The pod has an address, has not ended and is not being deleted.
+pub(crate) fn is_there(pod: &Pod) -> bool {
+    address("", pod).is_some()
 }
 
 /// The pod's condition `Ready` is true.

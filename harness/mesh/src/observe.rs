@@ -1,7 +1,7 @@
 //! Reducing what a sidecar holds to what one scenario owns, and what a request shows of the sidecars it passed.
 
 use crate::definition::State;
-use crate::{Keys, Mesh};
+use crate::{Keys, Mesh, template};
 use harness_model::directory::Sidecar;
 use harness_model::history::{Answerer, Observation, RequestSeen, Stream};
 use probe_api::request::{RequestOutcome, RequestResult};
@@ -78,8 +78,7 @@ impl Mesh {
     /// How a workload calls a service.
     #[must_use]
     pub fn service_url(&self, service: &str, path: &str) -> String {
-        self.context
-            .service_url(&self.definition.workloads.service_url, service, path)
+        template::service_url(&self.definition.workloads.service_url, service, path)
     }
 }
 

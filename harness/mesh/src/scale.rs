@@ -1,7 +1,8 @@
 //! Starting one more pod of a workload, scaling a workload to nothing, and undoing both.
 
 use crate::error::MeshError;
-use crate::{FIELD_MANAGER, Mesh, Workload, wait};
+use crate::site::Site;
+use crate::{FIELD_MANAGER, Workload, wait};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, Patch, PatchParams};
@@ -9,7 +10,7 @@ use std::collections::BTreeSet;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-impl Mesh {
+impl Site {
     /// Starts one more pod of `application` in `data_center` and waits until it is Ready, which a sidecar's pod is
     /// when its sidecar has its first configuration. Returns the new pod.
     ///
@@ -17,7 +18,7 @@ impl Mesh {
     ///
     /// When the workload is unknown, the API server cannot be written, or the pod does not become Ready within
     /// `patience`.
-    pub async fn join(
+    pub(crate) async fn join(
         &self,
         application: &str,
         data_center: &str,
@@ -72,7 +73,7 @@ impl Mesh {
     ///
     /// When the workload is unknown, the API server cannot be written, or the pods are not gone within
     /// `patience`.
-    pub async fn vacate(
+    pub(crate) async fn vacate(
         &self,
         application: &str,
         data_center: &str,
@@ -98,7 +99,7 @@ impl Mesh {
     /// # Errors
     ///
     /// When the API server cannot be written or the workloads are not Ready within `patience`.
-    pub async fn restore_scale(&self, patience: Duration) -> Result<(), MeshError> {
+    pub(crate) async fn restore_scale(&self, patience: Duration) -> Result<(), MeshError> {
         let scaled: Vec<String> = {
             let scaled = self.scaled.lock().unwrap_or_else(PoisonError::into_inner);
             scaled.keys().cloned().collect()

@@ -140,11 +140,6 @@ impl Context {
             .map_err(|error| format!("{file}: {error}"))
     }
 
-    /// How a workload calls a service.
-    pub(crate) fn service_url(&self, template: &str, service: &str, path: &str) -> String {
-        short(template, minijinja::context! { service, path })
-    }
-
     /// The name of a workload's Deployment.
     pub(crate) fn deployment(
         &self,
@@ -157,6 +152,11 @@ impl Context {
             minijinja::context! { application, dataCenter => data_center },
         )
     }
+}
+
+/// How a workload calls a service.
+pub(crate) fn service_url(template: &str, service: &str, path: &str) -> String {
+    short(template, minijinja::context! { service, path })
 }
 
 fn environment<'a>() -> Environment<'a> {

@@ -1,9 +1,9 @@
 //! Waiting for pods, by watch, with the last state in the error.
 
-use crate::Mesh;
 use crate::definition::ControlPlane;
-use crate::directory::{address, is_ready, labels};
+use crate::directory::{is_ready, is_there, labels};
 use crate::error::{DeployMeshError, MeshError};
+use crate::site::Site;
 use futures::stream::{BoxStream, StreamExt, select_all};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
@@ -35,25 +35,25 @@ impl From<MeshError> for DeployMeshError {
 }
 
 /// Every workload and every control-plane replica that should be there is there and Ready, and no other.
-pub(crate) async fn until_ready(mesh: &Mesh, patience: Duration) -> Result<(), MeshError> {
+pub(crate) async fn until_ready(site: &Site, patience: Duration) -> Result<(), MeshError> {
     until(
         "the workloads and the control plane to be ready",
         patience,
-        changes_of_pods(mesh),
-        || ready_now(mesh),
+        changes_of_pods(site),
+        || ready_now(site),
     )
     .await
 }
 
 /// The control plane's Deployment runs only its newest template.
 pub(crate) async fn until_rolled_out(
-    mesh: &Mesh,
+    site: &Site,
     control_plane: &ControlPlane,
     patience: Duration,
 ) -> Result<(), MeshError> {
     let deployments: Api<Deployment> =
-        Api::namespaced(mesh.client.clone(), &control_plane.namespace);
-    let changes = select_all([changes(deployments.clone()), changes_of_pods(mesh)]).boxed();
+        Api::namespaced(site.client.clone(), &control_plane.namespace);
+    let changes = select_all([changes(deployments.clone()), changes_of_pods(site)]).boxed();
     until(
         "the control plane to be rolled out",
         patience,
@@ -71,7 +71,7 @@ pub(crate) async fn until_rolled_out(
                 if let Some(missing) = rollout(&deployment) {
                     return Ok(Err(missing));
                 }
-                ready_now(mesh).await
+                ready_now(site).await
             }
         },
     )
@@ -80,14 +80,14 @@ pub(crate) async fn until_rolled_out(
 
 /// These pods are gone and no EndpointSlice names them.
 pub(crate) async fn until_gone(
-    mesh: &Mesh,
+    site: &Site,
     leaving: &BTreeSet<String>,
     patience: Duration,
 ) -> Result<(), MeshError> {
-    let namespace = &mesh.definition.workloads.namespace;
-    let slices: Api<EndpointSlice> = Api::namespaced(mesh.client.clone(), namespace);
-    let pods: Api<Pod> = Api::namespaced(mesh.client.clone(), namespace);
-    let changes = select_all([changes(slices.clone()), changes_of_pods(mesh)]).boxed();
+    let namespace = &site.definition.workloads.namespace;
+    let slices: Api<EndpointSlice> = Api::namespaced(site.client.clone(), namespace);
+    let pods: Api<Pod> = Api::namespaced(site.client.clone(), namespace);
+    let changes = select_all([changes(slices.clone()), changes_of_pods(site)]).boxed();
     until("the workload to be gone", patience, changes, || {
         let (slices, pods) = (slices.clone(), pods.clone());
         async move {
@@ -154,15 +154,25 @@ where
     }
 }
 
-fn changes_of_pods(mesh: &Mesh) -> BoxStream<'static, ()> {
-    let mut namespaces = BTreeSet::from([mesh.definition.workloads.namespace.clone()]);
-    if let Some(control_plane) = &mesh.definition.control_plane {
+/// One item for every change of a workload's pod, and one at first.
+pub(crate) fn changes_of_workloads(site: &Site) -> BoxStream<'static, ()> {
+    let form = &site.definition.workloads;
+    let config = watcher::Config::default().labels(&form.application_label);
+    changes_of::<Pod>(
+        Api::namespaced(site.client.clone(), &form.namespace),
+        config,
+    )
+}
+
+fn changes_of_pods(site: &Site) -> BoxStream<'static, ()> {
+    let mut namespaces = BTreeSet::from([site.definition.workloads.namespace.clone()]);
+    if let Some(control_plane) = &site.definition.control_plane {
         namespaces.insert(control_plane.namespace.clone());
     }
     select_all(
         namespaces
             .into_iter()
-            .map(|namespace| changes(Api::<Pod>::namespaced(mesh.client.clone(), &namespace))),
+            .map(|namespace| changes(Api::<Pod>::namespaced(site.client.clone(), &namespace))),
     )
     .boxed()
 }
@@ -172,7 +182,14 @@ fn changes<K>(api: Api<K>) -> BoxStream<'static, ()>
 where
     K: Resource + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
 {
-    watcher(api, watcher::Config::default())
+    changes_of(api, watcher::Config::default())
+}
+
+fn changes_of<K>(api: Api<K>, config: watcher::Config) -> BoxStream<'static, ()>
+where
+    K: Resource + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
+{
+    watcher(api, config)
         .default_backoff()
         .filter_map(|event| async move {
             match event {
@@ -187,22 +204,22 @@ where
 }
 
 /// What is missing now; nothing when everything is there.
-async fn ready_now(mesh: &Mesh) -> Result<Result<(), String>, MeshError> {
-    let form = &mesh.definition.workloads;
+async fn ready_now(site: &Site) -> Result<Result<(), String>, MeshError> {
+    let form = &site.definition.workloads;
     let everything = ListParams::default();
-    let pods: Api<Pod> = Api::namespaced(mesh.client.clone(), &form.namespace);
+    let pods: Api<Pod> = Api::namespaced(site.client.clone(), &form.namespace);
     let workloads = async {
         pods.list(&everything)
             .await
             .map_err(|source| MeshError::api("list the workload pods", source))
     };
     let control = async {
-        let Some(control_plane) = &mesh.definition.control_plane else {
+        let Some(control_plane) = &site.definition.control_plane else {
             return Ok(None);
         };
         let namespace = &control_plane.namespace;
-        let deployments: Api<Deployment> = Api::namespaced(mesh.client.clone(), namespace);
-        let pods: Api<Pod> = Api::namespaced(mesh.client.clone(), namespace);
+        let deployments: Api<Deployment> = Api::namespaced(site.client.clone(), namespace);
+        let pods: Api<Pod> = Api::namespaced(site.client.clone(), namespace);
         let selector = ListParams::default().labels(&labels(&control_plane.selector));
         tokio::try_join!(
             deployments.get(&control_plane.deployment),
@@ -223,10 +240,10 @@ async fn ready_now(mesh: &Mesh) -> Result<Result<(), String>, MeshError> {
         missing.extend(shortfall("control plane", wanted, pods.items.iter()));
     }
     let mut by_deployment: BTreeMap<String, u32> = BTreeMap::new();
-    for data_center in mesh.data_centers() {
+    for data_center in &site.data_centers {
         for application in &form.applications {
-            let name = mesh.deployment_of(application, &data_center);
-            let wanted = mesh.wanted(&name);
+            let name = site.deployment_of(application, data_center);
+            let wanted = site.wanted(&name);
             by_deployment.insert(name, wanted);
         }
     }
@@ -260,7 +277,7 @@ fn shortfall<'a>(what: &str, wanted: usize, pods: impl Iterator<Item = &'a Pod>)
     let pods: Vec<&Pod> = pods.collect();
     let ready = pods
         .iter()
-        .filter(|pod| address(pod).is_some() && is_ready(pod))
+        .filter(|pod| is_there(pod) && is_ready(pod))
         .count();
     if ready == wanted && pods.len() == wanted {
         return None;

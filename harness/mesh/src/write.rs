@@ -2,7 +2,8 @@
 
 use crate::definition::ObjectForm;
 use crate::error::{MeshError, WriteError, WriteFailure};
-use crate::{FIELD_MANAGER, Keys, Mesh, RUN_LABEL, SCENARIO_LABEL, keys, status};
+use crate::site::Site;
+use crate::{FIELD_MANAGER, Keys, RUN_LABEL, SCENARIO_LABEL, keys, status};
 use futures::future;
 use harness_model::configuration::{Configuration, Rule, Scope, ScopeEntry};
 use harness_model::history::DeliveryStatus;
@@ -17,13 +18,13 @@ pub struct Written {
     pub objects: BTreeMap<String, String>,
 }
 
-impl Mesh {
+impl Site {
     /// Creates or replaces a configuration: its scope, toggles and rules, under the scenario's keys.
     ///
     /// # Errors
     ///
     /// When the API server refuses an object, or when the fate of a write is unknown.
-    pub async fn write(
+    pub(crate) async fn write(
         &self,
         keys: &Keys,
         configuration: &Configuration,
@@ -59,7 +60,11 @@ impl Mesh {
     /// # Errors
     ///
     /// As [`write`](Self::write).
-    pub async fn delete(&self, keys: &Keys, configuration: &str) -> Result<Written, WriteError> {
+    pub(crate) async fn delete(
+        &self,
+        keys: &Keys,
+        configuration: &str,
+    ) -> Result<Written, WriteError> {
         let name = keys.object(configuration);
         let mut written = BTreeMap::new();
         for form in self.definition.configuration.objects.iter().rev() {
@@ -96,7 +101,11 @@ impl Mesh {
     /// # Errors
     ///
     /// As [`write`](Self::write).
-    pub async fn write_marker(&self, keys: &Keys, value: &str) -> Result<Written, WriteError> {
+    pub(crate) async fn write_marker(
+        &self,
+        keys: &Keys,
+        value: &str,
+    ) -> Result<Written, WriteError> {
         let rule: Rule = serde_json::from_value(self.definition.configuration.marker_rule.clone())
             .expect("the marker's rule was checked when the definition was loaded");
         let marker = Configuration {
@@ -117,7 +126,7 @@ impl Mesh {
     /// # Errors
     ///
     /// When the object is not there, cannot be read, or its status has another form than the definition says.
-    pub async fn status(
+    pub(crate) async fn status(
         &self,
         keys: &Keys,
         configuration: &str,
@@ -148,7 +157,7 @@ impl Mesh {
     /// # Errors
     ///
     /// When the API server does not answer or refuses.
-    pub async fn delete_scenario(&self, keys: &Keys) -> Result<(), MeshError> {
+    pub(crate) async fn delete_scenario(&self, keys: &Keys) -> Result<(), MeshError> {
         let selector = ListParams::default().labels(&format!("{SCENARIO_LABEL}={}", keys.prefix()));
         // The policies go first, so that nobody sees a scope vanish below a policy that is still there.
         for form in self.definition.configuration.objects.iter().rev() {
@@ -166,7 +175,7 @@ impl Mesh {
     /// # Errors
     ///
     /// When the API server cannot be read.
-    pub async fn leftovers(&self) -> Result<Vec<String>, MeshError> {
+    pub(crate) async fn leftovers(&self) -> Result<Vec<String>, MeshError> {
         let selector = ListParams::default().labels(SCENARIO_LABEL);
         let selector = &selector;
         let lists = self

@@ -3,7 +3,7 @@
 use crate::error::ProbeFailure;
 use crate::{Act, ProbeError, Prober};
 use bytes::Bytes;
-use harness_cluster::{Cluster, PodAddress};
+use harness_cluster::{Clusters, PodAddress};
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -17,14 +17,14 @@ const IDLE_PER_POD: usize = 4;
 
 /// The connections of a [`Prober`].
 pub(crate) struct Connections {
-    cluster: Arc<dyn Cluster>,
+    clusters: Arc<Clusters>,
     idle: Mutex<HashMap<PodAddress, Vec<SendRequest<Full<Bytes>>>>>,
 }
 
 impl Connections {
-    pub(crate) fn new(cluster: Arc<dyn Cluster>) -> Self {
+    pub(crate) fn new(clusters: Arc<Clusters>) -> Self {
         Self {
-            cluster,
+            clusters,
             idle: Mutex::new(HashMap::new()),
         }
     }
@@ -60,7 +60,7 @@ impl Connections {
 
     async fn open(&self, pod: &PodAddress) -> Result<SendRequest<Full<Bytes>>, ProbeFailure> {
         let stream = self
-            .cluster
+            .clusters
             .connect(pod, probe_api::CONTROL_PORT)
             .await
             .map_err(ProbeFailure::Connect)?;

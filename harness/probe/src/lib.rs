@@ -12,7 +12,7 @@ mod error;
 pub use error::{ProbeError, ProbeFailure};
 
 use connection::Connections;
-use harness_cluster::{Cluster, PodAddress};
+use harness_cluster::{Clusters, PodAddress};
 use http::Method;
 use probe_api::paths;
 use probe_api::request::{
@@ -22,7 +22,7 @@ use probe_api::state::{ReconnectReply, ReconnectRequest, SidecarState};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Asks the probes of a cluster. Cheap to clone; clones share connections.
+/// Asks the probes of the clusters. Cheap to clone; clones share connections.
 #[derive(Clone)]
 pub struct Prober {
     connections: Arc<Connections>,
@@ -30,12 +30,12 @@ pub struct Prober {
 }
 
 impl Prober {
-    /// A prober for the pods of `cluster`. `patience` bounds every call beyond the time that the probe itself was asked
+    /// A prober for the pods of `clusters`. `patience` bounds every call beyond the time that the probe itself was asked
     /// to take ([`harness_model::patience::Patience::probe`]).
     #[must_use]
-    pub fn new(cluster: Arc<dyn Cluster>, patience: Duration) -> Self {
+    pub fn new(clusters: Arc<Clusters>, patience: Duration) -> Self {
         Self {
-            connections: Arc::new(Connections::new(cluster)),
+            connections: Arc::new(Connections::new(clusters)),
             patience,
         }
     }

@@ -3,9 +3,9 @@
 use super::*;
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use harness_cluster::{ClusterError, ConnectError, PodStream};
+use harness_cluster::{Cluster, ClusterError, ConnectError, PodStream};
 use harness_model::capability::Capability;
-use harness_model::topology::Topology;
+use harness_model::topology::{ClusterShape, DataCenter, Topology};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use hyper::service::service_fn;
@@ -123,16 +123,27 @@ async fn prober(manner: Manner) -> (Prober, Arc<AtomicUsize>, Arc<AtomicUsize>) 
         address,
         topology: Topology {
             name: String::new(),
-            clusters: Vec::new(),
+            clusters: vec![ClusterShape {
+                name: "one".to_owned(),
+                data_centers: vec![DataCenter {
+                    name: "alpha".to_owned(),
+                    region: "north".to_owned(),
+                    nodes: 1,
+                }],
+            }],
             latency: harness_model::topology::Latency::default(),
         },
     };
-    let prober = Prober::new(Arc::new(cluster), Duration::from_secs(5));
+    let prober = Prober::new(
+        Arc::new(Clusters::one(Arc::new(cluster))),
+        Duration::from_secs(5),
+    );
     (prober, connections, requests)
 }
 
 fn pod() -> PodAddress {
     PodAddress {
+        cluster: "one".to_owned(),
         namespace: "mesh-workloads".to_owned(),
         name: "checkout-1".to_owned(),
         node: "n1".to_owned(),

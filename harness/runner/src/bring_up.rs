@@ -5,21 +5,21 @@ use crate::phases::Phases;
 use crate::plan::{ClusterChoice, ImageSource, KeepPolicy, RunPlan};
 use harness_cluster::assets::{self, Assets, KindPrograms, Progress};
 use harness_cluster::existing::{self, ExistingCluster};
-use harness_cluster::kind::{self, KindCluster};
+use harness_cluster::kind;
 use harness_cluster::local::{self, LocalCluster};
-use harness_cluster::{Cluster, ImageArchive, ImageNames};
+use harness_cluster::{Cluster, ClusterError, Clusters, ImageArchive, ImageNames};
 use harness_images::build::{self, BuildOptions, BuiltImage};
 use harness_images::store::Store;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A cluster that is up, with the images on it.
+/// Clusters that are up, with the images on them.
 pub(crate) struct Bringing {
-    /// The cluster.
-    pub(crate) cluster: Arc<dyn Cluster>,
-    /// It, or what we put into it, is ours to take down.
+    /// The clusters.
+    pub(crate) clusters: Arc<Clusters>,
+    /// They, or what we put into them, are ours to take down.
     pub(crate) ours: bool,
-    /// What its nodes call the images, where it is not what manifests call them.
+    /// What their nodes call the images, where it is not what manifests call them.
     pub(crate) images: ImageNames,
 }
 
@@ -44,7 +44,7 @@ impl Bringing {
     /// Takes down what is ours of a cluster that cannot be used.
     async fn given_up(self, error: PrepareError) -> NotBrought {
         let left_behind = if self.ours {
-            self.cluster.down().await
+            self.clusters.down().await
         } else {
             Vec::new()
         };
@@ -61,7 +61,7 @@ pub(crate) async fn bring_up(plan: &RunPlan, phases: &Phases) -> Result<Bringing
     );
     let brought = cluster?;
     let loaded = match images {
-        Ok(images) => load(plan, brought.cluster.as_ref(), images, phases).await,
+        Ok(images) => load(plan, &brought.clusters, images, phases).await,
         Err(error) => Err(error),
     };
     match loaded {
@@ -156,7 +156,7 @@ async fn images(
 /// Makes the images known on the cluster's nodes. A local cluster only names what is unpacked already.
 async fn load(
     plan: &RunPlan,
-    cluster: &dyn Cluster,
+    clusters: &Clusters,
     images: Vec<BuiltImage>,
     phases: &Phases,
 ) -> Result<ImageNames, PrepareError> {
@@ -167,7 +167,7 @@ async fn load(
             reference: image.reference,
         })
         .collect();
-    let load = cluster.load_images(&images);
+    let load = clusters.load_images(&images);
     if plan.cluster.is_local() || images.is_empty() {
         load.await
     } else {
@@ -193,7 +193,7 @@ async fn up(
 ) -> Result<Bringing, PrepareError> {
     let line = phases.lines("cluster");
     let cache = &plan.assets.cache;
-    let (cluster, ours): (Arc<dyn Cluster>, bool) = match (&plan.cluster, programs) {
+    let (clusters, ours): (Clusters, bool) = match (&plan.cluster, programs) {
         (ClusterChoice::Local { name, topology }, Programs::Local(programs)) => {
             let options = local::Options {
                 name: name.clone(),
@@ -203,7 +203,7 @@ async fn up(
                 keep: plan.keep != KeepPolicy::Never,
             };
             let cluster = LocalCluster::up(options, |text| line(text.to_owned())).await;
-            (Arc::new(cluster.map_err(PrepareError::Cluster)?), true)
+            (one(cluster)?, true)
         }
         (
             ClusterChoice::Kind {
@@ -224,18 +224,16 @@ async fn up(
                     KeepPolicy::OnFailure | KeepPolicy::Always => kind::Keep::Always,
                 },
                 diagnostics: Some(plan.artifacts.join("diagnostics")),
+                part_of: None,
             };
-            let cluster = KindCluster::up(options, |text| line(text.to_owned())).await;
-            (Arc::new(cluster.map_err(PrepareError::Cluster)?), true)
+            let clusters = kind::up(options, |text| line(text.to_owned())).await;
+            (clusters.map_err(PrepareError::Cluster)?, true)
         }
         (ClusterChoice::AttachKind { name }, Programs::Kind(programs)) => {
-            let cluster = KindCluster::attach(cache, name, &programs.kind).await;
-            (Arc::new(cluster.map_err(PrepareError::Cluster)?), false)
+            let clusters = kind::attach(cache, name, &programs.kind).await;
+            (clusters.map_err(PrepareError::Cluster)?, false)
         }
-        (ClusterChoice::Attach { name }, _) => {
-            let cluster = LocalCluster::attach(name).await;
-            (Arc::new(cluster.map_err(PrepareError::Cluster)?), false)
-        }
+        (ClusterChoice::Attach { name }, _) => (one(LocalCluster::attach(name).await)?, false),
         (
             ClusterChoice::Existing {
                 context,
@@ -259,7 +257,7 @@ async fn up(
                 registry: registry.clone(),
             };
             let cluster = ExistingCluster::open(options, |text| line(text.to_owned())).await;
-            (Arc::new(cluster.map_err(PrepareError::Cluster)?), true)
+            (one(cluster)?, true)
         }
         (choice, _) => {
             return Err(PrepareError::Broken(format!(
@@ -269,10 +267,16 @@ async fn up(
         }
     };
     Ok(Bringing {
-        cluster,
+        clusters: Arc::new(clusters),
         ours,
         images: ImageNames::new(),
     })
+}
+
+/// An environment of one cluster.
+fn one<C: Cluster + 'static>(cluster: Result<C, ClusterError>) -> Result<Clusters, PrepareError> {
+    let cluster = cluster.map_err(PrepareError::Cluster)?;
+    Ok(Clusters::one(Arc::new(cluster)))
 }
 
 fn store(plan: &RunPlan) -> PathBuf {

@@ -2,9 +2,6 @@
 
 use futures::StreamExt;
 use harness_mesh::{Mesh, Workload};
-use k8s_openapi::api::core::v1::Pod;
-use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client};
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -17,9 +14,9 @@ pub(crate) struct DirectoryWatch {
 
 impl DirectoryWatch {
     /// Starts with what is there now.
-    pub(crate) fn start(client: Client, mesh: Arc<Mesh>, now: Vec<Workload>) -> Self {
+    pub(crate) fn start(mesh: Arc<Mesh>, now: Vec<Workload>) -> Self {
         let (sender, workloads) = watch::channel(Arc::new(now));
-        let task = tokio::spawn(follow(client, mesh, sender));
+        let task = tokio::spawn(follow(mesh, sender));
         Self { workloads, task }
     }
 
@@ -47,19 +44,10 @@ impl Drop for DirectoryWatch {
     }
 }
 
-async fn follow(client: Client, mesh: Arc<Mesh>, sender: watch::Sender<Arc<Vec<Workload>>>) {
-    let form = &mesh.definition().workloads;
-    let pods: Api<Pod> = Api::namespaced(client, &form.namespace);
-    let config = watcher::Config::default().labels(&form.application_label);
+async fn follow(mesh: Arc<Mesh>, sender: watch::Sender<Arc<Vec<Workload>>>) {
     // Changes that come while a list is under way are one more list, not one each.
-    let mut changes = watcher(pods, config)
-        .default_backoff()
-        .ready_chunks(64)
-        .boxed();
-    while let Some(chunk) = changes.next().await {
-        if !chunk.iter().any(Result::is_ok) {
-            continue;
-        }
+    let mut changes = mesh.changes_of_workloads().ready_chunks(64);
+    while changes.next().await.is_some() {
         match mesh.workloads().await {
             Ok(workloads) => {
                 sender.send_if_modified(|known| {

@@ -16,15 +16,19 @@ pub(crate) fn out_of_sync(
     workloads: &[Workload],
     latest: &dyn Fn(&str) -> Option<Arc<SidecarState>>,
 ) -> Vec<String> {
-    let ready: BTreeSet<&str> = workloads
-        .iter()
-        .filter(|workload| workload.ready && !workload.canary)
-        .map(|workload| workload.sidecar.ip.as_str())
-        .collect();
+    let ready_in = |cluster: &str| -> BTreeSet<&str> {
+        workloads
+            .iter()
+            .filter(|workload| workload.ready && !workload.canary)
+            .filter(|workload| workload.sidecar.cluster == cluster)
+            .map(|workload| workload.sidecar.ip.as_str())
+            .collect()
+    };
     workloads
         .iter()
         .filter_map(|workload| {
             let name = &workload.sidecar.name;
+            let ready = ready_in(&workload.sidecar.cluster);
             let Some(state) = latest(name) else {
                 return Some(format!("{name}: not read yet"));
             };
@@ -79,6 +83,7 @@ mod tests {
                 ip: ip.to_owned(),
             },
             address: PodAddress {
+                cluster: "one".to_owned(),
                 namespace: "mesh".to_owned(),
                 name: name.to_owned(),
                 node: "node".to_owned(),

@@ -18,7 +18,7 @@ use crate::sidecar_watch::SidecarWatch;
 use crate::streams::{Arrangement, Streams};
 use crate::{Events, Interrupt, rights};
 use harness_cluster::rights::Right;
-use harness_cluster::{Cluster, ImageNames};
+use harness_cluster::{Clusters, ImageNames};
 use harness_faults::{Injector, Ledger};
 use harness_images::reference::normalize;
 use harness_mesh::{DeployMeshError, DeployOptions, Mesh};
@@ -34,10 +34,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// A cluster, a mesh and the drivers, ready.
+/// Clusters, a mesh and the drivers, ready.
 pub struct Environment {
-    cluster: Arc<dyn Cluster>,
-    /// The cluster is ours to take down.
+    clusters: Arc<Clusters>,
+    /// The clusters are ours to take down.
     ours: bool,
     mesh: Arc<Mesh>,
     prober: Prober,
@@ -72,7 +72,7 @@ impl Environment {
             () = interrupt.stop() => Err(PrepareError::Interrupted.into()),
         };
         let Bringing {
-            cluster,
+            clusters,
             ours,
             images,
         } = match brought {
@@ -85,18 +85,18 @@ impl Environment {
             }
         };
         let environment = tokio::select! {
-            environment = Self::on(Arc::clone(&cluster), ours, plan, &images, &phases) => environment,
-            error = cluster.lost() => Err(PrepareError::Lost(error)),
+            environment = Self::on(Arc::clone(&clusters), ours, plan, &images, &phases) => environment,
+            error = clusters.lost() => Err(PrepareError::Lost(error)),
             () = interrupt.stop() => Err(PrepareError::Interrupted),
         };
         let mut left_behind = Vec::new();
         if environment.is_err() {
             let is_broken = !matches!(environment, Err(PrepareError::Names(_)));
             if is_broken && plan.collect != CollectPolicy::Never && interrupt.signal().is_none() {
-                collect(cluster.as_ref(), &plan.artifacts.join("diagnostics")).await;
+                collect(&clusters, &plan.artifacts.join("diagnostics")).await;
             }
             if ours {
-                left_behind = cluster.down().await;
+                left_behind = clusters.down().await;
             }
         }
         Prepared {
@@ -106,19 +106,19 @@ impl Environment {
     }
 
     async fn on(
-        cluster: Arc<dyn Cluster>,
+        clusters: Arc<Clusters>,
         ours: bool,
         plan: &RunPlan,
         images: &ImageNames,
         phases: &Phases,
     ) -> Result<Self, PrepareError> {
         let choice = &plan.mesh;
-        names::check(cluster.as_ref(), plan, choice)?;
+        names::check(&clusters, plan, choice)?;
         let options = deploy_options(plan, images);
         let lines = phases.lines("mesh");
         let mesh = phases
             .part("mesh", async {
-                Mesh::deploy(cluster.as_ref(), choice.definition.clone(), options, &lines).await
+                Mesh::deploy(&clusters, choice.definition.clone(), options, &lines).await
             })
             .await
             .map_err(|source| PrepareError::Mesh {
@@ -127,12 +127,12 @@ impl Environment {
             })?;
         let mesh = Arc::new(mesh);
         phases
-            .part("sidecars", Self::watching(cluster, ours, plan, mesh))
+            .part("sidecars", Self::watching(clusters, ours, plan, mesh))
             .await
     }
 
     async fn watching(
-        cluster: Arc<dyn Cluster>,
+        clusters: Arc<Clusters>,
         ours: bool,
         plan: &RunPlan,
         mesh: Arc<Mesh>,
@@ -141,8 +141,8 @@ impl Environment {
         let ledger =
             Ledger::open(&plan.artifacts.join("faults.jsonl")).map_err(PrepareError::Ledger)?;
         let workloads = mesh.workloads().await.map_err(PrepareError::Read)?;
-        let prober = Prober::new(Arc::clone(&cluster), patience.probe.0);
-        let directory = DirectoryWatch::start(cluster.client(), Arc::clone(&mesh), workloads);
+        let prober = Prober::new(Arc::clone(&clusters), patience.probe.0);
+        let directory = DirectoryWatch::start(Arc::clone(&mesh), workloads);
         let watch = Arc::new(SidecarWatch::start(prober.clone(), directory.subscribe()));
         let streams = Arc::new(Streams::new(
             Arc::clone(&mesh),
@@ -152,7 +152,7 @@ impl Environment {
         ));
         let (arrangement, receiver) = watch::channel(Arrangement::Spread);
         let rendezvous = Rendezvous::start(Arc::clone(&streams), Arc::clone(&watch), receiver);
-        let capabilities = cluster
+        let capabilities = clusters
             .capabilities()
             .union(&mesh.capabilities())
             .copied()
@@ -162,11 +162,11 @@ impl Environment {
             .iter()
             .flat_map(|scenario| rights::of(scenario, mesh.definition()))
             .collect();
-        let missing_rights = cluster.missing_rights(&asked).await;
+        let missing_rights = clusters.missing_rights(&asked).await;
         let missing_rights = missing_rights.map_err(PrepareError::Cluster)?;
         let environment = Self {
-            injector: Injector::new(Arc::clone(&cluster), ledger),
-            cluster,
+            injector: Injector::new(Arc::clone(&clusters), ledger),
+            clusters,
             ours,
             mesh,
             prober,
@@ -176,7 +176,7 @@ impl Environment {
             rendezvous,
             arrangement,
             capabilities,
-            missing_rights: missing_rights.into_iter().collect(),
+            missing_rights,
             patience,
             clock: Clock::new(plan.started),
         };
@@ -212,7 +212,7 @@ impl Environment {
 
     /// Ends, with the reason, when the cluster may not be used any more.
     pub(crate) async fn lost(&self) -> PrepareError {
-        PrepareError::Lost(self.cluster.lost().await)
+        PrepareError::Lost(self.clusters.lost().await)
     }
 
     /// Who is there.
@@ -228,7 +228,7 @@ impl Environment {
     /// The data centers in the topology's order.
     #[must_use]
     pub fn data_centers(&self) -> Vec<String> {
-        self.cluster
+        self.clusters
             .topology()
             .clusters
             .iter()
@@ -252,7 +252,7 @@ impl Environment {
 
     /// Writes logs and state below `folder`, for people.
     pub async fn collect_diagnostics(&self, folder: &Path) {
-        collect(self.cluster.as_ref(), folder).await;
+        collect(&self.clusters, folder).await;
         for workload in self.watch.workloads() {
             let name = workload.sidecar.name;
             if let Some(state) = self.watch.latest(&name) {
@@ -274,7 +274,7 @@ impl Environment {
         if self.ours && !keep {
             self.directory.stop();
             self.watch.stop();
-            left.extend(Arc::clone(&self.cluster).down().await);
+            left.extend(self.clusters.down().await);
         } else {
             match self.mesh.leftovers().await {
                 Ok(objects) => left.extend(objects),
@@ -358,8 +358,8 @@ pub(crate) fn deploy_options(plan: &RunPlan, images: &ImageNames) -> DeployOptio
 /// How long collecting may take: it is for people, and must not hold up the end.
 const COLLECT: Duration = Duration::from_secs(20);
 
-async fn collect(cluster: &dyn Cluster, folder: &Path) {
-    match tokio::time::timeout(COLLECT, cluster.collect_diagnostics(folder)).await {
+async fn collect(clusters: &Clusters, folder: &Path) {
+    match tokio::time::timeout(COLLECT, clusters.collect_diagnostics(folder)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(error = chain(&error), "cannot collect diagnostics"),
         Err(_) => tracing::warn!("collecting diagnostics took too long"),

@@ -63,9 +63,11 @@ impl Reachability for AcrossTheBorder<'_> {
             let inside = workloads
                 .iter()
                 .find(|workload| workload.sidecar.data_center == data_center);
-            let outside = workloads
-                .iter()
-                .find(|workload| workload.sidecar.data_center != data_center);
+            let outside = workloads.iter().find(|workload| {
+                workload.sidecar.data_center != data_center
+                    && inside
+                        .is_some_and(|inside| inside.sidecar.cluster == workload.sidecar.cluster)
+            });
             let (Some(inside), Some(outside)) = (inside, outside) else {
                 let nobody = || Crossing::Unknown("there is no workload on both sides".to_owned());
                 return Reached {

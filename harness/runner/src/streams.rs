@@ -9,7 +9,7 @@ use harness_mesh::{Mesh, Replica, Workload};
 use harness_model::causes::chain;
 use harness_probe::Prober;
 use probe_api::state::{SidecarReading, SidecarState};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -116,10 +116,10 @@ impl Streams {
             workloads
                 .into_iter()
                 .filter_map(|workload| {
-                    let target = targets.get(&workload.sidecar.name);
-                    let replica = replicas.iter().find(|replica| target == Some(&replica.xds));
+                    let replica = targets.get(&workload.sidecar.name).copied();
                     let uid = &workload.sidecar.pod_uid;
-                    (!pins.are_at(uid, target)).then_some((workload, replica))
+                    let is_there = pins.are_at(uid, replica.map(|replica| &replica.xds));
+                    (!is_there).then_some((workload, replica))
                 })
                 .collect()
         };
@@ -129,13 +129,13 @@ impl Streams {
         Ok(late)
     }
 
-    /// Makes every sidecar but the canaries dial `replica`, and tells the epochs without waiting for the streams.
+    /// Makes every sidecar of the replica's cluster but the canaries dial `replica`, and tells the epochs without waiting for the streams.
     pub(crate) async fn move_all(&self, replica: &Replica) -> Vec<Moved> {
         let moves = self
             .watch
             .workloads()
             .into_iter()
-            .filter(|workload| !workload.canary)
+            .filter(|workload| !workload.canary && is_beside(workload, replica))
             .map(|workload| (workload, Some(replica)))
             .collect();
         self.dial(moves).await
@@ -225,17 +225,48 @@ fn not_arrived(moved: &Moved, state: Option<&SidecarState>) -> Option<String> {
     })
 }
 
-/// Stable name → `ip:port` it is to be pinned to; who is not listed dials the service address.
-fn targets(
+/// Both are in one cluster: sidecars do not know replicas of another one.
+fn is_beside(workload: &Workload, replica: &Replica) -> bool {
+    workload.sidecar.cluster == replica.address.cluster
+}
+
+/// Stable name → the replica it is to be pinned to; who is not listed dials the service address.
+fn targets<'a>(
     arrangement: Arrangement,
     workloads: &[Workload],
-    replicas: &[Replica],
-) -> BTreeMap<String, String> {
-    if replicas.is_empty() || arrangement == Arrangement::Free {
+    replicas: &'a [Replica],
+) -> BTreeMap<String, &'a Replica> {
+    if arrangement == Arrangement::Free {
         return BTreeMap::new();
     }
+    let clusters: BTreeSet<&str> = workloads
+        .iter()
+        .map(|workload| workload.sidecar.cluster.as_str())
+        .collect();
+    clusters
+        .into_iter()
+        .flat_map(|cluster| {
+            let own = |workload: &&Workload| workload.sidecar.cluster == cluster;
+            let workloads: Vec<&Workload> = workloads.iter().filter(own).collect();
+            let replicas: Vec<&Replica> = replicas
+                .iter()
+                .filter(|replica| replica.address.cluster == cluster)
+                .collect();
+            targets_in_cluster(arrangement, &workloads, &replicas)
+        })
+        .collect()
+}
+
+fn targets_in_cluster<'a>(
+    arrangement: Arrangement,
+    workloads: &[&Workload],
+    replicas: &[&'a Replica],
+) -> Vec<(String, &'a Replica)> {
+    if replicas.is_empty() {
+        return Vec::new();
+    }
     let position = |of: fn(&Workload) -> &str, value: &str| {
-        let mut values: Vec<&str> = workloads.iter().map(of).collect();
+        let mut values: Vec<&str> = workloads.iter().map(|workload| of(workload)).collect();
         values.sort_unstable();
         values.dedup();
         values.binary_search(&value).unwrap_or(0)
@@ -254,8 +285,7 @@ fn targets(
             } else {
                 return None;
             };
-            let replica = &replicas[number % replicas.len()];
-            Some((sidecar.name.clone(), replica.xds.clone()))
+            Some((sidecar.name.clone(), replicas[number % replicas.len()]))
         })
         .collect()
 }

@@ -61,6 +61,14 @@ fn shapes() -> Vec<Shape> {
             }]),
         },
         Shape {
+            name: "cluster",
+            claim: "a configuration for one cluster reaches every sidecar there and no other",
+            scope: scope([ScopeEntry {
+                cluster: Some("$cluster1".to_owned()),
+                ..ScopeEntry::default()
+            }]),
+        },
+        Shape {
             name: "another-cluster",
             claim: "a configuration for another cluster reaches nobody in this one",
             scope: scope([ScopeEntry {

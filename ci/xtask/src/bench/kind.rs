@@ -1,5 +1,7 @@
-//! kind: what a run adds to plain `kind create cluster`, and the suites there against those on the local cluster.
+//! kind: what a run adds to plain `kind create cluster`, the suites there against those on the local cluster, and several
+//! clusters side by side against one.
 
+use super::clusters::Clusters;
 use super::program::{Program, Run, millis};
 use super::report::{Report, Unit};
 use super::statistics::median;
@@ -55,6 +57,7 @@ fn measure_on(
         image: node_image::ensure(engine, true)?,
         folder: program.folder().to_owned(),
     };
+    let clusters = Clusters::new(engine, program, &plain.image)?;
     let mut works = true;
     let mut columns: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for number in 1..=samples {
@@ -67,8 +70,9 @@ fn measure_on(
         let first_act = on_kind.first_act().context("the run has issued no act")?;
         let first_act = first_act.as_secs_f64();
         let (suites_on_kind, suites_local) = (Suites::of(&on_kind), Suites::of(&local));
+        let (one_cluster, three_clusters) = (clusters.measure(1)?, clusters.measure(3)?);
         eprintln!(
-            "{number} of {samples}: plain kind {alone:.1} s, first act {first_act:.1} s, suites {:.1} s, local {:.1} s",
+            "{number} of {samples}: plain kind {alone:.1} s, first act {first_act:.1} s, suites {:.1} s, local {:.1} s, one cluster {one_cluster:.1} s, three {three_clusters:.1} s",
             suites_on_kind.seconds, suites_local.seconds
         );
         let phases: BTreeMap<_, _> = on_kind.phases().into_iter().collect();
@@ -78,6 +82,8 @@ fn measure_on(
             "suitesOnKindSeconds": suites_on_kind.seconds,
             "suitesLocalSeconds": suites_local.seconds,
             "scenarios": suites_on_kind.scenarios,
+            "oneClusterSeconds": one_cluster,
+            "threeClustersSeconds": three_clusters,
             "phases": phases,
             "machineUsed": on_kind.machine_used,
         }));
@@ -97,6 +103,9 @@ fn measure_on(
         );
         add("pace", suites_on_kind.per_minute());
         add("localPace", suites_local.per_minute());
+        add("one", one_cluster);
+        add("three", three_clusters);
+        add("threeToOne", three_clusters / one_cluster);
     }
     show(&columns, report);
     Ok(works)
@@ -168,6 +177,24 @@ fn show(columns: &BTreeMap<&str, Vec<f64>>, report: &mut Report) {
             "scenarios per minute on the local cluster",
             Unit::Count,
             "localPace",
+        ),
+        (
+            "oneClusterSeconds",
+            "one cluster of one zone, ready",
+            Unit::Seconds,
+            "one",
+        ),
+        (
+            "threeClustersSeconds",
+            "three of them side by side, ready",
+            Unit::Seconds,
+            "three",
+        ),
+        (
+            "threeClustersToOne",
+            "three clusters side by side against one, median",
+            Unit::Ratio,
+            "threeToOne",
         ),
     ];
     for (name, words, unit, column) in rows {
@@ -244,7 +271,7 @@ impl Plain<'_> {
     }
 }
 
-fn finish(command: &mut Command, log: &Path) -> anyhow::Result<()> {
+pub(super) fn finish(command: &mut Command, log: &Path) -> anyhow::Result<()> {
     let said = File::options()
         .create(true)
         .append(true)

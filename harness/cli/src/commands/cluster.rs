@@ -12,12 +12,13 @@ use crate::failure::Failure;
 use crate::output::Out;
 use crate::progress::Progress;
 use crate::{logging, output, plan};
-use harness_cluster::kind::{self, KindCluster};
+use harness_cluster::kind;
 use harness_cluster::local::{self, Listed, LocalCluster};
 use harness_cluster::{Cluster as _, ClusterError};
 use harness_model::run_event::RunEvent;
 use harness_report::record::quote;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -60,11 +61,24 @@ fn up(arguments: &ClusterUpArguments, common: &Common, out: &mut Out) -> Result<
         });
     })?;
     progress.finish();
-    let kubeconfig = kept.kubeconfig.display().to_string();
+    let kubeconfigs: BTreeMap<&str, String> = kept
+        .kubeconfigs
+        .iter()
+        .map(|(cluster, file)| (cluster.as_str(), file.display().to_string()))
+        .collect();
+    // kubectl takes a list, with a context for each cluster.
+    let kubeconfig = kept
+        .kubeconfigs
+        .iter()
+        .map(|(_, file)| file.display().to_string());
+    let kubeconfig = kubeconfig.collect::<Vec<_>>().join(":");
     let text = match common.output {
         OutputForm::Text => format!("export KUBECONFIG={}", quote(&kubeconfig)),
         OutputForm::Json | OutputForm::Jsonl => serde_json::json!({
-            "name": arguments.name, "kubeconfig": kubeconfig, "images": kept.images,
+            "name": arguments.name,
+            "kubeconfig": kubeconfig,
+            "kubeconfigs": kubeconfigs,
+            "images": kept.images,
         })
         .to_string(),
     };
@@ -95,7 +109,7 @@ fn down(name: Option<&str>, common: &Common) -> Result<ExitCode, Failure> {
     let left = if *on_kind {
         let program = kind_program(&options)?;
         runtime()?
-            .block_on(KindCluster::remove_kept(&options.cache, name, &program))
+            .block_on(kind::remove_kept(&options.cache, name, &program))
             .map_err(|error| failure(attempt.clone(), &error))?
     } else {
         runtime()?.block_on(async {
@@ -124,12 +138,10 @@ fn down(name: Option<&str>, common: &Common) -> Result<ExitCode, Failure> {
 /// The clusters of ours that can be taken down, and whether kind made each.
 fn up_now(cache: &Path) -> Vec<(String, bool)> {
     let local = local::list().into_iter().filter(|listed| listed.running);
-    let kept = kind::list(cache)
-        .into_iter()
-        .filter(|listed| listed.state == kind::State::Kept);
+    let kept = kind::kept(cache).into_iter();
     local
         .map(|listed| (listed.name, false))
-        .chain(kept.map(|listed| (listed.name, true)))
+        .chain(kept.map(|kept| (kept.name, true)))
         .collect()
 }
 
@@ -163,6 +175,9 @@ fn nothing_to_take_down(
 #[serde(rename_all = "camelCase")]
 struct ListedForm {
     name: String,
+    /// The name under which it is used and taken down, when it was brought up with others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    part_of: Option<String>,
     /// What makes its nodes: `local` or `kind`.
     provider: &'static str,
     running: bool,
@@ -174,6 +189,7 @@ struct ListedForm {
 impl From<Listed> for ListedForm {
     fn from(listed: Listed) -> Self {
         Self {
+            part_of: None,
             name: listed.name,
             provider: "local",
             running: listed.running,
@@ -187,6 +203,7 @@ impl From<Listed> for ListedForm {
 impl From<kind::Listed> for ListedForm {
     fn from(listed: kind::Listed) -> Self {
         Self {
+            part_of: listed.part_of.map(|whole| whole.name),
             name: listed.name,
             provider: "kind",
             running: listed.state != kind::State::Dead,
@@ -212,13 +229,15 @@ fn listed() -> Result<Vec<ListedForm>, Failure> {
 
 /// Says how a cluster that a run has left standing is reached and taken down. Nothing when it is not there.
 pub(crate) fn tell_if_kept(name: &str) -> Result<(), Failure> {
-    let kept = listed()?
+    let files: Vec<String> = listed()?
         .into_iter()
-        .find(|one| one.name == name && one.running);
-    if let Some(kept) = kept {
+        .filter(|one| one.part_of.as_ref().unwrap_or(&one.name) == name && one.running)
+        .map(|one| one.kubeconfig)
+        .collect();
+    if !files.is_empty() {
         output::say(&format!(
             "kept      {name}: export KUBECONFIG={}; it stays until `meshproof cluster down {name}`",
-            quote(&kept.kubeconfig)
+            quote(&files.join(":"))
         ));
     }
     Ok(())

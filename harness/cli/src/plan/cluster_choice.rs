@@ -47,16 +47,15 @@ pub(super) fn ground(environment: &EnvironmentArguments) -> Result<Ground, Failu
     match (environment.cluster.kind, &environment.reuse) {
         (ClusterKind::Kubeconfig, _) => Ok(Ground::Foreign),
         (kind, Some(name)) => kept(kind, name),
-        (_, None) => super::topology(&environment.topology).map(Ground::New),
+        (kind, None) => super::topology_on(kind, &environment.topology).map(Ground::New),
     }
 }
 
 fn kept(kind: ClusterKind, name: &str) -> Result<Ground, Failure> {
     let up: Vec<(String, Topology)> = if kind == ClusterKind::Kind {
-        kind::list(&super::assets(None, true)?.cache)
+        kind::kept(&super::assets(None, true)?.cache)
             .into_iter()
-            .filter(|listed| listed.state == kind::State::Kept)
-            .filter_map(|listed| Some((listed.name, listed.topology?)))
+            .map(|kept| (kept.name, kept.topology))
             .collect()
     } else {
         local::list()

@@ -2,6 +2,7 @@
 
 use super::command::{KindCommand, NotMade};
 use super::engine::Engine;
+use super::group::Whole;
 use super::made::Made;
 use super::state::{Description, Folder};
 use super::zone::Worker;
@@ -37,6 +38,8 @@ pub struct Options {
     pub keep: Keep,
     /// Where logs go when it does not come up.
     pub diagnostics: Option<PathBuf>,
+    /// The clusters it is one of, when there are several.
+    pub part_of: Option<Whole>,
 }
 
 /// Whether a cluster lives on when we end.
@@ -161,10 +164,12 @@ async fn begin(options: &Options) -> Result<Made, ClusterError> {
     Ok(Made::begin(kind, folder))
 }
 
-fn keep(options: &Options, made: &Made) -> Result<(), ClusterError> {
+/// Lets it live on when we end.
+pub(super) fn keep(options: &Options, made: &Made) -> Result<(), ClusterError> {
     made.folder.keep(&Description {
         topology: options.topology.clone(),
         started: jiff::Timestamp::now(),
+        part_of: options.part_of.clone(),
     })?;
     made.settle();
     Ok(())

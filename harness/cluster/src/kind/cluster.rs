@@ -1,6 +1,6 @@
 //! A kind cluster: made or attached to, everything the trait promises, and its end.
 
-use super::bring_up::{Options, Parts, bring_up};
+use super::bring_up::{self, Options, Parts};
 use super::command::KindCommand;
 use super::engine::Engine;
 use super::made::Made;
@@ -33,12 +33,17 @@ impl KindCluster {
     ///
     /// When there is no engine, it may not be used, the name is taken, the node image is not to be had, or a node does
     /// not become ready; nothing is left then.
-    pub async fn up(
+    pub(super) async fn up(
         options: Options,
         mut progress: impl FnMut(&str) + Send,
     ) -> Result<Self, ClusterError> {
-        let (parts, made) = bring_up(&options, &mut progress).await?;
+        let (parts, made) = bring_up::bring_up(&options, &mut progress).await?;
         Ok(Self::new(options.topology, parts, made))
+    }
+
+    /// Lets it live on when we end.
+    pub(super) fn keep(&self, options: &Options) -> Result<(), ClusterError> {
+        bring_up::keep(options, &self.made)
     }
 
     fn new(topology: Topology, parts: Parts, made: Made) -> Self {
@@ -54,7 +59,11 @@ impl KindCluster {
     /// # Errors
     ///
     /// When no cluster of this name is kept, or its API server cannot be reached.
-    pub async fn attach(cache: &Path, name: &str, program: &Path) -> Result<Self, ClusterError> {
+    pub(super) async fn attach(
+        cache: &Path,
+        name: &str,
+        program: &Path,
+    ) -> Result<Self, ClusterError> {
         let act = format!("attach to the kind cluster `{name}`");
         let path = state::of(cache, name);
         let (folder, description) = Folder::use_kept(&path).map_err(|error| {
@@ -92,7 +101,7 @@ impl KindCluster {
     /// # Errors
     ///
     /// When it is not kept, or a process uses it.
-    pub async fn remove_kept(
+    pub(super) async fn remove_kept(
         cache: &Path,
         name: &str,
         program: &Path,

@@ -51,14 +51,19 @@ mod tests {
     fn the_checked_in_configurations_are_those_of_the_built_in_topologies() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../kind-config/kind");
         for name in topology::built_in() {
-            let rendered = render(&topology::load(name).unwrap().clusters[0]);
-            let path = format!("{folder}/{name}.yaml");
-            let checked_in = std::fs::read_to_string(&path).unwrap_or_default();
-            let body: String = checked_in
-                .lines()
-                .filter(|line| !line.starts_with('#'))
-                .fold(String::new(), |text, line| text + line + "\n");
-            assert_eq!(body, rendered, "{path}: run `cargo xtask codegen`");
+            let clusters = topology::load(name).unwrap().clusters;
+            for cluster in &clusters {
+                let path = match clusters.len() {
+                    1 => format!("{folder}/{name}.yaml"),
+                    _ => format!("{folder}/{name}/{}.yaml", cluster.name),
+                };
+                let checked_in = std::fs::read_to_string(&path).unwrap_or_default();
+                let body: String = checked_in
+                    .lines()
+                    .filter(|line| !line.starts_with('#'))
+                    .fold(String::new(), |text, line| text + line + "\n");
+                assert_eq!(body, render(cluster), "{path}: run `cargo xtask codegen`");
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 //! Invariant: a folder without the file `cluster.json`, whose lock is free, is of a cluster whose maker died, and only
 //! who holds the lock alone removes a folder or what it stands for.
 
+use super::group::Whole;
 use crate::folder_lock::{self, Attempt, FolderLock};
 use crate::{ClusterError, failed};
 use harness_model::topology::Topology;
@@ -37,6 +38,8 @@ enum Hold {
 pub(super) struct Description {
     pub(super) topology: Topology,
     pub(super) started: jiff::Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) part_of: Option<Whole>,
 }
 
 /// A kind cluster of ours.
@@ -54,6 +57,8 @@ pub struct Listed {
     pub topology: Option<Topology>,
     /// When it was ready, when it is kept.
     pub started: Option<jiff::Timestamp>,
+    /// The clusters it is one of, when it is kept and there are several.
+    pub part_of: Option<Whole>,
 }
 
 /// Whose a kind cluster is.
@@ -114,6 +119,7 @@ pub fn list(cache: &Path) -> Vec<Listed> {
                 kubeconfig: folder.join("kubeconfig"),
                 state,
                 started: description.as_ref().map(|found| found.started),
+                part_of: description.as_ref().and_then(|found| found.part_of.clone()),
                 topology: description.map(|found| found.topology),
                 folder,
             }
@@ -262,6 +268,7 @@ mod tests {
         one.keep(&Description {
             topology: crate::topology::load("one-zone").unwrap(),
             started: jiff::Timestamp::now(),
+            part_of: None,
         })
         .unwrap();
         drop((one, two));
@@ -296,6 +303,7 @@ mod tests {
         made.keep(&Description {
             topology: crate::topology::load("one-zone").unwrap(),
             started: jiff::Timestamp::now(),
+            part_of: None,
         })
         .unwrap();
         let busy = Folder::use_kept(&path).unwrap_err();

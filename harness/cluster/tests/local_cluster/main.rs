@@ -89,6 +89,7 @@ fn main() {
 fn kubelet_of(node: &str, seen_from: &str) -> PodAddress {
     let zone = node.as_bytes()[5] - b'a';
     PodAddress {
+        cluster: "one".to_owned(),
         namespace: "none".into(),
         name: node.into(),
         node: seen_from.into(),

@@ -48,7 +48,7 @@ pub(super) fn demands(timeline: &Timeline<'_>, point: &Point, life: &Life<'_>) -
             vec![once(begin_ns.saturating_add(span.as_nanos()))]
         }
         Some(Act::Reconnect) if life.sidecar.application != CANARY_APPLICATION => {
-            let replicas = replicas(timeline, point);
+            let replicas = replicas(timeline, point, life);
             if replicas.is_empty() {
                 // Demanded of a replica that nobody named, so that it cannot be met.
                 return vec![Demand {
@@ -80,13 +80,20 @@ pub(super) fn demands(timeline: &Timeline<'_>, point: &Point, life: &Life<'_>) -
     }
 }
 
-/// The replicas that sidecars were on or were sent to within a point.
-fn replicas(timeline: &Timeline<'_>, point: &Point) -> BTreeSet<String> {
+/// The replicas that sidecars of the same cluster were on or were sent to within a point.
+fn replicas(timeline: &Timeline<'_>, point: &Point, life: &Life<'_>) -> BTreeSet<String> {
+    let is_beside = |name: &str| {
+        timeline.lives.iter().any(|other| {
+            other.sidecar.name == name && other.sidecar.cluster == life.sidecar.cluster
+        })
+    };
     (point.first..=point.last)
         .filter(|index| point.contains(*index))
         .filter_map(|index| match &timeline.events[index].kind {
-            EventKind::Reconnected { replica, .. } => replica.clone(),
-            EventKind::Observed(seen) => seen.stream.replica.clone(),
+            EventKind::Reconnected {
+                sidecar, replica, ..
+            } if is_beside(sidecar) => replica.clone(),
+            EventKind::Observed(seen) if is_beside(&seen.sidecar) => seen.stream.replica.clone(),
             _ => None,
         })
         .collect()

@@ -7,6 +7,7 @@ mod faults;
 mod garbled;
 mod histories;
 mod places;
+mod reconnect;
 mod rejected;
 mod requests;
 mod restored;

@@ -2,22 +2,22 @@
 
 use super::PrepareError;
 use crate::plan::{MeshChoice, RunPlan};
-use harness_cluster::Cluster;
+use harness_cluster::Clusters;
 use harness_model::names::{Names, Places};
 use harness_model::scenario::file;
 
 /// Refuses scenarios that speak of what neither the mesh nor the cluster has.
 pub(super) fn check(
-    cluster: &dyn Cluster,
+    clusters: &Clusters,
     plan: &RunPlan,
     choice: &MeshChoice,
 ) -> Result<(), PrepareError> {
     let mesh = &choice.definition;
     let known = Names {
         applications: mesh.applications(),
-        places: Some(Places::of(cluster.topology())),
+        places: Some(Places::of(clusters.topology())),
     };
-    let mut has = cluster.capabilities();
+    let mut has = clusters.capabilities();
     has.extend(&mesh.capabilities);
     let wrong: Vec<String> = plan
         .scenarios

@@ -124,6 +124,8 @@ impl Execution {
             .into_iter()
             .filter(|sidecar| sidecar.application == CANARY_APPLICATION)
             .map(|sidecar| ScopeEntry {
+                // Addresses are unique within a cluster only.
+                cluster: Some(sidecar.cluster),
                 ip: Some(format!("{}/32", sidecar.ip)),
                 ..ScopeEntry::default()
             })

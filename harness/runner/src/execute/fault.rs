@@ -247,6 +247,7 @@ mod tests {
         Replica {
             pod: pod.to_owned(),
             address: PodAddress {
+                cluster: "one".to_owned(),
                 namespace: "mesh".to_owned(),
                 name: pod.to_owned(),
                 node: "node".to_owned(),

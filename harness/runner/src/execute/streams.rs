@@ -79,7 +79,9 @@ impl Execution {
             })
             .await;
         self.give_up_on(Whose::Harness, "the sidecars to be gone", &missing);
-        let everybody = self.recorder.sidecars();
+        // Those of other clusters have never known them, and may know others with their addresses.
+        let mut everybody = self.recorder.sidecars();
+        everybody.retain(|sidecar| leaving.iter().any(|left| left.cluster == sidecar.cluster));
         let missing = self
             .environment
             .watch()

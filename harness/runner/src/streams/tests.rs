@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 fn address(name: &str) -> PodAddress {
     PodAddress {
+        cluster: "one".to_owned(),
         namespace: "mesh".to_owned(),
         name: name.to_owned(),
         node: "node".to_owned(),
@@ -56,12 +57,13 @@ fn fleet() -> Vec<Workload> {
 #[test]
 fn every_data_center_application_and_pair_of_canaries_is_on_every_replica() {
     let fleet = fleet();
-    let targets = targets(Arrangement::Spread, &fleet, &[replica("a"), replica("b")]);
+    let replicas = [replica("a"), replica("b")];
+    let targets = targets(Arrangement::Spread, &fleet, &replicas);
     let on = |chosen: &dyn Fn(&Workload) -> bool| -> BTreeSet<&str> {
         fleet
             .iter()
             .filter(|workload| chosen(workload))
-            .map(|workload| targets[&workload.sidecar.name].as_str())
+            .map(|workload| targets[&workload.sidecar.name].xds.as_str())
             .collect()
     };
     let both = BTreeSet::from(["a", "b"]);
@@ -75,6 +77,27 @@ fn every_data_center_application_and_pair_of_canaries_is_on_every_replica() {
     for data_center in ["alpha", "beta", "gamma"] {
         let chosen = |w: &Workload| !w.canary && w.sidecar.data_center == data_center;
         assert_eq!(on(&chosen), both, "{data_center}");
+    }
+}
+
+#[test]
+fn nobody_is_sent_to_a_replica_of_another_cluster() {
+    let elsewhere = |mut workload: Workload| {
+        workload.sidecar.cluster = "two".to_owned();
+        workload.sidecar.name += " in two";
+        workload
+    };
+    let mut both = fleet();
+    both.extend(fleet().into_iter().map(elsewhere));
+    // Replicas of different clusters may have one address.
+    let mut other = replica("a");
+    other.address.cluster = "two".to_owned();
+    let replicas = [replica("a"), replica("b"), other];
+    let targets = targets(Arrangement::Spread, &both, &replicas);
+    assert_eq!(targets.len(), both.len());
+    for workload in &both {
+        let target = targets[&workload.sidecar.name];
+        assert_eq!(target.address.cluster, workload.sidecar.cluster);
     }
 }
 

@@ -6,17 +6,18 @@ use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::{plan, signals, tools};
 use harness_cluster::assets::{self, AssetError, AssetOptions, Assets, KindPrograms, Progress};
-use harness_cluster::kind::{self, KindCluster};
+use harness_cluster::kind;
 use harness_cluster::local::{self, LocalCluster};
-use harness_cluster::{Cluster, ClusterError};
+use harness_cluster::{ClusterError, Clusters, clusters};
 use harness_model::topology::Topology;
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A cluster that stays.
+/// Clusters that stay.
 pub(super) struct Kept {
-    pub(super) kubeconfig: PathBuf,
+    /// Of each cluster its name in the topology and its kubeconfig file.
+    pub(super) kubeconfigs: Vec<(String, PathBuf)>,
     /// Names of the images on its nodes.
     pub(super) images: Vec<String>,
 }
@@ -27,7 +28,7 @@ pub(super) fn up(
     common: &Common,
     say: impl FnMut(&str, String) + Send,
 ) -> Result<Kept, Failure> {
-    let topology = plan::topology(&arguments.topology)?;
+    let topology = plan::topology_on(arguments.cluster.kind, &arguments.topology)?;
     let wanted = images::check(arguments)?;
     let options = plan::assets(arguments.assets.as_deref(), arguments.offline)?;
     start_logging(common)?;
@@ -74,15 +75,19 @@ pub(super) fn up(
         match loaded {
             Ok(_) => Ok(cluster),
             Err(mut failure) => {
-                for left in Arc::clone(&cluster).down().await {
+                for left in cluster.down().await {
                     failure = failure.item(left);
                 }
                 Err(failure)
             }
         }
     })?;
+    let kubeconfigs = cluster.all().iter().map(|cluster| {
+        let name = clusters::name(cluster.as_ref()).to_owned();
+        (name, cluster.kubeconfig().to_owned())
+    });
     Ok(Kept {
-        kubeconfig: cluster.kubeconfig().to_owned(),
+        kubeconfigs: kubeconfigs.collect(),
         images: images.into_iter().map(|image| image.reference).collect(),
     })
 }
@@ -99,7 +104,7 @@ async fn bring_up(
     options: &AssetOptions,
     programs: &Programs,
     step: &mut (dyn FnMut(&str) + Send),
-) -> Result<Arc<dyn Cluster>, ClusterError> {
+) -> Result<Clusters, ClusterError> {
     let name = arguments.name.clone();
     match programs {
         Programs::Local(programs) => {
@@ -110,7 +115,8 @@ async fn bring_up(
                 image_store: plan::image_store(options),
                 keep: true,
             };
-            Ok(Arc::new(LocalCluster::up(options, step).await?))
+            let cluster = LocalCluster::up(options, step).await?;
+            Ok(Clusters::one(Arc::new(cluster)))
         }
         Programs::Kind(programs) => {
             let options = kind::Options {
@@ -125,8 +131,9 @@ async fn bring_up(
                         .artifacts
                         .join(format!("cluster-up-{}", arguments.name)),
                 ),
+                part_of: None,
             };
-            Ok(Arc::new(KindCluster::up(options, step).await?))
+            kind::up(options, step).await
         }
     }
 }

@@ -9,7 +9,6 @@ use super::histories::delete;
 use super::histories::ended;
 use super::histories::inside;
 use super::histories::outside;
-use super::histories::reconnected;
 use super::histories::right;
 use super::histories::settled;
 use super::histories::version;
@@ -514,112 +513,6 @@ fn a_reading_of_nobody_known_is_never_green() {
     );
 }
 
-fn over_reconnect(recorder: &Recorder) -> Finding {
-    confined(vec![apply("v1"), Act::Reconnect], recorder)
-}
-
-#[test]
-fn a_reconnect_is_proven_on_every_replica() {
-    let found = over_reconnect(&reconnected(&["a", "b"], |_, _| {}));
-    // Three at the first step and at the end, two on two replicas, and the canary once.
-    assert_eq!(
-        (found.verdict, found.observations),
-        (Verdict::Passed, 11),
-        "{found:#?}"
-    );
-
-    let unproven = over_reconnect(&reconnected(&["a", "b"], |replica, seen| {
-        if replica == "b" && seen.sidecar == "checkout@zone2" {
-            seen.marker_rule = None;
-        }
-    }));
-    assert_eq!(unproven.verdict, Verdict::Inconclusive);
-    assert_eq!(unproven.details.len(), 1);
-    assert_eq!(
-        unproven.details[0].expected,
-        "a proof of absence at step 2 (every sidecar dials each control-plane replica in turn) on replica b"
-    );
-
-    let leak = over_reconnect(&reconnected(&["a", "b"], |replica, seen| {
-        if replica == "b" {
-            seen.toggles = shows(&inside(), "b", "v1", "").toggles;
-        }
-    }));
-    assert_eq!(leak.verdict, Verdict::Failed);
-    assert_eq!(who(&leak)[0], "checkout@zone2");
-}
-
-#[test]
-fn a_reconnect_to_nowhere_proves_nothing() {
-    let found = over_reconnect(&reconnected(&[], |_, _| {}));
-    assert_eq!(found.verdict, Verdict::Inconclusive);
-    assert!(
-        found
-            .details
-            .iter()
-            .any(|d| d.expected.ends_with("on replica ?")),
-        "{found:#?}"
-    );
-}
-
-#[test]
-fn a_proof_on_the_stream_that_was_there_before_does_not_count() {
-    let found = over_reconnect(&reconnected(&["a"], |_, seen| {
-        if seen.sidecar == "checkout@zone2" {
-            seen.stream.epoch = 1;
-        }
-    }));
-    assert_eq!(found.verdict, Verdict::Inconclusive, "{found:#?}");
-    assert_eq!(who(&found), ["checkout@zone2"]);
-    assert!(found.details[0].observed.contains("(c)"), "{found:#?}");
-}
-
-#[test]
-fn a_proof_before_the_reconnect_does_not_count() {
-    let mut recorder = reconnected(&["a"], |_, _| {});
-    let at = recorder.events.iter().position(
-        |e| matches!(&e.kind, EventKind::Reconnected { sidecar, .. } if sidecar == "checkout@zone2"),
-    );
-    let event = recorder.events.remove(at.expect("it was told to"));
-    let missing = over_reconnect(&recorder);
-    assert_eq!(missing.verdict, Verdict::Inconclusive);
-    assert_eq!(who(&missing), ["checkout@zone2"]);
-    let finished = recorder
-        .events
-        .iter()
-        .position(|e| e.kind == EventKind::Finished);
-    recorder.events.insert(finished.expect("it ended"), event);
-    let found = over_reconnect(&recorder);
-    assert_eq!(found.verdict, Verdict::Inconclusive);
-    assert_eq!(who(&found), ["checkout@zone2"]);
-    assert!(
-        found.details[0].observed.starts_with("(b) no marker"),
-        "{found:#?}"
-    );
-}
-
-#[test]
-fn a_replica_that_only_shows_up_in_readings_is_demanded_too() {
-    let mut recorder = reconnected(&["a"], |_, _| {});
-    for event in &mut recorder.events {
-        if let EventKind::Observed(seen) = &mut event.kind
-            && event.step == Some(1)
-            && seen.sidecar.starts_with("canary")
-        {
-            seen.stream.replica = Some("b".to_owned());
-        }
-    }
-    let found = over_reconnect(&recorder);
-    assert_eq!(found.verdict, Verdict::Inconclusive);
-    assert!(
-        found
-            .details
-            .iter()
-            .any(|d| d.expected.ends_with("on replica b")),
-        "{found:#?}"
-    );
-}
-
 #[test]
 fn with_nobody_left_nothing_is_proven() {
     let mut recorder = applied();
@@ -738,23 +631,4 @@ fn writes_that_cancel_each_other_out_have_no_witness() {
     let found = confined(vec![apply("v1")], &recorder);
     assert_eq!(found.verdict, Verdict::Inconclusive, "{found:#?}");
     assert!(found.details[0].observed.starts_with("(a)"), "{found:#?}");
-}
-
-#[test]
-fn a_replica_that_was_dialled_and_never_seen_is_demanded() {
-    let mut recorder = reconnected(&["a", "b"], |_, _| {});
-    for event in &mut recorder.events {
-        if let EventKind::Observed(seen) = &mut event.kind
-            && event.step == Some(1)
-        {
-            seen.stream.replica = Some("a".to_owned());
-        }
-    }
-    let found = over_reconnect(&recorder);
-    assert_eq!(found.verdict, Verdict::Inconclusive);
-    assert_eq!(
-        found.details[0].expected,
-        "a proof of absence at step 2 (every sidecar dials each control-plane replica in turn) on replica b",
-        "{found:#?}"
-    );
 }

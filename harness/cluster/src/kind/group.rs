@@ -1,0 +1,323 @@
+//! The kind clusters of a topology, one for each of its clusters.
+//!
+//! A topology of one cluster is the kind cluster of the name that was asked for. Of several, cluster `east` of `dev` is
+//! the kind cluster `dev-east`, and each that is kept says of which whole it is a part.
+
+use super::bring_up::{Keep, Options};
+use super::cluster::KindCluster;
+use super::state::{self, Listed, State};
+use crate::clusters::{self, Clusters};
+use crate::{Cluster, ClusterError};
+use futures::future::{join_all, try_join_all};
+use harness_model::causes::chain;
+use harness_model::topology::Topology;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Several clusters that were brought up together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Whole {
+    /// The name that was asked for.
+    pub name: String,
+    /// The shape of all of them.
+    pub topology: Topology,
+}
+
+/// Makes the clusters of a topology, all at the same time, and returns when every node is ready. `progress` is told of
+/// each step.
+///
+/// # Errors
+///
+/// As [`KindCluster::up`], of each that fails; nothing is left of the others then, unless they are to be kept in any case.
+pub async fn up(
+    options: Options,
+    mut progress: impl FnMut(&str) + Send,
+) -> Result<Clusters, ClusterError> {
+    let parts = parts(&options);
+    let several = parts.len() > 1;
+    // Who tells of a step holds it for that moment only.
+    let progress = Mutex::new(&mut progress as &mut (dyn FnMut(&str) + Send));
+    let ups = parts.iter().map(|part| {
+        let progress = &progress;
+        let name = part.topology.clusters.first().map(|shape| &shape.name);
+        let step = move |text: &str| {
+            let mut tell = progress.lock().unwrap_or_else(PoisonError::into_inner);
+            match name {
+                Some(name) if several => tell(&format!("{name}: {text}")),
+                _ => tell(text),
+            }
+        };
+        KindCluster::up(part.clone(), step)
+    });
+    let (made, failed): (Vec<_>, Vec<_>) = join_all(ups).await.into_iter().partition(Result::is_ok);
+    let made: Vec<Arc<KindCluster>> = made.into_iter().flatten().map(Arc::new).collect();
+    let kept = match failed.is_empty() && options.keep == Keep::WhenReady {
+        true => made
+            .iter()
+            .zip(&parts)
+            .try_for_each(|(cluster, part)| cluster.keep(part)),
+        false => Ok(()),
+    };
+    let failed = failed
+        .into_iter()
+        .filter_map(Result::err)
+        .chain(kept.err())
+        .collect();
+    if let Some(error) = one_error(failed) {
+        if options.keep != Keep::Always {
+            let left = join_all(made.into_iter().map(Cluster::down)).await.concat();
+            for left in left {
+                tracing::warn!(%left, "not removed; `meshproof clean` tries again");
+            }
+        }
+        return Err(error);
+    }
+    let all = made.into_iter().map(|cluster| cluster as Arc<dyn Cluster>);
+    Ok(Clusters::of(options.topology, all.collect()))
+}
+
+/// How each cluster of a topology is made.
+fn parts(options: &Options) -> Vec<Options> {
+    let shapes = &options.topology.clusters;
+    if let [_] = shapes.as_slice() {
+        let keep = only_in_any_case(options.keep);
+        return vec![Options {
+            keep,
+            ..options.clone()
+        }];
+    }
+    let whole = Whole {
+        name: options.name.clone(),
+        topology: options.topology.clone(),
+    };
+    let part = |(position, name): (usize, &str)| Options {
+        name: format!("{}-{name}", options.name),
+        topology: clusters::part(&options.topology, position),
+        keep: only_in_any_case(options.keep),
+        diagnostics: options.diagnostics.as_ref().map(|folder| folder.join(name)),
+        part_of: Some(whole.clone()),
+        ..options.clone()
+    };
+    let names = shapes.iter().map(|shape| shape.name.as_str());
+    names.enumerate().map(part).collect()
+}
+
+/// Clusters that stay once they are ready stay once all of them are.
+fn only_in_any_case(keep: Keep) -> Keep {
+    match keep {
+        Keep::Always => Keep::Always,
+        Keep::Never | Keep::WhenReady => Keep::Never,
+    }
+}
+
+/// Several errors as one.
+fn one_error(mut failed: Vec<ClusterError>) -> Option<ClusterError> {
+    if failed.len() < 2 {
+        return failed.pop();
+    }
+    let reasons: Vec<String> = failed.iter().map(|error| chain(error)).collect();
+    let error = ClusterError::because("bring up the kind clusters", reasons.join("\n"));
+    let hint = failed.into_iter().find_map(|error| error.hint);
+    Some(ClusterError { hint, ..error })
+}
+
+/// What is kept under one name: a cluster, or the clusters of a topology.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its name.
+    pub name: String,
+    /// Its shape.
+    pub topology: Topology,
+    /// The names of its clusters that are still there, in the topology's order.
+    pub clusters: Vec<String>,
+}
+
+/// Everything that is kept: each cluster that was brought up alone, and clusters that were brought up together under
+/// their common name.
+#[must_use]
+pub fn kept(cache: &Path) -> Vec<Kept> {
+    let mut found: BTreeMap<String, Kept> = BTreeMap::new();
+    for listed in state::list(cache) {
+        let (State::Kept, Some(topology)) = (listed.state, listed.topology) else {
+            continue;
+        };
+        let (name, topology) = match listed.part_of {
+            Some(whole) => (whole.name, whole.topology),
+            None => (listed.name.clone(), topology),
+        };
+        let kept = found.entry(name.clone()).or_insert_with(|| Kept {
+            name,
+            topology,
+            clusters: Vec::new(),
+        });
+        kept.clusters.push(listed.name);
+    }
+    for kept in found.values_mut() {
+        let position = |name: &String| {
+            let shapes = &kept.topology.clusters;
+            shapes
+                .iter()
+                .position(|shape| *name == format!("{}-{}", kept.name, shape.name))
+        };
+        kept.clusters.sort_by_key(position);
+    }
+    found.into_values().collect()
+}
+
+fn find(cache: &Path, name: &str) -> Option<Kept> {
+    kept(cache).into_iter().find(|kept| kept.name == name)
+}
+
+/// Attaches to what is kept under a name. Dropping it leaves the clusters as they are.
+///
+/// # Errors
+///
+/// When nothing is kept under this name, one of its clusters is not there any more, or an API server cannot be reached.
+pub async fn attach(cache: &Path, name: &str, program: &Path) -> Result<Clusters, ClusterError> {
+    let Some(kept) = find(cache, name) else {
+        // It says what is kept.
+        let alone = KindCluster::attach(cache, name, program).await?;
+        return Ok(Clusters::one(Arc::new(alone)));
+    };
+    if kept.clusters.len() < kept.topology.clusters.len() {
+        let reason = format!(
+            "of its clusters only {} are there",
+            kept.clusters.join(", ")
+        );
+        return Err(
+            ClusterError::because(format!("attach to the kind clusters `{name}`"), reason).hint(
+                format!("end what is left of them: meshproof cluster down {name}"),
+            ),
+        );
+    }
+    let attached = kept
+        .clusters
+        .iter()
+        .map(|cluster| KindCluster::attach(cache, cluster, program));
+    let attached = try_join_all(attached).await?;
+    let all = attached
+        .into_iter()
+        .map(|cluster| Arc::new(cluster) as Arc<dyn Cluster>);
+    Ok(Clusters::of(kept.topology, all.collect()))
+}
+
+/// Ends what is kept under a name without asking its API servers; says what is left.
+///
+/// # Errors
+///
+/// When nothing is kept under it, or a process uses one of its clusters.
+pub async fn remove_kept(
+    cache: &Path,
+    name: &str,
+    program: &Path,
+) -> Result<Vec<String>, ClusterError> {
+    let clusters = find(cache, name).map_or(vec![name.to_owned()], |kept| kept.clusters);
+    let removals = clusters
+        .iter()
+        .map(|cluster| KindCluster::remove_kept(cache, cluster, program));
+    Ok(try_join_all(removals).await?.concat())
+}
+
+impl Listed {
+    /// The name under which it is used and taken down.
+    #[must_use]
+    pub fn handle(&self) -> &str {
+        self.part_of
+            .as_ref()
+            .map_or(&self.name, |whole| &whole.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::state::{Description, Folder};
+    use super::*;
+    use crate::topology;
+
+    fn keep(cache: &Path, name: &str, topology: Topology, part_of: Option<Whole>) {
+        let folder = Folder::create(cache, name).expect("the name is free");
+        let description = Description {
+            topology,
+            started: jiff::Timestamp::now(),
+            part_of,
+        };
+        folder.keep(&description).expect("it can be written");
+    }
+
+    #[test]
+    fn clusters_that_were_brought_up_together_are_one_by_name() {
+        let cache = tempfile::tempdir().expect("a folder");
+        let whole = Whole {
+            name: "duo".to_owned(),
+            topology: topology::load("two-clusters").expect("it is built in"),
+        };
+        // In the order of the topology, whatever the order of names or of making.
+        for position in [1, 0] {
+            let part = clusters::part(&whole.topology, position);
+            let name = format!("duo-{}", part.clusters[0].name);
+            keep(cache.path(), &name, part, Some(whole.clone()));
+        }
+        let one = topology::load("one-zone").expect("it is built in");
+        keep(cache.path(), "alone", one.clone(), None);
+        let kept = kept(cache.path());
+        assert_eq!(
+            kept,
+            [
+                Kept {
+                    name: "alone".to_owned(),
+                    topology: one,
+                    clusters: vec!["alone".to_owned()],
+                },
+                Kept {
+                    name: "duo".to_owned(),
+                    topology: whole.topology,
+                    clusters: vec!["duo-east".to_owned(), "duo-west".to_owned()],
+                },
+            ]
+        );
+        let listed = state::list(cache.path());
+        let handles: Vec<&str> = listed.iter().map(Listed::handle).collect();
+        assert_eq!(handles, ["alone", "duo", "duo"]);
+    }
+
+    #[test]
+    fn each_cluster_of_several_has_its_part_and_what_is_kept_when_ready_is_kept_together() {
+        let options = Options {
+            name: "duo".to_owned(),
+            topology: topology::load("two-clusters").expect("it is built in"),
+            program: "kind".into(),
+            cache: "cache".into(),
+            node_image: None,
+            keep: Keep::WhenReady,
+            diagnostics: Some("logs".into()),
+            part_of: None,
+        };
+        let made = parts(&options);
+        let names: Vec<&str> = made.iter().map(|part| part.name.as_str()).collect();
+        assert_eq!(names, ["duo-east", "duo-west"]);
+        for part in &made {
+            assert_eq!(part.topology.clusters.len(), 1);
+            assert_eq!(part.keep, Keep::Never, "one alone does not stay");
+            assert_eq!(
+                part.part_of.as_ref().map(|whole| whole.name.as_str()),
+                Some("duo")
+            );
+        }
+        assert_eq!(made[1].diagnostics.as_deref(), Some(Path::new("logs/west")));
+
+        let alone = Options {
+            topology: topology::load("one-zone").expect("it is built in"),
+            keep: Keep::Always,
+            ..options
+        };
+        let made = parts(&alone);
+        assert_eq!((made.len(), made[0].name.as_str()), (1, "duo"));
+        assert_eq!(
+            (made[0].keep, made[0].part_of.as_ref()),
+            (Keep::Always, None)
+        );
+    }
+}

@@ -1,0 +1,23 @@
+//! A mesh in one cluster.
+
+use crate::definition::MeshDefinition;
+use crate::template::Context;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// A [`Mesh`](crate::Mesh)'s part in one cluster: a control plane and workloads of its own.
+pub(crate) struct Site {
+    pub(crate) client: kube::Client,
+    pub(crate) definition: Arc<MeshDefinition>,
+    /// The cluster's name in the topology.
+    pub(crate) cluster: String,
+    /// The cluster's data centers, in the topology's order.
+    pub(crate) data_centers: Vec<String>,
+    pub(crate) context: Context,
+    /// Pod UID → stable name, so that a name never moves from one living pod to another.
+    pub(crate) names: Mutex<BTreeMap<String, String>>,
+    /// Deployments that `join` and `vacate` scaled away from one pod.
+    pub(crate) scaled: Mutex<BTreeMap<String, u32>>,
+    pub(crate) ready: Duration,
+}
