@@ -1,9 +1,10 @@
 //! A container engine for kind: one that answers, else Debian's own, started by hand.
 //!
-//! Invariant: an engine of ours changes nothing outside its run folder, its data folder in the cache, and a network
-//! namespace and control groups of its own; [`down`] takes all of it away but the data folder, in which images stay
-//! for the next time.
+//! Invariant: an engine of ours changes nothing outside its run folder, its data folder in the cache, a network
+//! namespace and control groups of its own, and one limit of the machine, which is put back; [`down`] takes all of it
+//! away but the data folder, in which images stay for the next time.
 
+mod limits;
 mod lock;
 mod network;
 mod runtime;

@@ -38,9 +38,9 @@ pub(crate) fn alone(folder: &Path) -> io::Result<Attempt> {
     lock(folder, FlockArg::LockExclusiveNonblock)
 }
 
-/// Locks a folder together with others who only use it.
-pub(crate) fn together(folder: &Path) -> io::Result<Attempt> {
-    lock(folder, FlockArg::LockSharedNonblock)
+/// Locks the use of a folder that belongs to another process.
+pub(crate) fn use_alone(folder: &Path) -> io::Result<Attempt> {
+    lock_file(&folder.join("use.lock"), FlockArg::LockExclusiveNonblock)
 }
 
 /// As [`alone`], but waits for those who only pass by.
@@ -73,20 +73,23 @@ pub(crate) fn is_held(folder: &Path) -> bool {
 }
 
 fn lock(folder: &Path, how: FlockArg) -> io::Result<Attempt> {
-    let path = folder.join("lock");
+    lock_file(&folder.join("lock"), how)
+}
+
+fn lock_file(path: &Path, how: FlockArg) -> io::Result<Attempt> {
     let opened = OpenOptions::new()
         .read(true)
         .write(true)
         .create(true)
         .truncate(false)
         .mode(0o600)
-        .open(&path);
+        .open(path);
     let file = match opened {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Attempt::Gone),
         other => other?,
     };
     match Flock::lock(file, how) {
-        Ok(file) if is_at(&file, &path) => Ok(Attempt::Held(FolderLock { _file: file })),
+        Ok(file) if is_at(&file, path) => Ok(Attempt::Held(FolderLock { _file: file })),
         Ok(_) => Ok(Attempt::Gone),
         Err((_, nix::Error::EWOULDBLOCK)) => Ok(Attempt::Taken),
         Err((_, error)) => Err(error.into()),
@@ -125,16 +128,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_one_process_s_alone_or_shared_by_users() {
+    fn a_folder_is_one_process_s_and_its_use_perhaps_another_s() {
         let folder = tempfile::tempdir().unwrap();
         assert!(!is_held(folder.path()));
-        let user = together(folder.path()).unwrap();
-        assert!(matches!(together(folder.path()).unwrap(), Attempt::Held(_)));
+        let owner = alone(folder.path()).unwrap();
         assert!(matches!(alone(folder.path()).unwrap(), Attempt::Taken));
         assert!(is_held(folder.path()));
+        let user = use_alone(folder.path()).unwrap();
+        assert!(matches!(user, Attempt::Held(_)));
+        assert!(matches!(use_alone(folder.path()).unwrap(), Attempt::Taken));
+        drop(owner);
+        assert!(matches!(alone(folder.path()).unwrap(), Attempt::Held(_)));
         drop(user);
-        let _owner = alone(folder.path()).unwrap();
-        assert!(matches!(together(folder.path()).unwrap(), Attempt::Taken));
+        assert!(matches!(
+            use_alone(folder.path()).unwrap(),
+            Attempt::Held(_)
+        ));
     }
 
     #[test]

@@ -40,8 +40,9 @@ pub struct Scope {
     pub except: Vec<ScopeEntry>,
 }
 
-/// One entry of a scope; absent fields match everything. In a scenario, values may be placeholders:
-/// see [`crate::placeholder`].
+/// One entry of a scope; absent fields match everything. In a scenario, values may be placeholders: `$zone1` is the first
+/// data center, `$cluster1` the first cluster, `$ip:APPLICATION@$zone1` the address of a sidecar (with `/24` the block
+/// around it), and `$unknown:NAME` a name that nobody is meant to have.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ScopeEntry {

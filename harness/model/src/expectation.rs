@@ -30,7 +30,7 @@ pub enum Expectation {
     /// The mesh's own status agrees with what the sidecars show: who matched, who acknowledged, who rejected
     /// and with which words.
     StatusIsTrue,
-    /// The sidecars in scope reject the update of the step and say why; the status repeats it.
+    /// The sidecars in scope reject the update of the step (0-based) and say why; the status repeats it.
     Rejected {
         /// Index of the act.
         step: usize,

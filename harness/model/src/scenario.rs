@@ -56,7 +56,8 @@ pub enum Tag {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Disturbs {
-    /// Runs beside others: it owns its configuration keys and nothing else.
+    /// Runs beside others, each with configuration keys of its own. Its rules must catch none of their requests: give
+    /// them a header or path that no other scenario sends, or let it disturb everything.
     #[default]
     Nothing,
     /// Changes what others would see (kills, cuts, rejected updates): runs alone.

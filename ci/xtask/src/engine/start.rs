@@ -1,6 +1,6 @@
 //! Starting Debian's `dockerd` beside everything else on the machine.
 
-use super::Place;
+use super::{Place, limits};
 use crate::notify;
 use anyhow::{Context as _, bail};
 use std::fs::{self, File};
@@ -27,6 +27,7 @@ pub(super) fn start(place: &Place, data: &Path) -> anyhow::Result<()> {
         .mode(0o700)
         .create(folder)
         .with_context(|| format!("make {}", folder.display()))?;
+    limits::raise(folder)?;
     let runtime = make_runtime(folder)?;
     make_network(&place.network())?;
     let log = File::create(place.log()).context("make its log")?;

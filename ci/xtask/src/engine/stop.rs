@@ -1,7 +1,7 @@
 //! Ending an engine of ours with everything it started, also where it was killed or is half there.
 
 use super::start::CONTROL_GROUP;
-use super::{Engine, Place};
+use super::{Engine, Place, limits};
 use anyhow::{Context as _, bail};
 use nix::mount::{MntFlags, umount2};
 use nix::sys::signal::{Signal, kill};
@@ -23,6 +23,7 @@ pub(super) fn stop(place: &Place, data: &Path) -> anyhow::Result<()> {
         remove_containers();
         end_processes(place)?;
         unmount(&[&place.folder, data])?;
+        limits::restore(&place.folder)?;
         fs::remove_dir_all(&place.folder)
             .with_context(|| format!("remove {}", place.folder.display()))?;
     }

@@ -107,8 +107,8 @@ pub(crate) fn run(
 fn program() -> String {
     let first = std::env::args().next().unwrap_or_default();
     match Path::new(&first).file_name() {
-        // `cargo run` calls it by a path that nobody would type.
-        Some(name) if first.contains("/target/") => {
+        // `cargo run` calls it by a path that nobody would type, and tells that it did.
+        Some(name) if first.contains("/target/") && std::env::var_os("CARGO").is_some() => {
             let name = name.to_string_lossy();
             format!(
                 "cargo run --release -- {}",

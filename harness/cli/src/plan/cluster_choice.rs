@@ -189,15 +189,21 @@ fn of_cluster(environment: &EnvironmentArguments) -> Vec<(String, &'static str)>
         "name it with --registry",
     );
     if environment.cluster.kind != ClusterKind::Kubeconfig {
-        let of_somebody_else = environment.allow_context.is_some() || registry;
-        let options = match (environment.allow_context.is_some(), registry) {
-            (true, true) => "--allow-context and --registry are",
-            (true, false) => "--allow-context is",
-            (false, _) => "--registry is",
-        };
+        let options: Vec<&str> = [
+            (environment.context.is_some(), "--context"),
+            (environment.allow_context.is_some(), "--allow-context"),
+            (registry, "--registry"),
+        ]
+        .into_iter()
+        .filter_map(|(is_given, option)| is_given.then_some(option))
+        .collect();
+        let are = if options.len() > 1 { "are" } else { "is" };
         add(
-            of_somebody_else,
-            &format!("{options} for a cluster of somebody else"),
+            !options.is_empty(),
+            &format!(
+                "{} {are} for a cluster of somebody else",
+                options.join(" and ")
+            ),
             "add --cluster kubeconfig",
         );
         return problems;

@@ -38,6 +38,9 @@ pub async fn up(
 ) -> Result<Clusters, ClusterError> {
     let parts = parts(&options);
     let several = parts.len() > 1;
+    if let Some(warning) = too_little_inotify(&options.topology) {
+        progress(&warning);
+    }
     // Who tells of a step holds it for that moment only.
     let progress = Mutex::new(&mut progress as &mut (dyn FnMut(&str) + Send));
     let ups = parts.iter().map(|part| {
@@ -77,6 +80,29 @@ pub async fn up(
     }
     let all = made.into_iter().map(|cluster| cluster as Arc<dyn Cluster>);
     Ok(Clusters::of(options.topology, all.collect()))
+}
+
+/// How many inotify instances a node takes with its pods and their sidecars: systemd, containerd and the kubelet have some
+/// each, and every Envoy one. Without one it ends at once, and says so in its log only.
+const INOTIFY_INSTANCES_OF_A_NODE: u64 = 28;
+
+/// That this machine's limit of inotify instances does not suffice for the nodes of a topology; none when it does.
+fn too_little_inotify(topology: &Topology) -> Option<String> {
+    const LIMIT: &str = "/proc/sys/fs/inotify/max_user_instances";
+    let limit: u64 = std::fs::read_to_string(LIMIT).ok()?.trim().parse().ok()?;
+    let data_centers = topology
+        .clusters
+        .iter()
+        .flat_map(|shape| &shape.data_centers);
+    let workers: u32 = data_centers.map(|data_center| data_center.nodes).sum();
+    let nodes = u64::from(workers) + topology.clusters.len() as u64;
+    let needed = nodes * INOTIFY_INSTANCES_OF_A_NODE;
+    (limit < needed).then(|| {
+        format!(
+            "{limit} inotify instances are too few for {nodes} nodes, and sidecars may end at once: sysctl -w fs.inotify.max_user_instances={}",
+            needed.max(512)
+        )
+    })
 }
 
 /// How each cluster of a topology is made.

@@ -1,7 +1,6 @@
 //! What we know of our kind clusters: a folder for each in the cache, `kind/NAME/`, with its kubeconfig and a lock.
 //!
-//! A process holds the lock alone while it makes or removes the cluster, or has made it for itself; runs that use a kept
-//! cluster hold it together.
+//! A process holds the lock while it makes, uses or removes the cluster: one run at a time is on it.
 //!
 //! Invariant: a folder without the file `cluster.json`, whose lock is free, is of a cluster whose maker died, and only
 //! who holds the lock alone removes a folder or what it stands for.
@@ -27,9 +26,9 @@ pub(super) struct Folder {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hold {
     /// The cluster is ours to end.
-    Alone,
-    /// We use a kept cluster, as others may.
-    Together,
+    Own,
+    /// We use a kept cluster.
+    Use,
 }
 
 /// What a kept cluster says of itself.
@@ -163,7 +162,7 @@ impl Folder {
         if path.join(DESCRIPTION).exists() {
             return Err(taken("kept"));
         }
-        Ok(Self::held(path, Hold::Alone, lock))
+        Ok(Self::held(path, Hold::Own, lock))
     }
 
     fn held(path: PathBuf, hold: Hold, lock: FolderLock) -> Self {
@@ -179,19 +178,19 @@ impl Folder {
         let Attempt::Held(lock) = folder_lock::alone(path).ok()? else {
             return None;
         };
-        (!path.join(DESCRIPTION).exists()).then(|| Self::held(path.to_owned(), Hold::Alone, lock))
+        (!path.join(DESCRIPTION).exists()).then(|| Self::held(path.to_owned(), Hold::Own, lock))
     }
 
     /// The folder of a kept cluster, to use it; the cluster stays when this is dropped.
     pub(super) fn use_kept(path: &Path) -> io::Result<(Self, Description)> {
-        let lock = folder_lock::together(path)?;
-        Self::kept(path, Hold::Together, lock)
+        let lock = folder_lock::alone_in_a_moment(path)?;
+        Self::kept(path, Hold::Use, lock)
     }
 
     /// The folder of a kept cluster, to end it: from now on the cluster is one whose maker may die.
     pub(super) fn end_kept(path: &Path) -> io::Result<Self> {
         let lock = folder_lock::alone_in_a_moment(path)?;
-        let (folder, _) = Self::kept(path, Hold::Alone, lock)?;
+        let (folder, _) = Self::kept(path, Hold::Own, lock)?;
         fs::remove_file(path.join(DESCRIPTION))?;
         Ok(folder)
     }
@@ -237,7 +236,7 @@ impl Folder {
 
     /// The cluster belongs to this process.
     pub(super) fn is_ours(&self) -> bool {
-        self.hold == Hold::Alone
+        self.hold == Hold::Own
     }
 }
 
@@ -313,14 +312,17 @@ mod tests {
             "its maker runs on it"
         );
         drop(made);
-        let users = [
-            Folder::use_kept(&path).unwrap(),
-            Folder::use_kept(&path).unwrap(),
-        ];
+        let user = Folder::use_kept(&path).unwrap();
+        let busy = Folder::use_kept(&path).unwrap_err();
+        assert_eq!(
+            busy.kind(),
+            io::ErrorKind::ResourceBusy,
+            "one at a time uses it"
+        );
         let busy = Folder::end_kept(&path).unwrap_err();
         assert_eq!(busy.kind(), io::ErrorKind::ResourceBusy);
         assert_eq!(states(cache.path()), [("one".to_owned(), State::Kept)]);
-        drop(users);
+        drop(user);
         let ending = Folder::end_kept(&path).unwrap();
         assert_eq!(states(cache.path()), [("one".to_owned(), State::InUse)]);
         drop(ending);

@@ -4,6 +4,7 @@ use super::handle::{self, Fabric};
 use super::programs::Programs;
 use super::protocol::{self, Description, Request};
 use super::{connect_socket, control, control_socket, plan, run_folder};
+use crate::folder_lock::{self, Attempt, FolderLock};
 use crate::{
     Cluster, ClusterError, ConnectError, ImageArchive, ImageNames, PodAddress, PodStream, api,
     failed, zones_of,
@@ -45,6 +46,8 @@ pub struct LocalCluster {
     client: ClientBox,
     /// The fabric, where we started it.
     owned: Option<Fabric>,
+    /// The use of a kept cluster, which is ours alone as long as this is there.
+    _use: Option<FolderLock>,
 }
 
 struct ClientBox(kube::Client);
@@ -82,14 +85,14 @@ impl LocalCluster {
         Ok(cluster)
     }
 
-    /// Attaches to a cluster that was kept. Dropping it leaves the cluster as it is.
+    /// Attaches to a cluster that was kept, which nobody else can use meanwhile. Dropping it leaves the cluster as it is.
     ///
     /// # Errors
     ///
-    /// When no cluster of this name is running.
+    /// When no cluster of this name is running, or somebody uses it.
     pub async fn attach(name: &str) -> Result<Self, ClusterError> {
         let folder = run_folder::of(name);
-        if !crate::folder_lock::is_held(&folder) {
+        if !folder_lock::is_held(&folder) {
             let running: Vec<_> = super::list()
                 .into_iter()
                 .filter(|listed| listed.running)
@@ -105,9 +108,17 @@ impl LocalCluster {
                 }),
             });
         }
-        let description =
-            description(&folder).map_err(failed(format!("attach to cluster `{name}`")))?;
-        Self::open(folder, description.topology, None).await
+        let act = || format!("attach to cluster `{name}`");
+        let Attempt::Held(lock) = folder_lock::use_alone(&folder).map_err(failed(act()))? else {
+            return Err(ClusterError::because(act(), "a run uses it")
+                .hint("wait until it has ended: one at a time uses a cluster"));
+        };
+        let description = description(&folder).map_err(failed(act()))?;
+        let attached = Self::open(folder, description.topology, None).await?;
+        Ok(Self {
+            _use: Some(lock),
+            ..attached
+        })
     }
 
     async fn open(
@@ -122,6 +133,7 @@ impl LocalCluster {
             kubeconfig,
             topology,
             owned,
+            _use: None,
         })
     }
 

@@ -25,10 +25,10 @@ pub(super) fn check(timeline: &Timeline<'_>) -> Evidence {
 }
 
 fn check_point(timeline: &Timeline<'_>, point: &Point, evidence: &mut Evidence) {
-    if timeline.is_uncertain(point.last) || timeline.is_refused(point.place) {
+    if let Some(failed) = timeline.failed_write(point) {
         evidence.open(Detail {
             step: point.place.step(),
-            ..detail("the configuration to be written", "the write failed")
+            ..detail("the configuration to be written", failed)
         });
         return;
     }
@@ -176,17 +176,30 @@ impl<'t, 'a> Duty<'t, 'a> {
     fn shown(&self, readings: &[Reading<'_>], evidence: &mut Evidence) {
         let wrong = readings.iter().rposition(|reading| !self.holds(*reading));
         let first = &readings[wrong.map_or(0, |wrong| wrong + 1)];
-        if first.at_ns <= self.deadline_ns {
+        // Who was right before the write and was never seen otherwise need not be read in time.
+        let was_right_all_the_time = || wrong.is_none() && self.held_before();
+        if first.at_ns <= self.deadline_ns || was_right_all_the_time() {
             evidence.support(1);
             return;
         }
-        let detail = self.detail(format!("only at {}", first.clock()), Some(first.index));
+        let detail = self.detail(
+            format!("shown too late, at {}", first.clock()),
+            Some(first.index),
+        );
         let was_wrong_too_late = wrong.is_some_and(|w| readings[w].at_ns >= self.deadline_ns);
         if was_wrong_too_late || self.timeline.gave_up_after(self.point, self.since) {
             evidence.contradict(detail);
         } else {
             evidence.open(detail);
         }
+    }
+
+    fn held_before(&self) -> bool {
+        self.timeline
+            .readings_of(self.life)
+            .filter(|reading| precedes(reading.index, self.since))
+            .last()
+            .is_some_and(|reading| self.holds(reading))
     }
 
     fn not_shown(&self, last: Reading<'_>, evidence: &mut Evidence) {

@@ -290,6 +290,24 @@ impl<'a> Timeline<'a> {
             .any(|write| write.fate == Fate::Refused && write.step == place.step())
     }
 
+    /// Why it is not known, or known not to be so, that what a point writes is in force; none when it is.
+    pub(super) fn failed_write(&self, point: &Point) -> Option<String> {
+        if !self.is_uncertain(point.last) && !self.is_refused(point.place) {
+            return None;
+        }
+        let here = point.indices.iter().rev();
+        let error = here
+            .into_iter()
+            .find_map(|index| match &self.events[*index].kind {
+                EventKind::WriteFailed { error, .. } => Some(error),
+                _ => None,
+            });
+        Some(match error {
+            Some(error) => format!("the write failed: {error}"),
+            None => "not certain: an earlier write failed or has no outcome".to_owned(),
+        })
+    }
+
     /// The runner waited for the mesh within the point until the mesh's bound was over, after this index.
     pub(super) fn gave_up_after(&self, point: &Point, index: usize) -> bool {
         let is_over = |kind: &EventKind| {

@@ -125,7 +125,7 @@ fn late_is_late_when_it_was_wrong_at_the_bound() {
     }));
     assert_eq!(found.verdict, Verdict::Failed, "{found:?}");
     assert_eq!(who(&found), ["checkout@zone1"]);
-    assert!(found.details[0].observed.starts_with("only at"));
+    assert!(found.details[0].observed.starts_with("shown too late, at"));
 
     let given_up = arrives("", 10, |r| {
         r.wait(6000).gave_up();
@@ -154,6 +154,24 @@ fn what_never_arrives(#[case] after_ms: u64, #[case] gives_up: bool, #[case] ver
         "toggle `flag` = `v1`, rule `route` within 5s"
     );
     assert!(found.details[0].observed.contains("toggle `flag` is `v0`"));
+}
+
+#[test]
+fn who_was_right_before_the_write_and_ever_after_need_not_be_read_in_time() {
+    let read_late = |first: &str| {
+        let mut recorder = Recorder::new(&[inside()]);
+        recorder.step(0).write(&version(first));
+        recorder.observe(shows(&inside(), "a", first, ""));
+        recorder.step(1).write(&version("v1"));
+        recorder.wait(7000).gave_up();
+        recorder.observe(shows(&inside(), "a", "v1", ""));
+        recorder.finished().observe(shows(&inside(), "a", "v1", ""));
+        delivered(vec![apply(first), apply("v1")], &recorder)
+    };
+    let found = read_late("v1");
+    assert_eq!(found.verdict, Verdict::Passed, "{found:?}");
+    let found = read_late("v0");
+    assert_eq!(found.verdict, Verdict::Failed, "{found:?}");
 }
 
 #[test]
@@ -396,7 +414,7 @@ fn a_write_that_failed_decides_nothing() {
         recorder.observe(shows(&inside(), "a", "v1", ""));
         let found = delivered(vec![apply("v1")], &recorder);
         assert_eq!(found.verdict, Verdict::Inconclusive, "{found:?}");
-        assert_eq!(found.details[0].observed, "the write failed");
+        assert_eq!(found.details[0].observed, "the write failed: no");
         assert_eq!(found.details[0].step, Some(0));
         // Refused: nobody may show it. Unknown: it may be there.
         let found = confined(vec![apply("v1")], &recorder);

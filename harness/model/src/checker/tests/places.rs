@@ -405,6 +405,9 @@ fn a_write_that_is_under_way_when_its_step_ends_decides_nothing() {
     };
     let found = findings(&scenario, &recorder).remove(0);
     assert_eq!(found.verdict, Verdict::Inconclusive, "{found:?}");
-    assert_eq!(found.details[0].observed, "the write failed");
+    assert_eq!(
+        found.details[0].observed,
+        "not certain: an earlier write failed or has no outcome"
+    );
     assert_eq!(found.details[0].step, Some(0));
 }

@@ -215,6 +215,14 @@ impl Check {
         self.at(Step::Key("rules"), |check| {
             for (name, rule) in &configuration.rules {
                 check.at(Step::Name(name.clone()), |check| {
+                    check.named("service", Kind::Application, &rule.service);
+                    check.at(Step::Key("to"), |check| {
+                        for service in rule.to.keys() {
+                            check.at(Step::Name(service.clone()), |check| {
+                                check.name_of(Kind::Application, service);
+                            });
+                        }
+                    });
                     if rule.to.is_empty() {
                         check.complain(
                             "a rule without destination",
@@ -267,6 +275,7 @@ impl Check {
             }
             Act::Request(traffic) => self.at(Step::Key("request"), |check| {
                 check.workload("from", &traffic.from);
+                check.named("to", Kind::Application, &traffic.to);
                 check.named_traffic(&traffic.name, TrafficKind::Batch);
                 if traffic.count == 0 {
                     check.complain("zero requests", Some("set `count` to at least 1"));
@@ -280,6 +289,7 @@ impl Check {
             }),
             Act::Load(load) => self.at(Step::Key("load"), |check| {
                 check.workload("from", &load.from);
+                check.named("to", Kind::Application, &load.to);
                 check.named_traffic(&load.name, TrafficKind::Load);
                 check.running.insert(load.name.clone());
                 if load.rate == 0 {
