@@ -1,0 +1,9 @@
+//! What the component tests share: images of ours, and programs of other projects that they work with, as containers
+//! of an engine, by `testcontainers`.
+//!
+//! Invariant: nothing is pulled, and nothing of other people's is touched. Every container, network and image is named
+//! or labelled by the process that made it ([`owner::Owner`]), and only such are removed.
+
+pub mod archive;
+pub mod owner;
+pub mod session;

@@ -1,0 +1,4 @@
+//! The images of this workspace as containers. `cargo xtask test components` runs these with an engine; without one
+//! they are not run, and it says so.
+
+mod probe_app;
