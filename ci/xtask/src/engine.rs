@@ -60,6 +60,19 @@ impl Engine {
         command
     }
 
+    /// Lets the tests that `nextest` starts use the engine and reach what its containers publish; `nextest` itself, which
+    /// may have to build them, stays where the network is.
+    pub(crate) fn serve_tests(&self, nextest: &mut Command) {
+        if let Some(network) = &self.network {
+            let runner = format!(
+                r#"target."cfg(unix)".runner = ["nsenter", "--net={}", "--"]"#,
+                network.display()
+            );
+            nextest.args(["--config", &runner]);
+        }
+        nextest.envs(self.host.iter().map(|host| ("DOCKER_HOST", host)));
+    }
+
     /// The engine's command line.
     pub(crate) fn docker(&self) -> Command {
         let mut command = Command::new("docker");

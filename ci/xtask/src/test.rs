@@ -1,5 +1,6 @@
 //! All tests, one after the other, summed up in one line.
 
+use crate::engine::Engine;
 use crate::junit::{Count, ignored_in_list};
 use crate::system::CannotHere;
 use crate::tools::Tool;
@@ -19,11 +20,13 @@ pub(crate) enum Part {
     Unit,
     /// Examples in the documentation
     Documentation,
+    /// The images as containers, where this machine can have a container engine
+    Components,
     /// The default run on a real cluster
     Run,
     /// The same on a kind cluster, where this machine can have one
     Kind,
-    /// The same on two kind clusters, with a mesh over both
+    /// Some of them on two kind clusters, with a mesh over both
     Clusters,
     /// Whether both runs say the same of every scenario; makes them first
     Parity,
@@ -32,6 +35,22 @@ pub(crate) enum Part {
     /// The program as a whole: interrupts, kills, what is left behind
     Live,
 }
+
+/// What is run over several clusters, and how: two cores carry the six nodes of the topology, but not at the pace of one
+/// cluster, and the bounds are not what this part is about.
+const OVER_CLUSTERS: [&str; 11] = [
+    "delivery-scope/cluster",
+    "delivery-scope/data-center",
+    "delivery-scope/application",
+    "routing/own-zone",
+    "--topology",
+    "two-clusters",
+    "--parallel",
+    "2",
+    "--delivery",
+    "30s",
+    "--patience=marker=60s",
+];
 
 /// Runs the parts (all of them when none is named) and prints the sum as the last line. False when anything failed.
 pub(crate) fn test(parts: &[Part], no_install: bool) -> anyhow::Result<bool> {
@@ -92,15 +111,15 @@ fn with_what_they_need(parts: &[Part]) -> Vec<Part> {
 fn run(part: Part, program: &Path, results: &Path, install: bool) -> anyhow::Result<Count> {
     match part {
         Part::Checks => checks(install),
-        Part::Unit => nextest("default", install),
-        Part::Live => nextest("live", install),
+        Part::Unit => nextest("default", install, None),
+        Part::Live => nextest("live", install, None),
         Part::Documentation => documentation(),
+        Part::Components => with_engine(install, |engine| {
+            nextest("components", install, Some(engine))
+        }),
         Part::Run => meshproof(Command::new(program), &["run"], &results.join("run")),
         Part::Kind => on_kind(program, &results.join("kind"), &[], install),
-        Part::Clusters => {
-            let topology = ["--topology", "two-clusters"];
-            on_kind(program, &results.join("clusters"), &topology, install)
-        }
+        Part::Clusters => on_kind(program, &results.join("clusters"), &OVER_CLUSTERS, install),
         Part::Parity => parity(program, results),
         Part::Selftest => {
             let selftest = Command::new(program);
@@ -122,7 +141,7 @@ fn checks(install: bool) -> anyhow::Result<Count> {
     })
 }
 
-fn nextest(profile: &str, install: bool) -> anyhow::Result<Count> {
+fn nextest(profile: &str, install: bool, engine: Option<&Engine>) -> anyhow::Result<Count> {
     let report = workspace::root()
         .join("target/nextest")
         .join(profile)
@@ -141,6 +160,9 @@ fn nextest(profile: &str, install: bool) -> anyhow::Result<Count> {
         // The images were built from the same assets, so this only looks where they are.
         .env("MESHPROOF_ENVOY", images::assets()?.envoy)
         .env("MESHPROOF_IMAGES", workspace::root().join("target/images"));
+    if let Some(engine) = engine {
+        engine.serve_tests(&mut command);
+    }
     match registry::program(install) {
         Ok(program) => {
             command.env("MESHPROOF_DOCKER_REGISTRY", program);
@@ -200,14 +222,27 @@ fn on_kind(
 ) -> anyhow::Result<Count> {
     // Without a run of now there is none to compare with either.
     forget_run(results)?;
-    let was_running = engine::is_running()?;
-    let engine = engine::ensure(install)?;
-    let outcome = node_image::ensure(&engine, install).and_then(|image| {
+    with_engine(install, |engine| {
+        let image = node_image::ensure(engine, install)?;
         let mut command = engine.command(program);
         command.env("MESHPROOF_NODE_IMAGE", image);
         let arguments = [&["run", "--cluster", "kind"], options].concat();
         meshproof(command, &arguments, results)
-    });
+    })
+}
+
+/// Something that needs a container engine.
+///
+/// # Errors
+///
+/// [`CannotHere`] when this machine cannot have one.
+fn with_engine(
+    install: bool,
+    act: impl FnOnce(&Engine) -> anyhow::Result<Count>,
+) -> anyhow::Result<Count> {
+    let was_running = engine::is_running()?;
+    let engine = engine::ensure(install)?;
+    let outcome = act(&engine);
     // Who found none running leaves none running.
     if !was_running {
         engine::down()?;
