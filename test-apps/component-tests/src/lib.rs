@@ -5,5 +5,9 @@
 //! or labelled by the process that made it ([`owner::Owner`]), and only such are removed.
 
 pub mod archive;
+pub mod certificates;
+pub mod control_plane;
+pub mod kubernetes;
 pub mod owner;
 pub mod session;
+pub mod wait;
