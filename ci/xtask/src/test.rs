@@ -38,7 +38,7 @@ pub(crate) enum Part {
 
 /// What is run over several clusters, and how: two cores carry the six nodes of the topology, but not at the pace of one
 /// cluster, and the bounds are not what this part is about.
-const OVER_CLUSTERS: [&str; 11] = [
+const OVER_CLUSTERS: [&str; 12] = [
     "delivery-scope/cluster",
     "delivery-scope/data-center",
     "delivery-scope/application",
@@ -50,6 +50,7 @@ const OVER_CLUSTERS: [&str; 11] = [
     "--delivery",
     "30s",
     "--patience=marker=60s",
+    "--patience=ready=4m",
 ];
 
 /// Runs the parts (all of them when none is named) and prints the sum as the last line. False when anything failed.

@@ -152,7 +152,7 @@ fn meaning(schema: &Value) -> String {
     words.join(" ")
 }
 
-/// [`crate::patience::Patience::delivery`] → `delivery`.
+/// ``[`crate::patience::Patience::delivery`]`` → `delivery`.
 fn plain(word: &str) -> String {
     let Some((before, rest)) = word.split_once("[`") else {
         return word.to_owned();
