@@ -1,5 +1,8 @@
 //! All tests, one after the other, summed up in one line.
 
+mod clusters;
+mod foreign;
+
 use crate::engine::Engine;
 use crate::junit::{Count, ignored_in_list};
 use crate::system::CannotHere;
@@ -26,6 +29,8 @@ pub(crate) enum Part {
     Run,
     /// The same on a kind cluster, where this machine can have one
     Kind,
+    /// Some of them on a kind cluster that is addressed as one of somebody else
+    Foreign,
     /// Some of them on two kind clusters, with a mesh over both
     Clusters,
     /// Whether both runs say the same of every scenario; makes them first
@@ -35,23 +40,6 @@ pub(crate) enum Part {
     /// The program as a whole: interrupts, kills, what is left behind
     Live,
 }
-
-/// What is run over several clusters, and how: two cores carry the six nodes of the topology, but not at the pace of one
-/// cluster, and the bounds are not what this part is about.
-const OVER_CLUSTERS: [&str; 12] = [
-    "delivery-scope/cluster",
-    "delivery-scope/data-center",
-    "delivery-scope/application",
-    "routing/own-zone",
-    "--topology",
-    "two-clusters",
-    "--parallel",
-    "2",
-    "--delivery",
-    "30s",
-    "--patience=marker=60s",
-    "--patience=ready=4m",
-];
 
 /// Runs the parts (all of them when none is named) and prints the sum as the last line. False when anything failed.
 pub(crate) fn test(parts: &[Part], no_install: bool) -> anyhow::Result<bool> {
@@ -120,7 +108,8 @@ fn run(part: Part, program: &Path, results: &Path, install: bool) -> anyhow::Res
         }),
         Part::Run => meshproof(Command::new(program), &["run"], &results.join("run")),
         Part::Kind => on_kind(program, &results.join("kind"), &[], install),
-        Part::Clusters => on_kind(program, &results.join("clusters"), &OVER_CLUSTERS, install),
+        Part::Foreign => foreign::run(program, &results.join("foreign"), install),
+        Part::Clusters => clusters::run(program, &results.join("clusters"), install),
         Part::Parity => parity(program, results),
         Part::Selftest => {
             let selftest = Command::new(program);

@@ -1,15 +1,17 @@
 //! A history put in order: what was in force when, and the points at which it is judged.
 
 mod changes;
+mod holding;
 
 pub(super) use changes::{Fate, Life, Write};
+pub(super) use holding::describe;
 
 use super::evidence::clock;
 use super::rule_hashes::RuleHashes;
 use crate::directory::Sidecar;
 use crate::expectation::Expectation;
 use crate::history::{Event, EventKind, Observation};
-use crate::oracle::{Expected, Oracle};
+use crate::oracle::Oracle;
 use crate::patience::{Patience, Whose};
 use crate::scenario::{Act, Scenario};
 use crate::words;
@@ -346,70 +348,12 @@ impl<'a> Timeline<'a> {
                 _ => None,
             })
     }
-
-    /// Whether a reading shows everything that is expected and nothing of what was expected before.
-    pub(super) fn shows(
-        &self,
-        seen: &Observation,
-        expected: &Expected,
-        previous: &Expected,
-    ) -> bool {
-        self.lacks(seen, expected).is_none()
-            && !previous
-                .toggles
-                .keys()
-                .any(|key| !expected.toggles.contains_key(key) && seen.toggles.contains_key(key))
-            && !previous
-                .rules
-                .keys()
-                .any(|name| !expected.rules.contains_key(name) && seen.rules.contains_key(name))
-    }
-
-    /// Whether a reading shows exactly what is expected, nothing less and nothing more.
-    pub(super) fn is_exact(&self, seen: &Observation, expected: &Expected) -> bool {
-        self.lacks(seen, expected).is_none()
-            && seen.toggles.len() == expected.toggles.len()
-            && seen.rules.len() == expected.rules.len()
-    }
-
-    /// What a reading lacks of what is expected, in words.
-    pub(super) fn lacks(&self, seen: &Observation, expected: &Expected) -> Option<String> {
-        let mut lacking = Vec::new();
-        for (key, value) in &expected.toggles {
-            match seen.toggles.get(key) {
-                Some(shown) if shown == value => {}
-                Some(shown) => lacking.push(format!("toggle `{key}` is `{shown}`")),
-                None => lacking.push(format!("no toggle `{key}`")),
-            }
-        }
-        for (name, rule) in &expected.rules {
-            match seen.rules.get(name) {
-                Some(hash) if self.hashes.agrees(name, rule, hash) => {}
-                Some(_) => lacking.push(format!("rule `{name}` with another content")),
-                None => lacking.push(format!("no rule `{name}`")),
-            }
-        }
-        (!lacking.is_empty()).then(|| lacking.join(", "))
-    }
 }
 
 /// Whether one event comes before another. What is compared are events of different kinds, which never share
 /// an index.
 pub(super) fn precedes(earlier: usize, later: usize) -> bool {
     (..later).contains(&earlier)
-}
-
-/// What is expected, in words.
-pub(super) fn describe(expected: &Expected) -> String {
-    if expected.is_empty() {
-        return "nothing".to_owned();
-    }
-    let toggles = expected
-        .toggles
-        .iter()
-        .map(|(k, v)| format!("toggle `{k}` = `{v}`"));
-    let rules = expected.rules.keys().map(|name| format!("rule `{name}`"));
-    toggles.chain(rules).collect::<Vec<_>>().join(", ")
 }
 
 fn is_of(seen: &Observation, sidecar: &Sidecar) -> bool {
