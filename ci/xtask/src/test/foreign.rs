@@ -11,11 +11,11 @@ use std::process::{Command, Stdio};
 /// The cluster; what a killed test has left is replaced.
 const NAME: &str = "xtask-foreign";
 
-/// What is run there: everybody and nobody receives something, and a pod is killed.
+/// What is run there: everybody, nobody and some receive something.
 const SCENARIOS: [&str; 3] = [
     "delivery-scope/everybody",
     "delivery-scope/another-cluster",
-    "resilience/workload-killed",
+    "delivery-scope/application",
 ];
 
 /// Brings the cluster up, runs on it and takes it down.
