@@ -1,5 +1,6 @@
 //! The clusters of one environment: one, or several that a mesh spans.
 
+use crate::rights::Right;
 use crate::{
     Cluster, ClusterError, ConnectError, ImageArchive, ImageNames, PodAddress, PodStream, zones_of,
 };
@@ -10,8 +11,6 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-
-use crate::rights::Right;
 
 /// At least one cluster, each with an API server of its own. Names of clusters and of data centers are unique among them;
 /// addresses of pods need not be.
@@ -173,8 +172,7 @@ impl Clusters {
 
     fn holding(&self, data_center: &str) -> Result<&Arc<dyn Cluster>, ClusterError> {
         let holds = |cluster: &&Arc<dyn Cluster>| {
-            let shapes = &cluster.topology().clusters;
-            let mut data_centers = shapes.iter().flat_map(|shape| &shape.data_centers);
+            let mut data_centers = cluster.topology().data_centers();
             data_centers.any(|known| known.name == data_center)
         };
         self.all.iter().find(holds).ok_or_else(|| {

@@ -26,7 +26,7 @@ mod zone;
 pub use bring_up::{Keep, Options};
 pub use cluster::KindCluster;
 pub use engine::check_engine;
-pub use group::{Kept, Whole, attach, kept, remove_kept, up};
+pub use group::{Kept, Whole, attach, inotify_limit, kept, remove_kept, up};
 pub use state::{Listed, State, list};
 
 use crate::ClusterError;

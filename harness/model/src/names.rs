@@ -34,9 +34,11 @@ impl Places {
     /// Those of a topology.
     #[must_use]
     pub fn of(topology: &Topology) -> Self {
-        let data_centers = topology.clusters.iter().flat_map(|c| &c.data_centers);
         Self {
-            data_centers: data_centers.map(|found| found.name.clone()).collect(),
+            data_centers: topology
+                .data_centers()
+                .map(|found| found.name.clone())
+                .collect(),
             clusters: topology.clusters.iter().map(|c| c.name.clone()).collect(),
         }
     }

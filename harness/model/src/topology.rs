@@ -79,13 +79,18 @@ impl Latency {
 }
 
 impl Topology {
+    /// The data centers of all clusters, in order.
+    pub fn data_centers(&self) -> impl Iterator<Item = &DataCenter> {
+        self.clusters
+            .iter()
+            .flat_map(|cluster| &cluster.data_centers)
+    }
+
     /// Whether packets between any two data centers are late.
     #[must_use]
     pub fn has_latency(&self) -> bool {
         let names = || {
-            self.clusters
-                .iter()
-                .flat_map(|cluster| &cluster.data_centers)
+            self.data_centers()
                 .map(|data_center| data_center.name.as_str())
         };
         names().any(|from| names().any(|to| from != to && self.latency.one_way(from, to).is_some()))

@@ -230,9 +230,7 @@ impl Environment {
     pub fn data_centers(&self) -> Vec<String> {
         self.clusters
             .topology()
-            .clusters
-            .iter()
-            .flat_map(|cluster| &cluster.data_centers)
+            .data_centers()
             .map(|data_center| data_center.name.clone())
             .collect()
     }

@@ -175,7 +175,10 @@ fn nothing_to_take_down(
 #[serde(rename_all = "camelCase")]
 struct ListedForm {
     name: String,
-    /// The name under which it is used and taken down, when it was brought up with others.
+    /// The name under which it is used and taken down.
+    #[serde(skip)]
+    handle: String,
+    /// The same, when it was brought up with others.
     #[serde(skip_serializing_if = "Option::is_none")]
     part_of: Option<String>,
     /// What makes its nodes: `local` or `kind`.
@@ -189,6 +192,7 @@ struct ListedForm {
 impl From<Listed> for ListedForm {
     fn from(listed: Listed) -> Self {
         Self {
+            handle: listed.name.clone(),
             part_of: None,
             name: listed.name,
             provider: "local",
@@ -203,6 +207,7 @@ impl From<Listed> for ListedForm {
 impl From<kind::Listed> for ListedForm {
     fn from(listed: kind::Listed) -> Self {
         Self {
+            handle: listed.handle().to_owned(),
             part_of: listed.part_of.map(|whole| whole.name),
             name: listed.name,
             provider: "kind",
@@ -231,7 +236,7 @@ fn listed() -> Result<Vec<ListedForm>, Failure> {
 pub(crate) fn tell_if_kept(name: &str) -> Result<(), Failure> {
     let files: Vec<String> = listed()?
         .into_iter()
-        .filter(|one| one.part_of.as_ref().unwrap_or(&one.name) == name && one.running)
+        .filter(|one| one.handle == name && one.running)
         .map(|one| one.kubeconfig)
         .collect();
     if !files.is_empty() {

@@ -199,10 +199,7 @@ async fn come_up(
             "the engine publishes ports on another machine or in another network namespace; run meshproof there (nsenter --net=/proc/PID/ns/net, with the PID of the engine)",
         )
     })?;
-    let data_centers = || {
-        let clusters = options.topology.clusters.iter();
-        clusters.flat_map(|cluster| &cluster.data_centers)
-    };
+    let data_centers = || options.topology.data_centers();
     let count: u32 = data_centers().map(|data_center| data_center.nodes).sum();
     nodes::wait_until_ready(&client, count as usize + 1, READY)
         .await

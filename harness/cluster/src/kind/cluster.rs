@@ -70,10 +70,9 @@ impl KindCluster {
             if error.kind() != std::io::ErrorKind::NotFound {
                 return failed(act)(error).hint("wait until it is free");
             }
-            let kept: Vec<String> = super::list(cache)
+            let kept: Vec<String> = super::kept(cache)
                 .into_iter()
-                .filter(|listed| listed.state == state::State::Kept)
-                .map(|listed| listed.name)
+                .map(|kept| kept.name)
                 .collect();
             failed(act)(error).hint(if kept.is_empty() {
                 "make one with `meshproof cluster up --cluster kind`".to_owned()

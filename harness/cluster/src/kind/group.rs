@@ -86,15 +86,18 @@ pub async fn up(
 /// each, and every Envoy one. Without one it ends at once, and says so in its log only.
 const INOTIFY_INSTANCES_OF_A_NODE: u64 = 28;
 
+/// A limit of this machine for watching files (inotify(7)), by its name below `/proc/sys/fs/inotify`; none when it is not
+/// told.
+#[must_use]
+pub fn inotify_limit(name: &str) -> Option<u64> {
+    let path = format!("/proc/sys/fs/inotify/{name}");
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
 /// That this machine's limit of inotify instances does not suffice for the nodes of a topology; none when it does.
 fn too_little_inotify(topology: &Topology) -> Option<String> {
-    const LIMIT: &str = "/proc/sys/fs/inotify/max_user_instances";
-    let limit: u64 = std::fs::read_to_string(LIMIT).ok()?.trim().parse().ok()?;
-    let data_centers = topology
-        .clusters
-        .iter()
-        .flat_map(|shape| &shape.data_centers);
-    let workers: u32 = data_centers.map(|data_center| data_center.nodes).sum();
+    let limit = inotify_limit("max_user_instances")?;
+    let workers: u32 = topology.data_centers().map(|found| found.nodes).sum();
     let nodes = u64::from(workers) + topology.clusters.len() as u64;
     let needed = nodes * INOTIFY_INSTANCES_OF_A_NODE;
     (limit < needed).then(|| {
@@ -107,13 +110,13 @@ fn too_little_inotify(topology: &Topology) -> Option<String> {
 
 /// How each cluster of a topology is made.
 fn parts(options: &Options) -> Vec<Options> {
+    let options = Options {
+        keep: only_in_any_case(options.keep),
+        ..options.clone()
+    };
     let shapes = &options.topology.clusters;
-    if let [_] = shapes.as_slice() {
-        let keep = only_in_any_case(options.keep);
-        return vec![Options {
-            keep,
-            ..options.clone()
-        }];
+    if shapes.len() == 1 {
+        return vec![options];
     }
     let whole = Whole {
         name: options.name.clone(),
@@ -122,7 +125,6 @@ fn parts(options: &Options) -> Vec<Options> {
     let part = |(position, name): (usize, &str)| Options {
         name: format!("{}-{name}", options.name),
         topology: clusters::part(&options.topology, position),
-        keep: only_in_any_case(options.keep),
         diagnostics: options.diagnostics.as_ref().map(|folder| folder.join(name)),
         part_of: Some(whole.clone()),
         ..options.clone()

@@ -42,12 +42,8 @@ fn engine() -> Check {
 /// Each node of a kind cluster runs a whole systemd, kubelet and containerd as the same user.
 fn inotify() -> Check {
     let name = "inotify";
-    let read = |limit: &str| -> Option<u64> {
-        let path = format!("/proc/sys/fs/inotify/{limit}");
-        std::fs::read_to_string(path).ok()?.trim().parse().ok()
-    };
-    let (Some(instances), Some(watches)) = (read("max_user_instances"), read("max_user_watches"))
-    else {
+    let limits = ["max_user_instances", "max_user_watches"].map(kind::inotify_limit);
+    let [Some(instances), Some(watches)] = limits else {
         return Check::warning(name, "the limits are not told", "mount /proc");
     };
     let found = format!("{instances} instances, {watches} watches");
