@@ -6,7 +6,7 @@ use crate::error::DeployMeshError;
 use crate::site::Site;
 use crate::template::Context;
 use crate::{certificate, manifest, wait};
-use harness_cluster::{Cluster, clusters};
+use harness_cluster::Cluster;
 use kube::api::DynamicObject;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -47,14 +47,8 @@ impl Site {
         let kept = certificate::kept(&cluster.client(), &definition).await?;
         let certificates = certificate::obtain(&definition.certificates, kept)?;
         let context = Context::new(cluster, &definition, &options, certificates);
-        let shape = cluster.topology().clusters.first();
-        let data_centers = shape.into_iter().flat_map(|shape| &shape.data_centers);
         let site = Self {
             client: cluster.client(),
-            cluster: clusters::name(cluster).to_owned(),
-            data_centers: data_centers
-                .map(|data_center| data_center.name.clone())
-                .collect(),
             context,
             names: Mutex::new(BTreeMap::new()),
             scaled: Mutex::new(BTreeMap::new()),

@@ -76,7 +76,7 @@ impl Site {
             .items
             .iter()
             .filter_map(|pod| {
-                let address = address(&self.cluster, pod)?;
+                let address = address(self.context.cluster(), pod)?;
                 Some(Replica {
                     pod: address.name.clone(),
                     xds: format!("{}:{}", address.ip, control_plane.xds_port),
@@ -125,7 +125,7 @@ impl Site {
         let form = &self.definition.workloads;
         let mut found: Vec<(&Pod, PodAddress)> = pods
             .iter()
-            .filter_map(|pod| Some((pod, address(&self.cluster, pod)?)))
+            .filter_map(|pod| Some((pod, address(self.context.cluster(), pod)?)))
             .collect();
         // The oldest pod keeps the plain name when two appear at once.
         found.sort_by(|(a, _), (b, _)| {
@@ -165,7 +165,7 @@ impl Site {
                         name,
                         pod: address.name.clone(),
                         pod_uid: uid,
-                        cluster: self.cluster.clone(),
+                        cluster: self.context.cluster().to_owned(),
                         data_center,
                         node: address.node.clone(),
                         application,

@@ -6,8 +6,8 @@ use crate::directory::{Replica, Workload};
 use crate::error::{DeployMeshError, MeshError, WriteError};
 use crate::keys::Keys;
 use crate::site::Site;
-use crate::wait;
 use crate::write::Written;
+use crate::{wait, write};
 use futures::future::try_join_all;
 use futures::stream::{BoxStream, StreamExt, select_all};
 use harness_cluster::Clusters;
@@ -158,18 +158,14 @@ impl Mesh {
     }
 
     /// Writes the scenario's marker for everybody, with a value of lower-case letters, digits and dashes that
-    /// was never used before: a toggle and a rule, so that it shows up in every resource that a payload could
-    /// leak into. Each scenario has its own marker, so that parallel scenarios do not overwrite each other's.
+    /// was never used before. Each scenario has its own marker, so that parallel scenarios do not overwrite each other's.
     ///
     /// # Errors
     ///
     /// As [`write`](Self::write).
     pub async fn write_marker(&self, keys: &Keys, value: &str) -> Result<Written, WriteError> {
-        let mut all = BTreeMap::new();
-        for site in &self.sites {
-            self.note(&mut all, site, site.write_marker(keys, value).await)?;
-        }
-        Ok(Written { objects: all })
+        self.write(keys, &write::marker(&self.definition, value))
+            .await
     }
 
     /// What was written so far, in all clusters: where a later one fails, the earlier ones have it.
@@ -184,7 +180,7 @@ impl Mesh {
             objects
                 .into_iter()
                 .map(move |(kind, version)| match several {
-                    true => (format!("{kind} in {}", site.cluster), version),
+                    true => (format!("{kind} in {}", site.context.cluster()), version),
                     false => (kind, version),
                 })
         };
@@ -287,7 +283,10 @@ impl Mesh {
     fn holding(&self, data_center: &str) -> Result<&Site, MeshError> {
         self.sites
             .iter()
-            .find(|site| site.data_centers.iter().any(|known| known == data_center))
+            .find(|site| {
+                let known = site.context.data_centers();
+                known.iter().any(|known| known == data_center)
+            })
             .ok_or_else(|| {
                 MeshError::Missing(format!(
                     "find the data center {data_center}: no cluster has it"

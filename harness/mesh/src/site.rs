@@ -10,10 +10,6 @@ use std::time::Duration;
 pub(crate) struct Site {
     pub(crate) client: kube::Client,
     pub(crate) definition: Arc<MeshDefinition>,
-    /// The cluster's name in the topology.
-    pub(crate) cluster: String,
-    /// The cluster's data centers, in the topology's order.
-    pub(crate) data_centers: Vec<String>,
     pub(crate) context: Context,
     /// Pod UID → stable name, so that a name never moves from one living pod to another.
     pub(crate) names: Mutex<BTreeMap<String, String>>,

@@ -5,7 +5,7 @@ use crate::definition::MeshDefinition;
 use crate::deploy::DeployOptions;
 use crate::error::DeployMeshError;
 use crate::manifest;
-use harness_cluster::Cluster;
+use harness_cluster::{Cluster, clusters};
 use harness_model::causes::chain;
 use harness_model::configuration::Configuration;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
@@ -41,14 +41,12 @@ impl Context {
         options: &DeployOptions,
         certificates: Certificates,
     ) -> Self {
-        let shape = cluster.topology().clusters.first();
-        let data_centers = shape
-            .map(|shape| &shape.data_centers)
-            .into_iter()
-            .flatten()
+        let data_centers = cluster
+            .topology()
+            .data_centers()
             .map(|data_center| data_center.name.clone())
             .collect();
-        let name = shape.map(|shape| shape.name.clone()).unwrap_or_default();
+        let name = clusters::name(cluster).to_owned();
         let service_cidr = cluster.service_cidr().to_owned();
         Self::of_environment(
             name,
@@ -82,6 +80,14 @@ impl Context {
             certificates,
             applications: definition.workloads.applications.clone(),
         }
+    }
+
+    pub(crate) fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
+    pub(crate) fn data_centers(&self) -> &[String] {
+        &self.data_centers
     }
 
     pub(crate) fn run(&self) -> &str {

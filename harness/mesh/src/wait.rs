@@ -240,7 +240,7 @@ async fn ready_now(site: &Site) -> Result<Result<(), String>, MeshError> {
         missing.extend(shortfall("control plane", wanted, pods.items.iter()));
     }
     let mut by_deployment: BTreeMap<String, u32> = BTreeMap::new();
-    for data_center in &site.data_centers {
+    for data_center in site.context.data_centers() {
         for application in &form.applications {
             let name = site.deployment_of(application, data_center);
             let wanted = site.wanted(&name);

@@ -1,6 +1,6 @@
 //! Writing configurations and markers, reading the mesh's own status, and removing what a scenario wrote.
 
-use crate::definition::ObjectForm;
+use crate::definition::{MeshDefinition, ObjectForm};
 use crate::error::{MeshError, WriteError, WriteFailure};
 use crate::site::Site;
 use crate::{FIELD_MANAGER, Keys, RUN_LABEL, SCENARIO_LABEL, keys, status};
@@ -92,33 +92,6 @@ impl Site {
             }
         }
         Ok(Written { objects: written })
-    }
-
-    /// Writes the scenario's marker for everybody, with a value of lower-case letters, digits and dashes that
-    /// was never used before: a toggle and a rule, so that it shows up in every resource that a payload could
-    /// leak into. Each scenario has its own marker, so that parallel scenarios do not overwrite each other's.
-    ///
-    /// # Errors
-    ///
-    /// As [`write`](Self::write).
-    pub(crate) async fn write_marker(
-        &self,
-        keys: &Keys,
-        value: &str,
-    ) -> Result<Written, WriteError> {
-        let rule: Rule = serde_json::from_value(self.definition.configuration.marker_rule.clone())
-            .expect("the marker's rule was checked when the definition was loaded");
-        let marker = Configuration {
-            name: keys::MARKER.to_owned(),
-            scope: Scope {
-                entries: vec![ScopeEntry::default()],
-                except: Vec::new(),
-            },
-            priority: 0,
-            toggles: BTreeMap::from([(keys::MARKER.to_owned(), value.to_owned())]),
-            rules: BTreeMap::from([(Keys::marker_rule(value), rule)]),
-        };
-        self.write(keys, &marker).await
     }
 
     /// The mesh's own status of a configuration; none where the mesh reports none, or not yet.
@@ -231,6 +204,23 @@ impl Site {
             labels.insert(SCENARIO_LABEL.to_owned(), keys.prefix().into());
         }
         Ok(object)
+    }
+}
+
+/// The marker of a scenario: for everybody, a toggle and a rule, so that it shows up in every resource that a payload
+/// could leak into.
+pub(crate) fn marker(definition: &MeshDefinition, value: &str) -> Configuration {
+    let rule: Rule = serde_json::from_value(definition.configuration.marker_rule.clone())
+        .expect("the marker's rule was checked when the definition was loaded");
+    Configuration {
+        name: keys::MARKER.to_owned(),
+        scope: Scope {
+            entries: vec![ScopeEntry::default()],
+            except: Vec::new(),
+        },
+        priority: 0,
+        toggles: BTreeMap::from([(keys::MARKER.to_owned(), value.to_owned())]),
+        rules: BTreeMap::from([(Keys::marker_rule(value), rule)]),
     }
 }
 
