@@ -2,7 +2,7 @@
 
 use crate::certificates::Authority;
 use crate::kubernetes::{Kubernetes, PORT};
-use crate::session::Session;
+use crate::session::{self, Session};
 use std::time::Duration;
 use testcontainers::core::wait::HttpWaitStrategy;
 use testcontainers::core::{IntoContainerPort as _, WaitFor};
@@ -27,6 +27,18 @@ pub struct ControlPlane {
 }
 
 impl ControlPlane {
+    /// Starts one as the mesh deploys it, with its own rights alone, and waits until it is ready.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start or does not become ready.
+    pub async fn deployed(session: &Session, kubernetes: &Kubernetes) -> (Self, String) {
+        kubernetes.apply_rights().await;
+        let token = kubernetes.token("control-plane").await;
+        let started = Self::start(session, kubernetes, &token, "/readyz").await;
+        (started, token)
+    }
+
     /// Starts one that shows this token to the API server, and waits until `path` of its admin interface answers with
     /// 200.
     ///
@@ -89,13 +101,8 @@ impl ControlPlane {
     /// When it does not answer.
     pub async fn answer(&self, path: &str) -> Result<(u16, String), String> {
         let ask = async {
-            let host = self.container.get_host().await?;
-            let port = self.container.get_host_port_ipv4(ADMIN_PORT.tcp()).await?;
-            let answer = self
-                .http
-                .get(format!("http://{host}:{port}{path}"))
-                .send()
-                .await?;
+            let url = session::url(&self.container, ADMIN_PORT, path).await?;
+            let answer = self.http.get(url).send().await?;
             let status = answer.status().as_u16();
             Ok::<_, Box<dyn std::error::Error>>((status, answer.text().await?))
         };
@@ -112,6 +119,15 @@ impl ControlPlane {
         let line = |line: &str| line.strip_prefix(name)?.trim().parse().ok();
         let value = text.lines().find_map(line);
         value.ok_or_else(|| format!("{status}, without {name}: {text}"))
+    }
+
+    /// How often one of its watches has failed.
+    ///
+    /// # Errors
+    ///
+    /// As [`metric`](Self::metric).
+    pub async fn watch_failures(&self) -> Result<u64, String> {
+        self.metric("mesh_control_plane_watch_failures_total").await
     }
 
     /// Waits for a line of its log that `is_wanted`, from the start of the log, and returns it.

@@ -16,8 +16,11 @@ use testcontainers::bollard::query_parameters::{
     ImportImageOptions, ListContainersOptionsBuilder, ListImagesOptionsBuilder,
     ListNetworksOptionsBuilder, RemoveContainerOptionsBuilder, RemoveImageOptions,
 };
+use testcontainers::core::IntoContainerPort as _;
 use testcontainers::core::client::docker_client_instance;
-use testcontainers::{ContainerRequest, GenericImage, ImageExt as _};
+use testcontainers::{
+    ContainerAsync, ContainerRequest, GenericImage, ImageExt as _, TestcontainersError,
+};
 use tokio_util::io::ReaderStream;
 
 /// The label of every container and network; its value is the owner.
@@ -54,6 +57,21 @@ pub async fn with_engine(test: impl AsyncFnOnce(&Session)) {
     }
     let left = session.belongings(|owner| *owner == session.owner).await;
     assert!(left.is_empty(), "left in the engine: {left:?}");
+}
+
+/// Where a port of a container is reached from here, with a path.
+///
+/// # Errors
+///
+/// When the port is not published, or the container is not there.
+pub async fn url(
+    container: &ContainerAsync<GenericImage>,
+    port: u16,
+    path: &str,
+) -> Result<String, TestcontainersError> {
+    let host = container.get_host().await?;
+    let port = container.get_host_port_ipv4(port.tcp()).await?;
+    Ok(format!("http://{host}:{port}{path}"))
 }
 
 /// Something with an owner in the engine.

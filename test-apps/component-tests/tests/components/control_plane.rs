@@ -21,20 +21,13 @@ const NAMESPACE: &str = "mesh-workloads";
 async fn with_its_least_rights_it_is_ready_serves_metrics_and_writes_status() {
     with_engine(async |session| {
         let kubernetes = Kubernetes::start(session).await;
-        kubernetes.apply_rights().await;
-        let token = kubernetes.token("control-plane").await;
-        let control_plane = ControlPlane::start(session, &kubernetes, &token, "/readyz").await;
+        let (control_plane, token) = ControlPlane::deployed(session, &kubernetes).await;
         assert_eq!(
             control_plane.answer("/readyz").await,
             Ok((200, "ready".to_owned()))
         );
 
-        let failures = async || {
-            control_plane
-                .metric("mesh_control_plane_watch_failures_total")
-                .await
-        };
-        let before = failures().await;
+        let before = control_plane.watch_failures().await;
 
         // Its token is good for what it needs, which it has just shown, and for nothing else.
         let own = kubernetes.client(&token).await.expect("a client");
@@ -66,7 +59,12 @@ async fn with_its_least_rights_it_is_ready_serves_metrics_and_writes_status() {
             writes.as_ref().is_ok_and(|writes| *writes >= 2),
             "{writes:?}"
         );
-        assert_eq!(failures().await, before, "{}", control_plane.log().await);
+        assert_eq!(
+            control_plane.watch_failures().await,
+            before,
+            "{}",
+            control_plane.log().await
+        );
     })
     .await;
 }
@@ -75,9 +73,7 @@ async fn with_its_least_rights_it_is_ready_serves_metrics_and_writes_status() {
 async fn it_goes_on_when_its_api_server_comes_back() {
     with_engine(async |session| {
         let kubernetes = Kubernetes::start(session).await;
-        kubernetes.apply_rights().await;
-        let token = kubernetes.token("control-plane").await;
-        let control_plane = ControlPlane::start(session, &kubernetes, &token, "/readyz").await;
+        let (control_plane, _) = ControlPlane::deployed(session, &kubernetes).await;
         let client = kubernetes.administrator().await.expect("a client");
         make_workload(&client).await;
         written(&client, "before").await;
@@ -107,19 +103,14 @@ async fn it_goes_on_when_its_api_server_comes_back() {
         written(&client, "after-a-pause").await;
 
         // Gone, with all connections, and started again.
-        let failures = async || {
-            control_plane
-                .metric("mesh_control_plane_watch_failures_total")
-                .await
-        };
-        let before = failures().await.expect("a count");
+        let before = control_plane.watch_failures().await.expect("a count");
         kubernetes
             .api_server
             .stop_with_timeout(Some(0))
             .await
             .expect("kill the API server");
         wait::until("its watches fail", PATIENCE, async || {
-            match failures().await? {
+            match control_plane.watch_failures().await? {
                 now if now > before => Ok(()),
                 now => Err(format!("{now} failures as before")),
             }

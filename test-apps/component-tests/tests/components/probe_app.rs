@@ -1,6 +1,6 @@
 //! The probe's image.
 
-use component_tests::session::{Session, with_engine};
+use component_tests::session::{self, Session, with_engine};
 use futures::TryStreamExt as _;
 use harness_images::archive::Archive;
 use probe_api::request::PeerView;
@@ -36,12 +36,8 @@ async fn probe(session: &Session) -> ContainerRequest<GenericImage> {
 }
 
 async fn url(probe: &ContainerAsync<GenericImage>, port: u16, path: &str) -> String {
-    let host = probe.get_host().await.expect("where the engine is");
-    let port = probe
-        .get_host_port_ipv4(port.tcp())
-        .await
-        .expect("a published port");
-    format!("http://{host}:{port}{path}")
+    let url = session::url(probe, port, path).await;
+    url.expect("a published port")
 }
 
 #[tokio::test(flavor = "multi_thread")]
