@@ -67,7 +67,8 @@ pub(crate) struct RegistryArguments {
     /// Push the images to this registry, for the nodes of the kubeconfig's cluster to pull
     ///
     /// An image is named PREFIX/NAME@sha256:DIGEST then; the nodes must reach the registry by the same name. Credentials are
-    /// those of `docker login`, in DOCKER_CONFIG or ~/.docker. The registry keeps the images.
+    /// those of `docker login`, in DOCKER_CONFIG or ~/.docker; certificates are trusted as the system does, or as
+    /// SSL_CERT_FILE says. The registry keeps the images.
     #[arg(long, value_name = "PREFIX", env = "MESHPROOF_REGISTRY")]
     pub(crate) registry: Option<String>,
     /// Speak plain HTTP to the registry, as is done on loopback anyway

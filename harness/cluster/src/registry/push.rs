@@ -59,7 +59,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// When the credentials for the registry cannot be read.
+    /// When the credentials for the registry, or the certificates of the authorities to trust, cannot be read.
     pub fn new(prefix: Prefix) -> Result<Self, PushError> {
         Self::with_docker_config(prefix, credentials::folder().as_deref())
     }
@@ -70,12 +70,13 @@ impl Registry {
     ///
     /// As [`new`](Self::new).
     pub fn with_docker_config(prefix: Prefix, folder: Option<&Path>) -> Result<Self, PushError> {
-        let authentication =
-            credentials::of(prefix.registry(), folder).map_err(|reason| PushError {
-                registry: prefix.registry().to_owned(),
-                reasons: vec![reason],
-                hint: Some("`docker login` writes the file again"),
-            })?;
+        let failed = |reason, hint| PushError {
+            registry: prefix.registry().to_owned(),
+            reasons: vec![reason],
+            hint: Some(hint),
+        };
+        let authentication = credentials::of(prefix.registry(), folder)
+            .map_err(|reason| failed(reason, "`docker login` writes the file again"))?;
         let config = ClientConfig {
             protocol: if prefix.is_plain() {
                 ClientProtocol::Http
@@ -89,8 +90,15 @@ impl Registry {
             user_agent: concat!("meshproof/", env!("CARGO_PKG_VERSION")),
             ..ClientConfig::default()
         };
+        // `Client::new` would go on without the settings.
+        let client = Client::try_from(config).map_err(|error| {
+            failed(
+                Refused::because(&error).reason,
+                "certificates of authorities are taken from SSL_CERT_FILE and SSL_CERT_DIR, else from the system (Debian: package ca-certificates)",
+            )
+        })?;
         Ok(Self {
-            client: Client::new(config),
+            client,
             prefix,
             authentication,
         })
@@ -279,15 +287,26 @@ impl From<OciDistributionError> for Refused {
             }
             OciDistributionError::RequestError(request) => match request.status() {
                 Some(status) if is_refusal(status.as_u16()) => Self::unauthorized(),
-                None if request.is_connect() => Self {
-                    hint: Some(
-                        "is it up, and reached from here by this name? One without TLS needs --registry-insecure",
-                    ),
-                    ..Self::because(&error)
-                },
+                None if request.is_connect() => {
+                    let Self { reason, .. } = Self::because(&error);
+                    let hint = Some(hint_of_connection(&reason));
+                    Self { reason, hint }
+                }
                 _ => Self::because(&error),
             },
             _ => Self::because(&error),
         }
+    }
+}
+
+/// What helps when there was no connection, by what rustls and the system say of it.
+fn hint_of_connection(reason: &str) -> &'static str {
+    // The signature is wrong where another authority of the same name is trusted.
+    if reason.contains("UnknownIssuer") || reason.contains("BadSignature") {
+        "name the authority that has signed its certificate, in PEM, with SSL_CERT_FILE, or add it to the system's (Debian: update-ca-certificates)"
+    } else if reason.contains("invalid peer certificate") {
+        "its certificate must be good now, and for the host that --registry names"
+    } else {
+        "is it up, and reached from here by this name? One without TLS needs --registry-insecure"
     }
 }

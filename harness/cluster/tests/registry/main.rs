@@ -1,6 +1,10 @@
 //! Pushing images to a real registry: Debian's `docker-registry`, on a loopback port of its own.
 
+mod authority;
 mod server;
+mod tokens;
+
+use authority::Authority;
 
 use harness_cluster::ImageArchive;
 use harness_cluster::registry::{Prefix, Protocol, Registry};
@@ -9,10 +13,12 @@ use harness_images::pack::{FileSpec, ImageSpec, pack};
 use oci_client::client::{ClientConfig, ClientProtocol};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference};
-use server::{PASSWORD, Server};
+use server::{PASSWORD, Server, Settings};
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
+use std::process::{Command, Output};
+use tokens::TokenServer;
 
 /// An image with one file of these contents.
 fn image(folder: &Path, name: &str, contents: &str) -> ImageArchive {
@@ -128,6 +134,124 @@ async fn a_registry_that_wants_a_name_is_given_the_one_of_docker_login() {
     let names = registry(&server, folder.path()).push(&images).await;
     assert_eq!(names.expect("it is pushed").len(), 1);
     assert!(!server.stored().is_empty());
+}
+
+/// Names the registry for a test that is started as a process of its own: only the environment of a process says which
+/// authorities it trusts.
+const PUSH_TO: &str = "MESHPROOF_TEST_PUSH_TO";
+
+/// Starts a test of this program alone, which shall push to a registry with what is in a folder.
+fn start_again(test: &str, server: &Server, folder: &Path, trusted: &Path) -> Output {
+    Command::new(std::env::current_exe().expect("this is a program"))
+        .args(["--exact", test, "--nocapture"])
+        .env(PUSH_TO, &server.address)
+        .env("DOCKER_CONFIG", folder)
+        .env("SSL_CERT_FILE", trusted)
+        .env_remove("SSL_CERT_DIR")
+        .output()
+        .expect("this program starts")
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "whoever has started it reads how it went"
+)]
+/// What a process does that was started again: pushes as the program does, and says how it went.
+async fn push_as_told(address: &str) {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    with_cryptography();
+    let prefix = Prefix::parse(&format!("{address}/team"), Protocol::Secure);
+    let images = [image(folder.path(), "probe-app", "one")];
+    let registry = Registry::new(prefix.expect("it is a prefix"));
+    let pushed = match registry {
+        Ok(registry) => registry.push(&images).await,
+        Err(error) => Err(error),
+    };
+    match pushed {
+        Ok(names) => println!("pushed {names:?}"),
+        Err(error) => println!(
+            "not pushed: {error}; hint: {}",
+            error.hint.unwrap_or("none")
+        ),
+    }
+}
+
+#[tokio::test]
+async fn an_authority_that_the_environment_names_is_trusted_and_no_other() {
+    if let Ok(address) = std::env::var(PUSH_TO) {
+        return push_as_told(&address).await;
+    }
+    let test = "an_authority_that_the_environment_names_is_trusted_and_no_other";
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let authority = Authority::called("one");
+    let settings = Settings::default().for_one(folder.path());
+    let server = Server::start(settings.certified_by(&authority));
+    let push = |trusted: &Path| {
+        let output = start_again(test, &server, folder.path(), trusted);
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+
+    // Before anybody is asked who they are, and so before a password is sent.
+    server.log_in(folder.path(), Some(PASSWORD));
+    // Of the same name it may be the one before or after.
+    for (name, reason) in [("another", "UnknownIssuer"), ("one", "BadSignature")] {
+        let said = push(&Authority::called(name).certificate());
+        assert!(said.contains(reason), "{said}");
+        assert!(said.contains("hint: name the authority"), "{said}");
+        assert!(said.contains("SSL_CERT_FILE"), "{said}");
+    }
+    let said = push(&folder.path().join("nothing"));
+    assert!(said.contains("not pushed"), "{said}");
+    assert!(said.contains("SSL_CERT_FILE"), "{said}");
+
+    for wrong in [None, Some("another password")] {
+        server.log_in(folder.path(), wrong);
+        let said = push(&authority.certificate());
+        assert!(said.contains("we may not push there"), "{said}");
+        assert!(said.contains("docker login"), "{said}");
+    }
+    assert_eq!(server.stored(), BTreeMap::new());
+
+    server.log_in(folder.path(), Some(PASSWORD));
+    let said = push(&authority.certificate());
+    assert!(said.contains("pushed {"), "{said}");
+    let name = format!("{}/team/probe-app@sha256:", server.address);
+    assert!(said.contains(&name), "{said}");
+    assert!(!server.stored().is_empty());
+}
+
+#[tokio::test]
+async fn a_registry_that_works_with_tokens_is_given_one_for_each_image() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let tokens = TokenServer::start().await;
+    let server = Server::start(Settings::default().for_tokens(&tokens));
+    let images = ["probe-app", "sidecar"].map(|name| image(folder.path(), name, name));
+    for wrong in [None, Some("another password")] {
+        server.log_in(folder.path(), wrong);
+        let error = registry(&server, folder.path())
+            .push(&images)
+            .await
+            .expect_err("it lets nobody else in");
+        assert_eq!(error.reasons, ["we may not push there"], "{error}");
+        assert!(error.hint.is_some_and(|hint| hint.contains("docker login")));
+    }
+    assert_eq!(server.stored(), BTreeMap::new());
+    let before = tokens.asked().len();
+    server.log_in(folder.path(), Some(PASSWORD));
+    let names = registry(&server, folder.path()).push(&images).await;
+    assert_eq!(names.expect("they are pushed").len(), 2);
+    assert!(!server.stored().is_empty());
+    let asked = &tokens.asked()[before..];
+    assert!(
+        asked
+            .iter()
+            .all(|asked| asked.service == tokens::SERVICE && asked.named),
+        "{asked:?}"
+    );
+    for short in ["probe-app", "sidecar"] {
+        let scope = format!("repository:team/{short}:pull,push");
+        assert!(asked.iter().any(|asked| asked.scope == scope), "{asked:?}");
+    }
 }
 
 #[tokio::test]

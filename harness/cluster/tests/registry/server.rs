@@ -1,7 +1,10 @@
 //! A registry of one test.
 
+use crate::authority::{Authority, BY_TLS};
+use crate::tokens::{ISSUER, SERVICE, TokenServer};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::MetadataExt as _;
@@ -9,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 /// Who may use a registry that is not open to everybody.
-const USER: &str = "meshproof";
+pub(crate) const USER: &str = "meshproof";
 
 /// The password of [`USER`].
 pub(crate) const PASSWORD: &str = "a secret of the test";
@@ -25,31 +28,80 @@ pub(crate) struct Server {
     folder: tempfile::TempDir,
 }
 
+/// How a registry is made: open to everybody and without TLS, but for what is said.
+#[derive(Default)]
+pub(crate) struct Settings {
+    /// What stands under `auth` in its configuration.
+    auth: Option<Value>,
+    /// The files of its certificate and its key.
+    certificate: Option<(PathBuf, PathBuf)>,
+}
+
+impl Settings {
+    /// Only [`USER`] may push and pull; the file of passwords is put into a folder.
+    pub(crate) fn for_one(self, folder: &Path) -> Self {
+        let path = folder.join("htpasswd");
+        std::fs::write(&path, HTPASSWD).expect("a temporary folder can be written");
+        Self {
+            auth: Some(json!({"htpasswd": {"realm": "test", "path": path}})),
+            ..self
+        }
+    }
+
+    /// Who has a token may do what the token says.
+    pub(crate) fn for_tokens(self, of: &TokenServer) -> Self {
+        Self {
+            auth: Some(json!({"token": {
+                "realm": of.realm(),
+                "service": SERVICE,
+                "issuer": ISSUER,
+                "rootcertbundle": of.certificate,
+            }})),
+            ..self
+        }
+    }
+
+    /// It speaks TLS, with a certificate that an authority has signed for [`BY_TLS`].
+    pub(crate) fn certified_by(self, authority: &Authority) -> Self {
+        Self {
+            certificate: Some(authority.sign()),
+            ..self
+        }
+    }
+}
+
 impl Server {
     /// Anybody may push and pull.
     pub(crate) fn open_to_everybody() -> Self {
-        Self::start("")
+        Self::start(Settings::default())
     }
 
     /// Only [`USER`] may; the file of passwords is put into a folder.
     pub(crate) fn open_to_one(folder: &Path) -> Self {
-        let passwords = folder.join("htpasswd");
-        std::fs::write(&passwords, HTPASSWD).expect("a temporary folder can be written");
-        let path = passwords.display();
-        Self::start(&format!(
-            "auth: {{htpasswd: {{realm: test, path: {path}}}}}\n"
-        ))
+        Self::start(Settings::default().for_one(folder))
     }
 
-    fn start(more: &str) -> Self {
+    /// As the settings say.
+    pub(crate) fn start(settings: Settings) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let configuration = folder.path().join("registry.yml");
-        let storage = folder.path().join("storage");
-        let text = format!(
-            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}}}\nhttp: {{addr: '127.0.0.1:0', secret: test}}\n{more}",
-            storage.display()
-        );
-        std::fs::write(&configuration, text).expect("a temporary folder can be written");
+        let mut http = json!({"addr": "127.0.0.1:0", "secret": "test"});
+        let speaks_tls = settings.certificate.is_some();
+        if let Some((certificate, key)) = settings.certificate {
+            http["tls"] = json!({"certificate": certificate, "key": key});
+        }
+        let mut text = json!({
+            "version": "0.1",
+            "log": {"level": "info"},
+            "storage": {"filesystem": {"rootdirectory": folder.path().join("storage")}},
+            "http": http,
+        });
+        if let Some(auth) = settings.auth {
+            text["auth"] = auth;
+        }
+        // Every JSON text is a YAML text.
+        std::fs::write(&configuration, text.to_string())
+            .expect("a temporary folder can be written");
         let mut program = Command::new(program())
             .arg("serve")
             .arg(&configuration)
@@ -69,6 +121,10 @@ impl Server {
             .expect("the registry says where it listens");
         // What it says later must be read, or it stops when the pipe is full.
         std::thread::spawn(move || lines.for_each(drop));
+        let address = match speaks_tls {
+            true => address.replace("127.0.0.1", BY_TLS),
+            false => address,
+        };
         Self {
             address,
             program,
