@@ -12,6 +12,7 @@ pub mod config;
 mod bring_up;
 mod cluster;
 mod command;
+mod early;
 mod engine;
 mod group;
 mod images;
@@ -27,6 +28,7 @@ pub use bring_up::{Keep, Options};
 pub use cluster::KindCluster;
 pub use engine::check_engine;
 pub use group::{Kept, Whole, attach, inotify_limit, kept, remove_kept, up};
+pub use images::ImagesToCome;
 pub use state::{Listed, State, list};
 
 use crate::ClusterError;

@@ -5,13 +5,14 @@ use crate::phases::Phases;
 use crate::plan::{ClusterChoice, ImageSource, KeepPolicy, RunPlan};
 use harness_cluster::assets::{self, Assets, KindPrograms, Progress};
 use harness_cluster::existing::{self, ExistingCluster};
-use harness_cluster::kind;
+use harness_cluster::kind::{self, ImagesToCome};
 use harness_cluster::local::{self, LocalCluster};
 use harness_cluster::{Cluster, ClusterError, Clusters, ImageArchive, ImageNames};
-use harness_images::build::{self, BuildOptions, BuiltImage};
+use harness_images::build::{self, BuildOptions};
 use harness_images::store::Store;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// Clusters that are up, with the images on them.
 pub(crate) struct Bringing {
@@ -55,9 +56,18 @@ impl Bringing {
 /// Obtains the programs, then brings the cluster up while the images are built, then gives them to it.
 pub(crate) async fn bring_up(plan: &RunPlan, phases: &Phases) -> Result<Bringing, NotBrought> {
     let programs = phases.part("assets", obtain(plan, phases)).await?;
+    let envoy = programs.envoy();
+    // Nodes of kind are given their images before they are nodes.
+    let (tell, to_come) = watch::channel(None);
+    let make_images = async move {
+        let made = images(plan, envoy, phases).await?;
+        // Who is not there any more wants none.
+        let _ = tell.send(Some(made.clone()));
+        Ok(made)
+    };
     let (cluster, images) = tokio::join!(
-        phases.part("cluster", up(plan, &programs, phases)),
-        phases.part("images", images(plan, programs.envoy(), phases)),
+        phases.part("cluster", up(plan, &programs, to_come, phases)),
+        phases.part("images", make_images),
     );
     let brought = cluster?;
     let loaded = match images {
@@ -125,7 +135,7 @@ async fn images(
     plan: &RunPlan,
     envoy: Option<PathBuf>,
     phases: &Phases,
-) -> Result<Vec<BuiltImage>, PrepareError> {
+) -> Result<Vec<ImageArchive>, PrepareError> {
     let Some(envoy) = envoy else {
         return Ok(Vec::new());
     };
@@ -148,7 +158,11 @@ async fn images(
                 store.load(&image.archive).map_err(PrepareError::Store)?;
             }
         }
-        Ok(images)
+        let archives = images.into_iter().map(|image| ImageArchive {
+            archive: image.archive,
+            reference: image.reference,
+        });
+        Ok(archives.collect())
     })
     .await
 }
@@ -157,16 +171,9 @@ async fn images(
 async fn load(
     plan: &RunPlan,
     clusters: &Clusters,
-    images: Vec<BuiltImage>,
+    images: Vec<ImageArchive>,
     phases: &Phases,
 ) -> Result<ImageNames, PrepareError> {
-    let images: Vec<ImageArchive> = images
-        .into_iter()
-        .map(|image| ImageArchive {
-            archive: image.archive,
-            reference: image.reference,
-        })
-        .collect();
     let load = clusters.load_images(&images);
     if plan.cluster.is_local() || images.is_empty() {
         load.await
@@ -189,6 +196,7 @@ async fn blocking<T: Send + 'static>(
 async fn up(
     plan: &RunPlan,
     programs: &Programs,
+    images: ImagesToCome,
     phases: &Phases,
 ) -> Result<Bringing, PrepareError> {
     let line = phases.lines("cluster");
@@ -225,6 +233,7 @@ async fn up(
                 },
                 diagnostics: Some(plan.artifacts.join("diagnostics")),
                 part_of: None,
+                images: Some(images),
             };
             let clusters = kind::up(options, |text| line(text.to_owned())).await;
             (clusters.map_err(PrepareError::Cluster)?, true)

@@ -74,7 +74,7 @@ fn on(
             kubeconfig,
         };
         let mut count = foreign.preloaded(&results.join("preloaded"))?;
-        count += foreign.from_a_registry(&results.join("registry"), install)?;
+        count += foreign.pulled_from_registry(&results.join("registry"), install)?;
         Ok(count)
     });
     finish(&mut cluster(&["down", NAME])).context("take the cluster down")?;
@@ -97,7 +97,7 @@ impl Foreign<'_> {
     }
 
     /// With images that the nodes pull from a registry, which they have to: what they had of them is removed before.
-    fn from_a_registry(&self, results: &Path, install: bool) -> anyhow::Result<Count> {
+    fn pulled_from_registry(&self, results: &Path, install: bool) -> anyhow::Result<Count> {
         let nodes = self.nodes()?;
         let control_plane = format!("meshproof-{NAME}-control-plane");
         let registry = PrivateRegistry::start(self.engine, self.gateway(&control_plane)?, install)?;

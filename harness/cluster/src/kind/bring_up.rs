@@ -1,19 +1,23 @@
 //! Making a kind cluster, step by step, and what stays to look at when a step fails.
 
 use super::command::{KindCommand, NotMade};
+use super::early::Reached;
 use super::engine::Engine;
 use super::group::Whole;
+use super::images::ImagesToCome;
 use super::made::Made;
 use super::state::{Description, Folder};
 use super::zone::Worker;
-use super::{config, latency, names, zone};
+use super::{config, early, latency, names, zone};
 use crate::api::diagnostics::{self, Namespaces};
-use crate::{ClusterError, api, failed, nodes};
+use crate::{ClusterError, ImageArchive, api, failed, nodes};
+use futures::FutureExt as _;
 use harness_model::causes::chain;
 use harness_model::topology::Topology;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// How long the nodes, and then the name servers, may take to become ready once kind has made them. Before that,
 /// kubeadm gives the kubelet of each node four minutes.
@@ -40,6 +44,9 @@ pub struct Options {
     pub diagnostics: Option<PathBuf>,
     /// The clusters it is one of, when there are several.
     pub part_of: Option<Whole>,
+    /// Images that its nodes are given while they become a cluster; what has gone wrong with them is for who loads them
+    /// later.
+    pub images: Option<ImagesToCome>,
 }
 
 /// Whether a cluster lives on when we end.
@@ -63,6 +70,8 @@ pub(super) struct Parts {
     pub(super) can_cut: bool,
     /// Packets between data centers are late, as the topology says.
     pub(super) is_late: bool,
+    /// Images that the nodes in data centers have.
+    pub(super) images: Vec<ImageArchive>,
 }
 
 impl Parts {
@@ -93,6 +102,7 @@ impl Parts {
             workers,
             can_cut: cut.is_ok(),
             is_late: late.is_ok() && topology.has_latency(),
+            images: Vec::new(),
         })
     }
 }
@@ -175,6 +185,7 @@ pub(super) fn keep(options: &Options, made: &Made) -> Result<(), ClusterError> {
     Ok(())
 }
 
+/// Lets kind make the cluster, and does meanwhile what takes no whole one.
 async fn come_up(
     options: &Options,
     engine: Engine,
@@ -182,11 +193,46 @@ async fn come_up(
     config: &Path,
     progress: &mut (dyn FnMut(&str) + Send),
 ) -> Result<Parts, ClusterError> {
+    let (tell, reached) = watch::channel(Reached::Nothing);
+    let loader = engine.clone();
+    let data_centers = names_of(&options.topology);
+    let nodes = become_nodes(options, engine, made, config, tell, &mut *progress);
+    let (parts, images, ()) = tokio::try_join!(
+        nodes,
+        early::load(reached.clone(), &made.kind, &loader, options.images.clone()).map(Ok),
+        early::name_servers(reached, &made.kind, &data_centers).map(Ok),
+    )?;
+    if !images.is_empty() {
+        progress("every node has its images");
+    }
+    Ok(Parts { images, ..parts })
+}
+
+fn names_of(topology: &Topology) -> BTreeSet<String> {
+    topology
+        .data_centers()
+        .map(|data_center| data_center.name.clone())
+        .collect()
+}
+
+/// `reached` is told how far kind is.
+async fn become_nodes(
+    options: &Options,
+    engine: Engine,
+    made: &Made,
+    config: &Path,
+    reached: watch::Sender<Reached>,
+    progress: &mut (dyn FnMut(&str) + Send),
+) -> Result<Parts, ClusterError> {
     let mut started = |process| made.made_by(process);
     let image = options.node_image.as_deref();
+    let mut step = |text: &str| {
+        reached.send_replace(Reached::by(text));
+        progress(text);
+    };
     let created = made
         .kind
-        .create(config, image, progress, &mut started)
+        .create(config, image, &mut step, &mut started)
         .await;
     if let Err(failed) = created {
         return Err(explained(&engine, failed).await);
@@ -199,18 +245,18 @@ async fn come_up(
             "the engine publishes ports on another machine or in another network namespace; run meshproof there (nsenter --net=/proc/PID/ns/net, with the PID of the engine)",
         )
     })?;
-    let data_centers = || options.topology.data_centers();
-    let count: u32 = data_centers().map(|data_center| data_center.nodes).sum();
+    // Who has waited in vain for a step so far goes on.
+    drop(reached);
+    let topology = &options.topology;
+    let count: u32 = topology.data_centers().map(|found| found.nodes).sum();
     nodes::wait_until_ready(&client, count as usize + 1, READY)
         .await
         .map_err(failed("bring up the nodes of the kind cluster"))?;
     progress("every node is ready");
-    let names: BTreeSet<String> = data_centers()
-        .map(|data_center| data_center.name.clone())
-        .collect();
+    let data_centers = names_of(topology);
     let (parts, ()) = tokio::try_join!(
-        Parts::of(client.clone(), kubeconfig, engine, &options.topology),
-        names::spread(&client, &names, READY),
+        Parts::of(client.clone(), kubeconfig, engine, topology),
+        names::spread(&client, &data_centers, READY),
     )?;
     progress("every data center has a name server");
     Ok(parts)

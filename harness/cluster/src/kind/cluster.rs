@@ -162,7 +162,10 @@ impl Cluster for KindCluster {
                 .iter()
                 .map(|worker| worker.name.clone())
                 .collect();
-            images::load(&self.made.kind, &self.parts.engine, &nodes, images).await?;
+            let there = &self.parts.images;
+            let missing = images.iter().filter(|image| !there.contains(image));
+            let missing: Vec<ImageArchive> = missing.cloned().collect();
+            images::load(&self.made.kind, &self.parts.engine, &nodes, &missing).await?;
             Ok(ImageNames::new())
         })
     }

@@ -43,6 +43,16 @@ impl KindCommand {
         Ok(said.lines().any(|line| line.trim() == self.cluster))
     }
 
+    /// The names of its nodes but those of the control plane, also while it is being made.
+    pub(super) async fn workers(&self) -> Result<Vec<String>, ClusterError> {
+        let mut command = self.command(&["get", "nodes", "--name", &self.cluster]);
+        let said = run("list the nodes", &mut command, Input::Nothing).await?;
+        let control_plane = format!("{}-control-plane", self.cluster);
+        let names = said.lines().map(str::trim);
+        let workers = names.filter(|name| !name.is_empty() && !name.starts_with(&control_plane));
+        Ok(workers.map(str::to_owned).collect())
+    }
+
     /// Makes the cluster. Lines of kind's own progress go to `progress`. Nodes of a failed attempt stay, so that they
     /// can be looked at. kind ends with us, so that nobody makes what has been removed already.
     pub(super) async fn create(

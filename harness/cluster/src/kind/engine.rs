@@ -80,15 +80,23 @@ impl Engine {
     ) -> Result<(), ClusterError> {
         let act = format!("copy {} into node {node}", program.display());
         let file = File::open(program).map_err(failed(act.clone()))?;
+        let install = ["install", "-m", "755", "/dev/stdin", to];
+        self.give(&act, node, &install, file).await
+    }
+
+    /// Runs a program in a node, with a file on its standard input.
+    pub(super) async fn give(
+        &self,
+        act: &str,
+        node: &str,
+        arguments: &[&str],
+        file: File,
+    ) -> Result<(), ClusterError> {
         let mut command = Command::new(&self.program);
-        command.args(["exec", "--interactive", node]).args([
-            "install",
-            "-m",
-            "755",
-            "/dev/stdin",
-            to,
-        ]);
-        run(&act, &mut command, Input::File(file)).await.map(drop)
+        command
+            .args(["exec", "--interactive", node])
+            .args(arguments);
+        run(act, &mut command, Input::File(file)).await.map(drop)
     }
 
     async fn ask(&self, arguments: &[&str]) -> Result<String, ClusterError> {

@@ -322,6 +322,7 @@ mod tests {
             keep: Keep::WhenReady,
             diagnostics: Some("logs".into()),
             part_of: None,
+            images: None,
         };
         let made = parts(&options);
         let names: Vec<&str> = made.iter().map(|part| part.name.as_str()).collect();

@@ -25,17 +25,33 @@ pub(super) async fn spread(
     data_centers: &BTreeSet<String>,
     patience: Duration,
 ) -> Result<(), ClusterError> {
+    want(client, data_centers).await?;
+    wait_until_everywhere(client, data_centers, patience).await
+}
+
+/// Tells Kubernetes to put a name server into each data center, and to prefer those of one's own. It may be told so
+/// before there are nodes, and again.
+pub(super) async fn want(
+    client: &Client,
+    data_centers: &BTreeSet<String>,
+) -> Result<(), ClusterError> {
     let act = "put a name server into each data center";
     let deployment = json!({ "spec": {
         "replicas": data_centers.len(),
         "strategy": { "rollingUpdate": { "maxSurge": 0, "maxUnavailable": "100%" } },
-        "template": { "spec": { "topologySpreadConstraints": [{
-            "maxSkew": 1,
-            "topologyKey": ZONE_LABEL,
-            "whenUnsatisfiable": "DoNotSchedule",
-            "labelSelector": { "matchLabels": { "k8s-app": SERVICE } },
-            "matchLabelKeys": ["pod-template-hash"],
-        }] } },
+        "template": { "spec": {
+            // Asked every ten seconds, a name server that needs two is waited for ten.
+            "containers": [{ "name": DEPLOYMENT, "readinessProbe": { "periodSeconds": 1 } }],
+            "topologySpreadConstraints": [{
+                "maxSkew": 1,
+                // While there are nodes in some only, the others get none of theirs.
+                "minDomains": data_centers.len(),
+                "topologyKey": ZONE_LABEL,
+                "whenUnsatisfiable": "DoNotSchedule",
+                "labelSelector": { "matchLabels": { "k8s-app": SERVICE } },
+                "matchLabelKeys": ["pod-template-hash"],
+            }],
+        } },
     } });
     let service = json!({ "spec": { "trafficDistribution": "PreferClose" } });
     let parameters = PatchParams::default();
@@ -49,7 +65,7 @@ pub(super) async fn spread(
         .patch(SERVICE, &parameters, &Patch::Strategic(service))
         .await
         .map_err(failed(act))?;
-    wait_until_everywhere(client, data_centers, patience).await
+    Ok(())
 }
 
 async fn wait_until_everywhere(

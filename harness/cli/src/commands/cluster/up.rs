@@ -8,11 +8,12 @@ use crate::{plan, signals, tools};
 use harness_cluster::assets::{self, AssetError, AssetOptions, Assets, KindPrograms, Progress};
 use harness_cluster::kind;
 use harness_cluster::local::{self, LocalCluster};
-use harness_cluster::{ClusterError, Clusters, clusters};
+use harness_cluster::{ClusterError, Clusters, ImageArchive, clusters};
 use harness_model::topology::Topology;
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::sync::watch;
 
 /// Clusters that stay.
 pub(super) struct Kept {
@@ -58,7 +59,7 @@ pub(super) fn up(
             Failure::new(exit, attempt.clone()).reason("interrupted")
         };
         let cluster = tokio::select! {
-            cluster = bring_up(arguments, topology, &options, &programs, &mut step) => {
+            cluster = bring_up(arguments, topology, &options, &programs, &images, &mut step) => {
                 cluster.map_err(|error| failure(attempt.clone(), &error))?
             }
             // What is half up ends with the future.
@@ -103,6 +104,7 @@ async fn bring_up(
     topology: Topology,
     options: &AssetOptions,
     programs: &Programs,
+    images: &[ImageArchive],
     step: &mut (dyn FnMut(&str) + Send),
 ) -> Result<Clusters, ClusterError> {
     let name = arguments.name.clone();
@@ -132,6 +134,7 @@ async fn bring_up(
                         .join(format!("cluster-up-{}", arguments.name)),
                 ),
                 part_of: None,
+                images: Some(watch::channel(Some(images.to_vec())).1),
             };
             kind::up(options, step).await
         }
