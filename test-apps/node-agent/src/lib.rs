@@ -25,6 +25,8 @@ mod fake_api;
 pub mod identities;
 pub mod metrics;
 pub mod pods;
+#[cfg(test)]
+mod rights;
 pub mod run;
 pub mod secret;
 pub mod service;

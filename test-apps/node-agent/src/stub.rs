@@ -16,8 +16,6 @@ static SERIALS: AtomicU64 = AtomicU64::new(1);
 pub(crate) struct Root {
     /// Its certificate.
     pub(crate) der: Vec<u8>,
-    /// The same.
-    pub(crate) pem: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
@@ -45,7 +43,6 @@ impl Root {
         let certificate = params.self_signed(&key).expect("a certificate");
         Self {
             der: certificate.der().to_vec(),
-            pem: certificate.pem(),
             issuer: Issuer::new(params, key),
         }
     }
@@ -79,6 +76,8 @@ impl Root {
             ExtendedKeyUsagePurpose::ServerAuth,
             ExtendedKeyUsagePurpose::ClientAuth,
         ];
+        // Of two roots of one name, BoringSSL takes the first whose key identifier fits, and tries no other.
+        params.use_authority_key_identifier_extension = true;
         params.serial_number = Some(SerialNumber::from(SERIALS.fetch_add(1, Ordering::Relaxed)));
         params.not_before = SystemTime::now().into();
         params.not_after = (SystemTime::now() + lifetime).into();

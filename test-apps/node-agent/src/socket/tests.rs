@@ -34,8 +34,11 @@ impl Running {
         self.folder.path().join("deeper/sds.sock")
     }
 
-    async fn becomes(&mut self, is: bool) {
-        let bound = self.bound.wait_for(|bound| *bound == is);
+    async fn is_bound(&mut self) {
+        let bound = async {
+            self.bound.changed().await.expect("serving");
+            self.bound.wait_for(|bound| *bound).await.map(drop)
+        };
         let bound = tokio::time::timeout(PATIENCE, bound).await;
         bound.expect("in time").expect("serving");
     }
@@ -61,7 +64,7 @@ fn folder() -> tempfile::TempDir {
 #[tokio::test]
 async fn a_socket_is_there_with_its_mode_until_the_end() {
     let mut running = start(folder());
-    running.becomes(true).await;
+    running.is_bound().await;
     running.is_reached().await;
     let mode = fs::metadata(running.path()).expect("is there").mode();
     assert_eq!(mode & 0o777, 0o600);
@@ -81,7 +84,7 @@ async fn what_an_earlier_agent_left_is_replaced() {
         drop(std::os::unix::net::UnixListener::bind(path).expect("bound"));
     }
     let mut running = start(folder);
-    running.becomes(true).await;
+    running.is_bound().await;
     running.is_reached().await;
     running.end().await;
 }
@@ -105,16 +108,14 @@ async fn a_file_is_not_replaced() {
 #[tokio::test]
 async fn a_socket_that_was_removed_or_replaced_is_bound_again() {
     let mut running = start(folder());
-    running.becomes(true).await;
+    running.is_bound().await;
     fs::remove_file(running.path()).expect("was there");
-    running.becomes(false).await;
-    running.becomes(true).await;
+    running.is_bound().await;
     running.is_reached().await;
 
     fs::remove_file(running.path()).expect("was there");
     let other = std::os::unix::net::UnixListener::bind(running.path()).expect("bound");
-    running.becomes(false).await;
-    running.becomes(true).await;
+    running.is_bound().await;
     running.is_reached().await;
     drop(other);
     running.end().await;
@@ -123,7 +124,7 @@ async fn a_socket_that_was_removed_or_replaced_is_bound_again() {
 #[tokio::test]
 async fn the_socket_of_somebody_else_is_not_removed_in_the_end() {
     let mut running = start(folder());
-    running.becomes(true).await;
+    running.is_bound().await;
     let path = running.path();
     fs::remove_file(&path).expect("was there");
     let _other = std::os::unix::net::UnixListener::bind(&path).expect("bound");
