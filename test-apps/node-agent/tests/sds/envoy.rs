@@ -1,4 +1,4 @@
-//! A real Envoy with one listener that speaks mutual TLS with what SDS gave it, and says `hello`; and a client of it.
+//! A real Envoy with one listener that speaks mutual TLS with what SDS gave it, and says what it hears; and a client of it.
 
 use node_agent::certificate::Identity;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -9,7 +9,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio_rustls::TlsConnector;
@@ -72,7 +72,7 @@ impl Envoy {
         }
     }
 
-    /// Makes one connection with this client certificate and hears `hello`.
+    /// Makes one connection with this client certificate, and says who answered.
     pub(crate) async fn greet(&self, client: &Identity) -> Result<Peer, String> {
         let text = |error: &dyn std::error::Error| error.to_string();
         let stream = UnixStream::connect(&self.listener)
@@ -83,8 +83,12 @@ impl Envoy {
             .connect(name, stream)
             .await
             .map_err(|error| text(&error))?;
-        // With TLS 1.3 a client is told only then that its certificate is not trusted.
-        let mut greeting = [0; 5];
+        // With TLS 1.3 a client is told only when it reads that its certificate is not trusted.
+        let mut greeting = *b"hello";
+        stream
+            .write_all(&greeting)
+            .await
+            .map_err(|error| text(&error))?;
         stream
             .read_exact(&mut greeting)
             .await
@@ -202,10 +206,9 @@ fn bootstrap(folder: &Path, socket: &Path, listener: &Path, api: Api) -> Value {
                 "address": {"pipe": {"path": listener}},
                 "filter_chains": [{
                     "filters": [{
-                        "name": "envoy.filters.network.direct_response",
+                        "name": "envoy.filters.network.echo",
                         "typed_config": {
-                            "@type": "type.googleapis.com/envoy.extensions.filters.network.direct_response.v3.Config",
-                            "response": {"inline_string": "hello"},
+                            "@type": "type.googleapis.com/envoy.extensions.filters.network.echo.v3.Echo",
                         },
                     }],
                     "transport_socket": {
