@@ -30,6 +30,8 @@ const KEPT: Duration = Duration::from_secs(60);
 /// How long a new certificate is held back for the sake of a root that it needs and that has not arrived at the pod's
 /// sidecar. A bundle that never comes must not keep a pod without a valid certificate for ever.
 const ROOT_ARRIVES: Duration = Duration::from_secs(5);
+/// No certificate is renewed sooner, however short the authority makes its life: that would be asking all the time.
+const SOONEST: Duration = Duration::from_millis(500);
 
 /// How certificates are asked for.
 #[derive(Clone, Debug)]
@@ -153,7 +155,7 @@ impl Identities {
                     // A random part of the lifetime: the pods of a deployment began together, and are not to come
                     // to the authority together ever after.
                     let part = rand::random_range(0.5..=0.6);
-                    let next = Instant::now() + identity.lifetime.mul_f64(part);
+                    let next = Instant::now() + identity.lifetime.mul_f64(part).max(SOONEST);
                     self.root_first(entry, &identity).await;
                     let is_renewal = entry
                         .identity

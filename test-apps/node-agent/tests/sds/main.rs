@@ -6,6 +6,7 @@ mod authority;
 mod envoy;
 #[path = "../../src/fake_api.rs"]
 mod fake_api;
+mod program;
 #[path = "../../src/stub.rs"]
 mod stub;
 
