@@ -1,3 +1,5 @@
+//! Claims of tokens, and who is admitted with them.
+
 use super::*;
 use crate::behaviour::Faithful;
 use crate::fake_api::FakeApi;

@@ -1,3 +1,5 @@
+//! On real sockets in folders of their own.
+
 use super::*;
 
 const PATIENCE: Duration = Duration::from_secs(10);

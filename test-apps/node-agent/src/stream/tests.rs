@@ -1,3 +1,5 @@
+//! Both forms of the protocol, request by request.
+
 use super::*;
 
 fn versions(bundle: &str, certificate: &str) -> Versions {
