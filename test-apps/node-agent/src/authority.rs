@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
-use tonic::{Request, Status};
+use tonic::{Request, Response, Status};
 
 /// A dial that takes longer is given up.
 const DIAL: Duration = Duration::from_secs(2);
@@ -22,8 +22,9 @@ const DIAL: Duration = Duration::from_secs(2);
 /// does not answer and does not close.
 const PING_EVERY: Duration = Duration::from_secs(2);
 const PING_ANSWERED: Duration = Duration::from_secs(2);
-/// How long a certificate may take. A signature takes milliseconds; what takes longer is better asked again.
-const ISSUE: Duration = Duration::from_secs(5);
+/// How long an answer may take, for the watch its first sign of life. A signature takes milliseconds; what takes longer is
+/// better asked again, of another replica.
+const ANSWERED: Duration = Duration::from_secs(5);
 
 /// The authority could not be asked, or refused.
 #[derive(Debug, thiserror::Error)]
@@ -140,11 +141,10 @@ impl Authority for RemoteAuthority {
     ) -> BoxFuture<'_, Result<Vec<Vec<u8>>, AskAuthorityError>> {
         async move {
             let mut request = self.request(request)?;
-            request.set_timeout(ISSUE);
+            request.set_timeout(ANSWERED);
             let mut client = self.client()?;
-            let issue = tokio::time::timeout(ISSUE, client.issue(request)).await;
-            let reply = issue
-                .unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")))
+            let reply = in_time(client.issue(request))
+                .await
                 .map_err(self.failed("a certificate"))?;
             Ok(reply.into_inner().chain)
         }
@@ -158,14 +158,22 @@ impl Authority for RemoteAuthority {
         async move {
             let request = self.request(WatchTrustBundleRequest {})?;
             let mut client = self.client()?;
-            let told = client
-                .watch_trust_bundle(request)
+            let told = in_time(client.watch_trust_bundle(request))
                 .await
                 .map_err(self.failed("the trust bundle"))?;
             Ok(told.into_inner().boxed())
         }
         .boxed()
     }
+}
+
+/// What a call answers, the dial included.
+async fn in_time<T>(
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<Response<T>, Status> {
+    tokio::time::timeout(ANSWERED, call)
+        .await
+        .unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")))
 }
 
 fn read(path: &PathBuf) -> Result<Vec<u8>, AskAuthorityError> {
