@@ -1,0 +1,43 @@
+//! Where the node agent takes its decisions, so that another binary can take wrong ones on purpose.
+//!
+//! Invariant: every method's default is the faithful behaviour, and nothing here knows of any other.
+
+use crate::authenticate::PodClaim;
+use crate::pods::{Pod, Pods};
+use identity_api::authority::NODE_AGENT_AUDIENCE;
+use std::sync::Arc;
+
+/// The decisions of the node agent.
+pub trait Behaviour: Send + Sync + 'static {
+    /// The audiences of which a token must carry one to be accepted.
+    fn audiences(&self) -> Vec<String> {
+        vec![NODE_AGENT_AUDIENCE.to_owned()]
+    }
+
+    /// Whether who shows a token of this claim may be served by the agent of this node. A claim that names no node is
+    /// decided by the pods of the node alone.
+    fn may_serve(&self, claim: &PodClaim, node: &str) -> bool {
+        claim.node.as_deref().is_none_or(|claimed| claimed == node)
+    }
+
+    /// The pod whose certificate a pod is given.
+    fn identity_of(&self, pod: &Arc<Pod>, _all: &Pods) -> Arc<Pod> {
+        pod.clone()
+    }
+
+    /// Whether certificates are renewed.
+    fn renews(&self) -> bool {
+        true
+    }
+
+    /// Whether a trust bundle is taken that comes after the first one.
+    fn follows_bundle(&self) -> bool {
+        true
+    }
+}
+
+/// As designed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faithful;
+
+impl Behaviour for Faithful {}

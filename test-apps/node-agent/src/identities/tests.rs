@@ -1,0 +1,282 @@
+//! With paused time: what happens is decided by timers alone.
+
+use super::*;
+use crate::behaviour::Faithful;
+use crate::stub::Root;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+use identity_api::authority::TrustBundle;
+use std::sync::atomic::AtomicBool;
+use tokio::sync::mpsc;
+use tonic::Status;
+
+const LIFETIME: Duration = Duration::from_secs(60);
+
+/// Signs at once, or refuses, and tells of every request.
+struct Scripted {
+    root: Mutex<Arc<Root>>,
+    away: AtomicBool,
+    asked: mpsc::UnboundedSender<IssueRequest>,
+}
+
+impl Authority for Scripted {
+    fn issue(
+        &self,
+        request: IssueRequest,
+    ) -> BoxFuture<'_, Result<Vec<Vec<u8>>, AskAuthorityError>> {
+        let root = self.root.lock().expect("not poisoned").clone();
+        let answer = if self.away.load(Ordering::Relaxed) {
+            Err(AskAuthorityError::Call {
+                what: "a certificate",
+                source: Box::new(Status::unavailable("away")),
+            })
+        } else {
+            Ok(vec![root.sign(&request.csr, None, LIFETIME)])
+        };
+        self.asked.send(request).expect("the test listens");
+        async { answer }.boxed()
+    }
+
+    fn watch_bundle(
+        &self,
+    ) -> BoxFuture<'_, Result<BoxStream<'static, Result<TrustBundle, Status>>, AskAuthorityError>>
+    {
+        std::future::pending().boxed()
+    }
+}
+
+struct Bench {
+    identities: Arc<Identities>,
+    authority: Arc<Scripted>,
+    asked: mpsc::UnboundedReceiver<IssueRequest>,
+    pods: watch::Sender<Arc<Pods>>,
+    bundle: watch::Sender<Option<Arc<Bundle>>>,
+}
+
+fn pod(name: &str) -> Arc<Pod> {
+    Arc::new(Pod {
+        namespace: "mesh-workloads".into(),
+        name: name.into(),
+        uid: format!("uid-{name}"),
+        service_account: name.into(),
+    })
+}
+
+fn listed(pods: &[&Arc<Pod>]) -> Arc<Pods> {
+    let by_uid = pods.iter().map(|pod| (pod.uid.clone(), (*pod).clone()));
+    Arc::new(Pods {
+        complete: true,
+        by_uid: by_uid.collect(),
+    })
+}
+
+fn of(roots: &[&Root]) -> Option<Arc<Bundle>> {
+    let roots = roots.iter().map(|root| root.der.clone()).collect();
+    Some(Arc::new(Bundle::new(roots)))
+}
+
+fn bench(behaviour: impl Behaviour) -> Bench {
+    let (sender, asked) = mpsc::unbounded_channel();
+    let root = Arc::new(Root::new("root"));
+    let (pods, bundle) = (
+        watch::Sender::new(listed(&[&pod("a"), &pod("b")])),
+        watch::Sender::new(of(&[&root])),
+    );
+    let authority = Arc::new(Scripted {
+        root: Mutex::new(root),
+        away: AtomicBool::new(false),
+        asked: sender,
+    });
+    let terms = Terms {
+        trust_domain: "mesh.local".into(),
+        lifetime: LIFETIME,
+    };
+    let sources = Sources {
+        authority: authority.clone(),
+        behaviour: Arc::new(behaviour),
+        pods: pods.subscribe(),
+        bundle: bundle.subscribe(),
+        metrics: Arc::default(),
+    };
+    Bench {
+        identities: Identities::new(terms, sources),
+        authority,
+        asked,
+        pods,
+        bundle,
+    }
+}
+
+impl Bench {
+    /// The next request, within an hour.
+    async fn next(&mut self) -> Option<IssueRequest> {
+        let hour = Duration::from_secs(3600);
+        tokio::time::timeout(hour, self.asked.recv()).await.ok()?
+    }
+
+    fn metrics(&self) -> &Metrics {
+        &self.identities.sources.metrics
+    }
+}
+
+async fn served(told: &mut watch::Receiver<Option<Arc<Identity>>>) -> Arc<Identity> {
+    told.changed().await.expect("open");
+    told.borrow_and_update().clone().expect("an identity")
+}
+
+#[tokio::test(start_paused = true)]
+async fn certificates_are_renewed_with_new_keys_between_half_and_six_tenths_of_their_life() {
+    let mut bench = bench(Faithful);
+    let lease = bench.identities.hold(&pod("a"));
+    let mut told = lease.identity();
+    let asked = bench.next().await.expect("asked");
+    assert_eq!(asked.pod.uid, "uid-a");
+    assert_eq!(asked.lifetime_seconds, 60);
+    let mut held = served(&mut told).await;
+    for _ in 0..10 {
+        let started = Instant::now();
+        bench.next().await.expect("asked again");
+        let part = started.elapsed().as_secs_f64() / LIFETIME.as_secs_f64();
+        // Certificates count whole seconds, so that a lifetime is up to one shorter.
+        assert!((0.49..=0.61).contains(&part), "{part}");
+        let next = served(&mut told).await;
+        assert_ne!(next.key.pem(), held.key.pem());
+        assert_ne!(next.version, held.version);
+        held = next;
+    }
+    assert_eq!(bench.metrics().renewals.load(Ordering::Relaxed), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_of_a_pod_share_one_identity_and_pods_do_not() {
+    let mut bench = bench(Faithful);
+    let leases = ["a", "a", "b"].map(|name| bench.identities.hold(&pod(name)));
+    let mut versions = Vec::new();
+    for lease in &leases {
+        let mut told = lease.identity();
+        let identity = told.wait_for(Option::is_some).await.expect("open");
+        versions.push(identity.as_ref().expect("is some").version.clone());
+    }
+    assert_eq!(versions[0], versions[1]);
+    assert_ne!(versions[0], versions[2]);
+    assert_eq!(bench.metrics().identities.load(Ordering::Relaxed), 2);
+    let mut uids =
+        [bench.next().await, bench.next().await].map(|asked| asked.expect("two").pod.uid);
+    uids.sort();
+    assert_eq!(uids, ["uid-a", "uid-b"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_there_is_stays_while_the_authority_is_away() {
+    let mut bench = bench(Faithful);
+    let lease = bench.identities.hold(&pod("a"));
+    let mut told = lease.identity();
+    let first = served(&mut told).await;
+    bench.next().await.expect("the first");
+    bench.authority.away.store(true, Ordering::Relaxed);
+    let mut last = Instant::now();
+    for tries in 0..40 {
+        bench.next().await.expect("tried again");
+        let pause = last.elapsed();
+        assert!(
+            tries == 0 || pause <= Duration::from_millis(5001),
+            "{pause:?}"
+        );
+        last = Instant::now();
+        assert!(!told.has_changed().expect("open"));
+    }
+    assert_eq!(bench.metrics().failures.load(Ordering::Relaxed), 40);
+    bench.authority.away.store(false, Ordering::Relaxed);
+    assert_ne!(served(&mut told).await.version, first.version);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_identity_outlives_its_last_stream_by_a_minute() {
+    let mut bench = bench(Faithful);
+    let lease = bench.identities.hold(&pod("a"));
+    let first = served(&mut lease.identity()).await;
+    drop(lease);
+    tokio::time::advance(Duration::from_secs(20)).await;
+    let lease = bench.identities.hold(&pod("a"));
+    let again = lease.identity().borrow().clone().expect("kept");
+    assert_eq!(again.version, first.version);
+    let gone = lease.gone();
+    drop(lease);
+    let started = Instant::now();
+    gone.cancelled().await;
+    assert!(started.elapsed() >= KEPT);
+    assert_eq!(bench.metrics().identities.load(Ordering::Relaxed), 0);
+    while bench.asked.try_recv().is_ok() {}
+    assert!(bench.next().await.is_none(), "not renewed any more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_identity_goes_with_its_pod() {
+    let mut bench = bench(Faithful);
+    let lease = bench.identities.hold(&pod("a"));
+    bench.next().await.expect("asked");
+    let started = Instant::now();
+    bench.pods.send_replace(listed(&[&pod("b")]));
+    lease.gone().cancelled().await;
+    assert_eq!(started.elapsed(), Duration::ZERO);
+    assert_eq!(bench.metrics().identities.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_root_arrives_before_the_certificate_that_needs_it() {
+    let bench = bench(Faithful);
+    let old = bench.bundle.borrow().clone().expect("a bundle");
+    // Two streams, as Envoy has them.
+    let (lease, roots) = (
+        bench.identities.hold(&pod("a")),
+        bench.identities.hold(&pod("a")),
+    );
+    roots.has_seen(BundleSeen::Answered(old.clone()));
+    let mut told = lease.identity();
+    served(&mut told).await;
+
+    // The next certificate is signed with a root that nobody has been told of.
+    let new = Arc::new(Root::new("root"));
+    let former = std::mem::replace(
+        &mut *bench.authority.root.lock().expect("not poisoned"),
+        new.clone(),
+    );
+    tokio::time::advance(LIFETIME.mul_f64(0.6)).await;
+    tokio::task::yield_now().await;
+    assert!(!told.has_changed().expect("open"), "no bundle has the root");
+    bench.bundle.send_replace(of(&[&former, &new]));
+    tokio::task::yield_now().await;
+    assert!(!told.has_changed().expect("open"), "the sidecar has it not");
+    let started = Instant::now();
+    let both = bench.bundle.borrow().clone().expect("a bundle");
+    roots.has_seen(BundleSeen::Answered(both));
+    served(&mut told).await;
+    assert_eq!(started.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_root_that_never_arrives_is_not_waited_for_for_ever() {
+    let bench = bench(Faithful);
+    bench.bundle.send_replace(None);
+    let lease = bench.identities.hold(&pod("a"));
+    let started = Instant::now();
+    served(&mut lease.identity()).await;
+    assert!(started.elapsed() >= ROOT_ARRIVES);
+}
+
+struct Lazy;
+
+impl Behaviour for Lazy {
+    fn renews(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_behaviour_may_forget_to_renew() {
+    let mut bench = bench(Lazy);
+    let _lease = bench.identities.hold(&pod("a"));
+    bench.next().await.expect("the first");
+    assert!(bench.next().await.is_none());
+}
