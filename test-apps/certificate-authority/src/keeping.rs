@@ -114,6 +114,10 @@ impl Keeping {
     }
 
     /// Keeps for ever.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "what was taken away or failed is done again after a while; changes are events"
+    )]
     pub async fn run(mut self) {
         let mine = Config::default().fields(&format!("metadata.name={}", ledger::NAME));
         let mut changes = watcher(self.own.clone(), mine)

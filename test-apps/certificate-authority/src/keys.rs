@@ -195,6 +195,10 @@ impl Keys {
     }
 
     /// Asks again while nobody answers. Every request of this service may come twice.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "that somebody would answer again is no event"
+    )]
     async fn ask<T, F>(&self, act: &'static str, request: impl Fn() -> F) -> Result<T, KeysError>
     where
         F: Future<Output = Result<Response<T>, Status>>,

@@ -14,6 +14,10 @@ const UNWELL: Duration = Duration::from_secs(1);
 
 /// Asks the key service, from time to time and when somebody could not have something signed (`doubt`), whether it has the
 /// key that is issued with, and tells the answer. For ever.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "that a key service is away without being asked is no event"
+)]
 pub(crate) async fn run(
     keys: Keys,
     mut issuer: watch::Receiver<Option<Arc<Issuer>>>,
