@@ -16,9 +16,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The images, in the order they are built. In manifests each is `meshproof/NAME:dev`.
-pub const NAMES: [&str; 5] = [
+pub const NAMES: [&str; 6] = [
     "control-plane",
     "control-plane-mutants",
+    "identity",
     "probe-app",
     "sidecar",
     "capture-init",
@@ -246,7 +247,11 @@ fn from_workspace(
         progress("another process is building the images; waiting for it");
         lock.lock().map_err(folder_error)?;
     }
-    let needed: Vec<&'static str> = wanted.iter().filter_map(|name| program_of(name)).collect();
+    let needed: Vec<&'static str> = wanted
+        .iter()
+        .flat_map(|name| programs_of(name))
+        .copied()
+        .collect();
     let programs = programs::build(&root, &needed, progress)?;
     let mut archives = BTreeMap::new();
     for name in wanted {
@@ -263,12 +268,17 @@ fn from_workspace(
     Ok(archives)
 }
 
-/// The program of this workspace that is in an image; none where all of it comes from elsewhere.
-fn program_of(name: &'static str) -> Option<&'static str> {
+/// The programs of this workspace that are in an image, the one that it starts first; none where all of it comes from
+/// elsewhere.
+fn programs_of(name: &str) -> &'static [&'static str] {
     match name {
-        "sidecar" => Some("sidecar-launcher"),
-        "capture-init" => None,
-        program => Some(program),
+        "control-plane" => &["control-plane"],
+        "control-plane-mutants" => &["control-plane-mutants"],
+        // One image for three who are deployed together; whoever starts it says which program.
+        "identity" => &["key-service", "certificate-authority"],
+        "probe-app" => &["probe-app"],
+        "sidecar" => &["sidecar-launcher"],
+        _ => &[],
     }
 }
 
@@ -278,29 +288,27 @@ fn spec_of(
     programs: &BTreeMap<&'static str, PathBuf>,
     envoy: &Path,
 ) -> Result<ImageSpec, BuildError> {
-    let own = |program: &'static str| {
-        let source = programs
-            .get(program)
-            .cloned()
-            .ok_or(BuildError::NoProgram { program })?;
-        let target = format!("/{program}");
-        Ok::<_, BuildError>(vec![executable(Path::new(&target), source)])
-    };
-    let (files, entrypoint) = match name {
-        "sidecar" => {
-            let mut files = own("sidecar-launcher")?;
-            files.extend(with_libraries("/usr/bin/envoy", envoy)?);
-            (files, vec!["/sidecar-launcher".to_owned()])
-        }
+    let own = programs_of(name);
+    let mut files = own
+        .iter()
+        .map(|program| {
+            let source = programs
+                .get(program)
+                .cloned()
+                .ok_or(BuildError::NoProgram { program })?;
+            Ok(executable(Path::new(&format!("/{program}")), source))
+        })
+        .collect::<Result<Vec<_>, BuildError>>()?;
+    let mut entrypoint = own.first().map(|program| format!("/{program}"));
+    match name {
+        "sidecar" => files.extend(with_libraries("/usr/bin/envoy", envoy)?),
         "capture-init" => {
             let nft = find_nft().ok_or(BuildError::NoNft)?;
-            (
-                with_libraries("/usr/sbin/nft", &nft)?,
-                vec!["/usr/sbin/nft".to_owned()],
-            )
+            files.extend(with_libraries("/usr/sbin/nft", &nft)?);
+            entrypoint = Some("/usr/sbin/nft".to_owned());
         }
-        program => (own(program)?, vec![format!("/{program}")]),
-    };
+        _ => {}
+    }
     Ok(ImageSpec {
         reference: reference_of(name),
         files,
@@ -309,7 +317,7 @@ fn spec_of(
             .into_iter()
             .chain([(PathBuf::from("/tmp"), 0o1777)])
             .collect(),
-        entrypoint,
+        entrypoint: entrypoint.into_iter().collect(),
         cmd: Vec::new(),
         env: vec!["PATH=/usr/sbin:/usr/bin:/sbin:/bin:/".to_owned()],
     })
@@ -339,4 +347,43 @@ fn find_nft() -> Option<PathBuf> {
         .chain(["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from))
         .map(|folder| folder.join("nft"))
         .find(|program| program.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_program_of_an_image_is_in_it_and_the_first_is_started() {
+        let programs: BTreeMap<&'static str, PathBuf> = NAMES
+            .into_iter()
+            .flat_map(programs_of)
+            .map(|program| (*program, PathBuf::from("/built").join(program)))
+            .collect();
+        for (name, entrypoint) in [
+            ("control-plane", "/control-plane"),
+            ("identity", "/key-service"),
+            ("probe-app", "/probe-app"),
+        ] {
+            let spec = spec_of(name, &programs, Path::new("/nonexistent")).unwrap();
+            assert_eq!(spec.entrypoint, [entrypoint]);
+            let files: Vec<_> = spec.files.iter().map(|file| file.target.clone()).collect();
+            let expected = programs_of(name).iter();
+            let expected: Vec<_> = expected
+                .map(|program| Path::new("/").join(program))
+                .collect();
+            assert_eq!(files, expected);
+        }
+    }
+
+    #[test]
+    fn a_program_that_was_not_built_is_told() {
+        let built = BTreeMap::from([("key-service", PathBuf::from("/built/key-service"))]);
+        assert!(matches!(
+            spec_of("identity", &built, Path::new("/nonexistent")),
+            Err(BuildError::NoProgram {
+                program: "certificate-authority"
+            })
+        ));
+    }
 }

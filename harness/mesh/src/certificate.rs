@@ -1,7 +1,7 @@
-//! Certificates for servers of the mesh: made at the first deployment in a cluster, kept in a Secret beside the control
+//! Certificates for servers and clients of the mesh: made at the first deployment in a cluster, kept in a Secret beside the control
 //! plane, and used again by later ones, since pods that run on trust them.
 
-use crate::definition::{CertificateRequest, MeshDefinition};
+use crate::definition::{CertificateRequest, CertificateUsage, MeshDefinition};
 use crate::error::DeployMeshError;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -19,12 +19,15 @@ const SECRET: &str = "meshproof-certificates";
 /// Certificates by their names in the definition.
 pub(crate) type Certificates = BTreeMap<String, Certificate>;
 
-/// A server certificate with the root that signed it, as templates see it. All PEM.
+/// A certificate with the root that signed it, as templates see it. All PEM.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Certificate {
     /// What it was made for.
     dns_names: Vec<String>,
+    /// For servers where nothing is said: earlier versions made no others.
+    #[serde(default)]
+    usage: CertificateUsage,
     certificate: String,
     key: String,
     root: String,
@@ -69,7 +72,7 @@ pub(crate) async fn kept(
         .collect())
 }
 
-/// The certificates that a definition asks for: kept ones where they are for the same names, else new ones.
+/// The certificates that a definition asks for: kept ones where they are for the same, else new ones.
 pub(crate) fn obtain(
     requests: &BTreeMap<String, CertificateRequest>,
     mut kept: Certificates,
@@ -78,7 +81,11 @@ pub(crate) fn obtain(
         .iter()
         .map(|(name, request)| {
             let certificate = match kept.remove(name) {
-                Some(kept) if kept.dns_names == request.dns_names => kept,
+                Some(kept)
+                    if kept.dns_names == request.dns_names && kept.usage == request.usage =>
+                {
+                    kept
+                }
                 _ => make(request).map_err(|source| DeployMeshError::Certificate {
                     name: name.clone(),
                     source,
@@ -117,11 +124,15 @@ fn make(request: &CertificateRequest) -> Result<Certificate, rcgen::Error> {
     let key = KeyPair::generate()?;
     let mut leaf = CertificateParams::new(request.dns_names.clone())?;
     leaf.distinguished_name = rcgen::DistinguishedName::new();
-    leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    leaf.extended_key_usages = vec![match request.usage {
+        CertificateUsage::Server => ExtendedKeyUsagePurpose::ServerAuth,
+        CertificateUsage::Client => ExtendedKeyUsagePurpose::ClientAuth,
+    }];
     leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     let certificate = leaf.signed_by(&key, &issuer)?;
     Ok(Certificate {
         dns_names: request.dns_names.clone(),
+        usage: request.usage,
         certificate: certificate.pem(),
         key: key.serialize_pem(),
         root: root_certificate.pem(),
@@ -131,10 +142,15 @@ fn make(request: &CertificateRequest) -> Result<Certificate, rcgen::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject as _;
 
     fn request(name: &str) -> BTreeMap<String, CertificateRequest> {
-        let dns_names = vec![name.to_owned()];
-        BTreeMap::from([("server".to_owned(), CertificateRequest { dns_names })])
+        let request = CertificateRequest {
+            dns_names: vec![name.to_owned()],
+            usage: CertificateUsage::Server,
+        };
+        BTreeMap::from([("server".to_owned(), request)])
     }
 
     #[test]
@@ -155,5 +171,41 @@ mod tests {
         let kept = manifest["stringData"]["server"].as_str().unwrap();
         let kept: Certificate = serde_json::from_str(kept).unwrap();
         assert_eq!(kept.key, certificates["server"].key);
+    }
+    #[test]
+    fn what_an_earlier_version_kept_is_for_servers() {
+        let first = obtain(&request("a"), Certificates::new()).unwrap();
+        let mut kept = serde_json::json!(first["server"]);
+        kept.as_object_mut().unwrap().remove("usage");
+        let kept: Certificate = serde_json::from_value(kept).unwrap();
+        let kept = Certificates::from([("server".to_owned(), kept)]);
+        let again = obtain(&request("a"), kept.clone()).unwrap();
+        assert_eq!(first["server"].root, again["server"].root);
+        let mut clients = request("a");
+        clients.get_mut("server").unwrap().usage = CertificateUsage::Client;
+        let other = obtain(&clients, kept).unwrap();
+        assert_ne!(first["server"].root, other["server"].root);
+    }
+
+    #[test]
+    fn each_certificate_is_for_one_end_of_a_connection() {
+        // Object identifiers of id-kp-serverAuth and id-kp-clientAuth, DER.
+        let server_auth = [0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x01];
+        let client_auth = [0x06, 0x08, 0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x02];
+        for (usage, is_server) in [
+            (CertificateUsage::Server, true),
+            (CertificateUsage::Client, false),
+        ] {
+            let mut requests = request("a");
+            requests.get_mut("server").unwrap().usage = usage;
+            let made = obtain(&requests, Certificates::new()).unwrap();
+            let pem = &made["server"].certificate;
+            let der = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+            let has = |usage: [u8; 10]| der.windows(10).any(|window| window == usage);
+            assert_eq!(
+                (has(server_auth), has(client_auth)),
+                (is_server, !is_server)
+            );
+        }
     }
 }

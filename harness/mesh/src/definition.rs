@@ -2,7 +2,7 @@
 //! with every field explained.
 
 use harness_model::capability::Capability;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -56,12 +56,26 @@ impl MeshDefinition {
     }
 }
 
-/// A certificate made for a server of the mesh.
+/// A certificate made for a part of the mesh.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CertificateRequest {
     /// The names it is valid for.
     pub dns_names: Vec<String>,
+    /// Which end of a connection shows it. Absent: the server.
+    #[serde(default)]
+    pub usage: CertificateUsage,
+}
+
+/// Which end of a connection shows a certificate (extended key usage: RFC 5280, 4.2.1.12).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CertificateUsage {
+    /// A server.
+    #[default]
+    Server,
+    /// A client.
+    Client,
 }
 
 /// Manifests that are applied together.

@@ -1,7 +1,7 @@
 //! The control plane as a container, deployed as the mesh definition deploys it.
 
 use crate::certificates::Authority;
-use crate::kubernetes::{Kubernetes, PORT};
+use crate::kubernetes::Kubernetes;
 use crate::session::{self, Session};
 use std::time::Duration;
 use testcontainers::core::wait::HttpWaitStrategy;
@@ -12,9 +12,6 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _};
 
 /// The port of its admin interface, in its container.
 const ADMIN_PORT: u16 = 15014;
-
-/// Where a pod has what it needs to speak to the API server.
-const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Where it has its serving certificate.
 const TLS: &str = "/etc/control-plane/tls";
@@ -64,32 +61,16 @@ impl ControlPlane {
         let serving = Authority::new()
             .and_then(|authority| authority.server(&["control-plane.mesh-system.svc"]))
             .expect("a certificate");
-        let mut request = session
+        let request = session
             .container(image, "control-plane")
-            .with_network(&kubernetes.network)
             .with_cap_drop("ALL")
             .with_security_opt("no-new-privileges");
-        for (variable, value) in [
-            ("POD_NAME", "control-plane-0"),
-            ("POD_NAMESPACE", "mesh-system"),
-            ("CLUSTER_NAME", "component-test"),
-            ("KUBERNETES_SERVICE_HOST", &kubernetes.name),
-            ("KUBERNETES_SERVICE_PORT", &PORT.to_string()),
-        ] {
-            request = request.with_env_var(variable, value);
-        }
-        for (file, text) in [
-            (format!("{SERVICE_ACCOUNT}/token"), token),
-            (
-                format!("{SERVICE_ACCOUNT}/ca.crt"),
-                &kubernetes.authority.certificate,
-            ),
-            (format!("{SERVICE_ACCOUNT}/namespace"), "mesh-system"),
-            (format!("{TLS}/tls.crt"), &serving.certificate),
-            (format!("{TLS}/tls.key"), &serving.key),
-        ] {
-            request = request.with_copy_to(file, text.as_bytes().to_vec());
-        }
+        let request = kubernetes
+            .known_to(request, token)
+            .with_env_var("POD_NAME", "control-plane-0")
+            .with_env_var("CLUSTER_NAME", "component-test")
+            .with_copy_to(format!("{TLS}/tls.crt"), serving.certificate.into_bytes())
+            .with_copy_to(format!("{TLS}/tls.key"), serving.key.into_bytes());
         let container = request.start().await.expect("start the control plane");
         Self { container, http }
     }

@@ -16,7 +16,7 @@ use rcgen::KeyPair;
 use std::time::Duration;
 use testcontainers::core::{IntoContainerPort as _, WaitFor};
 use testcontainers::runners::AsyncRunner as _;
-use testcontainers::{ContainerAsync, GenericImage, ImageExt as _};
+use testcontainers::{ContainerAsync, ContainerRequest, GenericImage, ImageExt as _};
 
 /// The port of the API server, in its container.
 pub const PORT: u16 = 6443;
@@ -29,6 +29,12 @@ const FOLDER: &str = "/etc/kubernetes";
 
 /// What the API server's certificate is for, by whatever address it is reached.
 const SERVER_NAME: &str = "kube-apiserver";
+
+/// Where the parts of the mesh itself are.
+pub const NAMESPACE: &str = "mesh-system";
+
+/// Where a pod has what it needs to speak to the API server.
+const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// What the mesh definition applies before the control plane itself.
 const BEFORE_THE_CONTROL_PLANE: [&str; 4] = [
@@ -168,20 +174,8 @@ impl Kubernetes {
     ///
     /// When the API server refuses something.
     pub async fn apply_rights(&self) {
+        self.apply_files(&BEFORE_THE_CONTROL_PLANE).await;
         let client = self.administrator().await.expect("a client");
-        let reference = &fixtures::meshes::ALL[0];
-        for name in BEFORE_THE_CONTROL_PLANE {
-            let (_, text) = reference
-                .files
-                .iter()
-                .find(|(file, _)| *file == name)
-                .unwrap_or_else(|| panic!("the reference mesh has no file {name}"));
-            let objects: Vec<DynamicObject> =
-                serde_saphyr::from_multiple(text).unwrap_or_else(|error| panic!("{name}: {error}"));
-            for object in objects {
-                apply(&client, &object).await;
-            }
-        }
         let scopes: Api<ScopeConfig> = Api::all(client.clone());
         let policies: Api<PolicyConfig> = Api::all(client);
         // A definition is established a moment before its kind is served.
@@ -194,6 +188,50 @@ impl Kubernetes {
         .await;
     }
 
+    /// Applies files of the reference mesh that are no templates.
+    ///
+    /// # Panics
+    ///
+    /// When there is no such file, or the API server refuses something.
+    pub async fn apply_files(&self, names: &[&str]) {
+        let client = self.administrator().await.expect("a client");
+        let reference = &fixtures::meshes::ALL[0];
+        for name in names {
+            let (_, text) = reference
+                .files
+                .iter()
+                .find(|(file, _)| file == name)
+                .unwrap_or_else(|| panic!("the reference mesh has no file {name}"));
+            let objects: Vec<DynamicObject> =
+                serde_saphyr::from_multiple(text).unwrap_or_else(|error| panic!("{name}: {error}"));
+            for object in objects {
+                apply(&client, &object).await;
+            }
+        }
+    }
+
+    /// A container that finds this API server and shows it a token, as in a pod of the control plane's namespace.
+    pub fn known_to(
+        &self,
+        request: ContainerRequest<GenericImage>,
+        token: &str,
+    ) -> ContainerRequest<GenericImage> {
+        let mut request = request
+            .with_network(&self.network)
+            .with_env_var("POD_NAMESPACE", NAMESPACE)
+            .with_env_var("KUBERNETES_SERVICE_HOST", &self.name)
+            .with_env_var("KUBERNETES_SERVICE_PORT", PORT.to_string());
+        for (file, text) in [
+            ("token", token),
+            ("ca.crt", &self.authority.certificate),
+            ("namespace", NAMESPACE),
+        ] {
+            let target = format!("{SERVICE_ACCOUNT}/{file}");
+            request = request.with_copy_to(target, text.as_bytes().to_vec());
+        }
+        request
+    }
+
     /// A token of a service account in the control plane's namespace; the account is made where it is missing.
     ///
     /// # Panics
@@ -201,14 +239,24 @@ impl Kubernetes {
     /// When the API server gives none.
     pub async fn token(&self, account: &str) -> String {
         let client = self.administrator().await.expect("a client");
-        let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), "mesh-system");
         let object = serde_json::from_value(serde_json::json!({
             "apiVersion": "v1", "kind": "ServiceAccount",
-            "metadata": {"name": account, "namespace": "mesh-system"},
+            "metadata": {"name": account, "namespace": NAMESPACE},
         }));
         apply(&client, &object.expect("well-formed")).await;
+        self.token_of(account, TokenRequestSpec::default()).await
+    }
+
+    /// A token of a service account in the control plane's namespace, as it is asked for.
+    ///
+    /// # Panics
+    ///
+    /// When the API server gives none.
+    pub async fn token_of(&self, account: &str, spec: TokenRequestSpec) -> String {
+        let client = self.administrator().await.expect("a client");
+        let accounts: Api<ServiceAccount> = Api::namespaced(client, NAMESPACE);
         let request = TokenRequest {
-            spec: TokenRequestSpec::default(),
+            spec,
             ..TokenRequest::default()
         };
         let made = accounts

@@ -5,6 +5,7 @@
 //! or labelled by the process that made it ([`owner::Owner`]), and only such are removed.
 
 pub mod archive;
+pub mod certificate_authority;
 pub mod certificates;
 pub mod control_plane;
 pub mod kubernetes;

@@ -11,7 +11,6 @@ pub mod acknowledgements;
 pub mod admin;
 pub mod authenticate;
 pub mod behaviour;
-pub mod client;
 pub mod effective;
 #[cfg(test)]
 mod fake_api;

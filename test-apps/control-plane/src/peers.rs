@@ -2,8 +2,8 @@
 
 use crate::acknowledgements::Report;
 use crate::admin::REPORT_PATH;
-use crate::client::connector;
 use crate::world::World;
+use api_client::connector;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::client::legacy::{Client, connect::HttpConnector};

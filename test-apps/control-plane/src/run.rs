@@ -3,7 +3,6 @@
 use crate::admin::Admin;
 use crate::authenticate::TokenReviews;
 use crate::behaviour::Behaviour;
-use crate::client::{ConnectError, connect};
 use crate::leading::Candidate;
 use crate::metrics::Metrics;
 use crate::service::{DiscoveryService, Shared};
@@ -12,6 +11,7 @@ use crate::statuses::Statuses;
 use crate::watching::Watching;
 use crate::world::WorldStore;
 use crate::writing::Writing;
+use api_client::{ConnectError, connect};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;

@@ -6,13 +6,13 @@
 mod read;
 
 use crate::behaviour::Behaviour;
-use crate::client::Impatient;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::statuses::Statuses;
 use crate::world::{
     Endpoint, Policy, Replica, Scope, Service, Services, Sidecar, World, WorldStore,
 };
+use api_client::Impatient;
 use futures::stream::{BoxStream, SelectAll};
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::{Node, Pod, Service as KubernetesService};

@@ -6,7 +6,8 @@ use crate::template::Context;
 use crate::{Keys, certificate, manifest};
 use std::time::Duration;
 
-fn broken(change: impl Fn(&str) -> String) -> Vec<Defect> {
+/// The reference mesh with another text of its definition.
+fn changed(change: impl Fn(&str) -> String) -> Result<MeshDefinition, LoadMeshError> {
     let mesh = &fixtures::meshes::ALL[0];
     let read = |file: &str| {
         mesh.files
@@ -15,7 +16,11 @@ fn broken(change: impl Fn(&str) -> String) -> Vec<Defect> {
             .map(|(_, text)| (*text).to_owned())
             .ok_or_else(|| "no such file".to_owned())
     };
-    match parse(Path::new("mesh.yaml"), &change(mesh.definition), &read) {
+    parse(Path::new("mesh.yaml"), &change(mesh.definition), &read)
+}
+
+fn broken(change: impl Fn(&str) -> String) -> Vec<Defect> {
+    match changed(change) {
         Err(LoadMeshError::Invalid(defects)) => defects,
         other => panic!("expected defects, got {other:?}"),
     }
@@ -147,6 +152,57 @@ fn every_manifest_renders_to_objects() {
         };
         assert_eq!(deployments.len(), workloads + others, "{deployments:?}");
         assert!(deployments.contains(&"checkout-zone-b".to_owned()));
+    }
+}
+
+#[test]
+fn the_identity_manifests_render_with_a_certificate_for_each_end() {
+    let files = [
+        "key-service.yaml",
+        "certificate-authority-rbac.yaml",
+        "certificate-authority.yaml",
+    ];
+    let list = files.map(|file| format!("      - {file}\n")).concat();
+    let definition = changed(|text| {
+        text.replace(
+            "      - services.yaml\n",
+            &format!("{list}      - services.yaml\n"),
+        )
+    })
+    .unwrap();
+    let context = context(&definition);
+    let mut found = Vec::new();
+    for file in files {
+        let text = context.render_manifest(&definition, file, None).unwrap();
+        let objects = manifest::parse(file, &text, "r1").unwrap();
+        for object in objects {
+            let kind = object.types.unwrap().kind;
+            let name = object.metadata.name.unwrap();
+            if kind == "Deployment" {
+                let spec: k8s_openapi::api::apps::v1::DeploymentSpec =
+                    serde_json::from_value(object.data["spec"].clone()).unwrap();
+                let pod = spec.template.spec.unwrap();
+                assert_eq!(
+                    pod.containers[0].image.as_deref(),
+                    Some("meshproof/identity:dev")
+                );
+                assert_eq!(
+                    pod.containers[0].command,
+                    Some(vec![format!("/{name}")]),
+                    "the program of the image that it is"
+                );
+            }
+            found.push(format!("{kind} {name}"));
+        }
+    }
+    for wanted in [
+        "Deployment key-service",
+        "Deployment certificate-authority",
+        "Secret key-service-master",
+        "Secret certificate-authority-key-service",
+        "ClusterRole mesh-certificate-authority",
+    ] {
+        assert!(found.iter().any(|found| found == wanted), "{found:?}");
     }
 }
 

@@ -1,0 +1,256 @@
+//! Who calls: a node agent, and of which node.
+//!
+//! Invariant: identity comes from a token that the API server vouches for and that is bound to a pod. What the caller says
+//! of itself is never read.
+
+use crate::behaviour::Behaviour;
+use identity_api::authority::AUDIENCE;
+use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::PostParams;
+use kube::{Api, Client};
+use sha2::{Digest as _, Sha256};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long the API server's word for a token is taken: this bounds how late it is noticed that an agent's pod is gone.
+const REVIEW_HOLDS: Duration = Duration::from_secs(60);
+const REVIEWS_KEPT: usize = 65_536;
+
+const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
+const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
+/// There since Kubernetes 1.32 (KEP-4193), before only with a feature gate.
+const NODE_NAME: &str = "authentication.kubernetes.io/node-name";
+
+/// Who may ask for certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    /// Its pod, `NAMESPACE/NAME`.
+    pub pod: String,
+    /// The node that it runs on.
+    pub node: String,
+}
+
+/// Nobody can say who this is, or it is not a node agent.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthenticateError {
+    /// The API server did not review the token.
+    #[error("review the token")]
+    Review(#[source] kube::Error),
+    /// The API server does not vouch for it.
+    #[error("the token is not valid for {AUDIENCE}: {0}")]
+    Invalid(String),
+    /// It names no pod.
+    #[error("the token is not bound to a pod")]
+    Unbound,
+    /// It is of somebody else.
+    #[error("the token is of service account `{0}`, which is not that of node agents")]
+    Stranger(String),
+    /// The agent's pod cannot be read.
+    #[error("read the agent's pod")]
+    ReadPod(#[source] kube::Error),
+    /// The pod is not there, or has no node.
+    #[error("the pod that the token is bound to is on no node")]
+    Nowhere,
+}
+
+/// What the API server says of a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Claim {
+    namespace: String,
+    account: String,
+    pod: String,
+    uid: String,
+    node: Option<String>,
+}
+
+/// Asks the API server, and remembers for a while.
+pub struct TokenReviews {
+    client: Client,
+    behaviour: Arc<dyn Behaviour>,
+    /// `NAMESPACE/NAME` of the service account.
+    account: String,
+    known: Mutex<HashMap<[u8; 32], (Agent, Instant)>>,
+}
+
+impl TokenReviews {
+    /// Reviews through this client, and accepts this service account.
+    #[must_use]
+    pub fn new(client: Client, behaviour: Arc<dyn Behaviour>, account: String) -> Self {
+        Self {
+            client,
+            behaviour,
+            account,
+            known: Mutex::default(),
+        }
+    }
+
+    /// Tells which agent a bearer token is of.
+    ///
+    /// # Errors
+    ///
+    /// When it is of none, or the API server does not answer.
+    pub async fn identify(&self, token: &str) -> Result<Agent, AuthenticateError> {
+        let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let known = |key: &[u8; 32]| {
+            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            known
+                .get(key)
+                .filter(|(_, until)| Instant::now() < *until)
+                .map(|(agent, _)| agent.clone())
+        };
+        if let Some(agent) = known(&digest) {
+            return Ok(agent);
+        }
+        let review = TokenReview {
+            spec: TokenReviewSpec {
+                audiences: Some(vec![AUDIENCE.into()]),
+                token: Some(token.to_owned()),
+            },
+            ..TokenReview::default()
+        };
+        let reviews: Api<TokenReview> = Api::all(self.client.clone());
+        let review = reviews
+            .create(&PostParams::default(), &review)
+            .await
+            .map_err(AuthenticateError::Review)?;
+        let claim = claim(&review)?;
+        let account = format!("{}/{}", claim.namespace, claim.account);
+        if !self.behaviour.accepts_account(&account, &self.account) {
+            return Err(AuthenticateError::Stranger(account));
+        }
+        let node = match &claim.node {
+            Some(node) => node.clone(),
+            None => self.node_of(&claim).await?,
+        };
+        let agent = Agent {
+            pod: format!("{}/{}", claim.namespace, claim.pod),
+            node,
+        };
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= REVIEWS_KEPT {
+            known.clear();
+        }
+        known.insert(digest, (agent.clone(), Instant::now() + REVIEW_HOLDS));
+        Ok(agent)
+    }
+
+    /// Where the token does not say it.
+    async fn node_of(&self, claim: &Claim) -> Result<String, AuthenticateError> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &claim.namespace);
+        let pod = pods
+            .get_opt(&claim.pod)
+            .await
+            .map_err(AuthenticateError::ReadPod)?
+            .filter(|pod| pod.metadata.uid.as_ref() == Some(&claim.uid));
+        pod.and_then(|pod| pod.spec?.node_name)
+            .ok_or(AuthenticateError::Nowhere)
+    }
+}
+
+fn claim(review: &TokenReview) -> Result<Claim, AuthenticateError> {
+    let invalid = |why: &str| AuthenticateError::Invalid(why.to_owned());
+    let status = review
+        .status
+        .as_ref()
+        .ok_or_else(|| invalid("no verdict"))?;
+    if status.authenticated != Some(true) {
+        return Err(invalid(
+            status.error.as_deref().unwrap_or("not authenticated"),
+        ));
+    }
+    // A review without audiences comes from an authenticator that did not look at them.
+    if !status
+        .audiences
+        .iter()
+        .flatten()
+        .any(|audience| audience == AUDIENCE)
+    {
+        return Err(invalid("made for another audience"));
+    }
+    let user = status.user.as_ref().ok_or(AuthenticateError::Unbound)?;
+    let extra = |name: &str| {
+        let values = user.extra.as_ref()?.get(name)?;
+        values.first().cloned()
+    };
+    let (namespace, account) = user
+        .username
+        .as_deref()
+        .and_then(|name| name.strip_prefix("system:serviceaccount:"))
+        .and_then(|name| name.split_once(':'))
+        .ok_or(AuthenticateError::Unbound)?;
+    Ok(Claim {
+        namespace: namespace.to_owned(),
+        account: account.to_owned(),
+        pod: extra(POD_NAME).ok_or(AuthenticateError::Unbound)?,
+        uid: extra(POD_UID).ok_or(AuthenticateError::Unbound)?,
+        node: extra(NODE_NAME),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn review(status: Value) -> TokenReview {
+        serde_json::from_value(json!({"spec": {}, "status": status})).expect("well-formed")
+    }
+
+    fn user(name: &str, node: Value) -> Value {
+        let mut extra = json!({POD_NAME: ["agent-0"], POD_UID: ["u"]});
+        if node.is_array() {
+            extra[NODE_NAME] = node;
+        }
+        json!({"username": name, "extra": extra})
+    }
+
+    #[test]
+    fn a_bound_token_names_its_pod_and_node() {
+        for (node, expected) in [(json!(["node-a"]), Some("node-a")), (Value::Null, None)] {
+            let claim = claim(&review(json!({
+                "authenticated": true,
+                "audiences": [AUDIENCE],
+                "user": user("system:serviceaccount:mesh-system:node-agent", node),
+            })))
+            .expect("valid");
+            assert_eq!(claim.node.as_deref(), expected);
+            let told = [&claim.namespace, &claim.account, &claim.pod, &claim.uid];
+            assert_eq!(told, ["mesh-system", "node-agent", "agent-0", "u"]);
+        }
+    }
+
+    #[test]
+    fn everything_else_is_refused() {
+        let user = user("system:serviceaccount:a:b", Value::Null);
+        let unbound = json!({"username": "system:serviceaccount:a:b"});
+        let human = json!({"username": "admin", "extra": user["extra"]});
+        let table = [
+            (
+                json!({"authenticated": false, "error": "expired"}),
+                "expired",
+            ),
+            (
+                json!({"authenticated": true, "user": user}),
+                "another audience",
+            ),
+            (
+                json!({"authenticated": true, "audiences": ["x"], "user": user}),
+                "another audience",
+            ),
+            (
+                json!({"authenticated": true, "audiences": [AUDIENCE], "user": unbound}),
+                "not bound",
+            ),
+            (
+                json!({"authenticated": true, "audiences": [AUDIENCE], "user": human}),
+                "not bound",
+            ),
+        ];
+        for (status, expected) in table {
+            let error = claim(&review(status)).expect_err("refused").to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Where the authority takes its decisions, so that another binary can take wrong ones on purpose.
+//!
+//! Invariant: every method's default is the faithful behaviour, and nothing here knows of any other.
+
+use crate::pods::PodFacts;
+use identity_api::SpiffeId;
+use std::time::Duration;
+
+/// The shortest that a pod's certificate is valid: whoever asked needs some time to ask again.
+pub const LEAST_LIFETIME: Duration = Duration::from_secs(5);
+
+/// How far a root has spread since it came into the trust bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spread {
+    /// For how long it has been published.
+    pub since: Duration,
+    /// Every node agent that watches the bundle at this replica has been sent it.
+    pub is_everywhere: bool,
+}
+
+/// The decisions of the authority.
+pub trait Behaviour: Send + Sync + 'static {
+    /// Whether a service account (`NAMESPACE/NAME`) may ask for certificates; `expected` is that of node agents.
+    fn accepts_account(&self, account: &str, expected: &str) -> bool {
+        account == expected
+    }
+
+    /// Whether the agent of a node may have certificates for a pod.
+    fn accepts_place(&self, node: &str, pod: &PodFacts) -> bool {
+        pod.node == node
+    }
+
+    /// Whether a pod of this identity may have a certificate for these names, each with its kind (`URI:spiffe://...`).
+    fn accepts_names(&self, names: &[String], identity: &SpiffeId) -> bool {
+        matches!(names, [name] if *name == format!("URI:{identity}"))
+    }
+
+    /// How long a certificate is valid when this is asked for, and that is the most.
+    fn lifetime(&self, asked: Duration, most: Duration) -> Duration {
+        asked.min(most).max(LEAST_LIFETIME)
+    }
+
+    /// Whether certificates may lead to a root that came into the bundle after another one; `roll_after` is how long that
+    /// takes at least.
+    fn accepts_root(&self, spread: Spread, roll_after: Duration) -> bool {
+        spread.is_everywhere && spread.since >= roll_after
+    }
+}
+
+/// As designed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faithful;
+
+impl Behaviour for Faithful {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_has_one_name() {
+        let identity: SpiffeId = "spiffe://mesh.local/ns/a/sa/b"
+            .parse()
+            .expect("an identity");
+        let accepts = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+            Faithful.accepts_names(&names, &identity)
+        };
+        let own = "URI:spiffe://mesh.local/ns/a/sa/b";
+        assert!(accepts(&[own]));
+        for others in [
+            &[][..],
+            &[own, own],
+            &[own, "DNS:b"],
+            &["DNS:spiffe://mesh.local/ns/a/sa/b"],
+            &["URI:spiffe://mesh.local/ns/a/sa/c"],
+            &["URI:spiffe://other.local/ns/a/sa/b"],
+        ] {
+            assert!(!accepts(others), "{others:?}");
+        }
+    }
+
+    #[test]
+    fn lifetimes_have_bounds() {
+        let seconds = Duration::from_secs;
+        for (asked, granted) in [(1, 5), (5, 5), (60, 60), (3600, 100)] {
+            assert_eq!(
+                Faithful.lifetime(seconds(asked), seconds(100)),
+                seconds(granted)
+            );
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Puts everything together and takes it down again.
+
+use crate::admin;
+use crate::file_store::{FileStore, OpenStoreError};
+use crate::metrics::Metrics;
+use crate::sealing::{MasterKey, ReadMasterKeyError};
+use crate::service::{Keys, MESSAGE_LIMIT};
+use crate::settings::{ReadSettingsError, Settings};
+use crate::store::KeyStore;
+use identity_api::keys::service::key_service_server::KeyServiceServer;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tonic::transport::server::TcpIncoming;
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tracing::info;
+use tracing_subscriber::EnvFilter;
+
+/// A client that is silent for this long, a ping included, is gone.
+const PING_EVERY: Duration = Duration::from_secs(2);
+const PING_ANSWERED: Duration = Duration::from_secs(3);
+/// How long a client may take to show its certificate.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// How long calls may take to end.
+const GOODBYE: Duration = Duration::from_millis(500);
+/// The most bytes of a request: a message with what is around it.
+const REQUEST_LIMIT: usize = MESSAGE_LIMIT + 4096;
+
+/// The key service cannot start, or ended though nobody asked for it.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The environment is not complete.
+    #[error("read the settings")]
+    Settings(#[source] ReadSettingsError),
+    /// There is no master key.
+    #[error("obtain the master key")]
+    MasterKey(#[source] ReadMasterKeyError),
+    /// The keys cannot be used. A new store in their place would hide that they are lost.
+    #[error("open the store of keys")]
+    Store(#[source] OpenStoreError),
+    /// A certificate or key file cannot be read.
+    #[error("read {path}")]
+    ReadCertificate {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The certificate, key or root is of no use.
+    #[error("use the certificates")]
+    UseCertificate(#[source] tonic::transport::Error),
+    /// A port cannot be opened.
+    #[error("listen on {0}")]
+    Listen(SocketAddr, #[source] std::io::Error),
+    /// A signal cannot be waited for, or threads cannot be started.
+    #[error("wait for signals")]
+    Signals(#[source] std::io::Error),
+    /// The server ended.
+    #[error("serve keys")]
+    Serve(#[source] tonic::transport::Error),
+    /// The admin server ended.
+    #[error("serve the admin interface")]
+    ServeAdmin(#[source] std::io::Error),
+}
+
+/// Starts logging (`LOG`, default `info`; the audit log always), runs until SIGTERM or SIGINT and returns the exit code.
+#[must_use]
+pub fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_env("LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = match "audit=info".parse() {
+        Ok(audit) => filter.add_directive(audit),
+        Err(_) => filter,
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    let outcome = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(RunError::Signals)
+        .and_then(|runtime| {
+            let outcome = runtime.block_on(async {
+                let settings =
+                    Settings::read(|name| std::env::var(name).ok()).map_err(RunError::Settings)?;
+                let service = KeyService::open(&settings).await?;
+                service.run(terminated()).await
+            });
+            // What is being written is whole or not there.
+            runtime.shutdown_background();
+            outcome
+        });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the key service cannot go on"
+            );
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A key service whose store is open and whose ports are taken.
+pub struct KeyService {
+    server: Server,
+    keys: Keys,
+    metrics: Arc<Metrics>,
+    listener: TcpListener,
+    admin_listener: TcpListener,
+}
+
+impl KeyService {
+    /// Opens the store and takes the ports; connections wait until [`run`](Self::run).
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be opened, a certificate is of no use or a port is taken.
+    pub async fn open(settings: &Settings) -> Result<Self, RunError> {
+        // A provider that is there already is the same one: no other is compiled in.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let master = MasterKey::read(&settings.master_key_file).map_err(RunError::MasterKey)?;
+        let store = FileStore::open(&settings.key_folder, master).map_err(RunError::Store)?;
+        Self::with_store(settings, Arc::new(store)).await
+    }
+
+    async fn with_store(settings: &Settings, store: Arc<dyn KeyStore>) -> Result<Self, RunError> {
+        let tls = &settings.tls_directory;
+        let identity = Identity::from_pem(file(&tls.join("tls.crt"))?, file(&tls.join("tls.key"))?);
+        let clients = Certificate::from_pem(file(&settings.client_root_file)?);
+        let tls = ServerTlsConfig::new()
+            .identity(identity)
+            .client_ca_root(clients)
+            .timeout(HANDSHAKE);
+        let server = Server::builder()
+            .tls_config(tls)
+            .map_err(RunError::UseCertificate)?
+            .http2_keepalive_interval(Some(PING_EVERY))
+            .http2_keepalive_timeout(Some(PING_ANSWERED));
+        let metrics = Arc::new(Metrics::default());
+        Ok(Self {
+            server,
+            keys: Keys::new(store, metrics.clone()),
+            metrics,
+            listener: listen(settings.listen).await?,
+            admin_listener: listen(settings.admin_listen).await?,
+        })
+    }
+
+    /// Where keys are served.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not tell.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Where the admin interface is.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not tell.
+    pub fn admin_address(&self) -> std::io::Result<SocketAddr> {
+        self.admin_listener.local_addr()
+    }
+
+    /// Serves until `end` is over.
+    ///
+    /// # Errors
+    ///
+    /// When a server ends by itself, or with the error of `end`.
+    pub async fn run(
+        mut self,
+        end: impl Future<Output = std::io::Result<()>>,
+    ) -> Result<(), RunError> {
+        let shutdown = CancellationToken::new();
+        let admin = admin::router(self.metrics, shutdown.clone());
+        let mut admin = std::pin::pin!(axum::serve(self.admin_listener, admin).into_future());
+        if let Ok(address) = self.listener.local_addr() {
+            info!(%address, "serving keys");
+        }
+        let keys = KeyServiceServer::new(self.keys).max_decoding_message_size(REQUEST_LIMIT);
+        let server = self.server.add_service(keys).serve_with_incoming_shutdown(
+            TcpIncoming::from(self.listener).with_nodelay(Some(true)),
+            shutdown.clone().cancelled_owned(),
+        );
+        let mut server = std::pin::pin!(server);
+        tokio::select! {
+            ended = &mut server => return ended.map_err(RunError::Serve),
+            ended = &mut admin => return ended.map_err(RunError::ServeAdmin),
+            signal = end => signal.map_err(RunError::Signals)?,
+        }
+        info!("going");
+        shutdown.cancel();
+        let _ = tokio::time::timeout(GOODBYE, async {
+            tokio::select! {
+                _ = &mut server => {}
+                _ = &mut admin => {}
+            }
+        })
+        .await;
+        Ok(())
+    }
+}
+
+fn file(path: &Path) -> Result<Vec<u8>, RunError> {
+    std::fs::read(path).map_err(|source| RunError::ReadCertificate {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, RunError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|error| RunError::Listen(address, error))
+}
+
+async fn terminated() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
