@@ -7,6 +7,7 @@ pub mod matrix;
 mod payload;
 pub mod resilience;
 pub mod routing;
+pub mod tls;
 
 use harness_model::scenario::Scenario;
 
@@ -19,5 +20,6 @@ pub fn all() -> Vec<Scenario> {
     let mut scenarios = delivery_scope::all();
     scenarios.extend(routing::all());
     scenarios.extend(resilience::all());
+    scenarios.extend(tls::all());
     scenarios
 }

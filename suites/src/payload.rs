@@ -67,6 +67,7 @@ pub(crate) fn payload_as(name: &str, scope: Scope, version: &str, suffix: &str) 
             header_rule("x-meshproof-version", version),
         )]
         .into(),
+        tls: None,
     }
 }
 

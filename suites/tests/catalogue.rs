@@ -24,6 +24,7 @@ fn three_zones() -> Directory {
                 node: format!("zone{zone}-1"),
                 application: (*application).to_owned(),
                 ip: format!("10.{}.1.{}", 100 + zone, 2 + number),
+                identity: None,
             });
         }
     }

@@ -64,7 +64,7 @@ impl ExitCode {
             Self::Environment
         } else if !summary.unknown_names.is_empty() {
             Self::Usage
-        } else if summary.failed > 0 {
+        } else if summary.failed > 0 || !summary.exposed_keys.is_empty() {
             Self::ScenarioFailed
         } else if summary.inconclusive > 0 || partial || summary.passed == 0 {
             Self::Inconclusive
@@ -103,6 +103,7 @@ mod tests {
         assert_eq!(of(|s| s.unknown_names = vec!["$zone9".to_owned()]), 2);
         assert_eq!(of(|s| s.inconclusive = 1), 11);
         assert_eq!(of(|s| s.passed = 0), 11);
+        assert_eq!(of(|s| s.exposed_keys = vec!["a log".to_owned()]), 1);
         assert_eq!(of(|s| s.left_behind = vec!["a mount".to_owned()]), 12);
         assert_eq!(of(|s| s.interrupted = Some(2)), 130);
         assert_eq!(of(|s| s.interrupted = Some(15)), 143);

@@ -258,6 +258,7 @@ pub(crate) fn plan(
         images: ImageChoice {
             source,
             replacements: checked.replacements,
+            seeded_bugs: false,
         },
         assets: checked.assets,
         keep: match arguments.keep {

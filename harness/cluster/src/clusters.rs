@@ -2,7 +2,8 @@
 
 use crate::rights::Right;
 use crate::{
-    Cluster, ClusterError, ConnectError, ImageArchive, ImageNames, PodAddress, PodStream, zones_of,
+    Cluster, ClusterError, ConnectError, ImageArchive, ImageNames, PodAddress, PodStream, exposure,
+    zones_of,
 };
 use futures::future::{join_all, select_all, try_join_all};
 use harness_model::capability::Capability;
@@ -162,6 +163,18 @@ impl Clusters {
             cluster.collect_diagnostics(&own).await
         });
         join_all(collected).await.into_iter().collect()
+    }
+
+    /// As [`exposure::keys_in_logs`], of all clusters.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn keys_in_logs(&self, namespaces: &[String]) -> Result<Vec<String>, kube::Error> {
+        let looks = self.all.iter().map(|cluster| async move {
+            exposure::keys_in_logs(&cluster.client(), namespaces).await
+        });
+        Ok(try_join_all(looks).await?.concat())
     }
 
     /// As [`Cluster::down`], all of them side by side.

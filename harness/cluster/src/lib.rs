@@ -20,6 +20,7 @@ pub mod rights;
 pub mod topology;
 
 mod api;
+pub mod exposure;
 mod folder_lock;
 
 pub use clusters::Clusters;

@@ -15,6 +15,12 @@ pub(crate) fn redact(text: &str) -> String {
     without_tokens(&without_keys(text))
 }
 
+/// Whether there is a private key in the text.
+pub(crate) fn holds_private_key(text: &str) -> bool {
+    // The one is the beginning of the other, and far quicker to look for.
+    text.contains(KEY) && without_keys(text) != text
+}
+
 fn without_keys(text: &str) -> String {
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;

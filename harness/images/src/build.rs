@@ -1,25 +1,28 @@
 //! Building the images that meshproof deploys, from this workspace and from assets.
 //!
-//! Invariant: what is in an image is written in [`spec_of`] and nowhere else.
+//! Invariant: what is in an image is written in `contents` and nowhere else.
 
+mod contents;
 mod programs;
 
 pub use programs::forget_outer_cargo;
 
 use crate::archive::{Archive, ReadArchiveError};
-use crate::closure::{ClosureError, closure};
+use crate::closure::ClosureError;
 use crate::input::Inputs;
-use crate::pack::{FileSpec, ImageSpec, PackError, pack};
-use std::collections::BTreeMap;
+use crate::pack::{PackError, pack};
+use contents::{programs_of, spec_of};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// The images, in the order they are built. In manifests each is `meshproof/NAME:dev`.
-pub const NAMES: [&str; 6] = [
+pub const NAMES: [&str; 7] = [
     "control-plane",
     "control-plane-mutants",
     "identity",
+    "identity-mutants",
     "probe-app",
     "sidecar",
     "capture-init",
@@ -35,6 +38,8 @@ pub struct BuildOptions {
     pub prebuilt: Option<PathBuf>,
     /// Archives that replace single images, by name (`--image NAME=TAR`).
     pub replacements: BTreeMap<String, PathBuf>,
+    /// Images, by name, that nobody needs.
+    pub without: BTreeSet<String>,
     /// The Envoy program for the sidecar image.
     pub envoy: PathBuf,
 }
@@ -173,7 +178,7 @@ pub fn build(
         .collect();
     let wanted: Vec<&'static str> = NAMES
         .into_iter()
-        .filter(|name| !archives.contains_key(name))
+        .filter(|name| !archives.contains_key(name) && !options.without.contains(*name))
         .collect();
     if let Some(folder) = &options.prebuilt {
         archives.extend(prebuilt(folder, &wanted)?);
@@ -247,11 +252,12 @@ fn from_workspace(
         progress("another process is building the images; waiting for it");
         lock.lock().map_err(folder_error)?;
     }
-    let needed: Vec<&'static str> = wanted
+    let needed: BTreeSet<&'static str> = wanted
         .iter()
         .flat_map(|name| programs_of(name))
-        .copied()
+        .map(|(program, _)| program)
         .collect();
+    let needed: Vec<&'static str> = needed.into_iter().collect();
     let programs = programs::build(&root, &needed, progress)?;
     let mut archives = BTreeMap::new();
     for name in wanted {
@@ -266,124 +272,4 @@ fn from_workspace(
         archives.insert(*name, archive);
     }
     Ok(archives)
-}
-
-/// The programs of this workspace that are in an image, the one that it starts first; none where all of it comes from
-/// elsewhere.
-fn programs_of(name: &str) -> &'static [&'static str] {
-    match name {
-        "control-plane" => &["control-plane"],
-        "control-plane-mutants" => &["control-plane-mutants"],
-        // One image for three who are deployed together; whoever starts it says which program.
-        "identity" => &["key-service", "certificate-authority"],
-        "probe-app" => &["probe-app"],
-        "sidecar" => &["sidecar-launcher"],
-        _ => &[],
-    }
-}
-
-/// What is in an image.
-fn spec_of(
-    name: &'static str,
-    programs: &BTreeMap<&'static str, PathBuf>,
-    envoy: &Path,
-) -> Result<ImageSpec, BuildError> {
-    let own = programs_of(name);
-    let mut files = own
-        .iter()
-        .map(|program| {
-            let source = programs
-                .get(program)
-                .cloned()
-                .ok_or(BuildError::NoProgram { program })?;
-            Ok(executable(Path::new(&format!("/{program}")), source))
-        })
-        .collect::<Result<Vec<_>, BuildError>>()?;
-    let mut entrypoint = own.first().map(|program| format!("/{program}"));
-    match name {
-        "sidecar" => files.extend(with_libraries("/usr/bin/envoy", envoy)?),
-        "capture-init" => {
-            let nft = find_nft().ok_or(BuildError::NoNft)?;
-            files.extend(with_libraries("/usr/sbin/nft", &nft)?);
-            entrypoint = Some("/usr/sbin/nft".to_owned());
-        }
-        _ => {}
-    }
-    Ok(ImageSpec {
-        reference: reference_of(name),
-        files,
-        folders: ["/dev", "/etc", "/proc", "/run", "/sys", "/var"]
-            .map(|path| (PathBuf::from(path), 0o755))
-            .into_iter()
-            .chain([(PathBuf::from("/tmp"), 0o1777)])
-            .collect(),
-        entrypoint: entrypoint.into_iter().collect(),
-        cmd: Vec::new(),
-        env: vec!["PATH=/usr/sbin:/usr/bin:/sbin:/bin:/".to_owned()],
-    })
-}
-
-fn executable(target: &Path, source: PathBuf) -> FileSpec {
-    FileSpec {
-        target: target.to_owned(),
-        source,
-        mode: 0o755,
-    }
-}
-
-fn with_libraries(target: &str, program: &Path) -> Result<Vec<FileSpec>, BuildError> {
-    let mut files = closure(program).map_err(|source| BuildError::Closure {
-        program: program.display().to_string(),
-        source,
-    })?;
-    files.push(executable(Path::new(target), program.to_owned()));
-    Ok(files)
-}
-
-/// `nft` is in a folder that is not on an ordinary user's path.
-fn find_nft() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from))
-        .map(|folder| folder.join("nft"))
-        .find(|program| program.is_file())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_program_of_an_image_is_in_it_and_the_first_is_started() {
-        let programs: BTreeMap<&'static str, PathBuf> = NAMES
-            .into_iter()
-            .flat_map(programs_of)
-            .map(|program| (*program, PathBuf::from("/built").join(program)))
-            .collect();
-        for (name, entrypoint) in [
-            ("control-plane", "/control-plane"),
-            ("identity", "/key-service"),
-            ("probe-app", "/probe-app"),
-        ] {
-            let spec = spec_of(name, &programs, Path::new("/nonexistent")).unwrap();
-            assert_eq!(spec.entrypoint, [entrypoint]);
-            let files: Vec<_> = spec.files.iter().map(|file| file.target.clone()).collect();
-            let expected = programs_of(name).iter();
-            let expected: Vec<_> = expected
-                .map(|program| Path::new("/").join(program))
-                .collect();
-            assert_eq!(files, expected);
-        }
-    }
-
-    #[test]
-    fn a_program_that_was_not_built_is_told() {
-        let built = BTreeMap::from([("key-service", PathBuf::from("/built/key-service"))]);
-        assert!(matches!(
-            spec_of("identity", &built, Path::new("/nonexistent")),
-            Err(BuildError::NoProgram {
-                program: "certificate-authority"
-            })
-        ));
-    }
 }

@@ -2,6 +2,7 @@
 //! with every field explained.
 
 use harness_model::capability::Capability;
+use harness_model::history::RefusalCause;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -25,6 +26,8 @@ pub struct MeshDefinition {
     pub manifests: Vec<ManifestGroup>,
     /// The control plane; none where the mesh has none.
     pub control_plane: Option<ControlPlane>,
+    /// Further parts that must run completely before anything is tested.
+    pub components: Vec<Component>,
     /// The workloads that scenarios speak of.
     pub workloads: Workloads,
     /// How the state of a sidecar is read.
@@ -111,20 +114,79 @@ pub struct ControlPlane {
     pub xds_port: u16,
     /// The component (in `images`) that its pods run.
     pub component: String,
-    /// Seeded bugs for `meshproof selftest`; absent where the mesh has none.
+    /// Images with seeded bugs for `meshproof selftest`; none where the mesh has none.
     #[serde(default)]
-    pub mutants: Option<Mutants>,
-    /// The manifest files that deploy it, which are applied again when a mutant is chosen.
+    pub mutants: Vec<Mutants>,
+    /// The manifest files that deploy it and whatever else has seeded bugs: they are applied again when a mutant is chosen.
     pub files: Vec<String>,
 }
 
-/// A control plane with seeded bugs.
+/// A further part of a mesh.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Component {
+    /// What kind of object runs it.
+    pub kind: ComponentKind,
+    /// The object's namespace.
+    pub namespace: String,
+    /// The object's name.
+    pub name: String,
+}
+
+/// A kind of object that runs pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum ComponentKind {
+    /// Some replicas, anywhere.
+    Deployment,
+    /// One on each node.
+    DaemonSet,
+}
+
+impl ControlPlane {
+    /// The image that has this mutant.
+    #[must_use]
+    pub fn mutants_with(&self, name: &str) -> Option<&Mutants> {
+        let begins = |mutants: &&Mutants| {
+            let begin = mutants.names.as_deref();
+            begin.is_some_and(|begin| name.starts_with(begin))
+        };
+        let others = || self.mutants.iter().find(|mutants| mutants.names.is_none());
+        self.mutants.iter().find(begins).or_else(others)
+    }
+}
+
+impl ComponentKind {
+    /// As Kubernetes calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deployment => "Deployment",
+            Self::DaemonSet => "DaemonSet",
+        }
+    }
+
+    /// Its plural in URLs.
+    #[must_use]
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::Deployment => "deployments",
+            Self::DaemonSet => "daemonsets",
+        }
+    }
+}
+
+/// An image with seeded bugs.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Mutants {
-    /// The component (in `images`) that takes the control plane's place; templates see its image as that of
-    /// the control plane, and the mutant's name as `mutant`.
+    /// The component (in `images`) that takes another's place; templates see its image as that of the other one, and the
+    /// mutant's name as `mutant`.
     pub component: String,
+    /// The component whose place it takes.
+    pub replaces: String,
+    /// How the names of its mutants begin. Absent: those that no other image has.
+    #[serde(default)]
+    pub names: Option<String>,
 }
 
 /// The workloads that scenarios speak of.
@@ -147,6 +209,9 @@ pub struct Workloads {
     pub service_url: String,
     /// Workloads have a sidecar.
     pub sidecar: bool,
+    /// The SPIFFE ID of a workload's certificate, rendered with `application`; absent where the mesh gives none.
+    #[serde(default)]
+    pub identity: Option<String>,
 }
 
 /// Pods that serve as extra recipients.
@@ -169,6 +234,9 @@ pub struct State {
     pub runtime_layer: String,
     /// The route configuration whose routes carry the names of rules.
     pub route_configuration: String,
+    /// The name under which a sidecar gets its own certificate over SDS; absent where the mesh gives none.
+    #[serde(default)]
+    pub certificate: Option<String>,
 }
 
 /// What a request that passed a sidecar carries when it arrives. Absent: the mesh leaves no trace.
@@ -181,6 +249,17 @@ pub struct Evidence {
     /// The request header in which the callee's sidecar names the callee's pod.
     #[serde(default)]
     pub callee_header: Option<String>,
+    /// The request header in which the callee's sidecar tells how the request came to it, as
+    /// `version=TLSv1.3;cipher=NAME;peer=SPIFFE-ID;serial=HEX`. What there is not is empty or `-`; without a version it
+    /// came in plaintext.
+    #[serde(default)]
+    pub tls_header: Option<String>,
+    /// The response header in which a sidecar that answers in the callee's place tells why.
+    #[serde(default)]
+    pub failure_header: Option<String>,
+    /// Cause → texts one of which is in that header for this cause.
+    #[serde(default)]
+    pub causes: BTreeMap<RefusalCause, Vec<String>>,
 }
 
 /// How a configuration is written.

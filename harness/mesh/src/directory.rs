@@ -2,6 +2,7 @@
 
 use crate::error::MeshError;
 use crate::site::Site;
+use crate::template;
 use crate::wait;
 use harness_cluster::PodAddress;
 use harness_model::directory::Sidecar;
@@ -168,6 +169,10 @@ impl Site {
                         cluster: self.context.cluster().to_owned(),
                         data_center,
                         node: address.node.clone(),
+                        identity: form
+                            .identity
+                            .as_ref()
+                            .map(|identity| template::identity(identity, &application)),
                         application,
                         ip: address.ip.clone(),
                     },

@@ -5,6 +5,7 @@
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Keys {
     prefix: String,
+    owns_tls: bool,
 }
 
 /// The name of the configuration that carries a scenario's marker.
@@ -27,7 +28,23 @@ impl Keys {
         assert!(form, "`{prefix}` cannot prefix the keys of a scenario");
         Self {
             prefix: prefix.to_owned(),
+            owns_tls: false,
         }
+    }
+
+    /// The keys of a scenario that runs alone and decides about TLS: certificates are its own, too.
+    #[must_use]
+    pub fn with_tls(self) -> Self {
+        Self {
+            owns_tls: true,
+            ..self
+        }
+    }
+
+    /// Whether certificates belong to the scenario.
+    #[must_use]
+    pub fn own_tls(&self) -> bool {
+        self.owns_tls
     }
 
     /// The prefix.

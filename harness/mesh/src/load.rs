@@ -3,8 +3,8 @@
 mod check;
 
 use crate::definition::{
-    CertificateRequest, ConfigurationForm, ControlPlane, Evidence, ManifestGroup, MeshDefinition,
-    State, Workloads,
+    CertificateRequest, Component, ConfigurationForm, ControlPlane, Evidence, ManifestGroup,
+    MeshDefinition, State, Workloads,
 };
 use crate::error::{Defect, LoadMeshError};
 use harness_model::capability::Capability;
@@ -86,6 +86,7 @@ struct Sections {
     certificates: Option<BTreeMap<String, CertificateRequest>>,
     manifests: Option<Vec<ManifestGroup>>,
     control_plane: Option<ControlPlane>,
+    components: Option<Vec<Component>>,
     workloads: Option<Workloads>,
     state: Option<State>,
     evidence: Option<Evidence>,
@@ -233,6 +234,7 @@ impl Sections {
             evidence,
             configuration,
             capabilities,
+            components,
             assumed_order,
         );
     }
@@ -297,6 +299,7 @@ impl Sections {
             state: self.state?,
             evidence: self.evidence.unwrap_or_default(),
             configuration: self.configuration?,
+            components: self.components.unwrap_or_default(),
             capabilities: self.capabilities.unwrap_or_default(),
             assumed_order: self.assumed_order?,
             files,

@@ -226,6 +226,25 @@ impl Mesh {
         try_join_all(deleted).await.map(drop)
     }
 
+    /// The namespaces in which something of the mesh runs.
+    #[must_use]
+    pub fn namespaces(&self) -> Vec<String> {
+        let definition = &self.definition;
+        let control_plane = definition.control_plane.iter();
+        let mut namespaces: Vec<String> = control_plane
+            .map(|control_plane| control_plane.namespace.clone())
+            .chain([definition.workloads.namespace.clone()])
+            .collect();
+        let parts = definition
+            .components
+            .iter()
+            .map(|part| part.namespace.clone());
+        namespaces.extend(parts);
+        namespaces.sort();
+        namespaces.dedup();
+        namespaces
+    }
+
     /// Objects of scenarios that are still there, `Kind namespace/name`; empty when everything was removed.
     ///
     /// # Errors

@@ -1,11 +1,13 @@
 //! Reducing what a sidecar holds to what one scenario owns, and what a request shows of the sidecars it passed.
 
-use crate::definition::State;
+use crate::definition::{Evidence, State};
 use crate::{Keys, Mesh, template};
 use harness_model::directory::Sidecar;
-use harness_model::history::{Answerer, Observation, RequestSeen, Stream};
-use probe_api::request::{RequestOutcome, RequestResult};
-use probe_api::state::{SidecarReading, SidecarState};
+use harness_model::history::{
+    Answerer, Arrival, CertificateSeen, Observation, RequestSeen, Stream,
+};
+use probe_api::request::{Answer, PeerView, RequestOutcome, RequestResult};
+use probe_api::state::{Secret, SidecarReading, SidecarState};
 use std::collections::BTreeMap;
 
 impl Mesh {
@@ -44,15 +46,18 @@ impl Mesh {
             answered_by: None,
             passed_caller_sidecar: false,
             passed_callee_sidecar: false,
+            arrived: None,
+            cause: None,
         };
         match &outcome.result {
             RequestResult::Failed { kind, message } => {
                 seen.failure = Some(format!("{kind:?}: {message}").to_lowercase());
             }
             RequestResult::Answered(answer) => {
+                let evidence = &self.definition.evidence;
                 seen.status = Some(answer.status);
                 if let Some(peer) = &answer.peer {
-                    let evidence = &self.definition.evidence;
+                    seen.arrived = arrival(evidence, peer);
                     let carries = |header: &Option<String>, pod: &str| {
                         header
                             .as_ref()
@@ -68,7 +73,14 @@ impl Mesh {
                         data_center: peer.identity.zone.clone(),
                     });
                 } else if answer.status != 200 {
-                    seen.failure = Some(unanswered(answer));
+                    let why = header(&answer.headers, evidence.failure_header.as_ref());
+                    seen.cause = why.and_then(|why| {
+                        let is_in =
+                            |texts: &Vec<String>| texts.iter().any(|text| why.contains(text));
+                        let (cause, _) = evidence.causes.iter().find(|(_, texts)| is_in(texts))?;
+                        Some(*cause)
+                    });
+                    seen.failure = Some(unanswered(answer, why));
                 }
             }
         }
@@ -118,6 +130,12 @@ fn reduce(
         marker_toggle: None,
         marker_rule: None,
         rejected: BTreeMap::new(),
+        certificate: form
+            .certificate
+            .as_ref()
+            .filter(|_| keys.own_tls())
+            .and_then(|name| held.secrets.get(name))
+            .map(certificate),
     };
     for (key, value) in held.runtime.get(&form.runtime_layer).into_iter().flatten() {
         match keys.strip(key) {
@@ -169,11 +187,53 @@ fn note(rules: &mut BTreeMap<String, String>, rule: &str, hash: &str) {
         .or_insert_with(|| hash.to_owned());
 }
 
+fn certificate(secret: &Secret) -> CertificateSeen {
+    let own = secret.certificates.first();
+    CertificateSeen {
+        warming: secret.warming,
+        identities: own.map(|own| own.uris.clone()).unwrap_or_default(),
+        serial: own.map(|own| own.serial.clone()).unwrap_or_default(),
+    }
+}
+
+fn header<'a>(headers: &'a BTreeMap<String, String>, name: Option<&String>) -> Option<&'a str> {
+    let value = headers.get(&name?.to_lowercase())?;
+    Some(value.as_str())
+}
+
+/// What the callee's sidecar says of how the request came; none where it says nothing that can be read.
+fn arrival(evidence: &Evidence, peer: &PeerView) -> Option<Arrival> {
+    let told = header(&peer.headers, evidence.tls_header.as_ref())?;
+    let fields: BTreeMap<&str, &str> = told
+        .split(';')
+        .filter_map(|field| field.split_once('='))
+        .collect();
+    let field = |name: &str| {
+        let value = fields.get(name).copied()?;
+        (!matches!(value, "" | "-")).then(|| value.to_owned())
+    };
+    fields
+        .contains_key("version")
+        .then(|| match field("version") {
+            None => Arrival::Plaintext,
+            Some(version) => Arrival::Tls {
+                version,
+                cipher: field("cipher").unwrap_or_default(),
+                peer: field("peer"),
+                serial: field("serial"),
+            },
+        })
+}
+
 /// Why a request was answered by something that is no probe.
-fn unanswered(answer: &probe_api::request::Answer) -> String {
-    let flags = answer.headers.get("x-envoy-response-flags");
-    match flags {
-        Some(flags) => format!("status {} from a sidecar ({flags})", answer.status),
+fn unanswered(answer: &Answer, why: Option<&str>) -> String {
+    match why.or_else(|| {
+        answer
+            .headers
+            .get("x-envoy-response-flags")
+            .map(String::as_str)
+    }) {
+        Some(why) => format!("status {} from a sidecar ({why})", answer.status),
         None => format!("status {} not from a probe", answer.status),
     }
 }

@@ -172,6 +172,14 @@ fn reading(definition: &MeshDefinition) -> Vec<Right> {
             namespace,
         ));
     }
+    for component in &definition.components {
+        needed.extend(rights::verbs(
+            &["get", "list", "watch"],
+            "apps",
+            component.kind.plural(),
+            Some(&component.namespace),
+        ));
+    }
     for form in &definition.configuration.objects {
         let group = form
             .api_version

@@ -98,7 +98,7 @@ impl Context {
         &self.certificates
     }
 
-    /// Renders a manifest file; with a mutant its image stands in for that of the control plane.
+    /// Renders a manifest file; with a mutant its image stands in for that of what it replaces.
     pub(crate) fn render_manifest(
         &self,
         definition: &MeshDefinition,
@@ -108,9 +108,9 @@ impl Context {
         let mut images = self.images.clone();
         if let Some(name) = mutant {
             let replaced = definition.control_plane.as_ref().and_then(|control_plane| {
-                let mutants = control_plane.mutants.as_ref()?;
+                let mutants = control_plane.mutants_with(name)?;
                 let image = images.get(&mutants.component)?.clone();
-                images.insert(control_plane.component.clone(), image)
+                images.insert(mutants.replaces.clone(), image)
             });
             if replaced.is_none() {
                 return Err(DeployMeshError::NoMutants(name.to_owned()));
@@ -158,6 +158,12 @@ impl Context {
             minijinja::context! { application, dataCenter => data_center },
         )
     }
+}
+
+/// How a workload calls a service.
+/// The SPIFFE ID of an application's workloads.
+pub(crate) fn identity(template: &str, application: &str) -> String {
+    short(template, minijinja::context! { application })
 }
 
 /// How a workload calls a service.

@@ -1,10 +1,12 @@
 //! Waiting for pods, by watch, with the last state in the error.
 
+mod components;
+
 use crate::definition::ControlPlane;
 use crate::directory::{is_ready, is_there, labels};
 use crate::error::{DeployMeshError, MeshError};
 use crate::site::Site;
-use futures::stream::{BoxStream, StreamExt, select_all};
+use futures::stream::{BoxStream, Stream, StreamExt, select_all};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -169,12 +171,12 @@ fn changes_of_pods(site: &Site) -> BoxStream<'static, ()> {
     if let Some(control_plane) = &site.definition.control_plane {
         namespaces.insert(control_plane.namespace.clone());
     }
-    select_all(
-        namespaces
-            .into_iter()
-            .map(|namespace| changes(Api::<Pod>::namespaced(site.client.clone(), &namespace))),
-    )
-    .boxed()
+    let pods = namespaces
+        .into_iter()
+        .map(|namespace| changes(Api::<Pod>::namespaced(site.client.clone(), &namespace)));
+    let parts = &site.definition.components;
+    let parts = parts.iter().map(|part| components::changes(site, part));
+    select_all(pods.chain(parts)).boxed()
 }
 
 /// One item for every change, and one at first.
@@ -189,7 +191,16 @@ fn changes_of<K>(api: Api<K>, config: watcher::Config) -> BoxStream<'static, ()>
 where
     K: Resource + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
 {
-    watcher(api, config)
+    told(watcher(api, config))
+}
+
+fn told<K>(
+    events: impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
+) -> BoxStream<'static, ()>
+where
+    K: Send + 'static,
+{
+    events
         .default_backoff()
         .filter_map(|event| async move {
             match event {
@@ -228,8 +239,8 @@ async fn ready_now(site: &Site) -> Result<Result<(), String>, MeshError> {
         .map(Some)
         .map_err(|source| MeshError::api("read the control plane", source))
     };
-    let (workloads, control) = tokio::try_join!(workloads, control)?;
-    let mut missing = Vec::new();
+    let (workloads, control, mut missing) =
+        tokio::try_join!(workloads, control, components::missing(site))?;
     if let Some((deployment, pods)) = &control {
         let wanted = deployment
             .spec

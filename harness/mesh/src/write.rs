@@ -221,6 +221,7 @@ pub(crate) fn marker(definition: &MeshDefinition, value: &str) -> Configuration 
         priority: 0,
         toggles: BTreeMap::from([(keys::MARKER.to_owned(), value.to_owned())]),
         rules: BTreeMap::from([(Keys::marker_rule(value), rule)]),
+        tls: None,
     }
 }
 

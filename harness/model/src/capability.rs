@@ -21,6 +21,8 @@ pub enum Capability {
     ZoneLatency,
     /// A sidecar can be told to leave its control-plane connection and to dial a named replica.
     Reconnect,
+    /// Sidecars can speak TLS to each other, with certificates that the mesh gives them.
+    Tls,
     /// The mesh reports per-resource status (matched, delivered, acknowledged, rejected).
     DeliveryStatus,
 }

@@ -4,6 +4,7 @@
 
 mod answered;
 mod answered_by;
+mod arrival;
 mod carried_out;
 mod confined;
 mod delivered;
@@ -13,7 +14,9 @@ mod passes_both_sidecars;
 mod prefers_own_zone;
 mod proof;
 mod recovers;
+mod refused;
 mod rejected;
+mod renewed;
 mod restored;
 mod rule_hashes;
 mod shared_by;
@@ -65,6 +68,10 @@ pub fn name(expectation: &Expectation) -> &'static str {
         Expectation::PrefersOwnZone { .. } => "prefers_own_zone",
         Expectation::AnsweredBy { .. } => "answered_by",
         Expectation::SharedBy { .. } => "shared_by",
+        Expectation::OverTls { .. } => "over_tls",
+        Expectation::InPlaintext { .. } => "in_plaintext",
+        Expectation::Refused { .. } => "refused",
+        Expectation::Renewed { .. } => "renewed",
         Expectation::FailsOver { .. } => "fails_over",
         Expectation::Unchanged => "unchanged",
         Expectation::Recovers { .. } => "recovers",
@@ -92,6 +99,10 @@ fn evidence(expectation: &Expectation, timeline: &Timeline<'_>) -> Evidence {
         Expectation::SharedBy { traffic, percents } => {
             shared_by::check(timeline, traffic, percents)
         }
+        Expectation::OverTls { traffic } => arrival::over_tls(timeline, traffic),
+        Expectation::InPlaintext { traffic } => arrival::in_plaintext(timeline, traffic),
+        Expectation::Refused { traffic, because } => refused::check(timeline, traffic, *because),
+        Expectation::Renewed { step } => renewed::check(timeline, *step),
         Expectation::FailsOver { traffic, within } => fails_over::check(timeline, traffic, *within),
         Expectation::Unchanged => unchanged::check(timeline),
         Expectation::Recovers { traffic } => recovers::check(timeline, traffic),

@@ -1,4 +1,4 @@
-//! A configuration as the suites speak of it: a scope, toggles and routing rules. How it is written to a
+//! A configuration as the suites speak of it: a scope, toggles, routing rules and TLS. How it is written to a
 //! mesh is told by the mesh definition.
 
 use schemars::JsonSchema;
@@ -22,6 +22,49 @@ pub struct Configuration {
     /// Routing rules by name, within the scenario.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rules: BTreeMap<String, Rule>,
+    /// TLS between sidecars. It has no key that would tell scenarios apart, so a scenario that speaks of it runs alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+}
+
+/// TLS between sidecars, for each direction of a connection. Where several configurations meet each field is decided by
+/// itself; what none of them says is plaintext.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Tls {
+    /// What the sidecar takes from callers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inbound: Option<InboundTls>,
+    /// What the sidecar offers to the services that it calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outbound: Option<OutboundTls>,
+    /// The applications that may call; absent: every one. Who calls in plaintext may not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow: Option<Vec<String>>,
+}
+
+/// What a callee's sidecar takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum InboundTls {
+    /// Plaintext.
+    #[default]
+    Plaintext,
+    /// Plaintext, and TLS of other sidecars.
+    Permissive,
+    /// TLS of other sidecars only.
+    Strict,
+}
+
+/// What a caller's sidecar offers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum OutboundTls {
+    /// Plaintext.
+    #[default]
+    Plaintext,
+    /// TLS, and nothing else.
+    Strict,
 }
 
 fn is_zero(value: &i32) -> bool {

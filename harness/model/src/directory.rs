@@ -22,6 +22,9 @@ pub struct Sidecar {
     pub application: String,
     /// Pod IP.
     pub ip: String,
+    /// The SPIFFE ID that its certificate must carry; none where the mesh gives none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
 }
 
 /// The sidecars of an environment, ordered by name.

@@ -1,6 +1,7 @@
 //! What must hold: one *then* of a scenario, judged by the checker of the same name.
 
 use crate::duration::Span;
+use crate::history::RefusalCause;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -70,6 +71,29 @@ pub enum Expectation {
         traffic: String,
         /// Application → percent of the answers, from 1 to 99, 100 in all.
         percents: BTreeMap<String, u8>,
+    },
+    /// Every answered request came to the callee's sidecar over TLS, with a certificate that carries the caller's own
+    /// identity.
+    OverTls {
+        /// Batch or load.
+        traffic: String,
+    },
+    /// Every answered request came to the callee's sidecar without TLS.
+    InPlaintext {
+        /// Batch or load.
+        traffic: String,
+    },
+    /// No request comes through: a sidecar refuses each of them, and for this cause.
+    Refused {
+        /// Batch or load.
+        traffic: String,
+        /// Why.
+        because: RefusalCause,
+    },
+    /// Within the step (0-based) every sidecar that holds a certificate gets a new one, and shows none but its own.
+    Renewed {
+        /// Index of the act, a `hold`.
+        step: usize,
     },
     /// From `within` after a fault of the scenario began to its end, no request is lost, and at least one is
     /// answered by somebody outside what the fault hit.

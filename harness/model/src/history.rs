@@ -6,6 +6,7 @@ use crate::configuration::Configuration;
 use crate::directory::Sidecar;
 use crate::fault::Fault;
 use crate::patience::Whose;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -161,6 +162,22 @@ pub struct Observation {
     /// Rejected updates: xDS type → the sidecar's words.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rejected: BTreeMap<String, String>,
+    /// The sidecar's own certificate, where the scenario speaks of TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateSeen>,
+}
+
+/// A sidecar's own certificate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct CertificateSeen {
+    /// The sidecar has asked for it and waits.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub warming: bool,
+    /// Its subject alternative names that are URIs.
+    pub identities: Vec<String>,
+    /// Serial number, hexadecimal.
+    pub serial: String,
 }
 
 /// A control-plane stream: readings with equal streams are of one connection to one replica.
@@ -217,6 +234,51 @@ pub struct RequestSeen {
     pub passed_caller_sidecar: bool,
     /// The callee's sidecar left its trace in the request.
     pub passed_callee_sidecar: bool,
+    /// How it came to the callee's sidecar; none where that does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrived: Option<Arrival>,
+    /// Why a sidecar answered in the callee's place, where that is one of the known causes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<RefusalCause>,
+}
+
+/// How a request came to the callee's sidecar.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
+pub enum Arrival {
+    /// Without TLS.
+    Plaintext,
+    /// Over TLS.
+    Tls {
+        /// Protocol version, for example `TLSv1.3`.
+        version: String,
+        /// Cipher suite.
+        cipher: String,
+        /// The SPIFFE ID in the caller's certificate; none where it showed none.
+        peer: Option<String>,
+        /// The serial number of the caller's certificate.
+        serial: Option<String>,
+    },
+}
+
+/// Why a request was refused by a sidecar.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub enum RefusalCause {
+    /// The callee's sidecar closed a connection in plaintext.
+    Plaintext,
+    /// The callee's sidecar does not speak TLS.
+    NoTls,
+    /// One side does not trust the other's certificate, or that is for somebody else.
+    Untrusted,
+    /// The caller is not on the list of those who may call.
+    NotAllowed,
 }
 
 impl RequestSeen {

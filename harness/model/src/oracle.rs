@@ -3,7 +3,7 @@
 //! Invariant: written from the specification (`ARCHITECTURE.md`, precedence) and never shared with a control plane:
 //! shared logic would agree with its own bugs.
 
-use crate::configuration::{Configuration, Rule, Scope, ScopeEntry};
+use crate::configuration::{Configuration, InboundTls, OutboundTls, Rule, Scope, ScopeEntry, Tls};
 use crate::directory::Sidecar;
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -22,13 +22,15 @@ pub struct Expected {
     pub toggles: BTreeMap<String, String>,
     /// Rule name → rule.
     pub rules: BTreeMap<String, Rule>,
+    /// A certificate of its own: it speaks TLS in some direction. Without that it must have none.
+    pub certificate: bool,
 }
 
 impl Expected {
     /// Nothing at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.toggles.is_empty() && self.rules.is_empty()
+        self.toggles.is_empty() && self.rules.is_empty() && !self.certificate
     }
 }
 
@@ -79,10 +81,17 @@ impl Oracle {
         // Weakest first, so that what is written later wins.
         ranked.sort_by_key(|(rank, _)| *rank);
         let mut expected = Expected::default();
+        let mut tls = Tls::default();
         for (_, configuration) in ranked {
             expected.toggles.extend(configuration.toggles.clone());
             expected.rules.extend(configuration.rules.clone());
+            if let Some(says) = &configuration.tls {
+                tls.inbound = says.inbound.or(tls.inbound);
+                tls.outbound = says.outbound.or(tls.outbound);
+            }
         }
+        expected.certificate = tls.inbound.unwrap_or_default() != InboundTls::Plaintext
+            || tls.outbound.unwrap_or_default() != OutboundTls::Plaintext;
         expected
     }
 }

@@ -9,7 +9,7 @@
 //! | `$ip:checkout@$zone1/24` | the block of that length around its address |
 //! | `$unknown:elsewhere` | `elsewhere`, which nobody in the environment is called |
 
-use crate::configuration::{Configuration, Scope, ScopeEntry};
+use crate::configuration::{Configuration, Scope, ScopeEntry, Tls};
 use crate::directory::{Directory, Sidecar};
 use crate::fault::{Fault, PodSelector};
 use crate::names::UNKNOWN;
@@ -92,8 +92,16 @@ impl<'a> Resolver<'a> {
             entries: entries(&configuration.scope.entries),
             except: entries(&configuration.scope.except),
         };
+        let tls = configuration.tls.as_ref().map(|tls| Tls {
+            allow: tls
+                .allow
+                .as_ref()
+                .map(|allow| allow.iter().map(|name| said_unknown(name)).collect()),
+            ..tls.clone()
+        });
         Configuration {
             scope,
+            tls,
             ..configuration.clone()
         }
     }
@@ -276,6 +284,7 @@ mod tests {
             priority: 0,
             toggles: BTreeMap::new(),
             rules: BTreeMap::new(),
+            tls: None,
         };
         match resolve_act(&Act::Apply(configuration), &directory())? {
             Act::Apply(resolved) => Ok(resolved.scope.entries[0].ip.clone().unwrap_or_default()),

@@ -121,6 +121,9 @@ pub struct Summary {
     /// Something of ours was left behind: what.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_behind: Vec<String>,
+    /// Where a private key was found that must not leave its pod: containers by their logs, and files of the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exposed_keys: Vec<String>,
     /// The run was interrupted by this signal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interrupted: Option<i32>,

@@ -36,6 +36,22 @@ pub struct Scenario {
     pub then: Vec<Expectation>,
 }
 
+impl Scenario {
+    /// One of its configurations speaks of TLS.
+    #[must_use]
+    pub fn speaks_of_tls(&self) -> bool {
+        let applied = self.when.iter().filter_map(|act| match act {
+            Act::Apply(configuration) => Some(configuration),
+            _ => None,
+        });
+        let given = &self.given.configurations;
+        given
+            .iter()
+            .chain(applied)
+            .any(|configuration| configuration.tls.is_some())
+    }
+}
+
 /// When a scenario is run.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,

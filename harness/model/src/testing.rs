@@ -38,6 +38,7 @@ pub(crate) fn sidecar(application: &str, zone: usize, number: usize) -> Sidecar 
         node: format!("zone{zone}-1"),
         application: application.to_owned(),
         ip: format!("10.{}.1.{number}", 100 + zone),
+        identity: Some(format!("spiffe://mesh/sa/{application}")),
     }
 }
 
@@ -70,6 +71,7 @@ pub(crate) fn reading(sidecar: &str, uid: &str) -> Observation {
         marker_toggle: None,
         marker_rule: None,
         rejected: BTreeMap::new(),
+        certificate: None,
     }
 }
 
@@ -116,6 +118,7 @@ pub(crate) fn configuration(name: &str, entries: Vec<ScopeEntry>, value: &str) -
         priority: 0,
         toggles: [("flag".to_owned(), value.to_owned())].into(),
         rules: [("route".to_owned(), rule(value))].into(),
+        tls: None,
     }
 }
 
@@ -274,6 +277,8 @@ impl Recorder {
             }),
             passed_caller_sidecar: true,
             passed_callee_sidecar: true,
+            arrived: None,
+            cause: None,
         };
         change(&mut seen);
         self.push(EventKind::Request(Box::new(seen)))

@@ -1,11 +1,13 @@
 //! A scenario in words: what `explain`, findings and reports say of given, when and then.
 
-use crate::capability::Capability;
-use crate::configuration::{Configuration, Rule, Scope, ScopeEntry};
-use crate::expectation::Expectation;
+mod expectations;
+
+pub use expectations::{capability, cause, expectation, tag};
+
+use crate::configuration::{Configuration, InboundTls, OutboundTls, Rule, Scope, ScopeEntry, Tls};
 use crate::fault::{Fault, PodSelector};
 use crate::names::UNKNOWN;
-use crate::scenario::{Act, Scenario, Tag};
+use crate::scenario::{Act, Scenario};
 
 /// The timeline, one line for each act.
 #[must_use]
@@ -40,6 +42,7 @@ pub fn configuration(configuration: &Configuration) -> String {
     for (name, content) in &configuration.rules {
         says.push(rule(name, content));
     }
+    says.extend(configuration.tls.as_ref().map(tls));
     if says.is_empty() {
         says.push("nothing".to_owned());
     }
@@ -53,6 +56,32 @@ pub fn configuration(configuration: &Configuration) -> String {
         scope(&configuration.scope),
         says.join("; "),
     )
+}
+
+fn tls(tls: &Tls) -> String {
+    let inbound = tls.inbound.map(|mode| match mode {
+        InboundTls::Plaintext => "takes plaintext only",
+        InboundTls::Permissive => "takes TLS and plaintext",
+        InboundTls::Strict => "takes TLS only",
+    });
+    let outbound = tls.outbound.map(|mode| match mode {
+        OutboundTls::Plaintext => "calls in plaintext",
+        OutboundTls::Strict => "calls over TLS",
+    });
+    let allow = tls
+        .allow
+        .as_ref()
+        .map(|applications| match &applications[..] {
+            [] => "lets nobody call".to_owned(),
+            some => format!("lets {} call", some.join(", ")),
+        });
+    let says: Vec<String> = [inbound, outbound]
+        .into_iter()
+        .flatten()
+        .map(str::to_owned)
+        .chain(allow)
+        .collect();
+    format!("TLS: {}", says.join(", "))
 }
 
 fn rule(name: &str, rule: &Rule) -> String {
@@ -249,99 +278,6 @@ fn pod(selector: &PodSelector) -> String {
         PodSelector::ControlPlaneReplica => {
             "the control-plane replica that most sidecars are connected to".to_owned()
         }
-    }
-}
-
-/// One expectation.
-#[must_use]
-pub fn expectation(expectation: &Expectation) -> String {
-    match expectation {
-        Expectation::Delivered => {
-            "after every step each sidecar in scope shows exactly what it must, in time".to_owned()
-        }
-        Expectation::Confined => {
-            "no sidecar ever shows anything it must not, proven by a marker on the same stream"
-                .to_owned()
-        }
-        Expectation::Restored {
-            reference, step, ..
-        } => format!(
-            "after step {} every sidecar's keys are hash-equal to those after step {}",
-            step + 1,
-            reference + 1
-        ),
-        Expectation::StatusIsTrue => {
-            "the mesh's own status agrees with what the sidecars show".to_owned()
-        }
-        Expectation::Rejected { step, .. } => format!(
-            "sidecars in scope reject the update of step {} and say why, and the status repeats it",
-            step + 1
-        ),
-        Expectation::Answered { traffic, lost, .. } => match lost {
-            0 => format!("every request of `{traffic}` is answered with 200"),
-            n => format!("every request of `{traffic}` is answered with 200, but for at most {n}"),
-        },
-        Expectation::PassesBothSidecars { traffic, .. } => {
-            format!(
-                "every answered request of `{traffic}` passes the caller's and the callee's sidecar"
-            )
-        }
-        Expectation::PrefersOwnZone {
-            traffic, percent, ..
-        } => format!(
-            "at least {percent}% of the answers to `{traffic}` come from the caller's own zone"
-        ),
-        Expectation::AnsweredBy {
-            traffic,
-            application,
-            ..
-        } => format!("every answer to `{traffic}` comes from {application}"),
-        Expectation::SharedBy {
-            traffic, percents, ..
-        } => {
-            let shares: Vec<String> = percents
-                .iter()
-                .map(|(application, percent)| format!("{percent}% from {application}"))
-                .collect();
-            format!("of the answers to `{traffic}` come {}", shares.join(", "))
-        }
-        Expectation::FailsOver {
-            traffic, within, ..
-        } => format!(
-            "{within} after the fault began `{traffic}` is answered by others, without loss"
-        ),
-        Expectation::Unchanged => {
-            "sidecars that lost their control plane go on with unchanged configuration".to_owned()
-        }
-        Expectation::Recovers { traffic, .. } => {
-            format!("after the fault `{traffic}` is answered again by what was hit, in time")
-        }
-    }
-}
-
-/// What an environment may lack.
-#[must_use]
-pub fn capability(capability: Capability) -> String {
-    match capability {
-        Capability::TwoZones => "at least two zones",
-        Capability::ThreeZones => "at least three zones",
-        Capability::SeveralReplicas => "more than one control-plane replica",
-        Capability::ZoneCut => "a router that can cut a zone off",
-        Capability::ZoneLatency => "latency between zones",
-        Capability::Reconnect => "sidecars that can be told which replica to dial",
-        Capability::DeliveryStatus => "a mesh that reports delivery status",
-    }
-    .to_owned()
-}
-
-/// A tag as it is written.
-#[must_use]
-pub fn tag(tag: Tag) -> &'static str {
-    match tag {
-        Tag::Gate => "gate",
-        Tag::Qa => "qa",
-        Tag::PreRelease => "pre-release",
-        Tag::Chaos => "chaos",
     }
 }
 

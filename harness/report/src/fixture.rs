@@ -40,6 +40,7 @@ pub fn sidecars() -> Vec<Sidecar> {
                 node: format!("{zone}-1"),
                 application: application.to_owned(),
                 ip: format!("10.{}.1.2", 101 + index),
+                identity: None,
             });
         }
     }
@@ -259,6 +260,8 @@ fn inconclusive() -> Vec<RunEvent> {
                 }),
                 passed_caller_sidecar: true,
                 passed_callee_sidecar: !lost,
+                arrived: None,
+                cause: None,
             })),
         ));
     }

@@ -45,6 +45,9 @@ pub struct Document {
     /// The signal that interrupted the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interrupted: Option<i32>,
+    /// Where a private key was found that must not leave its pod.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exposed_keys: Vec<String>,
     /// What was left behind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_behind: Vec<String>,
@@ -268,6 +271,7 @@ pub fn document(record: &RunRecord, exit_code: u8) -> Document {
         environment_error: sum.environment_error,
         unknown_names: sum.unknown_names,
         interrupted: sum.interrupted,
+        exposed_keys: sum.exposed_keys,
         left_behind: sum.left_behind,
         sidecars: record.sidecars.clone(),
         scenarios,

@@ -185,6 +185,9 @@ fn own_cases(summary: Option<&Summary>) -> Vec<TestCase> {
                     &format!("interrupted by signal {signal}"),
                 );
             }
+            if !summary.exposed_keys.is_empty() {
+                add("run", "private-keys", &summary.exposed_keys.join("; "));
+            }
             if !summary.left_behind.is_empty() {
                 add("clean-up", "left-behind", &summary.left_behind.join("; "));
             }

@@ -100,6 +100,9 @@ impl<W: Write> Terminal<W> {
         for name in &summary.unknown_names {
             writeln!(out, "\n{FAIL}NOT RUN{FAIL:#} {name}")?;
         }
+        for place in &summary.exposed_keys {
+            writeln!(out, "\n{FAIL}PRIVATE KEY{FAIL:#} {place}")?;
+        }
         for left in &summary.left_behind {
             writeln!(out, "\n{FAIL}LEFT BEHIND{FAIL:#} {left}")?;
         }

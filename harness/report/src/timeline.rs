@@ -278,6 +278,7 @@ mod tests {
                 marker_toggle: None,
                 marker_rule: None,
                 rejected: BTreeMap::new(),
+                certificate: None,
             })),
         }
     }

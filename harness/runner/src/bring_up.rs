@@ -9,7 +9,9 @@ use harness_cluster::kind::{self, ImagesToCome};
 use harness_cluster::local::{self, LocalCluster};
 use harness_cluster::{Cluster, ClusterError, Clusters, ImageArchive, ImageNames};
 use harness_images::build::{self, BuildOptions};
+use harness_images::reference::normalize;
 use harness_images::store::Store;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -145,6 +147,7 @@ async fn images(
             ImageSource::Folder(folder) => Some(folder.clone()),
         },
         replacements: plan.images.replacements.clone(),
+        without: unneeded(plan),
         envoy,
     };
     let line = phases.lines("images");
@@ -165,6 +168,24 @@ async fn images(
         Ok(archives.collect())
     })
     .await
+}
+
+/// The images with seeded bugs, where none is put in place.
+fn unneeded(plan: &RunPlan) -> BTreeSet<String> {
+    let definition = &plan.mesh.definition;
+    let mutants = definition
+        .control_plane
+        .iter()
+        .filter(|_| !plan.images.seeded_bugs)
+        .flat_map(|control_plane| &control_plane.mutants)
+        .filter_map(|mutants| definition.images.get(&mutants.component))
+        .map(|reference| normalize(reference));
+    let references: BTreeSet<String> = mutants.collect();
+    build::NAMES
+        .into_iter()
+        .filter(|name| references.contains(&normalize(&build::reference_of(name))))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Makes the images known on the cluster's nodes. A local cluster only names what is unpacked already.

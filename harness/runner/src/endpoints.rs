@@ -81,6 +81,7 @@ mod tests {
                 node: "node".to_owned(),
                 application: name.to_owned(),
                 ip: ip.to_owned(),
+                identity: None,
             },
             address: PodAddress {
                 cluster: "one".to_owned(),

@@ -3,6 +3,7 @@
 //! Invariant: the only place that makes drivers and takes them down.
 
 mod error;
+mod exposed_keys;
 mod names;
 mod waits;
 

@@ -95,6 +95,11 @@ async fn carry_out(
         environment.arrange(arrangement(&scenario)).await;
     }
     let keys = Keys::new(&prefix(plan, item.number));
+    let keys = if scenario.speaks_of_tls() {
+        keys.with_tls()
+    } else {
+        keys
+    };
     let recorder = Arc::new(Recorder::new(
         environment.clock(),
         scenario.name.clone(),

@@ -141,6 +141,8 @@ pub struct ImageChoice {
     pub source: ImageSource,
     /// Image name (`control-plane`) → archive that replaces it.
     pub replacements: BTreeMap<String, PathBuf>,
+    /// Those with seeded bugs are needed, too.
+    pub seeded_bugs: bool,
 }
 
 /// Where images are built from or found.

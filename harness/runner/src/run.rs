@@ -92,6 +92,9 @@ async fn whole(
             .collect_diagnostics(&plan.artifacts.join("diagnostics"))
             .await;
     }
+    if reachable {
+        summary.exposed_keys = environment.exposed_keys(&plan.artifacts).await;
+    }
     let keep = keeps(plan.keep, &summary);
     let down = async { Ok::<_, Infallible>(environment.down(keep).await) };
     let Ok(left) = Phases::new(events.clone()).part("teardown", down).await;
@@ -151,7 +154,9 @@ async fn run_scenarios(
 fn keeps(policy: KeepPolicy, summary: &Summary) -> bool {
     match policy {
         KeepPolicy::Never => false,
-        KeepPolicy::OnFailure => summary.failed + summary.inconclusive > 0,
+        KeepPolicy::OnFailure => {
+            summary.failed + summary.inconclusive + summary.exposed_keys.len() > 0
+        }
         KeepPolicy::Always => true,
     }
 }

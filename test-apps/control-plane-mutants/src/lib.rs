@@ -7,6 +7,7 @@ mod delivery;
 mod history;
 mod leak;
 mod names;
+mod tls;
 mod traffic;
 
 pub use names::Mutation;
@@ -16,6 +17,7 @@ use delivery::{Join, LiesInStatus, OneZoneDropped, Precedence, ScopeMistake};
 use history::{DeleteNotDelivered, ReplicaDoesNotResume, RollbackInexact, StaleAfterUpdate};
 use leak::{Leak, LeakedPart, Victims};
 use std::sync::Arc;
+use tls::{CheckLeftOut, TlsMistake};
 use traffic::{FailoverOff, RuleMistake, ZonePreferenceOff};
 
 /// Makes the behaviour of a mutant. `own_name` is the pod name of this replica.
@@ -48,6 +50,10 @@ pub fn build(mutation: Mutation, own_name: &str) -> Arc<dyn Behaviour> {
         Mutation::FailoverOff => Arc::new(FailoverOff::default()),
         Mutation::HeaderRuleForAll => Arc::new(RuleMistake::HeadersIgnored),
         Mutation::WeightsIgnored => Arc::new(RuleMistake::WeightsIgnored),
+        Mutation::TlsForEverybody => Arc::new(TlsMistake::ForEverybody),
+        Mutation::CallersStayPlaintext => Arc::new(TlsMistake::CallersStayPlaintext),
+        Mutation::StrictTakesPlaintext => Arc::new(CheckLeftOut::PlaintextRefused),
+        Mutation::CallersNotRestricted => Arc::new(CheckLeftOut::CallersRestricted),
     }
 }
 

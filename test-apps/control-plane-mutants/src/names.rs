@@ -45,11 +45,19 @@ pub enum Mutation {
     HeaderRuleForAll,
     /// All destinations of a rule weigh the same.
     WeightsIgnored,
+    /// What any policy says of TLS is for everybody.
+    TlsForEverybody,
+    /// Callers never offer TLS.
+    CallersStayPlaintext,
+    /// A strict callee takes plaintext.
+    StrictTakesPlaintext,
+    /// The list of allowed callers is not looked at.
+    CallersNotRestricted,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         Self::ScopeIgnored,
         Self::ExceptIgnored,
         Self::PrecedenceReversed,
@@ -71,6 +79,10 @@ impl Mutation {
         Self::FailoverOff,
         Self::HeaderRuleForAll,
         Self::WeightsIgnored,
+        Self::TlsForEverybody,
+        Self::CallersStayPlaintext,
+        Self::StrictTakesPlaintext,
+        Self::CallersNotRestricted,
     ];
 
     /// As in `MESH_MUTANT`.
@@ -98,6 +110,10 @@ impl Mutation {
             Self::FailoverOff => "failover-off",
             Self::HeaderRuleForAll => "header-rule-for-all",
             Self::WeightsIgnored => "weights-ignored",
+            Self::TlsForEverybody => "tls-for-everybody",
+            Self::CallersStayPlaintext => "callers-stay-plaintext",
+            Self::StrictTakesPlaintext => "strict-takes-plaintext",
+            Self::CallersNotRestricted => "callers-not-restricted",
         }
     }
 

@@ -342,6 +342,7 @@ fn traffic_goes_wrong() {
     let services = |endpoints| {
         let service = Service {
             ports: [(80, endpoints)].into(),
+            ..Service::default()
         };
         World {
             services: Arc::new(Services::new([("s".to_owned(), service)].into())),

@@ -36,6 +36,27 @@ impl Default for Traffic {
     }
 }
 
+/// How sidecars treat each other over TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Security {
+    /// A caller takes only callees with the identity of the service that it calls.
+    pub callee_is_verified: bool,
+    /// A strict callee closes connections in plaintext.
+    pub plaintext_is_refused: bool,
+    /// Who is not on the list of allowed callers is turned away.
+    pub callers_are_restricted: bool,
+}
+
+impl Default for Security {
+    fn default() -> Self {
+        Self {
+            callee_is_verified: true,
+            plaintext_is_refused: true,
+            callers_are_restricted: true,
+        }
+    }
+}
+
 /// The decisions of the control plane.
 pub trait Behaviour: Send + Sync + 'static {
     /// Told once, before anything is served.
@@ -59,6 +80,11 @@ pub trait Behaviour: Send + Sync + 'static {
     /// How traffic finds its endpoints.
     fn traffic(&self) -> Traffic {
         Traffic::default()
+    }
+
+    /// How sidecars treat each other over TLS.
+    fn security(&self) -> Security {
+        Security::default()
     }
 
     /// The status of a policy is about to be written.

@@ -5,7 +5,7 @@
 
 use crate::scope::{Specificity, specificity};
 use crate::world::{Policy, Sidecar, World};
-use mesh_api::{RoutingRule, ScopeConfigSpec};
+use mesh_api::{RoutingRule, ScopeConfigSpec, TlsPolicy};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,6 +17,8 @@ pub struct Effective {
     pub toggles: BTreeMap<String, String>,
     /// Rules, those of stronger policies first, within a policy as written.
     pub rules: Vec<RoutingRule>,
+    /// TLS, field by field that of the strongest policy that has it.
+    pub tls: TlsPolicy,
     /// Which generation of which policy this takes account of: name → (UID, generation).
     pub basis: Basis,
 }
@@ -85,6 +87,12 @@ pub fn combine<'a>(policies: impl IntoIterator<Item = &'a Policy>) -> Effective 
                 effective.rules.push(rule.clone());
             }
         }
+        if let Some(tls) = &policy.spec.tls {
+            let known = &mut effective.tls;
+            known.inbound = known.inbound.or(tls.inbound);
+            known.outbound = known.outbound.or(tls.outbound);
+            known.allow = known.allow.take().or_else(|| tls.allow.clone());
+        }
         effective
             .basis
             .insert(policy.name.clone(), (policy.uid.clone(), policy.generation));
@@ -122,7 +130,7 @@ pub fn with(world: &World, policy: Arc<Policy>) -> World {
 mod tests {
     use super::*;
     use crate::world::Scope;
-    use mesh_api::{PolicyConfigSpec, ScopeEntry};
+    use mesh_api::{InboundTls, OutboundTls, PolicyConfigSpec, ScopeEntry};
 
     fn policy(name: &str, scope: &str, priority: i32, created: i64) -> Policy {
         Policy {
@@ -139,6 +147,7 @@ mod tests {
                     service: name.into(),
                     ..RoutingRule::default()
                 }],
+                tls: None,
             },
         }
     }
@@ -230,6 +239,39 @@ mod tests {
     fn a_missing_scope_and_another_zone_is_nobody() {
         assert_eq!(winner(vec![policy("a", "missing", 0, 1)]), None);
         assert_eq!(winner(vec![policy("a", "elsewhere", 0, 1)]), None);
+    }
+
+    #[test]
+    fn tls_is_decided_field_by_field() {
+        let with = |name: &str, tls: TlsPolicy| {
+            let mut policy = policy(name, "east", 0, 1);
+            policy.spec.tls = Some(tls);
+            policy
+        };
+        let strong = with(
+            "strong",
+            TlsPolicy {
+                inbound: Some(InboundTls::Strict),
+                ..TlsPolicy::default()
+            },
+        );
+        let weak = with(
+            "weak",
+            TlsPolicy {
+                inbound: Some(InboundTls::Plaintext),
+                outbound: Some(OutboundTls::Strict),
+                allow: Some(vec![]),
+            },
+        );
+        let effective = combine([&strong, &weak]);
+        assert_eq!(
+            effective.tls,
+            TlsPolicy {
+                inbound: Some(InboundTls::Strict),
+                outbound: Some(OutboundTls::Strict),
+                allow: Some(vec![]),
+            }
+        );
     }
 
     #[test]

@@ -247,11 +247,13 @@ impl Session {
         }
         let world = shared.behaviour.view(world, &self.recipient);
         let effective = shared.behaviour.effective(&world, &self.recipient);
-        let traffic = shared.behaviour.traffic();
-        let snapshot =
-            shared
-                .translator
-                .snapshot(&world, &self.recipient.sidecar, &effective, traffic);
+        let snapshot = shared.translator.snapshot(
+            &world,
+            &self.recipient.sidecar,
+            &effective,
+            shared.behaviour.traffic(),
+            shared.behaviour.security(),
+        );
         (world, snapshot)
     }
 }

@@ -14,6 +14,8 @@ pub struct Settings {
     pub cluster_name: String,
     /// `WORKLOAD_NAMESPACE` (`mesh-workloads`): where workloads, scopes and policies are.
     pub workload_namespace: String,
+    /// `TRUST_DOMAIN` (`mesh.local`): of the workloads' SPIFFE IDs.
+    pub trust_domain: String,
     /// `XDS_LISTEN` (`0.0.0.0:15012`).
     pub xds_listen: SocketAddr,
     /// `ADMIN_LISTEN` (`0.0.0.0:15014`).
@@ -58,6 +60,7 @@ impl Settings {
             cluster_name: needed("CLUSTER_NAME")?,
             workload_namespace: variable("WORKLOAD_NAMESPACE")
                 .unwrap_or_else(|| "mesh-workloads".into()),
+            trust_domain: variable("TRUST_DOMAIN").unwrap_or_else(|| "mesh.local".into()),
             xds_listen: address("XDS_LISTEN", "0.0.0.0:15012")?,
             admin_listen: address("ADMIN_LISTEN", "0.0.0.0:15014")?,
             tls_directory: variable("TLS_DIRECTORY")

@@ -11,12 +11,13 @@ mod listener;
 mod message;
 mod route;
 mod runtime;
+mod tls;
 
-use crate::behaviour::Traffic;
+use crate::behaviour::{Security, Traffic};
 use crate::effective::Effective;
 use crate::snapshot::{Kind, Resource, Resources, Snapshot};
 use crate::world::{Services, Sidecar, World};
-use mesh_api::RoutingRule;
+use mesh_api::{OutboundTls, RoutingRule, TlsPolicy};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -41,15 +42,15 @@ pub struct Translator {
 /// Everything that a set of resources depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Ingredients {
-    Clusters([u8; 32]),
+    Clusters([u8; 32], OutboundTls),
     Endpoints([u8; 32], String),
-    Listeners([u8; 32], String),
+    Listeners([u8; 32], String, TlsPolicy),
     Routes([u8; 32], Vec<RoutingRule>),
     Runtime(BTreeMap<String, String>),
 }
 
 impl Translator {
-    /// Makes the snapshot of one sidecar. `traffic` must be the same in every call.
+    /// Makes the snapshot of one sidecar. `traffic` and `security` must be the same in every call.
     #[must_use]
     pub fn snapshot(
         &self,
@@ -57,16 +58,23 @@ impl Translator {
         sidecar: &Sidecar,
         effective: &Effective,
         traffic: Traffic,
+        security: Security,
     ) -> Snapshot {
         let services = &*world.services;
         let namespace = &world.namespace;
         let hash = services.hash;
         let zone = &sidecar.data_center;
+        let outbound = effective.tls.outbound.unwrap_or_default();
+        // What it says as a client is no part of its listeners.
+        let inbound = TlsPolicy {
+            outbound: None,
+            ..effective.tls.clone()
+        };
         let resources = [
             (
                 Kind::Clusters,
-                self.make(Ingredients::Clusters(hash), || {
-                    cluster::clusters(services, namespace, traffic)
+                self.make(Ingredients::Clusters(hash, outbound), || {
+                    cluster::clusters(world, outbound, traffic, security)
                 }),
             ),
             (
@@ -77,9 +85,10 @@ impl Translator {
             ),
             (
                 Kind::Listeners,
-                self.make(Ingredients::Listeners(hash, sidecar.pod.clone()), || {
-                    listener::listeners(services, &sidecar.pod)
-                }),
+                self.make(
+                    Ingredients::Listeners(hash, sidecar.pod.clone(), inbound.clone()),
+                    || listener::listeners(world, &sidecar.pod, &inbound, security),
+                ),
             ),
             (
                 Kind::Routes,

@@ -165,7 +165,7 @@ where
 struct Caches {
     policies: Cache<Arc<Policy>>,
     scopes: Cache<Arc<Scope>>,
-    services: Cache<read::ServicePorts>,
+    services: Cache<read::ServiceFacts>,
     slices: Cache<read::Slice>,
     pods: Cache<read::PodFacts>,
     nodes: Cache<read::Place>,
@@ -230,6 +230,7 @@ impl Caches {
         };
         World {
             namespace: settings.workload_namespace.clone(),
+            trust_domain: settings.trust_domain.clone(),
             policies: self.policies.items.clone(),
             scopes: self.scopes.items.clone(),
             services,
@@ -264,12 +265,20 @@ impl Caches {
         self.services
             .items
             .iter()
-            .map(|(name, ports)| {
-                let ports = ports
+            .map(|(name, service)| {
+                let ports = service
+                    .ports
                     .iter()
                     .map(|(number, port_name)| (*number, self.endpoints(name, port_name)))
                     .collect();
-                (name.clone(), Service { ports })
+                let accounts = self
+                    .pods
+                    .items
+                    .values()
+                    .filter(|pod| service.selects(pod))
+                    .map(|pod| pod.account.clone())
+                    .collect();
+                (name.clone(), Service { ports, accounts })
             })
             .collect()
     }

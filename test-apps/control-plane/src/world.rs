@@ -4,7 +4,7 @@
 
 use mesh_api::{PolicyConfigSpec, ScopeConfigSpec};
 use sha2::{Digest as _, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -14,6 +14,8 @@ use tokio::sync::watch;
 pub struct World {
     /// The namespace of workloads, scopes and policies.
     pub namespace: String,
+    /// The trust domain of the workloads' SPIFFE IDs.
+    pub trust_domain: String,
     /// Policies by name.
     pub policies: BTreeMap<String, Arc<Policy>>,
     /// Scopes by name.
@@ -130,6 +132,8 @@ impl Services {
 pub struct Service {
     /// Port number → its ready endpoints, in order of address.
     pub ports: BTreeMap<u16, Vec<Endpoint>>,
+    /// The service accounts of the pods that it selects, ready or not: who may answer for it.
+    pub accounts: BTreeSet<String>,
 }
 
 /// One ready endpoint.

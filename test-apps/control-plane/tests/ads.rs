@@ -147,6 +147,7 @@ fn world(toggle: &str) -> World {
             vec![endpoint("10.0.0.1", "east"), endpoint("10.0.0.2", "west")],
         )]
         .into(),
+        accounts: ["checkout".to_owned()].into(),
     };
     World {
         namespace: "mesh-workloads".into(),

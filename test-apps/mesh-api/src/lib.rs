@@ -15,8 +15,8 @@ pub mod policy;
 pub mod scope;
 
 pub use policy::{
-    Destination, HeaderMatch, PolicyConfig, PolicyConfigSpec, PolicyConfigStatus, Rejection,
-    RoutingRule, RuleMatch, ToggleValue,
+    Destination, HeaderMatch, InboundTls, OutboundTls, PolicyConfig, PolicyConfigSpec,
+    PolicyConfigStatus, Rejection, RoutingRule, RuleMatch, SpiffeUri, TlsPolicy, ToggleValue,
 };
 pub use scope::{ScopeConfig, ScopeConfigSpec, ScopeConfigStatus, ScopeEntry};
 

@@ -5,9 +5,9 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Toggles and routing rules for the sidecars within exactly one scope.
+/// Toggles, routing rules and TLS for the sidecars within exactly one scope.
 ///
-/// Where several policies give the same toggle key or rule name to one sidecar, the most specific scope wins
+/// Where several policies give the same toggle key, rule name or field of `tls` to one sidecar, the most specific scope wins
 /// (IP > application > cluster > data center > everywhere; between blocks the longer prefix), then the higher
 /// priority, then the older policy, then the lesser name.
 #[derive(
@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
     category = "mesh",
     status = "PolicyConfigStatus",
     derive = "PartialEq",
-    doc = "Toggles and routing rules for the sidecars within one scope.",
+    doc = "Toggles, routing rules and TLS for the sidecars within one scope.",
     printcolumn(name = "Scope", type_ = "string", json_path = ".spec.scopeRef"),
     printcolumn(name = "Priority", type_ = "integer", json_path = ".spec.priority"),
     printcolumn(
@@ -72,6 +72,97 @@ pub struct PolicyConfigSpec {
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub rules: Vec<RoutingRule>,
+    /// TLS between sidecars; absent: this policy says nothing of it. Each field is a key of its own where several
+    /// policies meet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsPolicy>,
+}
+
+/// TLS between sidecars, for each direction of a connection. What no policy says is plaintext.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TlsPolicy {
+    /// What the sidecar takes from callers, as a server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inbound: Option<InboundTls>,
+    /// What the sidecar offers to services, as a client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outbound: Option<OutboundTls>,
+    /// SPIFFE IDs of the callers that are let in; absent: everybody. Who calls in plaintext has no identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = Rule::new("self.all(id, id.startsWith('spiffe://'))").message("callers are named by SPIFFE IDs"))]
+    pub allow: Option<Vec<SpiffeUri>>,
+}
+
+/// A SPIFFE ID, `spiffe://TRUST-DOMAIN/PATH`.
+#[derive(
+    schemars::JsonSchema,
+    Clone,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+)]
+#[serde(transparent)]
+#[schemars(inline)]
+pub struct SpiffeUri(#[schemars(length(min = 10, max = 2048))] pub String);
+
+/// What a server's sidecar takes on the ports of services.
+#[derive(
+    schemars::JsonSchema,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub enum InboundTls {
+    /// No TLS; the sidecar has no certificate for this. (Not called `off`, which YAML 1.1 takes for a boolean.)
+    #[default]
+    Plaintext,
+    /// Plaintext, and TLS of other sidecars.
+    Permissive,
+    /// TLS of other sidecars only.
+    Strict,
+}
+
+/// What a client's sidecar offers to the services of the mesh.
+#[derive(
+    schemars::JsonSchema,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+)]
+#[serde(rename_all = "camelCase")]
+#[schemars(inline)]
+pub enum OutboundTls {
+    /// Plaintext.
+    #[default]
+    Plaintext,
+    /// TLS, and nothing else.
+    Strict,
 }
 
 /// The value of a toggle, delivered as text.

@@ -77,6 +77,37 @@ pub struct Sidecar {
     pub routes: Vec<Route>,
     /// Endpoints by cluster.
     pub endpoints: BTreeMap<String, Vec<Endpoint>>,
+    /// Certificates and roots that came over SDS, by name. Never a key.
+    #[serde(default)]
+    pub secrets: BTreeMap<String, Secret>,
+}
+
+/// Certificates under one name, as the sidecar holds them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Secret {
+    /// The version that SDS gave it. Not part of any hash.
+    pub version: Option<String>,
+    /// The sidecar has asked for it and waits.
+    pub warming: bool,
+    /// Content hash of the certificates; empty while it warms.
+    pub hash: String,
+    /// The certificates in their order: a chain with the sidecar's own first, or roots.
+    pub certificates: Vec<Certificate>,
+}
+
+/// What stands in one certificate (RFC 5280, 4.1.2).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Certificate {
+    /// Serial number, hexadecimal, lower case, without leading zeros.
+    pub serial: String,
+    /// Subject alternative names that are URIs: SPIFFE IDs.
+    pub uris: Vec<String>,
+    /// Valid from, seconds since the Unix epoch.
+    pub not_before_s: i64,
+    /// Valid until, seconds since the Unix epoch.
+    pub not_after_s: i64,
 }
 
 /// The sidecar's connection to the control plane.

@@ -3,6 +3,7 @@
 mod endpoints;
 mod parts;
 mod resources;
+mod secrets;
 mod stats;
 
 pub(crate) use parts::{Fingerprint, Parts};
@@ -67,6 +68,7 @@ pub(crate) fn sidecar(
         routes: resources::routes(parts),
         endpoints: parts.endpoints.clone(),
         runtime: parts.runtime.layers.clone(),
+        secrets: parts.secrets.clone(),
         types,
     }
 }
@@ -79,11 +81,17 @@ pub(crate) fn content_hash(sidecar: &Sidecar) -> String {
         .iter()
         .map(|(name, held)| (name, &held.resources))
         .collect();
+    let secrets: BTreeMap<&String, (&String, bool)> = sidecar
+        .secrets
+        .iter()
+        .map(|(name, secret)| (name, (&secret.hash, secret.warming)))
+        .collect();
     canonical::hash_of(&serde_json::json!({
         "starts": sidecar.starts,
         "ready": sidecar.ready,
         "controlPlane": sidecar.control_plane,
         "resources": resources,
+        "secrets": secrets,
     }))
 }
 

@@ -213,6 +213,7 @@ impl Watcher {
         let mut before = self.fingerprint(admin).await.map_err(words)?;
         if let Some((fingerprint, state)) = &last.reading
             && *fingerprint == before
+            && !last.parts.may_change_unmarked()
         {
             // Nothing changed, so what was read then holds now.
             let mut state = SidecarState::clone(state);

@@ -8,13 +8,28 @@ use std::path::Path;
 /// The cluster whose stats and connections are those of the control plane.
 const CONTROL_PLANE_CLUSTER: &str = "xds";
 
+/// The cluster that leads to the node agent: resources of the control plane refer to it by this name.
+const NODE_AGENT_CLUSTER: &str = "node-agent";
+
 /// The runtime layer that the control plane fills over RTDS.
 const RUNTIME_LAYER: &str = "mesh";
 
-/// The file with the generic secret that names the token file; the sidecar watches it and the token.
-pub(crate) const TOKEN_SECRET_FILE: &str = "token-secret.json";
+/// The files with the generic secrets that name the token files; the sidecar watches them and the tokens.
+const TOKEN_SECRET_FILE: &str = "token-secret.json";
+const NODE_AGENT_TOKEN_SECRET_FILE: &str = "node-agent-token-secret.json";
 
-/// The bootstrap as JSON. `folder` holds [`TOKEN_SECRET_FILE`].
+/// The secrets that the bootstrap refers to, by the names of their files.
+pub(crate) fn token_secrets(settings: &Settings) -> [(&'static str, Value); 2] {
+    [
+        (TOKEN_SECRET_FILE, token_secret(&settings.token_file)),
+        (
+            NODE_AGENT_TOKEN_SECRET_FILE,
+            token_secret(&settings.sds_token_file),
+        ),
+    ]
+}
+
+/// The bootstrap as JSON. `folder` holds [`token_secrets`].
 pub(crate) fn bootstrap(settings: &Settings, folder: &Path) -> Value {
     json!({
         "node": {
@@ -47,7 +62,7 @@ pub(crate) fn bootstrap(settings: &Settings, folder: &Path) -> Value {
             "lds_config": ads(),
             "cds_config": ads(),
         },
-        "static_resources": { "clusters": [control_plane_cluster(settings, folder)] },
+        "static_resources": { "clusters": clusters(settings, folder) },
         "layered_runtime": {
             "layers": [
                 { "name": RUNTIME_LAYER, "rtds_layer": { "name": RUNTIME_LAYER, "rtds_config": ads() } },
@@ -56,6 +71,18 @@ pub(crate) fn bootstrap(settings: &Settings, folder: &Path) -> Value {
         },
         "stats_config": { "stats_matcher": { "inclusion_list": { "patterns": stats() } } },
     })
+}
+
+/// The clusters that no control plane can tell of.
+fn clusters(settings: &Settings, folder: &Path) -> Vec<Value> {
+    let node_agent = settings
+        .sds_socket
+        .as_deref()
+        .map(|socket| node_agent_cluster(socket, folder));
+    [control_plane_cluster(settings, folder)]
+        .into_iter()
+        .chain(node_agent)
+        .collect()
 }
 
 fn ads() -> Value {
@@ -90,57 +117,75 @@ fn control_plane_cluster(settings: &Settings, folder: &Path) -> Value {
                 },
             },
         },
-        "typed_extension_protocol_options": {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
-                "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-                "explicit_http_config": { "http2_protocol_options": {
-                    // A control plane behind a cut link does not answer and does not close: pings find out.
-                    "connection_keepalive": { "interval": "2s", "timeout": "2s" },
-                } },
-                "http_filters": [
-                    {
-                        "name": "envoy.filters.http.credential_injector",
-                        "typed_config": {
-                            "@type": "type.googleapis.com/envoy.extensions.filters.http.credential_injector.v3.CredentialInjector",
-                            "overwrite": true,
-                            "credential": {
-                                "name": "envoy.http.injected_credentials.generic",
-                                "typed_config": {
-                                    "@type": "type.googleapis.com/envoy.extensions.http.injected_credentials.generic.v3.Generic",
-                                    "credential": {
-                                        "name": "token",
-                                        "sds_config": { "path_config_source": {
-                                            "path": folder.join(TOKEN_SECRET_FILE),
-                                        } },
-                                    },
-                                    "header": "authorization",
-                                    "header_value_prefix": "Bearer ",
+        "typed_extension_protocol_options": http2_with_token(&folder.join(TOKEN_SECRET_FILE), &json!({
+            // A control plane behind a cut link does not answer and does not close: pings find out.
+            "connection_keepalive": { "interval": "2s", "timeout": "2s" },
+        })),
+    })
+}
+
+/// The node agent behind its Unix socket. Whoever can open the socket still has to say which pod it is.
+fn node_agent_cluster(socket: &Path, folder: &Path) -> Value {
+    json!({
+        "name": NODE_AGENT_CLUSTER,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "load_assignment": {
+            "cluster_name": NODE_AGENT_CLUSTER,
+            "endpoints": [{ "lb_endpoints": [{ "endpoint": { "address": { "pipe": { "path": socket } } } }] }],
+        },
+        "typed_extension_protocol_options":
+            http2_with_token(&folder.join(NODE_AGENT_TOKEN_SECRET_FILE), &json!({})),
+    })
+}
+
+/// gRPC with a bearer token in each request, read from where the secret in `file` says.
+fn http2_with_token(file: &Path, http2: &Value) -> Value {
+    json!({
+        "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": { "http2_protocol_options": http2 },
+            "http_filters": [
+                {
+                    "name": "envoy.filters.http.credential_injector",
+                    "typed_config": {
+                        "@type": "type.googleapis.com/envoy.extensions.filters.http.credential_injector.v3.CredentialInjector",
+                        "overwrite": true,
+                        "credential": {
+                            "name": "envoy.http.injected_credentials.generic",
+                            "typed_config": {
+                                "@type": "type.googleapis.com/envoy.extensions.http.injected_credentials.generic.v3.Generic",
+                                "credential": {
+                                    "name": "token",
+                                    "sds_config": { "path_config_source": { "path": file } },
                                 },
+                                "header": "authorization",
+                                "header_value_prefix": "Bearer ",
                             },
                         },
                     },
-                    {
-                        "name": "envoy.filters.http.upstream_codec",
-                        "typed_config": {
-                            "@type": "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec",
-                        },
+                },
+                {
+                    "name": "envoy.filters.http.upstream_codec",
+                    "typed_config": {
+                        "@type": "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec",
                     },
-                ],
-            },
+                },
+            ],
         },
     })
 }
 
 /// The token as a secret that the sidecar reads from its file, again whenever the folder's content is moved
 /// into place, as a kubelet does when it renews a projected token.
-pub(crate) fn token_secret(settings: &Settings) -> Value {
-    let folder = settings.token_file.parent().unwrap_or(Path::new("/"));
+fn token_secret(token: &Path) -> Value {
+    let folder = token.parent().unwrap_or(Path::new("/"));
     json!({
         "resources": [{
             "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
             "name": "token",
             "generic_secret": { "secret": {
-                "filename": settings.token_file,
+                "filename": token,
                 "watched_directory": { "path": folder },
             } },
         }],
@@ -156,6 +201,7 @@ fn stats() -> Value {
         { "prefix": "listener_manager." },
         { "prefix": "cluster_manager." },
         { "prefix": "server." },
+        { "prefix": "sds." },
         { "prefix": "http." },
         { "safe_regex": { "regex": "cluster\\..*\\.(update_.*|version|version_text|upstream_cx_.*|upstream_rq_.*|outlier_detection\\..*|membership_.*|lb_.*)" } },
     ])
@@ -193,10 +239,29 @@ mod tests {
             _ => None,
         })
         .unwrap();
-        let secret = token_secret(&settings);
+        let [(_, secret), _] = token_secrets(&settings);
         assert_eq!(
             secret.pointer("/resources/0/generic_secret/secret/filename"),
             Some(&json!("/tokens/token"))
         );
+    }
+
+    #[test]
+    fn the_node_agent_is_known_where_there_is_one() {
+        let with = |socket: Option<&str>| {
+            let settings = Settings::from_variables(|name| match name {
+                "XDS_ADDRESS" => Some("c:1".to_owned()),
+                "SDS_SOCKET" => socket.map(str::to_owned),
+                _ => None,
+            })
+            .unwrap();
+            bootstrap(&settings, Path::new("/run/sidecar"))
+        };
+        let path = "/static_resources/clusters/1/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/pipe/path";
+        assert_eq!(
+            with(Some("/run/agent/sds.sock")).pointer(path),
+            Some(&json!("/run/agent/sds.sock"))
+        );
+        assert_eq!(with(None).pointer("/static_resources/clusters/1"), None);
     }
 }

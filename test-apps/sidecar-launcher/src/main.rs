@@ -124,14 +124,11 @@ fn write_configuration(settings: &Settings) -> Result<PathBuf, LaunchError> {
         path: folder.clone(),
         source,
     })?;
-    let files = [
-        (
-            bootstrap::TOKEN_SECRET_FILE,
-            bootstrap::token_secret(settings),
-        ),
-        ("bootstrap.json", bootstrap::bootstrap(settings, folder)),
-    ];
-    for (name, content) in files {
+    let bootstrap = ("bootstrap.json", bootstrap::bootstrap(settings, folder));
+    for (name, content) in bootstrap::token_secrets(settings)
+        .into_iter()
+        .chain([bootstrap])
+    {
         let path = folder.join(name);
         std::fs::write(&path, content.to_string())
             .map_err(|source| LaunchError::Write { path, source })?;

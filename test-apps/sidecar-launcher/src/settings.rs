@@ -23,6 +23,10 @@ pub(crate) struct Settings {
     pub root_file: PathBuf,
     /// `TOKEN_FILE`: the bound service-account token for the control plane.
     pub token_file: PathBuf,
+    /// `SDS_SOCKET`: the node agent's Unix socket, where the mesh has one.
+    pub sds_socket: Option<PathBuf>,
+    /// `SDS_TOKEN_FILE`: the bound service-account token for the node agent.
+    pub sds_token_file: PathBuf,
     /// `ENVOY`: the sidecar's binary.
     pub envoy: PathBuf,
     /// `ENVOY_LOG_LEVEL`.
@@ -78,6 +82,10 @@ impl Settings {
             xds_address,
             root_file: text("ROOT_FILE", "/etc/mesh/root/root.pem").into(),
             token_file: text("TOKEN_FILE", "/var/run/secrets/mesh/token").into(),
+            sds_socket: variable("SDS_SOCKET")
+                .filter(|path| !path.is_empty())
+                .map(PathBuf::from),
+            sds_token_file: text("SDS_TOKEN_FILE", "/var/run/secrets/mesh/node-agent-token").into(),
             envoy: text("ENVOY", "/usr/bin/envoy").into(),
             envoy_log_level: text("ENVOY_LOG_LEVEL", "warning"),
             folder: text("WORK_DIR", "/run/sidecar").into(),

@@ -69,7 +69,7 @@ pub(crate) fn run(
         .filter(|s| s.tags.contains(&Tag::Gate))
         .map(|s| s.name.clone())
         .collect();
-    let plan = RunPlan {
+    let mut plan = RunPlan {
         shuffle: arguments.shuffle,
         repeat: arguments.repeat,
         fail_fast: arguments.fail_fast,
@@ -83,6 +83,7 @@ pub(crate) fn run(
             started,
         )
     };
+    plan.images.seeded_bugs = plan.mutant.is_some();
     let mut readers = Readers::new(common, out, context, &artifacts.folder)?;
     drive(&mut readers, plan, |plan, events, interrupt| async move {
         harness_runner::run(plan, events, interrupt).await;

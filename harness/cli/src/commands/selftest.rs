@@ -52,8 +52,10 @@ pub(crate) fn selftest(
     let artifacts = Artifacts::create(&run.artifacts, seed)?;
     logging::start(common, Some(&artifacts.folder))
         .map_err(|e| Failure::new(ExitCode::Environment, "write the log").because(&e))?;
+    let mut run = plan::plan(run, checked, selected.scenarios, seed, &artifacts, started);
+    run.images.seeded_bugs = true;
     let plan = SelftestPlan {
-        run: plan::plan(run, checked, selected.scenarios, seed, &artifacts, started),
+        run,
         matrix,
         absent,
     };

@@ -5,7 +5,7 @@ use crate::workload::{IMAGE, PORT, SECRET};
 use futures::io::AsyncBufReadExt as _;
 use futures::{StreamExt as _, TryStreamExt as _};
 use harness_cluster::local::LocalCluster;
-use harness_cluster::{Cluster as _, ImageArchive};
+use harness_cluster::{Cluster as _, ImageArchive, exposure};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, ContainerStatus, Event, Pod, ServiceAccount};
 use kube::api::{Api, DeleteParams, LogParams, Patch, PatchParams, PostParams};
@@ -359,6 +359,9 @@ async fn diagnostics_tell_why_and_no_secrets(pods: &Pods, cluster: &LocalCluster
     assert!(log.contains("[private key removed]"), "{log}");
     assert!(log.ends_with(" after it\n"), "{log}");
     no_secret_in(folder.path());
+    let (client, namespaces) = (cluster.client(), ["default".to_owned()]);
+    let exposed = exposure::keys_in_logs(&client, &namespaces).await.unwrap();
+    assert_eq!(exposed, ["default/teller/main"]);
 }
 
 fn no_secret_in(folder: &Path) {

@@ -92,10 +92,14 @@ impl Checker<'_> {
         }
         if let Some(workloads) = &sections.workloads {
             let shorts = [
-                ("workloads.deployment", &workloads.deployment),
-                ("workloads.serviceUrl", &workloads.service_url),
+                ("workloads.deployment", Some(&workloads.deployment)),
+                ("workloads.serviceUrl", Some(&workloads.service_url)),
+                ("workloads.identity", workloads.identity.as_ref()),
             ];
-            for (field, text) in shorts {
+            let there = shorts
+                .into_iter()
+                .filter_map(|(field, text)| Some((field, text?)));
+            for (field, text) in there {
                 if let Err(error) = template::check(field, text) {
                     let key = field.rsplit('.').next().unwrap_or(field);
                     self.add(&[key], field, chain(&error), None);
@@ -109,8 +113,9 @@ impl Checker<'_> {
             return;
         };
         let mut components = vec![("controlPlane.component", &control_plane.component)];
-        if let Some(mutants) = &control_plane.mutants {
+        for mutants in &control_plane.mutants {
             components.push(("controlPlane.mutants.component", &mutants.component));
+            components.push(("controlPlane.mutants.replaces", &mutants.replaces));
         }
         for (field, component) in components {
             let known = sections
@@ -119,7 +124,7 @@ impl Checker<'_> {
                 .is_none_or(|images| images.contains_key(component));
             if !known {
                 self.add(
-                    &["component:", component],
+                    &[":", component],
                     field,
                     format!("`{component}` is no component of `images`"),
                     Some("add it to `images` or name one that is there"),
@@ -260,6 +265,7 @@ impl Checker<'_> {
     }
 
     fn capabilities(&mut self, sections: &Sections) {
+        self.tls(sections);
         let claimed = sections
             .capabilities
             .as_ref()
@@ -273,6 +279,45 @@ impl Checker<'_> {
                 &["delivery-status"],
                 "capabilities",
                 "`delivery-status` is claimed, but `configuration.status` is missing".to_owned(),
+                None,
+            );
+        }
+    }
+
+    fn tls(&mut self, sections: &Sections) {
+        let claimed = sections
+            .capabilities
+            .as_ref()
+            .is_some_and(|capabilities| capabilities.contains(&Capability::Tls));
+        if !claimed {
+            return;
+        }
+        let evidence = sections.evidence.as_ref();
+        let told = [
+            (
+                "state.certificate",
+                sections
+                    .state
+                    .as_ref()
+                    .is_none_or(|state| state.certificate.is_some()),
+            ),
+            (
+                "workloads.identity",
+                sections
+                    .workloads
+                    .as_ref()
+                    .is_none_or(|workloads| workloads.identity.is_some()),
+            ),
+            (
+                "evidence.tlsHeader",
+                evidence.is_some_and(|evidence| evidence.tls_header.is_some()),
+            ),
+        ];
+        for (field, _) in told.iter().filter(|(_, is_told)| !is_told) {
+            self.add(
+                &["- tls"],
+                "capabilities",
+                format!("`tls` is claimed, but `{field}` is missing"),
                 None,
             );
         }

@@ -70,12 +70,8 @@ fn an_unknown_section_and_a_missing_one_are_told() {
 
 #[test]
 fn a_component_that_has_no_image_is_told() {
-    let defects = broken(|text| {
-        text.replace(
-            "    component: control-plane-mutants",
-            "    component: mutants",
-        )
-    });
+    let defects =
+        broken(|text| text.replace("component: control-plane-mutants", "component: mutants"));
     assert_eq!(defects.len(), 1, "{defects:#?}");
     assert_eq!(defects[0].field, "controlPlane.mutants.component");
     assert!(defects[0].line > 0);

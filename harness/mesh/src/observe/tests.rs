@@ -7,6 +7,7 @@ fn form() -> State {
     State {
         runtime_layer: "mesh".to_owned(),
         route_configuration: "outbound".to_owned(),
+        certificate: Some("default".to_owned()),
     }
 }
 
@@ -20,6 +21,7 @@ fn sidecar() -> Sidecar {
         node: "n1".to_owned(),
         application: "checkout".to_owned(),
         ip: "10.0.0.1".to_owned(),
+        identity: None,
     }
 }
 
@@ -152,4 +154,65 @@ fn what_shows_nothing_is_not_absence() {
     assert!(observe(&none).is_err());
     none.sidecar = SidecarReading::Unreachable("connection refused".to_owned());
     assert_eq!(observe(&none).unwrap_err(), "connection refused");
+}
+
+#[test]
+fn how_a_request_came_is_told_by_the_header_alone() {
+    let evidence = Evidence {
+        tls_header: Some("X-Tls".to_owned()),
+        ..Evidence::default()
+    };
+    let told = |text: Option<&str>| {
+        let peer = PeerView {
+            identity: Identity::default(),
+            protocol: String::new(),
+            path: String::new(),
+            headers: text
+                .map(|text| ("x-tls".to_owned(), text.to_owned()))
+                .into_iter()
+                .collect(),
+            remote_address: String::new(),
+        };
+        arrival(&evidence, &peer)
+    };
+    assert_eq!(told(None), None);
+    assert_eq!(told(Some("anything")), None);
+    let plaintext = Some(Arrival::Plaintext);
+    assert_eq!(told(Some("version=;cipher=;peer=;serial=")), plaintext);
+    assert_eq!(told(Some("version=-;cipher=-;peer=-;serial=-")), plaintext);
+    assert_eq!(
+        told(Some("version=TLSv1.3;cipher=C;peer=spiffe://a/b;serial=0f")),
+        Some(Arrival::Tls {
+            version: "TLSv1.3".to_owned(),
+            cipher: "C".to_owned(),
+            peer: Some("spiffe://a/b".to_owned()),
+            serial: Some("0f".to_owned()),
+        })
+    );
+}
+
+#[test]
+fn a_certificate_is_shown_to_the_scenario_that_owns_tls_alone() {
+    let holding = state(|held| {
+        held.secrets = [(
+            "default".to_owned(),
+            state::Secret {
+                certificates: vec![state::Certificate {
+                    serial: "1".to_owned(),
+                    uris: vec!["spiffe://a/b".to_owned()],
+                    ..state::Certificate::default()
+                }],
+                ..state::Secret::default()
+            },
+        )]
+        .into();
+    });
+    let seen = |keys: &Keys| {
+        let seen = reduce(&form(), keys, &sidecar(), &holding).expect("a reading");
+        seen.certificate
+    };
+    assert_eq!(seen(&Keys::new("s1")), None);
+    let own = seen(&Keys::new("s1").with_tls()).expect("shown");
+    assert_eq!(own.identities, ["spiffe://a/b"]);
+    assert!(!own.warming);
 }

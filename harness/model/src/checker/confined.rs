@@ -176,5 +176,14 @@ fn leaks(timeline: &Timeline<'_>, reading: Reading<'_>, allowed: &[Expected]) ->
     };
     rules(&reading.seen.rules, "rule", &mut leaks);
     rules(&reading.seen.warming_rules, "warming rule", &mut leaks);
+    if let Some(certificate) = &reading.seen.certificate
+        && !allowed.iter().any(|state| state.certificate)
+    {
+        leaks.push(if certificate.warming {
+            "a request for a certificate".to_owned()
+        } else {
+            format!("a certificate of {}", certificate.identities.join(", "))
+        });
+    }
     leaks
 }

@@ -13,4 +13,5 @@ mod requests;
 mod restored;
 mod rule_hashes;
 mod status_is_true;
+mod tls;
 mod traffic;

@@ -56,6 +56,9 @@ pub(super) fn notes(sum: &Summary) -> Vec<String> {
             "Interrupted by signal {signal}: what follows is what was seen until then."
         ));
     }
+    for place in &sum.exposed_keys {
+        notes.push(format!("A private key was found in {place}"));
+    }
     for left in &sum.left_behind {
         notes.push(format!("Left behind: {left}"));
     }

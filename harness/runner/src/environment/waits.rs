@@ -87,6 +87,7 @@ impl Environment {
                                     || !seen.rules.is_empty()
                                     || seen.marker_toggle.is_some()
                                     || seen.marker_rule.is_some()
+                                    || seen.certificate.is_some()
                             })
                     })
                     .map(|workload| workload.sidecar.name.clone())
@@ -111,6 +112,7 @@ mod tests {
             node: "node".to_owned(),
             application: "checkout".to_owned(),
             ip: "10.0.0.1".to_owned(),
+            identity: None,
         };
         assert!(!is_known(&life("2"), &[life("1")]));
         assert!(is_known(&life("2"), &[life("1"), life("2")]));

@@ -240,6 +240,7 @@ mod tests {
             node: "node".to_owned(),
             application: "checkout".to_owned(),
             ip: "10.0.0.1".to_owned(),
+            identity: None,
         }
     }
 

@@ -40,7 +40,7 @@ impl Execution {
                     .filter_map(|sidecar| {
                         let shown = reading(seen, &sidecar.name);
                         let expected = self.oracle.expected(sidecar);
-                        let why = difference(&expected, shown)
+                        let why = difference(sidecar, &expected, shown)
                             .or_else(|| self.outdated_rule(sidecar, shown.ok()?))?;
                         Some(format!("{}: {why}", sidecar.name))
                     })
@@ -132,7 +132,11 @@ fn reading<'a>(seen: &'a BTreeMap<String, Seen>, name: &str) -> Result<&'a Obser
 }
 
 /// Why a sidecar does not hold what it must; none when it does.
-fn difference(expected: &Expected, shown: Result<&Observation, &str>) -> Option<String> {
+fn difference(
+    sidecar: &Sidecar,
+    expected: &Expected,
+    shown: Result<&Observation, &str>,
+) -> Option<String> {
     let shown = match shown {
         Ok(shown) => shown,
         Err(reason) => return Some(reason.to_owned()),
@@ -150,7 +154,18 @@ fn difference(expected: &Expected, shown: Result<&Observation, &str>) -> Option<
             expected.rules.keys().collect::<Vec<_>>()
         ));
     }
-    None
+    let held = shown.certificate.as_ref();
+    match (expected.certificate, held) {
+        (false, None) => None,
+        (false, Some(_)) => Some("has a certificate".to_owned()),
+        (true, None) => Some("has no certificate".to_owned()),
+        (true, Some(held)) if held.warming => Some("waits for its certificate".to_owned()),
+        (true, Some(held)) => {
+            let own = sidecar.identity.as_ref();
+            (held.identities.first() != own)
+                .then(|| format!("has a certificate of {}", held.identities.join(", ")))
+        }
+    }
 }
 
 /// Why a sidecar does not show the marker; none when it does.
@@ -173,7 +188,21 @@ fn marker_missing(marker: &str, shown: Result<&Observation, &str>) -> Option<Str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use harness_model::history::Stream;
+    use harness_model::history::{CertificateSeen, Stream};
+
+    fn sidecar() -> Sidecar {
+        Sidecar {
+            name: "a".to_owned(),
+            pod: "a".to_owned(),
+            pod_uid: "1".to_owned(),
+            cluster: "one".to_owned(),
+            data_center: "alpha".to_owned(),
+            node: "node".to_owned(),
+            application: "a".to_owned(),
+            ip: "10.0.0.1".to_owned(),
+            identity: Some("spiffe://own".to_owned()),
+        }
+    }
 
     fn holding(toggles: &[(&str, &str)], rules: &[&str]) -> Observation {
         Observation {
@@ -192,16 +221,44 @@ mod tests {
             marker_toggle: Some("m2".to_owned()),
             marker_rule: Some("m1".to_owned()),
             rejected: BTreeMap::new(),
+            certificate: None,
         }
     }
 
     #[test]
     fn less_and_more_than_expected_are_both_a_difference() {
         let nothing = Expected::default();
-        assert_eq!(difference(&nothing, Ok(&holding(&[], &[]))), None);
-        assert!(difference(&nothing, Ok(&holding(&[("color", "red")], &[]))).is_some());
-        assert!(difference(&nothing, Ok(&holding(&[], &["rule"]))).is_some());
-        assert!(difference(&nothing, Err("not read yet")).is_some());
+        let of = |shown: &Observation| difference(&sidecar(), &nothing, Ok(shown));
+        assert_eq!(of(&holding(&[], &[])), None);
+        assert!(of(&holding(&[("color", "red")], &[])).is_some());
+        assert!(of(&holding(&[], &["rule"])).is_some());
+        assert!(difference(&sidecar(), &nothing, Err("not read yet")).is_some());
+    }
+
+    #[test]
+    fn a_certificate_must_be_there_and_its_own_where_tls_is_spoken_and_else_none() {
+        let with = |certificate: bool, held: Option<(bool, &str)>| {
+            let expected = Expected {
+                certificate,
+                ..Expected::default()
+            };
+            let shown = Observation {
+                certificate: held.map(|(warming, identity)| CertificateSeen {
+                    warming,
+                    identities: vec![identity.to_owned()],
+                    serial: "1".to_owned(),
+                }),
+                ..holding(&[], &[])
+            };
+            difference(&sidecar(), &expected, Ok(&shown))
+        };
+        assert_eq!(with(true, Some((false, "spiffe://own"))), None);
+        assert_eq!(with(false, None), None);
+        assert!(with(true, None).is_some());
+        assert!(with(true, Some((true, "spiffe://own"))).is_some());
+        assert!(with(true, Some((false, "spiffe://other"))).is_some());
+        assert!(with(false, Some((false, "spiffe://own"))).is_some());
+        assert!(with(false, Some((true, ""))).is_some());
     }
 
     #[test]

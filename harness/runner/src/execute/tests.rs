@@ -17,6 +17,7 @@ fn scoped(ip: &str) -> Act {
         priority: 0,
         toggles: BTreeMap::new(),
         rules: BTreeMap::new(),
+        tls: None,
     })
 }
 
@@ -50,6 +51,7 @@ fn directory(addresses: &[&str]) -> Directory {
                 node: "node".to_owned(),
                 application: "checkout".to_owned(),
                 ip: (*ip).to_owned(),
+                identity: None,
             })
             .collect(),
     }

@@ -12,6 +12,7 @@ fn sidecar(name: &str, uid: &str) -> Sidecar {
         node: "node".to_owned(),
         application: "checkout".to_owned(),
         ip: "10.0.0.1".to_owned(),
+        identity: None,
     }
 }
 
@@ -26,6 +27,7 @@ fn holding(name: &str, uid: &str, value: &str) -> Observation {
         marker_toggle: None,
         marker_rule: None,
         rejected: BTreeMap::new(),
+        certificate: None,
     }
 }
 

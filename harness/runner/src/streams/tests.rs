@@ -30,6 +30,7 @@ fn workload(application: &str, data_center: &str) -> Workload {
             node: "node".to_owned(),
             application: application.to_owned(),
             ip: "10.0.0.1".to_owned(),
+            identity: None,
         },
     }
 }

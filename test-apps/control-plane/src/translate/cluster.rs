@@ -1,10 +1,10 @@
 //! CDS: one cluster per service port, one per inbound port, and the original destination for the rest.
 
 use super::message::{any, milliseconds, number, over_ads, socket};
-use super::{cluster_name, inbound_ports, resources};
-use crate::behaviour::Traffic;
+use super::{cluster_name, inbound_ports, resources, tls};
+use crate::behaviour::{Security, Traffic};
 use crate::snapshot::{Kind, Resources};
-use crate::world::Services;
+use crate::world::{Service, World};
 use envoy_types::pb::envoy::config::cluster::v3::{
     CircuitBreakers, Cluster, OutlierDetection, circuit_breakers,
     cluster::{ClusterDiscoveryType, CommonLbConfig, DiscoveryType, EdsClusterConfig, LbPolicy},
@@ -18,6 +18,7 @@ use envoy_types::pb::envoy::extensions::upstreams::http::v3::{
     http_protocol_options::{UpstreamProtocolOptions, UseDownstreamHttpConfig},
 };
 use envoy_types::pb::envoy::r#type::v3::Percent;
+use mesh_api::OutboundTls;
 use prost::Message as _;
 
 /// The cluster that leads to wherever a connection wanted to go.
@@ -26,19 +27,40 @@ pub(super) const PASSTHROUGH: &str = "passthrough";
 /// An endpoint that cannot be reached is found out within this time.
 const CONNECT_MILLISECONDS: u32 = 250;
 
-pub(super) fn clusters(services: &Services, namespace: &str, traffic: Traffic) -> Resources {
-    let of_services = services.by_name.iter().flat_map(|(name, service)| {
-        service
-            .ports
-            .keys()
-            .map(move |port| service_cluster(cluster_name(name, namespace, *port), traffic))
+pub(super) fn clusters(
+    world: &World,
+    outbound: OutboundTls,
+    traffic: Traffic,
+    security: Security,
+) -> Resources {
+    let of_services = world.services.by_name.iter().flat_map(|(name, service)| {
+        let socket = match outbound {
+            OutboundTls::Plaintext => None,
+            OutboundTls::Strict => Some(tls::upstream(&identities(world, service), security)),
+        };
+        service.ports.keys().map(move |port| Cluster {
+            transport_socket: socket.clone(),
+            ..service_cluster(cluster_name(name, &world.namespace, *port), traffic)
+        })
     });
-    let inbound = inbound_ports(services).into_iter().map(inbound_cluster);
+    let inbound = inbound_ports(&world.services)
+        .into_iter()
+        .map(inbound_cluster);
     let all = of_services.chain(inbound).chain([passthrough()]);
     resources(
         Kind::Clusters,
         all.map(|cluster| (cluster.name.clone(), cluster.encode_to_vec())),
     )
+}
+
+/// Who may answer for a service.
+fn identities(world: &World, service: &Service) -> Vec<String> {
+    let (trust_domain, namespace) = (&world.trust_domain, &world.namespace);
+    service
+        .accounts
+        .iter()
+        .map(|account| format!("spiffe://{trust_domain}/ns/{namespace}/sa/{account}"))
+        .collect()
 }
 
 pub(super) fn inbound_name(port: u16) -> String {

@@ -1,18 +1,23 @@
 //! LDS: where captured connections arrive. HTTP is routed, everything else goes where it wanted to go.
 
 use super::cluster::{PASSTHROUGH, inbound_name};
-use super::message::{any, milliseconds, number, over_ads, socket, yes};
-use super::{INBOUND_PORT, OUTBOUND_PORT, OUTBOUND_ROUTES, inbound_ports, resources};
+use super::message::{any, filter, milliseconds, number, over_ads, socket, yes};
+use super::{INBOUND_PORT, OUTBOUND_PORT, OUTBOUND_ROUTES, inbound_ports, resources, tls};
+use crate::behaviour::Security;
 use crate::snapshot::{Kind, Resources};
-use crate::world::Services;
+use crate::world::World;
+use envoy_types::pb::envoy::config::accesslog::v3::{
+    AccessLogFilter, ComparisonFilter, StatusCodeFilter, access_log_filter, comparison_filter,
+};
 use envoy_types::pb::envoy::config::common::mutation_rules::v3::{
     HeaderMutation as Mutation, header_mutation::Action,
 };
 use envoy_types::pb::envoy::config::core::v3::{
-    HeaderValue, HeaderValueOption, TrafficDirection, header_value_option::HeaderAppendAction,
+    HeaderValue, HeaderValueOption, RuntimeUInt32, TrafficDirection,
+    header_value_option::HeaderAppendAction,
 };
 use envoy_types::pb::envoy::config::listener::v3::{
-    Filter, FilterChain, FilterChainMatch, Listener, ListenerFilter, filter, listener_filter,
+    Filter, FilterChain, FilterChainMatch, Listener, ListenerFilter, listener_filter,
 };
 use envoy_types::pb::envoy::config::route::v3::{
     Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost, route::Action as RouteTo,
@@ -21,16 +26,20 @@ use envoy_types::pb::envoy::config::route::v3::{
 use envoy_types::pb::envoy::extensions::filters::http::header_mutation::v3::{
     HeaderMutation, Mutations,
 };
+use envoy_types::pb::envoy::extensions::filters::http::rbac::v3::Rbac as HttpRbac;
 use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::listener::http_inspector::v3::HttpInspector;
 use envoy_types::pb::envoy::extensions::filters::listener::original_dst::v3::OriginalDst;
+use envoy_types::pb::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
-    HttpConnectionManager, HttpFilter, Rds, http_connection_manager::RouteSpecifier, http_filter,
+    HttpConnectionManager, HttpFilter, LocalReplyConfig, Rds, ResponseMapper,
+    http_connection_manager::RouteSpecifier, http_filter,
 };
 use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::{
     TcpProxy, tcp_proxy::ClusterSpecifier as TcpCluster,
 };
 use envoy_types::pb::google::protobuf::Any;
+use mesh_api::{InboundTls, TlsPolicy};
 use prost::Message as _;
 
 /// Says at the callee which sidecar sent the request. Added here and not in the routes, so that sidecars
@@ -39,8 +48,32 @@ const OUTBOUND_HEADER: &str = "x-mesh-outbound";
 /// Says at the callee which sidecar took the request in.
 const INBOUND_HEADER: &str = "x-mesh-inbound";
 
-pub(super) fn listeners(services: &Services, pod: &str) -> Resources {
-    let all = [outbound(pod), inbound(services, pod)];
+/// Says at the callee how the request came to its sidecar: TLS version, cipher, the caller's SPIFFE ID and the serial
+/// number of its certificate, each empty where there is none.
+const INBOUND_TLS_HEADER: &str = "x-mesh-inbound-tls";
+const INBOUND_TLS: &str = "version=%DOWNSTREAM_TLS_VERSION%;cipher=%DOWNSTREAM_TLS_CIPHER%;peer=%DOWNSTREAM_PEER_URI_SAN%;serial=%DOWNSTREAM_PEER_SERIAL%";
+/// Says at the caller why a sidecar answered in the callee's place.
+const FAILURE_HEADER: &str = "x-mesh-failure";
+const FAILURE: &str = "%RESPONSE_CODE_DETAILS% %UPSTREAM_TRANSPORT_FAILURE_REASON%";
+
+pub(super) fn listeners(
+    world: &World,
+    pod: &str,
+    tls: &TlsPolicy,
+    security: Security,
+) -> Resources {
+    let inbound = Inbound {
+        world,
+        pod,
+        mode: tls.inbound.unwrap_or_default(),
+        allow: tls
+            .allow
+            .as_ref()
+            .filter(|_| security.callers_are_restricted)
+            .map(|ids| ids.iter().map(|id| id.0.clone()).collect()),
+        security,
+    };
+    let all = [outbound(pod), inbound.listener()];
     resources(
         Kind::Listeners,
         all.map(|listener| (listener.name.clone(), listener.encode_to_vec())),
@@ -59,7 +92,7 @@ fn outbound(pod: &str) -> Listener {
                 application_protocols: ["http/1.0", "http/1.1", "h2c"].map(str::to_owned).into(),
                 ..FilterChainMatch::default()
             }),
-            filters: vec![http("outbound", routes, OUTBOUND_HEADER, pod)],
+            filters: vec![http("outbound", routes, &[(OUTBOUND_HEADER, pod)], None)],
             ..FilterChain::default()
         }],
         listener_filters: vec![original_destination(), http_inspector()],
@@ -67,20 +100,98 @@ fn outbound(pod: &str) -> Listener {
     }
 }
 
-fn inbound(services: &Services, pod: &str) -> Listener {
-    Listener {
-        filter_chains: inbound_ports(services)
-            .into_iter()
-            .map(|port| inbound_chain(port, pod))
-            .collect(),
-        listener_filters: vec![original_destination()],
-        ..listener("inbound", INBOUND_PORT, TrafficDirection::Inbound)
+/// What comes in to one sidecar.
+struct Inbound<'a> {
+    world: &'a World,
+    pod: &'a str,
+    mode: InboundTls,
+    /// The callers that are let in; none: everybody.
+    allow: Option<Vec<String>>,
+    security: Security,
+}
+
+impl Inbound<'_> {
+    fn listener(&self) -> Listener {
+        // Without TLS nothing is inspected: who waits for the server's first word is not kept waiting.
+        let inspector = (self.mode != InboundTls::Plaintext).then(tls_inspector);
+        Listener {
+            filter_chains: inbound_ports(&self.world.services)
+                .into_iter()
+                .flat_map(|port| self.chains(port))
+                .collect(),
+            listener_filters: [original_destination()]
+                .into_iter()
+                .chain(inspector)
+                .collect(),
+            ..listener("inbound", INBOUND_PORT, TrafficDirection::Inbound)
+        }
+    }
+
+    /// The most specific chain takes a connection.
+    fn chains(&self, port: u16) -> Vec<FilterChain> {
+        let name = inbound_name(port);
+        let chain = |suffix: &str, filters| FilterChain {
+            name: format!("{name}{suffix}"),
+            filter_chain_match: Some(on_port(port)),
+            filters,
+            ..FilterChain::default()
+        };
+        let plain = || chain("", vec![self.requests(port)]);
+        let of_mesh = || FilterChain {
+            filter_chain_match: Some(FilterChainMatch {
+                transport_protocol: "tls".to_owned(),
+                application_protocols: vec![tls::ALPN.to_owned()],
+                ..on_port(port)
+            }),
+            transport_socket: Some(tls::downstream(&self.world.trust_domain)),
+            ..chain(":mesh", vec![self.requests(port)])
+        };
+        // Applications may speak TLS themselves.
+        let of_application = || FilterChain {
+            filter_chain_match: Some(FilterChainMatch {
+                transport_protocol: "tls".to_owned(),
+                ..on_port(port)
+            }),
+            ..chain(":tls", vec![bytes(&name)])
+        };
+        match self.mode {
+            InboundTls::Plaintext => vec![plain()],
+            InboundTls::Permissive => vec![of_mesh(), of_application(), plain()],
+            InboundTls::Strict if self.security.plaintext_is_refused => {
+                vec![
+                    of_mesh(),
+                    chain(
+                        ":refused",
+                        // The last filter of a chain must be one that goes on.
+                        vec![tls::refuse("strict"), bytes(&name)],
+                    ),
+                ]
+            }
+            InboundTls::Strict => vec![of_mesh(), plain()],
+        }
+    }
+
+    fn requests(&self, port: u16) -> Filter {
+        let headers = [
+            (INBOUND_HEADER, self.pod),
+            (INBOUND_TLS_HEADER, INBOUND_TLS),
+        ];
+        let access = self.allow.as_deref().map(tls::allow_only);
+        http("inbound", to_application(port), &headers, access)
     }
 }
 
-fn inbound_chain(port: u16, pod: &str) -> FilterChain {
+fn on_port(port: u16) -> FilterChainMatch {
+    FilterChainMatch {
+        destination_port: number(u32::from(port)),
+        ..FilterChainMatch::default()
+    }
+}
+
+/// All requests to the application behind the sidecar.
+fn to_application(port: u16) -> RouteSpecifier {
     let name = inbound_name(port);
-    let routes = RouteSpecifier::RouteConfig(RouteConfiguration {
+    RouteSpecifier::RouteConfig(RouteConfiguration {
         name: name.clone(),
         virtual_hosts: vec![VirtualHost {
             name: name.clone(),
@@ -92,7 +203,7 @@ fn inbound_chain(port: u16, pod: &str) -> FilterChain {
                     ..RouteMatch::default()
                 }),
                 action: Some(RouteTo::Route(RouteAction {
-                    cluster_specifier: Some(ClusterSpecifier::Cluster(name.clone())),
+                    cluster_specifier: Some(ClusterSpecifier::Cluster(name)),
                     // The caller decides how long it waits.
                     timeout: milliseconds(0),
                     ..RouteAction::default()
@@ -102,16 +213,7 @@ fn inbound_chain(port: u16, pod: &str) -> FilterChain {
             ..VirtualHost::default()
         }],
         ..RouteConfiguration::default()
-    });
-    FilterChain {
-        name: name.clone(),
-        filter_chain_match: Some(FilterChainMatch {
-            destination_port: number(u32::from(port)),
-            ..FilterChainMatch::default()
-        }),
-        filters: vec![http("inbound", routes, INBOUND_HEADER, pod)],
-        ..FilterChain::default()
-    }
+    })
 }
 
 fn listener(name: &str, port: u16, direction: TrafficDirection) -> Listener {
@@ -121,14 +223,7 @@ fn listener(name: &str, port: u16, direction: TrafficDirection) -> Listener {
         traffic_direction: direction.into(),
         default_filter_chain: Some(FilterChain {
             name: PASSTHROUGH.into(),
-            filters: vec![filter(
-                "envoy.filters.network.tcp_proxy",
-                any(&TcpProxy {
-                    stat_prefix: PASSTHROUGH.into(),
-                    cluster_specifier: Some(TcpCluster::Cluster(PASSTHROUGH.into())),
-                    ..TcpProxy::default()
-                }),
-            )],
+            filters: vec![bytes(PASSTHROUGH)],
             ..FilterChain::default()
         }),
         // A protocol in which the server speaks first says nothing by which it could be known.
@@ -138,18 +233,36 @@ fn listener(name: &str, port: u16, direction: TrafficDirection) -> Listener {
     }
 }
 
-fn http(prefix: &str, routes: RouteSpecifier, header: &str, pod: &str) -> Filter {
+/// Passes bytes on to a cluster.
+fn bytes(cluster: &str) -> Filter {
+    filter(
+        "envoy.filters.network.tcp_proxy",
+        any(&TcpProxy {
+            stat_prefix: cluster.into(),
+            cluster_specifier: Some(TcpCluster::Cluster(cluster.into())),
+            ..TcpProxy::default()
+        }),
+    )
+}
+
+fn http(
+    prefix: &str,
+    routes: RouteSpecifier,
+    headers: &[(&str, &str)],
+    access: Option<HttpRbac>,
+) -> Filter {
+    let access = access.map(|rules| http_filter("envoy.filters.http.rbac", any(&rules)));
+    let evidence = http_filter(
+        "envoy.filters.http.header_mutation",
+        any(&set_headers(headers)),
+    );
+    let router = http_filter("envoy.filters.http.router", any(&Router::default()));
     let manager = HttpConnectionManager {
         stat_prefix: prefix.into(),
         route_specifier: Some(routes),
-        http_filters: vec![
-            http_filter(
-                "envoy.filters.http.header_mutation",
-                any(&set_header(header, pod)),
-            ),
-            http_filter("envoy.filters.http.router", any(&Router::default())),
-        ],
+        http_filters: access.into_iter().chain([evidence, router]).collect(),
         normalize_path: yes(),
+        local_reply_config: Some(tell_why()),
         ..HttpConnectionManager::default()
     };
     filter(
@@ -158,21 +271,53 @@ fn http(prefix: &str, routes: RouteSpecifier, header: &str, pod: &str) -> Filter
     )
 }
 
-fn set_header(name: &str, value: &str) -> HeaderMutation {
+/// Every answer that a sidecar gives in the callee's place says why.
+fn tell_why() -> LocalReplyConfig {
+    let failed = AccessLogFilter {
+        filter_specifier: Some(access_log_filter::FilterSpecifier::StatusCodeFilter(
+            StatusCodeFilter {
+                comparison: Some(ComparisonFilter {
+                    op: comparison_filter::Op::Ge.into(),
+                    value: Some(RuntimeUInt32 {
+                        default_value: 400,
+                        runtime_key: "mesh.told_from".to_owned(),
+                    }),
+                }),
+            },
+        )),
+    };
+    LocalReplyConfig {
+        mappers: vec![ResponseMapper {
+            filter: Some(failed),
+            headers_to_add: vec![header(FAILURE_HEADER, FAILURE)],
+            ..ResponseMapper::default()
+        }],
+        ..LocalReplyConfig::default()
+    }
+}
+
+fn header(name: &str, value: &str) -> HeaderValueOption {
+    HeaderValueOption {
+        header: Some(HeaderValue {
+            key: name.into(),
+            value: value.into(),
+            ..HeaderValue::default()
+        }),
+        // What an application sent under this name is no testimony.
+        append_action: HeaderAppendAction::OverwriteIfExistsOrAdd.into(),
+        ..HeaderValueOption::default()
+    }
+}
+
+fn set_headers(headers: &[(&str, &str)]) -> HeaderMutation {
     HeaderMutation {
         mutations: Some(Mutations {
-            request_mutations: vec![Mutation {
-                action: Some(Action::Append(HeaderValueOption {
-                    header: Some(HeaderValue {
-                        key: name.into(),
-                        value: value.into(),
-                        ..HeaderValue::default()
-                    }),
-                    // What an application sent under this name is no testimony.
-                    append_action: HeaderAppendAction::OverwriteIfExistsOrAdd.into(),
-                    ..HeaderValueOption::default()
-                })),
-            }],
+            request_mutations: headers
+                .iter()
+                .map(|(name, value)| Mutation {
+                    action: Some(Action::Append(header(name, value))),
+                })
+                .collect(),
             ..Mutations::default()
         }),
         ..HeaderMutation::default()
@@ -180,29 +325,22 @@ fn set_header(name: &str, value: &str) -> HeaderMutation {
 }
 
 fn original_destination() -> ListenerFilter {
-    ListenerFilter {
-        name: "envoy.filters.listener.original_dst".into(),
-        config_type: Some(listener_filter::ConfigType::TypedConfig(any(
-            &OriginalDst::default(),
-        ))),
-        ..ListenerFilter::default()
-    }
+    listener_filter("original_dst", any(&OriginalDst::default()))
 }
 
 fn http_inspector() -> ListenerFilter {
-    ListenerFilter {
-        name: "envoy.filters.listener.http_inspector".into(),
-        config_type: Some(listener_filter::ConfigType::TypedConfig(any(
-            &HttpInspector::default(),
-        ))),
-        ..ListenerFilter::default()
-    }
+    listener_filter("http_inspector", any(&HttpInspector::default()))
 }
 
-fn filter(name: &str, config: Any) -> Filter {
-    Filter {
-        name: name.into(),
-        config_type: Some(filter::ConfigType::TypedConfig(config)),
+fn tls_inspector() -> ListenerFilter {
+    listener_filter("tls_inspector", any(&TlsInspector::default()))
+}
+
+fn listener_filter(name: &str, config: Any) -> ListenerFilter {
+    ListenerFilter {
+        name: format!("envoy.filters.listener.{name}"),
+        config_type: Some(listener_filter::ConfigType::TypedConfig(config)),
+        ..ListenerFilter::default()
     }
 }
 

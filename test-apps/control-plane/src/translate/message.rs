@@ -4,6 +4,7 @@ use envoy_types::pb::envoy::config::core::v3::{
     Address, AggregatedConfigSource, ApiVersion, ConfigSource, SocketAddress, address,
     config_source, socket_address,
 };
+use envoy_types::pb::envoy::config::listener::v3::{Filter, filter};
 use envoy_types::pb::google::protobuf::{Any, BoolValue, Duration, UInt32Value};
 use prost::{Message, Name};
 
@@ -14,11 +15,22 @@ pub(super) fn any<M: Message + Name>(message: &M) -> Any {
     }
 }
 
+pub(super) fn filter(name: &str, config: Any) -> Filter {
+    Filter {
+        name: name.into(),
+        config_type: Some(filter::ConfigType::TypedConfig(config)),
+    }
+}
+
 pub(super) fn milliseconds(milliseconds: u32) -> Option<Duration> {
     Some(Duration {
         seconds: i64::from(milliseconds / 1000),
         nanos: i32::try_from(milliseconds % 1000 * 1_000_000).expect("less than a second"),
     })
+}
+
+pub(super) fn seconds(seconds: i64) -> Option<Duration> {
+    Some(Duration { seconds, nanos: 0 })
 }
 
 pub(super) fn number(value: u32) -> Option<UInt32Value> {

@@ -27,9 +27,11 @@ fn world() -> World {
             ],
         )]
         .into(),
+        accounts: [format!("account-{prefix}")].into(),
     };
     World {
         namespace: "mesh-workloads".into(),
+        trust_domain: "mesh.local".into(),
         services: Arc::new(Services::new(
             [
                 ("checkout".to_owned(), service(1)),
@@ -78,6 +80,7 @@ fn effective() -> Effective {
                 }],
             },
         ],
+        tls: TlsPolicy::default(),
         basis: Default::default(),
     }
 }
@@ -99,6 +102,7 @@ fn destinations_get_the_weights_of_their_rule() {
         &sidecar("a", "west"),
         &effective,
         Traffic::default(),
+        Security::default(),
     );
     let routes: RouteConfiguration = read(&snapshot, Kind::Routes, OUTBOUND_ROUTES);
     let weights: Vec<(String, Option<u32>)> = routes
@@ -135,6 +139,7 @@ fn the_own_zone_comes_first() {
         &sidecar("a", "west"),
         &effective(),
         Traffic::default(),
+        Security::default(),
     );
     let assignment: ClusterLoadAssignment =
         read(&snapshot, Kind::Endpoints, "checkout.mesh-workloads:8080");
@@ -162,6 +167,7 @@ fn without_endpoints_in_the_own_zone_priorities_have_no_gap() {
         &sidecar("a", "north"),
         &effective(),
         Traffic::default(),
+        Security::default(),
     );
     let assignment: ClusterLoadAssignment =
         read(&snapshot, Kind::Endpoints, "checkout.mesh-workloads:8080");
@@ -181,6 +187,7 @@ fn rules_stand_before_the_default_route_and_keep_their_names() {
         &sidecar("a", "west"),
         &effective(),
         Traffic::default(),
+        Security::default(),
     );
     let routes: RouteConfiguration = read(&snapshot, Kind::Routes, OUTBOUND_ROUTES);
     let names = |host: &str| -> Vec<String> {
@@ -210,6 +217,7 @@ fn toggles_are_text_in_one_layer() {
         &sidecar("a", "west"),
         &effective(),
         Traffic::default(),
+        Security::default(),
     );
     let runtime: Runtime = read(&snapshot, Kind::Runtime, RUNTIME_LAYER);
     assert_eq!(runtime.name, RUNTIME_LAYER);
@@ -233,12 +241,14 @@ fn equal_content_is_one_set_of_bytes_for_all() {
         &sidecar("a", "west"),
         &effective(),
         Traffic::default(),
+        Security::default(),
     );
     let two = translator.snapshot(
         &world(),
         &sidecar("b", "west"),
         &effective(),
         Traffic::default(),
+        Security::default(),
     );
     for kind in [Kind::Clusters, Kind::Endpoints, Kind::Routes, Kind::Runtime] {
         assert!(
@@ -261,6 +271,7 @@ fn another_replica_makes_the_same_bytes() {
             &sidecar("a", "west"),
             &effective(),
             Traffic::default(),
+            Security::default(),
         )
     };
     let (one, two) = (make(), make());
@@ -273,3 +284,5 @@ fn another_replica_makes_the_same_bytes() {
         );
     }
 }
+
+mod tls;

@@ -9,8 +9,12 @@ use mesh_api::{PolicyConfig, ScopeConfig};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// Port number → port name (empty where it has none).
-pub(super) type ServicePorts = BTreeMap<u16, String>;
+pub(super) struct ServiceFacts {
+    /// Port number → port name (empty where it has none).
+    pub(super) ports: BTreeMap<u16, String>,
+    /// The labels of its pods; empty where it selects none.
+    pub(super) selector: BTreeMap<String, String>,
+}
 
 pub(super) struct Slice {
     pub(super) service: String,
@@ -27,6 +31,8 @@ pub(super) struct SliceEndpoint {
 
 pub(super) struct PodFacts {
     pub(super) uid: String,
+    pub(super) labels: BTreeMap<String, String>,
+    pub(super) account: String,
     pub(super) node: String,
     pub(super) application: String,
     pub(super) ip: IpAddr,
@@ -60,10 +66,10 @@ pub(super) fn scope(scope: ScopeConfig) -> Scope {
     }
 }
 
-pub(super) fn service(service: Service) -> ServicePorts {
-    service
-        .spec
-        .and_then(|spec| spec.ports)
+pub(super) fn service(service: Service) -> ServiceFacts {
+    let spec = service.spec.unwrap_or_default();
+    let ports = spec
+        .ports
         .unwrap_or_default()
         .into_iter()
         .filter(|port| is_tcp(port.protocol.as_deref()))
@@ -73,7 +79,22 @@ pub(super) fn service(service: Service) -> ServicePorts {
                 port.name.unwrap_or_default(),
             ))
         })
-        .collect()
+        .collect();
+    ServiceFacts {
+        ports,
+        selector: spec.selector.unwrap_or_default(),
+    }
+}
+
+impl ServiceFacts {
+    /// Whether the service is made of pods like this one.
+    pub(super) fn selects(&self, pod: &PodFacts) -> bool {
+        !self.selector.is_empty()
+            && self
+                .selector
+                .iter()
+                .all(|(name, value)| pod.labels.get(name) == Some(value))
+    }
 }
 
 pub(super) fn slice(slice: EndpointSlice) -> Option<Slice> {
@@ -113,7 +134,7 @@ pub(super) fn slice(slice: EndpointSlice) -> Option<Slice> {
 /// A pod without address or node, or one that has ended, receives nothing.
 pub(super) fn pod(pod: Pod) -> Option<PodFacts> {
     let uid = pod.uid()?;
-    let application = pod.labels().get("app").cloned().unwrap_or_default();
+    let labels = pod.labels().clone();
     let spec = pod.spec?;
     let status = pod.status?;
     if matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")) {
@@ -126,7 +147,12 @@ pub(super) fn pod(pod: Pod) -> Option<PodFacts> {
     Some(PodFacts {
         uid,
         node: spec.node_name.clone()?,
-        application,
+        account: spec
+            .service_account_name
+            .clone()
+            .unwrap_or_else(|| "default".to_owned()),
+        application: labels.get("app").cloned().unwrap_or_default(),
+        labels,
         ip: status.pod_ip?.parse().ok()?,
         member: containers.any(|container| container.name == MEMBER_CONTAINER)
             && pod.metadata.deletion_timestamp.is_none(),

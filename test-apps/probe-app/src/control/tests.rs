@@ -8,7 +8,8 @@ use probe_api::request::{
     Answer, FailureKind, PeerView, RequestOutcome, RequestResult, RequestSpec,
 };
 use probe_api::state::{
-    ControlPlaneConnection, Endpoint, Identity, Resource, Route, Sidecar, SidecarReading, TypeState,
+    Certificate, ControlPlaneConnection, Endpoint, Identity, Resource, Route, Secret, Sidecar,
+    SidecarReading, TypeState,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -245,6 +246,17 @@ fn samples() -> Vec<(&'static str, Value)> {
             priority: 0,
             health: text(),
         }]),
+        secrets: map(Secret {
+            version: Some(text()),
+            warming: false,
+            hash: text(),
+            certificates: vec![Certificate {
+                serial: text(),
+                uris: vec![text()],
+                not_before_s: 1,
+                not_after_s: 2,
+            }],
+        }),
         ..Sidecar::default()
     };
     let state = |sidecar| SidecarState {

@@ -5,10 +5,11 @@
 
 use super::endpoints::endpoints;
 use super::resources::{Collected, Listeners, RouteConfiguration};
+use super::secrets;
 use super::{About, Runtime, resources};
 use bytes::Bytes;
 use probe_api::launcher::LauncherState;
-use probe_api::state::Endpoint;
+use probe_api::state::{Endpoint, Secret};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,6 +17,10 @@ use tokio::time::Instant;
 
 /// How long endpoints are kept: the sidecar changes their health by itself, and no mark shows that.
 const ENDPOINTS_KEPT: Duration = Duration::from_secs(1);
+
+/// How long secrets are kept: a sidecar drops them when the last connection that used them is gone, and no mark shows
+/// that.
+const SECRETS_KEPT: Duration = Duration::from_millis(200);
 
 /// What is read by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,15 +36,18 @@ pub(crate) enum Part {
     Endpoints,
     /// `/runtime`.
     Runtime,
+    /// `dynamic_active_secrets` and `dynamic_warming_secrets`.
+    Secrets,
 }
 
 impl Part {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Listeners,
         Self::RouteConfigurations,
         Self::Clusters,
         Self::Endpoints,
         Self::Runtime,
+        Self::Secrets,
     ];
 
     /// How the names of the stats begin that change with the part. Each begin covers counters and times of
@@ -51,6 +59,8 @@ impl Part {
             Self::RouteConfigurations => &["http.", "listener_manager."],
             Self::Clusters | Self::Endpoints => &["cluster.", "cluster_manager."],
             Self::Runtime => &["runtime."],
+            // Whoever refers to a secret comes and goes with a listener or a cluster.
+            Self::Secrets => &["sds.", "listener_manager.", "cluster_manager."],
         }
     }
 
@@ -61,7 +71,7 @@ impl Part {
                 Some("listener_manager.total_listeners_warming")
             }
             Self::Clusters | Self::Endpoints => Some("cluster_manager.warming_clusters"),
-            Self::Runtime => None,
+            Self::Runtime | Self::Secrets => None,
         }
     }
 
@@ -77,6 +87,10 @@ impl Part {
             ],
             Self::Endpoints => &["/clusters?format=json"],
             Self::Runtime => &["/runtime"],
+            Self::Secrets => &[
+                "/config_dump?resource=dynamic_active_secrets",
+                "/config_dump?resource=dynamic_warming_secrets",
+            ],
         }
     }
 }
@@ -134,6 +148,7 @@ pub(crate) struct Parts {
     pub(super) load_assignments: Collected,
     pub(super) endpoints: BTreeMap<String, Vec<Endpoint>>,
     pub(super) runtime: Runtime,
+    pub(super) secrets: BTreeMap<String, Secret>,
     /// When and under which mark a part was read.
     known: BTreeMap<Part, (Instant, Mark)>,
 }
@@ -147,11 +162,20 @@ impl Parts {
                 let Some((read_at, under)) = self.known.get(part) else {
                     return true;
                 };
-                let old = *part == Part::Endpoints
-                    && at.saturating_duration_since(*read_at) > ENDPOINTS_KEPT;
-                old || now.mark(*part).as_ref() != Some(under)
+                let age = at.saturating_duration_since(*read_at);
+                let is_old = match part {
+                    Part::Endpoints => age > ENDPOINTS_KEPT,
+                    Part::Secrets => !self.secrets.is_empty() && age > SECRETS_KEPT,
+                    _ => false,
+                };
+                is_old || now.mark(*part).as_ref() != Some(under)
             })
             .collect()
+    }
+
+    /// Whether something may have changed though no mark shows it.
+    pub(crate) fn may_change_unmarked(&self) -> bool {
+        !self.secrets.is_empty()
     }
 
     /// Takes over what [`Part::paths`] answered. `before` was seen before they were asked: when another mark is
@@ -176,6 +200,7 @@ impl Parts {
             }
             Part::Endpoints => self.endpoints = endpoints(answer(0)),
             Part::Runtime => self.runtime = Runtime::new(answer(0), about),
+            Part::Secrets => self.secrets = secrets::secrets(answer(0), answer(1)),
         }
         match before.mark(part) {
             Some(mark) => self.known.insert(part, (at, mark)),
@@ -253,7 +278,7 @@ mod tests {
         );
         assert_eq!(
             after("lds.update_success: 1", "lds.update_success: 2"),
-            [Part::Listeners, Part::RouteConfigurations]
+            [Part::Listeners, Part::RouteConfigurations, Part::Secrets]
         );
     }
 
@@ -265,7 +290,7 @@ mod tests {
         assert_eq!(read_under(&warming, at).stale(&warming, at), clusters);
         assert_eq!(
             read_under(&warming, at).stale(&fingerprint(STATS), at),
-            clusters
+            [Part::Clusters, Part::Endpoints, Part::Secrets]
         );
     }
 
@@ -279,6 +304,19 @@ mod tests {
         let mut connection = fingerprint(STATS);
         connection.launcher.epoch = 2;
         assert_eq!(parts.stale(&connection, at), Part::ALL.to_vec());
+    }
+
+    #[test]
+    fn secrets_grow_old_while_there_are_any() {
+        let at = Instant::now();
+        let mut parts = read_under(&fingerprint(STATS), at);
+        let later = at + SECRETS_KEPT + Duration::from_millis(1);
+        assert_eq!(parts.stale(&fingerprint(STATS), later), []);
+        parts
+            .secrets
+            .insert("default".to_owned(), Secret::default());
+        assert!(parts.may_change_unmarked());
+        assert_eq!(parts.stale(&fingerprint(STATS), later), [Part::Secrets]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ pub(crate) const CHANGE_FILTER: &str = concat!(
     "(%5Econtrol_plane%5C.(connected_state%7Cidentifier)%24)",
     "%7C(%5C.(update_success%7Cupdate_rejected%7Cupdate_time%7Cversion_text%7Cconfig_reload",
     "%7Cload_success%7Cwarming_clusters%7Ctotal_listeners_warming%7Ctotal_listeners_active",
-    "%7Ctotal_listeners_draining)%24)",
+    "%7Ctotal_listeners_draining%7Ctotal_filter_chains_draining)%24)",
     "%7C(%5Eserver%5C.state%24)",
 );
 

@@ -21,6 +21,7 @@ impl Timeline<'_> {
                 .rules
                 .keys()
                 .any(|name| !expected.rules.contains_key(name) && seen.rules.contains_key(name))
+            && (expected.certificate || !previous.certificate || seen.certificate.is_none())
     }
 
     /// Whether a reading shows exactly what is expected, nothing less and nothing more.
@@ -28,6 +29,7 @@ impl Timeline<'_> {
         self.lacks(seen, expected).is_none()
             && seen.toggles.len() == expected.toggles.len()
             && seen.rules.len() == expected.rules.len()
+            && seen.certificate.is_some() == expected.certificate
     }
 
     /// What a reading lacks of what is expected, in words.
@@ -51,7 +53,23 @@ impl Timeline<'_> {
                 None => lacking.push(format!("no rule `{name}`")),
             }
         }
+        if expected.certificate {
+            lacking.extend(self.lacks_certificate(seen));
+        }
         (!lacking.is_empty()).then(|| lacking.join(", "))
+    }
+
+    /// What is wrong with a certificate that must be there.
+    fn lacks_certificate(&self, seen: &Observation) -> Option<String> {
+        let Some(certificate) = &seen.certificate else {
+            return Some("no certificate".to_owned());
+        };
+        if certificate.warming {
+            return Some("a certificate that is still waited for".to_owned());
+        }
+        let own = self.life_of(seen)?.sidecar.identity.as_ref()?;
+        (certificate.identities != [own.clone()])
+            .then(|| format!("a certificate of {}", certificate.identities.join(", ")))
     }
 }
 
@@ -65,5 +83,12 @@ pub(in crate::checker) fn describe(expected: &Expected) -> String {
         .iter()
         .map(|(k, v)| format!("toggle `{k}` = `{v}`"));
     let rules = expected.rules.keys().map(|name| format!("rule `{name}`"));
-    toggles.chain(rules).collect::<Vec<_>>().join(", ")
+    let certificate = expected
+        .certificate
+        .then(|| "a certificate of its own".to_owned());
+    toggles
+        .chain(rules)
+        .chain(certificate)
+        .collect::<Vec<_>>()
+        .join(", ")
 }

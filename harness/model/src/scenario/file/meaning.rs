@@ -1,5 +1,6 @@
 //! What a well-formed scenario can still get wrong.
 
+mod configuration;
 mod expectations;
 mod whom;
 
@@ -7,7 +8,7 @@ use crate::configuration::Configuration;
 use crate::document::{Part, suggestion};
 use crate::fault::{Fault, PodSelector};
 use crate::names::{Kind, Names};
-use crate::scenario::{Act, CANARY_APPLICATION, Disturbs, Scenario};
+use crate::scenario::{Act, Disturbs, Scenario};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One step of a path to the place of a mistake.
@@ -128,6 +129,7 @@ impl Check {
             }
         });
         self.faults_and_loads_end(scenario);
+        self.tls_alone(scenario);
         self.at(Step::Key("then"), |check| {
             if scenario.then.is_empty() {
                 check.complain(
@@ -183,66 +185,6 @@ impl Check {
             );
         }
         self.configuration(configuration);
-    }
-
-    fn configuration(&mut self, configuration: &Configuration) {
-        self.configurations.insert(configuration.name.clone());
-        self.at(Step::Key("name"), |check| {
-            let name = &configuration.name;
-            let is_fine = !name.is_empty()
-                && name.len() <= 40
-                && name
-                    .chars()
-                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-                && !name.starts_with('-')
-                && !name.ends_with('-');
-            if !is_fine {
-                check.complain(
-                    format!("`{name}` is not a configuration name"),
-                    Some("up to 40 of a-z, 0-9 and `-`, not at the ends"),
-                );
-            }
-        });
-        if configuration.toggles.is_empty() && configuration.rules.is_empty() {
-            self.complain(
-                "a configuration that says nothing",
-                Some("add toggles or rules"),
-            );
-        }
-        self.at(Step::Key("scope"), |check| {
-            check.scope(&configuration.scope)
-        });
-        self.at(Step::Key("rules"), |check| {
-            for (name, rule) in &configuration.rules {
-                check.at(Step::Name(name.clone()), |check| {
-                    check.named("service", Kind::Application, &rule.service);
-                    check.at(Step::Key("to"), |check| {
-                        for service in rule.to.keys() {
-                            check.at(Step::Name(service.clone()), |check| {
-                                check.name_of(Kind::Application, service);
-                            });
-                        }
-                    });
-                    if rule.to.is_empty() {
-                        check.complain(
-                            "a rule without destination",
-                            Some("write `to: {service: 100}`"),
-                        );
-                    } else if rule.to.values().all(|weight| *weight == 0) {
-                        check.complain("all weights are 0", Some("give one destination a weight"));
-                    }
-                    if rule.path_prefix.is_some() && rule.path_regex.is_some() {
-                        check.complain(
-                            "both `pathPrefix` and `pathRegex`",
-                            Some("a rule has at most one of them"),
-                        );
-                    }
-                    if rule.service == CANARY_APPLICATION {
-                        check.complain("the canary's service is not called by scenarios", None);
-                    }
-                });
-            }
-        });
     }
 
     /// What others would see is done alone, and put right afterwards. Reconnecting is not: scenarios that run side by side

@@ -1,0 +1,279 @@
+//! Histories of certificates, and of how requests arrive.
+
+use super::histories::{both, confined, delivered, inside, outside, who};
+use super::requests::{TRAFFIC, batch, expecting, finding, lose, recorder};
+use crate::configuration::{Configuration, InboundTls, OutboundTls, Tls};
+use crate::duration::Span;
+use crate::expectation::Expectation;
+use crate::history::{Arrival, CertificateSeen, Observation, RefusalCause};
+use crate::scenario::Act;
+use crate::testing::{Recorder, configuration, entry_zone, shows};
+use crate::verdict::Verdict;
+use rstest::rstest;
+
+const OWN: &str = "spiffe://mesh/sa/checkout";
+
+fn tls(value: &str, tls: Tls) -> Configuration {
+    Configuration {
+        tls: Some(tls),
+        ..configuration("scoped", vec![entry_zone("zone1")], value)
+    }
+}
+
+fn permissive() -> Configuration {
+    let inbound = Some(InboundTls::Permissive);
+    tls(
+        "v1",
+        Tls {
+            inbound,
+            ..Tls::default()
+        },
+    )
+}
+
+fn certificate(of: &str, serial: &str) -> Option<CertificateSeen> {
+    Some(CertificateSeen {
+        warming: false,
+        identities: vec![of.to_owned()],
+        serial: serial.to_owned(),
+    })
+}
+
+/// One apply, settled, proven and ended; the sidecar in scope holds `held`, the other one `leaked`.
+fn applied(held: Option<CertificateSeen>, leaked: Option<CertificateSeen>) -> Recorder {
+    let mut recorder = Recorder::new(&both());
+    recorder.step(0).write(&permissive());
+    let read = |recorder: &mut Recorder, marker: &str| {
+        recorder.observe(Observation {
+            certificate: held.clone(),
+            ..shows(&inside(), "a", "v1", marker)
+        });
+        recorder.observe(Observation {
+            certificate: leaked.clone(),
+            ..shows(&outside(), "a", "", marker)
+        });
+    };
+    read(&mut recorder, "");
+    recorder.marker("m0");
+    read(&mut recorder, "m0");
+    recorder.gave_up();
+    recorder.finished().marker("end");
+    read(&mut recorder, "end");
+    recorder
+}
+
+fn apply() -> Vec<Act> {
+    vec![Act::Apply(permissive())]
+}
+
+#[rstest]
+#[case::own(certificate(OWN, "1"), None)]
+#[case::none(None, Some("no certificate"))]
+#[case::waited_for(Some(CertificateSeen { warming: true, ..CertificateSeen::default() }), Some("still waited for"))]
+#[case::of_another(
+    certificate("spiffe://mesh/sa/frontend", "1"),
+    Some("a certificate of spiffe://mesh/sa/frontend")
+)]
+fn whoever_speaks_tls_must_hold_its_own_certificate(
+    #[case] held: Option<CertificateSeen>,
+    #[case] wrong: Option<&str>,
+) {
+    let found = delivered(apply(), &applied(held, None));
+    match wrong {
+        None => assert_eq!(found.verdict, Verdict::Passed, "{found:#?}"),
+        Some(words) => {
+            assert_eq!(found.verdict, Verdict::Failed, "{found:#?}");
+            assert_eq!(found.details[0].sidecar.as_deref(), Some("checkout@zone1"));
+            assert!(found.details[0].observed.contains(words), "{found:#?}");
+            assert!(
+                found.details[0]
+                    .expected
+                    .contains("a certificate of its own")
+            );
+        }
+    }
+}
+
+#[test]
+fn nobody_else_may_hold_or_ask_for_one() {
+    let own = || certificate(OWN, "1");
+    let found = confined(apply(), &applied(own(), None));
+    assert_eq!(found.verdict, Verdict::Passed, "{found:#?}");
+    let asked = Some(CertificateSeen {
+        warming: true,
+        ..CertificateSeen::default()
+    });
+    for (leaked, words) in [
+        (own(), "a certificate of"),
+        (asked, "a request for a certificate"),
+    ] {
+        let found = confined(apply(), &applied(own(), leaked));
+        assert_eq!(found.verdict, Verdict::Failed, "{found:#?}");
+        assert!(who(&found).iter().all(|who| *who == "checkout@zone2"));
+        assert!(found.details[0].observed.starts_with(words), "{found:#?}");
+    }
+}
+
+#[test]
+fn what_is_turned_off_must_go() {
+    let off = tls(
+        "v1",
+        Tls {
+            inbound: Some(InboundTls::Plaintext),
+            outbound: Some(OutboundTls::Plaintext),
+            allow: None,
+        },
+    );
+    let when = vec![Act::Apply(permissive()), Act::Apply(off.clone())];
+    for (kept, verdict) in [
+        (None, Verdict::Passed),
+        (certificate(OWN, "1"), Verdict::Failed),
+    ] {
+        let mut recorder = Recorder::new(&both());
+        recorder.step(0).write(&permissive());
+        recorder.observe(Observation {
+            certificate: certificate(OWN, "1"),
+            ..shows(&inside(), "a", "v1", "")
+        });
+        recorder.step(1).write(&off);
+        recorder.observe(Observation {
+            certificate: kept.clone(),
+            ..shows(&inside(), "a", "v1", "")
+        });
+        recorder.gave_up();
+        recorder.finished();
+        recorder.observe(Observation {
+            certificate: kept,
+            ..shows(&inside(), "a", "v1", "")
+        });
+        let found = delivered(when.clone(), &recorder);
+        assert_eq!(found.verdict, verdict, "{found:#?}");
+    }
+}
+
+fn over(peer: Option<&str>) -> Option<Arrival> {
+    Some(Arrival::Tls {
+        version: "TLSv1.3".to_owned(),
+        cipher: "TLS_AES_128_GCM_SHA256".to_owned(),
+        peer: peer.map(str::to_owned),
+        serial: None,
+    })
+}
+
+#[rstest]
+#[case::own(
+    over(Some("spiffe://mesh/sa/frontend")),
+    Verdict::Passed,
+    Verdict::Failed
+)]
+#[case::of_another(over(Some(OWN)), Verdict::Failed, Verdict::Failed)]
+#[case::without_certificate(over(None), Verdict::Failed, Verdict::Failed)]
+#[case::plaintext(Some(Arrival::Plaintext), Verdict::Failed, Verdict::Passed)]
+#[case::no_trace(None, Verdict::Inconclusive, Verdict::Inconclusive)]
+fn how_requests_arrive_is_judged(
+    #[case] arrived: Option<Arrival>,
+    #[case] over_tls: Verdict,
+    #[case] in_plaintext: Verdict,
+) {
+    let mut recorder = recorder();
+    recorder.request(0, |request| request.arrived = arrived.clone());
+    let traffic = || TRAFFIC.to_owned();
+    for (expectation, verdict) in [
+        (Expectation::OverTls { traffic: traffic() }, over_tls),
+        (
+            Expectation::InPlaintext { traffic: traffic() },
+            in_plaintext,
+        ),
+    ] {
+        let found = finding(&expecting(vec![batch(1)], expectation.clone()), &recorder);
+        assert_eq!(found.verdict, verdict, "{found:#?}");
+        // One that is missing leaves it open, whatever the other one shows.
+        let found = finding(&expecting(vec![batch(2)], expectation), &recorder);
+        assert_eq!(
+            found.verdict,
+            verdict.max(Verdict::Inconclusive),
+            "{found:#?}"
+        );
+    }
+}
+
+#[test]
+fn requests_that_are_not_answered_say_nothing_of_how_they_arrived() {
+    let mut recorder = recorder();
+    recorder.request(0, lose);
+    for expectation in [
+        Expectation::OverTls {
+            traffic: TRAFFIC.to_owned(),
+        },
+        Expectation::InPlaintext {
+            traffic: TRAFFIC.to_owned(),
+        },
+    ] {
+        let found = finding(&expecting(vec![batch(1)], expectation), &recorder);
+        assert_eq!(found.verdict, Verdict::Inconclusive, "{found:#?}");
+    }
+}
+
+#[rstest]
+#[case::right(Some(503), Some(RefusalCause::Plaintext), Verdict::Passed)]
+#[case::another(Some(503), Some(RefusalCause::Untrusted), Verdict::Failed)]
+#[case::unknown(Some(503), None, Verdict::Inconclusive)]
+#[case::no_answer(None, None, Verdict::Inconclusive)]
+#[case::answered(Some(200), None, Verdict::Failed)]
+fn a_refusal_must_have_its_cause(
+    #[case] status: Option<u16>,
+    #[case] cause: Option<RefusalCause>,
+    #[case] verdict: Verdict,
+) {
+    let mut recorder = recorder();
+    recorder.request(0, |request| {
+        request.status = status;
+        request.cause = cause;
+    });
+    let because = RefusalCause::Plaintext;
+    let traffic = TRAFFIC.to_owned();
+    let expectation = Expectation::Refused { traffic, because };
+    let found = finding(&expecting(vec![batch(1)], expectation.clone()), &recorder);
+    assert_eq!(found.verdict, verdict, "{found:#?}");
+    let found = finding(&expecting(vec![batch(2)], expectation), &recorder);
+    assert_eq!(
+        found.verdict,
+        verdict.max(Verdict::Inconclusive),
+        "{found:#?}"
+    );
+}
+
+#[rstest]
+#[case::new(&["1", "2"], OWN, Verdict::Passed)]
+#[case::the_same(&["1", "1"], OWN, Verdict::Failed)]
+#[case::of_another(&["1", "2"], "spiffe://mesh/sa/frontend", Verdict::Failed)]
+#[case::never_read(&[], OWN, Verdict::Inconclusive)]
+fn certificates_must_be_renewed(
+    #[case] serials: &[&str],
+    #[case] of: &str,
+    #[case] verdict: Verdict,
+) {
+    let mut recorder = Recorder::new(&both());
+    recorder.step(0).write(&permissive());
+    let hold = Act::Hold(Span::secs(1));
+    let read = |recorder: &mut Recorder, serial: &str| {
+        recorder.observe(Observation {
+            certificate: certificate(of, serial),
+            ..shows(&inside(), "a", "v1", "")
+        });
+    };
+    // What was held before the step counts, too.
+    if let [first, ..] = serials {
+        read(&mut recorder, first);
+    }
+    recorder.step(1).wait(1000);
+    if let [_, second] = serials {
+        read(&mut recorder, second);
+    }
+    let when = vec![Act::Apply(permissive()), hold];
+    let found = finding(
+        &expecting(when, Expectation::Renewed { step: 1 }),
+        &recorder,
+    );
+    assert_eq!(found.verdict, verdict, "{found:#?}");
+}

@@ -1,0 +1,289 @@
+//! TLS between sidecars: the toggle reaches whom it is meant for, certificates are their own and are renewed, and who must
+//! not come through is turned away for the right reason.
+
+use crate::payload::{application, data_center, everybody, payload, payload_as, scope};
+use harness_model::capability::Capability;
+use harness_model::configuration::{Configuration, InboundTls, OutboundTls, Scope, Tls};
+use harness_model::duration::Span;
+use harness_model::expectation::Expectation;
+use harness_model::history::RefusalCause;
+use harness_model::scenario::{Act, Disturbs, Given, Load, Scenario, Tag, Traffic};
+use std::collections::BTreeMap;
+
+/// The scenarios of this suite.
+#[must_use]
+pub fn all() -> Vec<Scenario> {
+    vec![
+        in_scope_only(),
+        step_by_step(),
+        strict_refuses_plaintext(),
+        client_needs_a_server(),
+        allowed_callers(),
+        renewal(),
+    ]
+}
+
+/// What a sidecar takes.
+fn takes(mode: InboundTls) -> Tls {
+    Tls {
+        inbound: Some(mode),
+        ..Tls::default()
+    }
+}
+
+/// What a sidecar offers.
+fn offers(mode: OutboundTls) -> Tls {
+    Tls {
+        outbound: Some(mode),
+        ..Tls::default()
+    }
+}
+
+/// TLS in both directions.
+fn both(inbound: InboundTls) -> Tls {
+    Tls {
+        inbound: Some(inbound),
+        ..offers(OutboundTls::Strict)
+    }
+}
+
+/// The payload of the other suites with TLS beside it.
+fn with_tls(name: &str, scope: Scope, tls: Tls) -> Configuration {
+    Configuration {
+        tls: Some(tls),
+        ..payload_as(name, scope, "v1", &format!("-{name}"))
+    }
+}
+
+fn batch(name: &str, from: &str, to: &str) -> Act {
+    Act::Request(Traffic {
+        name: name.to_owned(),
+        from: from.to_owned(),
+        to: to.to_owned(),
+        path: "/".to_owned(),
+        headers: BTreeMap::new(),
+        count: 12,
+    })
+}
+
+fn answered(traffic: &str) -> Expectation {
+    Expectation::Answered {
+        traffic: traffic.to_owned(),
+        lost: 0,
+    }
+}
+
+fn over_tls(traffic: &str) -> Expectation {
+    Expectation::OverTls {
+        traffic: traffic.to_owned(),
+    }
+}
+
+fn in_plaintext(traffic: &str) -> Expectation {
+    Expectation::InPlaintext {
+        traffic: traffic.to_owned(),
+    }
+}
+
+fn refused(traffic: &str, because: RefusalCause) -> Expectation {
+    Expectation::Refused {
+        traffic: traffic.to_owned(),
+        because,
+    }
+}
+
+fn scenario(name: &str, claim: &str, when: Vec<Act>, then: Vec<Expectation>) -> Scenario {
+    Scenario {
+        name: format!("tls/{name}"),
+        claim: claim.to_owned(),
+        tags: vec![Tag::Gate, Tag::Qa],
+        requires: vec![Capability::ThreeZones, Capability::Tls],
+        disturbs: Disturbs::Everything,
+        given: Given::default(),
+        when,
+        then,
+    }
+}
+
+fn in_scope_only() -> Scenario {
+    let zone = scope([data_center("$zone1")]);
+    let mut scenario = scenario(
+        "scope",
+        "the TLS toggle of one data center makes exactly the sidecars there fetch their own certificates and speak TLS",
+        vec![
+            Act::Apply(Configuration {
+                tls: Some(both(InboundTls::Permissive)),
+                ..payload("scoped", zone, "v1")
+            }),
+            batch("in-scope", "frontend@$zone1", "checkout"),
+            batch("out-of-scope", "frontend@$zone2", "checkout"),
+            Act::Reconnect,
+            Act::Delete("scoped".to_owned()),
+            batch("afterwards", "frontend@$zone1", "checkout"),
+        ],
+        vec![
+            Expectation::Delivered,
+            Expectation::Confined,
+            answered("in-scope"),
+            over_tls("in-scope"),
+            answered("out-of-scope"),
+            in_plaintext("out-of-scope"),
+            answered("afterwards"),
+            in_plaintext("afterwards"),
+        ],
+    );
+    scenario.requires.push(Capability::SeveralReplicas);
+    scenario.requires.push(Capability::Reconnect);
+    scenario
+}
+
+/// The order in which an operator turns TLS on and off: a caller must not offer what a callee does not take yet.
+fn step_by_step() -> Scenario {
+    let callee = |mode| Act::Apply(with_tls("callee", scope([everybody()]), takes(mode)));
+    let caller = |mode| Act::Apply(with_tls("caller", scope([everybody()]), offers(mode)));
+    let from = "frontend@$zone1";
+    scenario(
+        "step-by-step",
+        "TLS is turned on from plaintext over permissive to strict and off again without a lost request",
+        vec![
+            Act::Load(Load {
+                name: "steady".to_owned(),
+                from: from.to_owned(),
+                to: "checkout".to_owned(),
+                rate: 50,
+            }),
+            callee(InboundTls::Permissive),
+            batch("callee-permissive", from, "checkout"),
+            caller(OutboundTls::Strict),
+            batch("caller-strict", from, "checkout"),
+            callee(InboundTls::Strict),
+            batch("both-strict", from, "checkout"),
+            callee(InboundTls::Permissive),
+            caller(OutboundTls::Plaintext),
+            batch("caller-off", from, "checkout"),
+            Act::Delete("callee".to_owned()),
+            Act::Stop("steady".to_owned()),
+        ],
+        vec![
+            Expectation::Delivered,
+            answered("steady"),
+            answered("callee-permissive"),
+            in_plaintext("callee-permissive"),
+            answered("caller-strict"),
+            over_tls("caller-strict"),
+            answered("both-strict"),
+            over_tls("both-strict"),
+            answered("caller-off"),
+            in_plaintext("caller-off"),
+        ],
+    )
+}
+
+fn strict_refuses_plaintext() -> Scenario {
+    let callee = scope([application("checkout")]);
+    scenario(
+        "strict-refuses-plaintext",
+        "a strict callee closes connections in plaintext, those from before within four seconds, and others go on as before",
+        vec![
+            Act::Apply(with_tls("callee", callee, takes(InboundTls::Strict))),
+            // Connections from before are drained for three seconds.
+            Act::Hold(Span::secs(4)),
+            batch("plaintext", "frontend@$zone1", "checkout"),
+            batch("elsewhere", "frontend@$zone1", "inventory"),
+        ],
+        vec![
+            Expectation::Delivered,
+            Expectation::Confined,
+            refused("plaintext", RefusalCause::Plaintext),
+            answered("elsewhere"),
+            in_plaintext("elsewhere"),
+        ],
+    )
+}
+
+fn client_needs_a_server() -> Scenario {
+    let caller = scope([application("frontend")]);
+    scenario(
+        "no-fallback",
+        "a strict caller does not fall back to plaintext where the callee speaks no TLS",
+        vec![
+            Act::Apply(with_tls("caller", caller, offers(OutboundTls::Strict))),
+            batch("to-plaintext", "frontend@$zone1", "checkout"),
+            batch("by-others", "inventory@$zone1", "checkout"),
+        ],
+        vec![
+            Expectation::Delivered,
+            Expectation::Confined,
+            refused("to-plaintext", RefusalCause::NoTls),
+            answered("by-others"),
+            in_plaintext("by-others"),
+        ],
+    )
+}
+
+fn allowed_callers() -> Scenario {
+    let only_frontend = Tls {
+        allow: Some(vec!["frontend".to_owned()]),
+        ..takes(InboundTls::Strict)
+    };
+    scenario(
+        "allowed-callers",
+        "only callers whose certificate carries an allowed identity come through",
+        vec![
+            Act::Apply(with_tls(
+                "callee",
+                scope([application("checkout")]),
+                only_frontend,
+            )),
+            Act::Apply(with_tls(
+                "callers",
+                scope([application("frontend"), application("inventory")]),
+                both(InboundTls::Permissive),
+            )),
+            batch("allowed", "frontend@$zone1", "checkout"),
+            batch("not-allowed", "inventory@$zone1", "checkout"),
+            batch("unrestricted", "inventory@$zone1", "frontend"),
+        ],
+        vec![
+            Expectation::Delivered,
+            answered("allowed"),
+            over_tls("allowed"),
+            refused("not-allowed", RefusalCause::NotAllowed),
+            answered("unrestricted"),
+            over_tls("unrestricted"),
+        ],
+    )
+}
+
+/// Certificates live for twenty seconds and are renewed after ten to twelve of them.
+fn renewal() -> Scenario {
+    let from = "frontend@$zone2";
+    scenario(
+        "renewal",
+        "certificates are renewed again and again before they end, and no request notices",
+        vec![
+            Act::Apply(with_tls(
+                "everybody",
+                scope([everybody()]),
+                both(InboundTls::Strict),
+            )),
+            Act::Load(Load {
+                name: "steady".to_owned(),
+                from: from.to_owned(),
+                to: "checkout".to_owned(),
+                rate: 50,
+            }),
+            Act::Hold(Span::secs(14)),
+            Act::Stop("steady".to_owned()),
+            batch("afterwards", from, "checkout"),
+        ],
+        vec![
+            Expectation::Delivered,
+            Expectation::Renewed { step: 2 },
+            answered("steady"),
+            over_tls("steady"),
+            answered("afterwards"),
+            over_tls("afterwards"),
+        ],
+    )
+}

@@ -1,0 +1,53 @@
+//! Bugs in who speaks TLS, and in what that is worth.
+
+use control_plane::behaviour::{Behaviour, Recipient, Security};
+use control_plane::effective::{Effective, Resolution, resolve};
+use control_plane::world::World;
+
+/// Scope or mode of TLS is not what the policies say.
+pub(crate) enum TlsMistake {
+    /// What any policy says of TLS is for everybody.
+    ForEverybody,
+    /// Callers never offer TLS.
+    CallersStayPlaintext,
+}
+
+impl Behaviour for TlsMistake {
+    fn effective(&self, world: &World, recipient: &Recipient) -> Effective {
+        let mut effective = resolve(world, &recipient.sidecar, Resolution::FAITHFUL);
+        let tls = &mut effective.tls;
+        match self {
+            Self::ForEverybody => {
+                for said in world
+                    .policies
+                    .values()
+                    .filter_map(|policy| policy.spec.tls.as_ref())
+                {
+                    tls.inbound = tls.inbound.or(said.inbound);
+                    tls.outbound = tls.outbound.or(said.outbound);
+                }
+            }
+            Self::CallersStayPlaintext => tls.outbound = None,
+        }
+        effective
+    }
+}
+
+/// A check that TLS is there for is left out.
+pub(crate) enum CheckLeftOut {
+    /// A strict callee takes plaintext.
+    PlaintextRefused,
+    /// Everybody may call.
+    CallersRestricted,
+}
+
+impl Behaviour for CheckLeftOut {
+    fn security(&self) -> Security {
+        let mut security = Security::default();
+        match self {
+            Self::PlaintextRefused => security.plaintext_is_refused = false,
+            Self::CallersRestricted => security.callers_are_restricted = false,
+        }
+        security
+    }
+}

@@ -1,0 +1,167 @@
+//! What listeners and clusters say of TLS.
+
+use super::*;
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
+use envoy_types::pb::envoy::config::core::v3::{TransportSocket, transport_socket};
+use envoy_types::pb::envoy::config::listener::v3::Listener;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
+    CommonTlsContext, DownstreamTlsContext, UpstreamTlsContext,
+    common_tls_context::ValidationContextType,
+};
+use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
+use mesh_api::{InboundTls, OutboundTls, SpiffeUri};
+
+fn snapshot(tls: TlsPolicy, security: Security) -> Snapshot {
+    let effective = Effective {
+        tls,
+        ..Effective::default()
+    };
+    Translator::default().snapshot(
+        &world(),
+        &sidecar("a", "west"),
+        &effective,
+        Traffic::default(),
+        security,
+    )
+}
+
+fn inbound(mode: InboundTls) -> TlsPolicy {
+    TlsPolicy {
+        inbound: Some(mode),
+        ..TlsPolicy::default()
+    }
+}
+
+fn inbound_listener(tls: TlsPolicy, security: Security) -> Listener {
+    read(&snapshot(tls, security), Kind::Listeners, "inbound")
+}
+
+fn chains(listener: &Listener) -> Vec<(&str, bool)> {
+    listener
+        .filter_chains
+        .iter()
+        .map(|chain| (chain.name.as_str(), chain.transport_socket.is_some()))
+        .collect()
+}
+
+fn context<M: Message + Default>(socket: &TransportSocket) -> M {
+    let Some(transport_socket::ConfigType::TypedConfig(any)) = &socket.config_type else {
+        panic!("a typed configuration");
+    };
+    M::decode(any.value.as_slice()).expect("the message")
+}
+
+fn names(common: &CommonTlsContext) -> Vec<MatchPattern> {
+    let Some(ValidationContextType::CombinedValidationContext(combined)) =
+        &common.validation_context_type
+    else {
+        panic!("a combined validation context");
+    };
+    let own = combined.default_validation_context.as_ref().expect("names");
+    own.match_typed_subject_alt_names
+        .iter()
+        .filter_map(|name| name.matcher.clone()?.match_pattern)
+        .collect()
+}
+
+#[test]
+fn each_mode_has_its_chains() {
+    let of = |mode| inbound_listener(inbound(mode), Security::default());
+    let plaintext = of(InboundTls::Plaintext);
+    assert_eq!(chains(&plaintext), [("inbound:8080", false)]);
+    assert_eq!(plaintext.listener_filters.len(), 1, "nothing is inspected");
+    let permissive = of(InboundTls::Permissive);
+    assert_eq!(
+        chains(&permissive),
+        [
+            ("inbound:8080:mesh", true),
+            ("inbound:8080:tls", false),
+            ("inbound:8080", false)
+        ]
+    );
+    assert_eq!(permissive.listener_filters.len(), 2);
+    let strict = of(InboundTls::Strict);
+    assert_eq!(
+        chains(&strict),
+        [("inbound:8080:mesh", true), ("inbound:8080:refused", false)]
+    );
+    let filters = &strict.filter_chains[1].filters;
+    assert_eq!(filters[0].name, "envoy.filters.network.rbac");
+    let lax = Security {
+        plaintext_is_refused: false,
+        ..Security::default()
+    };
+    assert_eq!(
+        chains(&inbound_listener(inbound(InboundTls::Strict), lax))[1],
+        ("inbound:8080", false)
+    );
+}
+
+#[test]
+fn a_callee_demands_a_certificate_of_the_trust_domain() {
+    let strict = inbound_listener(inbound(InboundTls::Strict), Security::default());
+    let socket = strict.filter_chains[0].transport_socket.as_ref();
+    let context: DownstreamTlsContext = context(socket.expect("TLS"));
+    assert!(context.require_client_certificate.expect("said").value);
+    let common = context.common_tls_context.expect("common");
+    assert_eq!(
+        names(&common),
+        [MatchPattern::Prefix("spiffe://mesh.local/".to_owned())]
+    );
+}
+
+#[test]
+fn a_caller_takes_nobody_but_the_accounts_behind_the_service() {
+    let outbound = TlsPolicy {
+        outbound: Some(OutboundTls::Strict),
+        ..TlsPolicy::default()
+    };
+    let cluster = |tls: TlsPolicy, security| -> Cluster {
+        read(
+            &snapshot(tls, security),
+            Kind::Clusters,
+            "checkout.mesh-workloads:8080",
+        )
+    };
+    let plaintext = cluster(TlsPolicy::default(), Security::default());
+    assert!(plaintext.transport_socket.is_none());
+    let strict = cluster(outbound.clone(), Security::default());
+    let upstream: UpstreamTlsContext = context(strict.transport_socket.as_ref().expect("TLS"));
+    let common = upstream.common_tls_context.expect("common");
+    assert_eq!(
+        names(&common),
+        [MatchPattern::Exact(
+            "spiffe://mesh.local/ns/mesh-workloads/sa/account-1".to_owned()
+        )]
+    );
+    assert_eq!(common.alpn_protocols, ["mesh"]);
+    let lax = Security {
+        callee_is_verified: false,
+        ..Security::default()
+    };
+    let strict = cluster(outbound, lax);
+    let upstream: UpstreamTlsContext = context(strict.transport_socket.as_ref().expect("TLS"));
+    assert!(names(&upstream.common_tls_context.expect("common")).is_empty());
+}
+
+#[test]
+fn a_list_of_callers_becomes_a_filter_and_an_empty_one_lets_nobody_in() {
+    let with = |allow: Option<Vec<SpiffeUri>>, security| {
+        let tls = TlsPolicy {
+            allow,
+            ..inbound(InboundTls::Permissive)
+        };
+        let listener = inbound_listener(tls, security);
+        String::from_utf8_lossy(&listener.encode_to_vec()).into_owned()
+    };
+    let one = || Some(vec![SpiffeUri("spiffe://mesh.local/ns/a/sa/b".to_owned())]);
+    let filter = "envoy.filters.http.rbac";
+    assert!(!with(None, Security::default()).contains(filter));
+    assert!(with(one(), Security::default()).contains("spiffe://mesh.local/ns/a/sa/b"));
+    assert!(with(Some(vec![]), Security::default()).contains(filter));
+    let lax = Security {
+        callers_are_restricted: false,
+        ..Security::default()
+    };
+    assert!(!with(one(), lax).contains(filter));
+}

@@ -1,0 +1,189 @@
+//! TLS between sidecars: who shows what to whom. Certificates and roots are not here: both sides fetch them over SDS
+//! from the node agent, under names that every mesh on Envoy uses.
+
+use super::message::{any, filter, seconds, yes};
+use crate::behaviour::Security;
+use envoy_types::pb::envoy::config::core::v3::{
+    ApiConfigSource, ApiVersion, ConfigSource, GrpcService, TransportSocket,
+    api_config_source::ApiType, config_source::ConfigSourceSpecifier, grpc_service,
+    transport_socket,
+};
+use envoy_types::pb::envoy::config::listener::v3::Filter;
+use envoy_types::pb::envoy::config::rbac::v3::{
+    Permission, Policy, Principal, Rbac, permission, principal, rbac::Action,
+};
+use envoy_types::pb::envoy::extensions::filters::http::rbac::v3::Rbac as HttpRbac;
+use envoy_types::pb::envoy::extensions::filters::network::rbac::v3::Rbac as NetworkRbac;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
+    CertificateValidationContext, CommonTlsContext, DownstreamTlsContext, SdsSecretConfig,
+    SubjectAltNameMatcher, TlsParameters, UpstreamTlsContext,
+    common_tls_context::{CombinedCertificateValidationContext, ValidationContextType},
+    subject_alt_name_matcher::SanType,
+    tls_parameters::TlsProtocol,
+};
+use envoy_types::pb::envoy::r#type::matcher::v3::{StringMatcher, string_matcher::MatchPattern};
+
+/// The cluster in a sidecar's own bootstrap that leads to the node agent.
+const NODE_AGENT_CLUSTER: &str = "node-agent";
+/// The sidecar's own certificate and key.
+const CERTIFICATE: &str = "default";
+/// The roots that it trusts.
+const ROOTS: &str = "ROOTCA";
+
+/// What sidecars offer in ALPN (RFC 7301) so that a callee can tell them from applications that speak TLS themselves. The
+/// callee chooses none: what is spoken inside is told by its first bytes, as without TLS.
+pub(super) const ALPN: &str = "mesh";
+
+/// What a caller's sidecar does: shows its certificate, and takes only callees that are one of `callees` (SPIFFE IDs).
+pub(super) fn upstream(callees: &[String], security: Security) -> TransportSocket {
+    let names = if security.callee_is_verified {
+        let exact = callees.iter().map(|id| MatchPattern::Exact(id.clone()));
+        // An empty list would mean anybody.
+        let nobody = callees
+            .is_empty()
+            .then(|| MatchPattern::Exact("spiffe://nobody".to_owned()));
+        exact.chain(nobody).map(uri).collect()
+    } else {
+        Vec::new()
+    };
+    socket(&UpstreamTlsContext {
+        common_tls_context: Some(CommonTlsContext {
+            alpn_protocols: vec![ALPN.to_owned()],
+            ..common(names)
+        }),
+        ..UpstreamTlsContext::default()
+    })
+}
+
+/// What a callee's sidecar does: shows its certificate, and takes callers of the trust domain only.
+pub(super) fn downstream(trust_domain: &str) -> TransportSocket {
+    let of_the_domain = MatchPattern::Prefix(format!("spiffe://{trust_domain}/"));
+    socket(&DownstreamTlsContext {
+        common_tls_context: Some(common(vec![uri(of_the_domain)])),
+        require_client_certificate: yes(),
+        ..DownstreamTlsContext::default()
+    })
+}
+
+/// Closes every connection that comes to it.
+pub(super) fn refuse(stat_prefix: &str) -> Filter {
+    filter(
+        "envoy.filters.network.rbac",
+        any(&NetworkRbac {
+            rules: Some(Rbac {
+                action: Action::Allow.into(),
+                ..Rbac::default()
+            }),
+            stat_prefix: stat_prefix.to_owned(),
+            ..NetworkRbac::default()
+        }),
+    )
+}
+
+/// Lets in whose certificate carries one of these SPIFFE IDs.
+pub(super) fn allow_only(callers: &[String]) -> HttpRbac {
+    let principals = callers
+        .iter()
+        .map(|id| Principal {
+            identifier: Some(principal::Identifier::Authenticated(
+                principal::Authenticated {
+                    principal_name: Some(text(MatchPattern::Exact(id.clone()))),
+                },
+            )),
+        })
+        .collect();
+    let policy = Policy {
+        permissions: vec![Permission {
+            rule: Some(permission::Rule::Any(true)),
+        }],
+        principals,
+        ..Policy::default()
+    };
+    HttpRbac {
+        rules: Some(Rbac {
+            action: Action::Allow.into(),
+            // A policy without principals is invalid, and none at all lets nobody in. One entry only: a map with more
+            // would be encoded in a random order.
+            policies: (!callers.is_empty())
+                .then(|| ("allow".to_owned(), policy))
+                .into_iter()
+                .collect(),
+            ..Rbac::default()
+        }),
+        ..HttpRbac::default()
+    }
+}
+
+fn common(names: Vec<SubjectAltNameMatcher>) -> CommonTlsContext {
+    CommonTlsContext {
+        // A sidecar as a client would stop at 1.2 by itself.
+        tls_params: Some(TlsParameters {
+            tls_minimum_protocol_version: TlsProtocol::TlSv13.into(),
+            tls_maximum_protocol_version: TlsProtocol::TlSv13.into(),
+            ..TlsParameters::default()
+        }),
+        tls_certificate_sds_secret_configs: vec![secret(CERTIFICATE)],
+        validation_context_type: Some(ValidationContextType::CombinedValidationContext(
+            CombinedCertificateValidationContext {
+                default_validation_context: Some(CertificateValidationContext {
+                    match_typed_subject_alt_names: names,
+                    ..CertificateValidationContext::default()
+                }),
+                validation_context_sds_secret_config: Some(secret(ROOTS)),
+                ..CombinedCertificateValidationContext::default()
+            },
+        )),
+        ..CommonTlsContext::default()
+    }
+}
+
+fn secret(name: &str) -> SdsSecretConfig {
+    SdsSecretConfig {
+        name: name.to_owned(),
+        sds_config: Some(ConfigSource {
+            resource_api_version: ApiVersion::V3.into(),
+            // What was there before goes on until the certificate has come, however long that takes.
+            initial_fetch_timeout: seconds(0),
+            config_source_specifier: Some(ConfigSourceSpecifier::ApiConfigSource(
+                ApiConfigSource {
+                    api_type: ApiType::Grpc.into(),
+                    transport_api_version: ApiVersion::V3.into(),
+                    set_node_on_first_message_only: true,
+                    grpc_services: vec![GrpcService {
+                        target_specifier: Some(grpc_service::TargetSpecifier::EnvoyGrpc(
+                            grpc_service::EnvoyGrpc {
+                                cluster_name: NODE_AGENT_CLUSTER.to_owned(),
+                                ..grpc_service::EnvoyGrpc::default()
+                            },
+                        )),
+                        ..GrpcService::default()
+                    }],
+                    ..ApiConfigSource::default()
+                },
+            )),
+            ..ConfigSource::default()
+        }),
+    }
+}
+
+fn uri(pattern: MatchPattern) -> SubjectAltNameMatcher {
+    SubjectAltNameMatcher {
+        san_type: SanType::Uri.into(),
+        matcher: Some(text(pattern)),
+        ..SubjectAltNameMatcher::default()
+    }
+}
+
+fn text(pattern: MatchPattern) -> StringMatcher {
+    StringMatcher {
+        match_pattern: Some(pattern),
+        ..StringMatcher::default()
+    }
+}
+
+fn socket<M: prost::Message + prost::Name>(context: &M) -> TransportSocket {
+    TransportSocket {
+        name: "envoy.transport_sockets.tls".to_owned(),
+        config_type: Some(transport_socket::ConfigType::TypedConfig(any(context))),
+    }
+}

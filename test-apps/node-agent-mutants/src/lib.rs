@@ -1,0 +1,98 @@
+//! Seeded bugs of the node agent. Each is one small wrong decision at one of the seams of [`node_agent::behaviour`];
+//! everything else is the real thing.
+//!
+//! Invariant: none of this is in the `node-agent` binary.
+
+use node_agent::behaviour::Behaviour;
+use node_agent::pods::{Pod, Pods};
+use std::sync::Arc;
+
+/// One seeded bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mutation {
+    /// A pod is given the certificate of a pod with another service account, where one is on the node.
+    ServesAnother,
+    /// A certificate is never renewed.
+    NeverRenews,
+}
+
+impl Mutation {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::ServesAnother, Self::NeverRenews];
+
+    /// As in `MESH_MUTANT`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ServesAnother => "agent-serves-another",
+            Self::NeverRenews => "agent-never-renews",
+        }
+    }
+
+    /// The mutant of a name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|mutation| mutation.name() == name)
+    }
+}
+
+impl Behaviour for Mutation {
+    fn identity_of(&self, pod: &Arc<Pod>, all: &Pods) -> Arc<Pod> {
+        let another = all
+            .by_uid
+            .values()
+            .find(|other| other.service_account != pod.service_account);
+        match (self, another) {
+            (Self::ServesAnother, Some(another)) => Arc::clone(another),
+            _ => Arc::clone(pod),
+        }
+    }
+
+    fn renews(&self) -> bool {
+        *self != Self::NeverRenews
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use node_agent::behaviour::Faithful;
+
+    fn pod(uid: &str, account: &str) -> Arc<Pod> {
+        Arc::new(Pod {
+            namespace: "mesh-workloads".to_owned(),
+            name: uid.to_owned(),
+            uid: uid.to_owned(),
+            service_account: account.to_owned(),
+        })
+    }
+
+    #[test]
+    fn names_are_known_both_ways() {
+        for mutation in Mutation::ALL {
+            assert_eq!(Mutation::from_name(mutation.name()), Some(mutation));
+        }
+        assert_eq!(Mutation::from_name(""), None);
+    }
+
+    #[test]
+    fn every_mutant_does_what_its_name_says() {
+        let own = pod("1", "checkout");
+        let all = Pods {
+            complete: true,
+            by_uid: [
+                ("0".to_owned(), pod("0", "checkout")),
+                ("1".to_owned(), own.clone()),
+                ("2".to_owned(), pod("2", "frontend")),
+            ]
+            .into(),
+        };
+        assert_eq!(Faithful.identity_of(&own, &all).uid, "1");
+        assert_eq!(Mutation::ServesAnother.identity_of(&own, &all).uid, "2");
+        assert_eq!(Mutation::NeverRenews.identity_of(&own, &all).uid, "1");
+        assert!(Faithful.renews() && Mutation::ServesAnother.renews());
+        assert!(!Mutation::NeverRenews.renews());
+    }
+}
