@@ -6,6 +6,7 @@ use harness_model::capability::Capability;
 use harness_model::configuration::{Configuration, InboundTls, OutboundTls, Scope, Tls};
 use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
+use harness_model::fault::{Fault, PodSelector};
 use harness_model::history::RefusalCause;
 use harness_model::scenario::{Act, Disturbs, Given, Load, Scenario, Tag, Traffic};
 use std::collections::BTreeMap;
@@ -20,6 +21,8 @@ pub fn all() -> Vec<Scenario> {
         client_needs_a_server(),
         allowed_callers(),
         renewal(),
+        node_agent_killed(),
+        authority_killed(),
     ]
 }
 
@@ -146,12 +149,7 @@ fn step_by_step() -> Scenario {
         "step-by-step",
         "TLS is turned on from plaintext over permissive to strict and off again without a lost request",
         vec![
-            Act::Load(Load {
-                name: "steady".to_owned(),
-                from: from.to_owned(),
-                to: "checkout".to_owned(),
-                rate: 50,
-            }),
+            steady(from),
             callee(InboundTls::Permissive),
             batch("callee-permissive", from, "checkout"),
             caller(OutboundTls::Strict),
@@ -255,6 +253,83 @@ fn allowed_callers() -> Scenario {
     )
 }
 
+fn kill(component: &str) -> Act {
+    Act::Inject(Fault::PodKill {
+        selector: PodSelector::Component(component.to_owned()),
+    })
+}
+
+fn steady(from: &str) -> Act {
+    Act::Load(Load {
+        name: "steady".to_owned(),
+        from: from.to_owned(),
+        to: "checkout".to_owned(),
+        rate: 50,
+    })
+}
+
+/// Everybody speaks TLS and nothing else.
+fn strict_everywhere() -> Act {
+    Act::Apply(with_tls(
+        "everybody",
+        scope([everybody()]),
+        both(InboundTls::Strict),
+    ))
+}
+
+/// Every node agent dies, and with it the keys that it has in memory: sidecars go on with what they hold, and get new
+/// certificates from the agents that come back.
+fn node_agent_killed() -> Scenario {
+    let scenario = scenario(
+        "node-agent-killed",
+        "traffic goes on while every node agent is away, and sidecars get new certificates once they are back",
+        vec![
+            strict_everywhere(),
+            steady("frontend@$zone1"),
+            kill("node-agent"),
+            Act::Recover,
+            Act::Hold(Span::secs(3)),
+            Act::Stop("steady".to_owned()),
+        ],
+        vec![
+            Expectation::Delivered,
+            Expectation::Renewed { since: 2 },
+            answered("steady"),
+            over_tls("steady"),
+        ],
+    );
+    Scenario {
+        tags: vec![Tag::Qa, Tag::PreRelease, Tag::Chaos],
+        ..scenario
+    }
+}
+
+/// Every replica of the authority dies: certificates serve until they end, and are renewed in time.
+fn authority_killed() -> Scenario {
+    let scenario = scenario(
+        "authority-killed",
+        "traffic goes on and certificates are renewed in time though every replica of the certificate authority dies",
+        vec![
+            strict_everywhere(),
+            steady("frontend@$zone1"),
+            kill("certificate-authority"),
+            Act::Recover,
+            Act::Hold(Span::secs(14)),
+            Act::Stop("steady".to_owned()),
+        ],
+        vec![
+            Expectation::Delivered,
+            Expectation::Renewed { since: 4 },
+            answered("steady"),
+            over_tls("steady"),
+        ],
+    );
+    Scenario {
+        tags: vec![Tag::Qa, Tag::PreRelease, Tag::Chaos],
+        ..scenario
+    }
+}
+
 /// Certificates live for twenty seconds and are renewed after ten to twelve of them.
 fn renewal() -> Scenario {
     let from = "frontend@$zone2";
@@ -262,24 +337,15 @@ fn renewal() -> Scenario {
         "renewal",
         "certificates are renewed again and again before they end, and no request notices",
         vec![
-            Act::Apply(with_tls(
-                "everybody",
-                scope([everybody()]),
-                both(InboundTls::Strict),
-            )),
-            Act::Load(Load {
-                name: "steady".to_owned(),
-                from: from.to_owned(),
-                to: "checkout".to_owned(),
-                rate: 50,
-            }),
+            strict_everywhere(),
+            steady(from),
             Act::Hold(Span::secs(14)),
             Act::Stop("steady".to_owned()),
             batch("afterwards", from, "checkout"),
         ],
         vec![
             Expectation::Delivered,
-            Expectation::Renewed { step: 2 },
+            Expectation::Renewed { since: 2 },
             answered("steady"),
             over_tls("steady"),
             answered("afterwards"),

@@ -83,6 +83,11 @@ fn placeholders_resolve_where_there_are_three_zones() {
 fn every_name_is_somebodys_or_said_to_be_unknown() {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     let names = Names {
+        components: Some(words(&[
+            "node-agent",
+            "certificate-authority",
+            "key-service",
+        ])),
         applications: words(&["frontend", "checkout", "inventory"]),
         places: Some(Places {
             data_centers: three_zones().data_centers,

@@ -137,6 +137,7 @@ pub(crate) fn check(arguments: &EnvironmentArguments) -> Result<Checked, Failure
 pub(crate) fn check_names(selection: &Selection, checked: &Checked) -> Result<(), Failure> {
     let topology = checked.ground.topology();
     let known = Names {
+        components: Some(checked.mesh.component_names()),
         applications: checked.mesh.applications(),
         places: topology.map(Places::of),
     };

@@ -57,6 +57,13 @@ impl MeshDefinition {
             .cloned()
             .collect()
     }
+
+    /// The names of its further parts.
+    #[must_use]
+    pub fn component_names(&self) -> Vec<String> {
+        let components = self.components.iter();
+        components.map(|component| component.name.clone()).collect()
+    }
 }
 
 /// A certificate made for a part of the mesh.
@@ -131,6 +138,10 @@ pub struct Component {
     pub namespace: String,
     /// The object's name.
     pub name: String,
+    /// Selects its pods.
+    pub selector: BTreeMap<String, String>,
+    /// A TCP port that each pod listens on while it lives.
+    pub port: u16,
 }
 
 /// A kind of object that runs pods.

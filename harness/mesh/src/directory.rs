@@ -1,5 +1,6 @@
 //! Who is there: workloads with stable names, and control-plane replicas.
 
+use crate::definition::Component;
 use crate::error::MeshError;
 use crate::site::Site;
 use crate::template;
@@ -89,6 +90,26 @@ impl Site {
             .collect();
         replicas.sort_by(|a, b| a.pod.cmp(&b.pod));
         Ok(replicas)
+    }
+
+    /// The pods of a further part of the mesh that have an address and are not being deleted.
+    ///
+    /// # Errors
+    ///
+    /// When the API server cannot be read.
+    pub(crate) async fn pods_of(
+        &self,
+        component: &Component,
+    ) -> Result<Vec<PodAddress>, MeshError> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &component.namespace);
+        let selector = ListParams::default().labels(&labels(&component.selector));
+        let pods = pods
+            .list(&selector)
+            .await
+            .map_err(|source| MeshError::api("list the pods of a component", source))?;
+        let cluster = self.context.cluster();
+        let addresses = pods.items.iter().filter_map(|pod| address(cluster, pod));
+        Ok(addresses.collect())
     }
 
     /// Waits until every workload and every control-plane replica that should be there is there and Ready, and

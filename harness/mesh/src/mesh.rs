@@ -11,6 +11,7 @@ use crate::{wait, write};
 use futures::future::try_join_all;
 use futures::stream::{BoxStream, StreamExt, select_all};
 use harness_cluster::Clusters;
+use harness_cluster::PodAddress;
 use harness_model::capability::Capability;
 use harness_model::configuration::Configuration;
 use harness_model::history::DeliveryStatus;
@@ -224,6 +225,25 @@ impl Mesh {
     pub async fn delete_scenario(&self, keys: &Keys) -> Result<(), MeshError> {
         let deleted = self.sites.iter().map(|site| site.delete_scenario(keys));
         try_join_all(deleted).await.map(drop)
+    }
+
+    /// The pods of a further part of the mesh, in every cluster, with a port that they listen on; nobody where the mesh has
+    /// no such part.
+    ///
+    /// # Errors
+    ///
+    /// When an API server cannot be read.
+    pub async fn pods_of(&self, component: &str) -> Result<Vec<(PodAddress, u16)>, MeshError> {
+        let parts = &self.definition.components;
+        let Some(part) = parts.iter().find(|part| part.name == component) else {
+            return Ok(Vec::new());
+        };
+        let found = try_join_all(self.sites.iter().map(|site| site.pods_of(part))).await?;
+        Ok(found
+            .concat()
+            .into_iter()
+            .map(|pod| (pod, part.port))
+            .collect())
     }
 
     /// The namespaces in which something of the mesh runs.

@@ -102,7 +102,7 @@ fn evidence(expectation: &Expectation, timeline: &Timeline<'_>) -> Evidence {
         Expectation::OverTls { traffic } => arrival::over_tls(timeline, traffic),
         Expectation::InPlaintext { traffic } => arrival::in_plaintext(timeline, traffic),
         Expectation::Refused { traffic, because } => refused::check(timeline, traffic, *because),
-        Expectation::Renewed { step } => renewed::check(timeline, *step),
+        Expectation::Renewed { since } => renewed::check(timeline, *since),
         Expectation::FailsOver { traffic, within } => fails_over::check(timeline, traffic, *within),
         Expectation::Unchanged => unchanged::check(timeline),
         Expectation::Recovers { traffic } => recovers::check(timeline, traffic),

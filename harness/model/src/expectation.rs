@@ -90,10 +90,11 @@ pub enum Expectation {
         /// Why.
         because: RefusalCause,
     },
-    /// Within the step (0-based) every sidecar that holds a certificate gets a new one, and shows none but its own.
+    /// From the step (0-based) on every sidecar that must hold a certificate then gets a new one, and shows none but its
+    /// own.
     Renewed {
-        /// Index of the act, a `hold`.
-        step: usize,
+        /// Index of the act.
+        since: usize,
     },
     /// From `within` after a fault of the scenario began to its end, no request is lost, and at least one is
     /// answered by somebody outside what the fault hit.

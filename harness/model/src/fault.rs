@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
     deny_unknown_fields
 )]
 pub enum Fault {
-    /// Deletes a pod without grace (PodChaos `pod-kill`). Does not need healing.
+    /// Deletes a pod, or every pod of a component, without grace (PodChaos `pod-kill`). Does not need healing.
     PodKill {
         /// Whom.
         selector: PodSelector,
@@ -27,7 +27,7 @@ pub enum Fault {
     },
 }
 
-/// One pod.
+/// Whom a kill is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     rename_all = "camelCase",
@@ -39,4 +39,6 @@ pub enum PodSelector {
     Workload(String),
     /// One control-plane replica: the one that most sidecars are connected to.
     ControlPlaneReplica,
+    /// Every pod of a further part of the mesh, by the name that the mesh definition gives it.
+    Component(String),
 }

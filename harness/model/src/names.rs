@@ -17,6 +17,8 @@ pub const UNKNOWN: &str = "$unknown:";
 pub struct Names {
     /// The applications that the mesh deploys.
     pub applications: Vec<String>,
+    /// Its further parts; none while nobody knows whether it has them.
+    pub components: Option<Vec<String>>,
     /// Its places; none while nobody knows them.
     pub places: Option<Places>,
 }
@@ -48,6 +50,7 @@ impl Places {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Application,
+    Component,
     DataCenter,
     Cluster,
 }
@@ -56,6 +59,7 @@ impl Kind {
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Application => "application",
+            Self::Component => "component",
             Self::DataCenter => "data center",
             Self::Cluster => "cluster",
         }
@@ -64,7 +68,7 @@ impl Kind {
     /// How one is written by its number, where that can be.
     pub(crate) const fn numbered(self) -> Option<&'static str> {
         match self {
-            Self::Application => None,
+            Self::Application | Self::Component => None,
             Self::DataCenter => Some("$zone"),
             Self::Cluster => Some("$cluster"),
         }
@@ -78,6 +82,7 @@ impl Names {
     pub fn for_scenario(&self, scenario: &Scenario, has: Option<&BTreeSet<Capability>>) -> Self {
         let can_run = has.is_none_or(|has| scenario.requires.iter().all(|it| has.contains(it)));
         Self {
+            components: self.components.clone().filter(|_| can_run),
             places: self.places.clone().filter(|_| can_run),
             ..self.clone()
         }
@@ -88,6 +93,7 @@ impl Names {
         let places = self.places.as_ref();
         match kind {
             Kind::Application => Some(&self.applications),
+            Kind::Component => self.components.as_deref(),
             Kind::DataCenter => places.map(|places| places.data_centers.as_slice()),
             Kind::Cluster => places.map(|places| places.clusters.as_slice()),
         }

@@ -161,7 +161,7 @@ impl<'a> Resolver<'a> {
             | Act::Hold(_)
             | Act::Stop(_)
             | Act::Inject(Fault::PodKill {
-                selector: PodSelector::ControlPlaneReplica,
+                selector: PodSelector::ControlPlaneReplica | PodSelector::Component(_),
             })
             | Act::Recover) => other,
         }

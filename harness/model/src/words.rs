@@ -278,6 +278,7 @@ fn pod(selector: &PodSelector) -> String {
         PodSelector::ControlPlaneReplica => {
             "the control-plane replica that most sidecars are connected to".to_owned()
         }
+        PodSelector::Component(name) => format!("every pod of {name}"),
     }
 }
 

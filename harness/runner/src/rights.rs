@@ -37,9 +37,14 @@ fn of_act(act: &Act, mesh: &MeshDefinition) -> Vec<Right> {
                 PodSelector::ControlPlaneReplica => {
                     control_plane.map_or(workloads, |home| home.namespace.as_str())
                 }
+                PodSelector::Component(name) => mesh
+                    .components
+                    .iter()
+                    .find(|component| component.name == *name)
+                    .map_or(workloads, |component| component.namespace.as_str()),
             };
             let mut rights = to_connect(namespace);
-            rights.extend(["get", "delete"].map(|verb| on_pods(verb, namespace)));
+            rights.extend(["get", "list", "delete"].map(|verb| on_pods(verb, namespace)));
             rights
         }
         // That a zone is cut off is measured on the connections to what runs in it.
@@ -73,6 +78,8 @@ mod tests {
         let kill = |selector| Act::Inject(Fault::PodKill { selector });
         let replica = words(kill(PodSelector::ControlPlaneReplica));
         assert!(replica.contains(&"delete pods in the namespace mesh-system".to_owned()));
+        let component = words(kill(PodSelector::Component("node-agent".to_owned())));
+        assert!(component.contains(&"list pods in the namespace mesh-system".to_owned()));
         let workload = words(kill(PodSelector::Workload("a@b".to_owned())));
         assert!(workload.contains(&"delete pods in the namespace mesh-workloads".to_owned()));
     }

@@ -1,6 +1,7 @@
 //! The shipped meshes load and render; a broken definition is told with everything that is wrong with it.
 
 use super::*;
+use crate::definition::ComponentKind;
 use crate::deploy::DeployOptions;
 use crate::template::Context;
 use crate::{Keys, certificate, manifest};
@@ -141,11 +142,11 @@ fn every_manifest_renders_to_objects() {
             }
         }
         let workloads = definition.workloads.applications.len() * 3;
-        let others = if definition.control_plane.is_some() {
-            2
-        } else {
-            0
-        };
+        // The canary and the control plane, where there is one.
+        let canary_and_control_plane = 2 * usize::from(definition.control_plane.is_some());
+        let components = definition.components.iter();
+        let components = components.filter(|part| part.kind == ComponentKind::Deployment);
+        let others = canary_and_control_plane + components.count();
         assert_eq!(deployments.len(), workloads + others, "{deployments:?}");
         assert!(deployments.contains(&"checkout-zone-b".to_owned()));
     }

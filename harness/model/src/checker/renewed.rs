@@ -1,11 +1,11 @@
 //! `renewed`: certificates are replaced again and again, each by one of the same sidecar.
 
 use super::evidence::{Evidence, detail};
-use super::timeline::{Place, Timeline};
+use super::timeline::{Place, Reading, Timeline, precedes};
 use crate::verdict::Detail;
 use std::collections::BTreeSet;
 
-/// Judges the certificates that sidecars showed within a step.
+/// Judges the certificates that sidecars showed from a step on.
 pub(super) fn check(timeline: &Timeline<'_>, step: usize) -> Evidence {
     let mut evidence = Evidence::default();
     let place = Place::Step(step);
@@ -30,14 +30,14 @@ pub(super) fn check(timeline: &Timeline<'_>, step: usize) -> Evidence {
             ..detail(expected, observed)
         };
         // Readings are recorded when they differ from the last one: what was shown when the step began counts.
-        let before = timeline
+        let is_before = |reading: &Reading<'_>| precedes(reading.index, point.first);
+        let before = timeline.readings_of(life).filter(is_before).last();
+        let since = timeline
             .readings_of(life)
-            .filter(|reading| reading.index < point.first)
-            .last();
-        let here = timeline.readings(&point, life);
+            .filter(|reading| !is_before(reading));
         let certificates: Vec<_> = before
             .into_iter()
-            .chain(here)
+            .chain(since)
             .filter_map(|reading| reading.seen.certificate.as_ref())
             .filter(|certificate| !certificate.warming)
             .collect();

@@ -68,9 +68,9 @@ pub fn expectation(expectation: &Expectation) -> String {
             "every request of `{traffic}` is refused, because {}",
             cause(*because)
         ),
-        Expectation::Renewed { step } => format!(
-            "in step {} every sidecar that holds a certificate gets a new one of its own",
-            step + 1
+        Expectation::Renewed { since } => format!(
+            "from step {} on every sidecar that holds a certificate gets a new one of its own",
+            since + 1
         ),
         Expectation::FailsOver {
             traffic, within, ..

@@ -14,6 +14,7 @@ pub(super) fn check(
 ) -> Result<(), PrepareError> {
     let mesh = &choice.definition;
     let known = Names {
+        components: Some(mesh.component_names()),
         applications: mesh.applications(),
         places: Some(Places::of(clusters.topology())),
     };

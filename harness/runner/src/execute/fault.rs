@@ -3,6 +3,7 @@
 use super::Execution;
 use crate::reachability::AcrossTheBorder;
 use crate::streams::Arrangement;
+use futures::future::try_join_all;
 use harness_faults::{ActiveFault, InjectError, Victim};
 use harness_mesh::Replica;
 use harness_model::causes::chain;
@@ -45,6 +46,7 @@ impl Execution {
 
     async fn kill(&self, selector: &PodSelector) -> Result<(ActiveFault, Vec<String>), String> {
         let (victim, hit) = match selector {
+            PodSelector::Component(name) => return self.kill_all(name).await,
             PodSelector::Workload(name) => {
                 let workload = self
                     .environment
@@ -88,6 +90,34 @@ impl Execution {
             .await
             .map(|active| (active, vec![hit]))
             .map_err(words)
+    }
+
+    /// Kills every pod of a component, side by side.
+    async fn kill_all(&self, component: &str) -> Result<(ActiveFault, Vec<String>), String> {
+        let mesh = self.environment.mesh();
+        let pods = mesh
+            .pods_of(component)
+            .await
+            .map_err(|error| chain(&error))?;
+        let patience = self.environment.patience().ready.0;
+        let kills = pods.into_iter().map(|(address, port)| async move {
+            let victim = Victim { address, port };
+            let killed = self.environment.injector().kill_pod(&victim, patience);
+            killed.await.map(|active| (active, victim.address.name))
+        });
+        let killed = try_join_all(kills).await.map_err(words)?;
+        let hits = killed.iter().map(|(_, pod)| pod.clone()).collect();
+        let measured: Vec<String> = killed
+            .iter()
+            .map(|(active, _)| active.efficacy.clone())
+            .collect();
+        // All of them are gone for good: one stands for all when their replacements are waited for.
+        let (mut active, _) = killed
+            .into_iter()
+            .next()
+            .ok_or_else(|| format!("no pod of {component} is there"))?;
+        active.efficacy = measured.join("; ");
+        Ok((active, hits))
     }
 
     async fn cut(

@@ -1,12 +1,12 @@
 //! TLS between sidecars: who shows what to whom. Certificates and roots are not here: both sides fetch them over SDS
 //! from the node agent, under names that every mesh on Envoy uses.
 
-use super::message::{any, filter, seconds, yes};
+use super::message::{any, filter, milliseconds, seconds, yes};
 use crate::behaviour::Security;
 use envoy_types::pb::envoy::config::core::v3::{
-    ApiConfigSource, ApiVersion, ConfigSource, GrpcService, TransportSocket,
-    api_config_source::ApiType, config_source::ConfigSourceSpecifier, grpc_service,
-    transport_socket,
+    ApiConfigSource, ApiVersion, BackoffStrategy, ConfigSource, GrpcService, RetryPolicy,
+    TransportSocket, api_config_source::ApiType, config_source::ConfigSourceSpecifier,
+    grpc_service, transport_socket,
 };
 use envoy_types::pb::envoy::config::listener::v3::Filter;
 use envoy_types::pb::envoy::config::rbac::v3::{
@@ -153,6 +153,14 @@ fn secret(name: &str) -> SdsSecretConfig {
                         target_specifier: Some(grpc_service::TargetSpecifier::EnvoyGrpc(
                             grpc_service::EnvoyGrpc {
                                 cluster_name: NODE_AGENT_CLUSTER.to_owned(),
+                                // How soon an agent that is back is found: the defaults go up to half a minute.
+                                retry_policy: Some(RetryPolicy {
+                                    retry_back_off: Some(BackoffStrategy {
+                                        base_interval: milliseconds(30),
+                                        max_interval: seconds(1),
+                                    }),
+                                    ..RetryPolicy::default()
+                                }),
                                 ..grpc_service::EnvoyGrpc::default()
                             },
                         )),

@@ -272,7 +272,7 @@ fn certificates_must_be_renewed(
     }
     let when = vec![Act::Apply(permissive()), hold];
     let found = finding(
-        &expecting(when, Expectation::Renewed { step: 1 }),
+        &expecting(when, Expectation::Renewed { since: 1 }),
         &recorder,
     );
     assert_eq!(found.verdict, verdict, "{found:#?}");

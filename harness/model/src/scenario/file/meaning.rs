@@ -280,6 +280,13 @@ impl Check {
                 });
             }),
             Fault::PodKill {
+                selector: PodSelector::Component(component),
+            } => self.at(Step::Key("podKill"), |check| {
+                check.at(Step::Key("selector"), |check| {
+                    check.named("component", Kind::Component, component);
+                });
+            }),
+            Fault::PodKill {
                 selector: PodSelector::ControlPlaneReplica,
             } => {}
             Fault::ZoneOutage {

@@ -1,8 +1,10 @@
 //! Every word is read and printed, and every mistake of form and meaning is told with its line.
 
 use super::*;
+use crate::fault::{Fault, PodSelector};
 use crate::names::{Names, Places};
 use crate::scenario::Act;
+use crate::scenario::Disturbs;
 use crate::testing::scenario;
 
 const SAMPLE: &str = r#"name: delivery-scope/sample
@@ -367,11 +369,29 @@ fn known() -> Names {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     Names {
         applications: names(&["checkout", "frontend", "inventory"]),
+        components: Some(names(&["node-agent"])),
         places: Some(Places {
             data_centers: names(&["east", "west"]),
             clusters: names(&["local"]),
         }),
     }
+}
+
+#[test]
+fn a_component_that_nobody_has_is_told() {
+    let killing = |name: &str| {
+        let selector = PodSelector::Component(name.to_owned());
+        let mut scenario = scenario(vec![Act::Inject(Fault::PodKill { selector }), Act::Recover]);
+        scenario.disturbs = Disturbs::Everything;
+        check_for(&scenario, &known())
+    };
+    assert_eq!(killing("node-agent"), Vec::<String>::new());
+    let told = killing("node-agents");
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains("there is no component `node-agents`"),
+        "{told:?}"
+    );
 }
 
 #[test]

@@ -60,15 +60,8 @@ impl Check {
             Expectation::OverTls { traffic } => self.traffic("overTls", traffic, None),
             Expectation::InPlaintext { traffic } => self.traffic("inPlaintext", traffic, None),
             Expectation::Refused { traffic, .. } => self.traffic("refused", traffic, None),
-            Expectation::Renewed { step } => self.at(Step::Key("renewed"), |check| {
-                check.step("step", *step, scenario);
-                if scenario
-                    .when
-                    .get(*step)
-                    .is_some_and(|act| !matches!(act, Act::Hold(_)))
-                {
-                    check.complain("only in a `hold` renewals can be waited for", None);
-                }
+            Expectation::Renewed { since } => self.at(Step::Key("renewed"), |check| {
+                check.step("since", *since, scenario);
             }),
             Expectation::FailsOver { traffic, .. } => {
                 self.traffic("failsOver", traffic, Some(TrafficKind::Load));

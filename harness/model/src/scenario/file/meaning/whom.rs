@@ -86,7 +86,7 @@ impl Check {
         if name.starts_with('$') && number.is_none_or(|number| number.parse::<usize>().is_err()) {
             let hint = match kind.numbered() {
                 Some(mark) => format!("write a name, or `{mark}1` for the first"),
-                None => "write the name of an application".to_owned(),
+                None => format!("write the name of a {word}").replace("a app", "an app"),
             };
             self.complain(format!("`{name}` is no {word}"), Some(&hint));
             return;
