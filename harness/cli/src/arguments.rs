@@ -245,7 +245,7 @@ pub(crate) struct RunArguments {
     /// Say what would be run and where, and touch nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Deploy the control plane with this seeded bug (tests of meshproof itself)
+    /// Deploy the mesh with this seeded bug (tests of meshproof itself)
     #[arg(long, value_name = "NAME", hide_short_help = true)]
     pub(crate) mutant: Option<String>,
     /// What is not only a run's.

@@ -115,7 +115,7 @@ fn kills(scenario: &Scenario, matrix: &Matrix) -> Vec<String> {
                         .map(|pattern| format!(" at {}", words::sidecars(pattern)))
                         .unwrap_or_default();
                     format!(
-                        "the control plane has the seeded bug `{mutant}`: `{}` fails{at}",
+                        "the mesh has the seeded bug `{mutant}`: `{}` fails{at}",
                         kill.checker
                     )
                 })

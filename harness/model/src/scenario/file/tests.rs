@@ -1,11 +1,13 @@
 //! Every word is read and printed, and every mistake of form and meaning is told with its line.
 
 use super::*;
+use crate::capability::Capability;
+use crate::configuration::{Configuration, InboundTls, Tls};
 use crate::fault::{Fault, PodSelector};
 use crate::names::{Names, Places};
 use crate::scenario::Act;
 use crate::scenario::Disturbs;
-use crate::testing::scenario;
+use crate::testing::{configuration, scenario};
 
 const SAMPLE: &str = r#"name: delivery-scope/sample
 claim: a configuration for one data center reaches it
@@ -567,4 +569,28 @@ fn the_schema_knows_every_word_of_the_sample() {
         schema.contains("\"additionalProperties\":false"),
         "unknown words are refused"
     );
+}
+
+#[test]
+fn who_speaks_of_tls_runs_alone_and_says_what_it_needs() {
+    let mut speaking = scenario(vec![Act::Apply(Configuration {
+        tls: Some(Tls {
+            inbound: Some(InboundTls::Strict),
+            ..Tls::default()
+        }),
+        ..configuration("c", vec![], "v1")
+    })]);
+    let told = check_for(&speaking, &known());
+    assert!(
+        told.iter().any(|told| told.contains("`disturbs`")),
+        "{told:?}"
+    );
+    assert!(
+        told.iter().any(|told| told.contains("`requires`")),
+        "{told:?}"
+    );
+    speaking.disturbs = Disturbs::Everything;
+    speaking.requires = vec![Capability::Tls];
+    let told = check_for(&speaking, &known());
+    assert!(!told.iter().any(|told| told.contains("TLS")), "{told:?}");
 }

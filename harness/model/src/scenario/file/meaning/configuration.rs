@@ -1,6 +1,7 @@
 //! What a configuration can get wrong.
 
 use super::{Check, Step};
+use crate::capability::Capability;
 use crate::configuration::{Configuration, Tls};
 use crate::names::Kind;
 use crate::scenario::{CANARY_APPLICATION, Disturbs, Scenario};
@@ -91,12 +92,21 @@ impl Check {
         });
     }
 
-    /// TLS has no key that would tell one scenario's from another's.
+    /// TLS has no key that would tell one scenario's from another's, and not every mesh has it.
     pub(super) fn tls_alone(&mut self, scenario: &Scenario) {
-        if scenario.speaks_of_tls() && scenario.disturbs == Disturbs::Nothing {
+        if !scenario.speaks_of_tls() {
+            return;
+        }
+        if scenario.disturbs == Disturbs::Nothing {
             self.complain(
                 "it changes how sidecars speak to each other, and `disturbs` does not say so",
                 Some("write `disturbs: everything`, so that the scenario runs alone"),
+            );
+        }
+        if !scenario.requires.contains(&Capability::Tls) {
+            self.complain(
+                "it speaks of TLS, and `requires` does not say so",
+                Some("add `tls` to `requires`, so that it is skipped where the mesh has none"),
             );
         }
     }
