@@ -19,7 +19,6 @@ pub mod backoff;
 pub mod behaviour;
 pub mod bundle;
 pub mod certificate;
-pub mod client;
 #[cfg(test)]
 mod fake_api;
 pub mod identities;

@@ -2,8 +2,8 @@
 //!
 //! Invariant: what is published is a complete list; a pod that has ended is not in it.
 
-use crate::client::Impatient;
 use crate::metrics::Metrics;
+use api_client::Impatient;
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::Pod as KubernetesPod;
 use kube::runtime::watcher::{Config, Event};
