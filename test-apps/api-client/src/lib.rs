@@ -1,6 +1,10 @@
 //! The connection to the API server, made to notice within seconds that nobody is there any more: a zone that
 //! was cut off must catch up at once when it is back, and a watch says nothing by itself.
 
+mod bound_token;
+
+pub use bound_token::{BoundToken, ReadTokenError};
+
 use hyper_util::client::legacy::{Client as HttpClient, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;
 use kube::client::ConfigExt as _;

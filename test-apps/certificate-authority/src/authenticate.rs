@@ -4,6 +4,7 @@
 //! of itself is never read.
 
 use crate::behaviour::Behaviour;
+use api_client::{BoundToken, ReadTokenError};
 use identity_api::authority::AUDIENCE;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
 use k8s_openapi::api::core::v1::Pod;
@@ -17,11 +18,6 @@ use std::time::{Duration, Instant};
 /// How long the API server's word for a token is taken: this bounds how late it is noticed that an agent's pod is gone.
 const REVIEW_HOLDS: Duration = Duration::from_secs(60);
 const REVIEWS_KEPT: usize = 65_536;
-
-const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
-const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
-/// There since Kubernetes 1.32 (KEP-4193), before only with a feature gate.
-const NODE_NAME: &str = "authentication.kubernetes.io/node-name";
 
 /// Who may ask for certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,43 +145,23 @@ impl TokenReviews {
     }
 }
 
+impl From<ReadTokenError> for AuthenticateError {
+    fn from(error: ReadTokenError) -> Self {
+        match error {
+            ReadTokenError::Invalid(why) => Self::Invalid(why),
+            ReadTokenError::Unbound => Self::Unbound,
+        }
+    }
+}
+
 fn claim(review: &TokenReview) -> Result<Claim, AuthenticateError> {
-    let invalid = |why: &str| AuthenticateError::Invalid(why.to_owned());
-    let status = review
-        .status
-        .as_ref()
-        .ok_or_else(|| invalid("no verdict"))?;
-    if status.authenticated != Some(true) {
-        return Err(invalid(
-            status.error.as_deref().unwrap_or("not authenticated"),
-        ));
-    }
-    // A review without audiences comes from an authenticator that did not look at them.
-    if !status
-        .audiences
-        .iter()
-        .flatten()
-        .any(|audience| audience == AUDIENCE)
-    {
-        return Err(invalid("made for another audience"));
-    }
-    let user = status.user.as_ref().ok_or(AuthenticateError::Unbound)?;
-    let extra = |name: &str| {
-        let values = user.extra.as_ref()?.get(name)?;
-        values.first().cloned()
-    };
-    let (namespace, account) = user
-        .username
-        .as_deref()
-        .and_then(|name| name.strip_prefix("system:serviceaccount:"))
-        .and_then(|name| name.split_once(':'))
-        .ok_or(AuthenticateError::Unbound)?;
+    let token = BoundToken::read(review, &[AUDIENCE])?;
     Ok(Claim {
-        namespace: namespace.to_owned(),
-        account: account.to_owned(),
-        pod: extra(POD_NAME).ok_or(AuthenticateError::Unbound)?,
-        uid: extra(POD_UID).ok_or(AuthenticateError::Unbound)?,
-        node: extra(NODE_NAME),
+        pod: token.pod_name.ok_or(AuthenticateError::Unbound)?,
+        namespace: token.namespace,
+        account: token.account,
+        uid: token.pod_uid,
+        node: token.node,
     })
 }
 
@@ -193,6 +169,10 @@ fn claim(review: &TokenReview) -> Result<Claim, AuthenticateError> {
 mod tests {
     use super::*;
     use serde_json::{Value, json};
+
+    const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
+    const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
+    const NODE_NAME: &str = "authentication.kubernetes.io/node-name";
 
     fn review(status: Value) -> TokenReview {
         serde_json::from_value(json!({"spec": {}, "status": status})).expect("well-formed")

@@ -4,6 +4,7 @@
 //! client says of itself is never read.
 
 use crate::world::{Sidecar, WorldStore};
+use api_client::{BoundToken, ReadTokenError};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
@@ -115,40 +116,21 @@ impl Authenticator for TokenReviews {
     }
 }
 
+impl From<ReadTokenError> for AuthenticateError {
+    fn from(error: ReadTokenError) -> Self {
+        match error {
+            ReadTokenError::Invalid(why) => Self::Invalid(why),
+            ReadTokenError::Unbound => Self::Unbound,
+        }
+    }
+}
+
 fn claim(review: &TokenReview) -> Result<PodClaim, AuthenticateError> {
-    let invalid = |why: &str| AuthenticateError::Invalid(why.to_owned());
-    let status = review
-        .status
-        .as_ref()
-        .ok_or_else(|| invalid("no verdict"))?;
-    if status.authenticated != Some(true) {
-        return Err(invalid(
-            status.error.as_deref().unwrap_or("not authenticated"),
-        ));
-    }
-    // A review without audiences comes from an authenticator that did not look at them.
-    if !status
-        .audiences
-        .iter()
-        .flatten()
-        .any(|audience| audience == AUDIENCE)
-    {
-        return Err(invalid("made for another audience"));
-    }
-    let user = status.user.as_ref().ok_or(AuthenticateError::Unbound)?;
-    let extra = |name: &str| {
-        let values = user.extra.as_ref()?.get(name)?;
-        values.first().cloned()
-    };
-    let uid = extra("authentication.kubernetes.io/pod-uid").ok_or(AuthenticateError::Unbound)?;
-    let namespace = user
-        .username
-        .as_deref()
-        .and_then(|name| name.strip_prefix("system:serviceaccount:"))
-        .and_then(|name| name.split_once(':'))
-        .map(|(namespace, _)| namespace.to_owned())
-        .ok_or(AuthenticateError::Unbound)?;
-    Ok(PodClaim { namespace, uid })
+    let token = BoundToken::read(review, &[AUDIENCE])?;
+    Ok(PodClaim {
+        namespace: token.namespace,
+        uid: token.pod_uid,
+    })
 }
 
 /// Tells the sidecar of a claim, waiting a while if the watch has not told of the pod yet.

@@ -5,6 +5,7 @@
 
 use crate::behaviour::Behaviour;
 use crate::pods::{Pod, Pods};
+use api_client::{BoundToken, ReadTokenError};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
@@ -130,46 +131,24 @@ impl Authenticator for TokenReviews {
     }
 }
 
+impl From<ReadTokenError> for AuthenticateError {
+    fn from(error: ReadTokenError) -> Self {
+        match error {
+            ReadTokenError::Invalid(why) => Self::Invalid(why),
+            ReadTokenError::Unbound => Self::Unbound,
+        }
+    }
+}
+
 fn claim(review: &TokenReview, audiences: &[String]) -> Result<PodClaim, AuthenticateError> {
-    let invalid = |why: &str| AuthenticateError::Invalid(why.to_owned());
-    let status = review
-        .status
-        .as_ref()
-        .ok_or_else(|| invalid("no verdict"))?;
-    if status.authenticated != Some(true) {
-        return Err(invalid(
-            status.error.as_deref().unwrap_or("not authenticated"),
-        ));
-    }
-    // A review without audiences comes from an authenticator that did not look at them.
-    if !status
-        .audiences
-        .iter()
-        .flatten()
-        .any(|audience| audiences.contains(audience))
-    {
-        return Err(invalid("made for another audience"));
-    }
-    let user = status.user.as_ref().ok_or(AuthenticateError::Unbound)?;
-    let extra = |name: &str| {
-        let values = user
-            .extra
-            .as_ref()?
-            .get(&format!("authentication.kubernetes.io/{name}"))?;
-        values.first().cloned()
-    };
-    let (namespace, service_account) = user
-        .username
-        .as_deref()
-        .and_then(|name| name.strip_prefix("system:serviceaccount:"))
-        .and_then(|name| name.split_once(':'))
-        .ok_or(AuthenticateError::Unbound)?;
+    let audiences: Vec<&str> = audiences.iter().map(String::as_str).collect();
+    let token = BoundToken::read(review, &audiences)?;
     Ok(PodClaim {
-        namespace: namespace.to_owned(),
-        service_account: service_account.to_owned(),
-        name: extra("pod-name").ok_or(AuthenticateError::Unbound)?,
-        uid: extra("pod-uid").ok_or(AuthenticateError::Unbound)?,
-        node: extra("node-name"),
+        name: token.pod_name.ok_or(AuthenticateError::Unbound)?,
+        namespace: token.namespace,
+        service_account: token.account,
+        uid: token.pod_uid,
+        node: token.node,
     })
 }
 
