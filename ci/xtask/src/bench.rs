@@ -16,10 +16,11 @@ mod overhead;
 mod program;
 mod report;
 mod statistics;
+mod tls;
 mod whole_run;
 
 use crate::{images, system, workspace};
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use clap::{Args, ValueEnum};
 use program::Program;
 use report::Report;
@@ -39,6 +40,8 @@ pub(crate) enum Bench {
     Overhead,
     /// From a change to the last sidecar that shows it, against the proof of absence
     Delivery,
+    /// From the TLS toggle to certificates and to the first request over TLS
+    Tls,
     /// The default run many times, every second time on a loaded machine: is a verdict ever another one?
     Gate,
     /// A run on kind: until its first act against plain kind, its suites against those on the local cluster
@@ -49,7 +52,7 @@ impl Bench {
     /// How often it measures when nobody says: pairs, runs or repetitions.
     fn samples(self) -> usize {
         match self {
-            Self::BringUp => 5,
+            Self::BringUp | Self::Tls => 5,
             Self::Run => 3,
             Self::Delivery | Self::Kind => 1,
             Self::Overhead | Self::Gate => 20,
@@ -66,6 +69,9 @@ pub(crate) struct BenchArguments {
     /// How many pairs, runs or repetitions
     #[arg(long, value_name = "N")]
     samples: Option<NonZeroUsize>,
+    /// `gate`: run only these scenarios or suites instead of all
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    only: Vec<String>,
     /// Measure this `meshproof` instead of building one
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
@@ -76,6 +82,10 @@ pub(crate) struct BenchArguments {
 
 /// Measures, prints and writes. False when what was measured did not work.
 pub(crate) fn bench(arguments: &BenchArguments) -> anyhow::Result<bool> {
+    ensure!(
+        arguments.only.is_empty() || arguments.bench == Bench::Gate,
+        "--only is for the bench `gate`; others know what they measure"
+    );
     system::require(true)?;
     let name = arguments
         .bench
@@ -110,7 +120,8 @@ pub(crate) fn bench(arguments: &BenchArguments) -> anyhow::Result<bool> {
         Bench::Run => whole_run::measure(&program, samples, &mut report),
         Bench::Overhead => overhead::measure(&program, samples, &mut report),
         Bench::Delivery => delivery::measure(&program, samples, &mut report),
-        Bench::Gate => gate::measure(&program, samples, &mut report),
+        Bench::Tls => tls::measure(&program, samples, &mut report),
+        Bench::Gate => gate::measure(&program, samples, &arguments.only, &mut report),
         Bench::Kind => kind::measure(&program, samples, &mut report),
     }
     .with_context(|| format!("measure {name}"))?;

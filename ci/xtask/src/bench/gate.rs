@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-/// Runs the default run and counts what did not pass. False when something did not.
+/// Runs the default run, or only what is named, and counts what did not pass. False when something did not.
 ///
 /// # Errors
 ///
@@ -19,6 +19,7 @@ use std::thread::JoinHandle;
 pub(super) fn measure(
     program: &Program,
     samples: usize,
+    only: &[String],
     report: &mut Report,
 ) -> anyhow::Result<bool> {
     let (mut quiet, mut loaded, mut bad_runs, mut bad_verdicts) = (vec![], vec![], 0_u32, 0_u32);
@@ -26,7 +27,7 @@ pub(super) fn measure(
         let is_loaded = number % 2 == 0;
         let load = is_loaded.then(Load::start);
         let name = format!("run-{number}");
-        let run = program.run::<&str>(&name, &[]);
+        let run = program.run(&name, only);
         drop(load);
         let words = if is_loaded { "loaded" } else { "quiet" };
         let run = match run {
