@@ -10,6 +10,7 @@ mod clusters;
 mod credentials;
 mod delivery;
 mod gate;
+mod identities;
 mod kind;
 mod machine;
 mod overhead;
@@ -42,6 +43,8 @@ pub(crate) enum Bench {
     Delivery,
     /// From the TLS toggle to certificates and to the first request over TLS
     Tls,
+    /// Ten thousand identities: the rate of the authority, the memory of a node agent
+    Identities,
     /// The default run many times, every second time on a loaded machine: is a verdict ever another one?
     Gate,
     /// A run on kind: until its first act against plain kind, its suites against those on the local cluster
@@ -54,7 +57,7 @@ impl Bench {
         match self {
             Self::BringUp | Self::Tls => 5,
             Self::Run => 3,
-            Self::Delivery | Self::Kind => 1,
+            Self::Delivery | Self::Kind | Self::Identities => 1,
             Self::Overhead | Self::Gate => 20,
         }
     }
@@ -121,6 +124,7 @@ pub(crate) fn bench(arguments: &BenchArguments) -> anyhow::Result<bool> {
         Bench::Overhead => overhead::measure(&program, samples, &mut report),
         Bench::Delivery => delivery::measure(&program, samples, &mut report),
         Bench::Tls => tls::measure(&program, samples, &mut report),
+        Bench::Identities => identities::measure(&program, samples, &mut report),
         Bench::Gate => gate::measure(&program, samples, &arguments.only, &mut report),
         Bench::Kind => kind::measure(&program, samples, &mut report),
     }

@@ -9,6 +9,7 @@ use clap::Args;
 use harness_assets::Assets;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, Stream};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -35,6 +36,9 @@ pub(crate) struct Inside {
     api_server: PathBuf,
     /// An empty folder for everything that is written
     folder: PathBuf,
+    /// A program to run once it is ready, with `KUBECONFIG` for an administrator; its output is handed on
+    #[arg(last = true)]
+    then: Vec<OsString>,
 }
 
 /// Brings both up in new namespaces and takes them down again. Milliseconds from the start of etcd to readiness.
@@ -43,6 +47,17 @@ pub(crate) struct Inside {
 ///
 /// When the namespaces cannot be made or the API server does not become ready.
 pub(super) fn measure(assets: &Assets, folder: &Path) -> anyhow::Result<f64> {
+    let text = with(assets, folder, &[])?;
+    text.trim().parse().context("read how long it took")
+}
+
+/// Runs `then` beside an API server alone, and returns what it has printed. Without a program: the milliseconds until the
+/// API server was ready.
+///
+/// # Errors
+///
+/// When the namespaces cannot be made, the API server does not become ready, or the program fails.
+pub(super) fn with(assets: &Assets, folder: &Path, then: &[OsString]) -> anyhow::Result<String> {
     std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
     let own = std::env::current_exe().context("find this program")?;
     let output = Command::new("unshare")
@@ -53,17 +68,18 @@ pub(super) fn measure(assets: &Assets, folder: &Path) -> anyhow::Result<f64> {
         .arg(&assets.etcd)
         .arg(&assets.kube_apiserver)
         .arg(folder)
+        .arg("--")
+        .args(then)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
         .context("start unshare")?;
     ensure!(
         output.status.success(),
-        "an API server alone did not become ready (see {})",
+        "an API server alone, or what was to run beside it, did not work (see {})",
         folder.display()
     );
-    let text = String::from_utf8_lossy(&output.stdout);
-    text.trim().parse().context("read how long it took")
+    String::from_utf8(output.stdout).context("read what it printed")
 }
 
 /// The process inside the namespaces: starts both, waits, prints the milliseconds, and takes both with it.
@@ -105,7 +121,27 @@ pub(crate) fn inside(arguments: &Inside) -> anyhow::Result<bool> {
         );
         pause();
     }
-    println!("{}", super::program::millis(started.elapsed()));
+    let Some((program, arguments)) = arguments.then.split_first() else {
+        println!("{}", super::program::millis(started.elapsed()));
+        return Ok(true);
+    };
+    let kubeconfig = state.join("kubeconfig");
+    std::fs::write(
+        &kubeconfig,
+        credentials::kubeconfig(&state, ADDRESS, PORT).to_string(),
+    )
+    .context("write the kubeconfig")?;
+    let status = Command::new(program)
+        .args(arguments)
+        .env("KUBECONFIG", kubeconfig)
+        .stdin(Stdio::null())
+        .status()
+        .with_context(|| format!("start {}", program.display()))?;
+    ensure!(
+        status.success(),
+        "{} ended with {status}",
+        program.display()
+    );
     Ok(true)
 }
 

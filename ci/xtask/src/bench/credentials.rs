@@ -7,6 +7,7 @@ use rcgen::{
     KeyUsagePurpose, SanType, date_time_ymd,
 };
 use rustls::pki_types::CertificateDer;
+use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
@@ -55,6 +56,22 @@ pub(super) fn write(folder: &Path, address: Ipv4Addr) -> anyhow::Result<Certific
     save("service-account.key", &account.serialize_pem())?;
     save("service-account.pub", &account.public_key_pem())?;
     Ok(certificate.der().clone())
+}
+
+/// How an administrator reaches the API server, by the files that [`write()`] has written: JSON, which is YAML too.
+pub(super) fn kubeconfig(folder: &Path, address: Ipv4Addr, port: u16) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "bench",
+        "clusters": [{"name": "bench", "cluster": {
+            "server": format!("https://{address}:{port}"),
+            "certificate-authority": folder.join("ca.crt"),
+        }}],
+        "users": [{"name": "bench", "user": {
+            "client-certificate": folder.join("kubelet-client.crt"),
+            "client-key": folder.join("kubelet-client.key"),
+        }}],
+        "contexts": [{"name": "bench", "context": {"cluster": "bench", "user": "bench"}}],
+    })
 }
 
 fn parameters(name: &str) -> CertificateParams {
