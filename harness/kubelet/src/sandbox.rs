@@ -49,6 +49,24 @@ pub(crate) fn prepare_node() {
         // A kernel without it behaves that way anyway.
         tracing::debug!(%error, "bridges do not call the packet filter");
     }
+    remove_former_links();
+}
+
+/// A node that lost power begins without links to pods. The kernel keeps those of before as long as a connection in one of
+/// their namespaces waits to be closed, which takes minutes; their addresses are given to others now.
+fn remove_former_links() {
+    let interfaces = std::fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
+    let former = interfaces
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .map(|(name, _)| name.trim())
+        .filter(|name| is_link_name(name));
+    for link in former {
+        let removed = Links::open().and_then(|links| links.delete(link));
+        if let Err(error) = removed {
+            tracing::warn!(%error, link, "a link of before is not removed");
+        }
+    }
 }
 
 impl Sandbox {
@@ -135,6 +153,12 @@ fn link_name(uid: &str) -> String {
     format!("pod{digits}")
 }
 
+fn is_link_name(name: &str) -> bool {
+    name.strip_prefix("pod").is_some_and(|digits| {
+        digits.len() == 12 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+    })
+}
+
 fn make(address: Ipv4Addr, gateway: Ipv4Addr, link: &str) -> Result<NetNs, KernelError> {
     let namespace = NetNs::create()?;
     let outside = Links::open()?;
@@ -170,5 +194,7 @@ mod tests {
             "pod0f3c1d2e4b5a"
         );
         assert_eq!(link_name("0f3c1d2e-4b5a-6978-8a9b-acbdcedfe0f1").len(), 15);
+        assert!(is_link_name("pod0f3c1d2e4b5a"));
+        assert!(!is_link_name(BRIDGE) && !is_link_name("eth0"));
     }
 }

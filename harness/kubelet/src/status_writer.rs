@@ -75,7 +75,8 @@ fn is_overruled(pod: &Pod, written: &PodStatus) -> bool {
     ready(written) && pod.status.as_ref().is_some_and(|status| !ready(status))
 }
 
-/// A patch merges conditions by type, so what a condition does not say any more must be removed by name.
+/// A patch merges conditions by type, so what a condition does not say any more must be removed by name; and addresses by
+/// themselves, so a former one would stay beside the one that a pod has after its node has lost power.
 fn patch_of(uid: &str, status: &PodStatus) -> serde_json::Value {
     let mut patch = json!({"metadata": {"uid": uid}, "status": status});
     let conditions = patch["status"]["conditions"].as_array_mut();
@@ -87,6 +88,9 @@ fn patch_of(uid: &str, status: &PodStatus) -> serde_json::Value {
         for field in ["reason", "message"] {
             condition.entry(field).or_insert(serde_json::Value::Null);
         }
+    }
+    if let Some(addresses) = patch["status"]["podIPs"].as_array_mut() {
+        addresses.insert(0, json!({"$patch": "replace"}));
     }
     patch
 }
