@@ -4,6 +4,7 @@
 
 pub mod delivery_scope;
 pub mod matrix;
+pub mod outages;
 mod payload;
 pub mod resilience;
 pub mod routing;
@@ -21,5 +22,6 @@ pub fn all() -> Vec<Scenario> {
     scenarios.extend(routing::all());
     scenarios.extend(resilience::all());
     scenarios.extend(tls::all());
+    scenarios.extend(outages::all());
     scenarios
 }

@@ -95,12 +95,17 @@ fn refused(traffic: &str, because: RefusalCause) -> Expectation {
     }
 }
 
+/// What every scenario about TLS needs.
+pub(crate) fn requirements() -> Vec<Capability> {
+    vec![Capability::ThreeZones, Capability::Tls]
+}
+
 fn scenario(name: &str, claim: &str, when: Vec<Act>, then: Vec<Expectation>) -> Scenario {
     Scenario {
         name: format!("tls/{name}"),
         claim: claim.to_owned(),
         tags: vec![Tag::Gate, Tag::Qa],
-        requires: vec![Capability::ThreeZones, Capability::Tls],
+        requires: requirements(),
         disturbs: Disturbs::Everything,
         given: Given::default(),
         when,
@@ -269,7 +274,7 @@ fn steady(from: &str) -> Act {
 }
 
 /// Everybody speaks TLS and nothing else.
-fn strict_everywhere() -> Act {
+pub(crate) fn strict_everywhere() -> Act {
     Act::Apply(with_tls(
         "everybody",
         scope([everybody()]),

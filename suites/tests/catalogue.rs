@@ -84,6 +84,7 @@ fn every_name_is_somebodys_or_said_to_be_unknown() {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     let names = Names {
         components: Some(words(&[
+            "control-plane",
             "node-agent",
             "certificate-authority",
             "key-service",

@@ -78,6 +78,13 @@ pub(crate) fn capabilities(topology: &Topology, mesh: &MeshDefinition) -> BTreeS
     if has.contains(&Capability::TwoZones) {
         has.insert(Capability::ZoneCut);
     }
+    // Whether the cluster can do these is known once it is there.
+    has.extend([
+        Capability::PodFreeze,
+        Capability::ComponentOutage,
+        Capability::NodeOutage,
+        Capability::KubernetesOutage,
+    ]);
     has.extend(&mesh.capabilities);
     if topology.has_latency() {
         has.insert(Capability::ZoneLatency);

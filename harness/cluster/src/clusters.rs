@@ -2,8 +2,8 @@
 
 use crate::rights::Right;
 use crate::{
-    Cluster, ClusterError, ConnectError, ImageArchive, ImageNames, PodAddress, PodStream, exposure,
-    zones_of,
+    Cluster, ClusterError, ConnectError, ImageArchive, ImageNames, Part, PodAddress, PodStream,
+    exposure, zones_of,
 };
 use futures::future::{join_all, select_all, try_join_all};
 use harness_model::capability::Capability;
@@ -147,6 +147,38 @@ impl Clusters {
     /// As there.
     pub async fn heal_zone(&self, data_center: &str) -> Result<(), ClusterError> {
         self.holding(data_center)?.heal_zone(data_center).await
+    }
+
+    /// As [`Cluster::take_away`], in the clusters that have the part.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn take_away(&self, part: &Part, duration: Duration) -> Result<String, ClusterError> {
+        let having = self.having(part)?;
+        let taken = having
+            .iter()
+            .map(|cluster| cluster.take_away(part, duration));
+        Ok(try_join_all(taken).await?.join("; "))
+    }
+
+    /// As [`Cluster::give_back`], in the clusters that have the part.
+    ///
+    /// # Errors
+    ///
+    /// As there, of the first that fails; the others give it back all the same.
+    pub async fn give_back(&self, part: &Part) -> Result<(), ClusterError> {
+        let having = self.having(part)?;
+        let given = having.iter().map(|cluster| cluster.give_back(part));
+        join_all(given).await.into_iter().collect()
+    }
+
+    fn having(&self, part: &Part) -> Result<Vec<&Arc<dyn Cluster>>, ClusterError> {
+        match part {
+            Part::PodProcesses(pod) => Ok(vec![self.named(&pod.cluster)?]),
+            Part::Nodes { data_center } => Ok(vec![self.holding(data_center)?]),
+            Part::ApiServer | Part::Etcd => Ok(self.all.iter().collect()),
+        }
     }
 
     /// As [`Cluster::collect_diagnostics`]; of several each below a folder with its name.

@@ -7,6 +7,7 @@ pub use harness_assets as assets;
 
 pub mod clusters;
 pub mod existing;
+pub mod healer;
 pub mod kind;
 pub mod kinds;
 mod latency;
@@ -116,6 +117,30 @@ pub trait Cluster: Send + Sync {
     /// When the data center is unknown or the rule cannot be dropped.
     fn heal_zone<'a>(&'a self, data_center: &'a str) -> BoxFuture<'a, Result<(), ClusterError>>;
 
+    /// Takes a part of the cluster away; whoever runs it gives it back by itself after `duration`, whatever becomes of
+    /// us. Returns as soon as it is away, with what was done in words.
+    ///
+    /// # Errors
+    ///
+    /// When the part is not there or this cluster cannot take it away.
+    fn take_away<'a>(
+        &'a self,
+        part: &'a Part,
+        duration: Duration,
+    ) -> BoxFuture<'a, Result<String, ClusterError>> {
+        let _ = duration;
+        Box::pin(async move { Err(cannot(&format!("take away {part}"))) })
+    }
+
+    /// Gives a part back early; fine when it is there. It may take a while until it works again.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be given back.
+    fn give_back<'a>(&'a self, part: &'a Part) -> BoxFuture<'a, Result<(), ClusterError>> {
+        Box::pin(async move { Err(cannot(&format!("give back {part}"))) })
+    }
+
     /// Writes logs and state of everything we run below `folder`, for a failed run.
     ///
     /// # Errors
@@ -130,6 +155,37 @@ pub trait Cluster: Send + Sync {
     /// could not be removed (empty: nothing is left). Drivers share the cluster, so others may still hold it: their
     /// later calls fail.
     fn down(self: Arc<Self>) -> BoxFuture<'static, Vec<String>>;
+}
+
+/// A part of a cluster that can be taken away for a while.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The processes of a pod, which are stopped.
+    PodProcesses(PodAddress),
+    /// The nodes of a data center, which lose power.
+    Nodes {
+        /// Which.
+        data_center: String,
+    },
+    /// The API server, which is killed.
+    ApiServer,
+    /// etcd, which is stopped.
+    Etcd,
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::PodProcesses(pod) => write!(f, "the processes of the pod {}", pod.name),
+            Self::Nodes { data_center } => write!(f, "the nodes of {data_center}"),
+            Self::ApiServer => f.write_str("the API server"),
+            Self::Etcd => f.write_str("etcd"),
+        }
+    }
+}
+
+fn cannot(act: &str) -> ClusterError {
+    ClusterError::because(act, "this kind of cluster cannot do that")
 }
 
 /// The name of an image in manifests → the name by which the nodes of a cluster know it.
@@ -193,6 +249,19 @@ pub struct ClusterError {
 }
 
 impl ClusterError {
+    /// An error with what was tried.
+    #[must_use]
+    pub fn new(
+        act: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self {
+            act: act.into(),
+            source: Some(source.into()),
+            hint: None,
+        }
+    }
+
     /// An error whose cause is a sentence of ours.
     pub(crate) fn because(act: impl Into<String>, reason: impl Into<String>) -> Self {
         Self {

@@ -7,6 +7,7 @@
 //! Invariant: the end of the harness is the end of the fabric, and the end of the fabric is the end of everything;
 //! what a killed fabric leaves is one folder, which the next run sweeps.
 
+mod away;
 mod bootstrap;
 mod cluster;
 mod components;
@@ -15,6 +16,7 @@ mod diagnostics;
 mod fabric;
 mod gate;
 mod handle;
+mod machines;
 mod node;
 mod pki;
 mod plan;
@@ -22,6 +24,7 @@ mod programs;
 mod protocol;
 mod roles;
 mod run_folder;
+mod switch;
 mod wiring;
 mod zone;
 

@@ -1,6 +1,6 @@
 //! This program started again, as a process of a cluster.
 
-use crate::{kind, local};
+use crate::{healer, kind, local};
 use harness_model::causes::chain;
 
 /// Takes over the process when it was started as one of the roles; returns when it was not. To be called first in
@@ -14,7 +14,10 @@ pub fn reexec() {
     if name == "__container" {
         std::process::exit(harness_kernel::container::shim())
     }
-    let Some(role) = local::role(name).or_else(|| kind::role(name)) else {
+    let Some(role) = local::role(name)
+        .or_else(|| kind::role(name))
+        .or_else(|| healer::role(name))
+    else {
         return;
     };
     let Err(error) = role() else {

@@ -5,21 +5,29 @@
 
 pub mod ledger;
 
+mod away;
 mod pod_kill;
+mod pulse;
 mod zone_outage;
 
+pub use away::Removal;
 pub use ledger::{Entry, Ledger, LedgerError};
 pub use pod_kill::Victim;
+pub use pulse::Pulse;
 pub use zone_outage::{Crossing, Reachability, Reached};
 
+use away::Remedy;
 use harness_cluster::{ClusterError, Clusters, nodes};
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Injects faults into clusters and removes them.
 pub struct Injector {
     clusters: Arc<Clusters>,
     ledger: Ledger,
+    /// By number in the ledger.
+    remedies: Mutex<BTreeMap<u64, Remedy>>,
 }
 
 /// A fault that was measured to bite. It stays in the ledger until it is measured to have ended: hand it to
@@ -38,13 +46,27 @@ impl ActiveFault {
     /// What it hit is gone for good, and has ended when its replacement is ready.
     #[must_use]
     pub fn needs_replacement(&self) -> bool {
-        matches!(self.kind, Kind::PodKill)
+        matches!(
+            self.kind,
+            Kind::PodKill
+                | Kind::Away {
+                    is_replaced: true,
+                    ..
+                }
+        )
     }
 }
 
 #[derive(Clone, Debug)]
 enum Kind {
     PodKill,
+    Away {
+        /// When it comes back at the latest.
+        ends: Instant,
+        /// What lives again then.
+        pulses: Vec<Pulse>,
+        is_replaced: bool,
+    },
     ZoneOutage {
         data_center: String,
         /// When the kernel drops the rule at the latest.
@@ -79,6 +101,15 @@ pub enum InjectError {
         #[source]
         source: ClusterError,
     },
+    /// The cluster did not take it away.
+    #[error("{what}")]
+    TakeAway {
+        /// What was to be done.
+        what: String,
+        /// Why.
+        #[source]
+        source: ClusterError,
+    },
     /// It was injected, but nothing shows that it bites. It was removed again.
     #[error("the fault has no effect: {0}")]
     WithoutEffect(String),
@@ -92,6 +123,14 @@ pub enum EndError {
     StillCut {
         /// Which data center.
         data_center: String,
+        /// For how long.
+        seconds: u64,
+        /// What was measured last.
+        last: String,
+    },
+    /// What was taken away does not live again.
+    #[error("wait {seconds} s for what was taken away to be back; last seen: {last}")]
+    NotBack {
         /// For how long.
         seconds: u64,
         /// What was measured last.
@@ -111,7 +150,11 @@ impl Injector {
     /// An injector for `clusters` that notes its faults in `ledger`.
     #[must_use]
     pub fn new(clusters: Arc<Clusters>, ledger: Ledger) -> Self {
-        Self { clusters, ledger }
+        Self {
+            clusters,
+            ledger,
+            remedies: Mutex::default(),
+        }
     }
 
     /// Waits until a fault has ended by itself and what it hit can be reached again, at most `patience` beyond its own
@@ -126,9 +169,17 @@ impl Injector {
         reachability: &dyn Reachability,
         patience: Duration,
     ) -> Result<(), EndError> {
-        if let Kind::ZoneOutage { data_center, ends } = &fault.kind {
-            zone_outage::wait_for_end(data_center, *ends, reachability, patience).await?;
+        match &fault.kind {
+            Kind::PodKill => {}
+            Kind::ZoneOutage { data_center, ends } => {
+                zone_outage::wait_for_end(data_center, *ends, reachability, patience).await?;
+            }
+            Kind::Away { ends, pulses, .. } => {
+                self.wait_until_back(fault.number, *ends, pulses, patience)
+                    .await?;
+            }
         }
+        let _ = self.remedy(fault.number);
         self.ledger.cross_out(fault.number);
         Ok(())
     }
@@ -161,10 +212,27 @@ impl Injector {
                     Ok(()) => self.ledger.cross_out(entry.number),
                     Err(error) => left.push(format!("{}: {error}", entry.what)),
                 },
-                None => self.ledger.cross_out(entry.number),
+                None => {
+                    if let Err(error) = self.apply_remedy(entry.number).await {
+                        left.push(format!("{}: {error}", entry.what));
+                    }
+                }
             }
         }
         left
+    }
+
+    fn remember(&self, number: u64, remedy: Remedy) {
+        self.remedies().insert(number, remedy);
+    }
+
+    fn remedy(&self, number: u64) -> Option<Remedy> {
+        self.remedies().remove(&number)
+    }
+
+    fn remedies(&self) -> MutexGuard<'_, BTreeMap<u64, Remedy>> {
+        // The map is whole after every change.
+        self.remedies.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use futures::future::BoxFuture;
-use harness_cluster::{Cluster, ConnectError, PodAddress, PodStream};
+use harness_cluster::{Cluster, ConnectError, Part, PodAddress, PodStream};
 use harness_model::capability::Capability;
 use harness_model::topology::{ClusterShape, DataCenter, Topology};
 use std::collections::BTreeSet;
@@ -67,10 +67,41 @@ impl Cluster for OneBorder {
     }
     fn connect<'a>(
         &'a self,
-        _: &'a PodAddress,
-        _: u16,
+        pod: &'a PodAddress,
+        port: u16,
     ) -> BoxFuture<'a, Result<Box<dyn PodStream>, ConnectError>> {
-        unreachable!("no test here connects")
+        Box::pin(async move {
+            if self.cut.load(Ordering::SeqCst) {
+                return Err(ConnectError {
+                    namespace: pod.namespace.clone(),
+                    pod: pod.name.clone(),
+                    port,
+                    source: std::io::ErrorKind::ConnectionRefused.into(),
+                });
+            }
+            Ok(Box::new(tokio::io::duplex(1).0) as Box<dyn PodStream>)
+        })
+    }
+    fn take_away<'a>(
+        &'a self,
+        _: &'a Part,
+        _: Duration,
+    ) -> BoxFuture<'a, Result<String, ClusterError>> {
+        Box::pin(async {
+            *self
+                .seen_when_cut
+                .lock()
+                .expect("no test panics while holding it") =
+                std::fs::read_to_string(&self.ledger).unwrap_or_default();
+            self.cut.store(self.cuts, Ordering::SeqCst);
+            Ok("it is away".to_owned())
+        })
+    }
+    fn give_back<'a>(&'a self, _: &'a Part) -> BoxFuture<'a, Result<(), ClusterError>> {
+        Box::pin(async {
+            self.cut.store(false, Ordering::SeqCst);
+            Ok(())
+        })
     }
     fn load_images<'a>(
         &'a self,
@@ -201,6 +232,101 @@ async fn a_cut_that_nobody_could_measure_does_not_count_as_biting() {
 
     assert!(matches!(error, InjectError::WithoutEffect(_)), "{error}");
     assert!(!cluster.cut.load(Ordering::SeqCst), "it is healed");
+}
+
+fn victim() -> Victim {
+    Victim {
+        address: PodAddress {
+            cluster: "one".to_owned(),
+            namespace: "mesh".to_owned(),
+            name: "checkout".to_owned(),
+            node: "alpha-1".to_owned(),
+            ip: "10.0.0.1".to_owned(),
+        },
+        port: 80,
+    }
+}
+
+async fn frozen(injector: &Injector, for_: Duration) -> Result<ActiveFault, InjectError> {
+    let part = Part::PodProcesses(victim().address);
+    let pulses = vec![Pulse::Connects(victim())];
+    injector
+        .take_away("freeze checkout".to_owned(), vec![part], pulses, for_)
+        .await
+}
+
+#[tokio::test]
+async fn what_is_taken_away_is_in_the_ledger_before_and_until_it_is_back() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("ledger.jsonl");
+    let cluster = OneBorder::new(&path, true);
+    let injector = Injector::new(of(&cluster), Ledger::open(&path).expect("a new ledger"));
+
+    let fault = frozen(&injector, Duration::from_secs(600))
+        .await
+        .expect("it bites");
+
+    let seen = cluster
+        .seen_when_cut
+        .lock()
+        .expect("nobody panicked")
+        .clone();
+    assert!(seen.contains("freeze checkout"), "{seen}");
+    assert!(
+        fault.efficacy.contains("port 80 of checkout"),
+        "{}",
+        fault.efficacy
+    );
+    assert_eq!(injector.ledger.active().len(), 1);
+    assert_eq!(injector.heal_all().await, Vec::<String>::new());
+    assert!(!cluster.cut.load(Ordering::SeqCst), "it is given back");
+    assert!(injector.ledger.active().is_empty());
+}
+
+#[tokio::test]
+async fn what_lives_on_was_not_taken_away() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("ledger.jsonl");
+    let cluster = OneBorder::new(&path, false);
+    let injector = Injector::new(of(&cluster), Ledger::open(&path).expect("a new ledger"));
+    let error = frozen(&injector, Duration::from_millis(5))
+        .await
+        .expect_err("it lives");
+    assert!(matches!(error, InjectError::WithoutEffect(_)), "{error}");
+    assert!(injector.ledger.active().is_empty());
+
+    cluster.cut.store(true, Ordering::SeqCst);
+    let error = frozen(&injector, Duration::from_millis(5))
+        .await
+        .expect_err("it was dead before");
+    assert!(
+        matches!(error, InjectError::NotReachableBefore(_)),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn what_does_not_come_back_stays_in_the_ledger() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("ledger.jsonl");
+    let cluster = OneBorder::new(&path, true);
+    let injector = Injector::new(of(&cluster), Ledger::open(&path).expect("a new ledger"));
+    let fault = frozen(&injector, Duration::from_millis(50))
+        .await
+        .expect("it bites");
+    let patience = Duration::from_millis(1);
+    let error = injector
+        .wait_for_end(&fault, cluster.as_ref(), patience)
+        .await
+        .expect_err("nobody gives it back");
+    assert!(matches!(error, EndError::NotBack { .. }), "{error}");
+    assert_eq!(injector.ledger.active().len(), 1);
+    cluster.cut.store(false, Ordering::SeqCst);
+    injector
+        .wait_for_end(&fault, cluster.as_ref(), Duration::from_secs(60))
+        .await
+        .expect("it is back");
+    assert!(injector.ledger.active().is_empty());
 }
 
 #[test]

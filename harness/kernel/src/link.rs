@@ -157,6 +157,20 @@ impl Links {
         )
     }
 
+    /// Sets a link down: nothing passes it until it is [up](Self::set_up) again.
+    ///
+    /// # Errors
+    ///
+    /// When it does not exist.
+    pub fn set_down(&self, name: &str) -> Result<(), KernelError> {
+        let message = self.unspecified(name)?.down().build();
+        self.request(
+            &format!("set {name} down"),
+            RouteNetlinkMessage::NewLink(message),
+            0,
+        )
+    }
+
     /// Removes a link; both ends of a veth pair go together.
     ///
     /// # Errors

@@ -1,14 +1,17 @@
 //! The socket through which the harness reaches pods: one JSON line with address and port in, a connected TCP
-//! socket out.
+//! socket out. A line that names a pod stops its processes, or lets them go on.
 //!
 //! The connection is made from the node's namespace, so it works while the node's zone is cut off.
 
+use crate::freeze::{self, PodName};
+use crate::node::Node;
 use harness_kernel::fd_passing::send_fd;
 use serde::Deserialize;
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Interest};
 use tokio::net::{TcpStream, UnixListener, UnixStream};
@@ -20,9 +23,20 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const CONNECTED: u8 = 0;
 
 #[derive(Debug, Deserialize)]
-struct Wanted {
-    ip: Ipv4Addr,
-    port: u16,
+#[serde(untagged)]
+enum Wanted {
+    Connection {
+        ip: Ipv4Addr,
+        port: u16,
+    },
+    /// Stop the processes of a pod; the answer says how many.
+    Freeze {
+        freeze: PodName,
+        millis: u64,
+    },
+    Thaw {
+        thaw: PodName,
+    },
 }
 
 /// Makes the socket, in place of one that a former run left.
@@ -35,12 +49,13 @@ pub(crate) fn bind(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Serves for ever.
-pub(crate) async fn serve(listener: UnixListener) {
+pub(crate) async fn serve(listener: UnixListener, node: Arc<Node>) {
     loop {
         match listener.accept().await {
             Ok((client, _)) => {
+                let node = Arc::clone(&node);
                 tokio::spawn(async move {
-                    if let Err(error) = answer(client).await {
+                    if let Err(error) = answer(client, &node).await {
                         tracing::debug!(%error, "connection not handed over");
                     }
                 });
@@ -53,14 +68,27 @@ pub(crate) async fn serve(listener: UnixListener) {
     }
 }
 
-async fn answer(client: UnixStream) -> io::Result<()> {
+async fn answer(client: UnixStream, node: &Arc<Node>) -> io::Result<()> {
     let mut client = BufReader::new(client);
     let mut line = String::new();
     client.read_line(&mut line).await?;
     let mut client = client.into_inner();
     let connected = match serde_json::from_str::<Wanted>(&line) {
-        Ok(wanted) => {
-            let connecting = TcpStream::connect((wanted.ip, wanted.port));
+        Ok(Wanted::Freeze {
+            freeze: pod,
+            millis,
+        }) => {
+            let frozen = freeze::freeze(node, pod, Duration::from_millis(millis));
+            let mut line = serde_json::to_vec(&frozen)?;
+            line.push(b'\n');
+            return client.write_all(&line).await;
+        }
+        Ok(Wanted::Thaw { thaw: pod }) => {
+            freeze::thaw(node, &pod);
+            return client.write_all(b"{\"Ok\":0}\n").await;
+        }
+        Ok(Wanted::Connection { ip, port }) => {
+            let connecting = TcpStream::connect((ip, port));
             match tokio::time::timeout(PATIENCE, connecting).await {
                 Ok(connected) => connected,
                 Err(_) => Err(io::ErrorKind::TimedOut.into()),

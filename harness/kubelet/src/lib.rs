@@ -19,6 +19,7 @@ mod environment;
 mod events;
 mod files;
 mod follow;
+mod freeze;
 mod images;
 mod logs;
 mod node;
@@ -131,7 +132,7 @@ pub async fn run(config: NodeConfig) -> Result<(), RunError> {
         () = service_proxy::keep_applied(services.clone()) => "service proxy",
         () = dns::serve(names, node.config.cluster_domain.clone(), services) => "name server",
         () = server::serve(kubelet, tls, node.clone()) => "server",
-        () = connect::serve(connections) => "connect socket",
+        () = connect::serve(connections, node.clone()) => "connect socket",
         () = reaper::reap_orphans() => "reaper",
     };
     Err(RunError::Ended(ended))

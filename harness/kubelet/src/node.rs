@@ -3,6 +3,7 @@
 use crate::NodeConfig;
 use crate::addresses::Addresses;
 use crate::events::Recorder;
+use crate::freeze::Frozen;
 use crate::images::Images;
 use crate::pod_context::PodContext;
 use crate::resource_fields;
@@ -40,6 +41,8 @@ pub(crate) struct Node {
     pub(crate) addresses: Option<Addresses>,
     /// Pods that are worked on, by UID.
     pub(crate) pods: Mutex<BTreeMap<String, Arc<PodContext>>>,
+    /// Pods whose processes are stopped.
+    pub(crate) frozen: Frozen,
 }
 
 impl Node {
@@ -59,6 +62,7 @@ impl Node {
             services,
             addresses,
             pods: Mutex::default(),
+            frozen: Frozen::default(),
         }
     }
 

@@ -58,11 +58,28 @@ impl MeshDefinition {
             .collect()
     }
 
-    /// The names of its further parts.
+    /// The names of its parts: the Deployment of its control plane, and the further ones.
     #[must_use]
     pub fn component_names(&self) -> Vec<String> {
-        let components = self.components.iter();
-        components.map(|component| component.name.clone()).collect()
+        let control_plane = self.control_plane.iter().map(|home| &home.deployment);
+        let components = self.components.iter().map(|component| &component.name);
+        control_plane.chain(components).cloned().collect()
+    }
+
+    /// The part with this name.
+    #[must_use]
+    pub fn component(&self, name: &str) -> Option<Component> {
+        let control_plane = self.control_plane.as_ref().map(|home| Component {
+            kind: ComponentKind::Deployment,
+            namespace: home.namespace.clone(),
+            name: home.deployment.clone(),
+            selector: home.selector.clone(),
+            port: home.xds_port,
+        });
+        control_plane
+            .into_iter()
+            .chain(self.components.iter().cloned())
+            .find(|component| component.name == name)
     }
 }
 

@@ -207,7 +207,7 @@ impl Site {
 }
 
 /// Keeps the name of a pod that has one and gives the lowest free one to a new pod.
-fn stable_name(
+pub(crate) fn stable_name(
     names: &mut BTreeMap<String, String>,
     uid: &str,
     application: &str,

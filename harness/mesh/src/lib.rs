@@ -16,20 +16,24 @@ pub mod scale;
 pub mod write;
 
 mod apply;
+mod away;
 mod certificate;
 mod manifest;
 mod mesh;
+mod restart;
 mod site;
 mod status;
 mod template;
 mod wait;
 
+pub use away::Absence;
 pub use definition::MeshDefinition;
 pub use deploy::DeployOptions;
 pub use directory::{Replica, Workload};
 pub use error::{DeployMeshError, LoadMeshError, MeshError, WriteError};
 pub use keys::Keys;
 pub use mesh::Mesh;
+pub use restart::RolledOut;
 pub use write::Written;
 
 /// The label that everything we write carries: its value is the run.

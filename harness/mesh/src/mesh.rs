@@ -25,7 +25,7 @@ use std::time::Duration;
 /// [`mod@crate::write`] and [`crate::scale`]; [`crate::observe`] reduces readings of its sidecars.
 pub struct Mesh {
     pub(crate) definition: Arc<MeshDefinition>,
-    sites: Vec<Site>,
+    pub(crate) sites: Vec<Site>,
 }
 
 impl Mesh {
@@ -227,18 +227,17 @@ impl Mesh {
         try_join_all(deleted).await.map(drop)
     }
 
-    /// The pods of a further part of the mesh, in every cluster, with a port that they listen on; nobody where the mesh has
-    /// no such part.
+    /// The pods of a part of the mesh, in every cluster, with a port that they listen on; nobody where the mesh has no such
+    /// part.
     ///
     /// # Errors
     ///
     /// When an API server cannot be read.
     pub async fn pods_of(&self, component: &str) -> Result<Vec<(PodAddress, u16)>, MeshError> {
-        let parts = &self.definition.components;
-        let Some(part) = parts.iter().find(|part| part.name == component) else {
+        let Some(part) = self.definition.component(component) else {
             return Ok(Vec::new());
         };
-        let found = try_join_all(self.sites.iter().map(|site| site.pods_of(part))).await?;
+        let found = try_join_all(self.sites.iter().map(|site| site.pods_of(&part))).await?;
         Ok(found
             .concat()
             .into_iter()

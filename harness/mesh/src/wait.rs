@@ -2,7 +2,7 @@
 
 mod components;
 
-use crate::definition::ControlPlane;
+use crate::definition::{Component, ControlPlane};
 use crate::directory::{is_ready, is_there, labels};
 use crate::error::{DeployMeshError, MeshError};
 use crate::site::Site;
@@ -77,6 +77,24 @@ pub(crate) async fn until_rolled_out(
             }
         },
     )
+    .await
+}
+
+/// These parts run only their newest template, completely, and everything else is there and Ready.
+pub(crate) async fn until_restarted(
+    site: &Site,
+    parts: &[Component],
+    patience: Duration,
+) -> Result<(), MeshError> {
+    let of_parts = parts.iter().map(|part| components::changes(site, part));
+    let changes = select_all(of_parts.chain([changes_of_pods(site)])).boxed();
+    until("the rollout to be complete", patience, changes, || async {
+        let missing = components::missing_of(site, parts).await?;
+        if !missing.is_empty() {
+            return Ok(Err(missing.join("; ")));
+        }
+        ready_now(site).await
+    })
     .await
 }
 

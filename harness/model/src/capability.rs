@@ -17,6 +17,14 @@ pub enum Capability {
     SeveralReplicas,
     /// A zone can be cut off from the others by its router.
     ZoneCut,
+    /// The processes of a pod can be stopped and let go on.
+    PodFreeze,
+    /// A component can be taken away, and comes back by itself.
+    ComponentOutage,
+    /// A node can be switched off and on.
+    NodeOutage,
+    /// The API server and etcd can be taken away, and come back by themselves.
+    KubernetesOutage,
     /// Packets between zones are late, as the topology says.
     ZoneLatency,
     /// A sidecar can be told to leave its control-plane connection and to dial a named replica.

@@ -1,10 +1,11 @@
 //! What can be broken, in Chaos Mesh's words where it has one.
 
+use crate::capability::Capability;
 use crate::duration::Span;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A fault.
+/// A fault. One with a `duration` ends by itself after it, whether or not the harness lives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     rename_all = "camelCase",
@@ -17,6 +18,22 @@ pub enum Fault {
         /// Whom.
         selector: PodSelector,
     },
+    /// Stops every process of the pods (SIGSTOP) and lets them go on afterwards: they keep their connections and do not
+    /// answer.
+    PodFreeze {
+        /// Whom.
+        selector: PodSelector,
+        /// For how long.
+        duration: Span,
+    },
+    /// Takes a component away: its pods are deleted without grace and not replaced meanwhile (PodChaos `pod-failure`
+    /// with mode `all`).
+    ComponentOutage {
+        /// By the name that the mesh definition gives it; the control plane by that of its Deployment.
+        component: String,
+        /// For how long.
+        duration: Span,
+    },
     /// Cuts a data center off from everything outside it at its router; the kernel heals it after `duration`,
     /// whether or not the harness lives.
     ZoneOutage {
@@ -25,9 +42,26 @@ pub enum Fault {
         /// For how long.
         duration: Span,
     },
+    /// The nodes of a data center lose power, with everything that runs on them, and are started again.
+    NodeOutage {
+        /// Data center; placeholders as in scopes.
+        data_center: String,
+        /// For how long.
+        duration: Span,
+    },
+    /// The API server of Kubernetes is killed and kept from coming back.
+    ApiServerOutage {
+        /// For how long.
+        duration: Span,
+    },
+    /// etcd is stopped (SIGSTOP): the API server is there and can neither read nor write.
+    EtcdFreeze {
+        /// For how long.
+        duration: Span,
+    },
 }
 
-/// Whom a kill is for.
+/// Whom a fault of pods is for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(
     rename_all = "camelCase",
@@ -39,6 +73,78 @@ pub enum PodSelector {
     Workload(String),
     /// One control-plane replica: the one that most sidecars are connected to.
     ControlPlaneReplica,
-    /// Every pod of a further part of the mesh, by the name that the mesh definition gives it.
+    /// Every pod of a part of the mesh, by the name that the mesh definition gives it; the control plane by that of its
+    /// Deployment.
     Component(String),
+}
+
+impl Fault {
+    /// Whose pods it is for, where it is for pods.
+    #[must_use]
+    pub fn selector(&self) -> Option<&PodSelector> {
+        match self {
+            Self::PodKill { selector } | Self::PodFreeze { selector, .. } => Some(selector),
+            _ => None,
+        }
+    }
+
+    /// The data center that it is for, where it is for one.
+    #[must_use]
+    pub fn data_center(&self) -> Option<&str> {
+        match self {
+            Self::ZoneOutage { data_center, .. } | Self::NodeOutage { data_center, .. } => {
+                Some(data_center)
+            }
+            _ => None,
+        }
+    }
+
+    /// For how long it lasts; none where what it hits is gone for good.
+    #[must_use]
+    pub fn duration(&self) -> Option<Span> {
+        match self {
+            Self::PodKill { .. } => None,
+            Self::PodFreeze { duration, .. }
+            | Self::ComponentOutage { duration, .. }
+            | Self::ZoneOutage { duration, .. }
+            | Self::NodeOutage { duration, .. }
+            | Self::ApiServerOutage { duration }
+            | Self::EtcdFreeze { duration } => Some(*duration),
+        }
+    }
+
+    /// The name of the field in files.
+    #[must_use]
+    pub fn key(&self) -> &'static str {
+        match self {
+            Self::PodKill { .. } => "podKill",
+            Self::PodFreeze { .. } => "podFreeze",
+            Self::ComponentOutage { .. } => "componentOutage",
+            Self::ZoneOutage { .. } => "zoneOutage",
+            Self::NodeOutage { .. } => "nodeOutage",
+            Self::ApiServerOutage { .. } => "apiServerOutage",
+            Self::EtcdFreeze { .. } => "etcdFreeze",
+        }
+    }
+
+    /// What an environment must have for it, beyond the Kubernetes API.
+    #[must_use]
+    pub fn takes(&self) -> Option<Capability> {
+        match self {
+            Self::PodKill { .. } => None,
+            Self::PodFreeze { .. } => Some(Capability::PodFreeze),
+            Self::ComponentOutage { .. } => Some(Capability::ComponentOutage),
+            Self::ZoneOutage { .. } => Some(Capability::ZoneCut),
+            Self::NodeOutage { .. } => Some(Capability::NodeOutage),
+            Self::ApiServerOutage { .. } | Self::EtcdFreeze { .. } => {
+                Some(Capability::KubernetesOutage)
+            }
+        }
+    }
+
+    /// A control-plane replica may be among what it takes away, so that no sidecar can be pinned to one meanwhile.
+    #[must_use]
+    pub fn may_take_replicas(&self) -> bool {
+        !matches!(self.selector(), Some(PodSelector::Workload(_)))
+    }
 }

@@ -6,6 +6,7 @@ use crate::configuration::Configuration;
 use crate::directory::Sidecar;
 use crate::fault::Fault;
 use crate::patience::Whose;
+use crate::scenario::Rollout;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -92,6 +93,15 @@ pub enum EventKind {
         replica: Option<String>,
         /// Readings with at least this epoch are of the new connection.
         epoch: u64,
+    },
+    /// Something was rolled out anew: only new pods run.
+    RolledOut {
+        /// What.
+        what: Rollout,
+        /// Names of the pods that are gone.
+        gone: Vec<String>,
+        /// Names of the pods that came.
+        came: Vec<String>,
     },
     /// The mesh's own status of a configuration.
     Status {

@@ -80,7 +80,7 @@ impl Names {
     /// going to be skipped for what the environment lacks only the applications are looked at.
     #[must_use]
     pub fn for_scenario(&self, scenario: &Scenario, has: Option<&BTreeSet<Capability>>) -> Self {
-        let can_run = has.is_none_or(|has| scenario.requires.iter().all(|it| has.contains(it)));
+        let can_run = has.is_none_or(|has| scenario.needs().is_subset(has));
         Self {
             components: self.components.clone().filter(|_| can_run),
             places: self.places.clone().filter(|_| can_run),

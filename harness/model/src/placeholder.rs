@@ -144,27 +144,29 @@ impl<'a> Resolver<'a> {
                 load.from = self.workload(&load.from);
                 Act::Load(load)
             }
-            Act::Inject(Fault::ZoneOutage {
-                data_center,
-                duration,
-            }) => Act::Inject(Fault::ZoneOutage {
-                data_center: self.place(&data_center),
-                duration,
-            }),
-            Act::Inject(Fault::PodKill {
-                selector: PodSelector::Workload(workload),
-            }) => Act::Inject(Fault::PodKill {
-                selector: PodSelector::Workload(self.workload(&workload)),
-            }),
+            Act::Inject(fault) => Act::Inject(self.fault(fault)),
             other @ (Act::Delete(_)
+            | Act::Restart(_)
             | Act::Reconnect
             | Act::Hold(_)
             | Act::Stop(_)
-            | Act::Inject(Fault::PodKill {
-                selector: PodSelector::ControlPlaneReplica | PodSelector::Component(_),
-            })
             | Act::Recover) => other,
         }
+    }
+
+    fn fault(&mut self, mut fault: Fault) -> Fault {
+        match &mut fault {
+            Fault::PodKill { selector } | Fault::PodFreeze { selector, .. } => {
+                if let PodSelector::Workload(workload) = selector {
+                    *workload = self.workload(workload);
+                }
+            }
+            Fault::ZoneOutage { data_center, .. } | Fault::NodeOutage { data_center, .. } => {
+                *data_center = self.place(data_center);
+            }
+            _ => {}
+        }
+        fault
     }
 
     /// A data center or cluster.

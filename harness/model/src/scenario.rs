@@ -9,7 +9,7 @@ use crate::expectation::Expectation;
 use crate::fault::Fault;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One claim about a mesh, ready to be run and judged. The YAML form has the same words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -37,6 +37,16 @@ pub struct Scenario {
 }
 
 impl Scenario {
+    /// What the environment must have: what it says it requires, and what its faults take.
+    #[must_use]
+    pub fn needs(&self) -> BTreeSet<Capability> {
+        let of_faults = self.when.iter().filter_map(|act| match act {
+            Act::Inject(fault) => fault.takes(),
+            _ => None,
+        });
+        self.requires.iter().copied().chain(of_faults).collect()
+    }
+
     /// One of its configurations speaks of TLS.
     #[must_use]
     pub fn speaks_of_tls(&self) -> bool {
@@ -100,7 +110,7 @@ pub struct Given {
 /// One act of a timeline.
 ///
 /// Each act begins with a `stepStarted` event. After the configurations of `given` (step none), after `apply`,
-/// `delete`, `join`, `leave`, `hold` and `recover`, and once more after `finished`, the runner waits until
+/// `delete`, `join`, `leave`, `restart`, `hold` and `recover`, and once more after `finished`, the runner waits until
 /// every sidecar shows what it must (bounded by the mesh's duty) and records those readings. Where `confined` is
 /// expected it then writes a new marker for everybody and waits until every sidecar shows it: the reading that
 /// shows the marker is what absence is judged on (`ARCHITECTURE.md`, proof of absence). `reconnect` does the same on each replica. An apply
@@ -133,6 +143,8 @@ pub enum Act {
         /// Data center; placeholders as in scopes.
         data_center: String,
     },
+    /// Rolls something out anew (`kubectl rollout restart`) and waits until only new pods run, all of them ready.
+    Restart(Rollout),
     /// Makes every sidecar leave its control-plane connection and dial each replica in turn, with the proof
     /// of absence repeated on each.
     Reconnect,
@@ -148,6 +160,20 @@ pub enum Act {
     Inject(Fault),
     /// Waits until every fault of this scenario has ended and what it hit is back.
     Recover,
+}
+
+/// What is rolled out anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
+pub enum Rollout {
+    /// An application, in every data center at once.
+    Application(String),
+    /// A part of the mesh, by the name that the mesh definition gives it; the control plane by that of its Deployment.
+    Component(String),
 }
 
 /// The application whose pods are extra recipients, one pinned to each control-plane replica. Its service is

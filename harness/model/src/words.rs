@@ -7,7 +7,7 @@ pub use expectations::{capability, cause, expectation, tag};
 use crate::configuration::{Configuration, InboundTls, OutboundTls, Rule, Scope, ScopeEntry, Tls};
 use crate::fault::{Fault, PodSelector};
 use crate::names::UNKNOWN;
-use crate::scenario::{Act, Scenario};
+use crate::scenario::{Act, Rollout, Scenario};
 
 /// The timeline, one line for each act.
 #[must_use]
@@ -209,6 +209,10 @@ pub fn act(act: &Act) -> String {
             data_center,
             ..
         } => format!("{application} leaves {}", place(data_center)),
+        Act::Restart(Rollout::Application(name)) => {
+            format!("roll {name} out anew in every data center at once")
+        }
+        Act::Restart(Rollout::Component(name)) => format!("roll {name} out anew"),
         Act::Reconnect => "every sidecar dials each control-plane replica in turn".to_owned(),
         Act::Hold(span) => format!("go on watching for {span}"),
         Act::Request(traffic) => {
@@ -263,12 +267,29 @@ pub fn step(step: usize, scenario: Option<&Scenario>) -> String {
 #[must_use]
 pub fn fault(fault: &Fault) -> String {
     match fault {
-        Fault::PodKill { selector, .. } => format!("kill {}", pod(selector)),
+        Fault::PodKill { selector } => format!("kill {}", pod(selector)),
+        Fault::PodFreeze { selector, duration } => {
+            format!("freeze {} for {duration}", pod(selector))
+        }
+        Fault::ComponentOutage {
+            component,
+            duration,
+        } => format!("take {component} away for {duration}"),
         Fault::ZoneOutage {
             data_center,
             duration,
-            ..
         } => format!("cut {} off for {duration}", place(data_center)),
+        Fault::NodeOutage {
+            data_center,
+            duration,
+        } => format!(
+            "switch the nodes of {} off for {duration}",
+            place(data_center)
+        ),
+        Fault::ApiServerOutage { duration } => {
+            format!("take the API server of Kubernetes away for {duration}")
+        }
+        Fault::EtcdFreeze { duration } => format!("freeze etcd for {duration}"),
     }
 }
 

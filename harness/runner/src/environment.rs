@@ -194,8 +194,8 @@ impl Environment {
 
     /// What a scenario takes and is not there, in words; empty when it can be run.
     pub(crate) fn lacks(&self, scenario: &Scenario) -> Vec<String> {
-        let capabilities = scenario
-            .requires
+        let needed = scenario.needs();
+        let capabilities = needed
             .iter()
             .filter(|needed| !self.capabilities.contains(needed))
             .map(|needed| {
@@ -224,6 +224,11 @@ impl Environment {
             .iter()
             .map(|workload| workload.sidecar.clone())
             .collect()
+    }
+
+    /// Has the list of who is there made once more.
+    pub(crate) fn look_again(&self) {
+        self.directory.look_again();
     }
 
     /// The data centers in the topology's order.
@@ -285,6 +290,10 @@ impl Environment {
 
     pub(crate) fn mesh(&self) -> Arc<Mesh> {
         Arc::clone(&self.mesh)
+    }
+
+    pub(crate) fn clusters(&self) -> &Clusters {
+        &self.clusters
     }
 
     pub(crate) fn prober(&self) -> &Prober {

@@ -230,6 +230,10 @@ impl Execution {
                 self.leave(&application, &data_center).await;
                 self.settle_and_prove().await;
             }
+            Act::Restart(rollout) => {
+                self.restart(rollout).await;
+                self.settle_and_prove().await;
+            }
             Act::Reconnect => self.reconnect().await,
             Act::Hold(span) => {
                 // Others may reconnect meanwhile: what holds is watched on every stream.

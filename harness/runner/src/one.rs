@@ -12,11 +12,10 @@ use harness_mesh::Keys;
 use harness_model::causes::chain;
 use harness_model::checker;
 use harness_model::directory::Directory;
-use harness_model::fault::{Fault, PodSelector};
 use harness_model::history::file::Recorded;
 use harness_model::placeholder;
 use harness_model::run_event::RunEvent;
-use harness_model::scenario::{Act, Disturbs, Scenario};
+use harness_model::scenario::{Act, Disturbs, Rollout, Scenario};
 use harness_model::verdict::{Detail, Finding, Judgement, Verdict};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -287,16 +286,10 @@ fn scales(scenario: &Scenario) -> bool {
 
 /// Where the sidecars have to be for this scenario.
 fn arrangement(scenario: &Scenario) -> Arrangement {
-    let takes_replicas_away = scenario.when.iter().any(|act| {
-        matches!(
-            act,
-            Act::Inject(
-                Fault::ZoneOutage { .. }
-                    | Fault::PodKill {
-                        selector: PodSelector::ControlPlaneReplica,
-                    }
-            )
-        )
+    let takes_replicas_away = scenario.when.iter().any(|act| match act {
+        Act::Inject(fault) => fault.may_take_replicas(),
+        Act::Restart(Rollout::Component(_)) => true,
+        _ => false,
     });
     if takes_replicas_away {
         Arrangement::Free

@@ -5,7 +5,7 @@
 use harness_cluster::rights::{Right, to_connect, verbs};
 use harness_mesh::MeshDefinition;
 use harness_model::fault::{Fault, PodSelector};
-use harness_model::scenario::{Act, Scenario};
+use harness_model::scenario::{Act, Rollout, Scenario};
 use std::collections::BTreeSet;
 
 /// The rights that a scenario takes with this mesh.
@@ -19,7 +19,6 @@ pub(crate) fn of(scenario: &Scenario, mesh: &MeshDefinition) -> BTreeSet<Right> 
 
 fn of_act(act: &Act, mesh: &MeshDefinition) -> Vec<Right> {
     let workloads = mesh.workloads.namespace.as_str();
-    let control_plane = mesh.control_plane.as_ref();
     let on_pods = |verb: &str, namespace| Right::new(verb, "", "pods").within(namespace);
     let scaling = || Right::new("patch", "apps", "deployments").within(workloads);
     match act {
@@ -31,26 +30,22 @@ fn of_act(act: &Act, mesh: &MeshDefinition) -> Vec<Right> {
             rights.push(scaling());
             rights
         }
-        Act::Inject(Fault::PodKill { selector }) => {
-            let namespace = match selector {
-                PodSelector::Workload(_) => workloads,
-                PodSelector::ControlPlaneReplica => {
-                    control_plane.map_or(workloads, |home| home.namespace.as_str())
-                }
-                PodSelector::Component(name) => mesh
-                    .components
-                    .iter()
-                    .find(|component| component.name == *name)
-                    .map_or(workloads, |component| component.namespace.as_str()),
+        Act::Inject(fault) => of_fault(fault, mesh),
+        Act::Restart(Rollout::Application(_)) => verbs(
+            &["get", "list", "watch", "patch"],
+            "apps",
+            "deployments",
+            Some(workloads),
+        ),
+        Act::Restart(Rollout::Component(name)) => {
+            let Some(part) = mesh.component(name) else {
+                return Vec::new();
             };
-            let mut rights = to_connect(namespace);
-            rights.extend(["get", "list", "delete"].map(|verb| on_pods(verb, namespace)));
+            let namespace = Some(part.namespace.as_str());
+            let mut rights = verbs(&["patch"], "apps", part.kind.plural(), namespace);
+            rights.push(on_pods("list", &part.namespace));
             rights
         }
-        // That a zone is cut off is measured on the connections to what runs in it.
-        Act::Inject(Fault::ZoneOutage { .. }) => control_plane
-            .map(|home| to_connect(&home.namespace))
-            .unwrap_or_default(),
         // The nodes are waited for.
         Act::Recover => verbs(&["list", "watch"], "", "nodes", None),
         Act::Apply(_)
@@ -60,6 +55,61 @@ fn of_act(act: &Act, mesh: &MeshDefinition) -> Vec<Right> {
         | Act::Request(_)
         | Act::Load(_)
         | Act::Stop(_) => Vec::new(),
+    }
+}
+
+fn of_fault(fault: &Fault, mesh: &MeshDefinition) -> Vec<Right> {
+    let workloads = mesh.workloads.namespace.as_str();
+    let control_plane = mesh
+        .control_plane
+        .as_ref()
+        .map(|home| home.namespace.as_str());
+    let on_pods = |verbs: &[&str], namespace: &str| {
+        let mut rights = to_connect(namespace);
+        let each = verbs.iter();
+        rights.extend(each.map(|verb| Right::new(verb, "", "pods").within(namespace)));
+        rights
+    };
+    match fault {
+        Fault::PodKill { selector } | Fault::PodFreeze { selector, .. } => {
+            let component = match selector {
+                PodSelector::Component(name) => mesh.component(name),
+                _ => None,
+            };
+            let namespace = match selector {
+                PodSelector::Workload(_) => workloads,
+                PodSelector::ControlPlaneReplica => control_plane.unwrap_or(workloads),
+                PodSelector::Component(_) => component
+                    .as_ref()
+                    .map_or(workloads, |component| component.namespace.as_str()),
+            };
+            on_pods(&["get", "list", "delete"], namespace)
+        }
+        Fault::ComponentOutage { component, .. } => {
+            let Some(component) = mesh.component(component) else {
+                return Vec::new();
+            };
+            let namespace = component.namespace.as_str();
+            let mut rights = on_pods(&["get", "list", "delete"], namespace);
+            let kind = Some(namespace);
+            rights.extend(verbs(
+                &["get", "patch"],
+                "apps",
+                component.kind.plural(),
+                kind,
+            ));
+            rights
+        }
+        // That these bite is measured on the connections to what runs there.
+        Fault::ZoneOutage { .. } | Fault::NodeOutage { .. } => {
+            control_plane.map(to_connect).unwrap_or_default()
+        }
+        Fault::ApiServerOutage { .. } | Fault::EtcdFreeze { .. } => {
+            vec![Right {
+                name: Some("kube-system".to_owned()),
+                ..Right::new("get", "", "namespaces")
+            }]
+        }
     }
 }
 

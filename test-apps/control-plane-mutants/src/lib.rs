@@ -7,6 +7,7 @@ mod delivery;
 mod history;
 mod leak;
 mod names;
+mod outage;
 mod tls;
 mod traffic;
 
@@ -16,6 +17,7 @@ use control_plane::behaviour::Behaviour;
 use delivery::{Join, LiesInStatus, OneZoneDropped, Precedence, ScopeMistake};
 use history::{DeleteNotDelivered, ReplicaDoesNotResume, RollbackInexact, StaleAfterUpdate};
 use leak::{Leak, LeakedPart, Victims};
+use outage::{StaleAfterHang, StartsEmpty, StopsWatching};
 use std::sync::Arc;
 use tls::{CheckLeftOut, TlsMistake};
 use traffic::{FailoverOff, RuleMistake, ZonePreferenceOff};
@@ -36,6 +38,9 @@ pub fn build(mutation: Mutation, own_name: &str) -> Arc<dyn Behaviour> {
         Mutation::JoinMissed => Arc::new(Join::default()),
         Mutation::StatusLies => Arc::new(LiesInStatus),
         Mutation::ReplicaDoesNotResume => Arc::new(ReplicaDoesNotResume::new(own_name)),
+        Mutation::StaleAfterHang => Arc::new(StaleAfterHang::new(own_name)),
+        Mutation::StartsEmpty => Arc::new(StartsEmpty::new()),
+        Mutation::StopsWatching => Arc::new(StopsWatching),
         Mutation::OneSidecarTooMany => Arc::new(leak(Victims::OnePerPolicy)),
         Mutation::LeakLate => Arc::new(leak(Victims::EverybodyLate)),
         Mutation::LeakOneReplica => Arc::new(leak(Victims::EverybodyOfOneReplica)),

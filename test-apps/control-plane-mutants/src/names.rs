@@ -25,6 +25,12 @@ pub enum Mutation {
     StatusLies,
     /// Once another replica is lost, sidecars that come over are served from what was known then.
     ReplicaDoesNotResume,
+    /// When another replica hangs, sidecars that come over are served from what was known then.
+    StaleAfterHang,
+    /// A replica that has just started serves whoever was connected before as if there were no policies.
+    StartsEmpty,
+    /// A watch of the API server that broke is not made again.
+    StopsWatching,
     /// One sidecar out of scope receives it.
     OneSidecarTooMany,
     /// Everybody receives it two seconds later.
@@ -57,7 +63,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 28] = [
         Self::ScopeIgnored,
         Self::ExceptIgnored,
         Self::PrecedenceReversed,
@@ -69,6 +75,9 @@ impl Mutation {
         Self::JoinMissed,
         Self::StatusLies,
         Self::ReplicaDoesNotResume,
+        Self::StaleAfterHang,
+        Self::StartsEmpty,
+        Self::StopsWatching,
         Self::OneSidecarTooMany,
         Self::LeakLate,
         Self::LeakOneReplica,
@@ -100,6 +109,9 @@ impl Mutation {
             Self::JoinMissed => "join-missed",
             Self::StatusLies => "status-lies",
             Self::ReplicaDoesNotResume => "replica-does-not-resume",
+            Self::StaleAfterHang => "stale-after-hang",
+            Self::StartsEmpty => "starts-empty",
+            Self::StopsWatching => "stops-watching",
             Self::OneSidecarTooMany => "one-sidecar-too-many",
             Self::LeakLate => "leak-late",
             Self::LeakOneReplica => "leak-one-replica",

@@ -304,6 +304,67 @@ fn after_a_replica_is_lost_the_survivor_does_not_go_on() {
     assert_eq!(value(&trial, 3, true), "two", "who came over does not");
 }
 
+/// The world with one peer of each of these names.
+fn with_replicas(world: &World, of: &[(&str, bool)]) -> World {
+    let replicas = of.iter().map(|(name, ready)| {
+        let replica = Replica {
+            uid: (*name).into(),
+            ip: None,
+            ready: *ready,
+            restarts: 0,
+        };
+        ((*name).to_owned(), replica)
+    });
+    World {
+        replicas: replicas.collect(),
+        ..world.clone()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_from_a_replica_that_hangs_is_served_from_what_was_known_then() {
+    let one = with_policy(base(), "p", "east", 1, "one");
+    let two = with_policy(base(), "p", "east", 2, "two");
+    let mut trial = Trial::of(Mutation::StaleAfterHang);
+    trial.behaviour = build(Mutation::StaleAfterHang, "cp-new-a");
+    let value = |trial: &Trial, stream| trial.at("a", stream, true).toggles["key"].clone();
+    trial.publish(&with_replicas(
+        &one,
+        &[("cp-new-a", true), ("cp-new-b", true)],
+    ));
+    assert_eq!(value(&trial, 1), "one");
+    tokio::time::advance(Duration::from_secs(11)).await;
+    assert_eq!(
+        value(&trial, 2),
+        "one",
+        "it comes over before the hang shows"
+    );
+    trial.publish(&with_replicas(
+        &one,
+        &[("cp-new-a", true), ("cp-new-b", false)],
+    ));
+    trial.publish(&with_replicas(
+        &two,
+        &[("cp-new-a", true), ("cp-new-b", false)],
+    ));
+    assert_eq!(value(&trial, 1), "two", "who was here before goes on");
+    assert_eq!(value(&trial, 2), "one");
+    assert_eq!(value(&trial, 3), "one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_starts_empty_is_empty_for_those_who_come_back_early() {
+    let mut trial = Trial::of(Mutation::StartsEmpty);
+    trial.publish(&with_policy(base(), "p", "east", 1, "one"));
+    let has = |trial: &Trial, resumed| trial.at("a", 1, resumed).toggles.contains_key("key");
+    assert!(has(&trial, false), "who is new is served");
+    assert!(!has(&trial, true));
+    tokio::time::advance(Duration::from_secs(11)).await;
+    assert!(has(&trial, true));
+    assert!(Faithful.watches_again());
+    assert!(!build(Mutation::StopsWatching, "replica-0").watches_again());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_late_leak_comes_when_it_is_late_and_wakes_the_streams() {
     let store = WorldStore::new();

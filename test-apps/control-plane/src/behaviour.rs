@@ -67,6 +67,11 @@ pub trait Behaviour: Send + Sync + 'static {
         world
     }
 
+    /// Whether a watch of the API server that broke is made again.
+    fn watches_again(&self) -> bool {
+        true
+    }
+
     /// The world that a recipient's configuration is computed from.
     fn view(&self, world: Arc<World>, _recipient: &Recipient) -> Arc<World> {
         world

@@ -70,6 +70,9 @@ impl Watching {
                     Err(error) => {
                         self.metrics.watch_failures.fetch_add(1, Ordering::Relaxed);
                         warn!(%error, "a watch failed and is started again");
+                        if *self.synced.borrow() && !self.behaviour.watches_again() {
+                            return std::future::pending().await;
+                        }
                     }
                 }
             }

@@ -14,11 +14,20 @@ pub enum Mutation {
     ServesAnother,
     /// A certificate is never renewed.
     NeverRenews,
+    /// A renewal that failed is not tried again.
+    GivesUp,
+    /// A socket that an agent left which was killed is not replaced, and nobody reaches the new one.
+    LeavesSocket,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::ServesAnother, Self::NeverRenews];
+    pub const ALL: [Self; 4] = [
+        Self::ServesAnother,
+        Self::NeverRenews,
+        Self::GivesUp,
+        Self::LeavesSocket,
+    ];
 
     /// As in `MESH_MUTANT`.
     #[must_use]
@@ -26,6 +35,8 @@ impl Mutation {
         match self {
             Self::ServesAnother => "agent-serves-another",
             Self::NeverRenews => "agent-never-renews",
+            Self::GivesUp => "agent-gives-up",
+            Self::LeavesSocket => "agent-leaves-socket",
         }
     }
 
@@ -52,6 +63,14 @@ impl Behaviour for Mutation {
 
     fn renews(&self) -> bool {
         *self != Self::NeverRenews
+    }
+
+    fn asks_again(&self) -> bool {
+        *self != Self::GivesUp
+    }
+
+    fn replaces_socket(&self) -> bool {
+        *self != Self::LeavesSocket
     }
 }
 
@@ -94,5 +113,7 @@ mod tests {
         assert_eq!(Mutation::NeverRenews.identity_of(&own, &all).uid, "1");
         assert!(Faithful.renews() && Mutation::ServesAnother.renews());
         assert!(!Mutation::NeverRenews.renews());
+        assert!(Faithful.asks_again() && !Mutation::GivesUp.asks_again());
+        assert!(Faithful.replaces_socket() && !Mutation::LeavesSocket.replaces_socket());
     }
 }

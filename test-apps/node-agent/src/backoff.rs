@@ -20,13 +20,14 @@ impl Backoff {
         self.failures = 0;
     }
 
-    /// Waits after one more failure.
+    /// Waits after one more failure; no longer than `most`, where somebody waits who cannot wait for long.
     #[expect(
         clippy::disallowed_methods,
         reason = "the pause is the point: nothing tells that a server is back"
     )]
-    pub async fn pause(&mut self) {
+    pub async fn pause(&mut self, most: Option<Duration>) {
         let bound = self.next_bound();
+        let bound = most.map_or(bound, |most| most.min(bound));
         tokio::time::sleep(rand::random_range(Duration::ZERO..=bound)).await;
     }
 
@@ -56,7 +57,7 @@ mod tests {
         for _ in 0..100 {
             let bound = backoff.clone().next_bound();
             let started = tokio::time::Instant::now();
-            backoff.pause().await;
+            backoff.pause(None).await;
             // Tokio's timers are of whole milliseconds, rounded up.
             assert!(started.elapsed() <= bound + Duration::from_millis(1));
         }

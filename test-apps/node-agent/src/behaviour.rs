@@ -30,6 +30,16 @@ pub trait Behaviour: Send + Sync + 'static {
         true
     }
 
+    /// Whether a certificate that could not be had is asked for again while there is an older one.
+    fn asks_again(&self) -> bool {
+        true
+    }
+
+    /// Whether a socket that a former agent left in place is replaced.
+    fn replaces_socket(&self) -> bool {
+        true
+    }
+
     /// Whether a trust bundle is taken that comes after the first one.
     fn follows_bundle(&self) -> bool {
         true

@@ -102,7 +102,7 @@ pub async fn follow(
         metrics
             .bundle_watch_failures
             .fetch_add(1, Ordering::Relaxed);
-        backoff.pause().await;
+        backoff.pause(None).await;
     }
 }
 

@@ -33,6 +33,9 @@ const ROOT_ARRIVES: Duration = Duration::from_secs(5);
 /// No certificate is renewed sooner, however short the authority makes its life: that would be asking all the time.
 const SOONEST: Duration = Duration::from_millis(500);
 
+/// No pause after a failure is longer than this part of what is left of the last certificate's life.
+const PAUSES_LEFT: u32 = 8;
+
 /// How certificates are asked for.
 #[derive(Clone, Debug)]
 pub struct Terms {
@@ -147,10 +150,12 @@ impl Identities {
     async fn renew(&self, entry: &Entry) {
         let metrics = &self.sources.metrics;
         let mut backoff = Backoff::default();
+        let mut ends = Instant::now();
         loop {
             match self.obtain(&entry.pod).await {
                 Ok(identity) => {
                     backoff.reset();
+                    ends = Instant::now() + identity.lifetime;
                     metrics.issued.fetch_add(1, Ordering::Relaxed);
                     // A random part of the lifetime: the pods of a deployment began together, and are not to come
                     // to the authority together ever after.
@@ -177,7 +182,14 @@ impl Identities {
                         has_one = entry.identity.borrow().is_some(),
                         "a certificate could not be had"
                     );
-                    backoff.pause().await;
+                    if entry.identity.borrow().is_some() && !self.sources.behaviour.asks_again() {
+                        return std::future::pending().await;
+                    }
+                    // An authority that comes back late must find us asking before the certificate ends.
+                    let left = ends.saturating_duration_since(Instant::now());
+                    backoff
+                        .pause(Some(left / PAUSES_LEFT).filter(|most| !most.is_zero()))
+                        .await;
                 }
             }
         }

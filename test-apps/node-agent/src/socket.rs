@@ -51,6 +51,8 @@ pub struct Socket {
     pub path: PathBuf,
     /// Permission bits.
     pub mode: u32,
+    /// Whether a socket that is there at the start is replaced.
+    pub replaces: bool,
     /// Told whether the socket is bound.
     pub bound: watch::Sender<bool>,
     /// Counts.
@@ -129,7 +131,9 @@ impl Socket {
             let _ = fs::remove_file(&first_path);
             return Err(BindError::NoSocket(path.clone()));
         }
-        fs::rename(&first_path, path).map_err(failed)?;
+        if self.replaces || !path.exists() {
+            fs::rename(&first_path, path).map_err(failed)?;
+        }
         self.metrics.bound.fetch_add(1, Ordering::Relaxed);
         self.bound.send_replace(true);
         info!(path = %path.display(), "serving SDS");

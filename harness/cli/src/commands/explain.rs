@@ -84,12 +84,9 @@ fn words_of(scenario: &Scenario, out: &mut Out) -> std::io::Result<()> {
     writeln!(out, "{}", scenario.claim)?;
     let tags: Vec<&str> = scenario.tags.iter().map(|tag| words::tag(*tag)).collect();
     writeln!(out, "tags: {}", tags.join(", "))?;
-    if !scenario.requires.is_empty() {
-        let needs: Vec<String> = scenario
-            .requires
-            .iter()
-            .map(|c| words::capability(*c))
-            .collect();
+    let needs = scenario.needs();
+    if !needs.is_empty() {
+        let needs: Vec<String> = needs.iter().map(|c| words::capability(*c)).collect();
         writeln!(out, "needs: {}", needs.join(", "))?;
     }
     if scenario.disturbs == Disturbs::Everything {

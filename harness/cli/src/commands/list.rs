@@ -62,9 +62,8 @@ fn skip_reason(
     has: &std::collections::BTreeSet<harness_model::capability::Capability>,
 ) -> Option<String> {
     let lacking: Vec<String> = scenario
-        .requires
-        .iter()
-        .filter(|needed| !has.contains(needed))
+        .needs()
+        .difference(has)
         .map(|needed| words::capability(*needed))
         .collect();
     (!lacking.is_empty()).then(|| format!("needs {}", lacking.join(" and ")))

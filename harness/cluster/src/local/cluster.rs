@@ -3,11 +3,11 @@
 use super::handle::{self, Fabric};
 use super::programs::Programs;
 use super::protocol::{self, Description, Request};
-use super::{connect_socket, control, control_socket, plan, run_folder};
+use super::{away, connect_socket, control, control_socket, plan, run_folder};
 use crate::folder_lock::{self, Attempt, FolderLock};
 use crate::{
-    Cluster, ClusterError, ConnectError, ImageArchive, ImageNames, PodAddress, PodStream, api,
-    failed, zones_of,
+    Cluster, ClusterError, ConnectError, ImageArchive, ImageNames, Part, PodAddress, PodStream,
+    api, failed, zones_of,
 };
 use futures::future::BoxFuture;
 use harness_images::store::Store;
@@ -194,7 +194,13 @@ impl Cluster for LocalCluster {
 
     fn capabilities(&self) -> BTreeSet<Capability> {
         let mut capabilities = zones_of(&self.topology);
-        capabilities.insert(Capability::ZoneCut);
+        capabilities.extend([
+            Capability::ZoneCut,
+            Capability::PodFreeze,
+            Capability::ComponentOutage,
+            Capability::NodeOutage,
+            Capability::KubernetesOutage,
+        ]);
         if self.topology.has_latency() {
             capabilities.insert(Capability::ZoneLatency);
         }
@@ -265,6 +271,29 @@ impl Cluster for LocalCluster {
         Box::pin(async move {
             let data_center = data_center.to_owned();
             self.ask(&Request::Heal { data_center }).await.map(drop)
+        })
+    }
+
+    fn take_away<'a>(
+        &'a self,
+        part: &'a Part,
+        duration: Duration,
+    ) -> BoxFuture<'a, Result<String, ClusterError>> {
+        Box::pin(async move {
+            let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+            match away::of_fabric(part) {
+                Ok(part) => self.ask(&Request::TakeAway { part, millis }).await,
+                Err(pod) => away::freeze(&self.folder, pod, millis).await,
+            }
+        })
+    }
+
+    fn give_back<'a>(&'a self, part: &'a Part) -> BoxFuture<'a, Result<(), ClusterError>> {
+        Box::pin(async move {
+            match away::of_fabric(part) {
+                Ok(part) => self.ask(&Request::GiveBack { part }).await.map(drop),
+                Err(pod) => away::thaw(&self.folder, pod).await,
+            }
         })
     }
 

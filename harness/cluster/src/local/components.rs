@@ -6,11 +6,15 @@ use super::failed;
 use super::pki::{Authority, Pair, Subject, service_account_key};
 use super::plan::{API_PORT, API_SERVER, CLUSTER_DOMAIN, SERVICE_CIDR};
 use super::programs::Programs;
+use super::switch::Switch;
 use crate::ClusterError;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::process::Command;
 use tokio::sync::{mpsc, watch};
@@ -241,17 +245,76 @@ pub(super) fn kubeconfig(name: &str, server: &str, ca: &str, user: &Pair) -> Str
     .to_string()
 }
 
+/// A component as its switch sees it.
+#[derive(Clone, Debug)]
+pub(super) struct Supervised {
+    name: &'static str,
+    /// Off: it is not started again, or does not go on.
+    pub(super) switch: Switch,
+    /// Its process, while it runs.
+    pid: Arc<Mutex<Option<i32>>>,
+}
+
+impl Supervised {
+    /// On, and not started yet.
+    pub(super) fn new(component: &Component) -> Self {
+        Self {
+            name: component.name,
+            switch: Switch::new(),
+            pid: Arc::default(),
+        }
+    }
+
+    /// Kills it and keeps it from coming back for this time.
+    pub(super) fn kill(&self, time: Duration) -> Result<String, ClusterError> {
+        self.switch.off_for(time);
+        self.signal(Signal::SIGKILL)
+            .inspect_err(|_| self.switch.on())?;
+        Ok(format!("{} is killed", self.name))
+    }
+
+    /// Stops it for this time.
+    pub(super) fn stop(&self, time: Duration) -> Result<String, ClusterError> {
+        self.switch.off_for(time);
+        self.signal(Signal::SIGSTOP)
+            .inspect_err(|_| self.switch.on())?;
+        let own = self.clone();
+        tokio::spawn(async move {
+            own.switch.is_on().await;
+            // Who is gone meanwhile needs nothing.
+            let _ = own.signal(Signal::SIGCONT);
+        });
+        Ok(format!("{} is stopped", self.name))
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), ClusterError> {
+        let act = format!("send {signal} to {}", self.name);
+        // Held until the signal is sent: whoever waits for the process must not have reaped it before.
+        let pid = self.pid();
+        let Some(pid) = *pid else {
+            return Err(ClusterError::because(act, "it does not run"));
+        };
+        kill(Pid::from_raw(pid), signal).map_err(failed(act))
+    }
+
+    fn pid(&self) -> MutexGuard<'_, Option<i32>> {
+        // A number is always whole.
+        self.pid.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Runs a component for ever. Until `ready` its end is told to `ended` and final, since a component that cannot
-/// start will not by trying again; after that it is started again.
+/// start will not by trying again; after that it is started again, once it is switched on.
 pub(super) async fn supervise(
     component: Component,
+    own: Supervised,
     folders: Folders,
     ready: watch::Receiver<bool>,
     ended: mpsc::Sender<Ended>,
 ) {
     let log = folders.logs.join(format!("{}.log", component.name));
     loop {
-        let how = match run(&component, &folders, &log).await {
+        let how = match run(&component, &own, &folders, &log).await {
             Ok(status) => status.to_string(),
             Err(error) => error.to_string(),
         };
@@ -267,12 +330,18 @@ pub(super) async fn supervise(
             reason = "a component that dies at once must not fill the machine"
         )]
         tokio::time::sleep(RESTART).await;
+        own.switch.is_on().await;
     }
 }
 
-async fn run(component: &Component, folders: &Folders, log: &Path) -> std::io::Result<ExitStatus> {
+async fn run(
+    component: &Component,
+    own: &Supervised,
+    folders: &Folders,
+    log: &Path,
+) -> std::io::Result<ExitStatus> {
     let log = File::options().create(true).append(true).open(log)?;
-    Command::new(folders.program(component))
+    let mut child = Command::new(folders.program(component))
         .args(&component.arguments)
         // Proxies and other settings of the user must not reach them.
         .env_clear()
@@ -281,8 +350,11 @@ async fn run(component: &Component, folders: &Folders, log: &Path) -> std::io::R
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
-        .status()
-        .await
+        .spawn()?;
+    *own.pid() = child.id().and_then(|pid| i32::try_from(pid).ok());
+    let status = child.wait().await;
+    *own.pid() = None;
+    status
 }
 
 /// The last lines of a log, for an error message.

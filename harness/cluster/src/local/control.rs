@@ -1,5 +1,6 @@
 //! The control socket of a fabric: how a harness, the one that started it or a later one, asks it for something.
 
+use super::machines::Machines;
 use super::protocol::{self, Reply, Request};
 use super::wiring::Network;
 use super::{failed, zone};
@@ -13,11 +14,11 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
 /// Serves requests until one says that everything must end.
-pub(super) async fn serve(listener: UnixListener, network: &Network) {
+pub(super) async fn serve(listener: UnixListener, network: &Network, machines: &Machines) {
     loop {
         match listener.accept().await {
             // One at a time: rules of one router are changed by one hand.
-            Ok((client, _)) => match answer(client, network).await {
+            Ok((client, _)) => match answer(client, network, machines).await {
                 Ok(Outcome::Stay) => {}
                 Ok(Outcome::End) => return,
                 Err(error) => tracing::warn!(%error, "control connection"),
@@ -32,7 +33,7 @@ enum Outcome {
     End,
 }
 
-async fn answer(client: UnixStream, network: &Network) -> io::Result<Outcome> {
+async fn answer(client: UnixStream, network: &Network, machines: &Machines) -> io::Result<Outcome> {
     let mut client = BufReader::new(client);
     let mut line = String::new();
     client.read_line(&mut line).await?;
@@ -43,13 +44,17 @@ async fn answer(client: UnixStream, network: &Network) -> io::Result<Outcome> {
         _ => Outcome::Stay,
     };
     // `nft` takes some ten milliseconds, in a namespace of its own on a thread of its own.
-    let reply: Reply = tokio::task::block_in_place(|| carry_out(&request, network))
+    let reply: Reply = tokio::task::block_in_place(|| carry_out(&request, network, machines))
         .map_err(|error| (&error).into());
     client.write_all(&protocol::line(&reply)?).await?;
     Ok(outcome)
 }
 
-fn carry_out(request: &Request, network: &Network) -> Result<String, ClusterError> {
+fn carry_out(
+    request: &Request,
+    network: &Network,
+    machines: &Machines,
+) -> Result<String, ClusterError> {
     match request {
         Request::Cut {
             data_center,
@@ -65,6 +70,10 @@ fn carry_out(request: &Request, network: &Network) -> Result<String, ClusterErro
             zone::heal(router).map_err(failed(format!("heal data center `{data_center}`")))?;
             Ok(String::new())
         }
+        Request::TakeAway { part, millis } => {
+            machines.take_away(part, Duration::from_millis(*millis))
+        }
+        Request::GiveBack { part } => machines.give_back(part).map(|()| String::new()),
         Request::Dump => {
             let mut text = String::new();
             for (name, namespace) in network.zones.iter().chain(&network.nodes) {

@@ -4,7 +4,8 @@
 //! Invariant: when the harness is gone (end of file on the lifeline, unless told to keep), or `down` was asked, every
 //! process is killed, the run folder removed, and this process ends; the kernel removes the rest.
 
-use super::components::{self, Ended, Folders};
+use super::components::{self, Ended, Folders, Supervised};
+use super::machines::{Machine, Machines};
 use super::pki::Authority;
 use super::plan::{API_PORT, API_SERVER, Plan};
 use super::protocol::{
@@ -15,6 +16,7 @@ use super::wiring::{self, Network};
 use super::{bootstrap, control, failed, gate, log_to, roles};
 use crate::ClusterError;
 use harness_kernel::{fd_passing, mount};
+use std::collections::BTreeMap;
 use std::io::{BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
@@ -99,6 +101,13 @@ fn end(config: &FabricConfig, folder: RunFolder) {
     // Logs are written to until the last one is dead.
     while !matches!(wait(), Err(nix::Error::ECHILD)) {}
     let _ = mount::detach(&config.folder.join("state"));
+    for disk in std::fs::read_dir(config.folder.join("nodes"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let _ = mount::detach(&disk.path());
+    }
     if let Err(error) = folder.remove() {
         tracing::error!(%error, "remove the run folder");
     }
@@ -139,7 +148,7 @@ async fn live(
     let _ = tell.await;
     tokio::select! {
         () = &mut gone => tracing::info!("the harness is gone"),
-        () = control::serve(up.control, &up.network) => tracing::info!("told to go down"),
+        () = control::serve(up.control, &up.network, &up.machines) => tracing::info!("told to go down"),
     }
     Ok(())
 }
@@ -162,6 +171,7 @@ async fn harness_gone(from_harness: tokio::net::unix::OwnedReadHalf) {
 /// What is needed to serve a cluster that is up.
 struct Up {
     network: Network,
+    machines: Machines,
     control: tokio::net::UnixListener,
     /// Held until the end: components are started again only as long as it says true.
     _ready: watch::Sender<bool>,
@@ -190,11 +200,19 @@ async fn bring_up(
     let (open, opened) = watch::channel(false);
     let (ready, is_ready) = watch::channel(false);
     let (ended, mut has_ended) = mpsc::channel(1);
+    let mut supervised = BTreeMap::new();
     for component in components {
-        let supervisor =
-            components::supervise(component, folders.clone(), is_ready.clone(), ended.clone());
-        tokio::spawn(supervisor);
+        let own = Supervised::new(&component);
+        supervised.insert(component.name, own.clone());
+        tokio::spawn(components::supervise(
+            component,
+            own,
+            folders.clone(),
+            is_ready.clone(),
+            ended.clone(),
+        ));
     }
+    let mut machines = Machines::new(supervised);
     let server = SocketAddr::from((API_SERVER, API_PORT));
     let inner = gate::listen(components::GATE_PORT)
         .await
@@ -227,7 +245,7 @@ async fn bring_up(
         };
         let network = &network.zones[&zone.data_center];
         let log = folders.logs.join(format!("zone-{}.log", zone.data_center));
-        let started = roles::start(
+        let (_, started) = roles::start(
             "__zone",
             &zone.data_center,
             &role,
@@ -239,9 +257,12 @@ async fn bring_up(
         routers.push(started);
     }
     let mut nodes = Vec::new();
-    for node in plan.nodes() {
+    for (zone, number, node) in plan.numbered_nodes() {
         let disk = config.folder.join("nodes").join(&node.name);
         std::fs::create_dir(&disk).map_err(failed(format!("make {}", disk.display())))?;
+        // Ours and not the node's: what is on a disk outlives a loss of power.
+        mount::mount_tmpfs(&disk, "mode=755")
+            .map_err(failed(format!("make the disk of {}", node.name)))?;
         let log = folders.logs.join(format!("node-{}.log", node.name));
         let signed = |result: Result<_, rcgen::Error>| result.map_err(failed("sign a certificate"));
         let role = NodeRole {
@@ -253,12 +274,22 @@ async fn bring_up(
             connect_socket: super::connect_socket(&config.folder, &node.name),
             disk,
             hide: folders.state.clone(),
-            log: log.clone(),
+            log,
         };
-        let network = &network.nodes[&node.name];
-        nodes.push(roles::start(
-            "__node", &node.name, &role, network, &log, &is_ready, &ended,
-        )?);
+        let cable = (
+            &network.zones[&zone.data_center],
+            wiring::port_of_node(number),
+        );
+        let (machine, stream) = Machine::start(
+            &zone.data_center,
+            role,
+            &network.nodes[&node.name],
+            cable,
+            &is_ready,
+            &ended,
+        )?;
+        machines.add(machine);
+        nodes.push(stream);
     }
     step("starting the routers of the zones and the nodes");
 
@@ -302,6 +333,7 @@ async fn bring_up(
     let _ = ready.send(true);
     Ok(Up {
         network,
+        machines,
         control,
         _ready: ready,
     })

@@ -44,7 +44,6 @@ fn prepare(role: &NodeRole) -> Result<(), ClusterError> {
     // The fabric's keys and its database are none of a node's business.
     kernel(mount::detach(&role.hide))?;
     kernel(mount::mount_proc(Path::new("/proc")))?;
-    kernel(mount::mount_tmpfs(&role.disk, "mode=755"))?;
     nix::unistd::sethostname(name).map_err(|error| failed(act())(std::io::Error::from(error)))
 }
 

@@ -93,6 +93,14 @@ impl Plan {
     pub(super) fn nodes(&self) -> impl Iterator<Item = &Node> {
         self.zones.iter().flat_map(|zone| &zone.nodes)
     }
+
+    /// Every node with its zone and its number there.
+    pub(super) fn numbered_nodes(&self) -> impl Iterator<Item = (&Zone, usize, &Node)> {
+        self.zones.iter().flat_map(|zone| {
+            let nodes = zone.nodes.iter().enumerate();
+            nodes.map(move |(number, node)| (zone, number, node))
+        })
+    }
 }
 
 fn node(zone: usize, data_center: &DataCenter, number: u8) -> Node {

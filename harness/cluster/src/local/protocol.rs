@@ -52,10 +52,25 @@ pub(super) enum Request {
     Cut { data_center: String, millis: u64 },
     /// Heal it early.
     Heal { data_center: String },
+    /// Take something away for so many milliseconds.
+    TakeAway { part: ClusterPart, millis: u64 },
+    /// Give it back early.
+    GiveBack { part: ClusterPart },
     /// The rules and links of every router and node, for people.
     Dump,
     /// End everything.
     Down,
+}
+
+/// What a fabric can take away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum ClusterPart {
+    /// A process of the control plane of Kubernetes, which is killed and not started again meanwhile.
+    Killed(String),
+    /// A process of the control plane of Kubernetes, which is stopped.
+    Stopped(String),
+    /// The nodes of a data center.
+    Nodes(String),
 }
 
 /// The answer to a [`Request`].
@@ -80,7 +95,7 @@ pub(super) struct NodeRole {
     pub(super) client: super::pki::Pair,
     pub(super) serving: super::pki::Pair,
     pub(super) image_store: PathBuf,
-    /// An empty folder to mount the node's disk on.
+    /// The folder of the node's disk.
     pub(super) disk: PathBuf,
     pub(super) connect_socket: PathBuf,
     /// A mount of the fabric that nodes must not see.

@@ -10,10 +10,12 @@ use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
 use tokio::io::AsyncBufReadExt;
 use tokio::sync::{mpsc, watch};
 
-/// Starts a role of ours in a network namespace, tells it its configuration, and watches over its end.
+/// Starts a role of ours in a network namespace, tells it its configuration, and watches over its end. The process, and the
+/// connection to it.
 pub(super) fn start(
     role: &'static str,
     name: &str,
@@ -22,7 +24,7 @@ pub(super) fn start(
     log: &Path,
     is_ready: &watch::Receiver<bool>,
     ended: &mpsc::Sender<Ended>,
-) -> Result<tokio::net::UnixStream, ClusterError> {
+) -> Result<(Arc<Child>, tokio::net::UnixStream), ClusterError> {
     let act = format!("start {} {name}", role.trim_start_matches('_'));
     let (here, there) = UnixStream::pair().map_err(failed(act.clone()))?;
     let file = std::fs::File::options()
@@ -44,7 +46,7 @@ pub(super) fn start(
             | CloneFlags::CLONE_NEWUTS
             | CloneFlags::CLONE_NEWIPC;
     }
-    let child = spawn.start().map_err(failed(act.clone()))?;
+    let child = Arc::new(spawn.start().map_err(failed(act.clone()))?);
     let line = protocol::line(config).map_err(failed(act.clone()))?;
     (&here).write_all(&line).map_err(failed(act.clone()))?;
     let watched = Ended {
@@ -52,12 +54,17 @@ pub(super) fn start(
         how: String::new(),
         log: log.to_owned(),
     };
-    tokio::spawn(watch_over(child, watched, is_ready.clone(), ended.clone()));
-    super::tokio_stream(here).map_err(failed(act))
+    tokio::spawn(watch_over(
+        Arc::clone(&child),
+        watched,
+        is_ready.clone(),
+        ended.clone(),
+    ));
+    Ok((child, super::tokio_stream(here).map_err(failed(act))?))
 }
 
 async fn watch_over(
-    child: Child,
+    child: Arc<Child>,
     mut watched: Ended,
     is_ready: watch::Receiver<bool>,
     ended: mpsc::Sender<Ended>,

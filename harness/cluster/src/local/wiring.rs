@@ -78,7 +78,7 @@ pub(super) fn connect_zones(plan: &Plan) -> Result<Network, KernelError> {
         links.add_bridge(NODES)?;
         links.add_address(NODES, zone.router, PREFIX)?;
         for (number, node) in zone.nodes.iter().enumerate() {
-            let port = format!("node{number}");
+            let port = port_of_node(number);
             let namespace = connect_node(&links, &port, zone, number)?;
             links.add_route(node.pod_network, PREFIX, Via::Gateway(node.internal_ip))?;
             network.nodes.insert(node.name.clone(), namespace);
@@ -86,6 +86,11 @@ pub(super) fn connect_zones(plan: &Plan) -> Result<Network, KernelError> {
         network.zones.insert(zone.data_center.clone(), router);
     }
     Ok(network)
+}
+
+/// The port of a zone's router that leads to the node with this number.
+pub(super) fn port_of_node(number: usize) -> String {
+    format!("node{number}")
 }
 
 fn connect_node(

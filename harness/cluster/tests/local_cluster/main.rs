@@ -8,6 +8,7 @@
     reason = "a test fails by panicking and says what it does"
 )]
 
+mod away;
 mod pods;
 mod stage;
 mod workload;
@@ -22,11 +23,15 @@ use std::time::{Duration, Instant};
 /// Name and body.
 type Test = (&'static str, fn(&Stage));
 
-const TESTS: [Test; 7] = [
+const TESTS: [Test; 8] = [
     ("pods_are_as_in_kubernetes", pods::pods_are_as_in_kubernetes),
     (
         "zones_are_apart_and_can_be_cut_off",
         zones_are_apart_and_can_be_cut_off,
+    ),
+    (
+        "what_is_taken_away_comes_back",
+        away::what_is_taken_away_comes_back,
     ),
     (
         "two_clusters_stand_side_by_side",

@@ -12,9 +12,14 @@ use kube::core::TypeMeta;
 use kube::runtime::watcher;
 use serde_json::Value;
 
-/// What is missing now, in words.
+/// What is missing of the mesh's further parts now, in words.
 pub(super) async fn missing(site: &Site) -> Result<Vec<String>, MeshError> {
-    let looks = site.definition.components.iter().map(|component| async {
+    missing_of(site, &site.definition.components).await
+}
+
+/// What is missing of these now, in words.
+pub(super) async fn missing_of(site: &Site, parts: &[Component]) -> Result<Vec<String>, MeshError> {
+    let looks = parts.iter().map(|component| async {
         let object = api(site, component)
             .get_opt(&component.name)
             .await

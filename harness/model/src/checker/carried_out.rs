@@ -5,7 +5,7 @@ use super::evidence::detail;
 use super::fails_over::outages;
 use super::timeline::{Life, Place, Timeline};
 use crate::history::EventKind;
-use crate::scenario::{Act, CANARY_APPLICATION};
+use crate::scenario::{Act, CANARY_APPLICATION, Rollout};
 use crate::verdict::Detail;
 
 /// What the scenario says and the history does not show to have happened.
@@ -22,6 +22,7 @@ pub(super) fn lacking(timeline: &Timeline<'_>) -> Vec<Detail> {
                 data_center,
             } => left(timeline, step, application, data_center),
             Act::Reconnect => reconnected(timeline, step),
+            Act::Restart(rollout) => rolled_out(timeline, step, rollout),
             _ => None,
         };
         lacking.extend(movement.map(|detail| Detail {
@@ -77,6 +78,17 @@ fn faults(timeline: &Timeline<'_>) -> Vec<Detail> {
         ));
     }
     lacking
+}
+
+/// Every old pod must have gone and new ones come.
+fn rolled_out(timeline: &Timeline<'_>, step: usize, rollout: &Rollout) -> Option<Detail> {
+    let point = timeline.point(Place::Step(step))?;
+    let is_done = timeline.events.iter().enumerate().any(|(index, event)| {
+        point.contains(index)
+            && matches!(&event.kind, EventKind::RolledOut { what, gone, came }
+                if what == rollout && !gone.is_empty() && !came.is_empty())
+    });
+    (!is_done).then(|| detail("the rollout to be complete", "it was not"))
 }
 
 fn is_there(life: &Life<'_>, application: &str, data_center: &str) -> bool {

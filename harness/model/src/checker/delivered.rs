@@ -81,10 +81,14 @@ impl<'t, 'a> Duty<'t, 'a> {
         previous: Expected,
     ) -> Self {
         let since = timeline.started_in(point).unwrap_or(point.first);
-        // A sidecar that has just joined owes nothing earlier than a bound after that.
-        let begin_ns = match written {
-            Some(written) => timeline.events[written.max(life.joined)].at_ns,
-            None => timeline.events[life.joined].at_ns,
+        let delivery = timeline.patience.delivery;
+        // A sidecar that has just joined owes nothing earlier than a bound after that, and what a fault may have taken
+        // nothing earlier than the other bound after the fault's end.
+        let begin = life.joined.max(point.first);
+        let (begin_ns, bound) = match (written, timeline.end_of_fault_at(begin)) {
+            (Some(written), _) => (timeline.events[written.max(life.joined)].at_ns, delivery),
+            (None, Some(end_ns)) => (end_ns, timeline.patience.recovery),
+            (None, None) => (timeline.events[life.joined].at_ns, delivery),
         };
         Self {
             timeline,
@@ -92,7 +96,7 @@ impl<'t, 'a> Duty<'t, 'a> {
             life,
             is_write: written.is_some(),
             since,
-            deadline_ns: begin_ns.saturating_add(timeline.patience.delivery.as_nanos()),
+            deadline_ns: begin_ns.saturating_add(bound.as_nanos()),
             expected,
             previous,
         }

@@ -133,6 +133,7 @@ impl<'a> Timeline<'a> {
                 Act::Delete(_)
                 | Act::Join { .. }
                 | Act::Leave { .. }
+                | Act::Restart(_)
                 | Act::Reconnect
                 | Act::Hold(_)
                 | Act::Recover => true,
@@ -276,6 +277,26 @@ impl<'a> Timeline<'a> {
             .iter()
             .copied()
             .rfind(|index| matches!(self.events[*index].kind, EventKind::FaultEnded { .. }))
+    }
+
+    /// When the last of the faults ended that were in force at the event with this index: none when none was, the end of
+    /// time when one never ended.
+    pub(super) fn end_of_fault_at(&self, index: usize) -> Option<u64> {
+        let begun = self.events[..index].iter().enumerate();
+        begun
+            .filter_map(|(begin, event)| match event.kind {
+                EventKind::FaultStarted { fault, .. } => Some((begin, fault)),
+                _ => None,
+            })
+            .filter_map(|(begin, number)| {
+                let is_its_end = |event: &&Event| matches!(event.kind, EventKind::FaultEnded { fault } if fault == number);
+                if self.events[begin..index].iter().any(|event| is_its_end(&event)) {
+                    return None;
+                }
+                let end = self.events[index..].iter().find(is_its_end);
+                Some(end.map_or(u64::MAX, |end| end.at_ns))
+            })
+            .max()
     }
 
     /// A write began at or before this index whose fate nobody knows.

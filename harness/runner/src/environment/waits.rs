@@ -7,9 +7,11 @@ use harness_model::directory::Sidecar;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// This very pod is known, not one that had its name before.
+/// This very pod is known by this name, not one that had it before.
 fn is_known(sidecar: &Sidecar, known: &[Sidecar]) -> bool {
-    known.iter().any(|other| other.pod_uid == sidecar.pod_uid)
+    known
+        .iter()
+        .any(|other| other.pod_uid == sidecar.pod_uid && other.name == sidecar.name)
 }
 
 impl Environment {

@@ -1,18 +1,26 @@
 //! Injecting faults and waiting for their end.
 
+mod away;
+mod victims;
+
 use super::Execution;
 use crate::reachability::AcrossTheBorder;
 use crate::streams::Arrangement;
 use futures::future::try_join_all;
-use harness_faults::{ActiveFault, InjectError, Victim};
-use harness_mesh::Replica;
+use harness_cluster::Part;
+use harness_faults::{ActiveFault, InjectError};
+use harness_mesh::{Replica, RolledOut};
 use harness_model::causes::chain;
 use harness_model::directory::Sidecar;
 use harness_model::fault::{Fault, PodSelector};
 use harness_model::history::EventKind;
 use harness_model::patience::Whose;
+use harness_model::scenario::Rollout;
 use probe_api::state::SidecarReading;
-use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A fault that bites, and the names of what it hits; or why there is none.
+type Injected = Result<(ActiveFault, Vec<String>), String>;
 
 impl Execution {
     /// Injects a fault and measures that it bites; then reads every sidecar once.
@@ -21,10 +29,25 @@ impl Execution {
         self.injected += 1;
         let outcome = match &fault {
             Fault::PodKill { selector } => self.kill(selector).await,
+            Fault::PodFreeze { selector, duration } => self.freeze(selector, duration.0).await,
+            Fault::ComponentOutage {
+                component,
+                duration,
+            } => self.take_component_away(component, duration.0).await,
             Fault::ZoneOutage {
                 data_center,
                 duration,
             } => self.cut(data_center, duration.0).await,
+            Fault::NodeOutage {
+                data_center,
+                duration,
+            } => self.switch_off(data_center, duration.0).await,
+            Fault::ApiServerOutage { duration } => {
+                self.take_kubernetes_away(Part::ApiServer, duration.0).await
+            }
+            Fault::EtcdFreeze { duration } => {
+                self.take_kubernetes_away(Part::Etcd, duration.0).await
+            }
         };
         match outcome {
             Ok((active, hits)) => {
@@ -44,87 +67,25 @@ impl Execution {
         }
     }
 
-    async fn kill(&self, selector: &PodSelector) -> Result<(ActiveFault, Vec<String>), String> {
-        let (victim, hit) = match selector {
-            PodSelector::Component(name) => return self.kill_all(name).await,
-            PodSelector::Workload(name) => {
-                let workload = self
-                    .environment
-                    .watch()
-                    .workload(name)
-                    .ok_or_else(|| format!("the workload {name} is not there"))?;
-                let victim = Victim {
-                    address: workload.address,
-                    port: probe_api::CONTROL_PORT,
-                };
-                (victim, name.clone())
-            }
-            PodSelector::ControlPlaneReplica => {
-                let mut sidecars: BTreeMap<String, usize> = BTreeMap::new();
-                for stream in self.recorder.streams().into_values() {
-                    *sidecars
-                        .entry(stream.replica.unwrap_or_default())
-                        .or_default() += 1;
-                }
-                let replicas = self.environment.streams().replicas().await?;
-                let busiest = replicas
-                    .into_iter()
-                    .max_by_key(|replica| sidecars.get(&replica.pod).copied().unwrap_or(0))
-                    .ok_or("no control-plane replica is ready")?;
-                let port = busiest
-                    .xds
-                    .rsplit_once(':')
-                    .and_then(|(_, port)| port.parse().ok())
-                    .ok_or_else(|| format!("the replica's address {} has no port", busiest.xds))?;
-                let victim = Victim {
-                    address: busiest.address,
-                    port,
-                };
-                (victim, busiest.pod)
-            }
-        };
+    /// Kills the pods of a selector, side by side.
+    async fn kill(&self, selector: &PodSelector) -> Injected {
+        let chosen = self.victims(selector).await?;
         let patience = self.environment.patience().ready.0;
-        self.environment
-            .injector()
-            .kill_pod(&victim, patience)
-            .await
-            .map(|active| (active, vec![hit]))
-            .map_err(words)
-    }
-
-    /// Kills every pod of a component, side by side.
-    async fn kill_all(&self, component: &str) -> Result<(ActiveFault, Vec<String>), String> {
-        let mesh = self.environment.mesh();
-        let pods = mesh
-            .pods_of(component)
-            .await
-            .map_err(|error| chain(&error))?;
-        let patience = self.environment.patience().ready.0;
-        let kills = pods.into_iter().map(|(address, port)| async move {
-            let victim = Victim { address, port };
-            let killed = self.environment.injector().kill_pod(&victim, patience);
-            killed.await.map(|active| (active, victim.address.name))
+        let kills = chosen.victims.iter().map(|victim| async move {
+            self.environment.injector().kill_pod(victim, patience).await
         });
         let killed = try_join_all(kills).await.map_err(words)?;
-        let hits = killed.iter().map(|(_, pod)| pod.clone()).collect();
         let measured: Vec<String> = killed
             .iter()
-            .map(|(active, _)| active.efficacy.clone())
+            .map(|active| active.efficacy.clone())
             .collect();
         // All of them are gone for good: one stands for all when their replacements are waited for.
-        let (mut active, _) = killed
-            .into_iter()
-            .next()
-            .ok_or_else(|| format!("no pod of {component} is there"))?;
+        let mut active = killed.into_iter().next().ok_or("nobody is there")?;
         active.efficacy = measured.join("; ");
-        Ok((active, hits))
+        Ok((active, chosen.hits))
     }
 
-    async fn cut(
-        &self,
-        data_center: &str,
-        duration: std::time::Duration,
-    ) -> Result<(ActiveFault, Vec<String>), String> {
+    async fn cut(&self, data_center: &str, duration: Duration) -> Injected {
         let reachability = AcrossTheBorder::new(&self.environment);
         let replicas = self.environment.streams().replicas().await?;
         let active = self
@@ -164,6 +125,27 @@ impl Execution {
                 Err(reason) => self.give_up(format!("the fault to end: {reason}")),
             }
         }
+        self.wait_until_whole().await;
+    }
+
+    /// Rolls something out anew and waits until everybody knows it.
+    pub(super) async fn restart(&mut self, what: Rollout) {
+        let patience = self.environment.patience().ready.0;
+        match self.environment.mesh().restart(&what, patience).await {
+            Ok(RolledOut { gone, came }) => {
+                self.environment.look_again();
+                self.recorder
+                    .push(EventKind::RolledOut { what, gone, came });
+            }
+            Err(error) => self.give_up(format!("the rollout to be complete: {}", chain(&error))),
+        }
+        self.wait_until_whole().await;
+    }
+
+    /// Waits until everything that should be ready is, and every sidecar has its control plane again.
+    async fn wait_until_whole(&mut self) {
+        let environment = std::sync::Arc::clone(&self.environment);
+        let patience = environment.patience().clone();
         let mesh = environment.mesh();
         let (nodes, workloads) = tokio::join!(
             environment.injector().wait_for_nodes(patience.recovery.0),

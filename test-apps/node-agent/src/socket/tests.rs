@@ -19,6 +19,7 @@ fn start(folder: tempfile::TempDir) -> Running {
     let socket = Socket {
         path: folder.path().join("deeper/sds.sock"),
         mode: 0o600,
+        replaces: true,
         bound,
         metrics: Arc::default(),
     };

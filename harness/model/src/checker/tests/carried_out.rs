@@ -19,7 +19,7 @@ use crate::directory::Sidecar;
 use crate::expectation::Expectation;
 use crate::history::EventKind;
 use crate::patience::Patience;
-use crate::scenario::{Act, Scenario};
+use crate::scenario::{Act, Rollout, Scenario};
 use crate::testing::{Recorder, shows, sidecar};
 use crate::verdict::{Finding, Verdict};
 use rstest::rstest;
@@ -118,6 +118,35 @@ fn every_fault_must_hit_somebody_and_end() {
     let nobody = two_faults([zone, &[]], &[0, 1]);
     assert_eq!(nobody.verdict, Verdict::Inconclusive);
     assert_eq!(nobody.details[0].observed, "nobody is hit");
+}
+
+#[test]
+fn a_rollout_must_have_replaced_somebody() {
+    let what = || Rollout::Application("checkout".to_owned());
+    let judged = |gone: &[&str], came: &[&str], of: Rollout| {
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let mut recorder = recorder();
+        recorder.request(0, |_| {});
+        recorder.step(1);
+        recorder.push(EventKind::RolledOut {
+            what: of,
+            gone: names(gone),
+            came: names(came),
+        });
+        finding(
+            &expecting(vec![load(), Act::Restart(what())], answered(0)),
+            &recorder,
+        )
+    };
+    assert_eq!(judged(&["a"], &["b"], what()).verdict, Verdict::Passed);
+    for missing in [
+        judged(&[], &["b"], what()),
+        judged(&["a"], &[], what()),
+        judged(&["a"], &["b"], Rollout::Component("checkout".to_owned())),
+    ] {
+        assert_eq!(missing.verdict, Verdict::Inconclusive);
+        assert_eq!(missing.details[0].observed, "it was not");
+    }
 }
 
 fn newcomer() -> Sidecar {

@@ -16,6 +16,7 @@ use super::histories::right;
 use super::histories::settled;
 use super::histories::version;
 use super::histories::who;
+use super::requests::outage;
 use crate::directory::Sidecar;
 use crate::duration::Span;
 use crate::expectation::Expectation;
@@ -297,6 +298,50 @@ fn what_a_fault_took_must_be_back_in_time(#[case] gone_for_ms: u64, #[case] verd
         &[ended.clone(), ended],
     );
     assert_eq!(found.verdict, verdict, "{found:?}");
+}
+
+/// A pod that is there again while its node's outage lasts, which ends a second later, and cannot be read this long after
+/// that.
+#[rstest]
+#[case(19_000, Verdict::Inconclusive)]
+#[case(21_000, Verdict::Failed)]
+fn a_pod_that_comes_back_during_a_fault_has_the_time_that_a_recovery_has(
+    #[case] unreadable_ms: u64,
+    #[case] verdict: Verdict,
+) {
+    let again = |ended_before: bool| {
+        let mut recorder = Recorder::new(&both());
+        recorder.step(0).write(&version("v1"));
+        settled(&mut recorder, "v1", "m0");
+        recorder
+            .step(1)
+            .fault_started(outage(), &["checkout@zone1"]);
+        if ended_before {
+            recorder.fault_ended();
+        }
+        recorder.step(2);
+        recorder.push(EventKind::SidecarLeft {
+            sidecar: inside().name,
+            pod_uid: inside().pod_uid,
+        });
+        recorder.push(EventKind::SidecarJoined { sidecar: inside() });
+        recorder.wait(1000);
+        if !ended_before {
+            recorder.fault_ended();
+        }
+        recorder.wait(unreadable_ms).unreadable("checkout@zone1");
+        recorder.finished();
+        let when = vec![apply("v1"), Act::Inject(outage()), Act::Recover];
+        delivered(when, &recorder)
+    };
+    let found = again(false);
+    assert_eq!(found.verdict, verdict, "{found:?}");
+    let after = again(true);
+    assert_eq!(
+        after.verdict,
+        Verdict::Failed,
+        "it owes it sooner: {after:?}"
+    );
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::configuration::Configuration;
 use crate::document::{Part, suggestion};
 use crate::fault::{Fault, PodSelector};
 use crate::names::{Kind, Names};
-use crate::scenario::{Act, Disturbs, Scenario};
+use crate::scenario::{Act, Disturbs, Rollout, Scenario};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One step of a path to the place of a mistake.
@@ -190,7 +190,10 @@ impl Check {
     /// What others would see is done alone, and put right afterwards. Reconnecting is not: scenarios that run side by side
     /// do it together.
     fn beside_others(&mut self, act: &Act) {
-        if matches!(act, Act::Inject(_) | Act::Join { .. } | Act::Leave { .. }) {
+        if matches!(
+            act,
+            Act::Inject(_) | Act::Restart(_) | Act::Join { .. } | Act::Leave { .. }
+        ) {
             self.complain(
                 "it disturbs other scenarios, and `disturbs` does not say so",
                 Some("write `disturbs: everything`, so that the scenario runs alone"),
@@ -266,40 +269,37 @@ impl Check {
                 check.named("application", Kind::Application, application);
                 check.named("dataCenter", Kind::DataCenter, data_center);
             }),
+            Act::Restart(rollout) => self.at(Step::Key("restart"), |check| match rollout {
+                Rollout::Application(name) => check.named("application", Kind::Application, name),
+                Rollout::Component(name) => check.named("component", Kind::Component, name),
+            }),
             Act::Reconnect | Act::Recover => {}
         }
     }
 
     fn fault(&mut self, fault: &Fault) {
-        match fault {
-            Fault::PodKill {
-                selector: PodSelector::Workload(workload),
-            } => self.at(Step::Key("podKill"), |check| {
-                check.at(Step::Key("selector"), |check| {
-                    check.workload("workload", workload);
+        self.at(Step::Key(fault.key()), |check| {
+            if let Some(selector) = fault.selector() {
+                check.at(Step::Key("selector"), |check| match selector {
+                    PodSelector::Workload(workload) => check.workload("workload", workload),
+                    PodSelector::Component(component) => {
+                        check.named("component", Kind::Component, component);
+                    }
+                    PodSelector::ControlPlaneReplica => {}
                 });
-            }),
-            Fault::PodKill {
-                selector: PodSelector::Component(component),
-            } => self.at(Step::Key("podKill"), |check| {
-                check.at(Step::Key("selector"), |check| {
-                    check.named("component", Kind::Component, component);
-                });
-            }),
-            Fault::PodKill {
-                selector: PodSelector::ControlPlaneReplica,
-            } => {}
-            Fault::ZoneOutage {
-                data_center,
-                duration,
-            } => {
-                self.at(Step::Key("zoneOutage"), |check| {
-                    check.named("dataCenter", Kind::DataCenter, data_center);
-                });
-                if duration.0.is_zero() {
-                    self.complain("an outage of no time", None);
-                }
             }
+            if let Fault::ComponentOutage { component, .. } = fault {
+                check.named("component", Kind::Component, component);
+            }
+            if let Some(data_center) = fault.data_center() {
+                check.named("dataCenter", Kind::DataCenter, data_center);
+            }
+        });
+        if fault
+            .duration()
+            .is_some_and(|duration| duration.0.is_zero())
+        {
+            self.complain("an outage of no time", None);
         }
     }
 

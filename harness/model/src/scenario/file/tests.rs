@@ -5,8 +5,8 @@ use crate::capability::Capability;
 use crate::configuration::{Configuration, InboundTls, Tls};
 use crate::fault::{Fault, PodSelector};
 use crate::names::{Names, Places};
-use crate::scenario::Act;
 use crate::scenario::Disturbs;
+use crate::scenario::{Act, Rollout};
 use crate::testing::{configuration, scenario};
 
 const SAMPLE: &str = r#"name: delivery-scope/sample
@@ -393,6 +393,58 @@ fn a_component_that_nobody_has_is_told() {
     assert!(
         told[0].contains("there is no component `node-agents`"),
         "{told:?}"
+    );
+}
+
+#[test]
+fn the_names_in_every_fault_and_rollout_are_looked_at() {
+    let duration = crate::duration::Span::secs(1);
+    let told = |act: Act| {
+        let mut scenario = scenario(vec![act, Act::Recover]);
+        scenario.disturbs = Disturbs::Everything;
+        check_for(&scenario, &known())
+    };
+    let component = || "node-agents".to_owned();
+    let acts = [
+        Act::Inject(Fault::PodFreeze {
+            selector: PodSelector::Component(component()),
+            duration,
+        }),
+        Act::Inject(Fault::ComponentOutage {
+            component: component(),
+            duration,
+        }),
+        Act::Inject(Fault::NodeOutage {
+            data_center: "moon".to_owned(),
+            duration,
+        }),
+        Act::Restart(Rollout::Component(component())),
+        Act::Restart(Rollout::Application("forntend".to_owned())),
+    ];
+    for act in acts {
+        let told = told(act.clone());
+        assert_eq!(told.len(), 1, "{act:?}: {told:?}");
+        assert!(told[0].contains("there is no"), "{told:?}");
+    }
+    let nothing = crate::duration::Span::secs(0);
+    let told = told(Act::Inject(Fault::EtcdFreeze { duration: nothing }));
+    assert!(told[0].contains("an outage of no time"), "{told:?}");
+}
+
+#[test]
+fn a_scenario_needs_what_its_faults_take() {
+    let duration = crate::duration::Span::secs(1);
+    let mut scenario = scenario(vec![
+        Act::Inject(Fault::ApiServerOutage { duration }),
+        Act::Inject(Fault::PodKill {
+            selector: PodSelector::ControlPlaneReplica,
+        }),
+    ]);
+    scenario.requires = vec![Capability::ThreeZones];
+    let needs: Vec<Capability> = scenario.needs().into_iter().collect();
+    assert_eq!(
+        needs,
+        [Capability::ThreeZones, Capability::KubernetesOutage]
     );
 }
 

@@ -1,0 +1,218 @@
+//! Parts of clusters and of meshes that are taken away for a while and come back by themselves.
+
+use crate::{ActiveFault, EndError, InjectError, Injector, Kind, Pulse, Victim};
+use futures::future::{join_all, try_join_all};
+use harness_cluster::healer::{Change, Healer};
+use harness_cluster::{ClusterError, Part};
+use harness_model::causes::chain;
+use k8s_openapi::api::core::v1::Pod;
+use kube::Api;
+use kube::api::DeleteParams;
+use std::time::{Duration, Instant};
+
+/// What brings something back early.
+#[derive(Debug)]
+pub(crate) enum Remedy {
+    /// The cluster gives these back.
+    Parts(Vec<Part>),
+    /// A process of ours puts objects back.
+    Healers(Vec<Healer>),
+}
+
+/// An object in a cluster, and how it is changed so that its pods go and come back.
+#[derive(Clone, Debug)]
+pub struct Removal {
+    /// The cluster's name.
+    pub cluster: String,
+    /// Takes its pods away.
+    pub away: Change,
+    /// Brings them back.
+    pub back: Change,
+}
+
+impl Injector {
+    /// Takes parts of clusters away for `duration` and measures that it bites: before, all `pulses` are felt; afterwards
+    /// none. `what` says in the ledger what is broken.
+    ///
+    /// # Errors
+    ///
+    /// When something did not live before, cannot be taken away, or still lives (then it is given back).
+    pub async fn take_away(
+        &self,
+        what: String,
+        parts: Vec<Part>,
+        pulses: Vec<Pulse>,
+        duration: Duration,
+    ) -> Result<ActiveFault, InjectError> {
+        self.all_react(&pulses)
+            .await
+            .map_err(InjectError::NotReachableBefore)?;
+        let number = self.begin(what.clone(), duration)?;
+        self.remember(number, Remedy::Parts(parts.clone()));
+        let ends = Instant::now() + duration;
+        let taken = parts
+            .iter()
+            .map(|part| self.clusters.take_away(part, duration));
+        if let Err(source) = try_join_all(taken).await {
+            self.heal_early(number).await;
+            return Err(InjectError::TakeAway { what, source });
+        }
+        // What had no power comes back with other addresses.
+        let is_replaced = parts.iter().any(|part| matches!(part, Part::Nodes { .. }));
+        self.bitten(number, pulses, ends, is_replaced).await
+    }
+
+    /// Takes the pods of objects away for `duration`, without grace, and measures that it bites as
+    /// [`take_away`](Self::take_away) does. They come back by a process of ours that outlives us.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn remove(
+        &self,
+        what: String,
+        removals: &[Removal],
+        victims: Vec<Victim>,
+        duration: Duration,
+    ) -> Result<ActiveFault, InjectError> {
+        let pulses: Vec<Pulse> = victims.iter().cloned().map(Pulse::Connects).collect();
+        self.all_react(&pulses)
+            .await
+            .map_err(InjectError::NotReachableBefore)?;
+        let number = self.begin(what.clone(), duration)?;
+        let ends = Instant::now() + duration;
+        let removed = self.carry_out(number, removals, &victims, duration).await;
+        if let Err(source) = removed {
+            self.heal_early(number).await;
+            return Err(InjectError::TakeAway { what, source });
+        }
+        self.bitten(number, pulses, ends, true).await
+    }
+
+    async fn carry_out(
+        &self,
+        number: u64,
+        removals: &[Removal],
+        victims: &[Victim],
+        duration: Duration,
+    ) -> Result<(), ClusterError> {
+        let mut healers = Vec::new();
+        for removal in removals {
+            let cluster = self.clusters.named(&removal.cluster)?;
+            let back = vec![removal.back.clone()];
+            healers.push(Healer::start(cluster.kubeconfig(), back, duration).await?);
+        }
+        self.remember(number, Remedy::Healers(healers));
+        for removal in removals {
+            let client = self.clusters.named(&removal.cluster)?.client();
+            removal.away.carry_out(&client).await.map_err(|error| {
+                ClusterError::new(format!("change {}", removal.away.path), error)
+            })?;
+        }
+        // Not the end that they would be given: they are gone at once.
+        let deleted = victims.iter().map(|victim| async move {
+            let client = self.clusters.named(&victim.address.cluster)?.client();
+            let pods: Api<Pod> = Api::namespaced(client, &victim.address.namespace);
+            let at_once = DeleteParams::default().grace_period(0);
+            match pods.delete(&victim.address.name, &at_once).await {
+                Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+                deleted => deleted.map(drop),
+            }
+            .map_err(|error| {
+                ClusterError::new(format!("delete the pod {}", victim.address.name), error)
+            })
+        });
+        try_join_all(deleted).await.map(drop)
+    }
+
+    fn begin(&self, what: String, duration: Duration) -> Result<u64, InjectError> {
+        self.ledger
+            .begin(what, None, u64::try_from(duration.as_millis()).ok())
+            .map_err(InjectError::Ledger)
+    }
+
+    async fn bitten(
+        &self,
+        number: u64,
+        pulses: Vec<Pulse>,
+        ends: Instant,
+        is_replaced: bool,
+    ) -> Result<ActiveFault, InjectError> {
+        match self.none_reacts(&pulses, ends).await {
+            Ok(efficacy) => Ok(ActiveFault {
+                number,
+                efficacy,
+                kind: Kind::Away {
+                    ends,
+                    pulses: if is_replaced { Vec::new() } else { pulses },
+                    is_replaced,
+                },
+            }),
+            Err(reason) => {
+                self.heal_early(number).await;
+                Err(InjectError::WithoutEffect(reason))
+            }
+        }
+    }
+
+    /// Waits for the time, and then until what is to come back as it was has done so.
+    pub(crate) async fn wait_until_back(
+        &self,
+        number: u64,
+        ends: Instant,
+        pulses: &[Pulse],
+        patience: Duration,
+    ) -> Result<(), EndError> {
+        let not_back = |last| EndError::NotBack {
+            seconds: patience.as_secs(),
+            last,
+        };
+        // `sleep_until` and not a poll: the timer of whoever took it away is the event, and it tells nobody.
+        tokio::time::sleep_until(ends.into()).await;
+        self.apply_healers(number).await.map_err(not_back)?;
+        self.until_all_react(pulses, patience)
+            .await
+            .map_err(not_back)
+    }
+
+    /// Has objects put back that are to be put back; what cannot be is kept in mind.
+    async fn apply_healers(&self, number: u64) -> Result<(), String> {
+        match self.remedy(number) {
+            Some(Remedy::Healers(mut healers)) => {
+                let healed = join_all(healers.iter_mut().map(Healer::heal)).await;
+                let healed: Result<Vec<()>, _> = healed.into_iter().collect();
+                self.remember(number, Remedy::Healers(healers));
+                healed.map(drop).map_err(|error| chain(&error))
+            }
+            Some(others) => {
+                self.remember(number, others);
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Brings something back before its time. When that fails it stays in the ledger, and comes back by itself.
+    async fn heal_early(&self, number: u64) {
+        if let Err(error) = self.apply_remedy(number).await {
+            tracing::warn!(error, "cannot heal early; it will heal by itself");
+        }
+    }
+
+    /// Brings something back now, and crosses it out.
+    pub(crate) async fn apply_remedy(&self, number: u64) -> Result<(), String> {
+        self.apply_healers(number).await?;
+        let parts = match self.remedy(number) {
+            Some(Remedy::Parts(parts)) => parts,
+            _ => Vec::new(),
+        };
+        let given = parts.iter().map(|part| self.clusters.give_back(part));
+        let given: Result<Vec<()>, _> = join_all(given).await.into_iter().collect();
+        if let Err(error) = given {
+            self.remember(number, Remedy::Parts(parts));
+            return Err(chain(&error));
+        }
+        self.ledger.cross_out(number);
+        Ok(())
+    }
+}

@@ -1,0 +1,181 @@
+//! Whether something is alive: one attempt to have it react.
+
+use crate::{Injector, Victim};
+use harness_model::causes::chain;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::Api;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// How many attempts in a row count.
+const IN_A_ROW: usize = 2;
+/// How long a reaction may take before a fault: connections go through the API server on some clusters.
+const ALIVE: Duration = Duration::from_secs(5);
+/// How long no reaction counts as none while a fault is in force.
+const DEAD: Duration = Duration::from_millis(1000);
+
+/// Something whose life is measured.
+#[derive(Clone, Debug)]
+pub enum Pulse {
+    /// A pod whose port takes connections.
+    Connects(Victim),
+    /// A pod that reacts to what comes in on its port, be it by closing the connection: the kernel takes connections
+    /// for a process that is stopped, and nobody reads from them.
+    Reacts(Victim),
+    /// The API server of a cluster reads an object from its database.
+    Reads {
+        /// The cluster's name.
+        cluster: String,
+    },
+}
+
+impl std::fmt::Display for Pulse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Connects(victim) | Self::Reacts(victim) => {
+                write!(f, "port {} of {}", victim.port, victim.address.name)
+            }
+            Self::Reads { cluster } => write!(f, "the API server of {cluster}"),
+        }
+    }
+}
+
+impl Injector {
+    /// Each of them reacts, twice in a row.
+    ///
+    /// # Errors
+    ///
+    /// The first that does not.
+    pub(crate) async fn all_react(&self, pulses: &[Pulse]) -> Result<(), String> {
+        for _ in 0..IN_A_ROW {
+            let felt = pulses.iter().map(|pulse| self.feel(pulse, ALIVE));
+            futures::future::try_join_all(felt).await?;
+        }
+        Ok(())
+    }
+
+    /// Measures until none of them reacts, twice in a row; what was measured.
+    ///
+    /// # Errors
+    ///
+    /// Who still reacted last.
+    pub(crate) async fn none_reacts(
+        &self,
+        pulses: &[Pulse],
+        until: Instant,
+    ) -> Result<String, String> {
+        let begun = Instant::now();
+        let mut last = "nothing was measured".to_owned();
+        let mut in_a_row = 0;
+        while Instant::now() < until {
+            let felt = pulses.iter().map(|pulse| self.feel(pulse, DEAD));
+            let felt = futures::future::join_all(felt).await;
+            let alive: Vec<String> = pulses
+                .iter()
+                .zip(&felt)
+                .filter(|(_, felt)| felt.is_ok())
+                .map(|(pulse, _)| format!("{pulse} still reacts"))
+                .collect();
+            in_a_row = if alive.is_empty() { in_a_row + 1 } else { 0 };
+            last = alive.join(", ");
+            if in_a_row == IN_A_ROW {
+                let dead: Vec<String> = felt.into_iter().filter_map(Result::err).collect();
+                return Ok(format!(
+                    "all reacted before; {} ms after: {}",
+                    begun.elapsed().as_millis(),
+                    dead.join(", ")
+                ));
+            }
+        }
+        Err(last)
+    }
+
+    /// Waits until each of them reacts, twice in a row.
+    ///
+    /// # Errors
+    ///
+    /// Who did not react last, when `patience` is over.
+    pub(crate) async fn until_all_react(
+        &self,
+        pulses: &[Pulse],
+        patience: Duration,
+    ) -> Result<(), String> {
+        let mut last = "nothing was measured".to_owned();
+        let back = async {
+            let mut in_a_row = 0;
+            while in_a_row < IN_A_ROW {
+                let felt = pulses.iter().map(|pulse| self.feel(pulse, DEAD));
+                match futures::future::try_join_all(felt).await {
+                    Ok(_) => in_a_row += 1,
+                    Err(why) => {
+                        in_a_row = 0;
+                        last = why;
+                        // Who refuses at once would be asked without end.
+                        pause().await;
+                    }
+                }
+            }
+        };
+        let in_time = tokio::time::timeout(patience, back).await.is_ok();
+        if in_time { Ok(()) } else { Err(last) }
+    }
+
+    async fn feel(&self, pulse: &Pulse, patience: Duration) -> Result<(), String> {
+        let attempt = async {
+            match pulse {
+                Pulse::Connects(victim) => self
+                    .clusters
+                    .connect(&victim.address, victim.port)
+                    .await
+                    .map(drop)
+                    .map_err(|error| chain(&error)),
+                Pulse::Reacts(victim) => self.provoke(victim).await,
+                Pulse::Reads { cluster } => self.read(cluster).await,
+            }
+        };
+        match tokio::time::timeout(patience, attempt).await {
+            Ok(felt) => felt.map_err(|why| format!("{pulse}: {why}")),
+            Err(_) => Err(format!(
+                "{pulse}: no reaction within {} ms",
+                patience.as_millis()
+            )),
+        }
+    }
+
+    /// Sends what a server answers in one way or the other, whatever it speaks.
+    async fn provoke(&self, victim: &Victim) -> Result<(), String> {
+        let mut stream = self
+            .clusters
+            .connect(&victim.address, victim.port)
+            .await
+            .map_err(|error| chain(&error))?;
+        // Whether this or the answer is cut off: it is a reaction.
+        let _ = stream
+            .write_all(b"GET /healthz HTTP/1.1\r\nHost: pulse\r\nConnection: close\r\n\r\n")
+            .await;
+        let _ = stream.read(&mut [0]).await;
+        Ok(())
+    }
+
+    /// Without a version the API server asks its database.
+    async fn read(&self, cluster: &str) -> Result<(), String> {
+        let cluster = self
+            .clusters
+            .named(cluster)
+            .map_err(|error| chain(&error))?;
+        let namespaces: Api<Namespace> = Api::all(cluster.client());
+        namespaces
+            .get_metadata("kube-system")
+            .await
+            .map(drop)
+            .map_err(|error| chain(&error))
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "nothing tells that a port takes connections again"
+)]
+async fn pause() {
+    tokio::time::sleep(Duration::from_millis(50)).await;
+}

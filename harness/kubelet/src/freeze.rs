@@ -1,0 +1,142 @@
+//! Stopping the processes of a pod and letting them go on: the pod keeps its network, its connections and its memory, and
+//! does nothing.
+//!
+//! Invariant: whoever is stopped here is let go on here, after the time that was asked for, whoever asked.
+
+use crate::node::Node;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::task::AbortHandle;
+
+/// Rounds at most: each finds those that were started while the last one stopped others.
+const ROUNDS: usize = 20;
+
+/// A pod whose processes are to be stopped, or to go on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub(crate) struct PodName {
+    pub(crate) namespace: String,
+    pub(crate) pod: String,
+}
+
+/// The pods that are stopped, and what lets them go on.
+#[derive(Default)]
+pub(crate) struct Frozen {
+    leases: Mutex<BTreeMap<PodName, Lease>>,
+}
+
+struct Lease {
+    stopped: BTreeSet<i32>,
+    end: AbortHandle,
+}
+
+/// Stops every process of the pod's containers for this time; how many.
+pub(crate) fn freeze(node: &Arc<Node>, pod: PodName, time: Duration) -> Result<usize, String> {
+    let inits = inits(node, &pod)?;
+    let stopped = stop(&inits)?;
+    let count = stopped.len();
+    let end = tokio::spawn({
+        let (node, pod) = (Arc::clone(node), pod.clone());
+        async move {
+            // `sleep_until` and not an event: the time is what was asked for.
+            tokio::time::sleep_until(tokio::time::Instant::now() + time).await;
+            thaw(&node, &pod);
+        }
+    })
+    .abort_handle();
+    tracing::info!(pod = pod.pod, count, ?time, "frozen");
+    let former = leases(&node.frozen).insert(pod, Lease { stopped, end });
+    if let Some(former) = former {
+        former.end.abort();
+    }
+    Ok(count)
+}
+
+/// Lets the processes of the pod go on; fine when they run.
+pub(crate) fn thaw(node: &Node, pod: &PodName) {
+    let Some(lease) = leases(&node.frozen).remove(pod) else {
+        return;
+    };
+    for pid in &lease.stopped {
+        // The only failure is that it has ended meanwhile.
+        let _ = kill(Pid::from_raw(*pid), Signal::SIGCONT);
+    }
+    tracing::info!(pod = pod.pod, count = lease.stopped.len(), "thawed");
+    // Last: it may be us.
+    lease.end.abort();
+}
+
+fn leases(frozen: &Frozen) -> MutexGuard<'_, BTreeMap<PodName, Lease>> {
+    // The map is whole after every change.
+    frozen.leases.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The first processes of the pod's containers that run.
+fn inits(node: &Node, name: &PodName) -> Result<Vec<i32>, String> {
+    let pod = node
+        .find_pod(&name.namespace, &name.pod)
+        .ok_or_else(|| format!("the pod {}/{} is not here", name.namespace, name.pod))?;
+    let facts = pod.facts.borrow();
+    let inits: Vec<i32> = facts
+        .containers
+        .values()
+        .filter_map(|container| container.pid)
+        .collect();
+    if inits.is_empty() {
+        return Err(format!("no container of {} runs", name.pod));
+    }
+    Ok(inits)
+}
+
+/// Stops everything in the PID namespaces of these processes.
+fn stop(inits: &[i32]) -> Result<BTreeSet<i32>, String> {
+    let namespaces: BTreeSet<PathBuf> = inits.iter().filter_map(|pid| namespace(*pid)).collect();
+    let mut stopped = BTreeSet::new();
+    for _ in 0..ROUNDS {
+        let found: Vec<i32> = processes()
+            .filter(|pid| !stopped.contains(pid))
+            .filter(|pid| namespace(*pid).is_some_and(|own| namespaces.contains(&own)))
+            .collect();
+        if found.is_empty() {
+            return Ok(stopped);
+        }
+        for pid in found {
+            // The only failure is that it has ended meanwhile.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGSTOP);
+            stopped.insert(pid);
+        }
+    }
+    for pid in &stopped {
+        let _ = kill(Pid::from_raw(*pid), Signal::SIGCONT);
+    }
+    Err("its processes start others faster than they can be stopped".to_owned())
+}
+
+fn namespace(pid: i32) -> Option<PathBuf> {
+    std::fs::read_link(Path::new("/proc").join(pid.to_string()).join("ns/pid")).ok()
+}
+
+fn processes() -> impl Iterator<Item = i32> {
+    std::fs::read_dir("/proc")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_has_the_namespace_of_those_beside_it() {
+        let own = i32::try_from(std::process::id()).expect("a process id");
+        assert!(processes().any(|pid| pid == own));
+        assert_eq!(namespace(own), std::fs::read_link("/proc/self/ns/pid").ok());
+        assert_eq!(namespace(0), None);
+    }
+}

@@ -1,0 +1,172 @@
+//! Rolling parts of a mesh and applications out anew, as `kubectl rollout restart` does.
+
+use crate::definition::{Component, ComponentKind};
+use crate::directory::{Workload, stable_name};
+use crate::error::MeshError;
+use crate::mesh::Mesh;
+use crate::site::Site;
+use crate::wait;
+use futures::future::try_join_all;
+use harness_cluster::healer::Change;
+use harness_model::scenario::Rollout;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::PoisonError;
+use std::time::Duration;
+
+/// The annotation that `kubectl rollout restart` sets in a pod template.
+const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
+
+/// What a rollout replaced.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RolledOut {
+    /// Names of the pods that are gone.
+    pub gone: Vec<String>,
+    /// Names of the pods that came.
+    pub came: Vec<String>,
+}
+
+impl Mesh {
+    /// Rolls something out anew in every cluster and waits until only new pods run, all of them ready. They are given the
+    /// stable names of the ones that they replace.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such thing, an API server cannot be written, or the rollout is not complete within `patience`.
+    pub async fn restart(
+        &self,
+        what: &Rollout,
+        patience: Duration,
+    ) -> Result<RolledOut, MeshError> {
+        let restarted = self.sites.iter().map(|site| restart(site, what, patience));
+        let each = try_join_all(restarted).await?;
+        Ok(each
+            .into_iter()
+            .fold(RolledOut::default(), |mut all, each| {
+                all.gone.extend(each.gone);
+                all.came.extend(each.came);
+                all
+            }))
+    }
+}
+
+async fn restart(site: &Site, what: &Rollout, patience: Duration) -> Result<RolledOut, MeshError> {
+    let parts = parts(site, what)?;
+    let before = pods(site, what, &parts).await?;
+    for part in &parts {
+        let change = Change {
+            path: format!(
+                "/apis/apps/v1/namespaces/{}/{}/{}",
+                part.namespace,
+                part.kind.plural(),
+                part.name
+            ),
+            patch: json!({ "spec": { "template": { "metadata": { "annotations": {
+                RESTARTED_AT: now(),
+            } } } } }),
+        };
+        change
+            .carry_out(&site.client)
+            .await
+            .map_err(|source| MeshError::api(format!("restart {}", part.name), source))?;
+    }
+    wait::until_restarted(site, &parts, patience).await?;
+    let after = pods(site, what, &parts).await?;
+    rename(site, &before).await?;
+    let names_without = |of: &BTreeMap<String, String>, others: &BTreeMap<String, String>| {
+        of.iter()
+            .filter(|(uid, _)| !others.contains_key(*uid))
+            .map(|(_, name)| name.clone())
+            .collect()
+    };
+    Ok(RolledOut {
+        gone: names_without(&before, &after),
+        came: names_without(&after, &before),
+    })
+}
+
+/// Gives the pods that came the names of those that they replace, of whom nobody lives. At once: a list of pods that was
+/// asked for before would give them others.
+async fn rename(site: &Site, before: &BTreeMap<String, String>) -> Result<(), MeshError> {
+    let living = site.workloads().await?;
+    let mut names = site.names.lock().unwrap_or_else(PoisonError::into_inner);
+    let lives = |uid: &String| {
+        living
+            .iter()
+            .any(|workload| workload.sidecar.pod_uid == *uid)
+    };
+    let numbered = |name: &String| name.contains('#');
+    let keeps = |uid: &String, name: &String| before.contains_key(uid) || !numbered(name);
+    names.retain(|uid, name| lives(uid) && keeps(uid, name));
+    for Workload { sidecar, .. } in &living {
+        stable_name(
+            &mut names,
+            &sidecar.pod_uid,
+            &sidecar.application,
+            &sidecar.data_center,
+        );
+    }
+    Ok(())
+}
+
+/// The objects that run it in this cluster.
+fn parts(site: &Site, what: &Rollout) -> Result<Vec<Component>, MeshError> {
+    match what {
+        Rollout::Component(name) => site
+            .definition
+            .component(name)
+            .map(|part| vec![part])
+            .ok_or_else(|| {
+                MeshError::Missing(format!("find the component {name}: the mesh has none"))
+            }),
+        Rollout::Application(application) => {
+            let form = &site.definition.workloads;
+            let deployments: BTreeSet<String> = match &form.canary {
+                Some(canary) if canary.application == *application => {
+                    [canary.deployment.clone()].into()
+                }
+                _ => site
+                    .context
+                    .data_centers()
+                    .iter()
+                    .map(|data_center| site.deployment_of(application, data_center))
+                    .collect(),
+            };
+            let of = |name| Component {
+                kind: ComponentKind::Deployment,
+                namespace: form.namespace.clone(),
+                name,
+                selector: [(form.application_label.clone(), application.clone())].into(),
+                port: 0,
+            };
+            Ok(deployments.into_iter().map(of).collect())
+        }
+    }
+}
+
+/// UID → name of the pods that run it.
+async fn pods(
+    site: &Site,
+    what: &Rollout,
+    parts: &[Component],
+) -> Result<BTreeMap<String, String>, MeshError> {
+    match what {
+        Rollout::Application(application) => Ok(site
+            .workloads()
+            .await?
+            .into_iter()
+            .filter(|workload| workload.sidecar.application == *application)
+            .map(|workload| (workload.sidecar.pod_uid, workload.sidecar.pod))
+            .collect()),
+        // A pod of a Deployment or DaemonSet never has the name of another one.
+        Rollout::Component(_) => {
+            let found = try_join_all(parts.iter().map(|part| site.pods_of(part))).await?;
+            let names = found.concat().into_iter().map(|pod| pod.name);
+            Ok(names.map(|name| (name.clone(), name)).collect())
+        }
+    }
+}
+
+fn now() -> String {
+    jiff::Timestamp::now().to_string()
+}

@@ -1,0 +1,123 @@
+//! Faults that take something away for a while.
+
+use super::victims::{Chosen, of_replica};
+use super::{Injected, inside, words};
+use crate::execute::Execution;
+use harness_cluster::{Part, clusters};
+use harness_faults::{Pulse, Removal, Victim};
+use harness_model::causes::chain;
+use harness_model::fault::PodSelector;
+use std::time::Duration;
+
+impl Execution {
+    /// Stops the processes of pods.
+    pub(super) async fn freeze(&self, selector: &PodSelector, duration: Duration) -> Injected {
+        let Chosen { victims, hits } = self.victims(selector).await?;
+        let parts = victims
+            .iter()
+            .map(|victim| Part::PodProcesses(victim.address.clone()))
+            .collect();
+        let pulses = victims.into_iter().map(Pulse::Reacts).collect();
+        let what = format!("freeze the pods {}", hits.join(", "));
+        self.take_away(what, parts, pulses, duration, hits).await
+    }
+
+    /// Takes every pod of a part of the mesh away.
+    pub(super) async fn take_component_away(
+        &self,
+        component: &str,
+        duration: Duration,
+    ) -> Injected {
+        let Chosen { victims, hits } = self.pods_of(component).await?;
+        let mesh = self.environment.mesh();
+        let absences = mesh.absence_of(component).await;
+        let removals: Vec<Removal> = absences
+            .map_err(|error| chain(&error))?
+            .into_iter()
+            .map(|absence| Removal {
+                cluster: absence.cluster,
+                away: absence.away,
+                back: absence.back,
+            })
+            .collect();
+        let active = self
+            .environment
+            .injector()
+            .remove(
+                format!("take {component} away"),
+                &removals,
+                victims,
+                duration,
+            )
+            .await
+            .map_err(words)?;
+        Ok((active, hits))
+    }
+
+    /// Switches the nodes of a data center off.
+    pub(super) async fn switch_off(&self, data_center: &str, duration: Duration) -> Injected {
+        let replicas = self.environment.streams().replicas().await?;
+        let there = |name: &str| name == data_center;
+        let workloads = self.environment.watch().workloads();
+        let mut victims: Vec<Victim> = workloads
+            .into_iter()
+            .filter(|workload| there(&workload.sidecar.data_center))
+            .map(|workload| Victim {
+                address: workload.address,
+                port: probe_api::CONTROL_PORT,
+            })
+            .collect();
+        for replica in replicas
+            .iter()
+            .filter(|replica| there(&replica.data_center))
+        {
+            victims.push(of_replica(replica.clone())?);
+        }
+        if victims.is_empty() {
+            return Err(format!("nothing of the mesh runs in {data_center}"));
+        }
+        let hits = inside(data_center, self.recorder.sidecars(), replicas);
+        let part = Part::Nodes {
+            data_center: data_center.to_owned(),
+        };
+        let pulses = victims.into_iter().map(Pulse::Connects).collect();
+        let what = format!("switch the nodes of {data_center} off");
+        self.take_away(what, vec![part], pulses, duration, hits)
+            .await
+    }
+
+    /// Takes a part of the control plane of Kubernetes away, which concerns everybody.
+    pub(super) async fn take_kubernetes_away(&self, part: Part, duration: Duration) -> Injected {
+        let pulses = self
+            .environment
+            .clusters()
+            .all()
+            .iter()
+            .map(|cluster| Pulse::Reads {
+                cluster: clusters::name(cluster.as_ref()).to_owned(),
+            })
+            .collect();
+        let sidecars = self.recorder.sidecars();
+        let hits = sidecars.into_iter().map(|sidecar| sidecar.name).collect();
+        let what = format!("take {part} away");
+        self.take_away(what, vec![part], pulses, duration, hits)
+            .await
+    }
+
+    async fn take_away(
+        &self,
+        what: String,
+        parts: Vec<Part>,
+        pulses: Vec<Pulse>,
+        duration: Duration,
+        hits: Vec<String>,
+    ) -> Injected {
+        let active = self
+            .environment
+            .injector()
+            .take_away(what, parts, pulses, duration)
+            .await
+            .map_err(words)?;
+        Ok((active, hits))
+    }
+}

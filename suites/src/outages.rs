@@ -1,0 +1,319 @@
+//! What is away or hangs for a while, and comes back: control planes, workloads, machines, Kubernetes itself, and what
+//! gives certificates.
+
+mod certificates;
+
+use crate::payload::{application, everybody, payload, payload_as, scope};
+use harness_model::capability::Capability;
+use harness_model::duration::Span;
+use harness_model::expectation::Expectation;
+use harness_model::fault::{Fault, PodSelector};
+use harness_model::scenario::{Act, Disturbs, Given, Load, Rollout, Scenario, Tag};
+
+/// The scenarios of this suite.
+#[must_use]
+pub fn all() -> Vec<Scenario> {
+    let mut scenarios = vec![
+        replica_frozen(),
+        control_plane_away(),
+        workload_frozen(),
+        nodes_off(),
+        api_server_away(),
+        etcd_frozen(),
+        applications_rolled_out(),
+        control_plane_rolled_out(),
+    ];
+    scenarios.extend(certificates::all());
+    scenarios
+}
+
+/// The name that the mesh definitions give the control plane.
+const CONTROL_PLANE: &str = "control-plane";
+
+fn load(name: &str, from: &str) -> Act {
+    Act::Load(Load {
+        name: name.to_owned(),
+        from: from.to_owned(),
+        to: "checkout".to_owned(),
+        rate: 50,
+    })
+}
+
+fn meanwhile() -> Act {
+    load("meanwhile", "frontend@$zone1")
+}
+
+fn stop(name: &str) -> Act {
+    Act::Stop(name.to_owned())
+}
+
+fn hold(seconds: u64) -> Act {
+    Act::Hold(Span::secs(seconds))
+}
+
+fn answered(traffic: &str) -> Expectation {
+    Expectation::Answered {
+        traffic: traffic.to_owned(),
+        lost: 0,
+    }
+}
+
+fn passes_both_sidecars(traffic: &str) -> Expectation {
+    Expectation::PassesBothSidecars {
+        traffic: traffic.to_owned(),
+    }
+}
+
+/// Everybody has it before anything breaks.
+fn steady() -> Given {
+    Given {
+        configurations: vec![payload_as("steady", scope([everybody()]), "v1", "-steady")],
+    }
+}
+
+/// Something new for more sidecars than one replica serves.
+fn news(name: &str) -> Act {
+    Act::Apply(payload(
+        name,
+        scope([application("frontend"), application("checkout")]),
+        "v1",
+    ))
+}
+
+fn scenario(name: &str, claim: &str, when: Vec<Act>, then: Vec<Expectation>) -> Scenario {
+    Scenario {
+        name: format!("outages/{name}"),
+        claim: claim.to_owned(),
+        // What is away for seconds takes longer than a gate may.
+        tags: vec![Tag::PreRelease, Tag::Chaos],
+        requires: vec![Capability::ThreeZones],
+        disturbs: Disturbs::Everything,
+        given: Given::default(),
+        when,
+        then,
+    }
+}
+
+/// It keeps its connections and says nothing: only a sidecar that asks for signs of life finds out.
+fn replica_frozen() -> Scenario {
+    let scenario = scenario(
+        "replica-frozen",
+        "sidecars of a control-plane replica that hangs move to another one, and changes are delivered while it hangs",
+        vec![
+            meanwhile(),
+            Act::Inject(Fault::PodFreeze {
+                selector: PodSelector::ControlPlaneReplica,
+                duration: Span::secs(14),
+            }),
+            // Two seconds to the next sign of life that is asked for, two until it is missed, and some to dial.
+            hold(6),
+            news("during"),
+            Act::Recover,
+            Act::Apply(payload("after", scope([everybody()]), "v1")),
+            stop("meanwhile"),
+        ],
+        vec![
+            answered("meanwhile"),
+            passes_both_sidecars("meanwhile"),
+            Expectation::Delivered,
+        ],
+    );
+    Scenario {
+        requires: vec![Capability::ThreeZones, Capability::SeveralReplicas],
+        given: steady(),
+        ..scenario
+    }
+}
+
+fn control_plane_away() -> Scenario {
+    Scenario {
+        requires: vec![Capability::ThreeZones, Capability::SeveralReplicas],
+        given: steady(),
+        ..scenario(
+            "control-plane-away",
+            "traffic and configuration stay as they are without any control plane, and changes are delivered once it is back",
+            vec![
+                meanwhile(),
+                Act::Inject(Fault::ComponentOutage {
+                    component: CONTROL_PLANE.to_owned(),
+                    duration: Span::secs(8),
+                }),
+                Act::Recover,
+                news("after"),
+                stop("meanwhile"),
+            ],
+            vec![
+                answered("meanwhile"),
+                passes_both_sidecars("meanwhile"),
+                Expectation::Unchanged,
+                Expectation::Delivered,
+                Expectation::Confined,
+            ],
+        )
+    }
+}
+
+/// Its kernel still takes connections: nobody refuses anything.
+fn workload_frozen() -> Scenario {
+    Scenario {
+        given: steady(),
+        ..scenario(
+            "workload-frozen",
+            "traffic to a workload that hangs moves on, and it is as before when it goes on",
+            vec![
+                meanwhile(),
+                Act::Inject(Fault::PodFreeze {
+                    selector: PodSelector::Workload("checkout@$zone1".to_owned()),
+                    duration: Span::secs(8),
+                }),
+                Act::Recover,
+                Act::Apply(payload("after", scope([application("checkout")]), "v1")),
+                hold(8),
+                stop("meanwhile"),
+            ],
+            vec![
+                answered("meanwhile"),
+                Expectation::FailsOver {
+                    traffic: "meanwhile".to_owned(),
+                    within: Span::secs(2),
+                },
+                Expectation::Recovers {
+                    traffic: "meanwhile".to_owned(),
+                },
+                Expectation::Delivered,
+            ],
+        )
+    }
+}
+
+fn nodes_off() -> Scenario {
+    Scenario {
+        given: steady(),
+        ..scenario(
+            "nodes-off",
+            "traffic fails over when the nodes of a data center lose power, and what ran there comes back with its configuration",
+            vec![
+                // Nobody at home: it must cross to a data center that dies.
+                Act::Leave {
+                    application: "checkout".to_owned(),
+                    data_center: "$zone1".to_owned(),
+                },
+                load("elsewhere", "frontend@$zone1"),
+                Act::Inject(Fault::NodeOutage {
+                    data_center: "$zone3".to_owned(),
+                    duration: Span::secs(10),
+                }),
+                Act::Recover,
+                Act::Apply(payload("after", scope([everybody()]), "v1")),
+                hold(1),
+                stop("elsewhere"),
+            ],
+            vec![
+                // What was under way to the dead one, and no more.
+                Expectation::Answered {
+                    traffic: "elsewhere".to_owned(),
+                    lost: 5,
+                },
+                Expectation::FailsOver {
+                    traffic: "elsewhere".to_owned(),
+                    within: Span::secs(2),
+                },
+                Expectation::Delivered,
+            ],
+        )
+    }
+}
+
+fn api_server_away() -> Scenario {
+    without_kubernetes(
+        "api-server-away",
+        "traffic and configuration stay as they are without the API server of Kubernetes, and changes are delivered once it is back",
+        Fault::ApiServerOutage {
+            duration: Span::secs(10),
+        },
+    )
+}
+
+fn etcd_frozen() -> Scenario {
+    without_kubernetes(
+        "etcd-frozen",
+        "traffic and configuration stay as they are while etcd hangs, and changes are delivered once it goes on",
+        Fault::EtcdFreeze {
+            duration: Span::secs(8),
+        },
+    )
+}
+
+fn without_kubernetes(name: &str, claim: &str, fault: Fault) -> Scenario {
+    Scenario {
+        given: steady(),
+        ..scenario(
+            name,
+            claim,
+            vec![
+                meanwhile(),
+                Act::Inject(fault),
+                Act::Recover,
+                news("after"),
+                Act::Apply(payload(
+                    "after",
+                    scope([application("frontend"), application("checkout")]),
+                    "v2",
+                )),
+                stop("meanwhile"),
+            ],
+            vec![
+                answered("meanwhile"),
+                passes_both_sidecars("meanwhile"),
+                Expectation::Unchanged,
+                Expectation::Delivered,
+                Expectation::Confined,
+            ],
+        )
+    }
+}
+
+/// Every pod that answers is replaced, in every data center at once.
+fn applications_rolled_out() -> Scenario {
+    Scenario {
+        given: steady(),
+        ..scenario(
+            "applications-rolled-out",
+            "every pod of an application is replaced under load without a lost request, and the new ones get what is in force",
+            vec![
+                meanwhile(),
+                Act::Restart(Rollout::Application("checkout".to_owned())),
+                Act::Apply(payload("after", scope([application("checkout")]), "v1")),
+                stop("meanwhile"),
+            ],
+            vec![
+                answered("meanwhile"),
+                passes_both_sidecars("meanwhile"),
+                Expectation::Delivered,
+            ],
+        )
+    }
+}
+
+fn control_plane_rolled_out() -> Scenario {
+    Scenario {
+        requires: vec![Capability::ThreeZones, Capability::SeveralReplicas],
+        given: steady(),
+        ..scenario(
+            "control-plane-rolled-out",
+            "every replica of the control plane is replaced without a lost request or configuration, and changes are delivered by the new ones",
+            vec![
+                meanwhile(),
+                Act::Restart(Rollout::Component(CONTROL_PLANE.to_owned())),
+                news("after"),
+                stop("meanwhile"),
+            ],
+            vec![
+                answered("meanwhile"),
+                passes_both_sidecars("meanwhile"),
+                Expectation::Delivered,
+                Expectation::Confined,
+            ],
+        )
+    }
+}

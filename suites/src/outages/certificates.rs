@@ -1,0 +1,124 @@
+//! Certificates that are to be renewed while what gives them is away, slow or cut off.
+
+use super::{answered, hold, load, scenario, stop};
+use crate::tls::{self, strict_everywhere};
+use harness_model::duration::Span;
+use harness_model::expectation::Expectation;
+use harness_model::fault::{Fault, PodSelector};
+use harness_model::scenario::{Act, Scenario};
+
+/// The name that the mesh definitions give the certificate authority.
+const AUTHORITY: &str = "certificate-authority";
+
+/// The scenarios about certificates.
+pub(super) fn all() -> Vec<Scenario> {
+    vec![
+        authority_away(),
+        authority_slow(),
+        authority_cut_off(),
+        key_service_frozen(),
+    ]
+}
+
+fn over_tls(traffic: &str) -> Expectation {
+    Expectation::OverTls {
+        traffic: traffic.to_owned(),
+    }
+}
+
+/// Certificates live for twenty seconds and are renewed after ten to twelve of them: the fault is there when they are to
+/// be renewed, and gone before they end. Node agents keep what they have for a minute, so new ones are started first: then
+/// every certificate is as old as the scenario.
+fn while_renewed(name: &str, claim: &str, from: &str, faults: Vec<Act>) -> Scenario {
+    let mut when = vec![
+        Act::Inject(Fault::PodKill {
+            selector: PodSelector::Component("node-agent".to_owned()),
+        }),
+        Act::Recover,
+        strict_everywhere(),
+        load("steady", from),
+        hold(7),
+    ];
+    let since = when.len();
+    when.extend(faults);
+    when.extend([hold(3), stop("steady")]);
+    let scenario = scenario(
+        name,
+        claim,
+        when,
+        vec![
+            Expectation::Delivered,
+            Expectation::Renewed { since },
+            answered("steady"),
+            over_tls("steady"),
+        ],
+    );
+    Scenario {
+        requires: tls::requirements(),
+        ..scenario
+    }
+}
+
+fn authority_away() -> Scenario {
+    while_renewed(
+        "authority-away",
+        "certificates serve while the certificate authority is away when they are to be renewed, and are renewed before they end",
+        "frontend@$zone1",
+        vec![
+            Act::Inject(Fault::ComponentOutage {
+                component: AUTHORITY.to_owned(),
+                duration: Span::secs(5),
+            }),
+            Act::Recover,
+        ],
+    )
+}
+
+/// It answers, late: a call that is under way when it is stopped is answered when it goes on.
+fn authority_slow() -> Scenario {
+    let pulse = || {
+        [
+            Act::Inject(Fault::PodFreeze {
+                selector: PodSelector::Component(AUTHORITY.to_owned()),
+                duration: Span::secs(3),
+            }),
+            Act::Recover,
+        ]
+    };
+    while_renewed(
+        "authority-slow",
+        "certificates are renewed in time though every answer of the certificate authority takes seconds",
+        "frontend@$zone2",
+        [pulse(), pulse()].concat(),
+    )
+}
+
+fn authority_cut_off() -> Scenario {
+    while_renewed(
+        "authority-cut-off",
+        "certificates serve in a data center from which no authority that can sign is reached when they are to be renewed, and are renewed before they end",
+        "frontend@$zone3",
+        vec![
+            Act::Inject(Fault::ZoneOutage {
+                data_center: "$zone3".to_owned(),
+                duration: Span::secs(5),
+            }),
+            Act::Recover,
+        ],
+    )
+}
+
+fn key_service_frozen() -> Scenario {
+    while_renewed(
+        "key-service-frozen",
+        "certificates serve while the key service hangs when they are to be renewed, and are renewed before they end",
+        "frontend@$zone2",
+        vec![
+            Act::Inject(Fault::PodFreeze {
+                selector: PodSelector::Component("key-service".to_owned()),
+                duration: Span::secs(5),
+            }),
+            Act::Recover,
+        ],
+    )
+}

@@ -1,0 +1,111 @@
+//! Bugs in what is made of something that was away.
+
+use control_plane::behaviour::{Behaviour, Recipient};
+use control_plane::world::World;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// So long a replica has just started: whoever was connected comes back to it within that.
+const JUST_STARTED: Duration = Duration::from_secs(4);
+/// So long a stream has just come: a replica that hangs is not ready some seconds after sidecars have left it.
+const JUST_COME: Duration = Duration::from_secs(10);
+
+/// Whoever comes back to a replica that has just started is told that there are no policies.
+pub(crate) struct StartsEmpty {
+    started: Instant,
+}
+
+impl StartsEmpty {
+    pub(crate) fn new() -> Self {
+        Self {
+            started: Instant::now(),
+        }
+    }
+}
+
+impl Behaviour for StartsEmpty {
+    fn view(&self, world: Arc<World>, recipient: &Recipient) -> Arc<World> {
+        if !recipient.resumed || self.started.elapsed() > JUST_STARTED {
+            return world;
+        }
+        Arc::new(World {
+            policies: BTreeMap::new(),
+            ..(*world).clone()
+        })
+    }
+}
+
+/// What the API server told before it was away is all that is ever known.
+pub(crate) struct StopsWatching;
+
+impl Behaviour for StopsWatching {
+    fn watches_again(&self) -> bool {
+        false
+    }
+}
+
+/// When a peer hangs, whoever has just come over, or comes later, is served from the world of that moment for ever.
+pub(crate) struct StaleAfterHang {
+    /// What the names of this rollout's replicas begin with.
+    peers: String,
+    state: Mutex<Peers>,
+}
+
+#[derive(Default)]
+struct Peers {
+    /// UIDs of those that were ready once.
+    known: BTreeMap<String, String>,
+    /// When each stream was first served.
+    streams: BTreeMap<u64, Instant>,
+    /// The world at the time, and the newest stream that had not just come.
+    hung: Option<(Arc<World>, u64)>,
+}
+
+impl StaleAfterHang {
+    /// `own_name` is that of a Deployment's pod: `NAME-ROLLOUT-POD`.
+    pub(crate) fn new(own_name: &str) -> Self {
+        let rollout = own_name.rsplit_once('-').map_or("", |(rollout, _)| rollout);
+        Self {
+            peers: format!("{rollout}-"),
+            state: Mutex::default(),
+        }
+    }
+}
+
+impl Behaviour for StaleAfterHang {
+    fn publish(&self, world: Arc<World>) -> Arc<World> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let peers = world
+            .replicas
+            .iter()
+            .filter(|(name, _)| name.starts_with(&self.peers));
+        for (name, replica) in peers {
+            if replica.ready {
+                state.known.insert(name.clone(), replica.uid.clone());
+            } else if state.known.get(name) == Some(&replica.uid) && state.hung.is_none() {
+                let old = state
+                    .streams
+                    .iter()
+                    .filter(|(_, since)| since.elapsed() > JUST_COME)
+                    .map(|(stream, _)| *stream)
+                    .max();
+                state.hung = Some((world.clone(), old.unwrap_or(0)));
+            }
+        }
+        world
+    }
+
+    fn view(&self, world: Arc<World>, recipient: &Recipient) -> Arc<World> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state
+            .streams
+            .entry(recipient.stream)
+            .or_insert_with(Instant::now);
+        match &state.hung {
+            Some((frozen, old)) if recipient.resumed && recipient.stream > *old => frozen.clone(),
+            _ => world,
+        }
+    }
+}
