@@ -28,7 +28,23 @@ pub enum Order {
         pid: i32,
         /// The process.
         process: ProcessSpec,
+        /// What its standard streams are.
+        #[serde(default)]
+        streams: Streams,
     },
+}
+
+/// The standard streams of a process that is executed in a container. Paths are the caller's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Streams {
+    /// No input; output and errors are the shim's.
+    #[default]
+    Outputs,
+    /// The same, with input from this file, which may be a named pipe that somebody has open for writing.
+    Input(PathBuf),
+    /// All three are this terminal, which is the process's controlling one.
+    Terminal(PathBuf),
 }
 
 /// A container, completely resolved: nothing in here is looked up anywhere any more.

@@ -17,6 +17,7 @@ mod container_order;
 mod dns;
 mod environment;
 mod events;
+mod exec;
 mod files;
 mod follow;
 mod freeze;

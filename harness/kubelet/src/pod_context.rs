@@ -4,6 +4,7 @@ use crate::logs::Logs;
 use crate::node::Node;
 use crate::pods::Newest;
 use crate::sandbox::Sandbox;
+use harness_kernel::container::ProcessSpec;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateWaiting, Pod};
 use std::collections::BTreeMap;
@@ -57,6 +58,8 @@ pub(crate) struct ContainerFacts {
     pub(crate) container_id: Option<String>,
     /// Its init as the node sees it, while it runs.
     pub(crate) pid: Option<i32>,
+    /// How it was started, while it runs: what is executed in it gets the same surroundings.
+    pub(crate) process: Option<Arc<ProcessSpec>>,
 }
 
 /// Why a container that was never started waits.
@@ -73,6 +76,7 @@ impl Default for ContainerFacts {
             image_id: String::new(),
             container_id: None,
             pid: None,
+            process: None,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Processes of containers: started through the `__container` shim, signalled, waited for, entered.
 
-use harness_kernel::container::{Order, ProcessSpec};
+use harness_kernel::container::{Order, ProcessSpec, Streams};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io;
@@ -138,7 +138,12 @@ pub(crate) async fn execute(
     process: ProcessSpec,
     patience: Duration,
 ) -> Result<Executed, StartError> {
-    let (mut running, output, errors) = start(executable, &Order::Execute { pid, process }).await?;
+    let order = Order::Execute {
+        pid,
+        process,
+        streams: Streams::Outputs,
+    };
+    let (mut running, output, errors) = start(executable, &order).await?;
     let (mut output, mut errors) = (output.take(OUTPUT_LIMIT), errors.take(OUTPUT_LIMIT));
     let (mut first, mut second) = (Vec::new(), Vec::new());
     let work = async {

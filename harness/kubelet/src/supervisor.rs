@@ -117,6 +117,7 @@ pub(crate) async fn supervise(
             facts.ready = false;
             facts.started = false;
             facts.pid = None;
+            facts.process = None;
         });
         if stop.borrow().is_some() || !is_restarted(kind, &policy, ended.status) {
             return;
@@ -248,6 +249,7 @@ async fn run_once(
             ..ContainerState::default()
         };
         facts.pid = Some(pid);
+        facts.process = Some(Arc::new(process.clone()));
     });
     let pod = context.pod();
     node.events.record(

@@ -5,10 +5,12 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
+    clippy::print_stderr,
     reason = "a test fails by panicking and says what it does"
 )]
 
 mod away;
+mod execute;
 mod pods;
 mod stage;
 mod workload;

@@ -1,5 +1,6 @@
 //! What a Kubernetes user knows of pods, on the local cluster: reasons, events, restarts, ends, volumes, logs.
 
+use crate::execute::programs_are_executed;
 use crate::stage::Stage;
 use crate::workload::{IMAGE, PORT, SECRET};
 use futures::io::AsyncBufReadExt as _;
@@ -47,13 +48,14 @@ pub(crate) fn pods_are_as_in_kubernetes(stage: &Stage) {
             a_sidecar_has_time_to_end_when_the_grace_is_used_up(&pods),
             a_config_map_is_followed(&pods),
             a_lease_is_renewed(&pods),
+            programs_are_executed(&pods),
         );
         diagnostics_tell_why_and_no_secrets(&pods, &cluster).await;
         assert_eq!(cluster.down().await, Vec::<String>::new());
     });
 }
 
-async fn within<T>(work: impl Future<Output = T>) -> T {
+pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
     let Ok(done) = tokio::time::timeout(PATIENCE, work).await else {
         panic!("not within {PATIENCE:?}")
     };
@@ -61,16 +63,16 @@ async fn within<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// The pods of the namespace `default`.
-struct Pods(kube::Client);
+pub(crate) struct Pods(kube::Client);
 
 impl Pods {
-    fn api(&self) -> Api<Pod> {
+    pub(crate) fn api(&self) -> Api<Pod> {
         Api::namespaced(self.0.clone(), "default")
     }
 
     /// Makes a pod of one container `main` with these arguments; `more` is merged into its specification, and
     /// `main` into the container's.
-    async fn make(&self, name: &str, arguments: &[&str], more: Value, main: Value) {
+    pub(crate) async fn make(&self, name: &str, arguments: &[&str], more: Value, main: Value) {
         let mut container = json!({"name": "main", "image": IMAGE, "args": arguments});
         merge(&mut container, main);
         let mut spec = json!({
@@ -84,7 +86,7 @@ impl Pods {
         made.unwrap();
     }
 
-    async fn delete(&self, name: &str) {
+    pub(crate) async fn delete(&self, name: &str) {
         let parameters = DeleteParams::default();
         self.api().delete(name, &parameters).await.unwrap();
     }
@@ -105,7 +107,7 @@ impl Pods {
             .await;
     }
 
-    async fn runs(&self, name: &str) {
+    pub(crate) async fn runs(&self, name: &str) {
         let running = |main: &ContainerStatus| {
             let state = main.state.as_ref();
             state.is_some_and(|state| state.running.is_some())

@@ -2,6 +2,7 @@
 
 use harness_images::pack::{FileSpec, ImageSpec, pack};
 use nix::sys::signal::{SigSet, Signal};
+use std::io::{IsTerminal as _, Read as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -54,12 +55,29 @@ pub(crate) fn run(arguments: &[String]) {
             let _door = TcpListener::bind(("0.0.0.0", PORT)).unwrap();
             wanted.wait().unwrap();
         }
+        ["answer", status] => {
+            let mut asked = String::new();
+            std::io::stdin().read_to_string(&mut asked).unwrap();
+            print!("{}", asked.to_uppercase());
+            eprint!("{} bytes", asked.len());
+            std::process::exit(status.parse().unwrap());
+        }
+        ["sit"] => sit(),
         ["show", file] => show(Path::new(file)),
         ["tell-secret"] => {
             println!("-----BEGIN PRIVATE KEY-----\n{SECRET}\n-----END PRIVATE KEY-----\nafter it");
             hold();
         }
         _ => panic!("{arguments:?}"),
+    }
+}
+
+/// Says how large the terminal is, whenever that changes and somebody presses return.
+fn sit() {
+    assert!(std::io::stdout().is_terminal(), "there is no terminal");
+    for line in std::io::stdin().lines() {
+        let (columns, rows) = harness_kernel::terminal::size(std::io::stdout()).unwrap();
+        println!("{} at {columns}x{rows}", line.unwrap());
     }
 }
 

@@ -1,7 +1,8 @@
 //! The `__container` process: reads its order, makes or joins the namespaces, forks, executes, waits.
 
-use super::{Act, ContainerSpec, Order, ProcessSpec, StepError, capabilities, root};
+use super::{Act, ContainerSpec, Order, ProcessSpec, StepError, Streams, capabilities, root};
 use nix::errno::Errno;
+use nix::fcntl::OFlag;
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::stat::{Mode, umask};
@@ -60,7 +61,11 @@ fn start(report: &mut File) -> Result<i32, StepError> {
     close_on_exec()?;
     match &order {
         Order::Start(spec) => new_namespaces(spec)?,
-        Order::Execute { pid, .. } => join_namespaces(*pid)?,
+        Order::Execute { pid, streams, .. } => {
+            // Before its namespaces are joined: the paths are those of the caller.
+            attach(streams)?;
+            join_namespaces(*pid)?;
+        }
     }
     // Before the fork: the child's pivot changes this process's root as well.
     let nothing = null_device()?;
@@ -94,6 +99,24 @@ fn null_device() -> Result<File, StepError> {
 
 fn detach_standard_input() -> Result<(), StepError> {
     nix::unistd::dup2_stdin(null_device()?).act(|| "detach standard input".to_owned())
+}
+
+fn attach(streams: &Streams) -> Result<(), StepError> {
+    match streams {
+        Streams::Outputs => Ok(()),
+        Streams::Input(path) => {
+            let input = File::open(path).act(|| format!("open {}", path.display()))?;
+            nix::unistd::dup2_stdin(input).act(|| "attach the input".to_owned())
+        }
+        Streams::Terminal(path) => {
+            let terminal = nix::fcntl::open(path, OFlag::O_RDWR | OFlag::O_NOCTTY, Mode::empty())
+                .act(|| format!("open {}", path.display()))?;
+            let attached = nix::unistd::dup2_stdin(&terminal)
+                .and_then(|()| nix::unistd::dup2_stdout(&terminal))
+                .and_then(|()| nix::unistd::dup2_stderr(&terminal));
+            attached.act(|| "attach the terminal".to_owned())
+        }
+    }
 }
 
 /// Nothing but the standard streams may reach the container, whatever this process inherited.
@@ -158,6 +181,15 @@ fn become_process(order: &Order) -> Result<std::convert::Infallible, StepError> 
         Order::Execute { process, .. } => process,
     };
     nix::unistd::setsid().act(|| "start a session".to_owned())?;
+    if let Order::Execute {
+        streams: Streams::Terminal(_),
+        ..
+    } = order
+    {
+        // SAFETY: TIOCSCTTY takes a number, and standard input is the terminal.
+        let result = unsafe { libc::ioctl(libc::STDIN_FILENO, libc::TIOCSCTTY, 0) };
+        Errno::result(result).act(|| "take the terminal".to_owned())?;
+    }
     umask(Mode::from_bits_truncate(0o022));
     // SAFETY: the default action is no function; Rust's runtime had set "ignore", which an exec would hand on.
     unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.act(|| "reset SIGPIPE".to_owned())?;
