@@ -20,7 +20,7 @@ use super::requests::outage;
 use crate::directory::Sidecar;
 use crate::duration::Span;
 use crate::expectation::Expectation;
-use crate::history::EventKind;
+use crate::history::{EventKind, Observation};
 use crate::scenario::Act;
 use crate::scenario::Scenario;
 use crate::testing::Recorder;
@@ -342,6 +342,56 @@ fn a_pod_that_comes_back_during_a_fault_has_the_time_that_a_recovery_has(
         Verdict::Failed,
         "it owes it sooner: {after:?}"
     );
+}
+
+#[test]
+fn a_pod_that_takes_over_a_name_owes_under_that_name_alone() {
+    let joined = |name: &str| EventKind::SidecarJoined {
+        sidecar: Sidecar {
+            name: name.to_owned(),
+            pod_uid: "new".to_owned(),
+            ..inside()
+        },
+    };
+    let reading = |name: &str, value: &str| Observation {
+        sidecar: name.to_owned(),
+        pod_uid: "new".to_owned(),
+        ..shows(&inside(), "a", value, "")
+    };
+    let judged = |last: &str| {
+        let mut recorder = Recorder::new(&both());
+        recorder.step(0).write(&version("v1"));
+        settled(&mut recorder, "v1", "m0");
+        recorder.step(1).push(joined("checkout@zone1#2"));
+        recorder.observe(reading("checkout@zone1#2", "v1"));
+        for (name, uid) in [
+            (inside().name, inside().pod_uid),
+            ("checkout@zone1#2".to_owned(), "new".to_owned()),
+        ] {
+            recorder.push(EventKind::SidecarLeft {
+                sidecar: name,
+                pod_uid: uid,
+            });
+        }
+        recorder.push(joined("checkout@zone1"));
+        recorder.observe(reading("checkout@zone1", "v1"));
+        recorder.step(2).write(&version("v2"));
+        recorder.observe(reading("checkout@zone1", last)).wait(6000);
+        recorder
+            .finished()
+            .observe(reading("checkout@zone1", last))
+            .observe(shows(&outside(), "a", "", ""));
+        delivered(
+            vec![apply("v1"), Act::Hold(Span::millis(1)), apply("v2")],
+            &recorder,
+        )
+    };
+    let found = judged("v2");
+    assert_eq!(found.verdict, Verdict::Passed, "{found:?}");
+    let found = judged("v1");
+    assert_eq!(found.verdict, Verdict::Failed, "{found:?}");
+    // After the write, and at the end.
+    assert_eq!(who(&found), ["checkout@zone1", "checkout@zone1"]);
 }
 
 #[test]

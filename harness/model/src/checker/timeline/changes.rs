@@ -38,16 +38,18 @@ pub(super) fn lives(events: &[Event]) -> Vec<Life<'_>> {
     for (index, event) in events.iter().enumerate() {
         match &event.kind {
             EventKind::SidecarJoined { sidecar } => {
-                // The same pod again: its life goes on, whatever was said of its end.
-                if let Some(known) = lives
-                    .iter_mut()
-                    .find(|life| life.sidecar.pod_uid == sidecar.pod_uid)
-                {
+                // The same pod again: its life goes on, whatever was said of its end. Under another name, which it takes over
+                // from one that it replaces, it begins anew.
+                if let Some(known) = lives.iter_mut().find(|life| {
+                    life.sidecar.pod_uid == sidecar.pod_uid && life.sidecar.name == sidecar.name
+                }) {
                     known.left = None;
                     continue;
                 }
-                // A stable name has one life at a time, even where nobody saw the end of the last.
-                end(&mut lives, index, |life| life.sidecar.name == sidecar.name);
+                // A stable name and a pod have one life at a time, even where nobody saw the end of the last.
+                end(&mut lives, index, |life| {
+                    life.sidecar.name == sidecar.name || life.sidecar.pod_uid == sidecar.pod_uid
+                });
                 lives.push(Life {
                     sidecar,
                     joined: index,
