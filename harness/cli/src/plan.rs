@@ -72,6 +72,26 @@ pub(crate) fn mesh(name_or_path: &str) -> Result<MeshDefinition, Failure> {
     })
 }
 
+/// Loads a mesh definition and sets variables of it.
+pub(crate) fn mesh_with(
+    name_or_path: &str,
+    set: &[(String, String)],
+) -> Result<MeshDefinition, Failure> {
+    let mut definition = mesh(name_or_path)?;
+    let wrong: Vec<String> = set
+        .iter()
+        .filter_map(|(name, value)| definition.set_variable(name, value).err())
+        .map(|error| error.to_string())
+        .collect();
+    if wrong.is_empty() {
+        return Ok(definition);
+    }
+    let attempt = format!("set variables of the mesh `{name_or_path}`");
+    Err(Failure::new(ExitCode::Usage, attempt)
+        .reason(wrong.join("\n"))
+        .hint("variables stand in the mesh definition, below `variables`"))
+}
+
 /// What an environment of this shape will have, as far as that is known before it is up.
 pub(crate) fn capabilities(topology: &Topology, mesh: &MeshDefinition) -> BTreeSet<Capability> {
     let mut has = zones_of(topology);
@@ -124,7 +144,7 @@ pub(crate) struct Checked {
 pub(crate) fn check(arguments: &EnvironmentArguments) -> Result<Checked, Failure> {
     let registry = cluster_choice::check(arguments)?;
     let ground = cluster_choice::ground(arguments)?;
-    let mesh = mesh(&arguments.mesh)?;
+    let mesh = mesh_with(&arguments.mesh, &arguments.set)?;
     let mut replacements = BTreeMap::new();
     for (name, path) in &arguments.image {
         replacements.insert(own_image(name)?.to_owned(), archive(name, path)?);
@@ -304,6 +324,9 @@ pub(crate) fn options(arguments: &RunArguments) -> Vec<String> {
     }
     if let Some(mutant) = &arguments.mutant {
         add("--mutant", mutant);
+    }
+    for (name, value) in &environment.set {
+        add("--set", &format!("{name}={value}"));
     }
     for (name, path) in &environment.image {
         add("--image", &format!("{name}={path}"));

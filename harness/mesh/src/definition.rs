@@ -20,6 +20,8 @@ pub struct MeshDefinition {
     pub images: BTreeMap<String, String>,
     /// Free values for the templates; the caller may replace them by name.
     pub variables: BTreeMap<String, String>,
+    /// Variable → the values that it can have, where not any will do.
+    pub choices: BTreeMap<String, Vec<String>>,
     /// Certificates that the harness makes for the templates, each with a root of its own.
     pub certificates: BTreeMap<String, CertificateRequest>,
     /// What is applied, in order.

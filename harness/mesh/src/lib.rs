@@ -13,6 +13,7 @@ pub mod load;
 pub mod observe;
 pub mod rights;
 pub mod scale;
+pub mod variables;
 pub mod write;
 
 mod apply;

@@ -4,7 +4,7 @@ use crate::definition::{Evidence, State};
 use crate::{Keys, Mesh, template};
 use harness_model::directory::Sidecar;
 use harness_model::history::{
-    Answerer, Arrival, CertificateSeen, Observation, RequestSeen, Stream,
+    Answerer, Arrival, CertificateSeen, Observation, RequestSeen, Stream, XdsForm,
 };
 use probe_api::request::{Answer, PeerView, RequestOutcome, RequestResult};
 use probe_api::state::{Secret, SidecarReading, SidecarState};
@@ -123,6 +123,7 @@ fn reduce(
                 .clone()
                 .filter(|_| held.control_plane.connected),
             epoch: held.control_plane.epoch,
+            form: held.control_plane.form.map(form_of),
         },
         toggles: BTreeMap::new(),
         rules: BTreeMap::new(),
@@ -174,6 +175,14 @@ fn reduce(
         }
     }
     Ok(observation)
+}
+
+/// The form of xDS in the words of a history.
+pub(crate) fn form_of(form: probe_api::state::XdsForm) -> XdsForm {
+    match form {
+        probe_api::state::XdsForm::Sotw => XdsForm::Sotw,
+        probe_api::state::XdsForm::Delta => XdsForm::Delta,
+    }
 }
 
 /// The same rule may be in several virtual hosts or twice in one: its hash then covers all of them, in order.

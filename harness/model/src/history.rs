@@ -198,6 +198,30 @@ pub struct Stream {
     pub replica: Option<String>,
     /// Connection count of the sidecar.
     pub epoch: u64,
+    /// The form of xDS that it speaks, where that is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<XdsForm>,
+}
+
+/// The forms of xDS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum XdsForm {
+    /// State of the world: each response has everything of its type.
+    Sotw,
+    /// Incremental: each response has what changed.
+    Delta,
+}
+
+impl XdsForm {
+    /// As people call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sotw => "state of the world",
+            Self::Delta => "delta",
+        }
+    }
 }
 
 /// A mesh's own word on who got a configuration: stable sidecar names.

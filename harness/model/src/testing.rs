@@ -64,6 +64,7 @@ pub(crate) fn reading(sidecar: &str, uid: &str) -> Observation {
         stream: Stream {
             replica: Some("a".to_owned()),
             epoch: 1,
+            form: None,
         },
         toggles: BTreeMap::new(),
         rules: BTreeMap::new(),

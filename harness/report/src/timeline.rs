@@ -1,7 +1,7 @@
 //! Who showed which configuration content when: one scenario's history reduced to lanes, marks and bands.
 
 use harness_model::fault::Fault;
-use harness_model::history::{Event, EventKind, Observation};
+use harness_model::history::{Event, EventKind, Observation, XdsForm};
 use std::collections::BTreeMap;
 
 /// One scenario's history, reduced.
@@ -51,6 +51,8 @@ pub struct Segment {
     pub content: usize,
     /// The control-plane replica of the first reading.
     pub replica: Option<String>,
+    /// The form of xDS of the first reading.
+    pub form: Option<XdsForm>,
     /// Still held by the sidecar as far as is known.
     open: bool,
 }
@@ -216,6 +218,7 @@ impl Timeline {
             to_ns: at,
             content,
             replica: observation.stream.replica.clone(),
+            form: observation.stream.form,
             open: true,
         });
     }

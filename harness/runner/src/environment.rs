@@ -4,6 +4,7 @@
 
 mod error;
 mod exposed_keys;
+mod forms;
 mod names;
 mod waits;
 
@@ -128,7 +129,12 @@ impl Environment {
             })?;
         let mesh = Arc::new(mesh);
         phases
-            .part("sidecars", Self::watching(clusters, ours, plan, mesh))
+            .part("sidecars", async {
+                let environment = Self::watching(clusters, ours, plan, mesh).await?;
+                let tell = phases.lines("sidecars");
+                environment.forms().into_iter().for_each(tell);
+                Ok(environment)
+            })
             .await
     }
 

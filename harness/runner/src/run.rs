@@ -174,6 +174,9 @@ pub(crate) fn run_started(plan: &RunPlan, selected: usize) -> RunEvent {
     {
         environment.insert("topology".to_owned(), topology.name.clone());
     }
+    for (name, value) in plan.mesh.definition.chosen() {
+        environment.insert(format!("mesh.{name}"), value.to_owned());
+    }
     if let Some(mutant) = &plan.mutant {
         environment.insert("mutant".to_owned(), mutant.clone());
     }

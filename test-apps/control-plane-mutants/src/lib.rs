@@ -4,6 +4,7 @@
 //! Invariant: none of this is in the `control-plane` binary.
 
 mod delivery;
+mod delta;
 mod history;
 mod leak;
 mod names;
@@ -15,6 +16,7 @@ pub use names::Mutation;
 
 use control_plane::behaviour::Behaviour;
 use delivery::{Join, LiesInStatus, OneZoneDropped, Precedence, ScopeMistake};
+use delta::{DeltaMistake, LeakInDelta};
 use history::{DeleteNotDelivered, ReplicaDoesNotResume, RollbackInexact, StaleAfterUpdate};
 use leak::{Leak, LeakedPart, Victims};
 use outage::{StaleAfterHang, StartsEmpty, StopsWatching};
@@ -55,6 +57,9 @@ pub fn build(mutation: Mutation, own_name: &str) -> Arc<dyn Behaviour> {
         Mutation::FailoverOff => Arc::new(FailoverOff::default()),
         Mutation::HeaderRuleForAll => Arc::new(RuleMistake::HeadersIgnored),
         Mutation::WeightsIgnored => Arc::new(RuleMistake::WeightsIgnored),
+        Mutation::DeltaLeak => Arc::new(LeakInDelta),
+        Mutation::DeltaResumeBelieved => Arc::new(DeltaMistake::ResumeBelieved),
+        Mutation::DeltaRejectionsIgnored => Arc::new(DeltaMistake::RejectionsIgnored),
         Mutation::TlsForEverybody => Arc::new(TlsMistake::ForEverybody),
         Mutation::CallersStayPlaintext => Arc::new(TlsMistake::CallersStayPlaintext),
         Mutation::StrictTakesPlaintext => Arc::new(CheckLeftOut::PlaintextRefused),

@@ -51,6 +51,12 @@ pub enum Mutation {
     HeaderRuleForAll,
     /// All destinations of a rule weigh the same.
     WeightsIgnored,
+    /// Whoever speaks delta receives everything.
+    DeltaLeak,
+    /// What a client that speaks delta brings along when it connects again is never sent to it again.
+    DeltaResumeBelieved,
+    /// What a client that speaks delta rejects counts as accepted.
+    DeltaRejectionsIgnored,
     /// What any policy says of TLS is for everybody.
     TlsForEverybody,
     /// Callers never offer TLS.
@@ -88,6 +94,9 @@ impl Mutation {
         Self::FailoverOff,
         Self::HeaderRuleForAll,
         Self::WeightsIgnored,
+        Self::DeltaLeak,
+        Self::DeltaResumeBelieved,
+        Self::DeltaRejectionsIgnored,
         Self::TlsForEverybody,
         Self::CallersStayPlaintext,
         Self::StrictTakesPlaintext,
@@ -122,6 +131,9 @@ impl Mutation {
             Self::FailoverOff => "failover-off",
             Self::HeaderRuleForAll => "header-rule-for-all",
             Self::WeightsIgnored => "weights-ignored",
+            Self::DeltaLeak => "delta-leak",
+            Self::DeltaResumeBelieved => "delta-resume-believed",
+            Self::DeltaRejectionsIgnored => "delta-rejections-ignored",
             Self::TlsForEverybody => "tls-for-everybody",
             Self::CallersStayPlaintext => "callers-stay-plaintext",
             Self::StrictTakesPlaintext => "strict-takes-plaintext",

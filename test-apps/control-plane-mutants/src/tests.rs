@@ -1,8 +1,11 @@
 //! Every mutant does what its name says, and the faithful behaviour does not.
 
 use crate::{Mutation, build};
-use control_plane::behaviour::{Behaviour, Faithful, Recipient, Traffic};
+use control_plane::behaviour::{Behaviour, DeltaHandling, Faithful, Recipient, Traffic};
 use control_plane::effective::Effective;
+use control_plane::snapshot::{Kind, Resource, Snapshot};
+use control_plane::stream::Form;
+use control_plane::stream::delta::{DeltaRequest, DeltaStream};
 use control_plane::world::{
     Endpoint, Policy, Replica, Scope, Service, Services, Sidecar, World, WorldStore,
 };
@@ -118,6 +121,7 @@ impl Trial {
             sidecar: self.world.sidecars[pod].clone(),
             stream,
             resumed,
+            form: Form::StateOfTheWorld,
         };
         let view = self.behaviour.view(self.world.clone(), &recipient);
         self.behaviour.effective(&view, &recipient)
@@ -151,6 +155,67 @@ fn leaks_reach_those_out_of_scope() {
     let mut toggles = Trial::of(Mutation::LeakTogglesOnly);
     let leaked = toggles.publish(&world).at("b", 1, false);
     assert!(!leaked.toggles.is_empty() && leaked.rules.is_empty());
+}
+
+#[test]
+fn only_who_speaks_delta_is_leaked_to() {
+    let mut trial = Trial::of(Mutation::DeltaLeak);
+    trial.publish(&with_policy(base(), "p", "east", 1, "on"));
+    for (form, leaks) in [(Form::StateOfTheWorld, false), (Form::Delta, true)] {
+        let recipient = Recipient {
+            sidecar: trial.world.sidecars["b"].clone(),
+            stream: 1,
+            resumed: false,
+            form,
+        };
+        let effective = trial.behaviour.effective(&trial.world, &recipient);
+        assert_eq!(effective.toggles.contains_key("key"), leaks);
+    }
+}
+
+/// The client of a stream in the delta form, which resumes with one resource in an old version.
+fn resumed(handling: DeltaHandling) -> DeltaStream {
+    let mut stream = DeltaStream::new(handling);
+    let request = DeltaRequest {
+        subscribe: vec!["mesh".into()],
+        held: [("mesh".to_owned(), "old".to_owned())].into(),
+        ..DeltaRequest::default()
+    };
+    stream.receive(Kind::Runtime, &request);
+    stream
+}
+
+#[test]
+fn the_delta_form_goes_wrong() {
+    let resource = Resource::new(Kind::Runtime, b"new".to_vec());
+    let snapshot = Snapshot {
+        resources: [(
+            Kind::Runtime,
+            Arc::new([("mesh".to_owned(), resource)].into()),
+        )]
+        .into(),
+        ..Snapshot::default()
+    };
+    let faithful = DeltaHandling::default();
+    assert_eq!(resumed(faithful).due(&snapshot).len(), 1);
+    let believing = build(Mutation::DeltaResumeBelieved, "").delta();
+    assert_eq!(resumed(believing).due(&snapshot), []);
+
+    let after_rejection = |handling| {
+        let mut stream = resumed(handling);
+        let sent = stream.due(&snapshot);
+        let rejection = DeltaRequest {
+            nonce: sent[0].nonce.clone(),
+            error: Some("no".into()),
+            ..DeltaRequest::default()
+        };
+        stream.receive(Kind::Runtime, &rejection);
+        stream.standing(Kind::Runtime)
+    };
+    let standing = after_rejection(faithful);
+    assert!(standing.held.is_none() && standing.rejection.is_some());
+    let standing = after_rejection(build(Mutation::DeltaRejectionsIgnored, "").delta());
+    assert!(standing.held.is_some() && standing.rejection.is_none());
 }
 
 #[test]

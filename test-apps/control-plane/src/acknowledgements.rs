@@ -3,7 +3,7 @@
 //! Invariant: an entry lives as long as its stream.
 
 use crate::snapshot::Kind;
-use crate::stream::{Standing, Stream};
+use crate::stream::Standing;
 use crate::world::World;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -66,15 +66,16 @@ pub enum State {
     },
 }
 
-/// What became of each policy that addresses the sidecar of a stream. `basis` names those policies.
+/// What became of each policy that addresses the sidecar of a stream. `basis` names those policies; `standing` tells
+/// what became of a type.
 #[must_use]
 pub fn standings(
     world: &World,
     basis: &crate::effective::Basis,
-    stream: &Stream,
+    standing: impl Fn(Kind) -> Standing,
 ) -> BTreeMap<String, PolicyStanding> {
     let by_kind: BTreeMap<Kind, Standing> = [Kind::Runtime, Kind::Routes]
-        .map(|kind| (kind, stream.standing(kind)))
+        .map(|kind| (kind, standing(kind)))
         .into();
     basis
         .iter()
@@ -177,7 +178,7 @@ impl Acknowledgements {
 mod tests {
     use super::*;
     use crate::snapshot::{Resource, Snapshot};
-    use crate::stream::Request;
+    use crate::stream::{Request, Stream};
     use crate::world::Policy;
     use mesh_api::{PolicyConfigSpec, RoutingRule};
     use std::sync::Arc;
@@ -240,25 +241,25 @@ mod tests {
         let first = snapshot("1", &[("toggles", 1)]);
         stream.due(&first);
         assert_eq!(
-            standings(&world(), &first.basis, &stream)["toggles"].state,
+            standings(&world(), &first.basis, |kind| stream.standing(kind))["toggles"].state,
             State::Delivered
         );
         stream.receive(Kind::Routes, &request("outbound", "1", None));
         stream.receive(Kind::Runtime, &request("mesh", "2", None));
         assert_eq!(
-            standings(&world(), &first.basis, &stream)["toggles"].state,
+            standings(&world(), &first.basis, |kind| stream.standing(kind))["toggles"].state,
             State::Acknowledged
         );
 
         let second = snapshot("bad", &[("toggles", 1), ("both", 1)]);
         assert_eq!(
-            standings(&world(), &second.basis, &stream)["both"].state,
+            standings(&world(), &second.basis, |kind| stream.standing(kind))["both"].state,
             State::Pending
         );
         stream.due(&second);
         stream.receive(Kind::Routes, &request("outbound", "3", Some("bad regex")));
         stream.due(&second);
-        let standings = standings(&world(), &second.basis, &stream);
+        let standings = standings(&world(), &second.basis, |kind| stream.standing(kind));
         assert_eq!(standings["toggles"].state, State::Acknowledged);
         assert_eq!(
             standings["both"].state,

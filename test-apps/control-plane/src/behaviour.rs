@@ -3,6 +3,7 @@
 //! Invariant: every method's default is the faithful behaviour, and nothing here knows of any other.
 
 use crate::effective::{Effective, Resolution, resolve};
+use crate::stream::Form;
 use crate::world::{Policy, Sidecar, World, WorldStore};
 use mesh_api::PolicyConfigStatus;
 use std::sync::Arc;
@@ -16,6 +17,8 @@ pub struct Recipient {
     pub stream: u64,
     /// The sidecar had a stream before, at this replica or (told by the version it brought) at any.
     pub resumed: bool,
+    /// The form in which it is served.
+    pub form: Form,
 }
 
 /// How traffic finds its endpoints.
@@ -57,6 +60,24 @@ impl Default for Security {
     }
 }
 
+/// How streams in the delta form are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeltaHandling {
+    /// What a client brings along is taken for that version of it only, and not for whatever comes later.
+    pub versions_count: bool,
+    /// What a client rejects it does not hold.
+    pub rejections_count: bool,
+}
+
+impl Default for DeltaHandling {
+    fn default() -> Self {
+        Self {
+            versions_count: true,
+            rejections_count: true,
+        }
+    }
+}
+
 /// The decisions of the control plane.
 pub trait Behaviour: Send + Sync + 'static {
     /// Told once, before anything is served.
@@ -90,6 +111,11 @@ pub trait Behaviour: Send + Sync + 'static {
     /// How sidecars treat each other over TLS.
     fn security(&self) -> Security {
         Security::default()
+    }
+
+    /// How streams in the delta form are served.
+    fn delta(&self) -> DeltaHandling {
+        DeltaHandling::default()
     }
 
     /// The status of a policy is about to be written.

@@ -1,5 +1,5 @@
 //! The reference mesh's control plane: reads scopes and policies from Kubernetes and serves each sidecar, over
-//! ADS (state of the world), what it is to hold.
+//! ADS (state of the world and delta), what it is to hold.
 //!
 //! Who a sidecar is comes from its bound service-account token and the Kubernetes API, never from what it says.
 //! Every replica serves by itself; only status is written by one of them.

@@ -1,6 +1,8 @@
 //! What the control plane counts, in Prometheus' text form.
 
 use crate::snapshot::Kind;
+use crate::stream::Form;
+use crate::wire::Size;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -10,6 +12,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 pub struct Metrics {
     /// Streams that are open.
     pub streams: AtomicI64,
+    /// Streams that are open, by form.
+    pub streams_by_form: BTreeMap<Form, AtomicI64>,
     /// Streams since the start.
     pub streams_total: AtomicU64,
     /// Streams refused for want of a valid identity.
@@ -29,6 +33,10 @@ pub struct Metrics {
 pub struct KindMetrics {
     /// Responses sent.
     pub responses: AtomicU64,
+    /// Resources in them.
+    pub resources: AtomicU64,
+    /// Names told as gone in them.
+    pub removed: AtomicU64,
     /// Responses acknowledged.
     pub acknowledged: AtomicU64,
     /// Responses rejected.
@@ -44,6 +52,10 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Self {
         Self {
+            streams_by_form: Form::ALL
+                .into_iter()
+                .map(|form| (form, AtomicI64::new(0)))
+                .collect(),
             kinds: Kind::ALL
                 .into_iter()
                 .map(|kind| (kind, KindMetrics::default()))
@@ -56,6 +68,18 @@ impl Metrics {
     pub fn count(&self, kind: Kind, counter: impl Fn(&KindMetrics) -> &AtomicU64) {
         if let Some(metrics) = self.kinds.get(&kind) {
             counter(metrics).fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a response.
+    pub fn sent(&self, size: Size) {
+        if let Some(metrics) = self.kinds.get(&size.kind) {
+            metrics.responses.fetch_add(1, Ordering::Relaxed);
+            let add = |counter: &AtomicU64, count: usize| {
+                counter.fetch_add(count as u64, Ordering::Relaxed);
+            };
+            add(&metrics.resources, size.resources);
+            add(&metrics.removed, size.removed);
         }
     }
 
@@ -105,8 +129,22 @@ impl Metrics {
             head(&mut text, name, kind, help);
             let _ = writeln!(text, "mesh_control_plane_{name} {value}");
         }
-        let by_kind: [(&str, &str, Counter); 4] = [
+        let name = "streams_by_form";
+        head(&mut text, name, "gauge", "Open ADS streams by form.");
+        for (form, streams) in &self.streams_by_form {
+            let (form, value) = (form.short(), streams.load(Ordering::Relaxed));
+            let _ = writeln!(text, "mesh_control_plane_{name}{{form=\"{form}\"}} {value}");
+        }
+        let by_kind: [(&str, &str, Counter); 6] = [
             ("responses_total", "Responses sent.", |m| &m.responses),
+            ("resources_total", "Resources in responses sent.", |m| {
+                &m.resources
+            }),
+            (
+                "removed_total",
+                "Names told as gone in responses sent (delta form only).",
+                |m| &m.removed,
+            ),
             ("acknowledged_total", "Responses acknowledged.", |m| {
                 &m.acknowledged
             }),

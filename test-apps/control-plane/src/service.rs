@@ -1,18 +1,19 @@
-//! The ADS service: authenticates a stream and keeps it fed.
+//! The ADS service: authenticates a stream, of either form, and keeps it fed.
 
 use crate::acknowledgements::{Acknowledgements, RecipientReport, standings};
 use crate::authenticate::{AuthenticateError, Authenticator, admit};
 use crate::behaviour::{Behaviour, Recipient};
 use crate::metrics::Metrics;
 use crate::snapshot::{Kind, Snapshot};
-use crate::stream::{Meaning, Request, Stream};
+use crate::stream::delta::DeltaStream;
+use crate::stream::{Form, Meaning, Stream};
 use crate::translate::Translator;
-use crate::wire::{DiscoveryCodec, Outgoing};
+use crate::wire::{DiscoveryCodec, Outgoing, Wire};
 use crate::world::{Sidecar, World, WorldStore};
-use envoy_types::pb::envoy::service::discovery::v3::DiscoveryRequest;
 use futures::future::BoxFuture;
 use std::collections::HashSet;
 use std::convert::Infallible;
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -95,16 +96,55 @@ impl Shared {
     }
 }
 
+/// What is sent on a stream of a form.
+type Sent<W> = Result<Outgoing<<W as Wire>::Response>, Status>;
+
 /// One stream and what is known of it.
-struct Session {
+struct Session<W> {
     shared: Arc<Shared>,
     recipient: Recipient,
     since: i64,
-    stream: Stream,
+    stream: W,
+    counted: Counted,
     snapshot: Option<(Arc<World>, Snapshot)>,
 }
 
-impl Session {
+/// A stream counts and reports as long as this is there.
+struct Counted {
+    shared: Arc<Shared>,
+    pod: String,
+    form: Form,
+    stream: u64,
+}
+
+impl Counted {
+    fn new(shared: Arc<Shared>, pod: &str, form: Form) -> Self {
+        shared.metrics.streams.fetch_add(1, Ordering::Relaxed);
+        shared.metrics.streams_total.fetch_add(1, Ordering::Relaxed);
+        if let Some(streams) = shared.metrics.streams_by_form.get(&form) {
+            streams.fetch_add(1, Ordering::Relaxed);
+        }
+        Self {
+            stream: shared.streams.fetch_add(1, Ordering::Relaxed) + 1,
+            pod: pod.to_owned(),
+            form,
+            shared,
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.shared.acknowledgements.remove(self.stream);
+        self.shared.metrics.streams.fetch_sub(1, Ordering::Relaxed);
+        if let Some(streams) = self.shared.metrics.streams_by_form.get(&self.form) {
+            streams.fetch_sub(1, Ordering::Relaxed);
+        }
+        info!(pod = self.pod, "a sidecar leaves");
+    }
+}
+
+impl<W: Wire> Session<W> {
     fn open(shared: Arc<Shared>, sidecar: Arc<Sidecar>) -> Self {
         let seen_before = {
             let mut seen = shared.seen.lock().unwrap_or_else(PoisonError::into_inner);
@@ -115,32 +155,30 @@ impl Session {
             }
             !seen.insert(sidecar.uid.clone())
         };
-        shared.metrics.streams.fetch_add(1, Ordering::Relaxed);
-        shared.metrics.streams_total.fetch_add(1, Ordering::Relaxed);
         info!(
             pod = sidecar.pod,
             data_center = sidecar.data_center,
+            form = W::FORM.short(),
             "a sidecar connects"
         );
+        let counted = Counted::new(shared.clone(), &sidecar.pod, W::FORM);
         Self {
             recipient: Recipient {
                 sidecar,
-                stream: shared.streams.fetch_add(1, Ordering::Relaxed) + 1,
+                stream: counted.stream,
                 resumed: seen_before,
+                form: W::FORM,
             },
-            shared,
+            counted,
             since: jiff::Timestamp::now().as_millisecond(),
-            stream: Stream::default(),
+            stream: W::open(shared.behaviour.as_ref()),
+            shared,
             snapshot: None,
         }
     }
 
     /// Feeds the stream until the client leaves or the control plane ends.
-    async fn run(
-        mut self,
-        mut requests: Streaming<DiscoveryRequest>,
-        responses: mpsc::Sender<Result<Outgoing, Status>>,
-    ) {
+    async fn run(mut self, mut requests: Streaming<W::Message>, responses: mpsc::Sender<Sent<W>>) {
         let mut worlds = self.shared.store.subscribe();
         let shutdown = self.shared.shutdown.clone();
         loop {
@@ -172,33 +210,27 @@ impl Session {
         }
     }
 
-    fn receive(&mut self, request: DiscoveryRequest) {
-        let Some(kind) = Kind::from_url(&request.type_url) else {
-            debug!(url = request.type_url, "a type that is not served");
+    fn receive(&mut self, message: W::Message) {
+        let asked = W::read(message);
+        let Some(kind) = Kind::from_url(&asked.type_url) else {
+            debug!(url = asked.type_url, "a type that is not served");
             return;
         };
-        // A sidecar brings a version only if it held something before.
-        if request.response_nonce.is_empty() && !request.version_info.is_empty() {
+        if asked.resumes {
             self.recipient.resumed = true;
             self.snapshot = None;
         }
-        let request = Request {
-            names: request.resource_names,
-            nonce: request.response_nonce,
-            error: request.error_detail.map(|detail| detail.message),
-        };
         let metrics = &self.shared.metrics;
-        match self.stream.receive(kind, &request) {
+        match self.stream.receive(kind, &asked.request) {
             Meaning::Subscription => {}
             Meaning::Acknowledgement => metrics.count(kind, |m| &m.acknowledged),
             Meaning::Stale => metrics.count(kind, |m| &m.stale),
             Meaning::Rejection => {
                 metrics.count(kind, |m| &m.rejected);
-                let message = request.error.unwrap_or_default();
                 warn!(
                     pod = self.recipient.sidecar.pod,
                     kind = kind.short(),
-                    message,
+                    message = asked.error.unwrap_or_default(),
                     "an update is rejected"
                 );
             }
@@ -206,13 +238,13 @@ impl Session {
     }
 
     /// Sends what is due and reports; false when the client is gone.
-    async fn push(&mut self, responses: &mpsc::Sender<Result<Outgoing, Status>>) -> bool {
+    async fn push(&mut self, responses: &mpsc::Sender<Sent<W>>) -> bool {
         let (world, snapshot) = match self.snapshot.take() {
             Some(known) => known,
             None => self.compute(),
         };
         for response in self.stream.due(&snapshot) {
-            self.shared.metrics.count(response.kind, |m| &m.responses);
+            self.shared.metrics.sent(W::size(&response));
             let identifier = self.shared.identifier.clone();
             if responses
                 .send(Ok(Outgoing {
@@ -229,11 +261,11 @@ impl Session {
             pod: self.recipient.sidecar.pod.clone(),
             uid: self.recipient.sidecar.uid.clone(),
             since: self.since,
-            policies: standings(&world, &snapshot.basis, &self.stream),
+            policies: standings(&world, &snapshot.basis, |kind| self.stream.standing(kind)),
         };
         self.shared
             .acknowledgements
-            .put(self.recipient.stream, report);
+            .put(self.counted.stream, report);
         self.snapshot = Some((world, snapshot));
         true
     }
@@ -255,14 +287,6 @@ impl Session {
             shared.behaviour.security(),
         );
         (world, snapshot)
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.shared.acknowledgements.remove(self.recipient.stream);
-        self.shared.metrics.streams.fetch_sub(1, Ordering::Relaxed);
-        info!(pod = self.recipient.sidecar.pod, "a sidecar leaves");
     }
 }
 
@@ -294,25 +318,36 @@ impl tower::Service<http::Request<tonic::body::Body>> for DiscoveryService {
     }
 
     fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
-        let method = StateOfTheWorld(self.shared.clone());
+        let shared = self.shared.clone();
         Box::pin(async move {
-            if request.uri().path().ends_with("/StreamAggregatedResources") {
-                Ok(Grpc::new(DiscoveryCodec).streaming(method, request).await)
-            } else {
-                Ok(Status::unimplemented("only the state-of-the-world form is served").into_http())
-            }
+            Ok(match request.uri().path().rsplit('/').next() {
+                Some("StreamAggregatedResources") => serve::<Stream>(shared, request).await,
+                Some("DeltaAggregatedResources") => serve::<DeltaStream>(shared, request).await,
+                _ => Status::unimplemented("there is no such method").into_http(),
+            })
         })
     }
 }
 
-struct StateOfTheWorld(Arc<Shared>);
+async fn serve<W: Wire>(
+    shared: Arc<Shared>,
+    request: http::Request<tonic::body::Body>,
+) -> http::Response<tonic::body::Body> {
+    let method = Method::<W>(shared, PhantomData);
+    Grpc::new(DiscoveryCodec::<W>::default())
+        .streaming(method, request)
+        .await
+}
 
-impl StreamingService<DiscoveryRequest> for StateOfTheWorld {
-    type Response = Outgoing;
-    type ResponseStream = ReceiverStream<Result<Outgoing, Status>>;
+/// The method that serves a form.
+struct Method<W>(Arc<Shared>, PhantomData<fn() -> W>);
+
+impl<W: Wire> StreamingService<W::Message> for Method<W> {
+    type Response = Outgoing<W::Response>;
+    type ResponseStream = ReceiverStream<Sent<W>>;
     type Future = BoxFuture<'static, Result<tonic::Response<Self::ResponseStream>, Status>>;
 
-    fn call(&mut self, request: tonic::Request<Streaming<DiscoveryRequest>>) -> Self::Future {
+    fn call(&mut self, request: tonic::Request<Streaming<W::Message>>) -> Self::Future {
         let shared = self.0.clone();
         Box::pin(async move {
             let token = request
@@ -325,7 +360,7 @@ impl StreamingService<DiscoveryRequest> for StateOfTheWorld {
             let sidecar = shared.identify(token).await?;
             // At most one response of each type is in flight, so this is never full for long.
             let (sender, receiver) = mpsc::channel(2 * Kind::ALL.len());
-            tokio::spawn(Session::open(shared, sidecar).run(request.into_inner(), sender));
+            tokio::spawn(Session::<W>::open(shared, sidecar).run(request.into_inner(), sender));
             Ok(tonic::Response::new(ReceiverStream::new(receiver)))
         })
     }

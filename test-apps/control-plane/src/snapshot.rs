@@ -10,6 +10,7 @@ use prost::Message as _;
 use prost::encoding::{WireType, encode_key, encode_varint};
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 /// An xDS type.
@@ -77,12 +78,34 @@ impl Kind {
 /// Hash of a resource's content.
 pub type ContentHash = [u8; 32];
 
+/// The version of one resource: the beginning of its content's hash, told as hexadecimal digits. Clients of the delta
+/// form bring it along when they connect again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResourceVersion([u8; 8]);
+
+impl ResourceVersion {
+    /// The version that somebody tells; none when it is none of ours.
+    #[must_use]
+    pub fn from_text(text: &str) -> Option<Self> {
+        let digits = text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = u64::from_str_radix(text, 16).ok().filter(|_| digits)?;
+        Some(Self(number.to_be_bytes()))
+    }
+}
+
+impl fmt::Display for ResourceVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", u64::from_be_bytes(self.0))
+    }
+}
+
 /// One resource, encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
     /// Hash of name and content.
     pub hash: ContentHash,
-    /// As a field `resources` of a `DiscoveryResponse`, ready to be copied into the message.
+    /// As a field `resources` of a `DiscoveryResponse`, ready to be copied into the message. The field `resource` of a
+    /// `Resource` in a `DeltaDiscoveryResponse` has the same number and type, so these bytes serve both.
     pub field: Bytes,
 }
 
@@ -104,6 +127,13 @@ impl Resource {
             hash,
             field: field.freeze(),
         }
+    }
+
+    /// Its version.
+    #[must_use]
+    pub fn version(&self) -> ResourceVersion {
+        let [a, b, c, d, e, f, g, h, ..] = self.hash;
+        ResourceVersion([a, b, c, d, e, f, g, h])
     }
 }
 
@@ -162,6 +192,18 @@ mod tests {
             version([("a", &two), ("b", &one)])
         );
         assert_ne!(version([("ab", &one)]), version([("a", &one)]));
+    }
+
+    #[test]
+    fn the_version_of_a_resource_is_known_both_ways() {
+        let version = Resource::new(Kind::Routes, vec![1]).version();
+        assert_eq!(
+            ResourceVersion::from_text(&version.to_string()),
+            Some(version)
+        );
+        for other in ["", "1", "+123456789abcdef", "version-of-a-mesh"] {
+            assert_eq!(ResourceVersion::from_text(other), None);
+        }
     }
 
     #[test]

@@ -1,14 +1,55 @@
-//! One ADS stream, state of the world, as a state machine.
+//! One ADS stream as a state machine: here in the state-of-the-world form, in [`delta`] in that one.
 //!
 //! Invariant: no I/O. Each type has at most one response in flight; what changes meanwhile is sent, once and
-//! in its newest form, when the client has answered. A rejected content is never sent again.
+//! in its newest form, when the client has answered. A rejected content is never sent again. In both forms routes and
+//! runtime values wait for clusters and listeners that changed before them and could not be sent yet: proofs of absence
+//! rest on that.
+
+pub mod delta;
 
 use crate::effective::Basis;
 use crate::snapshot::{ContentHash, Kind, Resource, Snapshot, version};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// What a client asks or answers.
+/// The forms of the protocol.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Form {
+    /// Each request names everything that is subscribed to.
+    #[default]
+    StateOfTheWorld,
+    /// Each request says what changes.
+    Delta,
+}
+
+impl Form {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::StateOfTheWorld, Self::Delta];
+
+    /// The short name that people use.
+    #[must_use]
+    pub fn short(self) -> &'static str {
+        match self {
+            Self::StateOfTheWorld => "sotw",
+            Self::Delta => "delta",
+        }
+    }
+}
+
+/// What could not be sent yet of this type holds back those that [`waits_for`] names.
+fn holds_back(kind: Kind) -> bool {
+    matches!(kind, Kind::Clusters | Kind::Listeners)
+}
+
+/// This type waits for older news of those that [`holds_back`] names. Endpoints do not: a client may answer for a
+/// cluster only when it has its endpoints.
+fn waits_for(kind: Kind) -> bool {
+    matches!(kind, Kind::Routes | Kind::Runtime)
+}
+
+/// What a client asks or answers (`DiscoveryRequest`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Request {
     /// Names subscribed to.
@@ -19,7 +60,7 @@ pub struct Request {
     pub error: Option<String>,
 }
 
-/// What is sent to a client.
+/// What is sent to a client (`DiscoveryResponse`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     /// Type.
@@ -56,7 +97,7 @@ pub struct Standing {
     pub rejection: Option<String>,
 }
 
-/// One stream.
+/// One stream in the state-of-the-world form.
 #[derive(Debug, Default)]
 pub struct Stream {
     types: BTreeMap<Kind, Subscription>,
@@ -106,7 +147,12 @@ impl Stream {
     /// What is to be sent now, in order; it counts as sent.
     pub fn due(&mut self, snapshot: &Snapshot) -> Vec<Response> {
         let mut responses = Vec::new();
+        let mut held_back = false;
         for kind in Kind::ALL {
+            if held_back && waits_for(kind) {
+                continue;
+            }
+            held_back |= holds_back(kind) && self.has_older_news(kind, snapshot);
             let Some(changed) = self.due_of(kind, snapshot, &mut responses) else {
                 continue;
             };
@@ -129,6 +175,17 @@ impl Stream {
             .unwrap_or_default()
     }
 
+    /// A response is in flight, and another one is due after it.
+    fn has_older_news(&self, kind: Kind, snapshot: &Snapshot) -> bool {
+        let subscription = self.types.get(&kind);
+        subscription.is_some_and(|subscription| {
+            let wanted = subscription.wanted(kind, snapshot);
+            subscription.in_flight
+                && (subscription.changed(&wanted).next().is_some()
+                    || subscription.has_too_much(&wanted))
+        })
+    }
+
     fn forget(&mut self, kind: Kind, name: impl Fn(&str) -> bool) {
         if let Some(subscription) = self.types.get_mut(&kind) {
             subscription.sent.retain(|sent, _| !name(sent));
@@ -146,23 +203,9 @@ impl Stream {
         if subscription.in_flight {
             return None;
         }
-        let wanted: BTreeMap<&str, &Resource> = snapshot
-            .resources
-            .get(&kind)
-            .into_iter()
-            .flat_map(|resources| resources.iter())
-            .filter(|(name, _)| subscription.wildcard || subscription.names.contains(*name))
-            .map(|(name, resource)| (name.as_str(), resource))
-            .collect();
-        let changed: BTreeSet<String> = wanted
-            .iter()
-            .filter(|(name, resource)| subscription.sent.get(**name) != Some(&resource.hash))
-            .map(|(name, _)| (*name).to_owned())
-            .collect();
-        let removed = subscription
-            .sent
-            .keys()
-            .any(|name| !wanted.contains_key(name.as_str()));
+        let wanted = subscription.wanted(kind, snapshot);
+        let changed: BTreeSet<String> = subscription.changed(&wanted).map(str::to_owned).collect();
+        let removed = subscription.has_too_much(&wanted);
         let first = subscription.nonce.is_none();
         let is_due = if kind.is_whole() {
             !changed.is_empty() || removed || (first && subscription.wildcard)
@@ -209,6 +252,33 @@ impl Stream {
 }
 
 impl Subscription {
+    /// What the client is to hold of the type.
+    fn wanted<'a>(&self, kind: Kind, snapshot: &'a Snapshot) -> BTreeMap<&'a str, &'a Resource> {
+        let resources = snapshot.resources.get(&kind).into_iter();
+        resources
+            .flat_map(|resources| resources.iter())
+            .filter(|(name, _)| self.wildcard || self.names.contains(*name))
+            .map(|(name, resource)| (name.as_str(), resource))
+            .collect()
+    }
+
+    /// The names of what is new or changed in it.
+    fn changed<'a>(
+        &self,
+        wanted: &BTreeMap<&'a str, &'a Resource>,
+    ) -> impl Iterator<Item = &'a str> {
+        let differs = |(name, resource): &(&&'a str, &&'a Resource)| {
+            self.sent.get(**name) != Some(&resource.hash)
+        };
+        wanted.iter().filter(differs).map(|(name, _)| *name)
+    }
+
+    /// The client was sent something that it is not to hold any more.
+    fn has_too_much(&self, wanted: &BTreeMap<&str, &Resource>) -> bool {
+        let mut sent = self.sent.keys();
+        sent.any(|name| !wanted.contains_key(name.as_str()))
+    }
+
     fn subscribe(&mut self, kind: Kind, names: &[String]) {
         let explicit = names.iter().any(|name| name == "*");
         self.named |= !names.is_empty();

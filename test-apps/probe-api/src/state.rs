@@ -121,6 +121,19 @@ pub struct ControlPlaneConnection {
     /// Counts connections, so that two readings of one stream can be told from readings of two:
     /// it grows whenever the sidecar dials the control plane anew.
     pub epoch: u64,
+    /// The form in which it asks, where it tells.
+    #[serde(default)]
+    pub form: Option<XdsForm>,
+}
+
+/// The forms of xDS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum XdsForm {
+    /// State of the world: each response has everything of its type.
+    Sotw,
+    /// Incremental: each response has what changed.
+    Delta,
 }
 
 /// One xDS type as the sidecar holds it.

@@ -11,7 +11,7 @@ pub(crate) use stats::{CHANGE_FILTER, Stats};
 
 use crate::canonical;
 use probe_api::launcher::LauncherState;
-use probe_api::state::{ControlPlaneConnection, Resource, Sidecar, TypeState};
+use probe_api::state::{ControlPlaneConnection, Resource, Sidecar, TypeState, XdsForm};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -22,11 +22,16 @@ pub(crate) struct About {
     version: String,
     /// The runtime layers that come over RTDS.
     delivered_layers: Vec<String>,
+    /// The form in which it asks its control plane.
+    form: Option<XdsForm>,
 }
 
 impl About {
     /// From `/server_info` and the whole `/config_dump`.
     pub(crate) fn new(server: &Value, configuration: &Value) -> Self {
+        let api_type = list(configuration)
+            .find_map(|section| section.pointer("/bootstrap/dynamic_resources/ads_config/api_type"))
+            .and_then(Value::as_str);
         let layers = list(configuration)
             .filter_map(|section| section.pointer("/bootstrap/layered_runtime/layers"))
             .filter_map(Value::as_array)
@@ -38,6 +43,11 @@ impl About {
         Self {
             version: server["version"].as_str().unwrap_or_default().to_owned(),
             delivered_layers: layers,
+            form: match api_type {
+                Some("GRPC") => Some(XdsForm::Sotw),
+                Some("DELTA_GRPC") => Some(XdsForm::Delta),
+                _ => None,
+            },
         }
     }
 }
@@ -64,6 +74,7 @@ pub(crate) fn sidecar(
                 .filter(|name| !name.is_empty())
                 .map(str::to_owned),
             epoch: launcher.epoch,
+            form: about.form,
         },
         routes: resources::routes(parts),
         endpoints: parts.endpoints.clone(),

@@ -1,7 +1,7 @@
 //! The sidecar's bootstrap configuration: who it is, where the control plane is, and nothing that the control
 //! plane can say itself.
 
-use crate::settings::Settings;
+use crate::settings::{Settings, XdsForm};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -45,7 +45,10 @@ pub(crate) fn bootstrap(settings: &Settings, folder: &Path) -> Value {
         },
         "dynamic_resources": {
             "ads_config": {
-                "api_type": "GRPC",
+                "api_type": match settings.form {
+                    XdsForm::StateOfTheWorld => "GRPC",
+                    XdsForm::Delta => "DELTA_GRPC",
+                },
                 "transport_api_version": "V3",
                 "set_node_on_first_message_only": true,
                 "grpc_services": [{
@@ -229,6 +232,28 @@ mod tests {
             names[0]["matcher"]["exact"],
             "control-plane.mesh-system.svc"
         );
+    }
+
+    #[test]
+    fn the_form_is_what_the_pod_says() {
+        let read = |form: Option<&str>| {
+            Settings::from_variables(|name| match name {
+                "XDS_ADDRESS" => Some("c:1".to_owned()),
+                "XDS_FORM" => form.map(str::to_owned),
+                _ => None,
+            })
+        };
+        let path = "/dynamic_resources/ads_config/api_type";
+        for (form, expected) in [
+            (None, "GRPC"),
+            (Some("sotw"), "GRPC"),
+            (Some("delta"), "DELTA_GRPC"),
+        ] {
+            let bootstrap = bootstrap(&read(form).unwrap(), Path::new("/run/sidecar"));
+            assert_eq!(bootstrap.pointer(path), Some(&json!(expected)));
+        }
+        let refused = read(Some("mixed")).unwrap_err().to_string();
+        assert!(refused.contains("`mixed`"), "{refused}");
     }
 
     #[test]

@@ -85,15 +85,27 @@ fn split(line: &str) -> (Option<u64>, &str) {
     }
 }
 
-/// Type URL and reason of a line about a rejected update.
+/// Type URL and reason of a line about a rejected update, of either form of the protocol.
 fn rejected(text: &str) -> Option<(&str, &str)> {
-    let (_, rest) = text.split_once("gRPC config for ")?;
-    rest.split_once(" rejected: ")
+    let begins = ["gRPC config for ", "delta config for "];
+    let found = begins.iter().find_map(|begin| text.split_once(begin));
+    found?.1.split_once(" rejected: ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rejection_is_known_in_both_forms() {
+        let told = Some(("type.googleapis.com/X", "why: this"));
+        for form in ["gRPC", "delta"] {
+            let line = format!("{form} config for type.googleapis.com/X rejected: why: this");
+            assert_eq!(rejected(&line), told);
+        }
+        let accepted = "Delta config for type.googleapis.com/X accepted with 1 resources added";
+        assert_eq!(rejected(accepted), None);
+    }
 
     #[tokio::test]
     async fn a_rejection_is_noted_with_its_time_and_words() {

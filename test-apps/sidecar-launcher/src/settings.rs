@@ -27,6 +27,8 @@ pub(crate) struct Settings {
     pub sds_socket: Option<PathBuf>,
     /// `SDS_TOKEN_FILE`: the bound service-account token for the node agent.
     pub sds_token_file: PathBuf,
+    /// `XDS_FORM`: the form in which it asks the control plane, `sotw` (the default) or `delta`.
+    pub form: XdsForm,
     /// `ENVOY`: the sidecar's binary.
     pub envoy: PathBuf,
     /// `ENVOY_LOG_LEVEL`.
@@ -41,12 +43,24 @@ pub(crate) struct Settings {
     pub drain_seconds: u64,
 }
 
+/// The forms of xDS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum XdsForm {
+    /// State of the world: each response has everything of its type.
+    StateOfTheWorld,
+    /// Delta: each response has what changed.
+    Delta,
+}
+
 /// A setting is missing or malformed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SettingsError {
     /// A required variable is not set.
     #[error("the environment variable {0} is not set")]
     Missing(&'static str),
+    /// The form is none that there is.
+    #[error("the environment variable XDS_FORM is `{0}`; it can be `sotw` or `delta`")]
+    Form(String),
     /// A variable is no number.
     #[error("the environment variable {name} is `{value}`, which is no number")]
     Number {
@@ -86,6 +100,11 @@ impl Settings {
                 .filter(|path| !path.is_empty())
                 .map(PathBuf::from),
             sds_token_file: text("SDS_TOKEN_FILE", "/var/run/secrets/mesh/node-agent-token").into(),
+            form: match text("XDS_FORM", "sotw").as_str() {
+                "sotw" => XdsForm::StateOfTheWorld,
+                "delta" => XdsForm::Delta,
+                other => return Err(SettingsError::Form(other.to_owned())),
+            },
             envoy: text("ENVOY", "/usr/bin/envoy").into(),
             envoy_log_level: text("ENVOY_LOG_LEVEL", "warning"),
             folder: text("WORK_DIR", "/run/sidecar").into(),

@@ -41,6 +41,15 @@ pub(crate) struct EnvironmentArguments {
         env = "MESHPROOF_MESH"
     )]
     pub(crate) mesh: String,
+    /// Set a variable of the mesh definition, for example `xds=delta`
+    #[arg(
+        long = "set",
+        value_name = "NAME=VALUE",
+        value_parser = parse::setting,
+        value_delimiter = ',',
+        env = "MESHPROOF_SET"
+    )]
+    pub(crate) set: Vec<(String, String)>,
     /// Replace one image, for example `control-plane=candidate.tar`
     #[arg(long = "image", value_name = "NAME=TAR", value_parser = parse::pair)]
     pub(crate) image: Vec<(String, String)>,

@@ -43,6 +43,7 @@ pub(super) fn all(
         defects,
     };
     found.version(sections);
+    found.choices(sections);
     found.templates(sections, files);
     found.control_plane(sections);
     found.workloads(sections);
@@ -74,6 +75,27 @@ impl Checker<'_> {
                 format!("{version} is not a version that this meshproof reads"),
                 Some("this meshproof reads version 1"),
             );
+        }
+    }
+
+    fn choices(&mut self, sections: &Sections) {
+        for (name, choices) in sections.choices.iter().flatten() {
+            let variables = sections.variables.as_ref();
+            match variables.and_then(|variables| variables.get(name)) {
+                None => self.add(
+                    &[name.as_str()],
+                    "choices",
+                    format!("there is no variable `{name}`"),
+                    Some("give it a value in `variables`"),
+                ),
+                Some(value) if !choices.contains(value) => self.add(
+                    &[name.as_str(), value.as_str()],
+                    "variables",
+                    format!("`{name}` is `{value}`, which is none of its choices"),
+                    None,
+                ),
+                Some(_) => {}
+            }
         }
     }
 

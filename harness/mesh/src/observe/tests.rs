@@ -1,6 +1,7 @@
 //! What a reading shows of one scenario: its own keys, its own marker, and nothing of anybody else.
 
 use super::*;
+use harness_model::history::XdsForm;
 use probe_api::state::{self, ControlPlaneConnection, Identity, Resource, Route, TypeState};
 
 fn form() -> State {
@@ -41,6 +42,7 @@ fn state(change: impl FnOnce(&mut state::Sidecar)) -> SidecarState {
             connected: true,
             replica: Some("control-plane-0".to_owned()),
             epoch: 4,
+            form: Some(state::XdsForm::Delta),
         },
         ..state::Sidecar::default()
     };
@@ -119,7 +121,8 @@ fn a_sidecar_without_a_stream_is_on_no_replica() {
         observation.stream,
         Stream {
             replica: None,
-            epoch: 4
+            epoch: 4,
+            form: Some(XdsForm::Delta),
         }
     );
 }

@@ -145,7 +145,7 @@ fn lane_view(
                     .map(|e| e.letter.clone()),
                 letter_x: Length(x + 6.0),
                 title: format!(
-                    "{name}: {} from {} to {}{}",
+                    "{name}: {} from {} to {}{}{}",
                     shown(words),
                     seconds(segment.from_ns),
                     seconds(segment.to_ns),
@@ -153,6 +153,10 @@ fn lane_view(
                         .replica
                         .as_ref()
                         .map(|r| format!(", by {r}"))
+                        .unwrap_or_default(),
+                    segment
+                        .form
+                        .map(|form| format!(", over {} xDS", form.name()))
                         .unwrap_or_default()
                 ),
             }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::snapshot::Resources;
 
-fn snapshot(parts: &[(Kind, &[(&str, &str)])], generation: i64) -> Snapshot {
+pub(super) fn snapshot(parts: &[(Kind, &[(&str, &str)])], generation: i64) -> Snapshot {
     Snapshot {
         resources: parts
             .iter()
@@ -299,4 +299,29 @@ fn types_go_out_in_order_with_nonces_of_their_own() {
     );
     let nonces: BTreeSet<_> = responses.iter().map(|r| r.nonce.clone()).collect();
     assert_eq!(nonces.len(), 5);
+}
+
+#[test]
+fn routes_wait_for_a_listener_that_could_not_be_sent_yet() {
+    let world = |listener: &'static str, route: &'static str| {
+        snapshot(
+            &[
+                (Kind::Listeners, &[("l", listener)]),
+                (Kind::Routes, &[("r", route)]),
+            ],
+            1,
+        )
+    };
+    let kinds = |responses: Vec<Response>| responses.iter().map(|r| r.kind).collect::<Vec<_>>();
+    let mut stream = Stream::default();
+    stream.receive(Kind::Listeners, &request(&[], ""));
+    stream.receive(Kind::Routes, &request(&["r"], ""));
+    assert_eq!(stream.due(&world("1", "1")).len(), 2);
+    stream.receive(Kind::Routes, &request(&["r"], "2"));
+    assert_eq!(stream.due(&world("2", "2")), vec![], "one is in flight");
+    stream.receive(Kind::Listeners, &request(&[], "1"));
+    assert_eq!(
+        kinds(stream.due(&world("2", "2"))),
+        vec![Kind::Listeners, Kind::Routes]
+    );
 }

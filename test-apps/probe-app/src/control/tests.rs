@@ -9,7 +9,7 @@ use probe_api::request::{
 };
 use probe_api::state::{
     Certificate, ControlPlaneConnection, Endpoint, Identity, Resource, Route, Secret, Sidecar,
-    SidecarReading, TypeState,
+    SidecarReading, TypeState, XdsForm,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -221,6 +221,7 @@ fn samples() -> Vec<(&'static str, Value)> {
     let sidecar = Sidecar {
         control_plane: ControlPlaneConnection {
             replica: Some(text()),
+            form: Some(XdsForm::Delta),
             ..ControlPlaneConnection::default()
         },
         types: map(TypeState {
