@@ -52,6 +52,7 @@ impl Site {
             context,
             names: Mutex::new(BTreeMap::new()),
             scaled: Mutex::new(BTreeMap::new()),
+            moved: Mutex::new(BTreeMap::new()),
             ready: options.ready,
             definition,
         };

@@ -1,5 +1,7 @@
 //! A mesh over all clusters of an environment: what is written is written to each of them, what is read is read from all.
 
+mod moves;
+
 use crate::definition::MeshDefinition;
 use crate::deploy::{DeployOptions, Progress};
 use crate::directory::{Replica, Workload};
@@ -272,50 +274,6 @@ impl Mesh {
     pub async fn leftovers(&self) -> Result<Vec<String>, MeshError> {
         let found = try_join_all(self.sites.iter().map(Site::leftovers)).await?;
         Ok(found.concat())
-    }
-
-    /// Starts one more pod of `application` in `data_center` and waits until it is Ready, which a sidecar's pod is
-    /// when its sidecar has its first configuration. Returns the new pod.
-    ///
-    /// # Errors
-    ///
-    /// When the workload is unknown, the API server cannot be written, or the pod does not become Ready within
-    /// `patience`.
-    pub async fn join(
-        &self,
-        application: &str,
-        data_center: &str,
-        patience: Duration,
-    ) -> Result<Workload, MeshError> {
-        let site = self.holding(data_center)?;
-        site.join(application, data_center, patience).await
-    }
-
-    /// Scales `application` in `data_center` to nothing and waits until its pods are gone and the service of the
-    /// application has no endpoint of them any more.
-    ///
-    /// # Errors
-    ///
-    /// When the workload is unknown, the API server cannot be written, or the pods are not gone within
-    /// `patience`.
-    pub async fn vacate(
-        &self,
-        application: &str,
-        data_center: &str,
-        patience: Duration,
-    ) -> Result<(), MeshError> {
-        let site = self.holding(data_center)?;
-        site.vacate(application, data_center, patience).await
-    }
-
-    /// Undoes every [`join`](Self::join) and [`vacate`](Self::vacate) and waits until the workloads are as deployed.
-    ///
-    /// # Errors
-    ///
-    /// When an API server cannot be written or the workloads are not Ready within `patience`.
-    pub async fn restore_scale(&self, patience: Duration) -> Result<(), MeshError> {
-        let restored = self.sites.iter().map(|site| site.restore_scale(patience));
-        try_join_all(restored).await.map(drop)
     }
 
     fn holding(&self, data_center: &str) -> Result<&Site, MeshError> {

@@ -1,4 +1,4 @@
-//! Starting one more pod of a workload, scaling a workload to nothing, and undoing both.
+//! Starting one more pod of a workload, scaling a workload to nothing, moving it elsewhere, and undoing all of that.
 
 use crate::error::MeshError;
 use crate::site::Site;
@@ -94,7 +94,51 @@ impl Site {
         wait::until_gone(self, &leaving, patience).await
     }
 
-    /// Undoes every [`join`](Self::join) and [`vacate`](Self::vacate) and waits until the workloads are as deployed.
+    /// Has the Deployment of `application` in one data center scheduled in another one, as its node selector says, and
+    /// waits until its new pod is Ready and no other is left.
+    ///
+    /// # Errors
+    ///
+    /// When the workload is unknown, the API server cannot be written, or that does not happen within `patience`.
+    pub(crate) async fn reschedule(
+        &self,
+        application: &str,
+        from: &str,
+        to: &str,
+        patience: Duration,
+    ) -> Result<(), MeshError> {
+        let name = self.deployment_of(application, from);
+        let leaving: BTreeSet<String> = self
+            .workloads()
+            .await?
+            .into_iter()
+            .map(|workload| workload.sidecar)
+            .filter(|sidecar| sidecar.application == application && sidecar.data_center == from)
+            .map(|sidecar| sidecar.pod)
+            .collect();
+        self.place(&name, to).await?;
+        self.moved
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(name)
+            .or_insert_with(|| from.to_owned());
+        wait::until_gone(self, &leaving, patience).await?;
+        wait::until_ready(self, patience).await
+    }
+
+    /// Schedules the pods of a Deployment in this data center.
+    async fn place(&self, deployment: &str, data_center: &str) -> Result<(), MeshError> {
+        let selector = serde_json::json!({ "topology.kubernetes.io/zone": data_center });
+        let patch = serde_json::json!({
+            "spec": { "template": { "spec": { "nodeSelector": selector } } }
+        });
+        self.patch(deployment, &patch)
+            .await
+            .map_err(|source| MeshError::api(format!("move the Deployment {deployment}"), source))
+    }
+
+    /// Undoes every [`join`](Self::join), [`vacate`](Self::vacate) and [`reschedule`](Self::reschedule), and waits until
+    /// the workloads are as deployed.
     ///
     /// # Errors
     ///
@@ -104,11 +148,20 @@ impl Site {
             let scaled = self.scaled.lock().unwrap_or_else(PoisonError::into_inner);
             scaled.keys().cloned().collect()
         };
-        if scaled.is_empty() {
+        let moved: Vec<(String, String)> = {
+            let moved = self.moved.lock().unwrap_or_else(PoisonError::into_inner);
+            moved.clone().into_iter().collect()
+        };
+        if scaled.is_empty() && moved.is_empty() {
             return Ok(());
         }
         for name in scaled {
             self.scale(&name, 1).await?;
+        }
+        for (name, home) in moved {
+            self.place(&name, &home).await?;
+            let mut moved = self.moved.lock().unwrap_or_else(PoisonError::into_inner);
+            moved.remove(&name);
         }
         wait::until_ready(self, patience).await
     }
@@ -128,20 +181,23 @@ impl Site {
         )
     }
 
-    async fn scale(&self, deployment: &str, replicas: u32) -> Result<(), MeshError> {
+    async fn patch(&self, deployment: &str, patch: &serde_json::Value) -> Result<(), kube::Error> {
         let namespace = &self.definition.workloads.namespace;
         let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), namespace);
-        let patch = serde_json::json!({ "spec": { "replicas": replicas } });
         let parameters = PatchParams {
             field_manager: Some(FIELD_MANAGER.to_owned()),
             ..PatchParams::default()
         };
-        deployments
-            .patch(deployment, &parameters, &Patch::Merge(&patch))
-            .await
-            .map_err(|source| {
-                MeshError::api(format!("scale the Deployment {deployment}"), source)
-            })?;
+        let patch = Patch::Merge(patch);
+        let patched = deployments.patch(deployment, &parameters, &patch);
+        patched.await.map(drop)
+    }
+
+    async fn scale(&self, deployment: &str, replicas: u32) -> Result<(), MeshError> {
+        let patch = serde_json::json!({ "spec": { "replicas": replicas } });
+        self.patch(deployment, &patch).await.map_err(|source| {
+            MeshError::api(format!("scale the Deployment {deployment}"), source)
+        })?;
         let mut scaled = self.scaled.lock().unwrap_or_else(PoisonError::into_inner);
         if replicas == 1 {
             scaled.remove(deployment);

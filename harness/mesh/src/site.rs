@@ -15,5 +15,7 @@ pub(crate) struct Site {
     pub(crate) names: Mutex<BTreeMap<String, String>>,
     /// Deployments that `join` and `vacate` scaled away from one pod.
     pub(crate) scaled: Mutex<BTreeMap<String, u32>>,
+    /// Deployments that `reschedule` has moved, and the data center that each came from.
+    pub(crate) moved: Mutex<BTreeMap<String, String>>,
     pub(crate) ready: Duration,
 }

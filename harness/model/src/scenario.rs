@@ -110,7 +110,8 @@ pub struct Given {
 /// One act of a timeline.
 ///
 /// Each act begins with a `stepStarted` event. After the configurations of `given` (step none), after `apply`,
-/// `delete`, `join`, `leave`, `restart`, `hold` and `recover`, and once more after `finished`, the runner waits until
+/// `delete`, `join`, `leave`, `reschedule`, `restart`, `hold` and `recover`, and once more after `finished`, the runner
+/// waits until
 /// every sidecar shows what it must (bounded by the mesh's duty) and records those readings. Where `confined` is
 /// expected it then writes a new marker for everybody and waits until every sidecar shows it: the reading that
 /// shows the marker is what absence is judged on (`ARCHITECTURE.md`, proof of absence). `reconnect` does the same on each replica. An apply
@@ -145,6 +146,16 @@ pub enum Act {
     },
     /// Rolls something out anew (`kubectl rollout restart`) and waits until only new pods run, all of them ready.
     Restart(Rollout),
+    /// Has a workload scheduled in another data center of its cluster: its pod there replaces the one it had, and waits
+    /// until the new sidecar is in sync and the old one is gone. The runner brings it back after the scenario.
+    Reschedule {
+        /// Application.
+        application: String,
+        /// The data center it is in; placeholders as in scopes.
+        from: String,
+        /// The data center it moves to; placeholders as in scopes.
+        to: String,
+    },
     /// Makes every sidecar leave its control-plane connection and dial each replica in turn, with the proof
     /// of absence repeated on each.
     Reconnect,

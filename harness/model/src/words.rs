@@ -213,6 +213,11 @@ pub fn act(act: &Act) -> String {
             format!("roll {name} out anew in every data center at once")
         }
         Act::Restart(Rollout::Component(name)) => format!("roll {name} out anew"),
+        Act::Reschedule {
+            application,
+            from,
+            to,
+        } => format!("{application} moves from {} to {}", place(from), place(to)),
         Act::Reconnect => "every sidecar dials each control-plane replica in turn".to_owned(),
         Act::Hold(span) => format!("go on watching for {span}"),
         Act::Request(traffic) => {

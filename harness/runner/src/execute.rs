@@ -234,6 +234,14 @@ impl Execution {
                 self.restart(rollout).await;
                 self.settle_and_prove().await;
             }
+            Act::Reschedule {
+                application,
+                from,
+                to,
+            } => {
+                self.reschedule(&application, &from, &to).await;
+                self.settle_and_prove().await;
+            }
             Act::Reconnect => self.reconnect().await,
             Act::Hold(span) => {
                 // Others may reconnect meanwhile: what holds is watched on every stream.

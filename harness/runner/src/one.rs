@@ -278,10 +278,13 @@ async fn clean_up(
 }
 
 fn scales(scenario: &Scenario) -> bool {
-    scenario
-        .when
-        .iter()
-        .any(|act| matches!(act, Act::Join { .. } | Act::Leave { .. }))
+    let moves = |act: &Act| {
+        matches!(
+            act,
+            Act::Join { .. } | Act::Leave { .. } | Act::Reschedule { .. }
+        )
+    };
+    scenario.when.iter().any(moves)
 }
 
 /// Where the sidecars have to be for this scenario.

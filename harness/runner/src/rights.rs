@@ -24,7 +24,7 @@ fn of_act(act: &Act, mesh: &MeshDefinition) -> Vec<Right> {
     match act {
         // The pod that joined is marked as the first to go.
         Act::Join { .. } => vec![scaling(), on_pods("patch", workloads)],
-        Act::Leave { .. } => {
+        Act::Leave { .. } | Act::Reschedule { .. } => {
             let group = "discovery.k8s.io";
             let mut rights = verbs(&["list", "watch"], group, "endpointslices", Some(workloads));
             rights.push(scaling());

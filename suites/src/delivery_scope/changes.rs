@@ -1,6 +1,6 @@
 //! Configurations and workloads change: update, back again, wider, narrower, elsewhere, joined, rejected.
 
-use crate::payload::{application, data_center, everybody, payload, scope, workload};
+use crate::payload::{application, data_center, everybody, payload, payload_as, scope, workload};
 use harness_model::capability::Capability;
 use harness_model::configuration::{Configuration, Rule};
 use harness_model::expectation::Expectation;
@@ -16,6 +16,7 @@ pub(super) fn all() -> Vec<Scenario> {
         delete_one_of_two(),
         status_is_true(),
         join(),
+        rescheduled(),
         rejected_update(),
     ]
 }
@@ -135,6 +136,28 @@ fn join() -> Scenario {
             "join",
             "a pod that joins later gets what its place is in the scope of, and nothing else",
             vec![join("checkout", "$zone2"), join("checkout", "$zone1")],
+            vec![Expectation::Delivered, Expectation::Confined],
+        )
+    }
+}
+
+fn rescheduled() -> Scenario {
+    let here = |name: &str, zone: &str| {
+        payload_as(name, scope([data_center(zone)]), "v1", &format!("-{name}"))
+    };
+    Scenario {
+        disturbs: Disturbs::Everything,
+        given: Given {
+            configurations: vec![here("old-home", "$zone1"), here("new-home", "$zone2")],
+        },
+        ..scenario(
+            "rescheduled",
+            "a workload that is scheduled in another data center gets what is for its new place, and nothing of its old one",
+            vec![Act::Reschedule {
+                application: "checkout".to_owned(),
+                from: "$zone1".to_owned(),
+                to: "$zone2".to_owned(),
+            }],
             vec![Expectation::Delivered, Expectation::Confined],
         )
     }

@@ -1,7 +1,7 @@
 //! Bugs in what follows upon what: updates, deletions, rollbacks, replicas.
 
 use control_plane::behaviour::{Behaviour, Recipient};
-use control_plane::world::{Policy, Scope, World};
+use control_plane::world::{Policy, Scope, Sidecar, World};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -58,6 +58,47 @@ impl Behaviour for DeleteNotDelivered {
             ..(*world).clone()
         })
     }
+}
+
+/// A workload is taken to be where its first pod was.
+#[derive(Default)]
+pub(crate) struct ZoneKept {
+    /// Deployment of a pod, by the name that Kubernetes gives it (`NAME-ROLLOUT-POD`) → region and zone.
+    places: Mutex<BTreeMap<String, (String, String)>>,
+}
+
+impl Behaviour for ZoneKept {
+    fn publish(&self, world: Arc<World>) -> Arc<World> {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = (*world).clone();
+        for sidecar in kept.sidecars.values_mut() {
+            let Some((deployment, _, _)) = parts(&sidecar.pod) else {
+                continue;
+            };
+            // A Deployment whose pods are everywhere has no one place.
+            if deployment == sidecar.application {
+                continue;
+            }
+            let (region, zone) = places
+                .entry(deployment.to_owned())
+                .or_insert_with(|| (sidecar.region.clone(), sidecar.data_center.clone()));
+            if sidecar.data_center != *zone {
+                *sidecar = Arc::new(Sidecar {
+                    region: region.clone(),
+                    data_center: zone.clone(),
+                    ..(**sidecar).clone()
+                });
+            }
+        }
+        Arc::new(kept)
+    }
+}
+
+/// Deployment, rollout and rest of a pod's name.
+fn parts(pod: &str) -> Option<(&str, &str, &str)> {
+    let (rollout, own) = pod.rsplit_once('-')?;
+    let (deployment, rollout) = rollout.rsplit_once('-')?;
+    Some((deployment, rollout, own))
 }
 
 /// One key of the content in between survives the way back.

@@ -17,7 +17,9 @@ pub use names::Mutation;
 use control_plane::behaviour::Behaviour;
 use delivery::{Join, LiesInStatus, OneZoneDropped, Precedence, ScopeMistake};
 use delta::{DeltaMistake, LeakInDelta};
-use history::{DeleteNotDelivered, ReplicaDoesNotResume, RollbackInexact, StaleAfterUpdate};
+use history::{
+    DeleteNotDelivered, ReplicaDoesNotResume, RollbackInexact, StaleAfterUpdate, ZoneKept,
+};
 use leak::{Leak, LeakedPart, Victims};
 use outage::{StaleAfterHang, StartsEmpty, StopsWatching};
 use std::sync::Arc;
@@ -57,6 +59,7 @@ pub fn build(mutation: Mutation, own_name: &str) -> Arc<dyn Behaviour> {
         Mutation::FailoverOff => Arc::new(FailoverOff::default()),
         Mutation::HeaderRuleForAll => Arc::new(RuleMistake::HeadersIgnored),
         Mutation::WeightsIgnored => Arc::new(RuleMistake::WeightsIgnored),
+        Mutation::ZoneKept => Arc::new(ZoneKept::default()),
         Mutation::DeltaLeak => Arc::new(LeakInDelta),
         Mutation::DeltaResumeBelieved => Arc::new(DeltaMistake::ResumeBelieved),
         Mutation::DeltaRejectionsIgnored => Arc::new(DeltaMistake::RejectionsIgnored),

@@ -51,6 +51,8 @@ pub enum Mutation {
     HeaderRuleForAll,
     /// All destinations of a rule weigh the same.
     WeightsIgnored,
+    /// A workload whose pod is scheduled elsewhere is taken to be where it was first.
+    ZoneKept,
     /// Whoever speaks delta receives everything.
     DeltaLeak,
     /// What a client that speaks delta brings along when it connects again is never sent to it again.
@@ -69,7 +71,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::ScopeIgnored,
         Self::ExceptIgnored,
         Self::PrecedenceReversed,
@@ -94,6 +96,7 @@ impl Mutation {
         Self::FailoverOff,
         Self::HeaderRuleForAll,
         Self::WeightsIgnored,
+        Self::ZoneKept,
         Self::DeltaLeak,
         Self::DeltaResumeBelieved,
         Self::DeltaRejectionsIgnored,
@@ -131,6 +134,7 @@ impl Mutation {
             Self::FailoverOff => "failover-off",
             Self::HeaderRuleForAll => "header-rule-for-all",
             Self::WeightsIgnored => "weights-ignored",
+            Self::ZoneKept => "zone-kept",
             Self::DeltaLeak => "delta-leak",
             Self::DeltaResumeBelieved => "delta-resume-believed",
             Self::DeltaRejectionsIgnored => "delta-rejections-ignored",

@@ -309,6 +309,25 @@ fn histories_go_wrong() {
 }
 
 #[test]
+fn who_is_scheduled_elsewhere_stays_where_it_was() {
+    let mut world = with_policy(base(), "p", "east", 1, "on");
+    let mut at = |pod: &str, zone: &str| {
+        let sidecar = Sidecar {
+            pod: pod.into(),
+            data_center: zone.into(),
+            ..(*world.sidecars["a"]).clone()
+        };
+        world.sidecars.insert("a".into(), Arc::new(sidecar));
+        world.clone()
+    };
+    let mut trial = Trial::of(Mutation::ZoneKept);
+    assert!(trial.publish(&at("shop-1-x", "east")).key("a").is_some());
+    let moved = at("shop-2-y", "west");
+    assert!(trial.publish(&moved).key("a").is_some());
+    assert_eq!(Trial::faithful().publish(&moved).key("a"), None);
+}
+
+#[test]
 fn who_joins_later_misses_what_was_there() {
     let all = with_policy(
         with_scope(base(), "all", vec![entry("", "")], vec![]),

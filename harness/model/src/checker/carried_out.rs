@@ -21,6 +21,12 @@ pub(super) fn lacking(timeline: &Timeline<'_>) -> Vec<Detail> {
                 application,
                 data_center,
             } => left(timeline, step, application, data_center),
+            Act::Reschedule {
+                application,
+                from,
+                to,
+            } => joined(timeline, step, application, to)
+                .or_else(|| left(timeline, step, application, from)),
             Act::Reconnect => reconnected(timeline, step),
             Act::Restart(rollout) => rolled_out(timeline, step, rollout),
             _ => None,

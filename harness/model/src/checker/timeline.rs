@@ -134,6 +134,7 @@ impl<'a> Timeline<'a> {
                 | Act::Join { .. }
                 | Act::Leave { .. }
                 | Act::Restart(_)
+                | Act::Reschedule { .. }
                 | Act::Reconnect
                 | Act::Hold(_)
                 | Act::Recover => true,

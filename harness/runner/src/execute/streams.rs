@@ -45,6 +45,47 @@ impl Execution {
         self.give_up_on(Whose::Harness, "the new pod's sidecar to be read", &missing);
     }
 
+    /// Has a workload scheduled in another data center and waits until its new sidecar can be read and the old one is gone.
+    pub(super) async fn reschedule(&mut self, application: &str, from: &str, to: &str) {
+        let before = self.recorder.sidecars();
+        let is_at = |sidecar: &Sidecar, data_center: &str| {
+            sidecar.application == application && sidecar.data_center == data_center
+        };
+        let ready = self.environment.patience().ready;
+        let mesh = self.environment.mesh();
+        if let Err(error) = mesh.reschedule(application, from, to, ready.0).await {
+            self.give_up(format!(
+                "{application} to move from {from} to {to}: {}",
+                harness_model::causes::chain(&error)
+            ));
+            return;
+        }
+        let deadline = self.deadline(self.environment.patience().marker);
+        let missing = self
+            .recorder
+            .wait_until_nobody(deadline, |sidecars, seen| {
+                let stays = sidecars
+                    .iter()
+                    .filter(|sidecar| is_at(sidecar, from))
+                    .map(|sidecar| format!("{} to be gone", sidecar.name));
+                let mut missing: Vec<String> = stays.collect();
+                let is_new = |sidecar: &Sidecar| {
+                    let known = |before: &Sidecar| before.pod_uid == sidecar.pod_uid;
+                    is_at(sidecar, to) && !before.iter().any(known)
+                };
+                let is_read = sidecars.iter().filter(|one| is_new(one)).any(|sidecar| {
+                    let seen = seen.get(&sidecar.name);
+                    seen.is_some_and(|seen| seen.reading.is_ok())
+                });
+                if !is_read {
+                    missing.push(format!("the new sidecar in {to} to be read"));
+                }
+                missing
+            })
+            .await;
+        self.give_up_on(Whose::Harness, "the workload to have moved", &missing);
+    }
+
     /// Scales a workload to nothing and waits until its sidecars are gone and nobody has an endpoint of them.
     pub(super) async fn leave(&mut self, application: &str, data_center: &str) {
         let leaving: Vec<_> = self

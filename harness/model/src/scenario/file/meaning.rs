@@ -192,7 +192,11 @@ impl Check {
     fn beside_others(&mut self, act: &Act) {
         if matches!(
             act,
-            Act::Inject(_) | Act::Restart(_) | Act::Join { .. } | Act::Leave { .. }
+            Act::Inject(_)
+                | Act::Restart(_)
+                | Act::Join { .. }
+                | Act::Leave { .. }
+                | Act::Reschedule { .. }
         ) {
             self.complain(
                 "it disturbs other scenarios, and `disturbs` does not say so",
@@ -272,6 +276,18 @@ impl Check {
             Act::Restart(rollout) => self.at(Step::Key("restart"), |check| match rollout {
                 Rollout::Application(name) => check.named("application", Kind::Application, name),
                 Rollout::Component(name) => check.named("component", Kind::Component, name),
+            }),
+            Act::Reschedule {
+                application,
+                from,
+                to,
+            } => self.at(Step::Key("reschedule"), |check| {
+                check.named("application", Kind::Application, application);
+                check.named("from", Kind::DataCenter, from);
+                check.named("to", Kind::DataCenter, to);
+                if from == to {
+                    check.complain("it moves to where it is", None);
+                }
             }),
             Act::Reconnect | Act::Recover => {}
         }
