@@ -5,7 +5,7 @@ mod cluster_choice;
 pub(crate) use cluster_choice::Ground;
 
 use crate::arguments::{
-    BoundArguments, ClusterKind, EnvironmentArguments, ExecutionArguments, RunArguments, Wait, When,
+    BoundArguments, EnvironmentArguments, ExecutionArguments, RunArguments, Wait, When,
 };
 use crate::artifacts::Artifacts;
 use crate::exit_code::ExitCode;
@@ -45,21 +45,6 @@ pub(crate) fn topology(name_or_path: &str) -> Result<Topology, Failure> {
     }
     harness_cluster::topology::load(name_or_path)
         .map_err(|error| failed().because(&error).hint_opt(error.hint.clone()))
-}
-
-/// Loads a topology that clusters of this kind can have.
-pub(crate) fn topology_on(kind: ClusterKind, name_or_path: &str) -> Result<Topology, Failure> {
-    let topology = topology(name_or_path)?;
-    let clusters = topology.clusters.len();
-    if clusters > 1 && kind == ClusterKind::Local {
-        let attempt = format!("use the topology `{name_or_path}`");
-        return Err(Failure::new(ExitCode::Usage, attempt)
-            .reason(format!(
-                "it has {clusters} clusters, and the embedded cluster is one"
-            ))
-            .hint("add --cluster kind"));
-    }
-    Ok(topology)
 }
 
 /// Loads a mesh definition by name or file.

@@ -261,7 +261,7 @@ fn a_topology_that_is_not_there_is_answered_with_those_that_are() {
       caused by: load topology `nope`
       caused by: there is no topology and no file of this name
 
-    hint: give a file, or the name of a built-in topology: one-zone, three-zones, two-clusters
+    hint: give a file, or the name of a built-in topology: one-zone, three-zones, two-clusters, three-regions-five-data-centers
     ");
 }
 

@@ -27,7 +27,7 @@ mod zone;
 pub use bring_up::{Keep, Options};
 pub use cluster::KindCluster;
 pub use engine::check_engine;
-pub use group::{Kept, Whole, attach, inotify_limit, kept, remove_kept, up};
+pub use group::{attach, inotify_limit, kept, remove_kept, up};
 pub use images::ImagesToCome;
 pub use state::{Listed, State, list};
 

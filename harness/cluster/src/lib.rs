@@ -18,6 +18,7 @@ mod redaction;
 mod reexec;
 pub mod registry;
 pub mod rights;
+pub mod together;
 pub mod topology;
 
 mod api;

@@ -15,8 +15,10 @@ mod control;
 mod diagnostics;
 mod fabric;
 mod gate;
+mod group;
 mod handle;
 mod machines;
+mod measure;
 mod node;
 mod pki;
 mod plan;
@@ -29,9 +31,12 @@ mod wiring;
 mod zone;
 
 pub use cluster::{LocalCluster, Options};
+pub use group::{attach, kept, remove_kept, up};
+pub use measure::{RoundTrip, round_trips};
 pub(crate) use plan::{MOST_DATA_CENTERS, MOST_NODES};
 pub use programs::Programs;
 
+use crate::together::Whole;
 use crate::{ClusterError, failed};
 use harness_model::topology::Topology;
 use std::path::{Path, PathBuf};
@@ -57,6 +62,8 @@ pub struct Listed {
     pub kubeconfig: PathBuf,
     /// Its topology; none while it comes up.
     pub topology: Option<Topology>,
+    /// What it is a part of, when others were brought up with it.
+    pub part_of: Option<Whole>,
     /// When it was ready.
     pub started: Option<jiff::Timestamp>,
     /// Whether its fabric lives.
@@ -75,6 +82,7 @@ pub fn list() -> Vec<Listed> {
                 kubeconfig: folder.join("kubeconfig"),
                 running: crate::folder_lock::is_held(&folder),
                 started: description.as_ref().map(|found| found.started),
+                part_of: description.as_ref().and_then(|found| found.part_of.clone()),
                 topology: description.map(|found| found.topology),
                 folder,
             }

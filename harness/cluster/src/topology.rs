@@ -14,7 +14,7 @@ use std::fmt;
 use std::path::Path;
 
 /// The built-in topologies: name and text.
-const BUILT_IN: [(&str, &str); 3] = [
+const BUILT_IN: [(&str, &str); 4] = [
     (
         "one-zone",
         include_str!("../../../kind-config/topologies/one-zone.yaml"),
@@ -26,6 +26,10 @@ const BUILT_IN: [(&str, &str); 3] = [
     (
         "two-clusters",
         include_str!("../../../kind-config/topologies/two-clusters.yaml"),
+    ),
+    (
+        "three-regions-five-data-centers",
+        include_str!("../../../kind-config/topologies/three-regions-five-data-centers.yaml"),
     ),
 ];
 /// The name of the topology that is used when none is asked for.

@@ -45,6 +45,7 @@ mod volume_refresh;
 mod volumes;
 
 pub use configuration::NodeConfig;
+pub use node::KUBELET_PORT;
 
 use std::sync::Arc;
 

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
 /// Port of the kubelet's server.
-pub(crate) const KUBELET_PORT: u16 = 10250;
+pub const KUBELET_PORT: u16 = 10250;
 
 /// How often the Lease is renewed.
 const RENEW_EVERY: Duration = Duration::from_secs(1);

@@ -6,7 +6,7 @@ use crate::plan::{ClusterChoice, ImageSource, KeepPolicy, RunPlan};
 use harness_cluster::assets::{self, Assets, KindPrograms, Progress};
 use harness_cluster::existing::{self, ExistingCluster};
 use harness_cluster::kind::{self, ImagesToCome};
-use harness_cluster::local::{self, LocalCluster};
+use harness_cluster::local;
 use harness_cluster::{Cluster, ClusterError, Clusters, ImageArchive, ImageNames};
 use harness_images::build::{self, BuildOptions};
 use harness_images::reference::normalize;
@@ -230,9 +230,10 @@ async fn up(
                 programs: programs.into(),
                 image_store: store(plan),
                 keep: plan.keep != KeepPolicy::Never,
+                part_of: None,
             };
-            let cluster = LocalCluster::up(options, |text| line(text.to_owned())).await;
-            (one(cluster)?, true)
+            let clusters = local::up(options, |text| line(text.to_owned())).await;
+            (clusters.map_err(PrepareError::Cluster)?, true)
         }
         (
             ClusterChoice::Kind {
@@ -263,7 +264,10 @@ async fn up(
             let clusters = kind::attach(cache, name, &programs.kind).await;
             (clusters.map_err(PrepareError::Cluster)?, false)
         }
-        (ClusterChoice::Attach { name }, _) => (one(LocalCluster::attach(name).await)?, false),
+        (ClusterChoice::Attach { name }, _) => {
+            let clusters = local::attach(name).await;
+            (clusters.map_err(PrepareError::Cluster)?, false)
+        }
         (
             ClusterChoice::Existing {
                 context,

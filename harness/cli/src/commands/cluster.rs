@@ -1,5 +1,6 @@
 //! `meshproof cluster`: clusters that stay up for work by hand.
 
+mod distances;
 mod images;
 mod up;
 
@@ -12,16 +13,16 @@ use crate::failure::Failure;
 use crate::output::Out;
 use crate::progress::Progress;
 use crate::{logging, output, plan};
+use distances::RoundTripForm;
+use harness_cluster::ClusterError;
 use harness_cluster::kind;
-use harness_cluster::local::{self, Listed, LocalCluster};
-use harness_cluster::{Cluster as _, ClusterError};
+use harness_cluster::local::{self, Listed};
 use harness_model::run_event::RunEvent;
 use harness_report::record::quote;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::Arc;
 
 /// Brings up, takes down or lists.
 pub(crate) fn cluster(
@@ -112,12 +113,9 @@ fn down(name: Option<&str>, common: &Common) -> Result<ExitCode, Failure> {
             .block_on(kind::remove_kept(&options.cache, name, &program))
             .map_err(|error| failure(attempt.clone(), &error))?
     } else {
-        runtime()?.block_on(async {
-            let cluster = LocalCluster::attach(name)
-                .await
-                .map_err(|error| failure(attempt.clone(), &error))?;
-            Ok(Arc::new(cluster).down().await)
-        })?
+        runtime()?
+            .block_on(local::remove_kept(name))
+            .map_err(|error| failure(attempt.clone(), &error))?
     };
     if left.is_empty() {
         if !common.quiet {
@@ -137,10 +135,10 @@ fn down(name: Option<&str>, common: &Common) -> Result<ExitCode, Failure> {
 
 /// The clusters of ours that can be taken down, and whether kind made each.
 fn up_now(cache: &Path) -> Vec<(String, bool)> {
-    let local = local::list().into_iter().filter(|listed| listed.running);
+    let local = local::kept().into_iter();
     let kept = kind::kept(cache).into_iter();
     local
-        .map(|listed| (listed.name, false))
+        .map(|kept| (kept.name, false))
         .chain(kept.map(|kept| (kept.name, true)))
         .collect()
 }
@@ -187,15 +185,19 @@ struct ListedForm {
     topology: Option<String>,
     started: Option<String>,
     kubeconfig: String,
+    /// Between data centers, where that is measured.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    round_trips: Vec<RoundTripForm>,
 }
 
 impl From<Listed> for ListedForm {
     fn from(listed: Listed) -> Self {
         Self {
-            handle: listed.name.clone(),
-            part_of: None,
+            handle: listed.handle().to_owned(),
+            part_of: listed.part_of.map(|whole| whole.name),
             name: listed.name,
             provider: "local",
+            round_trips: Vec::new(),
             running: listed.running,
             topology: listed.topology.map(|topology| topology.name),
             started: listed.started.map(written),
@@ -211,6 +213,7 @@ impl From<kind::Listed> for ListedForm {
             part_of: listed.part_of.map(|whole| whole.name),
             name: listed.name,
             provider: "kind",
+            round_trips: Vec::new(),
             running: listed.state != kind::State::Dead,
             topology: listed.topology.map(|topology| topology.name),
             started: listed.started.map(written),
@@ -249,7 +252,13 @@ pub(crate) fn tell_if_kept(name: &str) -> Result<(), Failure> {
 }
 
 fn list(common: &Common, out: &mut Out) -> Result<ExitCode, Failure> {
-    let listed = listed()?;
+    let mut listed = listed()?;
+    for cluster in local::list() {
+        let is_it = |one: &&mut ListedForm| one.provider == "local" && one.name == cluster.name;
+        if let Some(one) = listed.iter_mut().find(is_it) {
+            one.round_trips = distances::measured(&cluster);
+        }
+    }
     match common.output {
         OutputForm::Json => write_json(out, &listed)?,
         OutputForm::Jsonl => {
@@ -272,6 +281,11 @@ fn list(common: &Common, out: &mut Out) -> Result<ExitCode, Failure> {
                     one.name, one.provider, one.kubeconfig
                 )
                 .map_err(|error| crate::write_failed(&error))?;
+                if !one.round_trips.is_empty() {
+                    for line in distances::table(&one.round_trips) {
+                        writeln!(out, "{line}").map_err(|error| crate::write_failed(&error))?;
+                    }
+                }
             }
         }
     }

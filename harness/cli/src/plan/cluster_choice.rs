@@ -47,23 +47,20 @@ pub(super) fn ground(environment: &EnvironmentArguments) -> Result<Ground, Failu
     match (environment.cluster.kind, &environment.reuse) {
         (ClusterKind::Kubeconfig, _) => Ok(Ground::Foreign),
         (kind, Some(name)) => kept(kind, name),
-        (kind, None) => super::topology_on(kind, &environment.topology).map(Ground::New),
+        (_, None) => super::topology(&environment.topology).map(Ground::New),
     }
 }
 
 fn kept(kind: ClusterKind, name: &str) -> Result<Ground, Failure> {
-    let up: Vec<(String, Topology)> = if kind == ClusterKind::Kind {
+    let up = if kind == ClusterKind::Kind {
         kind::kept(&super::assets(None, true)?.cache)
-            .into_iter()
-            .map(|kept| (kept.name, kept.topology))
-            .collect()
     } else {
-        local::list()
-            .into_iter()
-            .filter(|listed| listed.running)
-            .filter_map(|listed| Some((listed.name, listed.topology?)))
-            .collect()
+        local::kept()
     };
+    let up: Vec<(String, Topology)> = up
+        .into_iter()
+        .map(|kept| (kept.name, kept.topology))
+        .collect();
     let names: Vec<String> = up.iter().map(|(name, _)| name.clone()).collect();
     let on_kind = match kind {
         ClusterKind::Kind => " --cluster kind",

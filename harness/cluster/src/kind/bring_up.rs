@@ -3,13 +3,13 @@
 use super::command::{KindCommand, NotMade};
 use super::early::Reached;
 use super::engine::Engine;
-use super::group::Whole;
 use super::images::ImagesToCome;
 use super::made::Made;
 use super::state::{Description, Folder};
 use super::zone::Worker;
 use super::{config, early, latency, names, zone};
 use crate::api::diagnostics::{self, Namespaces};
+use crate::together::Whole;
 use crate::{ClusterError, ImageArchive, api, failed, nodes};
 use futures::FutureExt as _;
 use harness_model::causes::chain;

@@ -1,30 +1,15 @@
 //! The kind clusters of a topology, one for each of its clusters.
-//!
-//! A topology of one cluster is the kind cluster of the name that was asked for. Of several, cluster `east` of `dev` is
-//! the kind cluster `dev-east`, and each that is kept says of which whole it is a part.
 
 use super::bring_up::{Keep, Options};
 use super::cluster::KindCluster;
 use super::state::{self, Listed, State};
 use crate::clusters::{self, Clusters};
+use crate::together::{self, Kept, Whole};
 use crate::{Cluster, ClusterError};
 use futures::future::{join_all, try_join_all};
-use harness_model::causes::chain;
 use harness_model::topology::Topology;
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-
-/// Several clusters that were brought up together.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Whole {
-    /// The name that was asked for.
-    pub name: String,
-    /// The shape of all of them.
-    pub topology: Topology,
-}
 
 /// Makes the clusters of a topology, all at the same time, and returns when every node is ready. `progress` is told of
 /// each step.
@@ -69,7 +54,7 @@ pub async fn up(
         .filter_map(Result::err)
         .chain(kept.err())
         .collect();
-    if let Some(error) = one_error(failed) {
+    if let Some(error) = together::one_error("bring up the kind clusters", failed) {
         if options.keep != Keep::Always {
             let left = join_all(made.into_iter().map(Cluster::down)).await.concat();
             for left in left {
@@ -123,7 +108,7 @@ fn parts(options: &Options) -> Vec<Options> {
         topology: options.topology.clone(),
     };
     let part = |(position, name): (usize, &str)| Options {
-        name: format!("{}-{name}", options.name),
+        name: together::name_of(&options.name, name),
         topology: clusters::part(&options.topology, position),
         diagnostics: options.diagnostics.as_ref().map(|folder| folder.join(name)),
         part_of: Some(whole.clone()),
@@ -141,58 +126,14 @@ fn only_in_any_case(keep: Keep) -> Keep {
     }
 }
 
-/// Several errors as one.
-fn one_error(mut failed: Vec<ClusterError>) -> Option<ClusterError> {
-    if failed.len() < 2 {
-        return failed.pop();
-    }
-    let reasons: Vec<String> = failed.iter().map(|error| chain(error)).collect();
-    let error = ClusterError::because("bring up the kind clusters", reasons.join("\n"));
-    let hint = failed.into_iter().find_map(|error| error.hint);
-    Some(ClusterError { hint, ..error })
-}
-
-/// What is kept under one name: a cluster, or the clusters of a topology.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kept {
-    /// Its name.
-    pub name: String,
-    /// Its shape.
-    pub topology: Topology,
-    /// The names of its clusters that are still there, in the topology's order.
-    pub clusters: Vec<String>,
-}
-
 /// Everything that is kept: each cluster that was brought up alone, and clusters that were brought up together under
 /// their common name.
 #[must_use]
 pub fn kept(cache: &Path) -> Vec<Kept> {
-    let mut found: BTreeMap<String, Kept> = BTreeMap::new();
-    for listed in state::list(cache) {
-        let (State::Kept, Some(topology)) = (listed.state, listed.topology) else {
-            continue;
-        };
-        let (name, topology) = match listed.part_of {
-            Some(whole) => (whole.name, whole.topology),
-            None => (listed.name.clone(), topology),
-        };
-        let kept = found.entry(name.clone()).or_insert_with(|| Kept {
-            name,
-            topology,
-            clusters: Vec::new(),
-        });
-        kept.clusters.push(listed.name);
-    }
-    for kept in found.values_mut() {
-        let position = |name: &String| {
-            let shapes = &kept.topology.clusters;
-            shapes
-                .iter()
-                .position(|shape| *name == format!("{}-{}", kept.name, shape.name))
-        };
-        kept.clusters.sort_by_key(position);
-    }
-    found.into_values().collect()
+    let kept = state::list(cache)
+        .into_iter()
+        .filter(|listed| listed.state == State::Kept);
+    together::kept(kept.filter_map(|listed| Some((listed.name, listed.topology?, listed.part_of))))
 }
 
 fn find(cache: &Path, name: &str) -> Option<Kept> {
@@ -210,16 +151,8 @@ pub async fn attach(cache: &Path, name: &str, program: &Path) -> Result<Clusters
         let alone = KindCluster::attach(cache, name, program).await?;
         return Ok(Clusters::one(Arc::new(alone)));
     };
-    if kept.clusters.len() < kept.topology.clusters.len() {
-        let reason = format!(
-            "of its clusters only {} are there",
-            kept.clusters.join(", ")
-        );
-        return Err(
-            ClusterError::because(format!("attach to the kind clusters `{name}`"), reason).hint(
-                format!("end what is left of them: meshproof cluster down {name}"),
-            ),
-        );
+    if let Some(error) = kept.incomplete() {
+        return Err(error);
     }
     let attached = kept
         .clusters

@@ -5,8 +5,8 @@
 //! Invariant: a folder without the file `cluster.json`, whose lock is free, is of a cluster whose maker died, and only
 //! who holds the lock alone removes a folder or what it stands for.
 
-use super::group::Whole;
 use crate::folder_lock::{self, Attempt, FolderLock};
+use crate::together::Whole;
 use crate::{ClusterError, failed};
 use harness_model::topology::Topology;
 use serde::{Deserialize, Serialize};

@@ -5,6 +5,7 @@ use super::programs::Programs;
 use super::protocol::{self, Description, Request};
 use super::{away, connect_socket, control, control_socket, plan, run_folder};
 use crate::folder_lock::{self, Attempt, FolderLock};
+use crate::together::Whole;
 use crate::{
     Cluster, ClusterError, ConnectError, ImageArchive, ImageNames, Part, PodAddress, PodStream,
     api, failed, zones_of,
@@ -35,6 +36,8 @@ pub struct Options {
     pub image_store: PathBuf,
     /// Whether it lives on when we end, until [`down`](Cluster::down) of an [attached](LocalCluster::attach) one.
     pub keep: bool,
+    /// What it is a part of, when others are brought up with it.
+    pub part_of: Option<Whole>,
 }
 
 /// A running local cluster. Dropping one that is not kept ends it.
@@ -79,10 +82,18 @@ impl LocalCluster {
         let mut fabric = Fabric::start(&options, &folder)?;
         fabric.hear(&folder, &mut progress).await?;
         let mut cluster = Self::open(folder, options.topology, Some(fabric)).await?;
-        if let Some(fabric) = cluster.owned.as_mut().filter(|_| options.keep) {
-            fabric.keep().await.map_err(failed("keep the cluster"))?;
+        if options.keep {
+            cluster.keep().await?;
         }
         Ok(cluster)
+    }
+
+    /// Lets it live on when we end, where we started it.
+    pub(super) async fn keep(&mut self) -> Result<(), ClusterError> {
+        match &mut self.owned {
+            Some(fabric) => fabric.keep().await.map_err(failed("keep the cluster")),
+            None => Ok(()),
+        }
     }
 
     /// Attaches to a cluster that was kept, which nobody else can use meanwhile. Dropping it leaves the cluster as it is.

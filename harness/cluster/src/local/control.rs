@@ -1,9 +1,10 @@
 //! The control socket of a fabric: how a harness, the one that started it or a later one, asks it for something.
 
 use super::machines::Machines;
+use super::plan::Plan;
 use super::protocol::{self, Reply, Request};
 use super::wiring::Network;
-use super::{failed, zone};
+use super::{failed, measure, zone};
 use crate::ClusterError;
 use harness_kernel::netns::NetNs;
 use harness_kernel::nft;
@@ -14,11 +15,16 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 
 /// Serves requests until one says that everything must end.
-pub(super) async fn serve(listener: UnixListener, network: &Network, machines: &Machines) {
+pub(super) async fn serve(
+    listener: UnixListener,
+    network: &Network,
+    machines: &Machines,
+    plan: &Plan,
+) {
     loop {
         match listener.accept().await {
             // One at a time: rules of one router are changed by one hand.
-            Ok((client, _)) => match answer(client, network, machines).await {
+            Ok((client, _)) => match answer(client, network, machines, plan).await {
                 Ok(Outcome::Stay) => {}
                 Ok(Outcome::End) => return,
                 Err(error) => tracing::warn!(%error, "control connection"),
@@ -33,7 +39,12 @@ enum Outcome {
     End,
 }
 
-async fn answer(client: UnixStream, network: &Network, machines: &Machines) -> io::Result<Outcome> {
+async fn answer(
+    client: UnixStream,
+    network: &Network,
+    machines: &Machines,
+    plan: &Plan,
+) -> io::Result<Outcome> {
     let mut client = BufReader::new(client);
     let mut line = String::new();
     client.read_line(&mut line).await?;
@@ -44,7 +55,7 @@ async fn answer(client: UnixStream, network: &Network, machines: &Machines) -> i
         _ => Outcome::Stay,
     };
     // `nft` takes some ten milliseconds, in a namespace of its own on a thread of its own.
-    let reply: Reply = tokio::task::block_in_place(|| carry_out(&request, network, machines))
+    let reply: Reply = tokio::task::block_in_place(|| carry_out(&request, network, machines, plan))
         .map_err(|error| (&error).into());
     client.write_all(&protocol::line(&reply)?).await?;
     Ok(outcome)
@@ -54,6 +65,7 @@ fn carry_out(
     request: &Request,
     network: &Network,
     machines: &Machines,
+    plan: &Plan,
 ) -> Result<String, ClusterError> {
     match request {
         Request::Cut {
@@ -82,6 +94,8 @@ fn carry_out(
             }
             Ok(text)
         }
+        Request::RoundTrips => serde_json::to_string(&measure::between_zones(plan, network))
+            .map_err(failed("tell what was measured")),
         Request::Down => Ok(String::new()),
     }
 }

@@ -148,7 +148,7 @@ async fn live(
     let _ = tell.await;
     tokio::select! {
         () = &mut gone => tracing::info!("the harness is gone"),
-        () = control::serve(up.control, &up.network, &up.machines) => tracing::info!("told to go down"),
+        () = control::serve(up.control, &up.network, &up.machines, &up.plan) => tracing::info!("told to go down"),
     }
     Ok(())
 }
@@ -170,6 +170,7 @@ async fn harness_gone(from_harness: tokio::net::unix::OwnedReadHalf) {
 
 /// What is needed to serve a cluster that is up.
 struct Up {
+    plan: Plan,
     network: Network,
     machines: Machines,
     control: tokio::net::UnixListener,
@@ -323,7 +324,8 @@ async fn bring_up(
     let description = Description {
         name: config.name.clone(),
         topology: config.topology.clone(),
-        plan,
+        part_of: config.part_of.clone(),
+        plan: plan.clone(),
         started: jiff::Timestamp::now(),
     };
     let text = serde_json::to_string(&description).map_err(failed("describe the cluster"))?;
@@ -332,6 +334,7 @@ async fn bring_up(
     write_file(&config.folder.join("cluster.json"), &text)?;
     let _ = ready.send(true);
     Ok(Up {
+        plan,
         network,
         machines,
         control,

@@ -64,6 +64,7 @@ impl Fabric {
             name: options.name.clone(),
             folder: folder.to_owned(),
             topology: options.topology.clone(),
+            part_of: options.part_of.clone(),
             programs: options.programs.clone(),
             image_store: options.image_store.clone(),
             port,

@@ -3,6 +3,7 @@
 use super::plan::{Node, Plan};
 use super::programs::Programs;
 use crate::ClusterError;
+use crate::together::Whole;
 use harness_model::causes::causes;
 use harness_model::topology::Topology;
 use serde::de::DeserializeOwned;
@@ -21,6 +22,7 @@ pub(super) struct FabricConfig {
     pub(super) name: String,
     pub(super) folder: PathBuf,
     pub(super) topology: Topology,
+    pub(super) part_of: Option<Whole>,
     pub(super) programs: Programs,
     pub(super) image_store: PathBuf,
     /// Port of the host's listener on 127.0.0.1.
@@ -58,6 +60,8 @@ pub(super) enum Request {
     GiveBack { part: ClusterPart },
     /// The rules and links of every router and node, for people.
     Dump,
+    /// How long packets take between data centers: a list of two names and the time, if an answer came.
+    RoundTrips,
     /// End everything.
     Down,
 }
@@ -108,6 +112,9 @@ pub(super) struct NodeRole {
 pub(super) struct Description {
     pub(super) name: String,
     pub(super) topology: Topology,
+    /// What it is a part of, when others were brought up with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) part_of: Option<Whole>,
     pub(super) plan: Plan,
     pub(super) started: jiff::Timestamp,
 }

@@ -17,6 +17,8 @@ mod workload;
 
 use harness_cluster::local::{self, LocalCluster};
 use harness_cluster::{Cluster, PodAddress};
+use k8s_openapi::api::core::v1::Node;
+use kube::Api;
 use nix::sys::signal::Signal;
 use stage::{HarnessProcess, Stage, Trace};
 use std::sync::Arc;
@@ -38,6 +40,10 @@ const TESTS: [Test; 8] = [
     (
         "two_clusters_stand_side_by_side",
         two_clusters_stand_side_by_side,
+    ),
+    (
+        "clusters_of_one_topology_are_one_by_name",
+        clusters_of_one_topology_are_one_by_name,
     ),
     (
         "a_kept_cluster_is_found_again",
@@ -222,6 +228,44 @@ fn two_clusters_stand_side_by_side(stage: &Stage) {
         let (one, two) = tokio::join!(one.down(), two.down());
         assert_eq!(one, Vec::<String>::new());
         assert_eq!(two, Vec::<String>::new());
+    });
+}
+
+fn clusters_of_one_topology_are_one_by_name(stage: &Stage) {
+    stage.block_on(async {
+        let options = stage::options("duo", "two-clusters", true);
+        let clusters = local::up(options, |_| {}).await.unwrap();
+        let mut addresses = Vec::new();
+        for (cluster, node) in clusters.all().iter().zip(["zone-a-1", "zone-d-1"]) {
+            let nodes: Api<Node> = Api::all(cluster.client());
+            let node = nodes.get(node).await.unwrap();
+            let status = node.status.unwrap();
+            let mut address = status.addresses.into_iter().flatten();
+            addresses.push((node.spec.unwrap().pod_cidr, address.next().unwrap().address));
+        }
+        assert_eq!(addresses.len(), 2);
+        assert_eq!(addresses[0], addresses[1], "neither knows of the other");
+        drop(clusters);
+
+        let kept = local::kept();
+        let names: Vec<_> = kept.iter().map(|kept| kept.name.as_str()).collect();
+        assert_eq!(names, ["duo"]);
+        assert_eq!(kept[0].clusters, ["duo-east", "duo-west"]);
+        let trips = local::round_trips("duo-east").await.unwrap();
+        assert_eq!(trips.len(), 3, "of three data centers");
+        for trip in trips {
+            assert_eq!(trip.configured, Duration::from_millis(2));
+            assert!(trip.measured.unwrap() >= trip.configured);
+        }
+        let attached = local::attach("duo").await.unwrap();
+        assert_eq!(attached.all().len(), 2);
+        assert!(local::remove_kept("duo").await.is_err(), "it is in use");
+        drop(attached);
+        assert_eq!(
+            local::remove_kept("duo").await.unwrap(),
+            Vec::<String>::new()
+        );
+        assert_eq!(local::kept(), []);
     });
 }
 

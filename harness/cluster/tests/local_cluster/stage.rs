@@ -98,13 +98,14 @@ impl Stage {
     }
 }
 
-fn options(name: &str, shape: &str, keep: bool) -> Options {
+pub(crate) fn options(name: &str, shape: &str, keep: bool) -> Options {
     Options {
         name: name.to_owned(),
         topology: topology::load(shape).unwrap(),
         programs: serde_json::from_str(&std::env::var(PROGRAMS).unwrap()).unwrap(),
         image_store: std::env::var_os(IMAGES).unwrap().into(),
         keep,
+        part_of: None,
     }
 }
 

@@ -7,12 +7,11 @@ use crate::failure::Failure;
 use crate::{plan, signals, tools};
 use harness_cluster::assets::{self, AssetError, AssetOptions, Assets, KindPrograms, Progress};
 use harness_cluster::kind;
-use harness_cluster::local::{self, LocalCluster};
+use harness_cluster::local;
 use harness_cluster::{ClusterError, Clusters, ImageArchive, clusters};
 use harness_model::topology::Topology;
 use std::cell::RefCell;
 use std::path::PathBuf;
-use std::sync::Arc;
 use tokio::sync::watch;
 
 /// Clusters that stay.
@@ -29,7 +28,7 @@ pub(super) fn up(
     common: &Common,
     say: impl FnMut(&str, String) + Send,
 ) -> Result<Kept, Failure> {
-    let topology = plan::topology_on(arguments.cluster.kind, &arguments.topology)?;
+    let topology = plan::topology(&arguments.topology)?;
     let wanted = images::check(arguments)?;
     let options = plan::assets(arguments.assets.as_deref(), arguments.offline)?;
     start_logging(common)?;
@@ -116,9 +115,9 @@ async fn bring_up(
                 programs: programs.into(),
                 image_store: plan::image_store(options),
                 keep: true,
+                part_of: None,
             };
-            let cluster = LocalCluster::up(options, step).await?;
-            Ok(Clusters::one(Arc::new(cluster)))
+            local::up(options, step).await
         }
         Programs::Kind(programs) => {
             let options = kind::Options {
