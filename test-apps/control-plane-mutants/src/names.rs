@@ -71,7 +71,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 32] = [
         Self::ScopeIgnored,
         Self::ExceptIgnored,
         Self::PrecedenceReversed,

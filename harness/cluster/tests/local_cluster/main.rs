@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 /// Name and body.
 type Test = (&'static str, fn(&Stage));
 
-const TESTS: [Test; 8] = [
+const TESTS: [Test; 9] = [
     ("pods_are_as_in_kubernetes", pods::pods_are_as_in_kubernetes),
     (
         "zones_are_apart_and_can_be_cut_off",
