@@ -129,13 +129,9 @@ impl Environment {
             })?;
         let mesh = Arc::new(mesh);
         phases
-            .part("sidecars", async {
-                let environment = Self::watching(clusters, ours, plan, mesh).await?;
-                let tell = phases.lines("sidecars");
-                environment.forms().into_iter().for_each(tell);
-                Ok(environment)
-            })
+            .part("sidecars", Self::watching(clusters, ours, plan, mesh))
             .await
+            .inspect(|environment| environment.tell_forms(phases))
     }
 
     async fn watching(

@@ -1,11 +1,17 @@
 //! Which sidecar speaks which form of xDS, for people.
 
 use super::Environment;
+use crate::phases::Phases;
 use probe_api::state::{SidecarReading, XdsForm};
 
 impl Environment {
+    /// Tells people which sidecar speaks which form of xDS.
+    pub(super) fn tell_forms(&self, phases: &Phases) {
+        self.forms().into_iter().for_each(phases.lines("sidecars"));
+    }
+
     /// Which sidecar speaks which form of xDS, one line for each form; none where no sidecar tells.
-    pub(super) fn forms(&self) -> Vec<String> {
+    fn forms(&self) -> Vec<String> {
         let forms = [
             (XdsForm::Sotw, "state-of-the-world"),
             (XdsForm::Delta, "delta"),
