@@ -7,6 +7,7 @@ pub mod matrix;
 pub mod outages;
 mod payload;
 pub mod resilience;
+pub mod rotation;
 pub mod routing;
 pub mod tls;
 
@@ -23,5 +24,6 @@ pub fn all() -> Vec<Scenario> {
     scenarios.extend(resilience::all());
     scenarios.extend(tls::all());
     scenarios.extend(outages::all());
+    scenarios.extend(rotation::all());
     scenarios
 }

@@ -225,6 +225,33 @@ fn a_mutant_changes_the_image_and_tells_its_name() {
 }
 
 #[test]
+fn a_mutant_of_an_identity_program_starts_that_one_alone_with_its_name() {
+    let definition = MeshDefinition::load("reference").unwrap();
+    let context = context(&definition);
+    let programs = ["node-agent", "certificate-authority", "key-service"];
+    for (mutant, mutated) in [
+        ("agent-x", "node-agent"),
+        ("keys-x", "key-service"),
+    ] {
+        for program in programs {
+            let file = format!("{program}.yaml");
+            let text = context
+                .render_manifest(&definition, &file, Some(mutant))
+                .unwrap();
+            assert!(text.contains("meshproof/identity-mutants:dev"), "{text}");
+            let is_mutated = program == mutated;
+            let command = format!("[/{program}{}]", if is_mutated { "-mutants" } else { "" });
+            assert!(text.contains(&command), "{mutant}: {text}");
+            assert_eq!(text.contains("MESH_MUTANT"), is_mutated, "{mutant}: {text}");
+        }
+        let control_plane = context
+            .render_manifest(&definition, "control-plane.yaml", Some(mutant))
+            .unwrap();
+        assert!(!control_plane.contains("MESH_MUTANT"), "{control_plane}");
+    }
+}
+
+#[test]
 fn a_configuration_renders_to_both_objects() {
     let definition = MeshDefinition::load("reference").unwrap();
     let context = context(&definition);
