@@ -58,7 +58,7 @@ fn with_tls(name: &str, scope: Scope, tls: Tls) -> Configuration {
     }
 }
 
-fn batch(name: &str, from: &str, to: &str) -> Act {
+pub(crate) fn batch(name: &str, from: &str, to: &str) -> Act {
     Act::Request(Traffic {
         name: name.to_owned(),
         from: from.to_owned(),

@@ -36,6 +36,8 @@ pub struct MeshDefinition {
     pub evidence: Evidence,
     /// How a configuration is written.
     pub configuration: ConfigurationForm,
+    /// How what certificates lead to is replaced; absent where it cannot be.
+    pub rotation: Option<RotationForm>,
     /// What the mesh offers to scenarios.
     pub capabilities: Vec<Capability>,
     /// What is assumed of the order of events, for people: proofs of non-delivery rest on it.
@@ -265,6 +267,9 @@ pub struct State {
     /// The name under which a sidecar gets its own certificate over SDS; absent where the mesh gives none.
     #[serde(default)]
     pub certificate: Option<String>,
+    /// The name under which it gets the roots that it trusts; absent where the mesh gives none over SDS.
+    #[serde(default)]
+    pub roots: Option<String>,
 }
 
 /// What a request that passed a sidecar carries when it arrives. Absent: the mesh leaves no trace.
@@ -316,6 +321,25 @@ pub struct ObjectForm {
     pub plural: String,
     /// The template, rendered with `name`, `namespace` and `configuration`; the harness adds its labels.
     pub file: String,
+}
+
+/// How what certificates lead to is replaced: an object is read and patched.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RotationForm {
+    /// API group and version.
+    pub api_version: String,
+    /// Kind.
+    pub kind: String,
+    /// Plural name in URLs.
+    pub plural: String,
+    /// The object's namespace.
+    pub namespace: String,
+    /// The object's name.
+    pub name: String,
+    /// The template of a merge patch (RFC 7386), rendered with `rotation` (`newRoot`, `newIntermediate` or
+    /// `dropOldRoots`) and the `object` as it is then.
+    pub patch: String,
 }
 
 /// Where the mesh reports who got a configuration: JSON pointers into one of its objects.

@@ -21,6 +21,7 @@ mod certificate;
 mod manifest;
 mod mesh;
 mod restart;
+mod rotate;
 mod site;
 mod status;
 mod template;

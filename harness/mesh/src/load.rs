@@ -4,7 +4,7 @@ mod check;
 
 use crate::definition::{
     CertificateRequest, Component, ConfigurationForm, ControlPlane, Evidence, ManifestGroup,
-    MeshDefinition, State, Workloads,
+    MeshDefinition, RotationForm, State, Workloads,
 };
 use crate::error::{Defect, LoadMeshError};
 use harness_model::capability::Capability;
@@ -91,6 +91,7 @@ struct Sections {
     state: Option<State>,
     evidence: Option<Evidence>,
     configuration: Option<ConfigurationForm>,
+    rotation: Option<RotationForm>,
     capabilities: Option<Vec<Capability>>,
     assumed_order: Option<Vec<String>>,
 }
@@ -233,6 +234,7 @@ impl Sections {
             state,
             evidence,
             configuration,
+            rotation,
             capabilities,
             components,
             assumed_order,
@@ -252,6 +254,7 @@ impl Sections {
         if let Some(configuration) = &self.configuration {
             names.extend(configuration.objects.iter().map(|form| form.file.as_str()));
         }
+        names.extend(self.rotation.iter().map(|form| form.patch.as_str()));
         names
     }
 
@@ -299,6 +302,7 @@ impl Sections {
             state: self.state?,
             evidence: self.evidence.unwrap_or_default(),
             configuration: self.configuration?,
+            rotation: self.rotation,
             components: self.components.unwrap_or_default(),
             capabilities: self.capabilities.unwrap_or_default(),
             assumed_order: self.assumed_order?,

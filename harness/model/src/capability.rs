@@ -31,6 +31,8 @@ pub enum Capability {
     Reconnect,
     /// Sidecars can speak TLS to each other, with certificates that the mesh gives them.
     Tls,
+    /// What certificates lead to can be replaced while the mesh runs.
+    Rotation,
     /// The mesh reports per-resource status (matched, delivered, acknowledged, rejected).
     DeliveryStatus,
 }

@@ -96,6 +96,18 @@ pub enum Expectation {
         /// Index of the act.
         since: usize,
     },
+    /// After the step (0-based), which replaces what certificates lead to, every certificate shows it within
+    /// [`crate::patience::Patience::rotation`]: all lead to one new root, which the old ones are trusted beside; or were
+    /// signed by a new intermediate below the same root; or no other root is trusted any more.
+    Rotated {
+        /// Index of the act.
+        step: usize,
+    },
+    /// All the time every sidecar's certificate leads to a root that the sidecar itself and every other one of the cluster
+    /// trusts, so that any two of them can meet.
+    Trusted,
+    /// All certificates lead to one root and were signed by one issuer, all the time.
+    SameRoot,
     /// From `within` after a fault of the scenario began to its end, no request is lost, and at least one is
     /// answered by somebody outside what the fault hit.
     FailsOver {

@@ -150,7 +150,8 @@ impl<'a> Resolver<'a> {
             | Act::Reconnect
             | Act::Hold(_)
             | Act::Stop(_)
-            | Act::Recover) => other,
+            | Act::Recover
+            | Act::Rotate(_)) => other,
         }
     }
 

@@ -7,6 +7,7 @@ pub use expectations::{capability, cause, expectation, tag};
 use crate::configuration::{Configuration, InboundTls, OutboundTls, Rule, Scope, ScopeEntry, Tls};
 use crate::fault::{Fault, PodSelector};
 use crate::names::UNKNOWN;
+use crate::rotation::Rotation;
 use crate::scenario::{Act, Rollout, Scenario};
 
 /// The timeline, one line for each act.
@@ -239,6 +240,16 @@ pub fn act(act: &Act) -> String {
         ),
         Act::Stop(name) => format!("stop `{name}`"),
         Act::Inject(value) => fault(value),
+        Act::Rotate(Rotation::NewRoot) => {
+            "make a new root, trusted beside the old one, and have certificates lead to it"
+                .to_owned()
+        }
+        Act::Rotate(Rotation::NewIntermediate) => {
+            "have certificates issued by a new intermediate below the same root".to_owned()
+        }
+        Act::Rotate(Rotation::DropOldRoots) => {
+            "take every root out of trust but the one that certificates lead to".to_owned()
+        }
         Act::Recover => "wait until every fault has ended and what it hit is back".to_owned(),
     }
 }

@@ -4,6 +4,7 @@
 mod configuration;
 mod fault;
 mod proof;
+mod rotation;
 mod streams;
 mod traffic;
 
@@ -252,6 +253,10 @@ impl Execution {
             Act::Inject(fault) => self.inject(fault).await,
             Act::Recover => {
                 self.recover().await;
+                self.settle_and_prove().await;
+            }
+            Act::Rotate(rotation) => {
+                self.rotate(rotation).await;
                 self.settle_and_prove().await;
             }
         }

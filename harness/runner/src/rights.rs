@@ -48,6 +48,18 @@ fn of_act(act: &Act, mesh: &MeshDefinition) -> Vec<Right> {
         }
         // The nodes are waited for.
         Act::Recover => verbs(&["list", "watch"], "", "nodes", None),
+        Act::Rotate(_) => mesh
+            .rotation
+            .iter()
+            .flat_map(|form| {
+                let group = form
+                    .api_version
+                    .split_once('/')
+                    .map_or("", |(group, _)| group);
+                let namespace = Some(form.namespace.as_str());
+                verbs(&["get", "patch"], group, &form.plural, namespace)
+            })
+            .collect(),
         Act::Apply(_)
         | Act::Delete(_)
         | Act::Reconnect

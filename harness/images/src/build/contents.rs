@@ -24,6 +24,7 @@ pub(super) fn programs_of(name: &'static str) -> Vec<(&'static str, &'static str
             same("certificate-authority"),
             same("node-agent"),
             same("key-service-mutants"),
+            same("certificate-authority-mutants"),
             same("node-agent-mutants"),
         ],
         program => vec![same(program)],

@@ -264,8 +264,34 @@ impl Checker<'_> {
         }
     }
 
+    fn rotation(&mut self, sections: &Sections) {
+        let claimed = sections
+            .capabilities
+            .as_ref()
+            .is_some_and(|capabilities| capabilities.contains(&Capability::Rotation));
+        let told = [
+            ("rotation", sections.rotation.is_some()),
+            (
+                "state.roots",
+                sections
+                    .state
+                    .as_ref()
+                    .is_none_or(|state| state.roots.is_some()),
+            ),
+        ];
+        for (field, _) in told.iter().filter(|(_, is_told)| claimed && !is_told) {
+            self.add(
+                &["- rotation"],
+                "capabilities",
+                format!("`rotation` is claimed, but `{field}` is missing"),
+                None,
+            );
+        }
+    }
+
     fn capabilities(&mut self, sections: &Sections) {
         self.tls(sections);
+        self.rotation(sections);
         let claimed = sections
             .capabilities
             .as_ref()

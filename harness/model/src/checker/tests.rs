@@ -11,6 +11,7 @@ mod reconnect;
 mod rejected;
 mod requests;
 mod restored;
+mod rotation;
 mod rule_hashes;
 mod status_is_true;
 mod tls;

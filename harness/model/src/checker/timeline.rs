@@ -136,7 +136,8 @@ impl<'a> Timeline<'a> {
                 | Act::Restart(_)
                 | Act::Reconnect
                 | Act::Hold(_)
-                | Act::Recover => true,
+                | Act::Recover
+                | Act::Rotate(_) => true,
                 Act::Request(_) | Act::Load(_) | Act::Stop(_) | Act::Inject(_) => false,
             };
             if is_judged {

@@ -72,6 +72,16 @@ pub fn expectation(expectation: &Expectation) -> String {
             "from step {} on every sidecar that holds a certificate gets a new one of its own",
             since + 1
         ),
+        Expectation::Rotated { step } => format!(
+            "after step {} every certificate leads to what is new, and in the end to nothing else, in time",
+            step + 1
+        ),
+        Expectation::Trusted => {
+            "every certificate always leads to a root that every sidecar trusts then".to_owned()
+        }
+        Expectation::SameRoot => {
+            "all certificates lead to one root, by one issuer, all the time".to_owned()
+        }
         Expectation::FailsOver {
             traffic, within, ..
         } => format!(
@@ -101,6 +111,7 @@ pub fn capability(capability: Capability) -> String {
         Capability::ZoneLatency => "latency between zones",
         Capability::Reconnect => "sidecars that can be told which replica to dial",
         Capability::Tls => "a mesh with TLS between sidecars",
+        Capability::Rotation => "a mesh whose roots can be replaced",
         Capability::DeliveryStatus => "a mesh that reports delivery status",
     }
     .to_owned()

@@ -255,6 +255,8 @@ fn samples() -> Vec<(&'static str, Value)> {
                 uris: vec![text()],
                 not_before_s: 1,
                 not_after_s: 2,
+                fingerprint: text(),
+                signed_by: Some(text()),
             }],
         }),
         ..Sidecar::default()

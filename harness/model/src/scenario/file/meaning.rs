@@ -130,6 +130,7 @@ impl Check {
         });
         self.faults_and_loads_end(scenario);
         self.tls_alone(scenario);
+        self.rotation_said(scenario);
         self.at(Step::Key("then"), |check| {
             if scenario.then.is_empty() {
                 check.complain(
@@ -192,7 +193,11 @@ impl Check {
     fn beside_others(&mut self, act: &Act) {
         if matches!(
             act,
-            Act::Inject(_) | Act::Restart(_) | Act::Join { .. } | Act::Leave { .. }
+            Act::Inject(_)
+                | Act::Restart(_)
+                | Act::Join { .. }
+                | Act::Leave { .. }
+                | Act::Rotate(_)
         ) {
             self.complain(
                 "it disturbs other scenarios, and `disturbs` does not say so",
@@ -273,7 +278,7 @@ impl Check {
                 Rollout::Application(name) => check.named("application", Kind::Application, name),
                 Rollout::Component(name) => check.named("component", Kind::Component, name),
             }),
-            Act::Reconnect | Act::Recover => {}
+            Act::Reconnect | Act::Recover | Act::Rotate(_) => {}
         }
     }
 

@@ -4,7 +4,7 @@ use super::{Check, Step};
 use crate::capability::Capability;
 use crate::configuration::{Configuration, Tls};
 use crate::names::Kind;
-use crate::scenario::{CANARY_APPLICATION, Disturbs, Scenario};
+use crate::scenario::{Act, CANARY_APPLICATION, Disturbs, Scenario};
 
 impl Check {
     pub(super) fn configuration(&mut self, configuration: &Configuration) {
@@ -90,6 +90,17 @@ impl Check {
                 }
             });
         });
+    }
+
+    /// Not every mesh lets its roots be replaced.
+    pub(super) fn rotation_said(&mut self, scenario: &Scenario) {
+        let rotates = |act: &Act| matches!(act, Act::Rotate(_));
+        if scenario.when.iter().any(rotates) && !scenario.requires.contains(&Capability::Rotation) {
+            self.complain(
+                "it replaces what certificates lead to, and `requires` does not say so",
+                Some("add `rotation` to `requires`, so that it is skipped where the mesh cannot do it"),
+            );
+        }
     }
 
     /// TLS has no key that would tell one scenario's from another's, and not every mesh has it.

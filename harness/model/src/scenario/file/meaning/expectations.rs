@@ -63,6 +63,24 @@ impl Check {
             Expectation::Renewed { since } => self.at(Step::Key("renewed"), |check| {
                 check.step("since", *since, scenario);
             }),
+            Expectation::Rotated { step } => self.at(Step::Key("rotated"), |check| {
+                check.step("step", *step, scenario);
+                if scenario
+                    .when
+                    .get(*step)
+                    .is_some_and(|act| !matches!(act, Act::Rotate(_)))
+                {
+                    check.complain("only a `rotate` replaces what certificates lead to", None);
+                }
+            }),
+            Expectation::Trusted | Expectation::SameRoot => {
+                if !scenario.speaks_of_tls() {
+                    self.complain(
+                        "it speaks of certificates and no configuration asks for them",
+                        Some("add `tls` to a configuration"),
+                    );
+                }
+            }
             Expectation::FailsOver { traffic, .. } => {
                 self.traffic("failsOver", traffic, Some(TrafficKind::Load));
                 self.needs_fault(scenario);
