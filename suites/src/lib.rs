@@ -3,6 +3,7 @@
 //! Invariant: knows the model and nothing else. A scenario cannot reach a cluster, a mesh or a client.
 
 pub mod delivery_scope;
+pub mod identity;
 pub mod matrix;
 pub mod outages;
 mod payload;
@@ -25,5 +26,6 @@ pub fn all() -> Vec<Scenario> {
     scenarios.extend(tls::all());
     scenarios.extend(outages::all());
     scenarios.extend(rotation::all());
+    scenarios.extend(identity::all());
     scenarios
 }

@@ -1,6 +1,10 @@
 //! The mesh definition: how a mesh is deployed, written to and read. `fixtures/meshes/reference/mesh.yaml` is an example
 //! with every field explained.
 
+mod identity;
+
+pub use identity::{AuthorityForm, IdentityForm, NodeAgentForm, RotationForm};
+
 use harness_model::capability::Capability;
 use harness_model::history::RefusalCause;
 use serde::{Deserialize, Serialize};
@@ -38,6 +42,8 @@ pub struct MeshDefinition {
     pub configuration: ConfigurationForm,
     /// How what certificates lead to is replaced; absent where it cannot be.
     pub rotation: Option<RotationForm>,
+    /// How identities are asked for; absent where the probe cannot.
+    pub identity: Option<IdentityForm>,
     /// What the mesh offers to scenarios.
     pub capabilities: Vec<Capability>,
     /// What is assumed of the order of events, for people: proofs of non-delivery rest on it.
@@ -321,25 +327,6 @@ pub struct ObjectForm {
     pub plural: String,
     /// The template, rendered with `name`, `namespace` and `configuration`; the harness adds its labels.
     pub file: String,
-}
-
-/// How what certificates lead to is replaced: an object is read and patched.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct RotationForm {
-    /// API group and version.
-    pub api_version: String,
-    /// Kind.
-    pub kind: String,
-    /// Plural name in URLs.
-    pub plural: String,
-    /// The object's namespace.
-    pub namespace: String,
-    /// The object's name.
-    pub name: String,
-    /// The template of a merge patch (RFC 7386), rendered with `rotation` (`newRoot`, `newIntermediate` or
-    /// `dropOldRoots`) and the `object` as it is then.
-    pub patch: String,
 }
 
 /// Where the mesh reports who got a configuration: JSON pointers into one of its objects.

@@ -16,6 +16,7 @@ pub mod scale;
 pub mod write;
 
 mod apply;
+mod ask;
 mod away;
 mod certificate;
 mod manifest;

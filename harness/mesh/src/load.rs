@@ -3,8 +3,8 @@
 mod check;
 
 use crate::definition::{
-    CertificateRequest, Component, ConfigurationForm, ControlPlane, Evidence, ManifestGroup,
-    MeshDefinition, RotationForm, State, Workloads,
+    CertificateRequest, Component, ConfigurationForm, ControlPlane, Evidence, IdentityForm,
+    ManifestGroup, MeshDefinition, RotationForm, State, Workloads,
 };
 use crate::error::{Defect, LoadMeshError};
 use harness_model::capability::Capability;
@@ -92,6 +92,7 @@ struct Sections {
     evidence: Option<Evidence>,
     configuration: Option<ConfigurationForm>,
     rotation: Option<RotationForm>,
+    identity: Option<IdentityForm>,
     capabilities: Option<Vec<Capability>>,
     assumed_order: Option<Vec<String>>,
 }
@@ -235,6 +236,7 @@ impl Sections {
             evidence,
             configuration,
             rotation,
+            identity,
             capabilities,
             components,
             assumed_order,
@@ -303,6 +305,7 @@ impl Sections {
             evidence: self.evidence.unwrap_or_default(),
             configuration: self.configuration?,
             rotation: self.rotation,
+            identity: self.identity,
             components: self.components.unwrap_or_default(),
             capabilities: self.capabilities.unwrap_or_default(),
             assumed_order: self.assumed_order?,

@@ -33,6 +33,8 @@ pub enum Capability {
     Tls,
     /// What certificates lead to can be replaced while the mesh runs.
     Rotation,
+    /// The probe can ask for identities where sidecars and node agents do.
+    Identities,
     /// The mesh reports per-resource status (matched, delivered, acknowledged, rejected).
     DeliveryStatus,
 }

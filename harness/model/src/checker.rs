@@ -5,6 +5,7 @@
 mod answered;
 mod answered_by;
 mod arrival;
+mod asked;
 mod carried_out;
 mod confined;
 mod delivered;
@@ -77,6 +78,8 @@ pub fn name(expectation: &Expectation) -> &'static str {
         Expectation::Rotated { .. } => "rotated",
         Expectation::Trusted => "trusted",
         Expectation::SameRoot => "same_root",
+        Expectation::Granted { .. } => "granted",
+        Expectation::Denied { .. } => "denied",
         Expectation::FailsOver { .. } => "fails_over",
         Expectation::Unchanged => "unchanged",
         Expectation::Recovers { .. } => "recovers",
@@ -111,6 +114,8 @@ fn evidence(expectation: &Expectation, timeline: &Timeline<'_>) -> Evidence {
         Expectation::Rotated { step } => rotated::check(timeline, *step),
         Expectation::Trusted => trusted::check(timeline),
         Expectation::SameRoot => trusted::same_root(timeline),
+        Expectation::Granted { ask, at_most } => asked::granted(timeline, ask, *at_most),
+        Expectation::Denied { ask, because } => asked::denied(timeline, ask, *because),
         Expectation::FailsOver { traffic, within } => fails_over::check(timeline, traffic, *within),
         Expectation::Unchanged => unchanged::check(timeline),
         Expectation::Recovers { traffic } => recovers::check(timeline, traffic),

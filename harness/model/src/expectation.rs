@@ -1,5 +1,6 @@
 //! What must hold: one *then* of a scenario, judged by the checker of the same name.
 
+use crate::asking::DenialCause;
 use crate::duration::Span;
 use crate::history::RefusalCause;
 use schemars::JsonSchema;
@@ -108,6 +109,20 @@ pub enum Expectation {
     Trusted,
     /// All certificates lead to one root and were signed by one issuer, all the time.
     SameRoot,
+    /// The attempt is granted: the certificate carries the asking workload's own identity and no other.
+    Granted {
+        /// The attempt.
+        ask: String,
+        /// The longest that the certificate may be valid.
+        at_most: Span,
+    },
+    /// The attempt is denied, and for this cause.
+    Denied {
+        /// The attempt.
+        ask: String,
+        /// Why.
+        because: DenialCause,
+    },
     /// From `within` after a fault of the scenario began to its end, no request is lost, and at least one is
     /// answered by somebody outside what the fault hit.
     FailsOver {

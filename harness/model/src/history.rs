@@ -2,6 +2,7 @@
 
 pub mod file;
 
+use crate::asking::Answer;
 use crate::configuration::Configuration;
 use crate::directory::Sidecar;
 use crate::fault::Fault;
@@ -113,6 +114,15 @@ pub enum EventKind {
     },
     /// Outcome of one request.
     Request(Box<RequestSeen>),
+    /// Outcome of one attempt to get an identity.
+    Asked {
+        /// The attempt.
+        ask: String,
+        /// Stable name of the sidecar beside the probe that asked.
+        from: String,
+        /// What came of it.
+        answer: Answer,
+    },
     /// A fault was injected and measured to bite.
     FaultStarted {
         /// Number within the scenario.

@@ -2,6 +2,7 @@
 
 pub mod file;
 
+use crate::asking::Ask;
 use crate::capability::Capability;
 use crate::configuration::Configuration;
 use crate::duration::Span;
@@ -163,6 +164,8 @@ pub enum Act {
     Recover,
     /// Replaces what certificates lead to, as an operator would, and waits until every certificate shows it.
     Rotate(Rotation),
+    /// Has a probe ask for an identity, rightly or wrongly.
+    Ask(Ask),
 }
 
 /// What is rolled out anew.

@@ -1,6 +1,7 @@
 //! Carrying one scenario out: given, the acts in order, and the readings at the end. Everything that is seen goes into
 //! the recorder; nothing is judged here.
 
+mod ask;
 mod configuration;
 mod fault;
 mod proof;
@@ -244,6 +245,7 @@ impl Execution {
                 self.settle_and_prove().await;
             }
             Act::Request(traffic) => self.request(&traffic).await,
+            Act::Ask(ask) => self.ask(&ask).await,
             Act::Load(load) => self.load(&load).await,
             Act::Stop(name) => {
                 self.loads

@@ -1,5 +1,6 @@
 //! Hand-made histories for every checker.
 
+mod asked;
 mod carried_out;
 mod confined;
 mod delivered;

@@ -138,7 +138,9 @@ impl<'a> Timeline<'a> {
                 | Act::Hold(_)
                 | Act::Recover
                 | Act::Rotate(_) => true,
-                Act::Request(_) | Act::Load(_) | Act::Stop(_) | Act::Inject(_) => false,
+                Act::Request(_) | Act::Load(_) | Act::Stop(_) | Act::Inject(_) | Act::Ask(_) => {
+                    false
+                }
             };
             if is_judged {
                 places.push(Place::Step(step));

@@ -93,7 +93,7 @@ fn pem_of(secret: &Value) -> Option<Vec<u8>> {
 }
 
 /// What stands in certificates; one that cannot be read is left out.
-fn certificates(pem: &[u8]) -> Vec<Certificate> {
+pub(crate) fn certificates(pem: &[u8]) -> Vec<Certificate> {
     Pem::iter_from_buffer(pem)
         .filter_map(Result::ok)
         .filter_map(|pem| {

@@ -131,6 +131,7 @@ impl Check {
         self.faults_and_loads_end(scenario);
         self.tls_alone(scenario);
         self.rotation_said(scenario);
+        self.identities_said(scenario);
         self.at(Step::Key("then"), |check| {
             if scenario.then.is_empty() {
                 check.complain(
@@ -278,6 +279,7 @@ impl Check {
                 Rollout::Application(name) => check.named("application", Kind::Application, name),
                 Rollout::Component(name) => check.named("component", Kind::Component, name),
             }),
+            Act::Ask(ask) => self.at(Step::Key("ask"), |check| check.ask(ask)),
             Act::Reconnect | Act::Recover | Act::Rotate(_) => {}
         }
     }
