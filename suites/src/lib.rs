@@ -3,10 +3,12 @@
 //! Invariant: knows the model and nothing else. A scenario cannot reach a cluster, a mesh or a client.
 
 pub mod delivery_scope;
+pub mod identity;
 pub mod matrix;
 pub mod outages;
 mod payload;
 pub mod resilience;
+pub mod rotation;
 pub mod routing;
 pub mod tls;
 
@@ -23,5 +25,7 @@ pub fn all() -> Vec<Scenario> {
     scenarios.extend(resilience::all());
     scenarios.extend(tls::all());
     scenarios.extend(outages::all());
+    scenarios.extend(rotation::all());
+    scenarios.extend(identity::all());
     scenarios
 }

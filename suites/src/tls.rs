@@ -58,7 +58,7 @@ fn with_tls(name: &str, scope: Scope, tls: Tls) -> Configuration {
     }
 }
 
-fn batch(name: &str, from: &str, to: &str) -> Act {
+pub(crate) fn batch(name: &str, from: &str, to: &str) -> Act {
     Act::Request(Traffic {
         name: name.to_owned(),
         from: from.to_owned(),
@@ -69,14 +69,14 @@ fn batch(name: &str, from: &str, to: &str) -> Act {
     })
 }
 
-fn answered(traffic: &str) -> Expectation {
+pub(crate) fn answered(traffic: &str) -> Expectation {
     Expectation::Answered {
         traffic: traffic.to_owned(),
         lost: 0,
     }
 }
 
-fn over_tls(traffic: &str) -> Expectation {
+pub(crate) fn over_tls(traffic: &str) -> Expectation {
     Expectation::OverTls {
         traffic: traffic.to_owned(),
     }
@@ -258,13 +258,13 @@ fn allowed_callers() -> Scenario {
     )
 }
 
-fn kill(component: &str) -> Act {
+pub(crate) fn kill(component: &str) -> Act {
     Act::Inject(Fault::PodKill {
         selector: PodSelector::Component(component.to_owned()),
     })
 }
 
-fn steady(from: &str) -> Act {
+pub(crate) fn steady(from: &str) -> Act {
     Act::Load(Load {
         name: "steady".to_owned(),
         from: from.to_owned(),

@@ -111,7 +111,9 @@ fn every_scenario_expects_something_that_must_happen() {
         let is_positive = scenario.then.iter().any(|expectation| {
             matches!(
                 expectation,
-                Expectation::Delivered | Expectation::PassesBothSidecars { .. }
+                Expectation::Delivered
+                    | Expectation::PassesBothSidecars { .. }
+                    | Expectation::Granted { .. }
             )
         });
         assert!(is_positive, "{}", scenario.name);

@@ -30,7 +30,7 @@ pub(crate) struct Certificate {
     usage: CertificateUsage,
     certificate: String,
     key: String,
-    root: String,
+    pub(crate) root: String,
 }
 
 impl std::fmt::Debug for Certificate {

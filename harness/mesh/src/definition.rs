@@ -1,6 +1,10 @@
 //! The mesh definition: how a mesh is deployed, written to and read. `fixtures/meshes/reference/mesh.yaml` is an example
 //! with every field explained.
 
+mod identity;
+
+pub use identity::{AuthorityForm, IdentityForm, NodeAgentForm, RotationForm};
+
 use harness_model::capability::Capability;
 use harness_model::history::RefusalCause;
 use serde::{Deserialize, Serialize};
@@ -38,6 +42,10 @@ pub struct MeshDefinition {
     pub evidence: Evidence,
     /// How a configuration is written.
     pub configuration: ConfigurationForm,
+    /// How what certificates lead to is replaced; absent where it cannot be.
+    pub rotation: Option<RotationForm>,
+    /// How identities are asked for; absent where the probe cannot.
+    pub identity: Option<IdentityForm>,
     /// What the mesh offers to scenarios.
     pub capabilities: Vec<Capability>,
     /// What is assumed of the order of events, for people: proofs of non-delivery rest on it.
@@ -267,6 +275,9 @@ pub struct State {
     /// The name under which a sidecar gets its own certificate over SDS; absent where the mesh gives none.
     #[serde(default)]
     pub certificate: Option<String>,
+    /// The name under which it gets the roots that it trusts; absent where the mesh gives none over SDS.
+    #[serde(default)]
+    pub roots: Option<String>,
 }
 
 /// What a request that passed a sidecar carries when it arrives. Absent: the mesh leaves no trace.

@@ -17,11 +17,13 @@ pub mod variables;
 pub mod write;
 
 mod apply;
+mod ask;
 mod away;
 mod certificate;
 mod manifest;
 mod mesh;
 mod restart;
+mod rotate;
 mod site;
 mod status;
 mod template;

@@ -3,8 +3,8 @@
 mod check;
 
 use crate::definition::{
-    CertificateRequest, Component, ConfigurationForm, ControlPlane, Evidence, ManifestGroup,
-    MeshDefinition, State, Workloads,
+    CertificateRequest, Component, ConfigurationForm, ControlPlane, Evidence, IdentityForm,
+    ManifestGroup, MeshDefinition, RotationForm, State, Workloads,
 };
 use crate::error::{Defect, LoadMeshError};
 use harness_model::capability::Capability;
@@ -92,6 +92,8 @@ struct Sections {
     state: Option<State>,
     evidence: Option<Evidence>,
     configuration: Option<ConfigurationForm>,
+    rotation: Option<RotationForm>,
+    identity: Option<IdentityForm>,
     capabilities: Option<Vec<Capability>>,
     assumed_order: Option<Vec<String>>,
 }
@@ -235,6 +237,8 @@ impl Sections {
             state,
             evidence,
             configuration,
+            rotation,
+            identity,
             capabilities,
             components,
             assumed_order,
@@ -254,6 +258,7 @@ impl Sections {
         if let Some(configuration) = &self.configuration {
             names.extend(configuration.objects.iter().map(|form| form.file.as_str()));
         }
+        names.extend(self.rotation.iter().map(|form| form.patch.as_str()));
         names
     }
 
@@ -302,6 +307,8 @@ impl Sections {
             state: self.state?,
             evidence: self.evidence.unwrap_or_default(),
             configuration: self.configuration?,
+            rotation: self.rotation,
+            identity: self.identity,
             components: self.components.unwrap_or_default(),
             capabilities: self.capabilities.unwrap_or_default(),
             assumed_order: self.assumed_order?,

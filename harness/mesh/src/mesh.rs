@@ -17,6 +17,7 @@ use harness_cluster::PodAddress;
 use harness_model::capability::Capability;
 use harness_model::configuration::Configuration;
 use harness_model::history::DeliveryStatus;
+use harness_model::rotation::Rotation;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -169,6 +170,17 @@ impl Mesh {
     pub async fn write_marker(&self, keys: &Keys, value: &str) -> Result<Written, WriteError> {
         self.write(keys, &write::marker(&self.definition, value))
             .await
+    }
+
+    /// Replaces what certificates lead to, as an operator would, in every cluster.
+    ///
+    /// # Errors
+    ///
+    /// When the mesh does not say how, or an API server does not take it.
+    pub async fn rotate(&self, rotation: Rotation) -> Result<(), MeshError> {
+        try_join_all(self.sites.iter().map(|site| site.rotate(rotation)))
+            .await
+            .map(drop)
     }
 
     /// What was written so far, in all clusters: where a later one fails, the earlier ones have it.

@@ -136,7 +136,10 @@ fn reduce(
             .as_ref()
             .filter(|_| keys.own_tls())
             .and_then(|name| held.secrets.get(name))
-            .map(certificate),
+            .map(|own| {
+                let roots = form.roots.as_ref().and_then(|name| held.secrets.get(name));
+                certificate(own, roots)
+            }),
     };
     for (key, value) in held.runtime.get(&form.runtime_layer).into_iter().flatten() {
         match keys.strip(key) {
@@ -196,9 +199,33 @@ fn note(rules: &mut BTreeMap<String, String>, rule: &str, hash: &str) {
         .or_insert_with(|| hash.to_owned());
 }
 
-fn certificate(secret: &Secret) -> CertificateSeen {
+/// A sidecar's own certificate, and what it leads to: the signatures were verified where it was read.
+fn certificate(secret: &Secret, roots: Option<&Secret>) -> CertificateSeen {
     let own = secret.certificates.first();
+    let trusted = roots
+        .map(|roots| &roots.certificates[..])
+        .unwrap_or_default();
+    let is_root = |fingerprint: &str| trusted.iter().any(|root| root.fingerprint == fingerprint);
+    let issuer = own.and_then(|own| own.signed_by.clone());
+    let mut root = issuer.clone();
+    // A chain is not longer than it has certificates.
+    for _ in &secret.certificates {
+        root = match root {
+            Some(above) if !is_root(&above) => secret
+                .certificates
+                .iter()
+                .find(|certificate| certificate.fingerprint == above)
+                .and_then(|certificate| certificate.signed_by.clone()),
+            found => found,
+        };
+    }
     CertificateSeen {
+        root: root.filter(|root| is_root(root)),
+        issuer,
+        roots: trusted
+            .iter()
+            .map(|root| root.fingerprint.clone())
+            .collect(),
         warming: secret.warming,
         identities: own.map(|own| own.uris.clone()).unwrap_or_default(),
         serial: own.map(|own| own.serial.clone()).unwrap_or_default(),

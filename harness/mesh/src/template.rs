@@ -8,6 +8,8 @@ use crate::manifest;
 use harness_cluster::{Cluster, clusters};
 use harness_model::causes::chain;
 use harness_model::configuration::Configuration;
+use harness_model::rotation::Rotation;
+use kube::api::DynamicObject;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -146,6 +148,24 @@ impl Context {
             .map_err(|error| format!("{file}: {error}"))
     }
 
+    /// Renders the patch of a rotation.
+    pub(crate) fn render_rotation(
+        &self,
+        definition: &MeshDefinition,
+        file: &str,
+        rotation: Rotation,
+        object: &DynamicObject,
+    ) -> Result<serde_json::Value, String> {
+        let context = minijinja::context! {
+            rotation,
+            object,
+            ..minijinja::Value::from_serialize(self)
+        };
+        let text = render(definition, file, context).map_err(|error| chain(&error))?;
+        serde_saphyr::from_str_with_options(&text, manifest::options())
+            .map_err(|error| format!("{file}: {error}"))
+    }
+
     /// The name of a workload's Deployment.
     pub(crate) fn deployment(
         &self,
@@ -160,7 +180,6 @@ impl Context {
     }
 }
 
-/// How a workload calls a service.
 /// The SPIFFE ID of an application's workloads.
 pub(crate) fn identity(template: &str, application: &str) -> String {
     short(template, minijinja::context! { application })
@@ -177,6 +196,16 @@ fn environment<'a>() -> Environment<'a> {
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     // Values stand within words too (names of Deployments); templates quote with `tojson` where it matters.
     environment.set_auto_escape_callback(|_| AutoEscape::None);
+    // What is kept in a ConfigMap may be JSON itself.
+    environment.add_filter("fromjson", |text: &str| {
+        let value = serde_json::from_str::<serde_json::Value>(text);
+        value
+            .map(minijinja::Value::from_serialize)
+            .map_err(|error| {
+                let kind = minijinja::ErrorKind::BadSerialization;
+                minijinja::Error::new(kind, "this is no JSON").with_source(error)
+            })
+    });
     environment.set_trim_blocks(true);
     environment.set_lstrip_blocks(true);
     environment

@@ -31,6 +31,10 @@ pub enum Capability {
     Reconnect,
     /// Sidecars can speak TLS to each other, with certificates that the mesh gives them.
     Tls,
+    /// What certificates lead to can be replaced while the mesh runs.
+    Rotation,
+    /// The probe can ask for identities where sidecars and node agents do.
+    Identities,
     /// The mesh reports per-resource status (matched, delivered, acknowledged, rejected).
     DeliveryStatus,
 }

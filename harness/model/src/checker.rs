@@ -5,6 +5,7 @@
 mod answered;
 mod answered_by;
 mod arrival;
+mod asked;
 mod carried_out;
 mod confined;
 mod delivered;
@@ -18,6 +19,7 @@ mod refused;
 mod rejected;
 mod renewed;
 mod restored;
+mod rotated;
 mod rule_hashes;
 mod shared_by;
 mod status_is_true;
@@ -25,6 +27,7 @@ mod status_is_true;
 mod tests;
 mod timeline;
 mod traffic;
+mod trusted;
 mod unchanged;
 
 use crate::expectation::Expectation;
@@ -72,6 +75,11 @@ pub fn name(expectation: &Expectation) -> &'static str {
         Expectation::InPlaintext { .. } => "in_plaintext",
         Expectation::Refused { .. } => "refused",
         Expectation::Renewed { .. } => "renewed",
+        Expectation::Rotated { .. } => "rotated",
+        Expectation::Trusted => "trusted",
+        Expectation::SameRoot => "same_root",
+        Expectation::Granted { .. } => "granted",
+        Expectation::Denied { .. } => "denied",
         Expectation::FailsOver { .. } => "fails_over",
         Expectation::Unchanged => "unchanged",
         Expectation::Recovers { .. } => "recovers",
@@ -103,6 +111,11 @@ fn evidence(expectation: &Expectation, timeline: &Timeline<'_>) -> Evidence {
         Expectation::InPlaintext { traffic } => arrival::in_plaintext(timeline, traffic),
         Expectation::Refused { traffic, because } => refused::check(timeline, traffic, *because),
         Expectation::Renewed { since } => renewed::check(timeline, *since),
+        Expectation::Rotated { step } => rotated::check(timeline, *step),
+        Expectation::Trusted => trusted::check(timeline),
+        Expectation::SameRoot => trusted::same_root(timeline),
+        Expectation::Granted { ask, at_most } => asked::granted(timeline, ask, *at_most),
+        Expectation::Denied { ask, because } => asked::denied(timeline, ask, *because),
         Expectation::FailsOver { traffic, within } => fails_over::check(timeline, traffic, *within),
         Expectation::Unchanged => unchanged::check(timeline),
         Expectation::Recovers { traffic } => recovers::check(timeline, traffic),

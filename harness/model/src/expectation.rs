@@ -1,5 +1,6 @@
 //! What must hold: one *then* of a scenario, judged by the checker of the same name.
 
+use crate::asking::DenialCause;
 use crate::duration::Span;
 use crate::history::RefusalCause;
 use schemars::JsonSchema;
@@ -95,6 +96,32 @@ pub enum Expectation {
     Renewed {
         /// Index of the act.
         since: usize,
+    },
+    /// After the step (0-based), which replaces what certificates lead to, every certificate shows it within
+    /// [`crate::patience::Patience::rotation`]: all lead to one new root, which the old ones are trusted beside; or were
+    /// signed by a new intermediate below the same root; or no other root is trusted any more.
+    Rotated {
+        /// Index of the act.
+        step: usize,
+    },
+    /// All the time every sidecar's certificate leads to a root that the sidecar itself and every other one of the cluster
+    /// trusts, so that any two of them can meet.
+    Trusted,
+    /// All certificates lead to one root and were signed by one issuer, all the time.
+    SameRoot,
+    /// The attempt is granted: the certificate carries the asking workload's own identity and no other.
+    Granted {
+        /// The attempt.
+        ask: String,
+        /// The longest that the certificate may be valid.
+        at_most: Span,
+    },
+    /// The attempt is denied, and for this cause.
+    Denied {
+        /// The attempt.
+        ask: String,
+        /// Why.
+        because: DenialCause,
     },
     /// From `within` after a fault of the scenario began to its end, no request is lost, and at least one is
     /// answered by somebody outside what the fault hit.

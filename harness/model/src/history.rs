@@ -2,14 +2,16 @@
 
 pub mod file;
 
+use crate::asking::Answer;
 use crate::configuration::Configuration;
 use crate::directory::Sidecar;
 use crate::fault::Fault;
 use crate::patience::Whose;
+use crate::rotation::Rotation;
 use crate::scenario::Rollout;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One event of a scenario.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -112,6 +114,15 @@ pub enum EventKind {
     },
     /// Outcome of one request.
     Request(Box<RequestSeen>),
+    /// Outcome of one attempt to get an identity.
+    Asked {
+        /// The attempt.
+        ask: String,
+        /// Stable name of the sidecar beside the probe that asked.
+        from: String,
+        /// What came of it.
+        answer: Answer,
+    },
     /// A fault was injected and measured to bite.
     FaultStarted {
         /// Number within the scenario.
@@ -134,6 +145,11 @@ pub enum EventKind {
     FaultEnded {
         /// Number within the scenario.
         fault: usize,
+    },
+    /// The API server acknowledged what an operator does to replace what certificates lead to.
+    Rotated {
+        /// What.
+        rotation: Rotation,
     },
     /// A wait of ours ended without what it waited for.
     GaveUp {
@@ -177,7 +193,7 @@ pub struct Observation {
     pub certificate: Option<CertificateSeen>,
 }
 
-/// A sidecar's own certificate.
+/// A sidecar's own certificate, and what it trusts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CertificateSeen {
@@ -188,6 +204,16 @@ pub struct CertificateSeen {
     pub identities: Vec<String>,
     /// Serial number, hexadecimal.
     pub serial: String,
+    /// The root that it leads to, of those that the sidecar trusts itself: every signature on the way was verified. SHA-256
+    /// over the root's DER, hexadecimal; none where it leads to none of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<String>,
+    /// What has signed it, the same way; the root itself where nothing is between them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// The roots that the sidecar trusts, the same way; empty where nobody tells.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub roots: BTreeSet<String>,
 }
 
 /// A control-plane stream: readings with equal streams are of one connection to one replica.

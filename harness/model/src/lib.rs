@@ -4,6 +4,7 @@
 //! Invariant: pure. No I/O, no clock, no cluster, no mesh: everything here is computed from its arguments,
 //! so that a verdict can be recomputed from a stored history.
 
+pub mod asking;
 pub mod capability;
 pub mod causes;
 pub mod checker;
@@ -18,6 +19,7 @@ pub mod names;
 pub mod oracle;
 pub mod patience;
 pub mod placeholder;
+pub mod rotation;
 pub mod run_event;
 pub mod scenario;
 #[cfg(test)]

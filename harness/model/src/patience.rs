@@ -21,6 +21,10 @@ pub struct Patience {
     pub delivery: Span,
     /// The mesh's duty: from the end of a fault to everything being as configured again.
     pub recovery: Span,
+    /// The mesh's duty: from an operator's act being acknowledged by the API server to the last certificate that leads to
+    /// what is new, or the last sidecar that trusts nothing else. Certificates must live for less than that.
+    #[serde(default = "rotation")]
+    pub rotation: Span,
     /// Ours: for a marker to show up at every sidecar. When it is over the proof is inconclusive.
     pub marker: Span,
     /// Ours: for a probe to answer one call.
@@ -29,11 +33,16 @@ pub struct Patience {
     pub ready: Span,
 }
 
+fn rotation() -> Span {
+    Span::secs(30)
+}
+
 impl Default for Patience {
     fn default() -> Self {
         Self {
             delivery: Span::secs(5),
             recovery: Span::secs(20),
+            rotation: rotation(),
             marker: Span::secs(10),
             probe: Span::secs(5),
             ready: Span::secs(120),

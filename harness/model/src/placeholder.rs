@@ -9,6 +9,7 @@
 //! | `$ip:checkout@$zone1/24` | the block of that length around its address |
 //! | `$unknown:elsewhere` | `elsewhere`, which nobody in the environment is called |
 
+use crate::asking::Token;
 use crate::configuration::{Configuration, Scope, ScopeEntry, Tls};
 use crate::directory::{Directory, Sidecar};
 use crate::fault::{Fault, PodSelector};
@@ -157,13 +158,21 @@ impl<'a> Resolver<'a> {
                 load.from = self.workload(&load.from);
                 Act::Load(load)
             }
+            Act::Ask(mut ask) => {
+                ask.from = self.workload(&ask.from);
+                if let Token::Of(workload) = &ask.token {
+                    ask.token = Token::Of(self.workload(workload));
+                }
+                Act::Ask(ask)
+            }
             Act::Inject(fault) => Act::Inject(self.fault(fault)),
             other @ (Act::Delete(_)
             | Act::Restart(_)
             | Act::Reconnect
             | Act::Hold(_)
             | Act::Stop(_)
-            | Act::Recover) => other,
+            | Act::Recover
+            | Act::Rotate(_)) => other,
         }
     }
 

@@ -2,11 +2,13 @@
 
 pub mod file;
 
+use crate::asking::Ask;
 use crate::capability::Capability;
 use crate::configuration::Configuration;
 use crate::duration::Span;
 use crate::expectation::Expectation;
 use crate::fault::Fault;
+use crate::rotation::Rotation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -110,8 +112,8 @@ pub struct Given {
 /// One act of a timeline.
 ///
 /// Each act begins with a `stepStarted` event. After the configurations of `given` (step none), after `apply`,
-/// `delete`, `join`, `leave`, `reschedule`, `restart`, `hold` and `recover`, and once more after `finished`, the runner
-/// waits until
+/// `delete`, `join`, `leave`, `reschedule`, `restart`, `hold`, `recover` and `rotate`, and once more after `finished`, the
+/// runner waits until
 /// every sidecar shows what it must (bounded by the mesh's duty) and records those readings. Where `confined` is
 /// expected it then writes a new marker for everybody and waits until every sidecar shows it: the reading that
 /// shows the marker is what absence is judged on (`ARCHITECTURE.md`, proof of absence). `reconnect` does the same on each replica. An apply
@@ -171,6 +173,10 @@ pub enum Act {
     Inject(Fault),
     /// Waits until every fault of this scenario has ended and what it hit is back.
     Recover,
+    /// Replaces what certificates lead to, as an operator would, and waits until every certificate shows it.
+    Rotate(Rotation),
+    /// Has a probe ask for an identity, rightly or wrongly.
+    Ask(Ask),
 }
 
 /// What is rolled out anew.

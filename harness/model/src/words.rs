@@ -2,11 +2,13 @@
 
 mod expectations;
 
-pub use expectations::{capability, cause, expectation, tag};
+pub use expectations::{capability, cause, denial, expectation, tag};
 
+use crate::asking::{Ask, Desk, Token, Wish};
 use crate::configuration::{Configuration, InboundTls, OutboundTls, Rule, Scope, ScopeEntry, Tls};
 use crate::fault::{Fault, PodSelector};
 use crate::names::UNKNOWN;
+use crate::rotation::Rotation;
 use crate::scenario::{Act, Rollout, Scenario};
 
 /// The timeline, one line for each act.
@@ -168,6 +170,37 @@ fn address(ip: &str) -> String {
     }
 }
 
+fn ask(ask: &Ask) -> String {
+    let whom = match ask.at {
+        Desk::NodeAgent => "the node agent",
+        Desk::Authority => "the authority",
+    };
+    let token = match &ask.token {
+        Token::Right => "with the right token".to_owned(),
+        Token::None => "without a token".to_owned(),
+        Token::Garbage => "with a token that nobody made".to_owned(),
+        Token::OtherAudience => "with a token for somebody else".to_owned(),
+        Token::Unbound => "with a token that is bound to no pod".to_owned(),
+        Token::Gone => "with the token of a pod that is gone".to_owned(),
+        Token::Own => "with its own token".to_owned(),
+        Token::Of(workload) if ask.at == Desk::NodeAgent => {
+            format!("with the token of {}", place(workload))
+        }
+        Token::Of(workload) => format!("with the token of the agent beside {}", place(workload)),
+    };
+    let wish = match ask.wish {
+        Wish::Right => "",
+        Wish::OtherName => ", for another name",
+        Wish::TwoNames => ", for a second name",
+        Wish::Tampered => ", with a request that was changed",
+        Wish::WeakKey => ", for a weak key",
+        Wish::Signer => ", to sign others",
+        Wish::LongLife => ", for a year",
+    };
+    let from = place(&ask.from);
+    format!("{from} asks {whom} {token}{wish} (`{}`)", ask.name)
+}
+
 /// A pattern of sidecar names, as the matrix of seeded bugs has them: `*@$zone2` → `a sidecar in zone 2`, `checkout@*` → `a
 /// sidecar of checkout`, `*` → `some sidecar`.
 #[must_use]
@@ -244,6 +277,17 @@ pub fn act(act: &Act) -> String {
         ),
         Act::Stop(name) => format!("stop `{name}`"),
         Act::Inject(value) => fault(value),
+        Act::Ask(value) => ask(value),
+        Act::Rotate(Rotation::NewRoot) => {
+            "make a new root, trusted beside the old one, and have certificates lead to it"
+                .to_owned()
+        }
+        Act::Rotate(Rotation::NewIntermediate) => {
+            "have certificates issued by a new intermediate below the same root".to_owned()
+        }
+        Act::Rotate(Rotation::DropOldRoots) => {
+            "take every root out of trust but the one that certificates lead to".to_owned()
+        }
         Act::Recover => "wait until every fault has ended and what it hit is back".to_owned(),
     }
 }

@@ -14,6 +14,7 @@ pub use error::{ProbeError, ProbeFailure};
 use connection::Connections;
 use harness_cluster::{Clusters, PodAddress};
 use http::Method;
+use probe_api::identity::{IdentityAnswer, IdentityAsk};
 use probe_api::paths;
 use probe_api::request::{
     LoadReport, LoadSpec, LoadStarted, RequestBatch, RequestBatchReply, RequestOutcome,
@@ -130,6 +131,29 @@ impl Prober {
         Ok(reply.outcomes)
     }
 
+    /// Has the probe of `pod` ask for an identity.
+    ///
+    /// # Errors
+    ///
+    /// When the probe cannot be reached or does not answer in time; a refusal is an answer, not an error.
+    pub async fn ask_identity(
+        &self,
+        pod: &PodAddress,
+        ask: &IdentityAsk,
+    ) -> Result<IdentityAnswer, ProbeError> {
+        let body = encode(ask);
+        let path = paths::IDENTITY;
+        self.call(
+            Act::AskIdentity,
+            pod,
+            Method::POST,
+            path,
+            body,
+            ASKING_TAKES,
+        )
+        .await
+    }
+
     /// Starts steady load from `pod` and returns its name.
     ///
     /// # Errors
@@ -187,6 +211,9 @@ impl Prober {
     }
 }
 
+/// Who is asked for an identity may wait for a pod to show up.
+const ASKING_TAKES: Duration = Duration::from_secs(15);
+
 /// Stopping a load waits for requests that are still open, each bounded by its own time limit.
 const STOP_TAKES: Duration = Duration::from_secs(30);
 
@@ -205,6 +232,8 @@ pub enum Act {
     Reconnect,
     /// [`Prober::requests`].
     SendRequests,
+    /// [`Prober::ask_identity`].
+    AskIdentity,
     /// [`Prober::start_load`].
     StartLoad,
     /// [`Prober::load_report`].
@@ -220,6 +249,7 @@ impl std::fmt::Display for Act {
             Self::WaitForChange => "wait for a change of the state",
             Self::Reconnect => "reconnect the sidecar",
             Self::SendRequests => "send requests",
+            Self::AskIdentity => "ask for an identity",
             Self::StartLoad => "start load",
             Self::ReadLoad => "read the load report",
             Self::StopLoad => "stop load",

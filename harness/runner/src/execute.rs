@@ -1,9 +1,11 @@
 //! Carrying one scenario out: given, the acts in order, and the readings at the end. Everything that is seen goes into
 //! the recorder; nothing is judged here.
 
+mod ask;
 mod configuration;
 mod fault;
 mod proof;
+mod rotation;
 mod streams;
 mod traffic;
 
@@ -251,6 +253,7 @@ impl Execution {
                 self.settle_and_prove().await;
             }
             Act::Request(traffic) => self.request(&traffic).await,
+            Act::Ask(ask) => self.ask(&ask).await,
             Act::Load(load) => self.load(&load).await,
             Act::Stop(name) => {
                 self.loads
@@ -260,6 +263,10 @@ impl Execution {
             Act::Inject(fault) => self.inject(fault).await,
             Act::Recover => {
                 self.recover().await;
+                self.settle_and_prove().await;
+            }
+            Act::Rotate(rotation) => {
+                self.rotate(rotation).await;
                 self.settle_and_prove().await;
             }
         }

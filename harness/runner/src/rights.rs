@@ -4,6 +4,7 @@
 
 use harness_cluster::rights::{Right, to_connect, verbs};
 use harness_mesh::MeshDefinition;
+use harness_model::asking::{Ask, Desk, Token};
 use harness_model::fault::{Fault, PodSelector};
 use harness_model::scenario::{Act, Rollout, Scenario};
 use std::collections::BTreeSet;
@@ -48,6 +49,19 @@ fn of_act(act: &Act, mesh: &MeshDefinition) -> Vec<Right> {
         }
         // The nodes are waited for.
         Act::Recover => verbs(&["list", "watch"], "", "nodes", None),
+        Act::Rotate(_) => mesh
+            .rotation
+            .iter()
+            .flat_map(|form| {
+                let group = form
+                    .api_version
+                    .split_once('/')
+                    .map_or("", |(group, _)| group);
+                let namespace = Some(form.namespace.as_str());
+                verbs(&["get", "patch"], group, &form.plural, namespace)
+            })
+            .collect(),
+        Act::Ask(ask) => asking(ask, mesh),
         Act::Apply(_)
         | Act::Delete(_)
         | Act::Reconnect
@@ -111,6 +125,31 @@ fn of_fault(fault: &Fault, mesh: &MeshDefinition) -> Vec<Right> {
             }]
         }
     }
+}
+
+/// Tokens are asked for, and one is of a pod that is made for it.
+fn asking(ask: &Ask, mesh: &MeshDefinition) -> Vec<Right> {
+    let agent = mesh
+        .identity
+        .as_ref()
+        .map(|form| &form.node_agent.component);
+    let of_agents = mesh
+        .components
+        .iter()
+        .find(|component| Some(&component.name) == agent)
+        .map_or(&mesh.workloads.namespace, |component| &component.namespace);
+    let namespace = match (ask.at, &ask.token) {
+        (_, Token::Own) | (Desk::NodeAgent, _) => mesh.workloads.namespace.as_str(),
+        (Desk::Authority, _) => of_agents.as_str(),
+    };
+    let mut rights = vec![
+        Right::new("create", "", "serviceaccounts/token").within(namespace),
+        Right::new("get", "", "pods").within(namespace),
+    ];
+    if ask.token == Token::Gone {
+        rights.extend(verbs(&["create", "delete"], "", "pods", Some(namespace)));
+    }
+    rights
 }
 
 #[cfg(test)]

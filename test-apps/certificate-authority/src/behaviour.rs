@@ -2,6 +2,7 @@
 //!
 //! Invariant: every method's default is the faithful behaviour, and nothing here knows of any other.
 
+use crate::ledger::Desired;
 use crate::pods::PodFacts;
 use identity_api::SpiffeId;
 use std::time::Duration;
@@ -44,6 +45,11 @@ pub trait Behaviour: Send + Sync + 'static {
     /// takes at least.
     fn accepts_root(&self, spread: Spread, roll_after: Duration) -> bool {
         spread.is_everywhere && spread.since >= roll_after
+    }
+
+    /// Whether a root that the ledger calls trusted is put into the bundle.
+    fn trusts(&self, _root: u32, _desired: &Desired) -> bool {
+        true
     }
 }
 

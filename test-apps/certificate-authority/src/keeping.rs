@@ -196,7 +196,10 @@ impl Keeping {
 
     /// Tells everybody what is trusted, and only then what is issued below.
     async fn publish(&mut self, ledger: &Ledger) -> Result<(), KeepError> {
-        let roots = trusted(ledger);
+        let mut roots = trusted(ledger);
+        if let Some(desired) = &ledger.desired {
+            roots.retain(|version, _| self.behaviour.trusts(*version, desired));
+        }
         let mut outcome = Ok(());
         if !roots.is_empty() {
             let count = roots.len() as u64;

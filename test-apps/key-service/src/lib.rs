@@ -1,16 +1,19 @@
 //! The reference mesh's key service: makes the keys of the certificate authority, signs with them, and never tells them.
 //!
-//! Callers prove who they are with a client certificate; every call leaves a line in the audit log. Where keys are kept is
-//! behind [`store::KeyStore`].
+//! Callers prove who they are with a client certificate; every call leaves a line in the audit log. What keeps and
+//! uses keys is behind [`store::KeyStore`]: a sealed store ([`sealed_store`]), whose bytes are in a Secret or in a folder
+//! ([`keep`]). What could be decided wrongly on purpose goes through [`behaviour`].
 //!
 //! Invariant: nothing that leaves this crate, be it an answer, an error or a line of a log, has any part of a private key
 //! in it.
 
 mod admin;
+pub mod behaviour;
 pub mod caller;
-pub mod file_store;
+pub mod keep;
 pub mod metrics;
 pub mod run;
+pub mod sealed_store;
 pub mod sealing;
 pub mod service;
 pub mod settings;

@@ -1,7 +1,9 @@
 //! The reference mesh's key service.
 
+use key_service::behaviour::Faithful;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 fn main() -> ExitCode {
-    key_service::run::main()
+    key_service::run::main(Arc::new(Faithful))
 }

@@ -1,12 +1,16 @@
 //! Puts everything together and takes it down again.
 
 use crate::admin;
-use crate::file_store::{FileStore, OpenStoreError};
+use crate::behaviour::Behaviour;
+use crate::keep::folder::Folder;
+use crate::keep::secret::KeptSecret;
 use crate::metrics::Metrics;
+use crate::sealed_store::{OpenStoreError, SealedStore};
 use crate::sealing::{MasterKey, ReadMasterKeyError};
 use crate::service::{Keys, MESSAGE_LIMIT};
-use crate::settings::{ReadSettingsError, Settings};
+use crate::settings::{KeepSettings, ReadSettingsError, Settings};
 use crate::store::KeyStore;
+use api_client::ConnectError;
 use identity_api::keys::service::key_service_server::KeyServiceServer;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,6 +18,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::TcpIncoming;
@@ -40,9 +45,15 @@ pub enum RunError {
     /// There is no master key.
     #[error("obtain the master key")]
     MasterKey(#[source] ReadMasterKeyError),
+    /// There is no API server to ask for the Secret with the keys.
+    #[error("reach the API server")]
+    Connect(#[source] ConnectError),
     /// The keys cannot be used. A new store in their place would hide that they are lost.
     #[error("open the store of keys")]
     Store(#[source] OpenStoreError),
+    /// The opening of the store ended by a panic.
+    #[error("open the store of keys to its end")]
+    Opening(#[source] tokio::task::JoinError),
     /// A certificate or key file cannot be read.
     #[error("read {path}")]
     ReadCertificate {
@@ -71,7 +82,7 @@ pub enum RunError {
 
 /// Starts logging (`LOG`, default `info`; the audit log always), runs until SIGTERM or SIGINT and returns the exit code.
 #[must_use]
-pub fn main() -> ExitCode {
+pub fn main(behaviour: Arc<dyn Behaviour>) -> ExitCode {
     let filter = EnvFilter::try_from_env("LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let filter = match "audit=info".parse() {
         Ok(audit) => filter.add_directive(audit),
@@ -90,7 +101,7 @@ pub fn main() -> ExitCode {
             let outcome = runtime.block_on(async {
                 let settings =
                     Settings::read(|name| std::env::var(name).ok()).map_err(RunError::Settings)?;
-                let service = KeyService::open(&settings).await?;
+                let service = KeyService::open(&settings, behaviour).await?;
                 service.run(terminated()).await
             });
             // What is being written is whole or not there.
@@ -124,12 +135,26 @@ impl KeyService {
     /// # Errors
     ///
     /// When the store cannot be opened, a certificate is of no use or a port is taken.
-    pub async fn open(settings: &Settings) -> Result<Self, RunError> {
+    pub async fn open(
+        settings: &Settings,
+        behaviour: Arc<dyn Behaviour>,
+    ) -> Result<Self, RunError> {
         // A provider that is there already is the same one: no other is compiled in.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let master = MasterKey::read(&settings.master_key_file).map_err(RunError::MasterKey)?;
-        let store = FileStore::open(&settings.key_folder, master).map_err(RunError::Store)?;
-        Self::with_store(settings, Arc::new(store)).await
+        let store: Arc<dyn KeyStore> = match settings.keep.clone() {
+            KeepSettings::Secret { namespace, name } => {
+                let client = api_client::connect().await.map_err(RunError::Connect)?;
+                let runtime = Handle::current();
+                let keep = KeptSecret::new(client, &namespace, &name, runtime);
+                opened(move || SealedStore::open(keep, master, &*behaviour)).await?
+            }
+            KeepSettings::Folder(folder) => {
+                opened(move || SealedStore::open(Folder::take(&folder)?, master, &*behaviour))
+                    .await?
+            }
+        };
+        Self::with_store(settings, store).await
     }
 
     async fn with_store(settings: &Settings, store: Arc<dyn KeyStore>) -> Result<Self, RunError> {
@@ -210,6 +235,17 @@ impl KeyService {
         .await;
         Ok(())
     }
+}
+
+/// Opens a store where blocking harms nobody.
+async fn opened<S: KeyStore>(
+    open: impl FnOnce() -> Result<S, OpenStoreError> + Send + 'static,
+) -> Result<Arc<dyn KeyStore>, RunError> {
+    let opened = tokio::task::spawn_blocking(open).await;
+    let store = opened
+        .map_err(RunError::Opening)?
+        .map_err(RunError::Store)?;
+    Ok(Arc::new(store))
 }
 
 fn file(path: &Path) -> Result<Vec<u8>, RunError> {

@@ -14,18 +14,40 @@ pub struct Settings {
     pub tls_directory: PathBuf,
     /// `CLIENT_ROOT_FILE` (`/etc/key-service/client/root.pem`): whose clients may call.
     pub client_root_file: PathBuf,
-    /// `KEY_FOLDER` (`/var/lib/mesh/key-service`): where keys are kept.
-    pub key_folder: PathBuf,
+    /// Where the sealed keys are kept.
+    pub keep: KeepSettings,
     /// `MASTER_KEY_FILE` (`/etc/key-service/master/key`): what seals them; at least 32 bytes that nobody can guess.
     pub master_key_file: PathBuf,
 }
 
-/// A setting is malformed.
+/// A place for the sealed keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeepSettings {
+    /// `KEY_SECRET`: a Secret of this name, in the namespace `POD_NAMESPACE`.
+    Secret {
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+    },
+    /// `KEY_FOLDER` (`/var/lib/mesh/key-service`), where there is no `KEY_SECRET`: a folder.
+    Folder(PathBuf),
+}
+
+/// A setting is missing or malformed.
 #[derive(Debug, thiserror::Error)]
-#[error("environment variable {name}: `{value}` is no address with port")]
-pub struct ReadSettingsError {
-    name: &'static str,
-    value: String,
+pub enum ReadSettingsError {
+    /// It is not what it must be.
+    #[error("environment variable {name}: `{value}` is no address with port")]
+    Malformed {
+        /// Which.
+        name: &'static str,
+        /// What it says.
+        value: String,
+    },
+    /// It is not there.
+    #[error("environment variable {0} is not set, which says where the Secret of KEY_SECRET is")]
+    Missing(&'static str),
 }
 
 impl Settings {
@@ -38,14 +60,24 @@ impl Settings {
         let text = |name: &str, default: &str| variable(name).unwrap_or_else(|| default.to_owned());
         let address = |name: &'static str, default: &str| {
             let value = text(name, default);
-            value.parse().map_err(|_| ReadSettingsError { name, value })
+            value
+                .parse()
+                .map_err(|_| ReadSettingsError::Malformed { name, value })
+        };
+        const NAMESPACE: &str = "POD_NAMESPACE";
+        let keep = match variable("KEY_SECRET") {
+            Some(name) => KeepSettings::Secret {
+                namespace: variable(NAMESPACE).ok_or(ReadSettingsError::Missing(NAMESPACE))?,
+                name,
+            },
+            None => KeepSettings::Folder(text("KEY_FOLDER", "/var/lib/mesh/key-service").into()),
         };
         Ok(Self {
             listen: address("LISTEN", "0.0.0.0:15017")?,
             admin_listen: address("ADMIN_LISTEN", "0.0.0.0:15018")?,
             tls_directory: text("TLS_DIRECTORY", "/etc/key-service/tls").into(),
             client_root_file: text("CLIENT_ROOT_FILE", "/etc/key-service/client/root.pem").into(),
-            key_folder: text("KEY_FOLDER", "/var/lib/mesh/key-service").into(),
+            keep,
             master_key_file: text("MASTER_KEY_FILE", "/etc/key-service/master/key").into(),
         })
     }
@@ -65,5 +97,8 @@ mod tests {
             malformed.to_string(),
             "environment variable LISTEN: `here` is no address with port"
         );
+        let secret = |name: &str| (name == "KEY_SECRET").then(|| "keys".to_owned());
+        let missing = Settings::read(secret).expect_err("no namespace");
+        assert!(missing.to_string().contains("POD_NAMESPACE"), "{missing}");
     }
 }

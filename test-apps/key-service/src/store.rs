@@ -6,7 +6,7 @@ use std::str::FromStr;
 /// The most bytes of a name, that of a DNS label (RFC 1035, 2.3.4).
 const NAME_LIMIT: usize = 63;
 
-/// Where keys are kept: a file, or later a hardware module behind PKCS #11.
+/// What keeps keys and uses them: a sealed store, or later a hardware module behind PKCS #11.
 ///
 /// All keys are ECDSA on P-256 and sign with SHA-256. Methods may block, on a disk or on a device, and are therefore
 /// called where that harms nobody. Whoever answers with a version has it safe already: it is there after a crash.

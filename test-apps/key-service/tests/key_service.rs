@@ -3,6 +3,7 @@
 
 use identity_api::keys::service::key_service_client::KeyServiceClient;
 use identity_api::keys::{CreateKeyRequest, ListKeysRequest, RotateKeyRequest, SignRequest};
+use key_service::behaviour::Faithful;
 use key_service::run::{KeyService, RunError};
 use key_service::settings::Settings;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
@@ -10,7 +11,7 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -101,7 +102,7 @@ impl Running {
             "master",
             &KeyPair::generate().expect("a key").serialize_pem(),
         );
-        let service = KeyService::open(&settings(folder.path()))
+        let service = KeyService::open(&settings(folder.path()), Arc::new(Faithful))
             .await
             .expect("it starts");
         let address = service.address().expect("an address");
@@ -285,7 +286,7 @@ async fn it_ends_within_a_second_though_clients_stay() {
     drop(admin);
 
     // Nothing of it is left: another one opens the same folder.
-    let again = KeyService::open(&settings(running.folder.path())).await;
+    let again = KeyService::open(&settings(running.folder.path()), Arc::new(Faithful)).await;
     assert!(again.is_ok(), "{:?}", again.err());
 }
 
@@ -296,13 +297,13 @@ async fn with_another_master_key_it_does_not_start() {
     let _ = running.served.await.expect("no panic");
     let master = running.folder.path().join("master");
     std::fs::write(&master, [1; 32]).expect("written");
-    let error = KeyService::open(&settings(running.folder.path())).await;
+    let error = KeyService::open(&settings(running.folder.path()), Arc::new(Faithful)).await;
     assert!(
         matches!(error.as_ref().err(), Some(RunError::Store(_))),
         "{:?}",
         error.err()
     );
     std::fs::write(&master, [1; 31]).expect("written");
-    let error = KeyService::open(&settings(running.folder.path())).await;
+    let error = KeyService::open(&settings(running.folder.path()), Arc::new(Faithful)).await;
     assert!(matches!(error.err(), Some(RunError::MasterKey(_))));
 }

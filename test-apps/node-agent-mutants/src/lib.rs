@@ -3,7 +3,7 @@
 //!
 //! Invariant: none of this is in the `node-agent` binary.
 
-use node_agent::behaviour::Behaviour;
+use node_agent::behaviour::{Behaviour, Faithful};
 use node_agent::pods::{Pod, Pods};
 use std::sync::Arc;
 
@@ -18,15 +18,21 @@ pub enum Mutation {
     GivesUp,
     /// A socket that an agent left which was killed is not replaced, and nobody reaches the new one.
     LeavesSocket,
+    /// The first trust bundle is the only one that is taken.
+    KeepsFirstRoots,
+    /// A token for the control plane will do, too.
+    AnyAudience,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 6] = [
         Self::ServesAnother,
         Self::NeverRenews,
         Self::GivesUp,
         Self::LeavesSocket,
+        Self::KeepsFirstRoots,
+        Self::AnyAudience,
     ];
 
     /// As in `MESH_MUTANT`.
@@ -37,6 +43,8 @@ impl Mutation {
             Self::NeverRenews => "agent-never-renews",
             Self::GivesUp => "agent-gives-up",
             Self::LeavesSocket => "agent-leaves-socket",
+            Self::KeepsFirstRoots => "agent-keeps-first-roots",
+            Self::AnyAudience => "agent-takes-any-audience",
         }
     }
 
@@ -72,12 +80,24 @@ impl Behaviour for Mutation {
     fn replaces_socket(&self) -> bool {
         *self != Self::LeavesSocket
     }
+
+    fn follows_bundle(&self) -> bool {
+        *self != Self::KeepsFirstRoots
+    }
+
+    fn audiences(&self) -> Vec<String> {
+        let mut audiences = Faithful.audiences();
+        if *self == Self::AnyAudience {
+            // What every sidecar has a token for.
+            audiences.push("mesh-control-plane".to_owned());
+        }
+        audiences
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use node_agent::behaviour::Faithful;
 
     fn pod(uid: &str, account: &str) -> Arc<Pod> {
         Arc::new(Pod {
@@ -115,5 +135,9 @@ mod tests {
         assert!(!Mutation::NeverRenews.renews());
         assert!(Faithful.asks_again() && !Mutation::GivesUp.asks_again());
         assert!(Faithful.replaces_socket() && !Mutation::LeavesSocket.replaces_socket());
+        assert!(Faithful.follows_bundle() && Mutation::NeverRenews.follows_bundle());
+        assert!(!Mutation::KeepsFirstRoots.follows_bundle());
+        assert_eq!(Faithful.audiences().len(), 1);
+        assert_eq!(Mutation::AnyAudience.audiences().len(), 2);
     }
 }

@@ -6,6 +6,7 @@
 //!
 //! Invariant: wire types only. Nothing here opens a socket, reads a clock or knows one mesh from another.
 
+pub mod identity;
 pub mod launcher;
 pub mod request;
 pub mod state;
@@ -33,6 +34,9 @@ pub mod paths {
     /// `GET /v1/loads/{id}?since=SEQ` answers [`LoadReport`](super::request::LoadReport);
     /// `DELETE /v1/loads/{id}` stops it and answers the final report.
     pub const LOADS: &str = "/v1/loads";
+    /// `POST` [`IdentityAsk`](super::identity::IdentityAsk): asks for an identity, answers
+    /// [`IdentityAnswer`](super::identity::IdentityAnswer).
+    pub const IDENTITY: &str = "/v1/identity";
     /// `GET`: 200 as soon as the process serves.
     pub const HEALTHZ: &str = "/healthz";
     /// `GET`: 200 when the sidecar (if the pod has one) is ready, else 503 with the reason.

@@ -108,6 +108,13 @@ pub struct Certificate {
     pub not_before_s: i64,
     /// Valid until, seconds since the Unix epoch.
     pub not_after_s: i64,
+    /// SHA-256 over its DER, hexadecimal.
+    #[serde(default)]
+    pub fingerprint: String,
+    /// The fingerprint of the certificate that has signed it, of all that the sidecar holds and whose names fit: the
+    /// signature was verified. None where it holds no such certificate.
+    #[serde(default)]
+    pub signed_by: Option<String>,
 }
 
 /// The sidecar's connection to the control plane.

@@ -8,6 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use probe_api::identity::{IdentityAnswer, IdentityAsk};
 use probe_api::paths;
 use probe_api::request::{LoadReport, LoadSpec, LoadStarted, RequestBatch, RequestBatchReply};
 use probe_api::state::{ReconnectReply, ReconnectRequest, SidecarState};
@@ -56,6 +57,7 @@ const SERVED: &[(&str, &[&str])] = &[
     (paths::STATE, &["get"]),
     (paths::RECONNECT, &["post"]),
     (paths::REQUESTS, &["post"]),
+    (paths::IDENTITY, &["post"]),
     (paths::LOADS, &["post"]),
     (LOAD, &["get", "delete"]),
     (paths::HEALTHZ, &["get"]),
@@ -72,6 +74,7 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route(paths::STATE, get(state))
         .route(paths::RECONNECT, post(reconnect))
         .route(paths::REQUESTS, post(requests))
+        .route(paths::IDENTITY, post(identity))
         .route(paths::LOADS, post(start_load))
         .route(LOAD, get(load_report).delete(stop_load))
         .route(paths::HEALTHZ, get(async || "ok\n"))
@@ -125,6 +128,10 @@ async fn requests(Json(batch): Json<RequestBatch>) -> Result<Json<RequestBatchRe
         Ok(outcomes) => Ok(Json(RequestBatchReply { outcomes })),
         Err(reason) => Err(Refusal(StatusCode::BAD_REQUEST, reason)),
     }
+}
+
+async fn identity(Json(ask): Json<IdentityAsk>) -> Json<IdentityAnswer> {
+    Json(crate::identity::ask(ask).await)
 }
 
 async fn start_load(

@@ -5,6 +5,7 @@
 mod application;
 mod canonical;
 mod control;
+mod identity;
 mod load;
 mod local_client;
 mod reading;

@@ -7,6 +7,7 @@ mod secrets;
 mod stats;
 
 pub(crate) use parts::{Fingerprint, Parts};
+pub(crate) use secrets::certificates;
 pub(crate) use stats::{CHANGE_FILTER, Stats};
 
 use crate::canonical;

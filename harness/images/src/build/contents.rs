@@ -22,7 +22,10 @@ pub(super) fn programs_of(name: &'static str) -> Vec<(&'static str, &'static str
         "identity-mutants" => vec![
             same("key-service"),
             same("certificate-authority"),
-            ("node-agent-mutants", "node-agent"),
+            same("node-agent"),
+            same("key-service-mutants"),
+            same("certificate-authority-mutants"),
+            same("node-agent-mutants"),
         ],
         program => vec![same(program)],
     }

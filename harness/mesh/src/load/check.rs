@@ -286,8 +286,80 @@ impl Checker<'_> {
         }
     }
 
+    fn rotation(&mut self, sections: &Sections) {
+        let claimed = sections
+            .capabilities
+            .as_ref()
+            .is_some_and(|capabilities| capabilities.contains(&Capability::Rotation));
+        let told = [
+            ("rotation", sections.rotation.is_some()),
+            (
+                "state.roots",
+                sections
+                    .state
+                    .as_ref()
+                    .is_none_or(|state| state.roots.is_some()),
+            ),
+        ];
+        for (field, _) in told.iter().filter(|(_, is_told)| claimed && !is_told) {
+            self.add(
+                &["- rotation"],
+                "capabilities",
+                format!("`rotation` is claimed, but `{field}` is missing"),
+                None,
+            );
+        }
+    }
+
+    fn identity(&mut self, sections: &Sections) {
+        let claimed = sections
+            .capabilities
+            .as_ref()
+            .is_some_and(|capabilities| capabilities.contains(&Capability::Identities));
+        let Some(identity) = &sections.identity else {
+            if claimed {
+                self.add(
+                    &["- identities"],
+                    "capabilities",
+                    "`identities` is claimed, but `identity` is missing".to_owned(),
+                    None,
+                );
+            }
+            return;
+        };
+        let parts = sections.components.iter().flatten();
+        for (field, name) in [
+            (
+                "identity.nodeAgent.component",
+                &identity.node_agent.component,
+            ),
+            (
+                "identity.authority.component",
+                &identity.authority.component,
+            ),
+        ] {
+            if !parts.clone().any(|part| part.name == *name) {
+                let message = format!("`{name}` is none of `components`");
+                self.add(&["component:", name], field, message, None);
+            }
+        }
+        let name = &identity.authority.certificate;
+        let certificates = sections.certificates.as_ref();
+        let named = certificates.and_then(|all| all.get(name));
+        if named.is_none_or(|certificate| certificate.dns_names.is_empty()) {
+            self.add(
+                &["certificate:", name],
+                "identity.authority.certificate",
+                format!("`{name}` is none of `certificates`, or has no name"),
+                None,
+            );
+        }
+    }
+
     fn capabilities(&mut self, sections: &Sections) {
         self.tls(sections);
+        self.rotation(sections);
+        self.identity(sections);
         let claimed = sections
             .capabilities
             .as_ref()

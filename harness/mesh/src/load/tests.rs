@@ -225,6 +225,80 @@ fn a_mutant_changes_the_image_and_tells_its_name() {
 }
 
 #[test]
+fn a_mutant_of_an_identity_program_starts_that_one_alone_with_its_name() {
+    let definition = MeshDefinition::load("reference").unwrap();
+    let context = context(&definition);
+    let programs = ["node-agent", "certificate-authority", "key-service"];
+    for (mutant, mutated) in [
+        ("agent-x", "node-agent"),
+        ("authority-x", "certificate-authority"),
+        ("keys-x", "key-service"),
+    ] {
+        for program in programs {
+            let file = format!("{program}.yaml");
+            let text = context
+                .render_manifest(&definition, &file, Some(mutant))
+                .unwrap();
+            assert!(text.contains("meshproof/identity-mutants:dev"), "{text}");
+            let is_mutated = program == mutated;
+            let command = format!("[/{program}{}]", if is_mutated { "-mutants" } else { "" });
+            assert!(text.contains(&command), "{mutant}: {text}");
+            assert_eq!(text.contains("MESH_MUTANT"), is_mutated, "{mutant}: {text}");
+        }
+        let control_plane = context
+            .render_manifest(&definition, "control-plane.yaml", Some(mutant))
+            .unwrap();
+        assert!(!control_plane.contains("MESH_MUTANT"), "{control_plane}");
+    }
+}
+
+#[test]
+fn a_rotation_renders_to_what_the_authority_wants_next() {
+    use harness_model::rotation::Rotation;
+    let definition = MeshDefinition::load("reference").unwrap();
+    let context = context(&definition);
+    let file = &definition.rotation.as_ref().unwrap().patch;
+    let object: kube::api::DynamicObject = serde_json::from_value(serde_json::json!({
+        "metadata": {"name": "certificate-authority"},
+        "data": {"desired": "{\"root\":3,\"intermediate\":2,\"trust\":[1,3]}"},
+    }))
+    .unwrap();
+    for (rotation, wanted) in [
+        (
+            Rotation::NewRoot,
+            serde_json::json!({"root": 4, "intermediate": 2, "trust": [3, 4]}),
+        ),
+        (
+            Rotation::NewIntermediate,
+            serde_json::json!({"root": 3, "intermediate": 3, "trust": [1, 3]}),
+        ),
+        (
+            Rotation::DropOldRoots,
+            serde_json::json!({"root": 3, "intermediate": 2, "trust": [3]}),
+        ),
+    ] {
+        let patch = context
+            .render_rotation(&definition, file, rotation, &object)
+            .unwrap();
+        let desired = patch["data"]["desired"].as_str().unwrap();
+        let desired: serde_json::Value = serde_json::from_str(desired).unwrap();
+        assert_eq!(desired, wanted, "{rotation:?}");
+    }
+}
+
+#[test]
+fn a_mesh_that_claims_rotation_must_say_how() {
+    let defects =
+        broken(|text| text.replace("rotation:\n  apiVersion", "variables2:\n  apiVersion"));
+    assert!(
+        defects
+            .iter()
+            .any(|defect| defect.message.contains("`rotation` is missing")),
+        "{defects:?}"
+    );
+}
+
+#[test]
 fn a_configuration_renders_to_both_objects() {
     let definition = MeshDefinition::load("reference").unwrap();
     let context = context(&definition);

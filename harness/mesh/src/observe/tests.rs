@@ -9,6 +9,7 @@ fn form() -> State {
         runtime_layer: "mesh".to_owned(),
         route_configuration: "outbound".to_owned(),
         certificate: Some("default".to_owned()),
+        roots: Some("ROOTCA".to_owned()),
     }
 }
 
@@ -218,4 +219,37 @@ fn a_certificate_is_shown_to_the_scenario_that_owns_tls_alone() {
     let own = seen(&Keys::new("s1").with_tls()).expect("shown");
     assert_eq!(own.identities, ["spiffe://a/b"]);
     assert!(!own.warming);
+}
+
+#[test]
+fn a_certificate_leads_to_a_root_that_its_sidecar_trusts_or_to_none() {
+    let signed = |fingerprint: &str, by: Option<&str>| state::Certificate {
+        fingerprint: fingerprint.to_owned(),
+        signed_by: by.map(str::to_owned),
+        ..state::Certificate::default()
+    };
+    let secret = |certificates: &[state::Certificate]| state::Secret {
+        certificates: certificates.to_vec(),
+        ..state::Secret::default()
+    };
+    let seen = |chain: &[state::Certificate], roots: &[state::Certificate]| {
+        let seen = certificate(&secret(chain), Some(&secret(roots)));
+        (seen.root, seen.issuer, seen.roots.len())
+    };
+    let root = |name: &str| signed(name, Some(name));
+    let word = |text: &str| Some(text.to_owned());
+    let chain = [signed("own", Some("i1")), signed("i1", Some("r1"))];
+    let both = [root("r1"), root("r2")];
+    assert_eq!(seen(&chain, &both), (word("r1"), word("i1"), 2));
+    assert_eq!(
+        seen(&[signed("own", Some("r2"))], &both),
+        (word("r2"), word("r2"), 2),
+        "nothing is between them"
+    );
+    let untrusted = [signed("own", Some("i1")), signed("i1", None)];
+    assert_eq!(seen(&untrusted, &[root("r2")]), (None, word("i1"), 1));
+    assert_eq!(seen(&[signed("own", None)], &both), (None, None, 2));
+    // Two that signed each other lead nowhere, and that is found out.
+    let circle = [signed("own", Some("i1")), signed("i1", Some("own"))];
+    assert_eq!(seen(&circle, &both).0, None);
 }

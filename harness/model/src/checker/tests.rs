@@ -1,5 +1,6 @@
 //! Hand-made histories for every checker.
 
+mod asked;
 mod carried_out;
 mod confined;
 mod delivered;
@@ -11,6 +12,7 @@ mod reconnect;
 mod rejected;
 mod requests;
 mod restored;
+mod rotation;
 mod rule_hashes;
 mod status_is_true;
 mod tls;

@@ -137,8 +137,11 @@ impl<'a> Timeline<'a> {
                 | Act::Reschedule { .. }
                 | Act::Reconnect
                 | Act::Hold(_)
-                | Act::Recover => true,
-                Act::Request(_) | Act::Load(_) | Act::Stop(_) | Act::Inject(_) => false,
+                | Act::Recover
+                | Act::Rotate(_) => true,
+                Act::Request(_) | Act::Load(_) | Act::Stop(_) | Act::Inject(_) | Act::Ask(_) => {
+                    false
+                }
             };
             if is_judged {
                 places.push(Place::Step(step));

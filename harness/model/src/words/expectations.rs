@@ -1,5 +1,6 @@
 //! What must hold, and what that takes, in words.
 
+use crate::asking::DenialCause;
 use crate::capability::Capability;
 use crate::expectation::Expectation;
 use crate::history::RefusalCause;
@@ -72,6 +73,22 @@ pub fn expectation(expectation: &Expectation) -> String {
             "from step {} on every sidecar that holds a certificate gets a new one of its own",
             since + 1
         ),
+        Expectation::Rotated { step } => format!(
+            "after step {} every certificate leads to what is new, and in the end to nothing else, in time",
+            step + 1
+        ),
+        Expectation::Trusted => {
+            "every certificate always leads to a root that every sidecar trusts then".to_owned()
+        }
+        Expectation::SameRoot => {
+            "all certificates lead to one root, by one issuer, all the time".to_owned()
+        }
+        Expectation::Granted { ask, at_most } => format!(
+            "`{ask}` is granted a certificate of the asking workload alone, for {at_most} at most"
+        ),
+        Expectation::Denied { ask, because } => {
+            format!("`{ask}` is denied, because {}", denial(*because))
+        }
         Expectation::FailsOver {
             traffic, within, ..
         } => format!(
@@ -101,6 +118,8 @@ pub fn capability(capability: Capability) -> String {
         Capability::ZoneLatency => "latency between zones",
         Capability::Reconnect => "sidecars that can be told which replica to dial",
         Capability::Tls => "a mesh with TLS between sidecars",
+        Capability::Rotation => "a mesh whose roots can be replaced",
+        Capability::Identities => "a probe that can ask for identities",
         Capability::DeliveryStatus => "a mesh that reports delivery status",
     }
     .to_owned()
@@ -114,6 +133,24 @@ pub fn tag(tag: Tag) -> &'static str {
         Tag::Qa => "qa",
         Tag::PreRelease => "pre-release",
         Tag::Chaos => "chaos",
+    }
+}
+
+/// Why an identity was denied.
+#[must_use]
+pub fn denial(cause: DenialCause) -> &'static str {
+    match cause {
+        DenialCause::NoToken => "there is no token",
+        DenialCause::UnknownToken => "nobody knows the token",
+        DenialCause::OtherAudience => "the token is for somebody else",
+        DenialCause::PodGone => "the token's pod is gone",
+        DenialCause::Unbound => "the token is bound to no pod",
+        DenialCause::OtherNode => "it is of another node",
+        DenialCause::OtherAccount => "the token's account may not ask",
+        DenialCause::OtherName => "it is not for the pod's own name alone",
+        DenialCause::BadSignature => "the signature does not fit",
+        DenialCause::WeakKey => "the key is too weak",
+        DenialCause::TooMuch => "no workload may be that",
     }
 }
 

@@ -247,6 +247,7 @@ mod tests {
                     warming,
                     identities: vec![identity.to_owned()],
                     serial: "1".to_owned(),
+                    ..CertificateSeen::default()
                 }),
                 ..holding(&[], &[])
             };

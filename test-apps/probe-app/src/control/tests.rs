@@ -4,6 +4,7 @@
 use super::*;
 use axum::body::Body;
 use axum::http::{Method, Request};
+use probe_api::identity::{IdentityDesk, RequestFlaw};
 use probe_api::request::{
     Answer, FailureKind, PeerView, RequestOutcome, RequestResult, RequestSpec,
 };
@@ -14,6 +15,17 @@ use probe_api::state::{
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use tower::ServiceExt;
+
+fn certificate() -> Certificate {
+    Certificate {
+        serial: "x".to_owned(),
+        uris: vec!["x".to_owned()],
+        not_before_s: 1,
+        not_after_s: 2,
+        fingerprint: "x".to_owned(),
+        signed_by: Some("x".to_owned()),
+    }
+}
 
 fn document() -> Value {
     serde_json::from_str(OPENAPI).unwrap()
@@ -251,12 +263,7 @@ fn samples() -> Vec<(&'static str, Value)> {
             version: Some(text()),
             warming: false,
             hash: text(),
-            certificates: vec![Certificate {
-                serial: text(),
-                uris: vec![text()],
-                not_before_s: 1,
-                not_after_s: 2,
-            }],
+            certificates: vec![certificate()],
         }),
         ..Sidecar::default()
     };
@@ -339,6 +346,46 @@ fn samples() -> Vec<(&'static str, Value)> {
             serde_json::to_value(RequestBatchReply {
                 outcomes: outcomes.clone(),
             }),
+        ),
+        sample(
+            "IdentityAsk",
+            serde_json::to_value(IdentityAsk {
+                token: Some(text()),
+                at: IdentityDesk::Sds {
+                    socket: text(),
+                    secret: text(),
+                },
+            }),
+        ),
+        sample(
+            "IdentityAsk",
+            serde_json::to_value(IdentityAsk {
+                token: Some(text()),
+                at: IdentityDesk::Authority {
+                    address: text(),
+                    server_name: text(),
+                    root: text(),
+                    pod: [text(), text(), text()],
+                    names: vec![text()],
+                    flaw: Some(RequestFlaw::WeakKey),
+                    lifetime_s: 1,
+                },
+            }),
+        ),
+        sample(
+            "IdentityAnswer",
+            serde_json::to_value(IdentityAnswer::Granted(vec![certificate()])),
+        ),
+        sample(
+            "IdentityAnswer",
+            serde_json::to_value(IdentityAnswer::Denied {
+                code: text(),
+                message: text(),
+            }),
+        ),
+        sample(
+            "IdentityAnswer",
+            serde_json::to_value(IdentityAnswer::Unanswered(text())),
         ),
         sample(
             "LoadSpec",

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use probe_api::state::{Certificate, Secret};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::pem::Pem;
 
@@ -38,7 +39,45 @@ pub(crate) fn secrets(active: &Value, warming: &Value) -> BTreeMap<String, Secre
         Some((name.to_owned(), secret))
     });
     // What is held counts, also where something of the same name is waited for once more.
-    waited_for.chain(held).collect()
+    let mut secrets: BTreeMap<String, Secret> = waited_for.chain(held).collect();
+    sign_off(&mut secrets, active);
+    secrets
+}
+
+/// Says of each certificate which one of all has signed it.
+fn sign_off(secrets: &mut BTreeMap<String, Secret>, active: &Value) {
+    let pems: Vec<Pem> = list(active)
+        .filter_map(|entry| pem_of(entry.get("secret")?))
+        .flat_map(|text| {
+            Pem::iter_from_buffer(&text)
+                .filter_map(Result::ok)
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    let all: Vec<(String, X509Certificate<'_>)> = pems
+        .iter()
+        .filter_map(|pem| {
+            Some((
+                probe_api::content_hash(&pem.contents),
+                pem.parse_x509().ok()?,
+            ))
+        })
+        .collect();
+    let signer = |signed: &X509Certificate<'_>| {
+        all.iter()
+            .filter(|(_, other)| other.subject() == signed.issuer())
+            .find(|(_, other)| signed.verify_signature(Some(other.public_key())).is_ok())
+            .map(|(fingerprint, _)| fingerprint.clone())
+    };
+    for certificate in secrets
+        .values_mut()
+        .flat_map(|secret| &mut secret.certificates)
+    {
+        let own = all
+            .iter()
+            .find(|(fingerprint, _)| *fingerprint == certificate.fingerprint);
+        certificate.signed_by = own.and_then(|(_, own)| signer(own));
+    }
 }
 
 /// The certificates of a secret, PEM; none where it is of another kind.
@@ -54,7 +93,7 @@ fn pem_of(secret: &Value) -> Option<Vec<u8>> {
 }
 
 /// What stands in certificates; one that cannot be read is left out.
-fn certificates(pem: &[u8]) -> Vec<Certificate> {
+pub(crate) fn certificates(pem: &[u8]) -> Vec<Certificate> {
     Pem::iter_from_buffer(pem)
         .filter_map(Result::ok)
         .filter_map(|pem| {
@@ -82,6 +121,8 @@ fn certificates(pem: &[u8]) -> Vec<Certificate> {
                 uris,
                 not_before_s: validity.not_before.timestamp(),
                 not_after_s: validity.not_after.timestamp(),
+                fingerprint: probe_api::content_hash(&pem.contents),
+                signed_by: None,
             })
         })
         .collect()
@@ -116,6 +157,8 @@ mod tests {
             certificate.serial,
             "170107a933b42e5ad0379a90bdad2cfddbeb5318"
         );
+        assert_eq!(certificate.fingerprint.len(), 64);
+        assert_eq!(certificate.signed_by, None, "its issuer is not there");
         assert_eq!(
             certificate.not_after_s - certificate.not_before_s,
             24 * 3600

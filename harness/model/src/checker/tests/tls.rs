@@ -36,6 +36,7 @@ fn certificate(of: &str, serial: &str) -> Option<CertificateSeen> {
         warming: false,
         identities: vec![of.to_owned()],
         serial: serial.to_owned(),
+        ..CertificateSeen::default()
     })
 }
 

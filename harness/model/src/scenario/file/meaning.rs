@@ -130,6 +130,8 @@ impl Check {
         });
         self.faults_and_loads_end(scenario);
         self.tls_alone(scenario);
+        self.rotation_said(scenario);
+        self.identities_said(scenario);
         self.at(Step::Key("then"), |check| {
             if scenario.then.is_empty() {
                 check.complain(
@@ -197,6 +199,7 @@ impl Check {
                 | Act::Join { .. }
                 | Act::Leave { .. }
                 | Act::Reschedule { .. }
+                | Act::Rotate(_)
         ) {
             self.complain(
                 "it disturbs other scenarios, and `disturbs` does not say so",
@@ -289,7 +292,8 @@ impl Check {
                     check.complain("it moves to where it is", None);
                 }
             }),
-            Act::Reconnect | Act::Recover => {}
+            Act::Ask(ask) => self.at(Step::Key("ask"), |check| check.ask(ask)),
+            Act::Reconnect | Act::Recover | Act::Rotate(_) => {}
         }
     }
 

@@ -1,10 +1,11 @@
 //! What a configuration can get wrong.
 
 use super::{Check, Step};
+use crate::asking::{Ask, Desk, Token, Wish};
 use crate::capability::Capability;
 use crate::configuration::{Configuration, Tls};
 use crate::names::Kind;
-use crate::scenario::{CANARY_APPLICATION, Disturbs, Scenario};
+use crate::scenario::{Act, CANARY_APPLICATION, Disturbs, Scenario};
 
 impl Check {
     pub(super) fn configuration(&mut self, configuration: &Configuration) {
@@ -90,6 +91,48 @@ impl Check {
                 }
             });
         });
+    }
+
+    /// Not every mesh lets its roots be replaced.
+    pub(super) fn rotation_said(&mut self, scenario: &Scenario) {
+        let rotates = |act: &Act| matches!(act, Act::Rotate(_));
+        if scenario.when.iter().any(rotates) && !scenario.requires.contains(&Capability::Rotation) {
+            self.complain(
+                "it replaces what certificates lead to, and `requires` does not say so",
+                Some("add `rotation` to `requires`, so that it is skipped where the mesh cannot do it"),
+            );
+        }
+    }
+
+    /// What is asked of somebody who takes no such thing would say nothing.
+    pub(super) fn ask(&mut self, ask: &Ask) {
+        self.workload("from", &ask.from);
+        if let Token::Of(workload) = &ask.token {
+            self.at(Step::Key("token"), |check| check.workload("of", workload));
+        }
+        if ask.at == Desk::NodeAgent && ask.wish != Wish::Right {
+            self.complain(
+                "the node agent takes no requests, and so no `wish`",
+                Some("ask the `authority`"),
+            );
+        }
+        if ask.at == Desk::NodeAgent && ask.token == Token::Own {
+            self.complain(
+                "at the node agent the own token is the right one",
+                Some("write `token: right`"),
+            );
+        }
+    }
+
+    /// Not every mesh lets the probe ask.
+    pub(super) fn identities_said(&mut self, scenario: &Scenario) {
+        let asks = |act: &Act| matches!(act, Act::Ask(_));
+        if scenario.when.iter().any(asks) && !scenario.requires.contains(&Capability::Identities) {
+            self.complain(
+                "it asks for identities, and `requires` does not say so",
+                Some("add `identities` to `requires`, so that it is skipped where nobody can ask"),
+            );
+        }
     }
 
     /// TLS has no key that would tell one scenario's from another's, and not every mesh has it.

@@ -63,6 +63,26 @@ impl Check {
             Expectation::Renewed { since } => self.at(Step::Key("renewed"), |check| {
                 check.step("since", *since, scenario);
             }),
+            Expectation::Rotated { step } => self.at(Step::Key("rotated"), |check| {
+                check.step("step", *step, scenario);
+                if scenario
+                    .when
+                    .get(*step)
+                    .is_some_and(|act| !matches!(act, Act::Rotate(_)))
+                {
+                    check.complain("only a `rotate` replaces what certificates lead to", None);
+                }
+            }),
+            Expectation::Granted { ask, .. } => self.asked("granted", ask, scenario),
+            Expectation::Denied { ask, .. } => self.asked("denied", ask, scenario),
+            Expectation::Trusted | Expectation::SameRoot => {
+                if !scenario.speaks_of_tls() {
+                    self.complain(
+                        "it speaks of certificates and no configuration asks for them",
+                        Some("add `tls` to a configuration"),
+                    );
+                }
+            }
             Expectation::FailsOver { traffic, .. } => {
                 self.traffic("failsOver", traffic, Some(TrafficKind::Load));
                 self.needs_fault(scenario);
@@ -94,6 +114,25 @@ impl Check {
             != 100
         {
             self.complain("the shares are not 100 percent in all", None);
+        }
+    }
+
+    fn asked(&mut self, key: &'static str, name: &str, scenario: &Scenario) {
+        let asks = scenario.when.iter();
+        let named = |act: &Act| matches!(act, Act::Ask(ask) if ask.name == name);
+        if asks.clone().filter(|act| named(act)).count() != 1 {
+            let names = asks.filter_map(|act| match act {
+                Act::Ask(ask) => Some(ask.name.as_str()),
+                _ => None,
+            });
+            let hint = suggestion(name, names)
+                .filter(|meant| *meant != name)
+                .map(|meant| format!("did you mean `{meant}`?"));
+            self.at(Step::Key(key), |check| {
+                check.at(Step::Key("ask"), |check| {
+                    check.complain(format!("`{name}` is not asked once"), hint.as_deref());
+                });
+            });
         }
     }
 

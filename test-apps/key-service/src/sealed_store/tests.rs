@@ -1,12 +1,16 @@
-//! The store on a real disk: closed and opened again, with the wrong key, damaged, and what its signatures are worth.
+//! The store in a folder of a real disk: closed and opened again, with the wrong key, damaged, and what its signatures are worth.
 
 use super::*;
+use crate::behaviour::Faithful;
+use crate::keep::folder::{FILE, Folder, TEMPORARY};
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use x509_parser::prelude::FromDer as _;
 
-fn open(folder: &Path, byte: u8) -> Result<FileStore, OpenStoreError> {
-    FileStore::open(folder, MasterKey::new(vec![byte; 32]).expect("long enough"))
+fn open(folder: &Path, byte: u8) -> Result<SealedStore<Folder>, OpenStoreError> {
+    let master = MasterKey::new(vec![byte; 32]).expect("long enough");
+    SealedStore::open(Folder::take(folder)?, master, &Faithful)
 }
 
 fn name(name: &str) -> KeyName {
@@ -149,7 +153,7 @@ fn a_folder_has_one_user() {
     let store = open(folder.path(), 1).expect("a new store");
     assert!(matches!(
         open(folder.path(), 1),
-        Err(OpenStoreError::Locked(_))
+        Err(OpenStoreError::Keep(KeepError::Locked(_)))
     ));
     drop(store);
     assert!(open(folder.path(), 1).is_ok());

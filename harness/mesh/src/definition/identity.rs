@@ -1,0 +1,64 @@
+//! How identities are asked for, and how what certificates lead to is replaced.
+
+use harness_model::asking::DenialCause;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// How identities are asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct IdentityForm {
+    /// What gives the sidecars of a node their certificates.
+    pub node_agent: NodeAgentForm,
+    /// What signs certificates.
+    pub authority: AuthorityForm,
+    /// An audience that neither of them takes.
+    pub other_audience: String,
+    /// Cause → texts one of which is in a refusal for this cause.
+    pub causes: BTreeMap<DenialCause, Vec<String>>,
+}
+
+/// What serves SDS on each node.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NodeAgentForm {
+    /// Its component (in `components`).
+    pub component: String,
+    /// The path of its socket in the probe's container.
+    pub socket: String,
+    /// The audience of the tokens that it takes.
+    pub audience: String,
+}
+
+/// What signs certificates, by the reference mesh's protocol.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AuthorityForm {
+    /// Its component (in `components`).
+    pub component: String,
+    /// The port that its pods serve.
+    pub port: u16,
+    /// The certificate (in `certificates`) that it shows; its first name is what it must be for.
+    pub certificate: String,
+    /// The audience of the tokens that it takes.
+    pub audience: String,
+}
+
+/// How what certificates lead to is replaced: an object is read and patched.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct RotationForm {
+    /// API group and version.
+    pub api_version: String,
+    /// Kind.
+    pub kind: String,
+    /// Plural name in URLs.
+    pub plural: String,
+    /// The object's namespace.
+    pub namespace: String,
+    /// The object's name.
+    pub name: String,
+    /// The template of a merge patch (RFC 7386), rendered with `rotation` (`newRoot`, `newIntermediate` or
+    /// `dropOldRoots`) and the `object` as it is then.
+    pub patch: String,
+}

@@ -1,0 +1,147 @@
+//! Asking for an identity from inside a pod, rightly or wrongly, and what comes of it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One attempt to get an identity, made by the probe of a workload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Ask {
+    /// Names the answer in expectations.
+    pub name: String,
+    /// The workload whose probe asks, `application@data-center` with placeholders.
+    pub from: String,
+    /// Who is asked.
+    pub at: Desk,
+    /// What is shown as proof of who asks.
+    #[serde(default)]
+    pub token: Token,
+    /// What is asked for, of the authority: the node agent takes no requests.
+    #[serde(default, skip_serializing_if = "Wish::is_right")]
+    pub wish: Wish,
+}
+
+/// Who hands out identities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Desk {
+    /// What gives the sidecars of a node their certificates, over SDS: whoever shows a workload's token is served as it.
+    NodeAgent,
+    /// What signs certificates: whoever shows a node agent's token is served for the pods of its node.
+    Authority,
+}
+
+/// A token. The holder whom it is for is the asking workload at the node agent, and the agent of its node at the authority.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
+pub enum Token {
+    /// The holder's own, for who is asked.
+    #[default]
+    Right,
+    /// None.
+    None,
+    /// Something that nobody has signed.
+    Garbage,
+    /// The holder's own, for somebody else.
+    OtherAudience,
+    /// Of the holder's account, bound to no pod.
+    Unbound,
+    /// Of the holder's account, bound to a pod that is gone.
+    Gone,
+    /// Of the asking workload itself, which is no agent.
+    Own,
+    /// That of a workload, `application@data-center` with placeholders; at the authority that of the agent of its node.
+    Of(String),
+}
+
+/// What a certificate is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Wish {
+    /// The asking workload's own name, a good key, and a short life.
+    #[default]
+    Right,
+    /// The name of another workload.
+    OtherName,
+    /// The own name and that of another workload.
+    TwoNames,
+    /// A request that was changed after it was signed.
+    Tampered,
+    /// An RSA key of 1024 bits.
+    WeakKey,
+    /// A certificate that could sign others.
+    Signer,
+    /// A life of a year.
+    LongLife,
+}
+
+impl Wish {
+    fn is_right(&self) -> bool {
+        *self == Self::Right
+    }
+}
+
+/// What came of an attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
+pub enum Answer {
+    /// A certificate.
+    Granted {
+        /// Its subject alternative names that are URIs.
+        identities: Vec<String>,
+        /// From when to when it is valid, seconds.
+        lifetime_s: i64,
+    },
+    /// A refusal.
+    Denied {
+        /// The gRPC code.
+        code: String,
+        /// The words.
+        message: String,
+        /// Why, where the words are those of one of the known causes.
+        cause: Option<DenialCause>,
+    },
+    /// Nobody answered, or not in a way that says anything.
+    Unanswered {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// Why an identity was denied.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub enum DenialCause {
+    /// There was no token.
+    NoToken,
+    /// The API server has not made this token.
+    UnknownToken,
+    /// It was made for somebody else.
+    OtherAudience,
+    /// The pod that it is bound to is gone.
+    PodGone,
+    /// It is bound to no pod.
+    Unbound,
+    /// It is of another node.
+    OtherNode,
+    /// Its account may not ask.
+    OtherAccount,
+    /// The name is not that of the pod alone.
+    OtherName,
+    /// The request's signature does not fit.
+    BadSignature,
+    /// The key is too weak.
+    WeakKey,
+    /// It asks for more than a workload may be.
+    TooMuch,
+}

@@ -1,0 +1,199 @@
+//! `rotated`: after an operator's act every certificate leads to what is new, in time.
+
+use super::evidence::{Evidence, detail};
+use super::timeline::{Life, Place, Point, Reading, Timeline, precedes};
+use crate::history::{CertificateSeen, EventKind};
+use crate::rotation::Rotation;
+use crate::scenario::Act;
+use crate::verdict::Detail;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Judges the certificates that sidecars showed last in the step.
+pub(super) fn check(timeline: &Timeline<'_>, step: usize) -> Evidence {
+    let mut evidence = Evidence::default();
+    let place = Place::Step(step);
+    let point = timeline.point(place);
+    let rotated = timeline.events.iter().position(|event| {
+        event.step == Some(step) && matches!(event.kind, EventKind::Rotated { .. })
+    });
+    let (Some(Act::Rotate(rotation)), Some(point), Some(rotated)) =
+        (timeline.scenario.when.get(step), point, rotated)
+    else {
+        evidence.open(Detail {
+            step: Some(step),
+            ..detail(
+                format!("{} to be carried out", place.name(timeline.scenario)),
+                "it was not",
+            )
+        });
+        return evidence;
+    };
+    let judge = Judge {
+        timeline,
+        step,
+        rotation: *rotation,
+        rotated,
+        point,
+    };
+    judge.check(&mut evidence);
+    evidence
+}
+
+/// What certificates of a cluster led to before.
+#[derive(Default)]
+struct Before<'a> {
+    roots: BTreeSet<&'a str>,
+    issuers: BTreeSet<&'a str>,
+    trusted: BTreeSet<&'a str>,
+}
+
+struct Judge<'t, 'a> {
+    timeline: &'t Timeline<'a>,
+    step: usize,
+    rotation: Rotation,
+    /// The acknowledgement.
+    rotated: usize,
+    point: Point,
+}
+
+impl<'a> Judge<'_, 'a> {
+    fn check(&self, evidence: &mut Evidence) {
+        let before = self.before();
+        let in_force = self.timeline.in_force(self.point.last);
+        let mut roots: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for life in self.timeline.alive(&self.point) {
+            if !in_force.expected(life.sidecar).certificate {
+                continue;
+            }
+            let told = |expected: &str, observed: String| Detail {
+                sidecar: Some(life.sidecar.name.clone()),
+                step: Some(self.step),
+                ..detail(expected, observed)
+            };
+            let Some(before) = before.get(life.sidecar.cluster.as_str()) else {
+                evidence.open(told("a certificate before", "none was read".to_owned()));
+                continue;
+            };
+            let Some((reading, certificate)) = self.last(life) else {
+                evidence.open(told("a certificate afterwards", "none was read".to_owned()));
+                continue;
+            };
+            match self.lacking(before, certificate) {
+                None => {
+                    evidence.support(1);
+                    let all = roots.entry(&life.sidecar.cluster).or_default();
+                    all.extend(certificate.root.as_deref());
+                }
+                Some((expected, observed)) => {
+                    let observed = format!("{observed}, at {}", reading.clock());
+                    let detail = told(expected, observed);
+                    if self.is_over(reading) {
+                        evidence.contradict(detail);
+                    } else {
+                        evidence.open(detail);
+                    }
+                }
+            }
+        }
+        for (cluster, roots) in roots.iter().filter(|(_, roots)| roots.len() > 1) {
+            evidence.contradict(Detail {
+                step: Some(self.step),
+                ..detail(
+                    "certificates that all lead to one root",
+                    format!("{} roots in cluster {cluster}", roots.len()),
+                )
+            });
+        }
+    }
+
+    /// By cluster, from what each sidecar had shown last when the act was acknowledged.
+    fn before(&self) -> BTreeMap<&'a str, Before<'a>> {
+        let mut before: BTreeMap<&str, Before<'_>> = BTreeMap::new();
+        for life in &self.timeline.lives {
+            let readings = self.timeline.readings_of(life);
+            let shown = readings
+                .filter(|reading| precedes(reading.index, self.rotated))
+                .filter_map(|reading| reading.seen.certificate.as_ref())
+                .filter(|certificate| !certificate.warming)
+                .last();
+            if let Some(shown) = shown {
+                let all = before.entry(life.sidecar.cluster.as_str()).or_default();
+                all.roots.extend(shown.root.as_deref());
+                all.issuers.extend(shown.issuer.as_deref());
+                all.trusted.extend(shown.roots.iter().map(String::as_str));
+            }
+        }
+        before
+    }
+
+    fn last(&self, life: &Life<'a>) -> Option<(Reading<'a>, &'a CertificateSeen)> {
+        let readings = self.timeline.readings_of(life);
+        readings
+            .filter(|reading| !precedes(self.point.last, reading.index))
+            .filter_map(|reading| Some((reading, reading.seen.certificate.as_ref()?)))
+            .filter(|(_, certificate)| !certificate.warming)
+            .last()
+    }
+
+    /// What is expected and what is there instead; none when it is as it must be.
+    fn lacking(
+        &self,
+        before: &Before<'_>,
+        certificate: &CertificateSeen,
+    ) -> Option<(&'static str, String)> {
+        let Some(root) = certificate.root.as_deref() else {
+            return Some((
+                "a certificate that leads to a root that its sidecar trusts",
+                "it leads to none".to_owned(),
+            ));
+        };
+        let issuer = certificate.issuer.as_deref().unwrap_or_default();
+        let trusted: BTreeSet<&str> = certificate.roots.iter().map(String::as_str).collect();
+        match self.rotation {
+            Rotation::NewRoot if before.roots.contains(root) => Some((
+                "a certificate that leads to the new root",
+                "to an old one".to_owned(),
+            )),
+            Rotation::NewRoot if !trusted.is_superset(&before.roots) => Some((
+                "trust in the old root beside the new one",
+                format!(
+                    "{} trusted, and not all that certificates led to",
+                    count(&trusted)
+                ),
+            )),
+            Rotation::NewIntermediate if before.issuers.contains(issuer) => Some((
+                "a certificate of the new intermediate",
+                "of an old one".to_owned(),
+            )),
+            Rotation::NewIntermediate if !before.roots.contains(root) => Some((
+                "a certificate that leads to the same root as before",
+                "to another one".to_owned(),
+            )),
+            Rotation::DropOldRoots if trusted != BTreeSet::from([root]) => Some((
+                "trust in the root that its certificate leads to, and in no other",
+                format!("{} trusted", count(&trusted)),
+            )),
+            Rotation::DropOldRoots if before.trusted.len() < 2 => Some((
+                "several roots that were trusted before",
+                format!("{} was, so nothing was dropped", count(&before.trusted)),
+            )),
+            Rotation::NewRoot | Rotation::NewIntermediate | Rotation::DropOldRoots => None,
+        }
+    }
+
+    /// The mesh's time was over when this was read, or nothing else was read until it was over.
+    fn is_over(&self, reading: Reading<'_>) -> bool {
+        let bound = self.timeline.patience.rotation.as_nanos();
+        let deadline_ns = self.timeline.events[self.rotated]
+            .at_ns
+            .saturating_add(bound);
+        reading.at_ns >= deadline_ns || self.timeline.gave_up_after(&self.point, self.rotated)
+    }
+}
+
+fn count(roots: &BTreeSet<&str>) -> String {
+    match roots.len() {
+        1 => "one root".to_owned(),
+        several => format!("{several} roots"),
+    }
+}

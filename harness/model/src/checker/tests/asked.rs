@@ -1,0 +1,91 @@
+//! Histories of attempts to get an identity.
+
+use super::requests::{expecting, finding};
+use crate::asking::{Answer, Ask, DenialCause, Desk, Token, Wish};
+use crate::duration::Span;
+use crate::expectation::Expectation;
+use crate::history::EventKind;
+use crate::scenario::Act;
+use crate::testing::{Recorder, sidecar};
+use crate::verdict::Verdict;
+use rstest::rstest;
+
+const OWN: &str = "spiffe://mesh/sa/checkout";
+
+fn granted_for(identities: &[&str], lifetime_s: i64) -> Option<Answer> {
+    Some(Answer::Granted {
+        identities: identities.iter().map(|id| (*id).to_owned()).collect(),
+        lifetime_s,
+    })
+}
+
+fn denied_for(cause: Option<DenialCause>) -> Option<Answer> {
+    Some(Answer::Denied {
+        code: "PermissionDenied".to_owned(),
+        message: "no".to_owned(),
+        cause,
+    })
+}
+
+fn unanswered() -> Option<Answer> {
+    Some(Answer::Unanswered {
+        reason: "nobody is there".to_owned(),
+    })
+}
+
+fn judged(answer: Option<Answer>, expectation: Expectation) -> Verdict {
+    let asker = sidecar("checkout", 1, 2);
+    let mut recorder = Recorder::new(std::slice::from_ref(&asker));
+    recorder.step(0);
+    if let Some(answer) = answer {
+        recorder.push(EventKind::Asked {
+            ask: "one".to_owned(),
+            from: asker.name.clone(),
+            answer,
+        });
+    }
+    let ask = Act::Ask(Ask {
+        name: "one".to_owned(),
+        from: asker.name,
+        at: Desk::Authority,
+        token: Token::Right,
+        wish: Wish::Right,
+    });
+    finding(&expecting(vec![ask], expectation), &recorder).verdict
+}
+
+#[rstest]
+#[case::own(granted_for(&[OWN], 60), Verdict::Passed)]
+#[case::of_another(granted_for(&["spiffe://mesh/sa/frontend"], 60), Verdict::Failed)]
+#[case::of_two(granted_for(&[OWN, "spiffe://mesh/sa/frontend"], 60), Verdict::Failed)]
+#[case::of_nobody(granted_for(&[], 60), Verdict::Failed)]
+#[case::too_long(granted_for(&[OWN], 61), Verdict::Failed)]
+#[case::backwards(granted_for(&[OWN], -1), Verdict::Failed)]
+#[case::denied(denied_for(None), Verdict::Failed)]
+#[case::unanswered(unanswered(), Verdict::Inconclusive)]
+#[case::not_asked(None, Verdict::Inconclusive)]
+fn what_is_granted_is_of_the_asker_alone_and_ends(
+    #[case] answer: Option<Answer>,
+    #[case] verdict: Verdict,
+) {
+    let expectation = Expectation::Granted {
+        ask: "one".to_owned(),
+        at_most: Span::secs(60),
+    };
+    assert_eq!(judged(answer, expectation), verdict);
+}
+
+#[rstest]
+#[case::so(denied_for(Some(DenialCause::OtherName)), Verdict::Passed)]
+#[case::otherwise(denied_for(Some(DenialCause::OtherNode)), Verdict::Failed)]
+#[case::for_no_known_cause(denied_for(None), Verdict::Failed)]
+#[case::granted(granted_for(&[OWN], 60), Verdict::Failed)]
+#[case::unanswered(unanswered(), Verdict::Inconclusive)]
+#[case::not_asked(None, Verdict::Inconclusive)]
+fn a_denial_has_its_cause(#[case] answer: Option<Answer>, #[case] verdict: Verdict) {
+    let expectation = Expectation::Denied {
+        ask: "one".to_owned(),
+        because: DenialCause::OtherName,
+    };
+    assert_eq!(judged(answer, expectation), verdict);
+}

@@ -1,0 +1,206 @@
+//! Histories of what certificates lead to: roots and intermediates that are replaced, and trust that is missing.
+
+use super::requests::{expecting, finding};
+use crate::configuration::{Configuration, InboundTls, Tls};
+use crate::directory::Sidecar;
+use crate::expectation::Expectation;
+use crate::history::{CertificateSeen, EventKind, Observation};
+use crate::rotation::Rotation;
+use crate::scenario::Act;
+use crate::testing::{Recorder, configuration, entry_application, shows, sidecar};
+use crate::verdict::{Finding, Verdict};
+use rstest::rstest;
+
+fn sidecars() -> [Sidecar; 2] {
+    [sidecar("checkout", 1, 2), sidecar("checkout", 2, 2)]
+}
+
+fn everybody() -> Configuration {
+    let inbound = Some(InboundTls::Strict);
+    Configuration {
+        tls: Some(Tls {
+            inbound,
+            ..Tls::default()
+        }),
+        ..configuration("scoped", vec![entry_application("checkout")], "v1")
+    }
+}
+
+/// A certificate that leads to `root` (empty: to none) by `issuer`, where `roots` are trusted.
+fn held(root: &str, issuer: &str, roots: &[&str]) -> CertificateSeen {
+    CertificateSeen {
+        identities: vec!["spiffe://mesh/sa/checkout".to_owned()],
+        serial: format!("{root}{issuer}"),
+        root: Some(root.to_owned()).filter(|root| !root.is_empty()),
+        issuer: Some(issuer.to_owned()),
+        roots: roots.iter().map(|root| (*root).to_owned()).collect(),
+        warming: false,
+    }
+}
+
+fn read(recorder: &mut Recorder, place: usize, held: CertificateSeen) {
+    recorder.observe(Observation {
+        certificate: Some(held),
+        ..shows(&sidecars()[place], "a", "v1", "")
+    });
+}
+
+/// Both hold a certificate that leads to `r1`, trust what is `trusted`, and then the act is done.
+fn before(rotation: Rotation, trusted: &[&str]) -> Recorder {
+    let mut recorder = Recorder::new(&sidecars());
+    recorder.step(0).write(&everybody());
+    for place in 0..2 {
+        read(&mut recorder, place, held("r1", "i1", trusted));
+    }
+    recorder.step(1).push(EventKind::Rotated { rotation });
+    recorder
+}
+
+fn judged(rotation: Rotation, recorder: &Recorder, expectation: Expectation) -> Finding {
+    let when = vec![Act::Apply(everybody()), Act::Rotate(rotation)];
+    finding(&expecting(when, expectation), recorder)
+}
+
+const NEW_ROOT: Rotation = Rotation::NewRoot;
+const NEW_INTERMEDIATE: Rotation = Rotation::NewIntermediate;
+const DROP: Rotation = Rotation::DropOldRoots;
+
+#[rstest]
+#[case::new_root(NEW_ROOT, &["r1"], held("r2", "i2", &["r1", "r2"]), None)]
+#[case::old_root(NEW_ROOT, &["r1"], held("r1", "i1", &["r1", "r2"]), Some("to an old one"))]
+#[case::old_root_not_trusted(NEW_ROOT, &["r1"], held("r2", "i2", &["r2"]), Some("one root trusted"))]
+#[case::leads_nowhere(NEW_ROOT, &["r1"], held("", "i2", &["r1"]), Some("it leads to none"))]
+#[case::new_intermediate(NEW_INTERMEDIATE, &["r1"], held("r1", "i2", &["r1"]), None)]
+#[case::old_intermediate(NEW_INTERMEDIATE, &["r1"], held("r1", "i1", &["r1"]), Some("of an old one"))]
+#[case::other_root(NEW_INTERMEDIATE, &["r1"], held("r2", "i2", &["r1", "r2"]), Some("to another one"))]
+#[case::dropped(DROP, &["r0", "r1"], held("r1", "i1", &["r1"]), None)]
+#[case::not_dropped(DROP, &["r0", "r1"], held("r1", "i1", &["r0", "r1"]), Some("2 roots trusted"))]
+#[case::nothing_to_drop(DROP, &["r1"], held("r1", "i1", &["r1"]), Some("nothing was dropped"))]
+fn every_certificate_must_show_what_is_new(
+    #[case] rotation: Rotation,
+    #[case] trusted: &[&str],
+    #[case] after: CertificateSeen,
+    #[case] wrong: Option<&str>,
+) {
+    let with_end = |end: &dyn Fn(&mut Recorder)| {
+        let mut recorder = before(rotation, trusted);
+        for place in 0..2 {
+            read(&mut recorder, place, after.clone());
+        }
+        end(&mut recorder);
+        judged(rotation, &recorder, Expectation::Rotated { step: 1 })
+    };
+    let over = with_end(&|recorder| {
+        recorder.gave_up();
+    });
+    // As long as the mesh has time nothing is wrong yet.
+    let early = with_end(&|_| {});
+    match wrong {
+        None => {
+            assert_eq!(over.verdict, Verdict::Passed, "{over:#?}");
+            assert_eq!(early.verdict, Verdict::Passed, "{early:#?}");
+        }
+        Some(words) => {
+            assert_eq!(over.verdict, Verdict::Failed, "{over:#?}");
+            assert!(over.details[0].observed.contains(words), "{over:#?}");
+            assert_eq!(early.verdict, Verdict::Inconclusive, "{early:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_late_reading_of_something_old_is_a_failure_by_itself() {
+    let mut recorder = before(NEW_ROOT, &["r1"]);
+    recorder.wait(30_000);
+    for place in 0..2 {
+        read(&mut recorder, place, held("r1", "i1", &["r1"]));
+    }
+    let found = judged(NEW_ROOT, &recorder, Expectation::Rotated { step: 1 });
+    assert_eq!(found.verdict, Verdict::Failed, "{found:#?}");
+}
+
+#[test]
+fn two_new_roots_are_one_too_many() {
+    let mut recorder = before(NEW_ROOT, &["r1"]);
+    read(&mut recorder, 0, held("r2", "i2", &["r1", "r2", "r3"]));
+    read(&mut recorder, 1, held("r3", "i3", &["r1", "r2", "r3"]));
+    let found = judged(NEW_ROOT, &recorder, Expectation::Rotated { step: 1 });
+    assert_eq!(found.verdict, Verdict::Failed, "{found:#?}");
+}
+
+#[test]
+fn what_was_not_done_or_not_read_decides_nothing() {
+    let mut recorder = Recorder::new(&sidecars());
+    recorder.step(0).write(&everybody());
+    recorder.step(1);
+    let expectation = Expectation::Rotated { step: 1 };
+    let found = judged(NEW_ROOT, &recorder, expectation.clone());
+    assert_eq!(found.verdict, Verdict::Inconclusive, "not written");
+    recorder.push(EventKind::Rotated { rotation: NEW_ROOT });
+    for place in 0..2 {
+        read(&mut recorder, place, held("r2", "i2", &["r1", "r2"]));
+    }
+    let found = judged(NEW_ROOT, &recorder, expectation);
+    assert_eq!(found.verdict, Verdict::Inconclusive, "nothing before");
+}
+
+#[test]
+fn trust_is_missing_where_somebody_showed_the_root_before_and_after() {
+    let trusted = |second: &[&str]| {
+        let mut recorder = before(NEW_ROOT, &["r1"]);
+        read(&mut recorder, 0, held("r2", "i2", &["r1", "r2"]));
+        read(&mut recorder, 1, held("r1", "i1", second));
+        read(&mut recorder, 0, held("r2", "i2", &["r1", "r2"]));
+        judged(NEW_ROOT, &recorder, Expectation::Trusted)
+    };
+    let found = trusted(&["r1", "r2"]);
+    assert_eq!(found.verdict, Verdict::Passed, "{found:#?}");
+    let found = trusted(&["r1"]);
+    assert_eq!(found.verdict, Verdict::Failed, "{found:#?}");
+    assert_eq!(found.details[0].sidecar.as_deref(), Some("checkout@zone2"));
+    assert!(found.details[0].expected.contains("checkout@zone1"));
+}
+
+#[test]
+fn what_happened_between_two_readings_is_held_against_nobody() {
+    let mut recorder = before(NEW_ROOT, &["r1"]);
+    // The other one went over somewhere between; nobody knows whether before this or after it.
+    read(&mut recorder, 1, held("r1", "i1", &["r1", "r2"]));
+    read(&mut recorder, 0, held("r2", "i2", &["r1", "r2"]));
+    let found = judged(NEW_ROOT, &recorder, Expectation::Trusted);
+    assert_eq!(found.verdict, Verdict::Passed, "{found:#?}");
+}
+
+#[test]
+fn a_certificate_that_leads_nowhere_is_not_trusted_and_roots_that_nobody_tells_decide_nothing() {
+    let mut recorder = before(DROP, &["r1"]);
+    let unknown = recorder.clone();
+    read(&mut recorder, 0, held("", "i1", &["r2"]));
+    let found = judged(DROP, &recorder, Expectation::Trusted);
+    assert_eq!(found.verdict, Verdict::Failed, "{found:#?}");
+
+    let mut untold = Recorder::new(&sidecars());
+    untold.step(0).write(&everybody());
+    read(&mut untold, 0, held("", "i1", &[]));
+    untold.step(1);
+    let found = judged(DROP, &untold, Expectation::Trusted);
+    assert_eq!(found.verdict, Verdict::Inconclusive, "{found:#?}");
+    let found = judged(DROP, &unknown, Expectation::Trusted);
+    assert_eq!(found.verdict, Verdict::Passed, "{found:#?}");
+}
+
+#[rstest]
+#[case::same("r1", "i1", Verdict::Passed)]
+#[case::other_root("r2", "i1", Verdict::Failed)]
+#[case::other_issuer("r1", "i2", Verdict::Failed)]
+#[case::none("", "i1", Verdict::Failed)]
+fn all_lead_to_one_root_by_one_issuer(
+    #[case] root: &str,
+    #[case] issuer: &str,
+    #[case] verdict: Verdict,
+) {
+    let mut recorder = before(DROP, &["r1"]);
+    read(&mut recorder, 1, held(root, issuer, &["r1", "r2"]));
+    let found = judged(DROP, &recorder, Expectation::SameRoot);
+    assert_eq!(found.verdict, verdict, "{found:#?}");
+}

@@ -1,0 +1,47 @@
+//! Attempts to get an identity, and what came of them.
+
+use super::Execution;
+use harness_model::asking::{Ask, Token};
+use harness_model::causes::chain;
+use harness_model::history::EventKind;
+
+impl Execution {
+    /// Has a probe make an attempt, and records the answer.
+    pub(super) async fn ask(&self, ask: &Ask) {
+        let watch = self.environment.watch();
+        let other = match &ask.token {
+            Token::Of(name) => Some(name),
+            _ => None,
+        };
+        let (from, other) = (
+            watch.workload(&ask.from),
+            other.map(|name| watch.workload(name)),
+        );
+        let (Some(from), None | Some(Some(_))) = (from, &other) else {
+            self.give_up(format!("the workloads of `{}` to be there", ask.name));
+            return;
+        };
+        let mesh = self.environment.mesh();
+        let attempt = mesh
+            .identity_ask(ask, &from, other.flatten().as_ref())
+            .await;
+        let attempt = match attempt {
+            Ok(attempt) => attempt,
+            Err(error) => {
+                self.give_up(format!("`{}` to be asked: {}", ask.name, chain(&error)));
+                return;
+            }
+        };
+        let prober = self.environment.prober();
+        match prober.ask_identity(&from.address, &attempt).await {
+            Ok(answer) => self.recorder.push(EventKind::Asked {
+                ask: ask.name.clone(),
+                from: from.sidecar.name,
+                answer: mesh.identity_answer(answer),
+            }),
+            Err(error) => {
+                self.give_up(format!("the answer to `{}`: {}", ask.name, chain(&error)));
+            }
+        }
+    }
+}

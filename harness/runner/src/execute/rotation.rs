@@ -1,0 +1,92 @@
+//! Replacing what certificates lead to, and waiting until every certificate shows it.
+
+use super::Execution;
+use crate::record::Seen;
+use harness_model::causes::chain;
+use harness_model::directory::Sidecar;
+use harness_model::history::{CertificateSeen, EventKind};
+use harness_model::patience::Whose;
+use harness_model::rotation::Rotation;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What certificates led to before, by cluster: roots and issuers.
+type Before = BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)>;
+
+impl Execution {
+    /// Does what an operator does, and waits until every certificate shows it or the mesh's time is over.
+    pub(super) async fn rotate(&mut self, rotation: Rotation) {
+        self.readings.catch_up().await;
+        let before = self.led_to();
+        let mesh = self.environment.mesh();
+        let outcome = self
+            .writes
+            .carry_out(async move { mesh.rotate(rotation).await })
+            .await;
+        if let Err(error) = outcome {
+            self.give_up(format!("the rotation to be written: {}", chain(&error)));
+            return;
+        }
+        self.recorder.push(EventKind::Rotated { rotation });
+        let deadline = self.deadline(self.environment.patience().rotation);
+        let oracle = self.oracle.clone();
+        let missing = self
+            .recorder
+            .wait_until_nobody(deadline, |sidecars, seen| {
+                sidecars
+                    .iter()
+                    .filter(|sidecar| oracle.expected(sidecar).certificate)
+                    .filter(|sidecar| !shows(rotation, &before, sidecar, seen))
+                    .map(|sidecar| sidecar.name.clone())
+                    .collect()
+            })
+            .await;
+        self.give_up_on(
+            Whose::Mesh,
+            "every certificate to lead to what is new and to nothing else",
+            &missing,
+        );
+        self.read_everybody().await;
+    }
+
+    fn led_to(&self) -> Before {
+        let mut before = Before::new();
+        for sidecar in self.recorder.sidecars() {
+            let reading = self.recorder.observation(&sidecar.name);
+            if let Some(held) = reading.and_then(|reading| reading.certificate) {
+                let (roots, issuers) = before.entry(sidecar.cluster).or_default();
+                roots.extend(held.root);
+                issuers.extend(held.issuer);
+            }
+        }
+        before
+    }
+}
+
+/// Whether a sidecar shows what a rotation is to lead to, as the checker judges it.
+fn shows(
+    rotation: Rotation,
+    before: &Before,
+    sidecar: &Sidecar,
+    seen: &BTreeMap<String, Seen>,
+) -> bool {
+    let held = seen
+        .get(&sidecar.name)
+        .and_then(|seen| seen.reading.as_ref().ok())
+        .and_then(|reading| reading.certificate.as_ref())
+        .filter(|held| !held.warming);
+    let Some(CertificateSeen {
+        root: Some(root),
+        issuer: Some(issuer),
+        roots,
+        ..
+    }) = held
+    else {
+        return false;
+    };
+    let (old_roots, old_issuers) = before.get(&sidecar.cluster).cloned().unwrap_or_default();
+    match rotation {
+        Rotation::NewRoot => !old_roots.contains(root),
+        Rotation::NewIntermediate => !old_issuers.contains(issuer),
+        Rotation::DropOldRoots => roots.len() == 1 && roots.contains(root),
+    }
+}

@@ -1,0 +1,126 @@
+//! Who asks for an identity wrongly gets none, and for the right reason.
+
+use harness_model::asking::{Ask, DenialCause, Desk, Token, Wish};
+use harness_model::capability::Capability;
+use harness_model::duration::Span;
+use harness_model::expectation::Expectation;
+use harness_model::scenario::{Act, Disturbs, Given, Scenario, Tag};
+
+/// Who asks.
+const ASKER: &str = "frontend@$zone1";
+/// A workload on another node.
+const ELSEWHERE: &str = "checkout@$zone2";
+/// No certificate may live for longer than a day.
+const DAY: u64 = 24 * 3600;
+
+/// The scenarios of this suite.
+#[must_use]
+pub fn all() -> Vec<Scenario> {
+    vec![at_the_node_agent(), at_the_authority(), requests()]
+}
+
+/// One attempt and what must come of it.
+type Attempt = (&'static str, Token, Wish, Result<(), DenialCause>);
+
+fn scenario(name: &str, claim: &str, at: Desk, attempts: Vec<Attempt>) -> Scenario {
+    let mut when = Vec::new();
+    let mut then = Vec::new();
+    for (name, token, wish, outcome) in attempts {
+        let ask = name.to_owned();
+        when.push(Act::Ask(Ask {
+            name: ask.clone(),
+            from: ASKER.to_owned(),
+            at,
+            token,
+            wish,
+        }));
+        then.push(match outcome {
+            Ok(()) => Expectation::Granted {
+                ask,
+                at_most: Span::secs(DAY),
+            },
+            Err(because) => Expectation::Denied { ask, because },
+        });
+    }
+    Scenario {
+        name: format!("identity/{name}"),
+        claim: claim.to_owned(),
+        tags: vec![Tag::Gate, Tag::Qa],
+        requires: vec![Capability::TwoZones, Capability::Identities],
+        disturbs: Disturbs::Nothing,
+        given: Given::default(),
+        when,
+        then,
+    }
+}
+
+fn at_the_node_agent() -> Scenario {
+    let plain = |name, token, outcome| (name, token, Wish::Right, outcome);
+    scenario(
+        "node-agent-tokens",
+        "a node agent serves a pod of its node by that pod's own token, and nobody by another one",
+        Desk::NodeAgent,
+        vec![
+            plain("right", Token::Right, Ok(())),
+            plain("none", Token::None, Err(DenialCause::NoToken)),
+            plain("garbage", Token::Garbage, Err(DenialCause::UnknownToken)),
+            plain(
+                "other-audience",
+                Token::OtherAudience,
+                Err(DenialCause::OtherAudience),
+            ),
+            plain("unbound", Token::Unbound, Err(DenialCause::Unbound)),
+            plain("gone", Token::Gone, Err(DenialCause::PodGone)),
+            plain(
+                "of-another-node",
+                Token::Of(ELSEWHERE.to_owned()),
+                Err(DenialCause::OtherNode),
+            ),
+        ],
+    )
+}
+
+fn at_the_authority() -> Scenario {
+    let plain = |name, token, outcome| (name, token, Wish::Right, outcome);
+    scenario(
+        "authority-tokens",
+        "the authority issues to the agent of a pod's own node, by that agent's own token, and to nobody else",
+        Desk::Authority,
+        vec![
+            plain("right", Token::Right, Ok(())),
+            plain("none", Token::None, Err(DenialCause::NoToken)),
+            plain("garbage", Token::Garbage, Err(DenialCause::UnknownToken)),
+            plain(
+                "other-audience",
+                Token::OtherAudience,
+                Err(DenialCause::OtherAudience),
+            ),
+            plain("unbound", Token::Unbound, Err(DenialCause::Unbound)),
+            plain("gone", Token::Gone, Err(DenialCause::PodGone)),
+            plain("no-agent", Token::Own, Err(DenialCause::OtherAccount)),
+            plain(
+                "of-another-node",
+                Token::Of(ELSEWHERE.to_owned()),
+                Err(DenialCause::OtherNode),
+            ),
+        ],
+    )
+}
+
+fn requests() -> Scenario {
+    let asks = |name, wish, outcome| (name, Token::Right, wish, outcome);
+    scenario(
+        "requests",
+        "the authority signs what a pod may be, for a day at most, and nothing else",
+        Desk::Authority,
+        vec![
+            asks("right", Wish::Right, Ok(())),
+            asks("long-life", Wish::LongLife, Ok(())),
+            asks("other-name", Wish::OtherName, Err(DenialCause::OtherName)),
+            asks("two-names", Wish::TwoNames, Err(DenialCause::OtherName)),
+            asks("tampered", Wish::Tampered, Err(DenialCause::BadSignature)),
+            asks("weak-key", Wish::WeakKey, Err(DenialCause::WeakKey)),
+            asks("signer", Wish::Signer, Err(DenialCause::TooMuch)),
+        ],
+    )
+}

@@ -1,0 +1,132 @@
+//! Seeded bugs of the certificate authority. Each is one small wrong decision at one of the seams of
+//! [`certificate_authority::behaviour`]; everything else is the real thing.
+//!
+//! Invariant: none of this is in the `certificate-authority` binary.
+
+use certificate_authority::behaviour::{Behaviour, Faithful};
+use certificate_authority::ledger::Desired;
+use certificate_authority::pods::PodFacts;
+use identity_api::SpiffeId;
+use std::time::Duration;
+
+/// One seeded bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mutation {
+    /// Whoever has a token for the authority is taken for a node agent.
+    AnyAccount,
+    /// An agent gets certificates for pods of other nodes, too.
+    AnyNode,
+    /// A request is granted whatever names it is for.
+    AnyName,
+    /// A certificate is valid for as long as is asked.
+    AnyLifetime,
+    /// A new root takes the old one's place in the bundle at once.
+    DropsOldRoot,
+}
+
+impl Mutation {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::AnyAccount,
+        Self::AnyNode,
+        Self::AnyName,
+        Self::AnyLifetime,
+        Self::DropsOldRoot,
+    ];
+
+    /// As in `MESH_MUTANT`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AnyAccount => "authority-takes-any-account",
+            Self::AnyNode => "authority-takes-any-node",
+            Self::AnyName => "authority-takes-any-name",
+            Self::AnyLifetime => "authority-takes-any-lifetime",
+            Self::DropsOldRoot => "authority-drops-old-root",
+        }
+    }
+
+    /// The mutant of a name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|mutation| mutation.name() == name)
+    }
+}
+
+impl Behaviour for Mutation {
+    fn accepts_account(&self, account: &str, expected: &str) -> bool {
+        *self == Self::AnyAccount || Faithful.accepts_account(account, expected)
+    }
+
+    fn accepts_place(&self, node: &str, pod: &PodFacts) -> bool {
+        *self == Self::AnyNode || Faithful.accepts_place(node, pod)
+    }
+
+    fn accepts_names(&self, names: &[String], identity: &SpiffeId) -> bool {
+        *self == Self::AnyName || Faithful.accepts_names(names, identity)
+    }
+
+    fn lifetime(&self, asked: Duration, most: Duration) -> Duration {
+        match self {
+            Self::AnyLifetime => asked,
+            _ => Faithful.lifetime(asked, most),
+        }
+    }
+
+    fn trusts(&self, root: u32, desired: &Desired) -> bool {
+        *self != Self::DropsOldRoot || root == desired.root
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity() -> SpiffeId {
+        let id = "spiffe://mesh.local/ns/mesh-workloads/sa/checkout".parse();
+        id.expect("an identity")
+    }
+
+    /// What each of the seams says of something wrong: account, node, name, lifetime, and of an old root.
+    fn says(behaviour: &dyn Behaviour) -> [bool; 5] {
+        let pod = PodFacts {
+            name: "checkout-0".to_owned(),
+            node: "node-b".to_owned(),
+            service_account: "checkout".to_owned(),
+        };
+        let (asked, most) = (Duration::from_secs(7200), Duration::from_secs(3600));
+        let desired = Desired {
+            root: 2,
+            intermediate: 1,
+            trust: [1, 2].into(),
+        };
+        let other = "URI:spiffe://mesh.local/ns/mesh-workloads/sa/frontend".to_owned();
+        [
+            behaviour.accepts_account("mesh-workloads/checkout", "mesh-system/node-agent"),
+            behaviour.accepts_place("node-a", &pod),
+            behaviour.accepts_names(&[other], &identity()),
+            behaviour.lifetime(asked, most) > most,
+            !behaviour.trusts(1, &desired),
+        ]
+    }
+
+    #[test]
+    fn names_are_known_both_ways() {
+        for mutation in Mutation::ALL {
+            assert_eq!(Mutation::from_name(mutation.name()), Some(mutation));
+        }
+        assert_eq!(Mutation::from_name(""), None);
+    }
+
+    #[test]
+    fn every_mutant_does_what_its_name_says_and_nothing_else() {
+        assert_eq!(says(&Faithful), [false; 5]);
+        for (place, mutation) in Mutation::ALL.iter().enumerate() {
+            let mut expected = [false; 5];
+            expected[place] = true;
+            assert_eq!(says(mutation), expected, "{}", mutation.name());
+        }
+    }
+}

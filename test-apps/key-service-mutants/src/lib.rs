@@ -1,0 +1,60 @@
+//! Seeded bugs of the key service. Each is one small wrong decision at one of the seams of [`key_service::behaviour`];
+//! everything else is the real thing.
+//!
+//! Invariant: none of this is in the `key-service` binary.
+
+use key_service::behaviour::Behaviour;
+
+/// One seeded bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mutation {
+    /// Each start begins without the keys that were kept, and keeps new ones in their place.
+    Forgets,
+}
+
+impl Mutation {
+    /// All of them.
+    pub const ALL: [Self; 1] = [Self::Forgets];
+
+    /// As in `MESH_MUTANT`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Forgets => "keys-forgotten-at-start",
+        }
+    }
+
+    /// The mutant of a name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|mutation| mutation.name() == name)
+    }
+}
+
+impl Behaviour for Mutation {
+    fn takes_what_is_kept(&self) -> bool {
+        *self != Self::Forgets
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use key_service::behaviour::Faithful;
+
+    #[test]
+    fn names_are_known_both_ways() {
+        for mutation in Mutation::ALL {
+            assert_eq!(Mutation::from_name(mutation.name()), Some(mutation));
+        }
+        assert_eq!(Mutation::from_name(""), None);
+    }
+
+    #[test]
+    fn every_mutant_does_what_its_name_says() {
+        assert!(Faithful.takes_what_is_kept());
+        assert!(!Mutation::Forgets.takes_what_is_kept());
+    }
+}

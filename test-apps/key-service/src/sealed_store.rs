@@ -1,0 +1,326 @@
+//! Keys, sealed as one piece, in whatever place keeps the piece ([`Keep`]).
+//!
+//! Invariant: what is kept is always whole, and a version that anybody was told of is in it. What cannot be opened is never
+//! replaced. That somebody put back what the same key has sealed earlier is not noticed.
+
+use crate::behaviour::Behaviour;
+use crate::keep::{Keep, KeepError};
+use crate::sealing::{MasterKey, OpenError, SealError};
+use crate::store::{KeyName, KeyStore, KeyStoreError, KeyVersion};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ring::rand::SystemRandom;
+use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// So often somebody else may have written first. Each of them has made a key, so more is no coincidence.
+const TRIES: u32 = 8;
+
+/// SubjectPublicKeyInfo of a key on P-256 up to its point (RFC 5480, 2).
+const P256_HEADER: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
+    0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
+
+/// Keys that are kept sealed.
+pub struct SealedStore<K> {
+    keep: K,
+    master: MasterKey,
+    random: SystemRandom,
+    keys: Mutex<Keys>,
+}
+
+/// All versions of each key, the first at 0.
+type Keys = BTreeMap<KeyName, Vec<Arc<Entry>>>;
+
+struct Entry {
+    /// PKCS #8 (RFC 5208), DER.
+    private: Vec<u8>,
+    pair: EcdsaKeyPair,
+}
+
+/// What is sealed.
+#[derive(Serialize, Deserialize)]
+struct Content {
+    /// PKCS #8 in base 64, by name, the first version first.
+    keys: BTreeMap<String, Vec<String>>,
+}
+
+/// There is a place for keys, but what is in it cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenStoreError {
+    /// The place cannot be used.
+    #[error(transparent)]
+    Keep(#[from] KeepError),
+    /// The seal does not open.
+    #[error("use the keys in {place}")]
+    Sealed {
+        /// Where.
+        place: String,
+        /// Why.
+        #[source]
+        source: OpenError,
+    },
+    /// The seal opened, but what was in it is nothing that this program has written.
+    #[error("understand the keys in {0}")]
+    Content(String),
+    /// The first piece cannot be kept.
+    #[error("keep the first keys")]
+    Write(#[source] WriteError),
+}
+
+/// The keys could not be kept; those that were kept still are.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// No seal.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// No place.
+    #[error(transparent)]
+    Keep(#[from] KeepError),
+}
+
+impl<K: Keep> SealedStore<K> {
+    /// Opens what is kept; where there is nothing yet, keeps a store without keys.
+    ///
+    /// # Errors
+    ///
+    /// When the place cannot be used, or what is there cannot be opened with this key.
+    pub fn open(
+        keep: K,
+        master: MasterKey,
+        behaviour: &dyn Behaviour,
+    ) -> Result<Self, OpenStoreError> {
+        let store = Self {
+            keep,
+            master,
+            random: SystemRandom::new(),
+            keys: Mutex::default(),
+        };
+        let kept = store.kept()?.filter(|_| behaviour.takes_what_is_kept());
+        let is_new = kept.is_none();
+        *store.keys() = kept.unwrap_or_default();
+        // Better known now than with the first key. Who was faster has kept the same.
+        if is_new {
+            match store.write(&Keys::new()) {
+                Err(WriteError::Keep(KeepError::Outdated(_))) => {
+                    store.catch_up(&mut store.keys())?
+                }
+                written => written.map_err(OpenStoreError::Write)?,
+            }
+        }
+        Ok(store)
+    }
+
+    /// Does to the keys what `act` says, again as long as somebody else is faster.
+    fn change(
+        &self,
+        act: impl Fn(&Keys) -> Result<Change, KeyStoreError>,
+    ) -> Result<KeyVersion, KeyStoreError> {
+        let mut keys = self.keys();
+        let mut tries = 0;
+        loop {
+            let name = match act(&keys)? {
+                Change::None(newest) => return Ok(newest),
+                Change::Add(name) => name,
+            };
+            tries += 1;
+            match self.add(&mut keys, &name) {
+                Err(WriteError::Keep(KeepError::Outdated(_))) if tries < TRIES => {
+                    self.catch_up(&mut keys).map_err(kept)?;
+                }
+                Ok(Some(made)) => return Ok(made),
+                Ok(None) => return Err(KeyStoreError::Make("key")),
+                Err(error) => return Err(kept(error)),
+            }
+        }
+    }
+
+    /// Makes one more version and keeps it before anybody is told.
+    fn add(&self, keys: &mut Keys, name: &KeyName) -> Result<Option<KeyVersion>, WriteError> {
+        let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &self.random);
+        let Some(entry) = made.ok().and_then(|key| Entry::read(key.as_ref().to_vec())) else {
+            return Ok(None);
+        };
+        let mut more = keys.clone();
+        more.entry(name.clone()).or_default().push(Arc::new(entry));
+        self.write(&more)?;
+        *keys = more;
+        Ok(newest(keys, name))
+    }
+
+    /// What is kept now; none where nothing is.
+    fn kept(&self) -> Result<Option<Keys>, OpenStoreError> {
+        let place = || self.keep.place();
+        let Some(sealed) = self.keep.load()? else {
+            return Ok(None);
+        };
+        let content = self
+            .master
+            .open(&sealed)
+            .map_err(|source| OpenStoreError::Sealed {
+                place: place(),
+                source,
+            })?;
+        let keys = read(&content).ok_or_else(|| OpenStoreError::Content(place()))?;
+        Ok(Some(keys))
+    }
+
+    /// Takes what somebody else has kept. That all of it is gone is no reason to forget what is known.
+    fn catch_up(&self, keys: &mut Keys) -> Result<(), OpenStoreError> {
+        if let Some(kept) = self.kept()? {
+            *keys = kept;
+        }
+        Ok(())
+    }
+
+    fn write(&self, keys: &Keys) -> Result<(), WriteError> {
+        let content = Content {
+            keys: keys
+                .iter()
+                .map(|(name, versions)| {
+                    let versions = versions.iter().map(|entry| STANDARD.encode(&entry.private));
+                    (name.as_str().to_owned(), versions.collect())
+                })
+                .collect(),
+        };
+        let sealed = self
+            .master
+            .seal(serde_json::json!(content).to_string().as_bytes())?;
+        Ok(self.keep.save(&sealed)?)
+    }
+
+    fn entry(
+        &self,
+        keys: &Keys,
+        name: &KeyName,
+        version: u32,
+    ) -> Result<Arc<Entry>, KeyStoreError> {
+        let versions = keys
+            .get(name)
+            .ok_or_else(|| KeyStoreError::NoKey(name.clone()))?;
+        let entry = (version as usize)
+            .checked_sub(1)
+            .and_then(|place| versions.get(place));
+        entry.cloned().ok_or_else(|| KeyStoreError::NoVersion {
+            name: name.clone(),
+            version,
+            newest: count(versions),
+        })
+    }
+
+    fn keys(&self) -> std::sync::MutexGuard<'_, Keys> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is to be done to the keys.
+enum Change {
+    /// Nothing: this version is there.
+    None(KeyVersion),
+    /// One more version of this key.
+    Add(KeyName),
+}
+
+fn kept(error: impl std::error::Error + Send + Sync + 'static) -> KeyStoreError {
+    KeyStoreError::Keep(Box::new(error))
+}
+
+impl<K: Keep> KeyStore for SealedStore<K> {
+    fn create(&self, name: &KeyName) -> Result<KeyVersion, KeyStoreError> {
+        self.change(|keys| {
+            let newest = newest(keys, name);
+            Ok(newest.map_or_else(|| Change::Add(name.clone()), Change::None))
+        })
+    }
+
+    fn rotate(&self, name: &KeyName, after: u32) -> Result<KeyVersion, KeyStoreError> {
+        self.change(|keys| {
+            let newest = newest(keys, name).ok_or_else(|| KeyStoreError::NoKey(name.clone()))?;
+            match newest.version.cmp(&after) {
+                std::cmp::Ordering::Greater => Ok(Change::None(newest)),
+                std::cmp::Ordering::Equal => Ok(Change::Add(name.clone())),
+                std::cmp::Ordering::Less => Err(KeyStoreError::NoVersion {
+                    name: name.clone(),
+                    version: after,
+                    newest: newest.version,
+                }),
+            }
+        })
+    }
+
+    fn list(&self) -> Result<Vec<KeyVersion>, KeyStoreError> {
+        let keys = self.keys();
+        let all = keys.iter().flat_map(|(name, versions)| {
+            (1..)
+                .zip(versions)
+                .map(|(version, entry)| entry.told(name, version))
+        });
+        Ok(all.collect())
+    }
+
+    fn sign(&self, name: &KeyName, version: u32, message: &[u8]) -> Result<Vec<u8>, KeyStoreError> {
+        let entry = {
+            let mut keys = self.keys();
+            let known = self.entry(&keys, name, version);
+            match known {
+                // Another instance may have made it.
+                Err(_) if self.keep.is_shared() => {
+                    self.catch_up(&mut keys).map_err(kept)?;
+                    self.entry(&keys, name, version)?
+                }
+                known => known?,
+            }
+        };
+        let signature = entry
+            .pair
+            .sign(&self.random, message)
+            .map_err(|_| KeyStoreError::Make("signature"))?;
+        Ok(signature.as_ref().to_vec())
+    }
+}
+
+impl Entry {
+    fn read(private: Vec<u8>) -> Option<Self> {
+        let random = SystemRandom::new();
+        let pair =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &private, &random).ok()?;
+        Some(Self { private, pair })
+    }
+
+    fn told(&self, name: &KeyName, version: u32) -> KeyVersion {
+        KeyVersion {
+            name: name.clone(),
+            version,
+            public_key: [&P256_HEADER, self.pair.public_key().as_ref()].concat(),
+        }
+    }
+}
+
+fn newest(keys: &Keys, name: &KeyName) -> Option<KeyVersion> {
+    let versions = keys.get(name)?;
+    Some(versions.last()?.told(name, count(versions)))
+}
+
+fn count(versions: &[Arc<Entry>]) -> u32 {
+    u32::try_from(versions.len()).unwrap_or(u32::MAX)
+}
+
+fn read(content: &[u8]) -> Option<Keys> {
+    let content: Content = serde_json::from_slice(content).ok()?;
+    let versions = |texts: Vec<String>| {
+        let entry = |text: String| {
+            let private = STANDARD.decode(text).ok()?;
+            Entry::read(private).map(Arc::new)
+        };
+        texts.into_iter().map(entry).collect::<Option<Vec<_>>>()
+    };
+    let keys = content.keys.into_iter();
+    keys.map(|(name, texts)| Some((name.parse().ok()?, versions(texts)?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,259 @@
+//! Asks for identities where sidecars and node agents do, as whoever it is told to.
+//!
+//! Invariant: a private key that comes with an answer is dropped unread.
+
+use crate::reading::certificates;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
+use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{Secret, secret};
+use envoy_types::pb::envoy::service::discovery::v3::DiscoveryRequest;
+use envoy_types::pb::envoy::service::secret::v3::secret_discovery_service_client::SecretDiscoveryServiceClient;
+use futures::StreamExt as _;
+use hyper_util::rt::TokioIo;
+use identity_api::authority::service::certificate_authority_client::CertificateAuthorityClient;
+use identity_api::authority::{IssueRequest, PodReference};
+use probe_api::identity::{IdentityAnswer, IdentityAsk, IdentityDesk, RequestFlaw};
+use prost::Message as _;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, SanType};
+use std::time::Duration;
+use tokio::net::UnixStream;
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::{Code, Request, Status};
+
+/// How long one attempt may take: who is asked waits up to ten seconds for a pod to show up.
+const ANSWERED: Duration = Duration::from_secs(15);
+/// How long the dial may take.
+const DIAL: Duration = Duration::from_secs(2);
+
+/// The type of secrets.
+const SECRET: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
+
+/// A request that `openssl req -new -newkey rsa:1024 -outform der` made: `ring` makes no such key.
+const WEAK: &[u8] = include_bytes!("identity/rsa-1024.der");
+
+/// No answer, or a refusal.
+enum NotGranted {
+    Denied(Status),
+    Unanswered(String),
+}
+
+impl From<Status> for NotGranted {
+    fn from(status: Status) -> Self {
+        match status.code() {
+            // What a broken connection looks like, and those who cannot say anything now.
+            Code::Unavailable | Code::Unknown | Code::DeadlineExceeded | Code::Cancelled => {
+                Self::Unanswered(format!("{:?}: {}", status.code(), status.message()))
+            }
+            _ => Self::Denied(status),
+        }
+    }
+}
+
+/// Makes one attempt.
+pub(crate) async fn ask(ask: IdentityAsk) -> IdentityAnswer {
+    // A provider that is there already is the same one: no other is compiled in.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let token = ask.token;
+    let attempt = async {
+        match ask.at {
+            IdentityDesk::Sds { socket, secret } => of_agent(token, socket, secret).await,
+            desk @ IdentityDesk::Authority { .. } => of_authority(token, desk).await,
+        }
+    };
+    let outcome = match tokio::time::timeout(ANSWERED, attempt).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(NotGranted::Unanswered("no answer in time".to_owned())),
+    };
+    match outcome {
+        Ok(pem) => IdentityAnswer::Granted(certificates(&pem)),
+        Err(NotGranted::Denied(status)) => IdentityAnswer::Denied {
+            code: format!("{:?}", status.code()),
+            message: status.message().to_owned(),
+        },
+        Err(NotGranted::Unanswered(reason)) => IdentityAnswer::Unanswered(reason),
+    }
+}
+
+/// Shows the token.
+fn with_token<T>(message: T, token: Option<String>) -> Result<Request<T>, NotGranted> {
+    let mut request = Request::new(message);
+    if let Some(token) = token {
+        let value = format!("Bearer {token}").parse();
+        let value = value.map_err(|_| unanswered("the token is no header"))?;
+        request.metadata_mut().insert("authorization", value);
+    }
+    Ok(request)
+}
+
+fn unanswered(reason: impl std::fmt::Display) -> NotGranted {
+    NotGranted::Unanswered(reason.to_string())
+}
+
+async fn of_agent(
+    token: Option<String>,
+    socket: String,
+    name: String,
+) -> Result<Vec<u8>, NotGranted> {
+    let channel = Endpoint::from_static("http://node-agent")
+        .connect_timeout(DIAL)
+        .connect_with_connector(tower::service_fn(move |_: http::Uri| {
+            let socket = socket.clone();
+            async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+        }))
+        .await
+        .map_err(|error| unanswered(told(&error)))?;
+    let subscription = DiscoveryRequest {
+        type_url: SECRET.to_owned(),
+        resource_names: vec![name],
+        ..DiscoveryRequest::default()
+    };
+    // The stream stays open: who closes it wants nothing more.
+    let requests = futures::stream::iter([subscription]).chain(futures::stream::pending());
+    let mut client = SecretDiscoveryServiceClient::new(channel);
+    let mut responses = client
+        .stream_secrets(with_token(requests, token)?)
+        .await?
+        .into_inner();
+    let response = responses.message().await?;
+    let response = response.ok_or_else(|| unanswered("the stream ended without a response"))?;
+    let resource = response.resources.into_iter().next();
+    let resource = resource.ok_or_else(|| unanswered("a response without a secret"))?;
+    let held = Secret::decode(resource.value.as_slice()).map_err(unanswered)?;
+    let chain = match held.r#type {
+        Some(secret::Type::TlsCertificate(certificate)) => certificate.certificate_chain,
+        _ => None,
+    };
+    match chain.and_then(|chain| chain.specifier) {
+        Some(Specifier::InlineBytes(pem)) => Ok(pem),
+        Some(Specifier::InlineString(pem)) => Ok(pem.into_bytes()),
+        _ => Err(unanswered("a secret without a certificate")),
+    }
+}
+
+async fn of_authority(token: Option<String>, desk: IdentityDesk) -> Result<Vec<u8>, NotGranted> {
+    let IdentityDesk::Authority {
+        address,
+        server_name,
+        root,
+        pod: [namespace, name, uid],
+        names,
+        flaw,
+        lifetime_s,
+    } = desk
+    else {
+        return Err(unanswered("that is no authority"));
+    };
+    let tls = ClientTlsConfig::new()
+        .ca_certificate(Certificate::from_pem(root))
+        .domain_name(server_name);
+    let channel: Channel = Endpoint::from_shared(format!("https://{address}"))
+        .and_then(|endpoint| endpoint.connect_timeout(DIAL).tls_config(tls))
+        .map_err(|error| unanswered(told(&error)))?
+        .connect()
+        .await
+        .map_err(|error| unanswered(told(&error)))?;
+    let request = IssueRequest {
+        csr: signing_request(&names, flaw).map_err(unanswered)?,
+        pod: PodReference {
+            namespace,
+            name,
+            uid,
+        },
+        lifetime_seconds: lifetime_s,
+    };
+    let mut client = CertificateAuthorityClient::new(channel);
+    let reply = client.issue(with_token(request, token)?).await?;
+    Ok(reply
+        .into_inner()
+        .chain
+        .iter()
+        .flat_map(|der| pem(der))
+        .collect())
+}
+
+/// PKCS #10 (RFC 2986), DER, with a key of its own.
+fn signing_request(names: &[String], flaw: Option<RequestFlaw>) -> Result<Vec<u8>, rcgen::Error> {
+    if flaw == Some(RequestFlaw::WeakKey) {
+        return Ok(WEAK.to_vec());
+    }
+    let mut params = CertificateParams::default();
+    for name in names {
+        let name = name.as_str().try_into()?;
+        params.subject_alt_names.push(SanType::URI(name));
+    }
+    if flaw == Some(RequestFlaw::Signer) {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    }
+    let key = KeyPair::generate()?;
+    let mut der = params.serialize_request(&key)?.der().to_vec();
+    if flaw == Some(RequestFlaw::Tampered)
+        && let Some(last) = der.last_mut()
+    {
+        // The signature stands at the end.
+        *last ^= 1;
+    }
+    Ok(der)
+}
+
+fn pem(der: &[u8]) -> Vec<u8> {
+    let encoded = STANDARD.encode(der);
+    format!("-----BEGIN CERTIFICATE-----\n{encoded}\n-----END CERTIFICATE-----\n").into_bytes()
+}
+
+/// An error with what it comes from.
+fn told(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        text = format!("{text}: {source}");
+        cause = source.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_request_without_a_flaw_has_a_signature_that_fits() {
+        use x509_parser::certification_request::X509CertificationRequest;
+        use x509_parser::prelude::FromDer as _;
+        let names = ["spiffe://mesh/sa/a".to_owned()];
+        for (flaw, fits) in [
+            (None, true),
+            (Some(RequestFlaw::Signer), true),
+            (Some(RequestFlaw::WeakKey), true),
+            (Some(RequestFlaw::Tampered), false),
+        ] {
+            let der = signing_request(&names, flaw).expect("a request");
+            let (_, request) = X509CertificationRequest::from_der(&der).expect("well-formed");
+            assert_eq!(request.verify_signature().is_ok(), fits, "{flaw:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_is_not_there_is_no_refusal() {
+        let ask = IdentityAsk {
+            token: None,
+            at: IdentityDesk::Sds {
+                socket: "/nonexistent".to_owned(),
+                secret: "default".to_owned(),
+            },
+        };
+        let answer = super::ask(ask).await;
+        assert!(
+            matches!(answer, IdentityAnswer::Unanswered(_)),
+            "{answer:?}"
+        );
+    }
+
+    #[test]
+    fn a_chain_is_read_as_it_is_written() {
+        let key = KeyPair::generate().expect("a key");
+        let certificate = CertificateParams::default().self_signed(&key);
+        let certificate = certificate.expect("a certificate");
+        assert_eq!(certificates(&pem(certificate.der())).len(), 1);
+    }
+}
