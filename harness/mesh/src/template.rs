@@ -160,15 +160,14 @@ impl Context {
     }
 }
 
-/// How a workload calls a service.
 /// The SPIFFE ID of an application's workloads.
 pub(crate) fn identity(template: &str, application: &str) -> String {
     short(template, minijinja::context! { application })
 }
 
 /// How a workload calls a service.
-pub(crate) fn service_url(template: &str, service: &str, path: &str) -> String {
-    short(template, minijinja::context! { service, path })
+pub(crate) fn service_url(template: &str, service: &str, port: u16, path: &str) -> String {
+    short(template, minijinja::context! { service, port, path })
 }
 
 fn environment<'a>() -> Environment<'a> {

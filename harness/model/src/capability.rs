@@ -27,10 +27,16 @@ pub enum Capability {
     KubernetesOutage,
     /// Packets between zones are late, as the topology says.
     ZoneLatency,
+    /// Packets between data centers can be looked at.
+    Wire,
     /// A sidecar can be told to leave its control-plane connection and to dial a named replica.
     Reconnect,
     /// Sidecars can speak TLS to each other, with certificates that the mesh gives them.
     Tls,
+    /// Workloads speak HTTP/2, gRPC and bytes beside HTTP/1.1.
+    Protocols,
+    /// There is a service `impostor` whose pods run under another identity than the mesh is told to expect.
+    Impostor,
     /// The mesh reports per-resource status (matched, delivered, acknowledged, rejected).
     DeliveryStatus,
 }

@@ -18,6 +18,7 @@ pub mod names;
 pub mod oracle;
 pub mod patience;
 pub mod placeholder;
+pub mod protocol;
 pub mod run_event;
 pub mod scenario;
 #[cfg(test)]

@@ -16,7 +16,7 @@ use harness_cluster::{Clusters, PodAddress};
 use http::Method;
 use probe_api::paths;
 use probe_api::request::{
-    LoadReport, LoadSpec, LoadStarted, RequestBatch, RequestBatchReply, RequestOutcome,
+    LoadReport, LoadSpec, LoadStarted, Received, RequestBatch, RequestBatchReply, RequestOutcome,
 };
 use probe_api::state::{ReconnectReply, ReconnectRequest, SidecarState};
 use std::sync::Arc;
@@ -130,6 +130,26 @@ impl Prober {
         Ok(reply.outcomes)
     }
 
+    /// How many requests came to `pod` that were to be counted under a text (letters, digits, `-`, `.` and `/`).
+    ///
+    /// # Errors
+    ///
+    /// When the probe cannot be reached or does not answer in time.
+    pub async fn received(&self, pod: &PodAddress, text: &str) -> Result<u64, ProbeError> {
+        let path = format!("{}?count={text}", paths::RECEIVED);
+        let received: Received = self
+            .call(
+                Act::CountRequests,
+                pod,
+                Method::GET,
+                &path,
+                None,
+                Duration::ZERO,
+            )
+            .await?;
+        Ok(received.count)
+    }
+
     /// Starts steady load from `pod` and returns its name.
     ///
     /// # Errors
@@ -205,6 +225,8 @@ pub enum Act {
     Reconnect,
     /// [`Prober::requests`].
     SendRequests,
+    /// [`Prober::received`].
+    CountRequests,
     /// [`Prober::start_load`].
     StartLoad,
     /// [`Prober::load_report`].
@@ -220,6 +242,7 @@ impl std::fmt::Display for Act {
             Self::WaitForChange => "wait for a change of the state",
             Self::Reconnect => "reconnect the sidecar",
             Self::SendRequests => "send requests",
+            Self::CountRequests => "count requests",
             Self::StartLoad => "start load",
             Self::ReadLoad => "read the load report",
             Self::StopLoad => "stop load",

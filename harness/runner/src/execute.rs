@@ -4,8 +4,10 @@
 mod configuration;
 mod fault;
 mod proof;
+mod received;
 mod streams;
 mod traffic;
+mod wire;
 
 use crate::environment::Environment;
 use crate::record::Recorder;

@@ -17,6 +17,25 @@ impl Behaviour for ZonePreferenceOff {
     }
 }
 
+/// Something of what connections carry is not respected.
+pub(crate) enum ProtocolMistake {
+    /// Everything goes out as HTTP/1.1.
+    Downgraded,
+    /// Connections of bytes go to whatever address they were made to.
+    BytesPassedBy,
+}
+
+impl Behaviour for ProtocolMistake {
+    fn traffic(&self) -> Traffic {
+        let mut traffic = Traffic::default();
+        match self {
+            Self::Downgraded => traffic.http_as_it_came = false,
+            Self::BytesPassedBy => traffic.bytes_to_endpoints = false,
+        }
+        traffic
+    }
+}
+
 /// Nothing takes over: no retries, no outlier detection, no other zones, and endpoints that are gone stay.
 #[derive(Default)]
 pub(crate) struct FailoverOff {
@@ -52,6 +71,9 @@ impl Behaviour for FailoverOff {
 pub(crate) enum RuleMistake {
     HeadersIgnored,
     WeightsIgnored,
+    TimeoutIgnored,
+    RetryIgnored,
+    MirrorIgnored,
 }
 
 impl Behaviour for RuleMistake {
@@ -62,6 +84,9 @@ impl Behaviour for RuleMistake {
             for rule in &mut copy.spec.rules {
                 match self {
                     Self::HeadersIgnored => rule.condition.headers.clear(),
+                    Self::TimeoutIgnored => rule.timeout_ms = None,
+                    Self::RetryIgnored => rule.retry = None,
+                    Self::MirrorIgnored => rule.mirror = None,
                     Self::WeightsIgnored => {
                         for destination in &mut rule.to {
                             destination.weight = 1;

@@ -122,6 +122,7 @@ fn world(toggle: &str) -> World {
                 weight: 1,
             },
         ],
+        ..RoutingRule::default()
     };
     let policy = Policy {
         name: "p".into(),
@@ -148,6 +149,7 @@ fn world(toggle: &str) -> World {
         )]
         .into(),
         accounts: ["checkout".to_owned()].into(),
+        ..Service::default()
     };
     World {
         namespace: "mesh-workloads".into(),

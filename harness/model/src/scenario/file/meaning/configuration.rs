@@ -49,6 +49,12 @@ impl Check {
                             });
                         }
                     });
+                    if let Some(mirror) = &rule.mirror {
+                        check.named("mirror", Kind::Service, mirror);
+                    }
+                    if rule.timeout_ms == Some(0) {
+                        check.complain("`timeoutMs` is 0", Some("write at least 1"));
+                    }
                     if rule.to.is_empty() {
                         check.complain(
                             "a rule without destination",
@@ -90,6 +96,17 @@ impl Check {
                 }
             });
         });
+    }
+
+    /// Not every mesh's workloads speak everything.
+    pub(super) fn protocols_required(&mut self, scenario: &Scenario) {
+        if scenario.speaks_other_protocols() && !scenario.requires.contains(&Capability::Protocols)
+        {
+            self.complain(
+                "it speaks something else than HTTP/1.1, and `requires` does not say so",
+                Some("add `protocols` to `requires`, so that it is skipped where workloads do not"),
+            );
+        }
     }
 
     /// TLS has no key that would tell one scenario's from another's, and not every mesh has it.
