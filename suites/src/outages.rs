@@ -8,6 +8,7 @@ use harness_model::capability::Capability;
 use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
 use harness_model::fault::{Fault, PodSelector};
+use harness_model::protocol::Protocol;
 use harness_model::scenario::{Act, Disturbs, Given, Load, Rollout, Scenario, Tag};
 
 /// The scenarios of this suite.
@@ -35,6 +36,7 @@ fn load(name: &str, from: &str) -> Act {
         name: name.to_owned(),
         from: from.to_owned(),
         to: "checkout".to_owned(),
+        protocol: Protocol::Http1,
         rate: 50,
     })
 }

@@ -79,6 +79,7 @@ pub(crate) fn header_rule(header: &str, value: &str) -> Rule {
         path_regex: None,
         headers: [(header.to_owned(), value.to_owned())].into(),
         to: [("inventory".to_owned(), 100)].into(),
+        ..Rule::default()
     }
 }
 
@@ -90,5 +91,6 @@ pub(crate) fn path_rule(prefix: &str) -> Rule {
         path_regex: None,
         headers: BTreeMap::new(),
         to: [("inventory".to_owned(), 100)].into(),
+        ..Rule::default()
     }
 }

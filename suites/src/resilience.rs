@@ -5,6 +5,7 @@ use harness_model::capability::Capability;
 use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
 use harness_model::fault::{Fault, PodSelector};
+use harness_model::protocol::Protocol;
 use harness_model::scenario::{Act, Disturbs, Given, Load, Scenario, Tag};
 
 /// The scenarios of this suite.
@@ -22,6 +23,7 @@ fn load(name: &str, from: &str, to: &str) -> Act {
         name: name.to_owned(),
         from: from.to_owned(),
         to: to.to_owned(),
+        protocol: Protocol::Http1,
         rate: 50,
     })
 }

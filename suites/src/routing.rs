@@ -1,11 +1,15 @@
 //! Requests go where the mesh says: through both sidecars, at home first, by rules, around what is broken.
 
+mod protocols;
+mod rules;
+
 use crate::payload::{data_center, header_rule, path_rule, payload, scope};
 use harness_model::capability::Capability;
 use harness_model::configuration::{Configuration, Rule};
 use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
 use harness_model::fault::Fault;
+use harness_model::protocol::Protocol;
 use harness_model::scenario::{Act, Disturbs, Given, Load, Scenario, Tag, Traffic};
 
 /// The scenarios of this suite.
@@ -16,8 +20,14 @@ pub fn all() -> Vec<Scenario> {
         header_rule_for_the_right_callers(),
         path_rule_for_the_right_callers(),
         weights_share_the_requests(),
+        rules::mirrored(),
+        rules::in_time(),
+        rules::tried_again(),
+        protocols::every_protocol(),
         across_zones(),
+        protocols::every_protocol_across_zones(),
         unreachable_zone_is_failed_over(),
+        protocols::unreachable_zone_is_failed_over_in_every_protocol(),
     ]
 }
 
@@ -35,6 +45,7 @@ fn traffic(name: &str, from: &str, path: &str, headers: &[(&str, &str)]) -> Traf
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect(),
+        protocol: Protocol::Http1,
         count: 20,
     }
 }
@@ -242,6 +253,7 @@ fn unreachable_zone_is_failed_over() -> Scenario {
                     name: "away".to_owned(),
                     from: "frontend@$zone1".to_owned(),
                     to: "checkout".to_owned(),
+                    protocol: Protocol::Http1,
                     rate: 50,
                 }),
                 Act::Inject(Fault::ZoneOutage {

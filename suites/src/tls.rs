@@ -1,6 +1,9 @@
 //! TLS between sidecars: the toggle reaches whom it is meant for, certificates are their own and are renewed, and who must
 //! not come through is turned away for the right reason.
 
+mod matrix;
+mod wire;
+
 use crate::payload::{application, data_center, everybody, payload, payload_as, scope};
 use harness_model::capability::Capability;
 use harness_model::configuration::{Configuration, InboundTls, OutboundTls, Scope, Tls};
@@ -8,6 +11,7 @@ use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
 use harness_model::fault::{Fault, PodSelector};
 use harness_model::history::RefusalCause;
+use harness_model::protocol::Protocol;
 use harness_model::scenario::{Act, Disturbs, Given, Load, Scenario, Tag, Traffic};
 use std::collections::BTreeMap;
 
@@ -20,10 +24,17 @@ pub fn all() -> Vec<Scenario> {
         strict_refuses_plaintext(),
         client_needs_a_server(),
         allowed_callers(),
+        wire::on_the_wire(),
+        matrix::impostor(),
+        matrix::allowed_callers_of_bytes(),
+        wire::connections_from_before(),
         renewal(),
         node_agent_killed(),
         authority_killed(),
     ]
+    .into_iter()
+    .chain(matrix::all())
+    .collect()
 }
 
 /// What a sidecar takes.
@@ -65,6 +76,7 @@ pub(crate) fn batch(name: &str, from: &str, to: &str) -> Act {
         to: to.to_owned(),
         path: "/".to_owned(),
         headers: BTreeMap::new(),
+        protocol: Protocol::Http1,
         count: 12,
     })
 }
@@ -269,6 +281,7 @@ pub(crate) fn steady(from: &str) -> Act {
         name: "steady".to_owned(),
         from: from.to_owned(),
         to: "checkout".to_owned(),
+        protocol: Protocol::Http1,
         rate: 50,
     })
 }

@@ -90,6 +90,7 @@ fn every_name_is_somebodys_or_said_to_be_unknown() {
             "key-service",
         ])),
         applications: words(&["frontend", "checkout", "inventory"]),
+        services: words(&["frontend", "checkout", "inventory", "impostor"]),
         places: Some(Places {
             data_centers: three_zones().data_centers,
             clusters: words(&["local"]),

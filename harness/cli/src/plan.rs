@@ -82,6 +82,7 @@ pub(crate) fn capabilities(topology: &Topology, mesh: &MeshDefinition) -> BTreeS
     let mut has = zones_of(topology);
     if has.contains(&Capability::TwoZones) {
         has.insert(Capability::ZoneCut);
+        has.insert(Capability::Wire);
     }
     // Whether the cluster can do these is known once it is there.
     has.extend([
@@ -151,6 +152,7 @@ pub(crate) fn check_names(selection: &Selection, checked: &Checked) -> Result<()
     let known = Names {
         components: Some(checked.mesh.component_names()),
         applications: checked.mesh.applications(),
+        services: checked.mesh.services(),
         places: topology.map(Places::of),
     };
     let has = topology.map(|topology| capabilities(topology, &checked.mesh));

@@ -3,12 +3,13 @@
 use crate::rights::Right;
 use crate::{
     Cluster, ClusterError, ConnectError, ImageArchive, ImageNames, Part, PodAddress, PodStream,
-    exposure, zones_of,
+    WireSeen, exposure, zones_of,
 };
 use futures::future::{join_all, select_all, try_join_all};
 use harness_model::capability::Capability;
 use harness_model::topology::Topology;
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -179,6 +180,36 @@ impl Clusters {
             Part::Nodes { data_center } => Ok(vec![self.holding(data_center)?]),
             Part::ApiServer | Part::Etcd => Ok(self.all.iter().collect()),
         }
+    }
+
+    /// As [`Cluster::watch_wire`], in the data center's cluster.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn watch_wire(
+        &self,
+        data_center: &str,
+        source: Ipv4Addr,
+    ) -> Result<(), ClusterError> {
+        self.holding(data_center)?
+            .watch_wire(data_center, source)
+            .await
+    }
+
+    /// As [`Cluster::wire_seen`], in the data center's cluster.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn wire_seen(
+        &self,
+        data_center: &str,
+        source: Ipv4Addr,
+    ) -> Result<WireSeen, ClusterError> {
+        self.holding(data_center)?
+            .wire_seen(data_center, source)
+            .await
     }
 
     /// As [`Cluster::collect_diagnostics`]; of several each below a folder with its name.

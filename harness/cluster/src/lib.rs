@@ -20,6 +20,7 @@ pub mod registry;
 pub mod rights;
 pub mod together;
 pub mod topology;
+mod wire;
 
 mod api;
 pub mod exposure;
@@ -30,9 +31,12 @@ pub use reexec::reexec;
 
 use futures::future::BoxFuture;
 use harness_model::capability::Capability;
+use harness_model::history::WireConnection;
 use harness_model::topology::Topology;
 use rights::Right;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -142,6 +146,34 @@ pub trait Cluster: Send + Sync {
         Box::pin(async move { Err(cannot(&format!("give back {part}"))) })
     }
 
+    /// Looks from now on at the packets that leave a data center for others from the address `source` of a pod.
+    ///
+    /// # Errors
+    ///
+    /// When the data center is unknown, or packets cannot be looked at here ([`Capability::Wire`]).
+    fn watch_wire<'a>(
+        &'a self,
+        data_center: &'a str,
+        source: Ipv4Addr,
+    ) -> BoxFuture<'a, Result<(), ClusterError>> {
+        let _ = (data_center, source);
+        Box::pin(async { Err(no_wire()) })
+    }
+
+    /// What was seen since [`watch_wire`](Self::watch_wire), and no longer looks.
+    ///
+    /// # Errors
+    ///
+    /// When nobody has looked, or the data center is unknown.
+    fn wire_seen<'a>(
+        &'a self,
+        data_center: &'a str,
+        source: Ipv4Addr,
+    ) -> BoxFuture<'a, Result<WireSeen, ClusterError>> {
+        let _ = (data_center, source);
+        Box::pin(async { Err(no_wire()) })
+    }
+
     /// Writes logs and state of everything we run below `folder`, for a failed run.
     ///
     /// # Errors
@@ -187,6 +219,22 @@ impl std::fmt::Display for Part {
 
 fn cannot(act: &str) -> ClusterError {
     ClusterError::because(act, "this kind of cluster cannot do that")
+}
+
+fn no_wire() -> ClusterError {
+    ClusterError::because(
+        "look at packets between data centers",
+        "this kind of cluster has no place for it",
+    )
+}
+
+/// What was seen of packets between data centers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireSeen {
+    /// The connections that carried something, in one direction.
+    pub connections: Vec<WireConnection>,
+    /// Packets that came too fast to be seen.
+    pub unseen: u32,
 }
 
 /// The name of an image in manifests → the name by which the nodes of a cluster know it.

@@ -13,6 +13,7 @@ pub mod netns;
 pub mod nfqueue;
 pub mod nft;
 pub mod parent;
+pub mod tap;
 pub mod terminal;
 
 use std::io;

@@ -7,9 +7,11 @@ use harness_kernel::namespace::{CloneFlags, Spawn};
 use harness_kernel::netns::NetNs;
 use harness_kernel::nfqueue::{DelayQueue, QueueRule, install};
 use harness_kernel::parent::end_with_this_thread;
+use harness_kernel::tap::{Seen, Tap};
 use harness_kernel::{mount, nft};
 use nix::sys::signal::Signal;
-use std::net::{Ipv4Addr, UdpSocket};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -233,6 +235,53 @@ fn a_queue_delays_and_without_its_reader_packets_pass() {
         }
         let _ = std::fs::remove_file("/tmp/meshproof-kernel-test.lock");
     });
+}
+
+#[test]
+fn a_tap_sees_what_one_address_sends_over_a_router_and_nothing_else() {
+    inside(
+        "a_tap_sees_what_one_address_sends_over_a_router_and_nothing_else",
+        || {
+            let (near, router, far) = near_router_far();
+            let open = |link: &str, source| router.run_in(|| Tap::open(link, source)).unwrap();
+            let own = Ipv4Addr::new(10, 9, 1, 2);
+            let tap = open("far", own).unwrap();
+            let of_another = open("far", Ipv4Addr::new(10, 9, 1, 3)).unwrap();
+            let the_other_way = open("near", own).unwrap();
+            let listener = far
+                .run_in(|| TcpListener::bind("10.9.2.2:7000"))
+                .unwrap()
+                .unwrap();
+            let mut caller = near
+                .run_in(|| TcpStream::connect("10.9.2.2:7000"))
+                .unwrap()
+                .unwrap();
+            let (mut callee, _) = listener.accept().unwrap();
+            caller.write_all(b"question").unwrap();
+            let mut question = [0; 8];
+            callee.read_exact(&mut question).unwrap();
+            callee.write_all(b"answer").unwrap();
+            caller.read_exact(&mut question[..6]).unwrap();
+            let seen = tap.seen().unwrap();
+            assert_eq!(seen.dropped, 0);
+            let carries =
+                |packet: &Vec<u8>, what: &[u8]| packet.windows(what.len()).any(|part| part == what);
+            let questions = seen
+                .packets
+                .iter()
+                .filter(|packet| carries(packet, b"question"));
+            assert_eq!(questions.count(), 1, "{seen:?}");
+            assert!(!seen.packets.iter().any(|packet| carries(packet, b"answer")));
+            assert!(
+                seen.packets
+                    .iter()
+                    .all(|packet| packet[12..16] == own.octets())
+            );
+            assert_eq!(of_another.seen().unwrap(), Seen::default());
+            assert_eq!(the_other_way.seen().unwrap(), Seen::default());
+            assert!(open("nowhere", own).is_err());
+        },
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ pub use identity::{AuthorityForm, IdentityForm, NodeAgentForm, RotationForm};
 
 use harness_model::capability::Capability;
 use harness_model::history::RefusalCause;
+use harness_model::protocol::Protocol;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -66,6 +67,14 @@ impl MeshDefinition {
             .chain(canary)
             .cloned()
             .collect()
+    }
+
+    /// The services that workloads can call: one for each application, and the further ones.
+    #[must_use]
+    pub fn services(&self) -> Vec<String> {
+        let mut services = self.applications();
+        services.extend(self.workloads.services.iter().cloned());
+        services
     }
 
     /// The names of its parts: the Deployment of its control plane, and the further ones.
@@ -237,14 +246,20 @@ pub struct Workloads {
     pub application_label: String,
     /// The applications with one Deployment in each data center, as templates see them.
     pub applications: Vec<String>,
+    /// Further services that workloads can call.
+    #[serde(default)]
+    pub services: Vec<String>,
     /// The Deployment of an application in a data center, rendered with `application` and `dataCenter`.
     pub deployment: String,
     /// The application whose pods serve as extra recipients, one for each replica; none where the mesh has no
     /// such pods.
     #[serde(default)]
     pub canary: Option<Canary>,
-    /// How a workload calls a service, rendered with `service` and `path`.
+    /// How a workload calls a service, rendered with `service`, `port` and `path`.
     pub service_url: String,
+    /// What services speak → the port on which they do. Absent: HTTP/1.1, on the port that `serviceUrl` names.
+    #[serde(default)]
+    pub ports: BTreeMap<Protocol, u16>,
     /// Workloads have a sidecar.
     pub sidecar: bool,
     /// The SPIFFE ID of a workload's certificate, rendered with `application`; absent where the mesh gives none.

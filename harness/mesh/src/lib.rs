@@ -36,6 +36,7 @@ pub use directory::{Replica, Workload};
 pub use error::{DeployMeshError, LoadMeshError, MeshError, WriteError};
 pub use keys::Keys;
 pub use mesh::Mesh;
+pub use observe::asked;
 pub use restart::RolledOut;
 pub use write::Written;
 

@@ -288,6 +288,14 @@ impl Mesh {
         Ok(found.concat())
     }
 
+    pub(crate) fn site_of(&self, cluster: &str) -> Result<&Site, MeshError> {
+        let found = self
+            .sites
+            .iter()
+            .find(|site| site.context.cluster() == cluster);
+        found.ok_or_else(|| MeshError::Missing(format!("find the cluster {cluster}")))
+    }
+
     fn holding(&self, data_center: &str) -> Result<&Site, MeshError> {
         self.sites
             .iter()

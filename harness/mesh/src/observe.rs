@@ -4,11 +4,15 @@ use crate::definition::{Evidence, State};
 use crate::{Keys, Mesh, template};
 use harness_model::directory::Sidecar;
 use harness_model::history::{
-    Answerer, Arrival, CertificateSeen, Observation, RequestSeen, Stream, XdsForm,
+    Answerer, Arrival, CertificateSeen, Observation, RefusalCause, RequestSeen, Stream, XdsForm,
 };
+use harness_model::protocol::Protocol;
 use probe_api::request::{Answer, PeerView, RequestOutcome, RequestResult};
 use probe_api::state::{Secret, SidecarReading, SidecarState};
 use std::collections::BTreeMap;
+
+/// The port of `http` URLs (RFC 9110, 4.2.1), where a definition names none.
+const HTTP_PORT: u16 = 80;
 
 impl Mesh {
     /// One reading of a sidecar, reduced to the scenario's keys and marker. `sidecar` is who was asked.
@@ -41,6 +45,7 @@ impl Mesh {
             from: from.name.clone(),
             due_ns,
             latency_us: outcome.latency_us,
+            protocol: None,
             status: None,
             failure: None,
             answered_by: None,
@@ -51,6 +56,8 @@ impl Mesh {
         };
         match &outcome.result {
             RequestResult::Failed { kind, message } => {
+                // Of a connection of bytes the sidecar has told this end why it broke.
+                seen.cause = cause(&self.definition.evidence, message);
                 seen.failure = Some(format!("{kind:?}: {message}").to_lowercase());
             }
             RequestResult::Answered(answer) => {
@@ -58,6 +65,7 @@ impl Mesh {
                 seen.status = Some(answer.status);
                 if let Some(peer) = &answer.peer {
                     seen.arrived = arrival(evidence, peer);
+                    seen.protocol = protocol(peer);
                     let carries = |header: &Option<String>, pod: &str| {
                         header
                             .as_ref()
@@ -74,12 +82,7 @@ impl Mesh {
                     });
                 } else if answer.status != 200 {
                     let why = header(&answer.headers, evidence.failure_header.as_ref());
-                    seen.cause = why.and_then(|why| {
-                        let is_in =
-                            |texts: &Vec<String>| texts.iter().any(|text| why.contains(text));
-                        let (cause, _) = evidence.causes.iter().find(|(_, texts)| is_in(texts))?;
-                        Some(*cause)
-                    });
+                    seen.cause = why.and_then(|why| cause(evidence, why));
                     seen.failure = Some(unanswered(answer, why));
                 }
             }
@@ -87,10 +90,17 @@ impl Mesh {
         seen
     }
 
-    /// How a workload calls a service.
+    /// How a workload calls a service; none where services do not speak this.
     #[must_use]
-    pub fn service_url(&self, service: &str, path: &str) -> String {
-        template::service_url(&self.definition.workloads.service_url, service, path)
+    pub fn service_url(&self, service: &str, protocol: Protocol, path: &str) -> Option<String> {
+        let workloads = &self.definition.workloads;
+        let port = match workloads.ports.get(&protocol) {
+            Some(port) => *port,
+            None if protocol.is_http1() => HTTP_PORT,
+            None => return None,
+        };
+        let url = template::service_url(&workloads.service_url, service, port, path);
+        Some(url)
     }
 }
 
@@ -235,6 +245,31 @@ fn certificate(secret: &Secret, roots: Option<&Secret>) -> CertificateSeen {
 fn header<'a>(headers: &'a BTreeMap<String, String>, name: Option<&String>) -> Option<&'a str> {
     let value = headers.get(&name?.to_lowercase())?;
     Some(value.as_str())
+}
+
+/// The cause that a text stands for.
+fn cause(evidence: &Evidence, told: &str) -> Option<RefusalCause> {
+    let is_in = |texts: &Vec<String>| texts.iter().any(|text| told.contains(text));
+    let (cause, _) = evidence.causes.iter().find(|(_, texts)| is_in(texts))?;
+    Some(*cause)
+}
+
+/// What the callee's application says of how the request came.
+fn protocol(peer: &PeerView) -> Option<Protocol> {
+    Protocol::ALL
+        .into_iter()
+        .find(|protocol| asked(*protocol).as_told() == peer.protocol)
+}
+
+/// A protocol as the probe knows it.
+#[must_use]
+pub fn asked(protocol: Protocol) -> probe_api::request::Protocol {
+    match protocol {
+        Protocol::Http1 => probe_api::request::Protocol::Http1,
+        Protocol::Http2 => probe_api::request::Protocol::Http2,
+        Protocol::Grpc => probe_api::request::Protocol::Grpc,
+        Protocol::Tcp => probe_api::request::Protocol::Tcp,
+    }
 }
 
 /// What the callee's sidecar says of how the request came; none where it says nothing that can be read.

@@ -186,8 +186,8 @@ pub(crate) fn identity(template: &str, application: &str) -> String {
 }
 
 /// How a workload calls a service.
-pub(crate) fn service_url(template: &str, service: &str, path: &str) -> String {
-    short(template, minijinja::context! { service, path })
+pub(crate) fn service_url(template: &str, service: &str, port: u16, path: &str) -> String {
+    short(template, minijinja::context! { service, port, path })
 }
 
 fn environment<'a>() -> Environment<'a> {

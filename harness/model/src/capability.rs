@@ -27,6 +27,8 @@ pub enum Capability {
     KubernetesOutage,
     /// Packets between zones are late, as the topology says.
     ZoneLatency,
+    /// Packets between data centers can be looked at.
+    Wire,
     /// A sidecar can be told to leave its control-plane connection and to dial a named replica.
     Reconnect,
     /// Sidecars can speak TLS to each other, with certificates that the mesh gives them.
@@ -35,6 +37,10 @@ pub enum Capability {
     Rotation,
     /// The probe can ask for identities where sidecars and node agents do.
     Identities,
+    /// Workloads speak HTTP/2, gRPC and bytes beside HTTP/1.1.
+    Protocols,
+    /// There is a service `impostor` whose pods run under another identity than the mesh is told to expect.
+    Impostor,
     /// The mesh reports per-resource status (matched, delivered, acknowledged, rejected).
     DeliveryStatus,
 }

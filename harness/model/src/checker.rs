@@ -11,9 +11,13 @@ mod confined;
 mod delivered;
 mod evidence;
 mod fails_over;
+mod keeps_protocol;
+mod moves_to;
+mod on_the_wire;
 mod passes_both_sidecars;
 mod prefers_own_zone;
 mod proof;
+mod received;
 mod recovers;
 mod refused;
 mod rejected;
@@ -68,11 +72,15 @@ pub fn name(expectation: &Expectation) -> &'static str {
         Expectation::Rejected { .. } => "rejected",
         Expectation::Answered { .. } => "answered",
         Expectation::PassesBothSidecars { .. } => "passes_both_sidecars",
+        Expectation::KeepsProtocol { .. } => "keeps_protocol",
         Expectation::PrefersOwnZone { .. } => "prefers_own_zone",
         Expectation::AnsweredBy { .. } => "answered_by",
         Expectation::SharedBy { .. } => "shared_by",
         Expectation::OverTls { .. } => "over_tls",
         Expectation::InPlaintext { .. } => "in_plaintext",
+        Expectation::MovesTo { .. } => "moves_to",
+        Expectation::Received { .. } => "received",
+        Expectation::OnTheWire { .. } => "on_the_wire",
         Expectation::Refused { .. } => "refused",
         Expectation::Renewed { .. } => "renewed",
         Expectation::Rotated { .. } => "rotated",
@@ -97,6 +105,7 @@ fn evidence(expectation: &Expectation, timeline: &Timeline<'_>) -> Evidence {
         Expectation::PassesBothSidecars { traffic } => {
             passes_both_sidecars::check(timeline, traffic)
         }
+        Expectation::KeepsProtocol { traffic } => keeps_protocol::check(timeline, traffic),
         Expectation::PrefersOwnZone { traffic, percent } => {
             prefers_own_zone::check(timeline, traffic, *percent)
         }
@@ -109,6 +118,18 @@ fn evidence(expectation: &Expectation, timeline: &Timeline<'_>) -> Evidence {
         }
         Expectation::OverTls { traffic } => arrival::over_tls(timeline, traffic),
         Expectation::InPlaintext { traffic } => arrival::in_plaintext(timeline, traffic),
+        Expectation::MovesTo {
+            traffic,
+            step,
+            within,
+            is,
+        } => moves_to::check(timeline, traffic, *step, *within, *is),
+        Expectation::Received {
+            traffic,
+            application,
+            times,
+        } => received::check(timeline, traffic, application, *times),
+        Expectation::OnTheWire { traffic, is } => on_the_wire::check(timeline, traffic, *is),
         Expectation::Refused { traffic, because } => refused::check(timeline, traffic, *because),
         Expectation::Renewed { since } => renewed::check(timeline, *since),
         Expectation::Rotated { step } => rotated::check(timeline, *step),

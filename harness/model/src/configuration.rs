@@ -63,6 +63,8 @@ pub enum OutboundTls {
     /// Plaintext.
     #[default]
     Plaintext,
+    /// TLS to endpoints whose sidecars are to take it, as far as the mesh's own configuration says; plaintext to the others.
+    Permissive,
     /// TLS, and nothing else.
     Strict,
 }
@@ -104,7 +106,9 @@ pub struct ScopeEntry {
 }
 
 /// A routing rule: which requests to a service go elsewhere.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
     /// The service whose requests it catches.
@@ -121,4 +125,26 @@ pub struct Rule {
     pub headers: BTreeMap<String, String>,
     /// Destination service → weight.
     pub to: BTreeMap<String, u32>,
+    /// How long the caller's sidecar waits for the whole answer, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u32>,
+    /// When a request is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<Retry>,
+    /// A service that is sent a copy of each request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<String>,
+}
+
+/// When a request is tried again.
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Retry {
+    /// How often at most, after the first time.
+    pub times: u32,
+    /// HTTP statuses of applications that are not taken for an answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub statuses: Vec<u16>,
 }

@@ -2,7 +2,7 @@
 
 use crate::asking::DenialCause;
 use crate::duration::Span;
-use crate::history::RefusalCause;
+use crate::history::{RefusalCause, Spoken};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -50,6 +50,11 @@ pub enum Expectation {
         /// Batch or load.
         traffic: String,
     },
+    /// Every answered request reaches the callee's application in what it was sent in: HTTP/2 as HTTP/2, bytes as bytes.
+    KeepsProtocol {
+        /// Batch or load.
+        traffic: String,
+    },
     /// At least this share of the answers comes from the caller's own data center.
     PrefersOwnZone {
         /// Batch or load.
@@ -83,6 +88,36 @@ pub enum Expectation {
     InPlaintext {
         /// Batch or load.
         traffic: String,
+    },
+    /// From `within` after the write of the step (0-based) until the next write or the end of the load, every answered
+    /// request comes to the callee's sidecar like this: connections from before are no longer used.
+    MovesTo {
+        /// Load.
+        traffic: String,
+        /// Index of the act that writes.
+        step: usize,
+        /// The mesh's duty: delivery, and the time that connections from before may still be used.
+        within: Span,
+        /// How requests come from then on.
+        is: Spoken,
+    },
+    /// The pods of an application get each request of the batch so many times, all of them together: as the one that was
+    /// called once and for every time that it was tried again, as the one that is sent copies once.
+    Received {
+        /// Batch; over HTTP/1.1 or HTTP/2.
+        traffic: String,
+        /// Application.
+        application: String,
+        /// How often.
+        times: u32,
+    },
+    /// Whoever looks at the packets of the batch between data centers sees this and nothing else. The callees must be in
+    /// other data centers than the caller.
+    OnTheWire {
+        /// Batch.
+        traffic: String,
+        /// What is seen.
+        is: Spoken,
     },
     /// No request comes through: a sidecar refuses each of them, and for this cause.
     Refused {

@@ -7,6 +7,7 @@ use crate::configuration::Configuration;
 use crate::directory::Sidecar;
 use crate::fault::Fault;
 use crate::patience::Whose;
+use crate::protocol::Protocol;
 use crate::rotation::Rotation;
 use crate::scenario::Rollout;
 use schemars::JsonSchema;
@@ -122,6 +123,26 @@ pub enum EventKind {
         from: String,
         /// What came of it.
         answer: Answer,
+    },
+    /// What the requests of a batch looked like between data centers, as whoever stands there sees it.
+    OnTheWire {
+        /// Batch.
+        traffic: String,
+        /// The connections to the service called that carried something from the caller.
+        connections: Vec<WireConnection>,
+        /// Packets of which nobody knows what they carried.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        unseen: u32,
+    },
+    /// How many requests of a batch, tries and copies among them, came to the pods of an application, soon after the last
+    /// outcome.
+    Received {
+        /// Batch.
+        traffic: String,
+        /// Application.
+        application: String,
+        /// All its pods together.
+        count: u64,
     },
     /// A fault was injected and measured to bite.
     FaultStarted {
@@ -282,7 +303,10 @@ pub struct RequestSeen {
     pub due_ns: u64,
     /// From due to done, microseconds.
     pub latency_us: u64,
-    /// HTTP status, or none when there was no answer.
+    /// What it was spoken in as it reached the callee's application; none where that does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
+    /// HTTP status, or none when there was no answer. gRPC's own status is told by the HTTP status it stands for.
     pub status: Option<u16>,
     /// Why there was no answer, or what the sidecar said of a failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -300,6 +324,30 @@ pub struct RequestSeen {
     /// Why a sidecar answered in the callee's place, where that is one of the known causes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<RefusalCause>,
+}
+
+/// A connection as it was seen on its way, in the direction of the requests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct WireConnection {
+    /// The caller's `ip:port`.
+    pub from: String,
+    /// The callee's `ip:port`.
+    pub to: String,
+    /// What it carried.
+    pub spoken: Spoken,
+}
+
+/// What a connection carries.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub enum Spoken {
+    /// Records of TLS, and nothing else.
+    Tls,
+    /// Something that anybody can read.
+    Plaintext,
 }
 
 /// How a request came to the callee's sidecar.
@@ -339,6 +387,8 @@ pub enum RefusalCause {
     Untrusted,
     /// The caller is not on the list of those who may call.
     NotAllowed,
+    /// The callee took longer than the caller's sidecar waits.
+    Timeout,
 }
 
 impl RequestSeen {
@@ -360,4 +410,8 @@ pub struct Answerer {
     pub application: String,
     /// Data center.
     pub data_center: String,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }

@@ -19,6 +19,7 @@ pub mod names;
 pub mod oracle;
 pub mod patience;
 pub mod placeholder;
+pub mod protocol;
 pub mod rotation;
 pub mod run_event;
 pub mod scenario;

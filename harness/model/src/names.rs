@@ -17,6 +17,8 @@ pub const UNKNOWN: &str = "$unknown:";
 pub struct Names {
     /// The applications that the mesh deploys.
     pub applications: Vec<String>,
+    /// The services that can be called.
+    pub services: Vec<String>,
     /// Its further parts; none while nobody knows whether it has them.
     pub components: Option<Vec<String>>,
     /// Its places; none while nobody knows them.
@@ -50,6 +52,7 @@ impl Places {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Application,
+    Service,
     Component,
     DataCenter,
     Cluster,
@@ -59,6 +62,7 @@ impl Kind {
     pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Application => "application",
+            Self::Service => "service",
             Self::Component => "component",
             Self::DataCenter => "data center",
             Self::Cluster => "cluster",
@@ -68,7 +72,7 @@ impl Kind {
     /// How one is written by its number, where that can be.
     pub(crate) const fn numbered(self) -> Option<&'static str> {
         match self {
-            Self::Application | Self::Component => None,
+            Self::Application | Self::Service | Self::Component => None,
             Self::DataCenter => Some("$zone"),
             Self::Cluster => Some("$cluster"),
         }
@@ -77,7 +81,7 @@ impl Kind {
 
 impl Names {
     /// Those that a scenario is held against where an environment `has` this; none: nobody knows yet. Of one that is
-    /// going to be skipped for what the environment lacks only the applications are looked at.
+    /// going to be skipped for what the environment lacks only the applications and services are looked at.
     #[must_use]
     pub fn for_scenario(&self, scenario: &Scenario, has: Option<&BTreeSet<Capability>>) -> Self {
         let can_run = has.is_none_or(|has| scenario.needs().is_subset(has));
@@ -93,6 +97,7 @@ impl Names {
         let places = self.places.as_ref();
         match kind {
             Kind::Application => Some(&self.applications),
+            Kind::Service => Some(&self.services),
             Kind::Component => self.components.as_deref(),
             Kind::DataCenter => places.map(|places| places.data_centers.as_slice()),
             Kind::Cluster => places.map(|places| places.clusters.as_slice()),

@@ -8,6 +8,7 @@ use crate::configuration::Configuration;
 use crate::duration::Span;
 use crate::expectation::Expectation;
 use crate::fault::Fault;
+use crate::protocol::Protocol;
 use crate::rotation::Rotation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,16 @@ impl Scenario {
             _ => None,
         });
         self.requires.iter().copied().chain(of_faults).collect()
+    }
+
+    /// Something else than HTTP/1.1 is spoken in it.
+    #[must_use]
+    pub fn speaks_other_protocols(&self) -> bool {
+        self.when.iter().any(|act| match act {
+            Act::Request(traffic) => !traffic.protocol.is_http1(),
+            Act::Load(load) => !load.protocol.is_http1(),
+            _ => false,
+        })
     }
 
     /// One of its configurations speaks of TLS.
@@ -207,12 +218,15 @@ pub struct Traffic {
     pub from: String,
     /// The service called.
     pub to: String,
-    /// Path.
+    /// Path; of gRPC calls the method, where it is not the probe's own. Bytes have none, and no headers.
     #[serde(default = "root_path")]
     pub path: String,
     /// Headers.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
+    /// What is spoken.
+    #[serde(default, skip_serializing_if = "Protocol::is_http1")]
+    pub protocol: Protocol,
     /// How many.
     pub count: u32,
 }
@@ -231,6 +245,9 @@ pub struct Load {
     pub from: String,
     /// The service called.
     pub to: String,
+    /// What is spoken.
+    #[serde(default, skip_serializing_if = "Protocol::is_http1")]
+    pub protocol: Protocol,
     /// Requests per second.
     pub rate: u32,
 }

@@ -105,6 +105,7 @@ pub(crate) fn rule(to: &str) -> Rule {
         path_regex: None,
         headers: BTreeMap::new(),
         to: [(to.to_owned(), 100)].into(),
+        ..Rule::default()
     }
 }
 
@@ -155,6 +156,11 @@ impl Recorder {
     pub(crate) fn wait(&mut self, millis: u64) -> &mut Self {
         self.at_ms += millis;
         self
+    }
+
+    /// When the last event was.
+    pub(crate) fn now_ns(&self) -> u64 {
+        self.events.last().map_or(0, |event| event.at_ns)
     }
 
     pub(crate) fn step(&mut self, step: usize) -> &mut Self {
@@ -269,6 +275,7 @@ impl Recorder {
             from: "frontend@zone1".to_owned(),
             due_ns: (self.at_ms + 1) * 1_000_000,
             latency_us: 100,
+            protocol: None,
             status: Some(200),
             failure: None,
             answered_by: Some(Answerer {

@@ -2,12 +2,13 @@
 
 mod expectations;
 
-pub use expectations::{capability, cause, denial, expectation, tag};
+pub use expectations::{capability, cause, denial, expectation, spoken, tag};
 
 use crate::asking::{Ask, Desk, Token, Wish};
 use crate::configuration::{Configuration, InboundTls, OutboundTls, Rule, Scope, ScopeEntry, Tls};
 use crate::fault::{Fault, PodSelector};
 use crate::names::UNKNOWN;
+use crate::protocol::Protocol;
 use crate::rotation::Rotation;
 use crate::scenario::{Act, Rollout, Scenario};
 
@@ -68,6 +69,7 @@ fn tls(tls: &Tls) -> String {
     });
     let outbound = tls.outbound.map(|mode| match mode {
         OutboundTls::Plaintext => "calls in plaintext",
+        OutboundTls::Permissive => "calls over TLS whoever takes it",
         OutboundTls::Strict => "calls over TLS",
     });
     let allow = tls
@@ -101,12 +103,26 @@ fn rule(name: &str, rule: &Rule) -> String {
         1 => rule.to.keys().cloned().collect(),
         _ => rule.to.iter().map(|(s, w)| format!("{s} {w}")).collect(),
     };
+    let mut besides = String::new();
+    if let Some(timeout) = rule.timeout_ms {
+        besides.push_str(&format!(", within {timeout} ms"));
+    }
+    if let Some(retry) = &rule.retry {
+        besides.push_str(&format!(", tried again {} times", retry.times));
+    }
+    if let Some(mirror) = &rule.mirror {
+        besides.push_str(&format!(", copied to {mirror}"));
+    }
     let when = if conditions.is_empty() {
         String::new()
     } else {
         format!(" with {}", conditions.join(" and "))
     };
-    format!("rule {name}: {}{when} → {}", rule.service, to.join(", "))
+    format!(
+        "rule {name}: {}{when} → {}{besides}",
+        rule.service,
+        to.join(", ")
+    )
 }
 
 /// Who receives something.
@@ -259,20 +275,25 @@ pub fn act(act: &Act) -> String {
                 .iter()
                 .map(|(name, value)| format!(", {name}: {value}"))
                 .collect();
+            let path = match traffic.protocol {
+                Protocol::Http1 | Protocol::Http2 => traffic.path.as_str(),
+                Protocol::Grpc | Protocol::Tcp => traffic.path.trim_end_matches('/'),
+            };
             format!(
-                "{} sends {} requests to {}{}{headers} (`{}`)",
+                "{} sends {} requests to {}{path}{headers}{} (`{}`)",
                 place(&traffic.from),
                 traffic.count,
                 traffic.to,
-                traffic.path,
+                over(traffic.protocol),
                 traffic.name
             )
         }
         Act::Load(load) => format!(
-            "{} starts {} requests a second to {} (`{}`)",
+            "{} starts {} requests a second to {}{} (`{}`)",
             place(&load.from),
             load.rate,
             load.to,
+            over(load.protocol),
             load.name
         ),
         Act::Stop(name) => format!("stop `{name}`"),
@@ -289,6 +310,14 @@ pub fn act(act: &Act) -> String {
             "take every root out of trust but the one that certificates lead to".to_owned()
         }
         Act::Recover => "wait until every fault has ended and what it hit is back".to_owned(),
+    }
+}
+
+/// What is spoken, where that is not what is spoken everywhere.
+fn over(protocol: Protocol) -> String {
+    match protocol {
+        Protocol::Http1 => String::new(),
+        other => format!(" over {}", other.name()),
     }
 }
 

@@ -17,7 +17,7 @@ use http::Method;
 use probe_api::identity::{IdentityAnswer, IdentityAsk};
 use probe_api::paths;
 use probe_api::request::{
-    LoadReport, LoadSpec, LoadStarted, RequestBatch, RequestBatchReply, RequestOutcome,
+    LoadReport, LoadSpec, LoadStarted, Received, RequestBatch, RequestBatchReply, RequestOutcome,
 };
 use probe_api::state::{ReconnectReply, ReconnectRequest, SidecarState};
 use std::sync::Arc;
@@ -154,6 +154,26 @@ impl Prober {
         .await
     }
 
+    /// How many requests came to `pod` that were to be counted under a text (letters, digits, `-`, `.` and `/`).
+    ///
+    /// # Errors
+    ///
+    /// When the probe cannot be reached or does not answer in time.
+    pub async fn received(&self, pod: &PodAddress, text: &str) -> Result<u64, ProbeError> {
+        let path = format!("{}?count={text}", paths::RECEIVED);
+        let received: Received = self
+            .call(
+                Act::CountRequests,
+                pod,
+                Method::GET,
+                &path,
+                None,
+                Duration::ZERO,
+            )
+            .await?;
+        Ok(received.count)
+    }
+
     /// Starts steady load from `pod` and returns its name.
     ///
     /// # Errors
@@ -234,6 +254,8 @@ pub enum Act {
     SendRequests,
     /// [`Prober::ask_identity`].
     AskIdentity,
+    /// [`Prober::received`].
+    CountRequests,
     /// [`Prober::start_load`].
     StartLoad,
     /// [`Prober::load_report`].
@@ -250,6 +272,7 @@ impl std::fmt::Display for Act {
             Self::Reconnect => "reconnect the sidecar",
             Self::SendRequests => "send requests",
             Self::AskIdentity => "ask for an identity",
+            Self::CountRequests => "count requests",
             Self::StartLoad => "start load",
             Self::ReadLoad => "read the load report",
             Self::StopLoad => "stop load",

@@ -251,6 +251,7 @@ fn inconclusive() -> Vec<RunEvent> {
                 from: "frontend@zone-b".to_owned(),
                 due_ns,
                 latency_us: 3900,
+                protocol: None,
                 status: Some(if lost { 503 } else { 200 }),
                 failure: lost.then(|| "no healthy upstream".to_owned()),
                 answered_by: (!lost).then(|| Answerer {

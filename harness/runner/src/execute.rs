@@ -5,9 +5,11 @@ mod ask;
 mod configuration;
 mod fault;
 mod proof;
+mod received;
 mod rotation;
 mod streams;
 mod traffic;
+mod wire;
 
 use crate::environment::Environment;
 use crate::record::Recorder;

@@ -5,7 +5,7 @@ use crate::environment::Environment;
 use futures::future::BoxFuture;
 use harness_faults::{Crossing, Reachability, Reached};
 use harness_mesh::Workload;
-use probe_api::request::{RequestBatch, RequestResult, RequestSpec};
+use probe_api::request::{Protocol, RequestBatch, RequestResult, RequestSpec};
 use std::collections::BTreeMap;
 
 /// Pods on both sides of a border.
@@ -31,6 +31,7 @@ impl<'a> AcrossTheBorder<'a> {
                     probe_api::CONTROL_PORT,
                     probe_api::paths::HEALTHZ
                 ),
+                protocol: Protocol::Http1,
                 headers: BTreeMap::new(),
                 timeout_ms: ATTEMPT_MS,
             },

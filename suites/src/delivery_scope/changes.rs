@@ -172,6 +172,7 @@ fn rejected_update() -> Scenario {
         path_regex: Some("/(".to_owned()),
         headers: BTreeMap::new(),
         to: [("inventory".to_owned(), 100)].into(),
+        ..Rule::default()
     };
     let bad = Configuration {
         toggles: [("feature".to_owned(), "v2".to_owned())].into(),

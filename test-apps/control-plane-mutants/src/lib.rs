@@ -23,8 +23,8 @@ use history::{
 use leak::{Leak, LeakedPart, Victims};
 use outage::{StaleAfterHang, StartsEmpty, StopsWatching};
 use std::sync::Arc;
-use tls::{CheckLeftOut, TlsMistake};
-use traffic::{FailoverOff, RuleMistake, ZonePreferenceOff};
+use tls::{CheckLeftOut, NobodyTakesTls, TlsMistake};
+use traffic::{FailoverOff, ProtocolMistake, RuleMistake, ZonePreferenceOff};
 
 /// Makes the behaviour of a mutant. `own_name` is the pod name of this replica.
 #[must_use]
@@ -57,14 +57,21 @@ pub fn build(mutation: Mutation, own_name: &str) -> Arc<dyn Behaviour> {
         }
         Mutation::ZonePreferenceOff => Arc::new(ZonePreferenceOff),
         Mutation::FailoverOff => Arc::new(FailoverOff::default()),
-        Mutation::HeaderRuleForAll => Arc::new(RuleMistake::HeadersIgnored),
-        Mutation::WeightsIgnored => Arc::new(RuleMistake::WeightsIgnored),
+        Mutation::HttpDowngraded => Arc::new(ProtocolMistake::Downgraded),
+        Mutation::BytesPassBy => Arc::new(ProtocolMistake::BytesPassedBy),
+        Mutation::HeaderRuleForAll => Arc::new(RuleMistake::Headers),
+        Mutation::WeightsIgnored => Arc::new(RuleMistake::Weights),
         Mutation::ZoneKept => Arc::new(ZoneKept::default()),
         Mutation::DeltaLeak => Arc::new(LeakInDelta),
         Mutation::DeltaResumeBelieved => Arc::new(DeltaMistake::ResumeBelieved),
         Mutation::DeltaRejectionsIgnored => Arc::new(DeltaMistake::RejectionsIgnored),
+        Mutation::TimeoutIgnored => Arc::new(RuleMistake::Timeout),
+        Mutation::RetryIgnored => Arc::new(RuleMistake::Retry),
+        Mutation::MirrorIgnored => Arc::new(RuleMistake::Mirror),
         Mutation::TlsForEverybody => Arc::new(TlsMistake::ForEverybody),
         Mutation::CallersStayPlaintext => Arc::new(TlsMistake::CallersStayPlaintext),
+        Mutation::PermissiveStaysPlaintext => Arc::new(NobodyTakesTls),
+        Mutation::CalleeNotVerified => Arc::new(CheckLeftOut::CalleeVerified),
         Mutation::StrictTakesPlaintext => Arc::new(CheckLeftOut::PlaintextRefused),
         Mutation::CallersNotRestricted => Arc::new(CheckLeftOut::CallersRestricted),
     }

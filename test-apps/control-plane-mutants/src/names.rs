@@ -47,6 +47,10 @@ pub enum Mutation {
     ZonePreferenceOff,
     /// No retries, no outlier detection, no other zones, and endpoints that are gone stay.
     FailoverOff,
+    /// Everything goes out as HTTP/1.1.
+    HttpDowngraded,
+    /// Connections of bytes go to whatever address they were made to.
+    BytesPassBy,
     /// A rule's headers are not looked at.
     HeaderRuleForAll,
     /// All destinations of a rule weigh the same.
@@ -59,10 +63,20 @@ pub enum Mutation {
     DeltaResumeBelieved,
     /// What a client that speaks delta rejects counts as accepted.
     DeltaRejectionsIgnored,
+    /// A rule's timeout is not looked at.
+    TimeoutIgnored,
+    /// What a rule says of trying again is not looked at.
+    RetryIgnored,
+    /// No copies are sent.
+    MirrorIgnored,
     /// What any policy says of TLS is for everybody.
     TlsForEverybody,
     /// Callers never offer TLS.
     CallersStayPlaintext,
+    /// A permissive caller knows of nobody who takes TLS.
+    PermissiveStaysPlaintext,
+    /// A caller takes any callee of the mesh, whoever it called.
+    CalleeNotVerified,
     /// A strict callee takes plaintext.
     StrictTakesPlaintext,
     /// The list of allowed callers is not looked at.
@@ -71,7 +85,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 39] = [
         Self::ScopeIgnored,
         Self::ExceptIgnored,
         Self::PrecedenceReversed,
@@ -94,14 +108,21 @@ impl Mutation {
         Self::LeakTogglesOnly,
         Self::ZonePreferenceOff,
         Self::FailoverOff,
+        Self::HttpDowngraded,
+        Self::BytesPassBy,
         Self::HeaderRuleForAll,
         Self::WeightsIgnored,
         Self::ZoneKept,
         Self::DeltaLeak,
         Self::DeltaResumeBelieved,
         Self::DeltaRejectionsIgnored,
+        Self::TimeoutIgnored,
+        Self::RetryIgnored,
+        Self::MirrorIgnored,
         Self::TlsForEverybody,
         Self::CallersStayPlaintext,
+        Self::PermissiveStaysPlaintext,
+        Self::CalleeNotVerified,
         Self::StrictTakesPlaintext,
         Self::CallersNotRestricted,
     ];
@@ -132,14 +153,21 @@ impl Mutation {
             Self::LeakTogglesOnly => "leak-toggles-only",
             Self::ZonePreferenceOff => "zone-preference-off",
             Self::FailoverOff => "failover-off",
+            Self::HttpDowngraded => "http-downgraded",
+            Self::BytesPassBy => "bytes-pass-by",
             Self::HeaderRuleForAll => "header-rule-for-all",
             Self::WeightsIgnored => "weights-ignored",
             Self::ZoneKept => "zone-kept",
             Self::DeltaLeak => "delta-leak",
             Self::DeltaResumeBelieved => "delta-resume-believed",
             Self::DeltaRejectionsIgnored => "delta-rejections-ignored",
+            Self::TimeoutIgnored => "timeout-ignored",
+            Self::RetryIgnored => "retry-ignored",
+            Self::MirrorIgnored => "mirror-ignored",
             Self::TlsForEverybody => "tls-for-everybody",
             Self::CallersStayPlaintext => "callers-stay-plaintext",
+            Self::PermissiveStaysPlaintext => "permissive-stays-plaintext",
+            Self::CalleeNotVerified => "callee-not-verified",
             Self::StrictTakesPlaintext => "strict-takes-plaintext",
             Self::CallersNotRestricted => "callers-not-restricted",
         }

@@ -3,6 +3,7 @@
 use control_plane::behaviour::{Behaviour, Recipient, Security};
 use control_plane::effective::{Effective, Resolution, resolve};
 use control_plane::world::World;
+use std::sync::Arc;
 
 /// Scope or mode of TLS is not what the policies say.
 pub(crate) enum TlsMistake {
@@ -35,6 +36,8 @@ impl Behaviour for TlsMistake {
 
 /// A check that TLS is there for is left out.
 pub(crate) enum CheckLeftOut {
+    /// Any callee of the mesh is taken.
+    CalleeVerified,
     /// A strict callee takes plaintext.
     PlaintextRefused,
     /// Everybody may call.
@@ -45,9 +48,22 @@ impl Behaviour for CheckLeftOut {
     fn security(&self) -> Security {
         let mut security = Security::default();
         match self {
+            Self::CalleeVerified => security.callee_is_verified = false,
             Self::PlaintextRefused => security.plaintext_is_refused = false,
             Self::CallersRestricted => security.callers_are_restricted = false,
         }
         security
+    }
+}
+
+/// Nobody is known to take TLS.
+pub(crate) struct NobodyTakesTls;
+
+impl Behaviour for NobodyTakesTls {
+    fn publish(&self, world: Arc<World>) -> Arc<World> {
+        Arc::new(World {
+            takes_tls: Arc::default(),
+            ..(*world).clone()
+        })
     }
 }

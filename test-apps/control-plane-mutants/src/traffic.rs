@@ -17,6 +17,25 @@ impl Behaviour for ZonePreferenceOff {
     }
 }
 
+/// Something of what connections carry is not respected.
+pub(crate) enum ProtocolMistake {
+    /// Everything goes out as HTTP/1.1.
+    Downgraded,
+    /// Connections of bytes go to whatever address they were made to.
+    BytesPassedBy,
+}
+
+impl Behaviour for ProtocolMistake {
+    fn traffic(&self) -> Traffic {
+        let mut traffic = Traffic::default();
+        match self {
+            Self::Downgraded => traffic.http_as_it_came = false,
+            Self::BytesPassedBy => traffic.bytes_to_endpoints = false,
+        }
+        traffic
+    }
+}
+
 /// Nothing takes over: no retries, no outlier detection, no other zones, and endpoints that are gone stay.
 #[derive(Default)]
 pub(crate) struct FailoverOff {
@@ -50,8 +69,11 @@ impl Behaviour for FailoverOff {
 
 /// A part of every rule is not looked at.
 pub(crate) enum RuleMistake {
-    HeadersIgnored,
-    WeightsIgnored,
+    Headers,
+    Weights,
+    Timeout,
+    Retry,
+    Mirror,
 }
 
 impl Behaviour for RuleMistake {
@@ -61,8 +83,11 @@ impl Behaviour for RuleMistake {
             let mut copy: Policy = (**policy).clone();
             for rule in &mut copy.spec.rules {
                 match self {
-                    Self::HeadersIgnored => rule.condition.headers.clear(),
-                    Self::WeightsIgnored => {
+                    Self::Headers => rule.condition.headers.clear(),
+                    Self::Timeout => rule.timeout_ms = None,
+                    Self::Retry => rule.retry = None,
+                    Self::Mirror => rule.mirror = None,
+                    Self::Weights => {
                         for destination in &mut rule.to {
                             destination.weight = 1;
                         }

@@ -28,6 +28,10 @@ pub struct Traffic {
     pub own_zone_first: bool,
     /// Failed requests are tried again elsewhere, failing endpoints are left out, other zones take over.
     pub failover: bool,
+    /// Requests go on in the HTTP in which they came.
+    pub http_as_it_came: bool,
+    /// Connections to services are shared among their endpoints though nothing is known of what they carry.
+    pub bytes_to_endpoints: bool,
 }
 
 impl Default for Traffic {
@@ -35,6 +39,8 @@ impl Default for Traffic {
         Self {
             own_zone_first: true,
             failover: true,
+            http_as_it_came: true,
+            bytes_to_endpoints: true,
         }
     }
 }

@@ -5,9 +5,10 @@
 
 use crate::scope::{Specificity, specificity};
 use crate::world::{Policy, Sidecar, World};
-use mesh_api::{RoutingRule, ScopeConfigSpec, TlsPolicy};
+use mesh_api::{InboundTls, RoutingRule, ScopeConfigSpec, TlsPolicy};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What one sidecar is to hold.
@@ -69,6 +70,21 @@ pub fn resolve(world: &World, sidecar: &Sidecar, resolution: Resolution) -> Effe
         .collect();
     candidates.sort_by(resolution.compare);
     combine(candidates.iter().map(|candidate| candidate.policy))
+}
+
+/// The addresses of pods whose sidecars are to take TLS. What they have taken already is not looked at.
+#[must_use]
+pub fn takes_tls(world: &World) -> BTreeSet<IpAddr> {
+    let mut policies = world.policies.values();
+    if !policies.any(|policy| policy.spec.tls.is_some()) {
+        return BTreeSet::new();
+    }
+    let takes = |sidecar: &&Arc<Sidecar>| {
+        let effective = resolve(world, sidecar, Resolution::FAITHFUL);
+        effective.tls.inbound.unwrap_or_default() != InboundTls::Plaintext
+    };
+    let members = world.sidecars.values().filter(|sidecar| sidecar.member);
+    members.filter(takes).map(|sidecar| sidecar.ip).collect()
 }
 
 /// Combines policies, the strongest first: what an earlier one says stands.

@@ -19,6 +19,7 @@ use crate::snapshot::{Kind, Resource, Resources, Snapshot};
 use crate::world::{Services, Sidecar, World};
 use mesh_api::{OutboundTls, RoutingRule, TlsPolicy};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The port that captured outbound connections are redirected to.
@@ -43,7 +44,7 @@ pub struct Translator {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Ingredients {
     Clusters([u8; 32], OutboundTls),
-    Endpoints([u8; 32], String),
+    Endpoints([u8; 32], String, Arc<BTreeSet<IpAddr>>),
     Listeners([u8; 32], String, TlsPolicy),
     Routes([u8; 32], Vec<RoutingRule>),
     Runtime(BTreeMap<String, String>),
@@ -79,15 +80,16 @@ impl Translator {
             ),
             (
                 Kind::Endpoints,
-                self.make(Ingredients::Endpoints(hash, zone.clone()), || {
-                    endpoint::assignments(services, namespace, zone, traffic)
-                }),
+                self.make(
+                    Ingredients::Endpoints(hash, zone.clone(), Arc::clone(&world.takes_tls)),
+                    || endpoint::assignments(world, zone, traffic),
+                ),
             ),
             (
                 Kind::Listeners,
                 self.make(
                     Ingredients::Listeners(hash, sidecar.pod.clone(), inbound.clone()),
-                    || listener::listeners(world, &sidecar.pod, &inbound, security),
+                    || listener::listeners(world, &sidecar.pod, &inbound, traffic, security),
                 ),
             ),
             (
@@ -128,15 +130,34 @@ fn cluster_name(service: &str, namespace: &str, port: u16) -> String {
     format!("{service}.{namespace}:{port}")
 }
 
-/// The pod ports that some service leads to: what the inbound listener takes as HTTP.
-fn inbound_ports(services: &Services) -> BTreeSet<u16> {
-    services
-        .by_name
-        .values()
-        .flat_map(|service| service.ports.values())
-        .flatten()
-        .map(|endpoint| endpoint.port)
-        .collect()
+/// What a port carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Carries {
+    /// HTTP, gRPC among it.
+    Requests,
+    /// Something of which nothing is known.
+    Bytes,
+}
+
+/// The pod ports that some service leads to, and what they carry: requests if one of the services says so.
+fn inbound_ports(services: &Services) -> BTreeMap<u16, Carries> {
+    let mut ports = BTreeMap::new();
+    for service in services.by_name.values() {
+        for (port, endpoints) in &service.ports {
+            let carries = if service.bytes.contains(port) {
+                Carries::Bytes
+            } else {
+                Carries::Requests
+            };
+            for endpoint in endpoints {
+                let known = ports.entry(endpoint.port).or_insert(carries);
+                if carries == Carries::Requests {
+                    *known = carries;
+                }
+            }
+        }
+    }
+    ports
 }
 
 fn resources(kind: Kind, messages: impl IntoIterator<Item = (String, Vec<u8>)>) -> Resources {

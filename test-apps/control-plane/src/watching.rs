@@ -6,6 +6,7 @@
 mod read;
 
 use crate::behaviour::Behaviour;
+use crate::effective;
 use crate::metrics::Metrics;
 use crate::settings::Settings;
 use crate::statuses::Statuses;
@@ -231,7 +232,7 @@ impl Caches {
             Some(world) if world.services.by_name == services => world.services.clone(),
             _ => Arc::new(Services::new(services)),
         };
-        World {
+        let mut world = World {
             namespace: settings.workload_namespace.clone(),
             trust_domain: settings.trust_domain.clone(),
             policies: self.policies.items.clone(),
@@ -239,7 +240,10 @@ impl Caches {
             services,
             sidecars: self.sidecars(&settings.cluster_name),
             replicas: self.replicas.items.clone(),
-        }
+            ..World::default()
+        };
+        world.takes_tls = Arc::new(effective::takes_tls(&world));
+        world
     }
 
     /// Pods whose node is known: without it nobody could say which data center they are in.
@@ -274,14 +278,20 @@ impl Caches {
                     .iter()
                     .map(|(number, port_name)| (*number, self.endpoints(name, port_name)))
                     .collect();
-                let accounts = self
-                    .pods
-                    .items
-                    .values()
-                    .filter(|pod| service.selects(pod))
-                    .map(|pod| pod.account.clone())
-                    .collect();
-                (name.clone(), Service { ports, accounts })
+                let of_pods = || {
+                    let pods = self.pods.items.values();
+                    pods.filter(|pod| service.selects(pod))
+                        .map(|pod| pod.account.clone())
+                        .collect()
+                };
+                let accounts = service.accounts.clone().unwrap_or_else(of_pods);
+                let service = Service {
+                    address: service.address,
+                    ports,
+                    bytes: service.bytes.clone(),
+                    accounts,
+                };
+                (name.clone(), service)
             })
             .collect()
     }

@@ -24,6 +24,8 @@ pub struct World {
     pub services: Arc<Services>,
     /// Pods of the namespace that have an address and a node, by UID.
     pub sidecars: BTreeMap<String, Arc<Sidecar>>,
+    /// The addresses of pods whose sidecars are to take TLS, as policies say.
+    pub takes_tls: Arc<BTreeSet<IpAddr>>,
     /// The control plane's own pods, by name.
     pub replicas: BTreeMap<String, Replica>,
 }
@@ -130,9 +132,14 @@ impl Services {
 /// One service.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Service {
+    /// The address by which it is called; none where it has none of its own.
+    pub address: Option<IpAddr>,
     /// Port number → its ready endpoints, in order of address.
     pub ports: BTreeMap<u16, Vec<Endpoint>>,
-    /// The service accounts of the pods that it selects, ready or not: who may answer for it.
+    /// The ports that carry bytes of which nothing is known. The others carry HTTP, gRPC among it.
+    pub bytes: BTreeSet<u16>,
+    /// The service accounts that may answer for it: those that it names, else those of the pods that it selects, ready or
+    /// not.
     pub accounts: BTreeSet<String>,
 }
 

@@ -16,7 +16,8 @@ pub mod scope;
 
 pub use policy::{
     Destination, HeaderMatch, InboundTls, OutboundTls, PolicyConfig, PolicyConfigSpec,
-    PolicyConfigStatus, Rejection, RoutingRule, RuleMatch, SpiffeUri, TlsPolicy, ToggleValue,
+    PolicyConfigStatus, Rejection, RetryRule, RoutingRule, RuleMatch, SpiffeUri, TlsPolicy,
+    ToggleValue,
 };
 pub use scope::{ScopeConfig, ScopeConfigSpec, ScopeConfigStatus, ScopeEntry};
 

@@ -161,6 +161,8 @@ pub enum OutboundTls {
     /// Plaintext.
     #[default]
     Plaintext,
+    /// TLS to endpoints whose sidecars are to take it, as far as policies say; plaintext to the others.
+    Permissive,
     /// TLS, and nothing else.
     Strict,
 }
@@ -207,6 +209,30 @@ pub struct RoutingRule {
     #[schemars(length(min = 1, max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["service".into()]))]
     pub to: Vec<Destination>,
+    /// How long the caller's sidecar waits for the whole answer, all attempts together, in milliseconds. Absent: 10,000.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<i32>", range(min = 1, max = 3_600_000))]
+    pub timeout_ms: Option<u32>,
+    /// When a request is tried again; absent: three times, and only where no application answered it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetryRule>,
+    /// A service that is sent a copy of each request. What it answers is thrown away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^[a-z]([-a-z0-9]{0,61}[a-z0-9])?$"))]
+    pub mirror: Option<String>,
+}
+
+/// When a request is tried again.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RetryRule {
+    /// How often at most, after the first time.
+    #[schemars(with = "i32", range(min = 0, max = 10))]
+    pub times: u32,
+    /// HTTP statuses of applications that are not taken for an answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(with = "Vec<i32>", length(max = 16))]
+    pub statuses: Vec<u32>,
 }
 
 /// Which requests a rule catches: path and headers are ANDed.

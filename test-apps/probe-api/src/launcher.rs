@@ -18,6 +18,10 @@ pub mod paths {
     /// [`LAUNCHER_PORT`](super::LAUNCHER_PORT): answers [`ReconnectReply`](crate::state::ReconnectReply) once
     /// the old connection is closed.
     pub const RECONNECT: &str = "/reconnect";
+    /// `GET` on [`LAUNCHER_PORT`](super::LAUNCHER_PORT): [`ConnectionTold`](super::ConnectionTold), or `null`. The query
+    /// `application` is the address by which the application knows the connection; with `wait_ms` the answer
+    /// waits until the sidecar has said something of it, with `ended=true` until it has said that it ended.
+    pub const CONNECTION: &str = "/connection";
     /// `GET` on [`READY_PORT`](super::READY_PORT): 200 when the sidecar takes traffic, else 503. The query
     /// `wait_ms` makes it wait that long for the sidecar.
     pub const READY: &str = "/ready";
@@ -55,3 +59,19 @@ pub struct Rejection {
     /// The sidecar's own words.
     pub message: String,
 }
+
+/// What the sidecar says of a connection that it passes on as bytes, in which it can leave no trace. Each is a line of JSON
+/// on the sidecar's standard output, once it leads somewhere and once more when it has ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ConnectionTold {
+    /// The sidecar's or the application's own `ip:port`, whichever is the caller on the way between the two.
+    pub application: String,
+    /// [`CONNECTION_ENDED`] in the last word on a connection.
+    pub moment: String,
+    /// What it says, by the names of the headers that HTTP requests have for it.
+    pub says: BTreeMap<String, String>,
+}
+
+/// The moment of a connection's end, in Envoy's words (`%ACCESS_LOG_TYPE%`).
+pub const CONNECTION_ENDED: &str = "TcpConnectionEnd";

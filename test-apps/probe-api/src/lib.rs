@@ -17,6 +17,13 @@ pub const CONTROL_PORT: u16 = 8090;
 /// The TCP port on which the probe answers application traffic, captured by the mesh like any workload's.
 pub const APPLICATION_PORT: u16 = 8080;
 
+/// As [`APPLICATION_PORT`], for HTTP/2 with prior knowledge and for gRPC.
+pub const HTTP2_PORT: u16 = 8081;
+
+/// As [`APPLICATION_PORT`], for bytes: the caller sends a line, and is answered with one of JSON
+/// ([`PeerView`](request::PeerView)).
+pub const TCP_PORT: u16 = 8082;
+
 /// The paths below the control port.
 pub mod paths {
     /// `GET`: [`SidecarState`](super::state::SidecarState). Query: `differs_from` (a hash) and
@@ -37,6 +44,9 @@ pub mod paths {
     /// `POST` [`IdentityAsk`](super::identity::IdentityAsk): asks for an identity, answers
     /// [`IdentityAnswer`](super::identity::IdentityAnswer).
     pub const IDENTITY: &str = "/v1/identity";
+    /// `GET`: [`Received`](super::request::Received), how many requests with this text in
+    /// [`COUNT_HEADER`](super::request::COUNT_HEADER) came to the application; the query `count` is the text.
+    pub const RECEIVED: &str = "/v1/received";
     /// `GET`: 200 as soon as the process serves.
     pub const HEALTHZ: &str = "/healthz";
     /// `GET`: 200 when the sidecar (if the pod has one) is ready, else 503 with the reason.

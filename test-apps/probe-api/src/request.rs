@@ -16,17 +16,51 @@ pub struct RequestBatch {
     pub concurrency: u32,
 }
 
-/// One HTTP request.
+/// One request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RequestSpec {
-    /// `http://host[:port]/path`; the host is a service name as a workload would use it.
+    /// `http://host[:port]/path`; the host is a service name as a workload would use it. A gRPC call to `/` is one of
+    /// the probe's own method; over TCP the path says nothing.
     pub url: String,
-    /// Request headers.
+    /// What is spoken.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// Request headers; over TCP there are none.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
     /// The whole request must be done within this many milliseconds.
     pub timeout_ms: u64,
+}
+
+/// What a request is spoken in.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// HTTP/1.1 (RFC 9112).
+    #[default]
+    Http1,
+    /// HTTP/2 with prior knowledge (RFC 9113, 3.3).
+    Http2,
+    /// A unary call of gRPC, over HTTP/2.
+    Grpc,
+    /// One line of bytes there and one back, over a connection of its own.
+    Tcp,
+}
+
+impl Protocol {
+    /// As a probe that was asked says how it was asked, see [`PeerView::protocol`].
+    #[must_use]
+    pub fn as_told(self) -> &'static str {
+        match self {
+            Self::Http1 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2.0",
+            Self::Grpc => "gRPC",
+            Self::Tcp => "TCP",
+        }
+    }
 }
 
 /// The outcomes, in order of sending.
@@ -59,9 +93,10 @@ pub struct RequestOutcome {
     deny_unknown_fields
 )]
 pub enum RequestResult {
-    /// An HTTP answer came.
+    /// An answer came.
     Answered(Box<Answer>),
-    /// No HTTP answer came: `connect`, `timeout`, `reset` or `protocol`, and the error's own text.
+    /// No answer came: `connect`, `timeout`, `reset` or `protocol`, and the error's own text. Over TCP that holds what the
+    /// caller's sidecar says of the connection.
     Failed {
         /// Which kind of failure.
         kind: FailureKind,
@@ -70,7 +105,7 @@ pub enum RequestResult {
     },
 }
 
-/// Why a request got no HTTP answer.
+/// Why a request got no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum FailureKind {
@@ -82,20 +117,38 @@ pub enum FailureKind {
     Timeout,
     /// The peer broke the connection.
     Reset,
-    /// The bytes were not HTTP.
+    /// The bytes were not what is spoken.
     Protocol,
 }
 
-/// An HTTP answer.
+/// An answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Answer {
-    /// HTTP status.
+    /// HTTP status. A gRPC call that failed has the one that its code stands for, and a line of bytes that came has 200.
     pub status: u16,
-    /// Response headers, names in lower case.
+    /// Response headers, names in lower case; of a gRPC call that failed its trailers too.
     pub headers: BTreeMap<String, String>,
     /// What the answering probe saw, if a probe answered.
     pub peer: Option<PeerView>,
+}
+
+/// Request header: the probe that gets the request counts it under this text. So also copies are seen, whose answers nobody
+/// reads.
+pub const COUNT_HEADER: &str = "x-probe-count";
+
+/// Request header: the HTTP status that the probe is to answer with, for example 500. It then tells nothing of itself.
+pub const STATUS_HEADER: &str = "x-probe-answer-status";
+
+/// Request header: for how many milliseconds the probe is to wait before it answers.
+pub const AFTER_HEADER: &str = "x-probe-answer-after-ms";
+
+/// How many requests came that were to be counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Received {
+    /// Since the start of the probe.
+    pub count: u64,
 }
 
 /// What an answering probe tells of the request it got; the JSON body of its application port.
@@ -104,11 +157,12 @@ pub struct Answer {
 pub struct PeerView {
     /// Who answered.
     pub identity: Identity,
-    /// HTTP version of the request as it arrived, for example `HTTP/1.1`.
+    /// What the request was spoken in as it arrived: an HTTP version, for example `HTTP/1.1`, `gRPC` or `TCP`.
     pub protocol: String,
     /// Request path.
     pub path: String,
-    /// Request headers as they arrived, names in lower case.
+    /// Request headers as they arrived, names in lower case. Over TCP: what the sidecars of both ends told their
+    /// applications of the connection, under the names that such headers have.
     pub headers: BTreeMap<String, String>,
     /// Address of the connection's other end.
     pub remote_address: String,

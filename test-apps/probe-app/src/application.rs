@@ -1,31 +1,108 @@
-//! The application port: answers every request with who got it and how it arrived.
+//! The application ports: every request is answered with who got it and how it arrived.
 
+pub(crate) mod bytes;
+pub(crate) mod counted;
+
+use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
+use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
-use http::HeaderMap;
-use probe_api::request::PeerView;
+use counted::Counted;
+use http::{HeaderMap, StatusCode, header};
+use probe_api::request::{AFTER_HEADER, COUNT_HEADER, PeerView, Protocol, STATUS_HEADER};
 use probe_api::state::Identity;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
+use tonic_prost::ProstCodec;
 
-/// Any path, any method.
-pub(crate) fn router(identity: Arc<Identity>) -> Router {
-    Router::new().fallback(answer).with_state(identity)
+/// No answer is later than this.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// Any path, any method; HTTP/1.1, HTTP/2 with prior knowledge and unary calls of gRPC.
+pub(crate) fn router(identity: Arc<Identity>, counted: Counted) -> Router {
+    Router::new()
+        .fallback(answer)
+        .with_state((identity, counted))
 }
 
 async fn answer(
-    State(identity): State<Arc<Identity>>,
+    State((identity, counted)): State<(Arc<Identity>, Counted)>,
     ConnectInfo(remote): ConnectInfo<SocketAddr>,
     request: Request,
-) -> Json<PeerView> {
-    Json(PeerView {
+) -> Response {
+    let asked = Asked::read(request.headers());
+    if let Some(text) = &asked.count {
+        counted.note(text);
+    }
+    if let Some(after) = asked.after {
+        wait(after).await;
+    }
+    if let Some(status) = asked.status {
+        return status.into_response();
+    }
+    let mut view = PeerView {
         identity: Identity::clone(&identity),
         protocol: format!("{:?}", request.version()),
         path: request.uri().path().to_owned(),
         headers: texts(request.headers()),
         remote_address: remote.to_string(),
-    })
+    };
+    if is_grpc(request.headers()) {
+        view.protocol = Protocol::Grpc.as_told().to_owned();
+        call(view, request).await
+    } else {
+        Json(view).into_response()
+    }
+}
+
+/// What a request wants of the probe beyond an answer.
+struct Asked {
+    count: Option<String>,
+    after: Option<Duration>,
+    status: Option<StatusCode>,
+}
+
+impl Asked {
+    fn read(headers: &HeaderMap) -> Self {
+        let text = |name: &str| headers.get(name)?.to_str().ok();
+        Self {
+            count: text(COUNT_HEADER).map(str::to_owned),
+            after: text(AFTER_HEADER)
+                .and_then(|text| text.parse().ok())
+                .map(|millis| Duration::from_millis(millis).min(LONGEST_WAIT)),
+            status: text(STATUS_HEADER).and_then(|text| text.parse().ok()),
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a slow application is what the request asks for"
+)]
+async fn wait(span: Duration) {
+    tokio::time::sleep(span).await;
+}
+
+/// Answers a unary call whose request says nothing (`google.protobuf.Empty`) with the view as JSON in a
+/// `google.protobuf.StringValue`.
+async fn call(view: PeerView, request: Request) -> Response {
+    let text = serde_json::to_string(&view).expect("wire types have string keys");
+    let method = tower::service_fn(move |_: tonic::Request<()>| {
+        let text = text.clone();
+        async move { Ok::<_, tonic::Status>(tonic::Response::new(text)) }
+    });
+    tonic::server::Grpc::new(ProstCodec::<String, ()>::default())
+        .unary(method, request)
+        .await
+        .map(Body::new)
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// Headers as texts, several values of one name joined as HTTP allows.

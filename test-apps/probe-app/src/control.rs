@@ -1,5 +1,7 @@
 //! The control port: the interface that `probe-api` describes.
 
+use crate::application::counted::Counted;
+use crate::connection::Told;
 use crate::load::{LoadError, Loads};
 use crate::sender;
 use crate::watcher::Watcher;
@@ -10,7 +12,9 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use probe_api::identity::{IdentityAnswer, IdentityAsk};
 use probe_api::paths;
-use probe_api::request::{LoadReport, LoadSpec, LoadStarted, RequestBatch, RequestBatchReply};
+use probe_api::request::{
+    LoadReport, LoadSpec, LoadStarted, Received, RequestBatch, RequestBatchReply,
+};
 use probe_api::state::{ReconnectReply, ReconnectRequest, SidecarState};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -29,6 +33,10 @@ pub(crate) struct Shared {
     pub watcher: Arc<Watcher>,
     /// The loads.
     pub loads: Arc<Loads>,
+    /// What the sidecar says of connections.
+    pub told: Told,
+    /// The requests that were to be counted.
+    pub counted: Counted,
 }
 
 /// A call that cannot be answered as asked, with the reason as text.
@@ -60,6 +68,7 @@ const SERVED: &[(&str, &[&str])] = &[
     (paths::IDENTITY, &["post"]),
     (paths::LOADS, &["post"]),
     (LOAD, &["get", "delete"]),
+    (paths::RECEIVED, &["get"]),
     (paths::HEALTHZ, &["get"]),
     (paths::READYZ, &["get"]),
     (paths::OPENAPI, &["get"]),
@@ -77,6 +86,7 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route(paths::IDENTITY, post(identity))
         .route(paths::LOADS, post(start_load))
         .route(LOAD, get(load_report).delete(stop_load))
+        .route(paths::RECEIVED, get(received))
         .route(paths::HEALTHZ, get(async || "ok\n"))
         .route(paths::READYZ, get(readyz))
         .route(
@@ -123,8 +133,11 @@ async fn reconnect(
     }
 }
 
-async fn requests(Json(batch): Json<RequestBatch>) -> Result<Json<RequestBatchReply>, Refusal> {
-    match sender::send_batch(&batch).await {
+async fn requests(
+    State(shared): State<Shared>,
+    Json(batch): Json<RequestBatch>,
+) -> Result<Json<RequestBatchReply>, Refusal> {
+    match sender::send_batch(&batch, &shared.told).await {
         Ok(outcomes) => Ok(Json(RequestBatchReply { outcomes })),
         Err(reason) => Err(Refusal(StatusCode::BAD_REQUEST, reason)),
     }
@@ -138,7 +151,7 @@ async fn start_load(
     State(shared): State<Shared>,
     Json(spec): Json<LoadSpec>,
 ) -> Result<Json<LoadStarted>, Refusal> {
-    let id = shared.loads.start(&spec)?;
+    let id = shared.loads.start(&spec, &shared.told)?;
     Ok(Json(LoadStarted { id }))
 }
 
@@ -163,6 +176,20 @@ async fn stop_load(
     Query(query): Query<LoadQuery>,
 ) -> Result<Json<LoadReport>, Refusal> {
     Ok(Json(shared.loads.stop(&id, query.since).await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReceivedQuery {
+    count: String,
+}
+
+async fn received(
+    State(shared): State<Shared>,
+    Query(query): Query<ReceivedQuery>,
+) -> Json<Received> {
+    let count = shared.counted.of(&query.count);
+    Json(Received { count })
 }
 
 async fn readyz(State(shared): State<Shared>) -> Result<&'static str, Refusal> {

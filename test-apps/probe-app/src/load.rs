@@ -1,5 +1,6 @@
 //! Open-loop load: requests go out when they are due, however slow the answers are, and every one has an outcome.
 
+use crate::connection::Told;
 use crate::sender::{Due, Sender};
 use probe_api::request::{LoadReport, LoadSpec, RequestOutcome};
 use std::collections::{HashMap, VecDeque};
@@ -44,13 +45,13 @@ impl Loads {
     }
 
     /// Starts a load and returns its name.
-    pub(crate) fn start(&self, spec: &LoadSpec) -> Result<String, LoadError> {
+    pub(crate) fn start(&self, spec: &LoadSpec, told: &Told) -> Result<String, LoadError> {
         if !(1..=HIGHEST_RATE).contains(&spec.rate) {
             return Err(LoadError::Invalid(format!(
                 "rate must be 1 to {HIGHEST_RATE} requests per second"
             )));
         }
-        let sender = Sender::new(&spec.request).map_err(LoadError::Invalid)?;
+        let sender = Sender::new(&spec.request, told).map_err(LoadError::Invalid)?;
         let load = Arc::new(Load::default());
         let id = {
             let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);

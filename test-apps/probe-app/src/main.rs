@@ -4,6 +4,7 @@
 
 mod application;
 mod canonical;
+mod connection;
 mod control;
 mod identity;
 mod load;
@@ -13,8 +14,11 @@ mod sender;
 mod settings;
 mod watcher;
 
+use application::counted::Counted;
+use connection::Told;
 use control::Shared;
 use load::Loads;
+use probe_api::state::Identity;
 use settings::Settings;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
@@ -55,29 +59,47 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), ProbeError> {
     let settings = Settings::from_variables(|name| std::env::var(name).ok());
     let identity = Arc::new(settings.identity.clone());
+    let told = Told::by(settings.launcher.as_deref());
     let watcher = Watcher::new(settings);
     tokio::spawn(Arc::clone(&watcher).run());
     tokio::spawn(Arc::clone(&watcher).follow());
+    let counted = Counted::default();
     let shared = Shared {
         watcher,
         loads: Arc::new(Loads::default()),
+        told: told.clone(),
+        counted: counted.clone(),
     };
     let control = serve(probe_api::CONTROL_PORT, control::router(shared));
-    let application = serve(probe_api::APPLICATION_PORT, application::router(identity));
+    let router = application::router(Arc::clone(&identity), counted);
+    let application = serve(probe_api::APPLICATION_PORT, router.clone());
+    let application_http2 = serve(probe_api::HTTP2_PORT, router);
+    let bytes = serve_bytes(probe_api::TCP_PORT, identity, told);
     let mut terminate = signal(SignalKind::terminate()).map_err(ProbeError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ProbeError::Signals)?;
     tokio::select! {
-        result = async { tokio::try_join!(control, application).map(drop) } => result,
+        result = async { tokio::try_join!(control, application, application_http2, bytes).map(drop) } => result,
         // Requests under way are answered within a moment; nothing is kept that could be lost.
         _ = terminate.recv() => Ok(()),
         _ = interrupt.recv() => Ok(()),
     }
 }
 
-async fn serve(port: u16, router: axum::Router) -> Result<(), ProbeError> {
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
+async fn listen(port: u16) -> Result<TcpListener, ProbeError> {
+    TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
         .await
-        .map_err(|source| ProbeError::Listen { port, source })?;
+        .map_err(|source| ProbeError::Listen { port, source })
+}
+
+async fn serve_bytes(port: u16, identity: Arc<Identity>, told: Told) -> Result<(), ProbeError> {
+    let listener = listen(port).await?;
+    application::bytes::serve(listener, identity, told)
+        .await
+        .map_err(|source| ProbeError::Serve { port, source })
+}
+
+async fn serve(port: u16, router: axum::Router) -> Result<(), ProbeError> {
+    let listener = listen(port).await?;
     let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "could not switch delayed sending off");

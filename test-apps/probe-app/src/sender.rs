@@ -1,14 +1,13 @@
 //! Sending requests through the sidecar, as any client of a workload would.
 
-use crate::application::texts;
-use bytes::Bytes;
-use http::{Request, Uri};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+mod bytes;
+mod grpc;
+mod http;
+
+use crate::connection::Told;
+use ::http::Uri;
 use probe_api::request::{
-    Answer, FailureKind, RequestBatch, RequestOutcome, RequestResult, RequestSpec,
+    Answer, FailureKind, Protocol, RequestBatch, RequestOutcome, RequestResult, RequestSpec,
 };
 use std::error::Error;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,20 +16,23 @@ use tokio::time::Instant;
 /// The header that tells the position of a request in its load.
 pub(crate) const SEQUENCE_HEADER: &str = "x-probe-sequence";
 
-/// Longer answers are not the business of a probe.
-const LONGEST_BODY: usize = 1 << 20;
-
 /// Sends requests of one batch or load over connections of its own.
 #[derive(Clone, Debug)]
 pub(crate) struct Sender {
-    client: Client<HttpConnector, Empty<Bytes>>,
-    request: Request<()>,
+    way: Way,
     timeout: Duration,
 }
 
+#[derive(Clone, Debug)]
+enum Way {
+    Http(http::Http),
+    Grpc(grpc::Grpc),
+    Bytes(bytes::Bytes),
+}
+
 impl Sender {
-    /// A sender of one request, or what is wrong with it.
-    pub(crate) fn new(spec: &RequestSpec) -> Result<Self, String> {
+    /// A sender of one request, or what is wrong with it. `told` is asked what the sidecar says of connections.
+    pub(crate) fn new(spec: &RequestSpec, told: &Told) -> Result<Self, String> {
         let uri: Uri = spec
             .url
             .parse()
@@ -41,31 +43,28 @@ impl Sender {
         if spec.timeout_ms == 0 {
             return Err("timeoutMs must be at least 1".to_owned());
         }
-        let mut request = Request::builder().uri(uri);
+        let mut request = ::http::Request::builder().uri(uri);
         for (name, value) in &spec.headers {
             request = request.header(name, value);
         }
         let request = request
             .body(())
             .map_err(|error| format!("headers: {error}"))?;
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
         Ok(Self {
-            client: Client::builder(TokioExecutor::new()).build(connector),
-            request,
+            way: match spec.protocol {
+                Protocol::Http1 => Way::Http(http::Http::new(request, http::Version::Http1)),
+                Protocol::Http2 => Way::Http(http::Http::new(request, http::Version::Http2)),
+                Protocol::Grpc => Way::Grpc(grpc::Grpc::new(request)),
+                Protocol::Tcp => Way::Bytes(bytes::Bytes::new(&request, told.clone())),
+            },
             timeout: Duration::from_millis(spec.timeout_ms),
         })
     }
 
     /// Sends the request once. `due` is when it was to be sent: the latency counts from there.
     pub(crate) async fn send(&self, sequence: u64, due: Due, numbered: bool) -> RequestOutcome {
-        let mut request = self.request.clone().map(|()| Empty::new());
-        if numbered {
-            request
-                .headers_mut()
-                .insert(SEQUENCE_HEADER, sequence.into());
-        }
-        let result = match tokio::time::timeout(self.timeout, self.exchange(request)).await {
+        let number = numbered.then_some(sequence);
+        let result = match tokio::time::timeout(self.timeout, self.exchange(number)).await {
             Ok(Ok(answer)) => RequestResult::Answered(Box::new(answer)),
             Ok(Err(failed)) => failed,
             Err(_) => RequestResult::Failed {
@@ -81,23 +80,12 @@ impl Sender {
         }
     }
 
-    async fn exchange(&self, request: Request<Empty<Bytes>>) -> Result<Answer, RequestResult> {
-        let response = self
-            .client
-            .request(request)
-            .await
-            .map_err(|error| failed(&error, error.is_connect()))?;
-        let (head, body) = response.into_parts();
-        let body = Limited::new(body, LONGEST_BODY)
-            .collect()
-            .await
-            .map_err(|error| failed(error.as_ref(), false))?
-            .to_bytes();
-        Ok(Answer {
-            status: head.status.as_u16(),
-            headers: texts(&head.headers),
-            peer: serde_json::from_slice(&body).ok(),
-        })
+    async fn exchange(&self, number: Option<u64>) -> Result<Answer, RequestResult> {
+        match &self.way {
+            Way::Http(http) => http.exchange(number).await,
+            Way::Grpc(grpc) => grpc.exchange(number).await,
+            Way::Bytes(bytes) => bytes.exchange().await,
+        }
     }
 }
 
@@ -138,12 +126,15 @@ pub(crate) fn unix_ns() -> u64 {
 }
 
 /// Sends a batch and returns its outcomes in order of sending.
-pub(crate) async fn send_batch(batch: &RequestBatch) -> Result<Vec<RequestOutcome>, String> {
+pub(crate) async fn send_batch(
+    batch: &RequestBatch,
+    told: &Told,
+) -> Result<Vec<RequestOutcome>, String> {
     use futures::stream::{self, StreamExt};
     if batch.count == 0 || batch.concurrency == 0 {
         return Err("count and concurrency must be at least 1".to_owned());
     }
-    let sender = &Sender::new(&batch.request)?;
+    let sender = &Sender::new(&batch.request, told)?;
     let concurrency = usize::try_from(batch.concurrency).unwrap_or(usize::MAX);
     Ok(stream::iter(0..u64::from(batch.count))
         // A request of a batch is due when its turn comes.
@@ -177,3 +168,6 @@ fn failed(error: &(dyn Error + 'static), connecting: bool) -> RequestResult {
     }
     RequestResult::Failed { kind, message }
 }
+
+#[cfg(test)]
+mod tests;

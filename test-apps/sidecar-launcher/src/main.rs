@@ -5,6 +5,7 @@
 mod activity;
 mod admin;
 mod bootstrap;
+mod connections;
 mod log;
 mod relay;
 mod serve;
@@ -13,6 +14,7 @@ mod supervisor;
 
 use activity::Activity;
 use admin::Admin;
+use connections::Connections;
 use log::Rejections;
 use relay::Relay;
 use settings::{Settings, SettingsError};
@@ -85,6 +87,7 @@ async fn run() -> Result<(), LaunchError> {
     let relay = Relay::new(&settings.xds_address, activity.clone());
     let starts = Arc::new(Starts::default());
     let rejections = Rejections::new(activity.clone());
+    let connections = Arc::new(Connections::default());
     let admin = Admin::new(settings.admin_port);
     let relay_listener = listen(Ipv4Addr::LOCALHOST, settings.relay_port).await?;
     let xds_listener = listen(Ipv4Addr::LOCALHOST, probe_api::launcher::LAUNCHER_PORT).await?;
@@ -94,6 +97,7 @@ async fn run() -> Result<(), LaunchError> {
         relay,
         Arc::clone(&starts),
         Arc::clone(&rejections),
+        Arc::clone(&connections),
         activity,
     );
     tokio::spawn(axum::serve(xds_listener, interface).into_future());
@@ -110,7 +114,11 @@ async fn run() -> Result<(), LaunchError> {
         // The receiver lives as long as the sidecar is supervised.
         let _ = end.send(true);
     });
-    supervisor::supervise(&settings, &bootstrap_file, &starts, &rejections, ended)
+    let heard = supervisor::Heard {
+        rejections,
+        connections,
+    };
+    supervisor::supervise(&settings, &bootstrap_file, &starts, &heard, ended)
         .await
         .map_err(|source| LaunchError::Run {
             path: settings.envoy.clone(),

@@ -2,6 +2,7 @@
 
 use crate::activity::Activity;
 use crate::admin::Admin;
+use crate::connections::Connections;
 use crate::log::Rejections;
 use crate::relay::Relay;
 use crate::supervisor::Starts;
@@ -9,7 +10,7 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use probe_api::launcher::{LauncherState, paths};
+use probe_api::launcher::{ConnectionTold, LauncherState, paths};
 use probe_api::state::{ReconnectReply, ReconnectRequest};
 use serde::Deserialize;
 use std::sync::Arc;
@@ -37,6 +38,16 @@ struct ActivityQuery {
     wait_ms: u64,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConnectionQuery {
+    application: String,
+    #[serde(default)]
+    ended: bool,
+    #[serde(default)]
+    wait_ms: u64,
+}
+
 /// `GET /ready`, with `wait_ms` a long poll, so that a start is noticed when it happens and not a period later.
 pub(crate) fn ready(admin: Admin) -> Router {
     let handler = async |State(admin): State<Admin>, Query(query): Query<ReadyQuery>| {
@@ -58,11 +69,12 @@ pub(crate) fn ready(admin: Admin) -> Router {
         .with_state(admin)
 }
 
-/// `GET /xds` and `POST /reconnect`.
+/// `GET /xds`, `GET /connection` and `POST /reconnect`.
 pub(crate) fn xds(
     relay: Arc<Relay>,
     starts: Arc<Starts>,
     rejections: Arc<Rejections>,
+    connections: Arc<Connections>,
     activity: Activity,
 ) -> Router {
     let describe = {
@@ -75,6 +87,15 @@ pub(crate) fn xds(
             Json(relay.describe(starts.count(), rejections.all()))
         }
     };
+    let connection =
+        async move |Query(query): Query<ConnectionQuery>| -> Json<Option<ConnectionTold>> {
+            let wait = Duration::from_millis(query.wait_ms).min(LONGEST_WAIT);
+            Json(
+                connections
+                    .told(&query.application, query.ended, wait)
+                    .await,
+            )
+        };
     let reconnect = async move |Json(request): Json<ReconnectRequest>| -> Json<ReconnectReply> {
         Json(ReconnectReply {
             epoch: relay.reconnect(request.to),
@@ -82,5 +103,6 @@ pub(crate) fn xds(
     };
     Router::new()
         .route(paths::XDS, get(describe))
+        .route(paths::CONNECTION, get(connection))
         .route(paths::RECONNECT, post(reconnect))
 }

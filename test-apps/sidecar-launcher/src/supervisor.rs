@@ -1,6 +1,7 @@
 //! Starting the sidecar, starting it again when it crashes, and draining it at the end.
 
 use crate::admin::Admin;
+use crate::connections::{self, Connections};
 use crate::log::{self, Rejections};
 use crate::settings::Settings;
 use std::path::Path;
@@ -35,20 +36,32 @@ impl Starts {
     }
 }
 
+/// Where what the sidecar says goes.
+#[derive(Debug)]
+pub(crate) struct Heard {
+    /// Its log.
+    pub rejections: Arc<Rejections>,
+    /// Its standard output.
+    pub connections: Arc<Connections>,
+}
+
 /// Keeps the sidecar running until `ended` says otherwise; then drains it.
 pub(crate) async fn supervise(
     settings: &Settings,
     bootstrap: &Path,
     starts: &Starts,
-    rejections: &Arc<Rejections>,
+    heard: &Heard,
     mut ended: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let mut pause = FIRST_PAUSE;
     loop {
         let mut child = start(settings, bootstrap)?;
-        rejections.clear();
+        heard.rejections.clear();
         if let Some(output) = child.stderr.take() {
-            tokio::spawn(log::forward(output, Arc::clone(rejections)));
+            tokio::spawn(log::forward(output, Arc::clone(&heard.rejections)));
+        }
+        if let Some(output) = child.stdout.take() {
+            tokio::spawn(connections::listen(output, Arc::clone(&heard.connections)));
         }
         starts.0.fetch_add(1, Ordering::Relaxed);
         let started = Instant::now();
@@ -86,7 +99,10 @@ fn start(settings: &Settings, bootstrap: &Path) -> std::io::Result<Child> {
         .args(["--concurrency", "1", "--disable-hot-restart"])
         .args(["--log-level", &settings.envoy_log_level])
         .args(["--log-format", log::FORMAT])
+        // An application waits for what is said of its connections.
+        .args(["--file-flush-interval-msec", "20"])
         .stderr(Stdio::piped())
+        .stdout(Stdio::piped())
         .args(["--drain-time-s", &settings.drain_seconds.max(1).to_string()])
         .kill_on_drop(true)
         .spawn()

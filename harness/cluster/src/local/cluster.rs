@@ -8,7 +8,7 @@ use crate::folder_lock::{self, Attempt, FolderLock};
 use crate::together::Whole;
 use crate::{
     Cluster, ClusterError, ConnectError, ImageArchive, ImageNames, Part, PodAddress, PodStream,
-    api, failed, zones_of,
+    WireSeen, api, failed, zones_of,
 };
 use futures::future::BoxFuture;
 use harness_images::store::Store;
@@ -18,6 +18,7 @@ use harness_model::causes::chain;
 use harness_model::topology::Topology;
 use std::collections::BTreeSet;
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -207,6 +208,7 @@ impl Cluster for LocalCluster {
         let mut capabilities = zones_of(&self.topology);
         capabilities.extend([
             Capability::ZoneCut,
+            Capability::Wire,
             Capability::PodFreeze,
             Capability::ComponentOutage,
             Capability::NodeOutage,
@@ -305,6 +307,37 @@ impl Cluster for LocalCluster {
                 Ok(part) => self.ask(&Request::GiveBack { part }).await.map(drop),
                 Err(pod) => away::thaw(&self.folder, pod).await,
             }
+        })
+    }
+
+    fn watch_wire<'a>(
+        &'a self,
+        data_center: &'a str,
+        source: Ipv4Addr,
+    ) -> BoxFuture<'a, Result<(), ClusterError>> {
+        Box::pin(async move {
+            let data_center = data_center.to_owned();
+            let request = Request::WatchWire {
+                data_center,
+                source,
+            };
+            self.ask(&request).await.map(drop)
+        })
+    }
+
+    fn wire_seen<'a>(
+        &'a self,
+        data_center: &'a str,
+        source: Ipv4Addr,
+    ) -> BoxFuture<'a, Result<WireSeen, ClusterError>> {
+        Box::pin(async move {
+            let data_center = data_center.to_owned();
+            let request = Request::WireSeen {
+                data_center,
+                source,
+            };
+            let seen = self.ask(&request).await?;
+            serde_json::from_str(&seen).map_err(failed("read what was seen on the wire"))
         })
     }
 

@@ -5,10 +5,13 @@ use super::plan::Plan;
 use super::protocol::{self, Reply, Request};
 use super::wiring::Network;
 use super::{failed, measure, zone};
-use crate::ClusterError;
+use crate::{ClusterError, WireSeen, wire};
 use harness_kernel::netns::NetNs;
 use harness_kernel::nft;
+use harness_kernel::tap::Tap;
+use std::collections::BTreeMap;
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -21,10 +24,11 @@ pub(super) async fn serve(
     machines: &Machines,
     plan: &Plan,
 ) {
+    let mut taps = Taps::new();
     loop {
         match listener.accept().await {
             // One at a time: rules of one router are changed by one hand.
-            Ok((client, _)) => match answer(client, network, machines, plan).await {
+            Ok((client, _)) => match answer(client, network, machines, plan, &mut taps).await {
                 Ok(Outcome::Stay) => {}
                 Ok(Outcome::End) => return,
                 Err(error) => tracing::warn!(%error, "control connection"),
@@ -39,11 +43,15 @@ enum Outcome {
     End,
 }
 
+/// Who is looked at: data center and source address.
+type Taps = BTreeMap<(String, Ipv4Addr), Tap>;
+
 async fn answer(
     client: UnixStream,
     network: &Network,
     machines: &Machines,
     plan: &Plan,
+    taps: &mut Taps,
 ) -> io::Result<Outcome> {
     let mut client = BufReader::new(client);
     let mut line = String::new();
@@ -55,8 +63,9 @@ async fn answer(
         _ => Outcome::Stay,
     };
     // `nft` takes some ten milliseconds, in a namespace of its own on a thread of its own.
-    let reply: Reply = tokio::task::block_in_place(|| carry_out(&request, network, machines, plan))
-        .map_err(|error| (&error).into());
+    let reply: Reply =
+        tokio::task::block_in_place(|| carry_out(&request, network, machines, plan, taps))
+            .map_err(|error| (&error).into());
     client.write_all(&protocol::line(&reply)?).await?;
     Ok(outcome)
 }
@@ -66,6 +75,7 @@ fn carry_out(
     network: &Network,
     machines: &Machines,
     plan: &Plan,
+    taps: &mut Taps,
 ) -> Result<String, ClusterError> {
     match request {
         Request::Cut {
@@ -86,6 +96,29 @@ fn carry_out(
             machines.take_away(part, Duration::from_millis(*millis))
         }
         Request::GiveBack { part } => machines.give_back(part).map(|()| String::new()),
+        Request::WatchWire {
+            data_center,
+            source,
+        } => {
+            let tap = zone::watch(router(network, data_center)?, *source)?;
+            taps.insert((data_center.clone(), *source), tap);
+            Ok(String::new())
+        }
+        Request::WireSeen {
+            data_center,
+            source,
+        } => {
+            let act = format!("tell what left data center `{data_center}` from {source}");
+            let tap = taps
+                .remove(&(data_center.clone(), *source))
+                .ok_or_else(|| ClusterError::because(act.clone(), "nobody has looked"))?;
+            let seen = tap.seen().map_err(failed(act.clone()))?;
+            serde_json::to_string(&WireSeen {
+                connections: wire::connections(&seen.packets),
+                unseen: seen.dropped,
+            })
+            .map_err(failed(act))
+        }
         Request::Dump => {
             let mut text = String::new();
             for (name, namespace) in network.zones.iter().chain(&network.nodes) {

@@ -9,6 +9,7 @@ use harness_model::topology::Topology;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, Write};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 /// Number of the descriptor by which a role speaks with whoever started it.
@@ -58,6 +59,16 @@ pub(super) enum Request {
     TakeAway { part: ClusterPart, millis: u64 },
     /// Give it back early.
     GiveBack { part: ClusterPart },
+    /// Look from now on at what leaves a data center from this address.
+    WatchWire {
+        data_center: String,
+        source: Ipv4Addr,
+    },
+    /// What was seen, as a [`WireSeen`](crate::WireSeen); it is no longer looked.
+    WireSeen {
+        data_center: String,
+        source: Ipv4Addr,
+    },
     /// The rules and links of every router and node, for people.
     Dump,
     /// How long packets take between data centers: a list of two names and the time, if an answer came.

@@ -7,8 +7,10 @@ use super::{failed, wiring};
 use crate::ClusterError;
 use crate::latency::{self, Late, Queues};
 use harness_kernel::netns::NetNs;
+use harness_kernel::tap::Tap;
 use harness_kernel::{fd_passing, nft};
 use std::io::{self, BufReader};
+use std::net::Ipv4Addr;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -74,6 +76,14 @@ pub(super) fn cut(router: &NetNs, duration: Duration) -> Result<(), nft::NftErro
             duration.as_millis().max(1)
         ),
     )
+}
+
+/// Looks at what leaves the zone of `router` from one address.
+pub(super) fn watch(router: &NetNs, source: Ipv4Addr) -> Result<Tap, ClusterError> {
+    router
+        .run_in(|| Tap::open(wiring::UPLINK_OF_ZONE, source))
+        .and_then(|tap| tap)
+        .map_err(failed("look at packets between data centers"))
 }
 
 /// Heals the zone of `router`.

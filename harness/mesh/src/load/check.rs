@@ -6,6 +6,7 @@ use crate::template;
 use harness_model::capability::Capability;
 use harness_model::causes::chain;
 use harness_model::configuration::Rule;
+use harness_model::protocol::Protocol;
 use harness_model::scenario::CANARY_APPLICATION;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -360,6 +361,7 @@ impl Checker<'_> {
         self.tls(sections);
         self.rotation(sections);
         self.identity(sections);
+        self.protocols(sections);
         let claimed = sections
             .capabilities
             .as_ref()
@@ -375,6 +377,29 @@ impl Checker<'_> {
                 "`delivery-status` is claimed, but `configuration.status` is missing".to_owned(),
                 None,
             );
+        }
+    }
+
+    fn protocols(&mut self, sections: &Sections) {
+        let Some(workloads) = &sections.workloads else {
+            return;
+        };
+        let all_are_claimed = sections
+            .capabilities
+            .as_ref()
+            .is_some_and(|capabilities| capabilities.contains(&Capability::Protocols));
+        for protocol in Protocol::ALL {
+            if all_are_claimed && !workloads.ports.contains_key(&protocol) {
+                self.add(
+                    &["- protocols"],
+                    "capabilities",
+                    format!(
+                        "`protocols` is claimed, but `workloads.ports` has none for {}",
+                        protocol.name()
+                    ),
+                    Some("for example `ports: {http1: 8080, http2: 8081, grpc: 8081, tcp: 8082}`"),
+                );
+            }
         }
     }
 

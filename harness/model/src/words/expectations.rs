@@ -3,7 +3,7 @@
 use crate::asking::DenialCause;
 use crate::capability::Capability;
 use crate::expectation::Expectation;
-use crate::history::RefusalCause;
+use crate::history::{RefusalCause, Spoken};
 use crate::scenario::Tag;
 
 /// One expectation.
@@ -40,6 +40,9 @@ pub fn expectation(expectation: &Expectation) -> String {
                 "every answered request of `{traffic}` passes the caller's and the callee's sidecar"
             )
         }
+        Expectation::KeepsProtocol { traffic } => {
+            format!("every answered request of `{traffic}` arrives in what it was sent in")
+        }
         Expectation::PrefersOwnZone {
             traffic, percent, ..
         } => format!(
@@ -65,6 +68,28 @@ pub fn expectation(expectation: &Expectation) -> String {
         Expectation::InPlaintext { traffic } => {
             format!("every answered request of `{traffic}` arrives in plaintext")
         }
+        Expectation::MovesTo {
+            traffic,
+            step,
+            within,
+            is,
+        } => format!(
+            "{within} after step {} `{traffic}` arrives as {} alone, over whatever connections",
+            step + 1,
+            spoken(*is)
+        ),
+        Expectation::Received {
+            traffic,
+            application,
+            times,
+        } => match times {
+            1 => format!("{application} gets each request of `{traffic}` once"),
+            n => format!("{application} gets each request of `{traffic}` {n} times"),
+        },
+        Expectation::OnTheWire { traffic, is } => format!(
+            "between data centers `{traffic}` is seen as {}",
+            spoken(*is)
+        ),
         Expectation::Refused { traffic, because } => format!(
             "every request of `{traffic}` is refused, because {}",
             cause(*because)
@@ -120,6 +145,9 @@ pub fn capability(capability: Capability) -> String {
         Capability::Tls => "a mesh with TLS between sidecars",
         Capability::Rotation => "a mesh whose roots can be replaced",
         Capability::Identities => "a probe that can ask for identities",
+        Capability::Wire => "a place between data centers where packets can be looked at",
+        Capability::Protocols => "workloads that speak HTTP/2, gRPC and bytes",
+        Capability::Impostor => "a service whose pods run under another identity than is expected",
         Capability::DeliveryStatus => "a mesh that reports delivery status",
     }
     .to_owned()
@@ -154,6 +182,15 @@ pub fn denial(cause: DenialCause) -> &'static str {
     }
 }
 
+/// What a connection carries.
+#[must_use]
+pub fn spoken(spoken: Spoken) -> &'static str {
+    match spoken {
+        Spoken::Tls => "TLS",
+        Spoken::Plaintext => "plaintext",
+    }
+}
+
 /// Why a request was refused.
 #[must_use]
 pub fn cause(cause: RefusalCause) -> &'static str {
@@ -162,5 +199,6 @@ pub fn cause(cause: RefusalCause) -> &'static str {
         RefusalCause::NoTls => "the callee speaks no TLS",
         RefusalCause::Untrusted => "a certificate is not trusted",
         RefusalCause::NotAllowed => "the caller may not call",
+        RefusalCause::Timeout => "the callee takes too long",
     }
 }

@@ -16,6 +16,7 @@ pub(super) fn check(
     let known = Names {
         components: Some(mesh.component_names()),
         applications: mesh.applications(),
+        services: mesh.services(),
         places: Some(Places::of(clusters.topology())),
     };
     let mut has = clusters.capabilities();

@@ -7,6 +7,7 @@ use harness_mesh::Workload;
 use harness_model::causes::chain;
 use harness_model::history::EventKind;
 use harness_model::patience::Whose;
+use harness_model::protocol::Protocol;
 use harness_model::scenario::{Load, Traffic};
 use harness_probe::ProbeError;
 use probe_api::request::{LoadReport, LoadSpec, RequestBatch, RequestOutcome, RequestSpec};
@@ -45,17 +46,30 @@ impl Execution {
             self.give_up(format!("the workload {} to be there", traffic.from));
             return;
         };
+        let Some(mut request) = self.spec(
+            &traffic.to,
+            traffic.protocol,
+            &traffic.path,
+            &traffic.headers,
+        ) else {
+            return;
+        };
+        self.count_requests(traffic, &mut request);
         let batch = RequestBatch {
-            request: self.spec(&traffic.to, &traffic.path, &traffic.headers),
+            request,
             count: traffic.count,
             concurrency: CONCURRENCY.min(traffic.count.max(1)),
         };
-        match self
+        let watched = self.watch_wire(traffic, &from).await;
+        let outcomes = self
             .environment
             .prober()
             .requests(&from.address, &batch)
-            .await
-        {
+            .await;
+        if watched {
+            self.wire_seen(traffic, &from).await;
+        }
+        match outcomes {
             Ok(outcomes) => {
                 record(
                     &self.environment,
@@ -64,6 +78,7 @@ impl Execution {
                     &from,
                     &outcomes,
                 );
+                self.record_received(traffic).await;
             }
             Err(error) => self.give_up(format!(
                 "the outcomes of `{}` from {}: {}",
@@ -80,8 +95,11 @@ impl Execution {
             self.give_up(format!("the workload {} to be there", load.from));
             return;
         };
+        let Some(request) = self.spec(&load.to, load.protocol, "/", &BTreeMap::new()) else {
+            return;
+        };
         let spec = LoadSpec {
-            request: self.spec(&load.to, "/", &BTreeMap::new()),
+            request,
             rate: load.rate,
         };
         match self
@@ -103,12 +121,25 @@ impl Execution {
         }
     }
 
-    fn spec(&self, to: &str, path: &str, headers: &BTreeMap<String, String>) -> RequestSpec {
-        RequestSpec {
-            url: self.environment.mesh().service_url(to, path),
+    /// What the probe is to send; none where services do not speak this, which no scenario that says what it requires
+    /// finds out here.
+    fn spec(
+        &self,
+        to: &str,
+        protocol: Protocol,
+        path: &str,
+        headers: &BTreeMap<String, String>,
+    ) -> Option<RequestSpec> {
+        let Some(url) = self.environment.mesh().service_url(to, protocol, path) else {
+            self.give_up(format!("a service {to} that speaks {}", protocol.name()));
+            return None;
+        };
+        Some(RequestSpec {
+            url,
+            protocol: harness_mesh::asked(protocol),
             headers: headers.clone(),
             timeout_ms: u64::try_from(REQUEST.as_millis()).unwrap_or(u64::MAX),
-        }
+        })
     }
 }
 

@@ -34,17 +34,20 @@ pub(super) fn clusters(
     security: Security,
 ) -> Resources {
     let of_services = world.services.by_name.iter().flat_map(|(name, service)| {
-        let socket = match outbound {
-            OutboundTls::Plaintext => None,
-            OutboundTls::Strict => Some(tls::upstream(&identities(world, service), security)),
+        let callees = identities(world, service);
+        let (socket, where_taken) = match outbound {
+            OutboundTls::Plaintext => (None, None),
+            OutboundTls::Permissive => (None, Some(tls::upstream_where_taken(&callees, security))),
+            OutboundTls::Strict => (Some(tls::upstream(&callees, security)), None),
         };
         service.ports.keys().map(move |port| Cluster {
             transport_socket: socket.clone(),
+            transport_socket_matches: where_taken.clone().into_iter().collect(),
             ..service_cluster(cluster_name(name, &world.namespace, *port), traffic)
         })
     });
     let inbound = inbound_ports(&world.services)
-        .into_iter()
+        .into_keys()
         .map(inbound_cluster);
     let all = of_services.chain(inbound).chain([passthrough()]);
     resources(
@@ -91,7 +94,12 @@ fn service_cluster(name: String, traffic: Traffic) -> Cluster {
             ..CircuitBreakers::default()
         }),
         ignore_health_on_host_removal: true,
-        typed_extension_protocol_options: same_protocol(),
+        typed_extension_protocol_options: if traffic.http_as_it_came {
+            same_protocol()
+        } else {
+            // HTTP/1.1 is what goes out without them.
+            std::collections::HashMap::new()
+        },
         ..Cluster::default()
     }
 }

@@ -1,65 +1,55 @@
-//! LDS: where captured connections arrive. HTTP is routed, everything else goes where it wanted to go.
+//! LDS: where captured connections arrive. HTTP is routed, bytes to services are shared among their endpoints, and everything
+//! else goes where it wanted to go.
+
+mod filters;
 
 use super::cluster::{PASSTHROUGH, inbound_name};
-use super::message::{any, filter, milliseconds, number, over_ads, socket, yes};
-use super::{INBOUND_PORT, OUTBOUND_PORT, OUTBOUND_ROUTES, inbound_ports, resources, tls};
-use crate::behaviour::Security;
+use super::message::{any, milliseconds, number, over_ads, socket};
+use super::{
+    Carries, INBOUND_PORT, OUTBOUND_PORT, OUTBOUND_ROUTES, cluster_name, inbound_ports, resources,
+    tls,
+};
+use crate::behaviour::{Security, Traffic};
 use crate::snapshot::{Kind, Resources};
 use crate::world::World;
-use envoy_types::pb::envoy::config::accesslog::v3::{
-    AccessLogFilter, ComparisonFilter, StatusCodeFilter, access_log_filter, comparison_filter,
-};
-use envoy_types::pb::envoy::config::common::mutation_rules::v3::{
-    HeaderMutation as Mutation, header_mutation::Action,
-};
-use envoy_types::pb::envoy::config::core::v3::{
-    HeaderValue, HeaderValueOption, RuntimeUInt32, TrafficDirection,
-    header_value_option::HeaderAppendAction,
-};
+use envoy_types::pb::envoy::config::core::v3::{CidrRange, TrafficDirection};
 use envoy_types::pb::envoy::config::listener::v3::{
-    Filter, FilterChain, FilterChainMatch, Listener, ListenerFilter, listener_filter,
+    Filter, FilterChain, FilterChainMatch, Listener, ListenerFilter,
+    ListenerFilterChainMatchPredicate, listener_filter,
+    listener_filter_chain_match_predicate::{MatchSet, Rule},
 };
 use envoy_types::pb::envoy::config::route::v3::{
     Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost, route::Action as RouteTo,
     route_action::ClusterSpecifier, route_match::PathSpecifier,
 };
-use envoy_types::pb::envoy::extensions::filters::http::header_mutation::v3::{
-    HeaderMutation, Mutations,
-};
-use envoy_types::pb::envoy::extensions::filters::http::rbac::v3::Rbac as HttpRbac;
-use envoy_types::pb::envoy::extensions::filters::http::router::v3::Router;
 use envoy_types::pb::envoy::extensions::filters::listener::http_inspector::v3::HttpInspector;
 use envoy_types::pb::envoy::extensions::filters::listener::original_dst::v3::OriginalDst;
 use envoy_types::pb::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3::{
-    HttpConnectionManager, HttpFilter, LocalReplyConfig, Rds, ResponseMapper,
-    http_connection_manager::RouteSpecifier, http_filter,
+    Rds, http_connection_manager::RouteSpecifier,
 };
-use envoy_types::pb::envoy::extensions::filters::network::tcp_proxy::v3::{
-    TcpProxy, tcp_proxy::ClusterSpecifier as TcpCluster,
-};
+use envoy_types::pb::envoy::r#type::v3::Int32Range;
 use envoy_types::pb::google::protobuf::Any;
+use filters::{
+    CONNECTION_FAILURE, FAILURE_HEADER, INBOUND_HEADER, INBOUND_TLS, INBOUND_TLS_HEADER, KnownBy,
+    OUTBOUND_HEADER, bytes, http, told_bytes,
+};
 use mesh_api::{InboundTls, TlsPolicy};
 use prost::Message as _;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 
-/// Says at the callee which sidecar sent the request. Added here and not in the routes, so that sidecars
-/// with equal rules share their routes.
-const OUTBOUND_HEADER: &str = "x-mesh-outbound";
-/// Says at the callee which sidecar took the request in.
-const INBOUND_HEADER: &str = "x-mesh-inbound";
+/// A connection of bytes is tried at so many endpoints; each is found out within the clusters' time for connecting.
+const CONNECT_ATTEMPTS: u32 = 4;
 
-/// Says at the callee how the request came to its sidecar: TLS version, cipher, the caller's SPIFFE ID and the serial
-/// number of its certificate, each empty where there is none.
-const INBOUND_TLS_HEADER: &str = "x-mesh-inbound-tls";
-const INBOUND_TLS: &str = "version=%DOWNSTREAM_TLS_VERSION%;cipher=%DOWNSTREAM_TLS_CIPHER%;peer=%DOWNSTREAM_PEER_URI_SAN%;serial=%DOWNSTREAM_PEER_SERIAL%";
-/// Says at the caller why a sidecar answered in the callee's place.
-const FAILURE_HEADER: &str = "x-mesh-failure";
-const FAILURE: &str = "%RESPONSE_CODE_DETAILS% %UPSTREAM_TRANSPORT_FAILURE_REASON%";
+/// No cluster has this name: a connection that is led there is closed.
+const NOWHERE: &str = "nowhere";
 
 pub(super) fn listeners(
     world: &World,
     pod: &str,
     tls: &TlsPolicy,
+    traffic: Traffic,
     security: Security,
 ) -> Resources {
     let inbound = Inbound {
@@ -73,30 +63,141 @@ pub(super) fn listeners(
             .map(|ids| ids.iter().map(|id| id.0.clone()).collect()),
         security,
     };
-    let all = [outbound(pod), inbound.listener()];
+    let all = [outbound(world, pod, traffic), inbound.listener()];
     resources(
         Kind::Listeners,
         all.map(|listener| (listener.name.clone(), listener.encode_to_vec())),
     )
 }
 
-fn outbound(pod: &str) -> Listener {
-    let routes = RouteSpecifier::Rds(Rds {
-        config_source: over_ads(),
-        route_config_name: OUTBOUND_ROUTES.into(),
-    });
-    Listener {
-        filter_chains: vec![FilterChain {
-            name: "http".into(),
+fn outbound(world: &World, pod: &str, traffic: Traffic) -> Listener {
+    let ports = BytePorts::of(world, traffic);
+    let requests = |name: String, port: Option<u16>| {
+        let routes = RouteSpecifier::Rds(Rds {
+            config_source: over_ads(),
+            route_config_name: OUTBOUND_ROUTES.into(),
+        });
+        FilterChain {
+            name,
             filter_chain_match: Some(FilterChainMatch {
                 application_protocols: ["http/1.0", "http/1.1", "h2c"].map(str::to_owned).into(),
-                ..FilterChainMatch::default()
+                ..port.map(on_port).unwrap_or_default()
             }),
             filters: vec![http("outbound", routes, &[(OUTBOUND_HEADER, pod)], None)],
             ..FilterChain::default()
-        }],
-        listener_filters: vec![original_destination(), http_inspector()],
+        }
+    };
+    // The port decides first: where some services take requests on it and others bytes, each needs a chain with it.
+    let mixed = ports
+        .mixed
+        .iter()
+        .map(|port| requests(format!("http:{port}"), Some(*port)));
+    Listener {
+        filter_chains: [requests("http".to_owned(), None)]
+            .into_iter()
+            .chain(mixed)
+            .chain(ports.services.iter().map(|service| service.chain(pod)))
+            .collect(),
+        listener_filters: vec![original_destination(), ports.unless_bytes(http_inspector())],
         ..listener("outbound", OUTBOUND_PORT, TrafficDirection::Outbound)
+    }
+}
+
+/// The service ports of which nothing is known but that they carry bytes.
+struct BytePorts {
+    services: Vec<ByteService>,
+    /// Port numbers on which no service takes requests.
+    only: BTreeSet<u16>,
+    /// Port numbers on which other services take requests.
+    mixed: BTreeSet<u16>,
+}
+
+/// One of them.
+struct ByteService {
+    address: IpAddr,
+    port: u16,
+    cluster: String,
+}
+
+impl BytePorts {
+    fn of(world: &World, traffic: Traffic) -> Self {
+        let all = &world.services.by_name;
+        let services: Vec<_> = all
+            .iter()
+            .filter(|_| traffic.bytes_to_endpoints)
+            .filter_map(|(name, service)| Some((name, service, service.address?)))
+            .flat_map(|(name, service, address)| {
+                service.bytes.iter().map(move |port| ByteService {
+                    address,
+                    port: *port,
+                    cluster: cluster_name(name, &world.namespace, *port),
+                })
+            })
+            .collect();
+        let of_requests: BTreeSet<u16> = all
+            .values()
+            .flat_map(|service| {
+                service
+                    .ports
+                    .keys()
+                    .filter(|port| !service.bytes.contains(port))
+            })
+            .copied()
+            .collect();
+        let (mixed, only) = services
+            .iter()
+            .map(|service| service.port)
+            .partition(|port| of_requests.contains(port));
+        Self {
+            services,
+            only,
+            mixed,
+        }
+    }
+
+    /// A listener filter that leaves connections of bytes alone: the server may be the one who speaks first.
+    fn unless_bytes(&self, filter: ListenerFilter) -> ListenerFilter {
+        let is_port = |port: &u16| ListenerFilterChainMatchPredicate {
+            rule: Some(Rule::DestinationPortRange(Int32Range {
+                start: i32::from(*port),
+                end: i32::from(*port) + 1,
+            })),
+        };
+        let rules: Vec<_> = self.only.iter().map(is_port).collect();
+        let disabled = match rules.len() {
+            0 => None,
+            1 => rules.into_iter().next(),
+            _ => Some(ListenerFilterChainMatchPredicate {
+                rule: Some(Rule::OrMatch(MatchSet { rules })),
+            }),
+        };
+        ListenerFilter {
+            filter_disabled: disabled,
+            ..filter
+        }
+    }
+}
+
+impl ByteService {
+    fn chain(&self, pod: &str) -> FilterChain {
+        let says = [(OUTBOUND_HEADER, pod), (FAILURE_HEADER, CONNECTION_FAILURE)];
+        FilterChain {
+            name: self.cluster.clone(),
+            filter_chain_match: Some(FilterChainMatch {
+                prefix_ranges: vec![CidrRange {
+                    address_prefix: self.address.to_string(),
+                    prefix_len: number(if self.address.is_ipv4() { 32 } else { 128 }),
+                }],
+                ..on_port(self.port)
+            }),
+            filters: vec![told_bytes(
+                &self.cluster,
+                CONNECT_ATTEMPTS,
+                KnownBy::Caller,
+                &says,
+            )],
+            ..FilterChain::default()
+        }
     }
 }
 
@@ -117,7 +218,7 @@ impl Inbound<'_> {
         Listener {
             filter_chains: inbound_ports(&self.world.services)
                 .into_iter()
-                .flat_map(|port| self.chains(port))
+                .flat_map(|(port, carries)| self.chains(port, carries))
                 .collect(),
             listener_filters: [original_destination()]
                 .into_iter()
@@ -128,15 +229,19 @@ impl Inbound<'_> {
     }
 
     /// The most specific chain takes a connection.
-    fn chains(&self, port: u16) -> Vec<FilterChain> {
+    fn chains(&self, port: u16, carries: Carries) -> Vec<FilterChain> {
         let name = inbound_name(port);
+        let passed_on = || match carries {
+            Carries::Requests => vec![self.requests(port)],
+            Carries::Bytes => self.bytes(port),
+        };
         let chain = |suffix: &str, filters| FilterChain {
             name: format!("{name}{suffix}"),
             filter_chain_match: Some(on_port(port)),
             filters,
             ..FilterChain::default()
         };
-        let plain = || chain("", vec![self.requests(port)]);
+        let plain = || chain("", passed_on());
         let of_mesh = || FilterChain {
             filter_chain_match: Some(FilterChainMatch {
                 transport_protocol: "tls".to_owned(),
@@ -144,7 +249,7 @@ impl Inbound<'_> {
                 ..on_port(port)
             }),
             transport_socket: Some(tls::downstream(&self.world.trust_domain)),
-            ..chain(":mesh", vec![self.requests(port)])
+            ..chain(":mesh", passed_on())
         };
         // Applications may speak TLS themselves.
         let of_application = || FilterChain {
@@ -162,8 +267,9 @@ impl Inbound<'_> {
                     of_mesh(),
                     chain(
                         ":refused",
-                        // The last filter of a chain must be one that goes on.
-                        vec![tls::refuse("strict"), bytes(&name)],
+                        // The last filter of a chain must be one that goes on. It leads nowhere: an application that
+                        // speaks first would have spoken before anything is refused.
+                        vec![tls::refuse("strict"), bytes(NOWHERE)],
                     ),
                 ]
             }
@@ -178,6 +284,16 @@ impl Inbound<'_> {
         ];
         let access = self.allow.as_deref().map(tls::allow_only);
         http("inbound", to_application(port), &headers, access)
+    }
+
+    fn bytes(&self, port: u16) -> Vec<Filter> {
+        let says = [
+            (INBOUND_HEADER, self.pod),
+            (INBOUND_TLS_HEADER, INBOUND_TLS),
+        ];
+        let access = self.allow.as_deref().map(tls::allow_only_connections);
+        let to_application = told_bytes(&inbound_name(port), 1, KnownBy::Callee, &says);
+        access.into_iter().chain([to_application]).collect()
     }
 }
 
@@ -233,97 +349,6 @@ fn listener(name: &str, port: u16, direction: TrafficDirection) -> Listener {
     }
 }
 
-/// Passes bytes on to a cluster.
-fn bytes(cluster: &str) -> Filter {
-    filter(
-        "envoy.filters.network.tcp_proxy",
-        any(&TcpProxy {
-            stat_prefix: cluster.into(),
-            cluster_specifier: Some(TcpCluster::Cluster(cluster.into())),
-            ..TcpProxy::default()
-        }),
-    )
-}
-
-fn http(
-    prefix: &str,
-    routes: RouteSpecifier,
-    headers: &[(&str, &str)],
-    access: Option<HttpRbac>,
-) -> Filter {
-    let access = access.map(|rules| http_filter("envoy.filters.http.rbac", any(&rules)));
-    let evidence = http_filter(
-        "envoy.filters.http.header_mutation",
-        any(&set_headers(headers)),
-    );
-    let router = http_filter("envoy.filters.http.router", any(&Router::default()));
-    let manager = HttpConnectionManager {
-        stat_prefix: prefix.into(),
-        route_specifier: Some(routes),
-        http_filters: access.into_iter().chain([evidence, router]).collect(),
-        normalize_path: yes(),
-        local_reply_config: Some(tell_why()),
-        ..HttpConnectionManager::default()
-    };
-    filter(
-        "envoy.filters.network.http_connection_manager",
-        any(&manager),
-    )
-}
-
-/// Every answer that a sidecar gives in the callee's place says why.
-fn tell_why() -> LocalReplyConfig {
-    let failed = AccessLogFilter {
-        filter_specifier: Some(access_log_filter::FilterSpecifier::StatusCodeFilter(
-            StatusCodeFilter {
-                comparison: Some(ComparisonFilter {
-                    op: comparison_filter::Op::Ge.into(),
-                    value: Some(RuntimeUInt32 {
-                        default_value: 400,
-                        runtime_key: "mesh.told_from".to_owned(),
-                    }),
-                }),
-            },
-        )),
-    };
-    LocalReplyConfig {
-        mappers: vec![ResponseMapper {
-            filter: Some(failed),
-            headers_to_add: vec![header(FAILURE_HEADER, FAILURE)],
-            ..ResponseMapper::default()
-        }],
-        ..LocalReplyConfig::default()
-    }
-}
-
-fn header(name: &str, value: &str) -> HeaderValueOption {
-    HeaderValueOption {
-        header: Some(HeaderValue {
-            key: name.into(),
-            value: value.into(),
-            ..HeaderValue::default()
-        }),
-        // What an application sent under this name is no testimony.
-        append_action: HeaderAppendAction::OverwriteIfExistsOrAdd.into(),
-        ..HeaderValueOption::default()
-    }
-}
-
-fn set_headers(headers: &[(&str, &str)]) -> HeaderMutation {
-    HeaderMutation {
-        mutations: Some(Mutations {
-            request_mutations: headers
-                .iter()
-                .map(|(name, value)| Mutation {
-                    action: Some(Action::Append(header(name, value))),
-                })
-                .collect(),
-            ..Mutations::default()
-        }),
-        ..HeaderMutation::default()
-    }
-}
-
 fn original_destination() -> ListenerFilter {
     listener_filter("original_dst", any(&OriginalDst::default()))
 }
@@ -341,13 +366,5 @@ fn listener_filter(name: &str, config: Any) -> ListenerFilter {
         name: format!("envoy.filters.listener.{name}"),
         config_type: Some(listener_filter::ConfigType::TypedConfig(config)),
         ..ListenerFilter::default()
-    }
-}
-
-fn http_filter(name: &str, config: Any) -> HttpFilter {
-    HttpFilter {
-        name: name.into(),
-        config_type: Some(http_filter::ConfigType::TypedConfig(config)),
-        ..HttpFilter::default()
     }
 }

@@ -14,7 +14,7 @@ use envoy_types::pb::envoy::config::route::v3::{
     retry_policy::retry_priority,
     retry_policy::{RetryHostPredicate, RetryPriority},
     route::Action,
-    route_action::ClusterSpecifier,
+    route_action::{ClusterSpecifier, RequestMirrorPolicy},
     route_match::PathSpecifier,
     weighted_cluster::ClusterWeight,
 };
@@ -29,6 +29,8 @@ use std::collections::BTreeSet;
 
 /// An attempt that is not answered within this time is made elsewhere.
 const ATTEMPT_MILLISECONDS: u32 = 750;
+/// What sidecars answer whose application is gone.
+const UNAVAILABLE: [u32; 1] = [503];
 /// All attempts together.
 const REQUEST_MILLISECONDS: u32 = 10_000;
 
@@ -82,11 +84,13 @@ struct Places<'a> {
 }
 
 impl Places<'_> {
-    /// One virtual host per port; the first port also answers to the bare names.
+    /// One virtual host per port of requests; the first also answers to the bare names.
     fn hosts_of(&self, name: &str, service: &Service, rules: &[RoutingRule]) -> Vec<VirtualHost> {
-        service
+        let of_requests = service
             .ports
             .keys()
+            .filter(|port| !service.bytes.contains(port));
+        of_requests
             .enumerate()
             .map(|(index, port)| {
                 let cluster = cluster_name(name, self.namespace, *port);
@@ -145,7 +149,7 @@ impl Places<'_> {
             .map(|rule| Route {
                 name: rule.name.clone(),
                 r#match: Some(condition(&rule.condition)),
-                action: Some(Action::Route(self.action(self.destinations(rule, port)))),
+                action: Some(Action::Route(self.action_of(rule, port))),
                 ..Route::default()
             })
             .collect()
@@ -190,6 +194,32 @@ impl Places<'_> {
         cluster_name(service, self.namespace, port)
     }
 
+    fn action_of(&self, rule: &RoutingRule, port: u16) -> RouteAction {
+        let mut action = self.action(self.destinations(rule, port));
+        if let Some(timeout) = rule.timeout_ms {
+            action.timeout = milliseconds(timeout);
+        }
+        if let Some(rule) = &rule.retry {
+            action.retry_policy = Some(RetryPolicy {
+                num_retries: number(rule.times),
+                retriable_status_codes: UNAVAILABLE
+                    .into_iter()
+                    .chain(rule.statuses.iter().copied())
+                    .collect(),
+                ..retries()
+            });
+        }
+        action.request_mirror_policies = rule
+            .mirror
+            .iter()
+            .map(|service| RequestMirrorPolicy {
+                cluster: self.destination(service, port),
+                ..RequestMirrorPolicy::default()
+            })
+            .collect();
+        action
+    }
+
     fn action(&self, to: ClusterSpecifier) -> RouteAction {
         RouteAction {
             cluster_specifier: Some(to),
@@ -205,7 +235,7 @@ impl Places<'_> {
 fn retries() -> RetryPolicy {
     RetryPolicy {
         retry_on: "connect-failure,refused-stream,reset,unavailable,retriable-status-codes".into(),
-        retriable_status_codes: vec![503],
+        retriable_status_codes: UNAVAILABLE.into(),
         num_retries: number(3),
         per_try_timeout: milliseconds(ATTEMPT_MILLISECONDS),
         retry_host_predicate: vec![RetryHostPredicate {

@@ -8,7 +8,7 @@ use envoy_types::pb::envoy::config::route::v3::route::Action;
 use envoy_types::pb::envoy::config::route::v3::route_action::ClusterSpecifier;
 use envoy_types::pb::envoy::service::discovery::v3::DiscoveryResponse;
 use envoy_types::pb::envoy::service::runtime::v3::Runtime;
-use mesh_api::{Destination, RuleMatch};
+use mesh_api::{Destination, RetryRule, RuleMatch};
 use prost::Message;
 
 fn world() -> World {
@@ -28,6 +28,7 @@ fn world() -> World {
         )]
         .into(),
         accounts: [format!("account-{prefix}")].into(),
+        ..Service::default()
     };
     World {
         namespace: "mesh-workloads".into(),
@@ -69,6 +70,7 @@ fn effective() -> Effective {
                         weight: 1,
                     })
                     .into(),
+                ..RoutingRule::default()
             },
             RoutingRule {
                 name: "not-there-yet".into(),
@@ -78,6 +80,7 @@ fn effective() -> Effective {
                     service: "inventory".into(),
                     weight: 1,
                 }],
+                ..RoutingRule::default()
             },
         ],
         tls: TlsPolicy::default(),
@@ -129,6 +132,43 @@ fn destinations_get_the_weights_of_their_rule() {
     let expected = [("checkout", 80), ("inventory", 20)]
         .map(|(name, weight)| (format!("{name}.mesh-workloads:8080"), Some(weight)));
     assert_eq!(weights, expected);
+}
+
+#[test]
+fn a_rule_says_how_long_how_often_and_to_whom_besides() {
+    let mut effective = effective();
+    let rule = &mut effective.rules[0];
+    rule.timeout_ms = Some(300);
+    rule.mirror = Some("inventory".into());
+    rule.retry = Some(RetryRule {
+        times: 1,
+        statuses: vec![500],
+    });
+    let snapshot = Translator::default().snapshot(
+        &world(),
+        &sidecar("a", "west"),
+        &effective,
+        Traffic::default(),
+        Security::default(),
+    );
+    let routes: RouteConfiguration = read(&snapshot, Kind::Routes, OUTBOUND_ROUTES);
+    let routes = routes.virtual_hosts.iter().flat_map(|host| &host.routes);
+    let actions: Vec<_> = routes
+        .filter(|route| route.name == "split")
+        .filter_map(|route| match route.action.as_ref()? {
+            Action::Route(action) => Some(action),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(actions.len(), 1);
+    let timeout = actions[0].timeout.expect("a timeout");
+    assert_eq!((timeout.seconds, timeout.nanos), (0, 300_000_000));
+    let retry = actions[0].retry_policy.as_ref().expect("retries");
+    assert_eq!(retry.num_retries.expect("a number").value, 1);
+    assert_eq!(retry.retriable_status_codes, [503, 500]);
+    let mirrors = &actions[0].request_mirror_policies;
+    assert_eq!(mirrors.len(), 1);
+    assert_eq!(mirrors[0].cluster, "inventory.mesh-workloads:8080");
 }
 
 #[test]
@@ -285,4 +325,5 @@ fn another_replica_makes_the_same_bytes() {
     }
 }
 
+mod bytes;
 mod tls;

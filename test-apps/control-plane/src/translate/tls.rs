@@ -3,6 +3,7 @@
 
 use super::message::{any, filter, milliseconds, seconds, yes};
 use crate::behaviour::Security;
+use envoy_types::pb::envoy::config::cluster::v3::cluster::TransportSocketMatch;
 use envoy_types::pb::envoy::config::core::v3::{
     ApiConfigSource, ApiVersion, BackoffStrategy, ConfigSource, GrpcService, RetryPolicy,
     TransportSocket, api_config_source::ApiType, config_source::ConfigSourceSpecifier,
@@ -22,6 +23,7 @@ use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
     tls_parameters::TlsProtocol,
 };
 use envoy_types::pb::envoy::r#type::matcher::v3::{StringMatcher, string_matcher::MatchPattern};
+use envoy_types::pb::google::protobuf::{Struct, Value, value};
 
 /// The cluster in a sidecar's own bootstrap that leads to the node agent.
 const NODE_AGENT_CLUSTER: &str = "node-agent";
@@ -33,6 +35,25 @@ const ROOTS: &str = "ROOTCA";
 /// What sidecars offer in ALPN (RFC 7301) so that a callee can tell them from applications that speak TLS themselves. The
 /// callee chooses none: what is spoken inside is told by its first bytes, as without TLS.
 pub(super) const ALPN: &str = "mesh";
+
+/// What endpoints that take TLS carry, by which a permissive caller tells them.
+pub(super) fn taken() -> Struct {
+    let yes = Value {
+        kind: Some(value::Kind::BoolValue(true)),
+    };
+    Struct {
+        fields: [("takesTls".to_owned(), yes)].into(),
+    }
+}
+
+/// [`upstream`] to endpoints that take it; to the others what the cluster has without.
+pub(super) fn upstream_where_taken(callees: &[String], security: Security) -> TransportSocketMatch {
+    TransportSocketMatch {
+        name: "takes-tls".to_owned(),
+        r#match: Some(taken()),
+        transport_socket: Some(upstream(callees, security)),
+    }
+}
 
 /// What a caller's sidecar does: shows its certificate, and takes only callees that are one of `callees` (SPIFFE IDs).
 pub(super) fn upstream(callees: &[String], security: Security) -> TransportSocket {
@@ -80,8 +101,27 @@ pub(super) fn refuse(stat_prefix: &str) -> Filter {
     )
 }
 
-/// Lets in whose certificate carries one of these SPIFFE IDs.
+/// Lets in requests whose caller's certificate carries one of these SPIFFE IDs.
 pub(super) fn allow_only(callers: &[String]) -> HttpRbac {
+    HttpRbac {
+        rules: Some(of_callers(callers)),
+        ..HttpRbac::default()
+    }
+}
+
+/// As [`allow_only`], for connections of which nothing else is known.
+pub(super) fn allow_only_connections(callers: &[String]) -> Filter {
+    filter(
+        "envoy.filters.network.rbac",
+        any(&NetworkRbac {
+            rules: Some(of_callers(callers)),
+            stat_prefix: "allow".to_owned(),
+            ..NetworkRbac::default()
+        }),
+    )
+}
+
+fn of_callers(callers: &[String]) -> Rbac {
     let principals = callers
         .iter()
         .map(|id| Principal {
@@ -99,18 +139,15 @@ pub(super) fn allow_only(callers: &[String]) -> HttpRbac {
         principals,
         ..Policy::default()
     };
-    HttpRbac {
-        rules: Some(Rbac {
-            action: Action::Allow.into(),
-            // A policy without principals is invalid, and none at all lets nobody in. One entry only: a map with more
-            // would be encoded in a random order.
-            policies: (!callers.is_empty())
-                .then(|| ("allow".to_owned(), policy))
-                .into_iter()
-                .collect(),
-            ..Rbac::default()
-        }),
-        ..HttpRbac::default()
+    Rbac {
+        action: Action::Allow.into(),
+        // A policy without principals is invalid, and none at all lets nobody in. One entry only: a map with more
+        // would be encoded in a random order.
+        policies: (!callers.is_empty())
+            .then(|| ("allow".to_owned(), policy))
+            .into_iter()
+            .collect(),
+        ..Rbac::default()
     }
 }
 

@@ -1,17 +1,22 @@
 //! From Kubernetes objects to what matters of them.
 
 use crate::world::{MEMBER_CONTAINER, Policy, Replica, Scope};
-use k8s_openapi::api::core::v1::{Node, Pod, Service};
+use k8s_openapi::api::core::v1::{Node, Pod, Service, ServicePort};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt as _;
 use kube::core::PartialObjectMeta;
 use mesh_api::{PolicyConfig, ScopeConfig};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 pub(super) struct ServiceFacts {
+    pub(super) address: Option<IpAddr>,
     /// Port number → port name (empty where it has none).
     pub(super) ports: BTreeMap<u16, String>,
+    /// The ports that do not carry HTTP.
+    pub(super) bytes: BTreeSet<u16>,
+    /// The service accounts that it is said to be answered by; none where it does not say.
+    pub(super) accounts: Option<BTreeSet<String>>,
     /// The labels of its pods; empty where it selects none.
     pub(super) selector: BTreeMap<String, String>,
 }
@@ -66,24 +71,47 @@ pub(super) fn scope(scope: ScopeConfig) -> Scope {
     }
 }
 
+/// On a service: the service accounts that may answer for it, separated by commas. Without it those of the pods that it
+/// selects.
+const ANSWERED_BY: &str = "mesh.meshproof.io/answered-by";
+
 pub(super) fn service(service: Service) -> ServiceFacts {
+    let accounts = service.annotations().get(ANSWERED_BY).map(|names| {
+        let names = names.split(',').map(str::trim);
+        names
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect()
+    });
     let spec = service.spec.unwrap_or_default();
-    let ports = spec
-        .ports
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|port| is_tcp(port.protocol.as_deref()))
-        .filter_map(|port| {
-            Some((
-                u16::try_from(port.port).ok()?,
-                port.name.unwrap_or_default(),
-            ))
-        })
-        .collect();
+    let mut ports = BTreeMap::new();
+    let mut bytes = BTreeSet::new();
+    let of_tcp = spec.ports.into_iter().flatten();
+    for port in of_tcp.filter(|port| is_tcp(port.protocol.as_deref())) {
+        let Ok(number) = u16::try_from(port.port) else {
+            continue;
+        };
+        if carries_bytes(&port) {
+            bytes.insert(number);
+        }
+        ports.insert(number, port.name.unwrap_or_default());
+    }
     ServiceFacts {
+        // `None` for a service without an address of its own.
+        address: spec.cluster_ip.and_then(|ip| ip.parse().ok()),
         ports,
+        bytes,
+        accounts,
         selector: spec.selector.unwrap_or_default(),
     }
+}
+
+/// Whether a port is said to carry something else than HTTP: by its `appProtocol`, else by the beginning of its name, as in
+/// `tcp-orders`. What is not said is told by the first bytes of a connection, so it may be HTTP.
+fn carries_bytes(port: &ServicePort) -> bool {
+    let name = port.name.as_deref().unwrap_or_default();
+    let by_name = name.split('-').next().unwrap_or_default();
+    port.app_protocol.as_deref().unwrap_or(by_name) == "tcp"
 }
 
 impl ServiceFacts {
@@ -215,6 +243,29 @@ mod tests {
         let ips: Vec<_> = slice.endpoints.iter().map(|e| e.ip.to_string()).collect();
         assert_eq!(ips, vec!["10.0.0.1", "10.0.0.3"]);
         assert_eq!(slice.ports, [("http".to_owned(), 8080)].into());
+    }
+
+    #[test]
+    fn ports_carry_bytes_where_they_are_said_to() {
+        let facts = service(from(serde_json::json!({
+            "metadata": {"name": "s", "annotations": {(ANSWERED_BY): "a, b"}},
+            "spec": {"clusterIP": "10.96.0.9", "ports": [
+                {"name": "http", "port": 1, "appProtocol": "http"},
+                {"name": "grpc", "port": 2, "appProtocol": "kubernetes.io/h2c"},
+                {"name": "orders", "port": 3, "appProtocol": "tcp"},
+                {"name": "tcp-orders", "port": 4},
+                {"name": "tcp-no", "port": 5, "appProtocol": "http"},
+                {"port": 6}
+            ]}
+        })));
+        assert_eq!(facts.bytes, [3, 4].into());
+        assert_eq!(facts.ports.len(), 6);
+        assert_eq!(facts.address, "10.96.0.9".parse().ok());
+        assert_eq!(facts.accounts, Some(["a", "b"].map(str::to_owned).into()));
+        let headless = service(from(serde_json::json!({
+            "metadata": {"name": "s"}, "spec": {"clusterIP": "None"}
+        })));
+        assert_eq!(headless.address, None);
     }
 
     #[test]

@@ -132,6 +132,7 @@ pub(crate) fn world(toggle: &str) -> World {
                 weight: 1,
             },
         ],
+        ..RoutingRule::default()
     };
     let policy = Policy {
         name: "p".into(),
@@ -158,6 +159,7 @@ pub(crate) fn world(toggle: &str) -> World {
         )]
         .into(),
         accounts: ["checkout".to_owned()].into(),
+        ..Service::default()
     };
     World {
         namespace: "mesh-workloads".into(),

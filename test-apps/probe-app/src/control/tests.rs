@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::{Method, Request};
 use probe_api::identity::{IdentityDesk, RequestFlaw};
 use probe_api::request::{
-    Answer, FailureKind, PeerView, RequestOutcome, RequestResult, RequestSpec,
+    Answer, FailureKind, PeerView, Protocol, RequestOutcome, RequestResult, RequestSpec,
 };
 use probe_api::state::{
     Certificate, ControlPlaneConnection, Endpoint, Identity, Resource, Route, Secret, Sidecar,
@@ -35,6 +35,8 @@ fn shared() -> Shared {
     Shared {
         watcher: Watcher::new(crate::settings::Settings::from_variables(|_| None)),
         loads: Arc::default(),
+        told: Told::default(),
+        counted: Counted::default(),
     }
 }
 
@@ -276,6 +278,7 @@ fn samples() -> Vec<(&'static str, Value)> {
     };
     let request = RequestSpec {
         url: text(),
+        protocol: Protocol::Grpc,
         headers: map(text()),
         timeout_ms: 1,
     };
@@ -391,6 +394,7 @@ fn samples() -> Vec<(&'static str, Value)> {
             "LoadSpec",
             serde_json::to_value(LoadSpec { request, rate: 1 }),
         ),
+        sample("Received", serde_json::to_value(Received { count: 1 })),
         sample(
             "LoadStarted",
             serde_json::to_value(LoadStarted { id: text() }),

@@ -6,6 +6,7 @@ use crate::expectation::Expectation;
 use crate::fault::Fault;
 use crate::history::RequestSeen;
 use crate::patience::Patience;
+use crate::protocol::Protocol;
 use crate::scenario::{Act, Load, Scenario, Traffic};
 use crate::testing::{Recorder, scenario, sidecar};
 use crate::verdict::{Finding, Verdict};
@@ -20,6 +21,7 @@ pub(super) fn batch(count: u32) -> Act {
         to: "checkout".to_owned(),
         path: "/".to_owned(),
         headers: BTreeMap::new(),
+        protocol: Protocol::Http1,
         count,
     })
 }
@@ -29,6 +31,7 @@ pub(super) fn load() -> Act {
         name: TRAFFIC.to_owned(),
         from: "frontend@zone1".to_owned(),
         to: "checkout".to_owned(),
+        protocol: Protocol::Http1,
         rate: 10,
     })
 }

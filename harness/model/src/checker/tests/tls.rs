@@ -1,11 +1,13 @@
 //! Histories of certificates, and of how requests arrive.
 
 use super::histories::{both, confined, delivered, inside, outside, who};
-use super::requests::{TRAFFIC, batch, expecting, finding, lose, recorder};
+use super::requests::{TRAFFIC, batch, expecting, finding, load, lose, recorder};
 use crate::configuration::{Configuration, InboundTls, OutboundTls, Tls};
 use crate::duration::Span;
 use crate::expectation::Expectation;
-use crate::history::{Arrival, CertificateSeen, Observation, RefusalCause};
+use crate::history::{
+    Arrival, CertificateSeen, EventKind, Observation, RefusalCause, Spoken, WireConnection,
+};
 use crate::scenario::Act;
 use crate::testing::{Recorder, configuration, entry_zone, shows};
 use crate::verdict::Verdict;
@@ -276,5 +278,82 @@ fn certificates_must_be_renewed(
         &expecting(when, Expectation::Renewed { since: 1 }),
         &recorder,
     );
+    assert_eq!(found.verdict, verdict, "{found:#?}");
+}
+
+#[rstest]
+#[case::tls(Some((Spoken::Tls, 0)), Verdict::Passed, Verdict::Failed)]
+#[case::plaintext(Some((Spoken::Plaintext, 0)), Verdict::Failed, Verdict::Passed)]
+#[case::not_everything(Some((Spoken::Tls, 1)), Verdict::Inconclusive, Verdict::Failed)]
+#[case::nobody_looked(None, Verdict::Inconclusive, Verdict::Inconclusive)]
+fn what_is_seen_on_the_wire_is_judged(
+    #[case] seen: Option<(Spoken, u32)>,
+    #[case] tls: Verdict,
+    #[case] plaintext: Verdict,
+) {
+    let mut recorder = recorder();
+    recorder.request(0, |_| {});
+    let wire = |traffic: &str, spoken, unseen| EventKind::OnTheWire {
+        traffic: traffic.to_owned(),
+        connections: vec![WireConnection {
+            from: "10.101.1.1:4000".to_owned(),
+            to: "10.102.1.2:8080".to_owned(),
+            spoken,
+        }],
+        unseen,
+    };
+    // What another batch looked like is no evidence.
+    recorder.push(wire("another", Spoken::Plaintext, 3));
+    if let Some((spoken, unseen)) = seen {
+        recorder.push(wire(TRAFFIC, spoken, unseen));
+    }
+    for (is, verdict) in [(Spoken::Tls, tls), (Spoken::Plaintext, plaintext)] {
+        let traffic = TRAFFIC.to_owned();
+        let expectation = Expectation::OnTheWire { traffic, is };
+        let found = finding(&expecting(vec![batch(1)], expectation.clone()), &recorder);
+        assert_eq!(found.verdict, verdict, "{found:#?}");
+        if verdict == Verdict::Failed {
+            let who = found.details[0].sidecar.as_deref();
+            assert_eq!(who, Some("frontend@zone1"));
+        }
+        let found = finding(&expecting(vec![batch(2)], expectation), &recorder);
+        assert_eq!(found.verdict, verdict.max(Verdict::Inconclusive));
+    }
+}
+
+#[rstest]
+#[case::in_time(&[(100, None), (1100, over(None)), (2200, Some(Arrival::Plaintext))], Verdict::Passed)]
+#[case::late(&[(900, over(None)), (1100, Some(Arrival::Plaintext))], Verdict::Failed)]
+#[case::untold(&[(1100, None)], Verdict::Inconclusive)]
+#[case::nothing_sent(&[(900, over(None))], Verdict::Inconclusive)]
+fn connections_from_before_may_be_used_for_a_stated_time(
+    #[case] requests: &[(u64, Option<Arrival>)],
+    #[case] verdict: Verdict,
+) {
+    let mut recorder = recorder();
+    recorder.step(1).write(&permissive());
+    let written = recorder.now_ns();
+    for (sequence, (after_ms, arrived)) in requests.iter().enumerate() {
+        recorder.request(sequence as u64, |request| {
+            request.due_ns = written + after_ms * 1_000_000;
+            request.arrived = arrived.clone();
+        });
+    }
+    // From the next write on nothing is said any more.
+    recorder.wait(2000).step(2).write(&permissive());
+    recorder.step(3);
+    let when = vec![
+        load(),
+        Act::Apply(permissive()),
+        Act::Apply(permissive()),
+        Act::Stop(TRAFFIC.to_owned()),
+    ];
+    let expectation = Expectation::MovesTo {
+        traffic: TRAFFIC.to_owned(),
+        step: 1,
+        within: Span::secs(1),
+        is: Spoken::Tls,
+    };
+    let found = finding(&expecting(when, expectation), &recorder);
     assert_eq!(found.verdict, verdict, "{found:#?}");
 }

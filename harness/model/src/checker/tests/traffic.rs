@@ -12,6 +12,7 @@ use super::requests::recorder;
 use crate::expectation::Expectation;
 use crate::history::EventKind;
 use crate::history::RequestSeen;
+use crate::protocol::Protocol;
 use crate::scenario::Act;
 use crate::verdict::Verdict;
 use rstest::rstest;
@@ -393,4 +394,55 @@ fn a_load_is_sent_until_it_is_stopped(#[case] silent_ms: u64, #[case] verdict: V
     let stop = Act::Stop(TRAFFIC.to_owned());
     let other = expecting(vec![named, stop], answered(0));
     assert_eq!(finding(&other, &recorder).verdict, Verdict::Passed);
+}
+
+#[rstest]
+#[case::as_sent(Some(Protocol::Http1), Verdict::Passed)]
+#[case::otherwise(Some(Protocol::Http2), Verdict::Failed)]
+#[case::untold(None, Verdict::Inconclusive)]
+fn requests_must_arrive_in_what_they_were_sent_in(
+    #[case] arrived: Option<Protocol>,
+    #[case] verdict: Verdict,
+) {
+    let mut recorder = recorder();
+    recorder.request(0, |request| request.protocol = arrived);
+    let traffic = TRAFFIC.to_owned();
+    let expectation = Expectation::KeepsProtocol { traffic };
+    let found = finding(&expecting(vec![batch(1)], expectation.clone()), &recorder);
+    assert_eq!(found.verdict, verdict, "{found:#?}");
+    if verdict == Verdict::Failed {
+        assert_eq!(found.details[0].sidecar.as_deref(), Some("frontend@zone1"));
+        assert!(found.details[0].observed.contains("HTTP/2"), "{found:#?}");
+    }
+    let found = finding(&expecting(vec![batch(2)], expectation), &recorder);
+    assert_eq!(found.verdict, verdict.max(Verdict::Inconclusive));
+}
+
+#[rstest]
+#[case::twice(Some(4), Verdict::Passed)]
+#[case::once(Some(2), Verdict::Failed)]
+#[case::more(Some(5), Verdict::Failed)]
+#[case::nobody_counted(None, Verdict::Inconclusive)]
+fn how_often_requests_came_is_judged(#[case] count: Option<u64>, #[case] verdict: Verdict) {
+    let mut recorder = recorder();
+    recorder.request(0, |_| {}).request(1, lose);
+    let came = |application: &str, count| EventKind::Received {
+        traffic: TRAFFIC.to_owned(),
+        application: application.to_owned(),
+        count,
+    };
+    // What came to another application is no evidence.
+    recorder.push(came("inventory", 9));
+    if let Some(count) = count {
+        recorder.push(came("checkout", count));
+    }
+    let expectation = Expectation::Received {
+        traffic: TRAFFIC.to_owned(),
+        application: "checkout".to_owned(),
+        times: 2,
+    };
+    let found = finding(&expecting(vec![batch(2)], expectation.clone()), &recorder);
+    assert_eq!(found.verdict, verdict, "{found:#?}");
+    let found = finding(&expecting(vec![batch(3)], expectation), &recorder);
+    assert_eq!(found.verdict, verdict.max(Verdict::Inconclusive));
 }

@@ -8,6 +8,7 @@ use crate::configuration::Configuration;
 use crate::document::{Part, suggestion};
 use crate::fault::{Fault, PodSelector};
 use crate::names::{Kind, Names};
+use crate::protocol::Protocol;
 use crate::scenario::{Act, Disturbs, Rollout, Scenario};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -132,6 +133,7 @@ impl Check {
         self.tls_alone(scenario);
         self.rotation_said(scenario);
         self.identities_said(scenario);
+        self.protocols_required(scenario);
         self.at(Step::Key("then"), |check| {
             if scenario.then.is_empty() {
                 check.complain(
@@ -227,10 +229,18 @@ impl Check {
             }
             Act::Request(traffic) => self.at(Step::Key("request"), |check| {
                 check.workload("from", &traffic.from);
-                check.named("to", Kind::Application, &traffic.to);
+                check.named("to", Kind::Service, &traffic.to);
                 check.named_traffic(&traffic.name, TrafficKind::Batch);
                 if traffic.count == 0 {
                     check.complain("zero requests", Some("set `count` to at least 1"));
+                }
+                if traffic.protocol == Protocol::Tcp
+                    && (traffic.path != "/" || !traffic.headers.is_empty())
+                {
+                    check.complain(
+                        "bytes have neither a path nor headers",
+                        Some("leave `path` and `headers` out, or send requests over HTTP"),
+                    );
                 }
                 if !traffic.path.starts_with('/') {
                     check.complain(
@@ -241,7 +251,7 @@ impl Check {
             }),
             Act::Load(load) => self.at(Step::Key("load"), |check| {
                 check.workload("from", &load.from);
-                check.named("to", Kind::Application, &load.to);
+                check.named("to", Kind::Service, &load.to);
                 check.named_traffic(&load.name, TrafficKind::Load);
                 check.running.insert(load.name.clone());
                 if load.rate == 0 {

@@ -61,6 +61,7 @@ then:
 - answered: {traffic: batch}
 - answered: {traffic: steady, lost: 2}
 - passesBothSidecars: {traffic: batch}
+- keepsProtocol: {traffic: batch}
 - prefersOwnZone: {traffic: batch, percent: 90}
 - answeredBy: {traffic: batch, application: checkout}
 - sharedBy: {traffic: steady, percents: {checkout: 80, inventory: 20}}
@@ -92,7 +93,7 @@ fn every_word_is_read_and_printed() {
         "{printed}"
     );
     assert_eq!(read.when.len(), 13);
-    assert_eq!(read.then.len(), 14);
+    assert_eq!(read.then.len(), 15);
 }
 
 #[test]
@@ -371,6 +372,7 @@ fn known() -> Names {
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     Names {
         applications: names(&["checkout", "frontend", "inventory"]),
+        services: names(&["checkout", "frontend", "inventory", "impostor"]),
         components: Some(names(&["node-agent"])),
         places: Some(Places {
             data_centers: names(&["east", "west"]),

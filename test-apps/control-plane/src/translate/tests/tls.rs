@@ -165,3 +165,48 @@ fn a_list_of_callers_becomes_a_filter_and_an_empty_one_lets_nobody_in() {
     };
     assert!(!with(one(), lax).contains(filter));
 }
+
+#[test]
+fn a_permissive_caller_tells_who_takes_tls_by_their_endpoints() {
+    let mut world = world();
+    world.takes_tls = Arc::new(["10.101.1.1".parse().expect("an address")].into());
+    let effective = Effective {
+        tls: TlsPolicy {
+            outbound: Some(OutboundTls::Permissive),
+            ..TlsPolicy::default()
+        },
+        ..Effective::default()
+    };
+    let snapshot = Translator::default().snapshot(
+        &world,
+        &sidecar("a", "west"),
+        &effective,
+        Traffic::default(),
+        Security::default(),
+    );
+    let name = "checkout.mesh-workloads:8080";
+    let cluster: Cluster = read(&snapshot, Kind::Clusters, name);
+    assert!(cluster.transport_socket.is_none());
+    let [where_taken] = &cluster.transport_socket_matches[..] else {
+        panic!("one match: {cluster:?}");
+    };
+    let upstream: UpstreamTlsContext = context(where_taken.transport_socket.as_ref().expect("TLS"));
+    assert_eq!(
+        upstream.common_tls_context.expect("common").alpn_protocols,
+        ["mesh"]
+    );
+    let assignment: ClusterLoadAssignment = read(&snapshot, Kind::Endpoints, name);
+    let marks: Vec<_> = assignment
+        .endpoints
+        .iter()
+        .flat_map(|locality| &locality.lb_endpoints)
+        .map(|endpoint| {
+            let metadata = endpoint.metadata.as_ref()?;
+            metadata
+                .filter_metadata
+                .get("envoy.transport_socket_match")
+                .cloned()
+        })
+        .collect();
+    assert_eq!(marks, [where_taken.r#match.clone(), None]);
+}

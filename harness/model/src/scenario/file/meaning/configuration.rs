@@ -50,6 +50,12 @@ impl Check {
                             });
                         }
                     });
+                    if let Some(mirror) = &rule.mirror {
+                        check.named("mirror", Kind::Service, mirror);
+                    }
+                    if rule.timeout_ms == Some(0) {
+                        check.complain("`timeoutMs` is 0", Some("write at least 1"));
+                    }
                     if rule.to.is_empty() {
                         check.complain(
                             "a rule without destination",
@@ -131,6 +137,17 @@ impl Check {
             self.complain(
                 "it asks for identities, and `requires` does not say so",
                 Some("add `identities` to `requires`, so that it is skipped where nobody can ask"),
+            );
+        }
+    }
+
+    /// Not every mesh's workloads speak everything.
+    pub(super) fn protocols_required(&mut self, scenario: &Scenario) {
+        if scenario.speaks_other_protocols() && !scenario.requires.contains(&Capability::Protocols)
+        {
+            self.complain(
+                "it speaks something else than HTTP/1.1, and `requires` does not say so",
+                Some("add `protocols` to `requires`, so that it is skipped where workloads do not"),
             );
         }
     }

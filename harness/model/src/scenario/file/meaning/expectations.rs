@@ -1,6 +1,7 @@
 //! What an expectation can get wrong: it speaks of steps, traffic and faults that must be there.
 
 use super::{Check, Step, TrafficKind};
+use crate::capability::Capability;
 use crate::document::suggestion;
 use crate::expectation::Expectation;
 use crate::names::Kind;
@@ -34,6 +35,7 @@ impl Check {
             Expectation::PassesBothSidecars { traffic } => {
                 self.traffic("passesBothSidecars", traffic, None);
             }
+            Expectation::KeepsProtocol { traffic } => self.traffic("keepsProtocol", traffic, None),
             Expectation::PrefersOwnZone { traffic, percent } => {
                 self.traffic("prefersOwnZone", traffic, None);
                 if !(1..=100).contains(percent) {
@@ -59,6 +61,35 @@ impl Check {
             }
             Expectation::OverTls { traffic } => self.traffic("overTls", traffic, None),
             Expectation::InPlaintext { traffic } => self.traffic("inPlaintext", traffic, None),
+            Expectation::MovesTo { traffic, step, .. } => {
+                self.traffic("movesTo", traffic, Some(TrafficKind::Load));
+                self.at(Step::Key("movesTo"), |check| {
+                    check.step("step", *step, scenario);
+                    let writes = |act: &Act| matches!(act, Act::Apply(_) | Act::Delete(_));
+                    if scenario.when.get(*step).is_some_and(|act| !writes(act)) {
+                        check.complain("only `apply` and `delete` change how requests come", None);
+                    }
+                });
+            }
+            Expectation::Received {
+                traffic,
+                application,
+                ..
+            } => {
+                self.traffic("received", traffic, Some(TrafficKind::Batch));
+                self.at(Step::Key("received"), |check| {
+                    check.named("application", Kind::Application, application);
+                });
+            }
+            Expectation::OnTheWire { traffic, .. } => {
+                self.traffic("onTheWire", traffic, Some(TrafficKind::Batch));
+                if !scenario.requires.contains(&Capability::Wire) {
+                    self.complain(
+                        "it looks at packets, and `requires` does not say so",
+                        Some("add `wire` to `requires`, so that it is skipped where nobody can"),
+                    );
+                }
+            }
             Expectation::Refused { traffic, .. } => self.traffic("refused", traffic, None),
             Expectation::Renewed { since } => self.at(Step::Key("renewed"), |check| {
                 check.step("since", *since, scenario);
@@ -165,7 +196,11 @@ impl Check {
         let message = match (found, kind) {
             (None, _) => format!("traffic `{name}` is not sent"),
             (Some(found), Some(kind)) if found != kind => {
-                format!("`{name}` is a batch, not a load")
+                let (is, wanted) = match found {
+                    TrafficKind::Batch => ("batch", "load"),
+                    TrafficKind::Load => ("load", "batch"),
+                };
+                format!("`{name}` is a {is}, not a {wanted}")
             }
             _ => return,
         };

@@ -1,0 +1,180 @@
+//! Who speaks what to whom: every mode of a caller against every mode of a callee, in and out of scope, in every protocol.
+//! What comes of it is computed and not typed.
+
+use super::wire::{short, spoken};
+use super::{answered, both, in_plaintext, offers, over_tls, refused, scenario, takes, with_tls};
+use crate::payload::{application, everybody, scope, workload};
+use harness_model::capability::Capability;
+use harness_model::configuration::{InboundTls, OutboundTls, Tls};
+use harness_model::expectation::Expectation;
+use harness_model::history::RefusalCause;
+use harness_model::protocol::Protocol;
+use harness_model::scenario::{Act, Scenario};
+
+/// A mode of callers, its name, and the data center whose callers have it. In the order of the names, since canaries are
+/// recipients of all three, and of those of one second the lesser name wins.
+const CALLERS: [(OutboundTls, &str, &str); 3] = [
+    (OutboundTls::Permissive, "permissive", "$zone2"),
+    (OutboundTls::Plaintext, "plaintext", "$zone1"),
+    (OutboundTls::Strict, "strict", "$zone3"),
+];
+
+/// What comes of a request.
+enum Outcome {
+    OverTls,
+    InPlaintext,
+    Refused(RefusalCause),
+}
+
+fn outcome(caller: OutboundTls, callee: InboundTls) -> Outcome {
+    match (caller, callee) {
+        (OutboundTls::Plaintext, InboundTls::Strict) => Outcome::Refused(RefusalCause::Plaintext),
+        (OutboundTls::Strict, InboundTls::Plaintext) => Outcome::Refused(RefusalCause::NoTls),
+        (OutboundTls::Plaintext, _) | (OutboundTls::Permissive, InboundTls::Plaintext) => {
+            Outcome::InPlaintext
+        }
+        (OutboundTls::Permissive | OutboundTls::Strict, _) => Outcome::OverTls,
+    }
+}
+
+/// One scenario for each mode of the callee, with all callers side by side.
+pub(super) fn all() -> Vec<Scenario> {
+    [
+        (InboundTls::Plaintext, "plaintext"),
+        (InboundTls::Permissive, "permissive"),
+        (InboundTls::Strict, "strict"),
+    ]
+    .into_iter()
+    .map(|(mode, name)| row(mode, name))
+    .collect()
+}
+
+fn row(mode: InboundTls, name: &str) -> Scenario {
+    let mut when = vec![Act::Apply(with_tls(
+        "callee",
+        scope([application("checkout")]),
+        takes(mode),
+    ))];
+    let mut then = vec![Expectation::Delivered];
+    for (offered, caller, zone) in CALLERS {
+        when.push(Act::Apply(with_tls(
+            caller,
+            scope([workload("frontend", zone)]),
+            offers(offered),
+        )));
+    }
+    for (offered, caller, zone) in CALLERS {
+        // Out of the callee's scope nobody takes TLS.
+        for (callee, place, takes) in [
+            ("checkout", "in-scope", mode),
+            ("inventory", "out-of-scope", InboundTls::Plaintext),
+        ] {
+            for protocol in Protocol::ALL {
+                let traffic = format!("{caller}-{place}-{}", short(protocol));
+                when.push(spoken(
+                    protocol,
+                    &traffic,
+                    &format!("frontend@{zone}"),
+                    callee,
+                ));
+                match outcome(offered, takes) {
+                    Outcome::OverTls => then.extend([answered(&traffic), over_tls(&traffic)]),
+                    Outcome::InPlaintext => {
+                        then.extend([answered(&traffic), in_plaintext(&traffic)]);
+                    }
+                    Outcome::Refused(because) => then.push(refused(&traffic, because)),
+                }
+            }
+        }
+    }
+    let mut scenario = scenario(
+        &format!("matrix-{name}"),
+        &format!(
+            "plaintext, permissive and strict callers reach a {name} callee, and one that no configuration speaks of, as their modes say, in every protocol"
+        ),
+        when,
+        then,
+    );
+    scenario.requires.push(Capability::Protocols);
+    scenario
+}
+
+/// A service whose pods show a certificate of the mesh, but not that of whom the caller called.
+pub(super) fn impostor() -> Scenario {
+    let from = "frontend@$zone1";
+    let send = |callee: &str| {
+        Protocol::ALL.map(|protocol| {
+            let name = format!("{callee}-{}", short(protocol));
+            (spoken(protocol, &name, from, callee), name)
+        })
+    };
+    let (to_impostor, to_others) = (send("impostor"), send("inventory"));
+    let mut scenario = scenario(
+        "impostor",
+        "a caller speaks to nobody who shows another identity than that of the service it calls, though the mesh knows it",
+        [Act::Apply(with_tls(
+            "everybody",
+            scope([everybody()]),
+            both(InboundTls::Permissive),
+        ))]
+        .into_iter()
+        .chain(
+            to_impostor
+                .iter()
+                .chain(&to_others)
+                .map(|(act, _)| act.clone()),
+        )
+        .collect(),
+        [Expectation::Delivered]
+            .into_iter()
+            .chain(
+                to_impostor
+                    .iter()
+                    .map(|(_, name)| refused(name, RefusalCause::Untrusted)),
+            )
+            .chain(
+                to_others
+                    .iter()
+                    .flat_map(|(_, name)| [answered(name), over_tls(name)]),
+            )
+            .collect(),
+    );
+    scenario
+        .requires
+        .extend([Capability::Protocols, Capability::Impostor]);
+    scenario
+}
+
+/// The list of callers, for connections of which nothing is known but whose certificate they come with.
+pub(super) fn allowed_callers_of_bytes() -> Scenario {
+    let only_frontend = Tls {
+        allow: Some(vec!["frontend".to_owned()]),
+        ..takes(InboundTls::Strict)
+    };
+    let mut scenario = scenario(
+        "allowed-callers-tcp",
+        "of those who send bytes only callers whose certificate carries an allowed identity come through",
+        vec![
+            Act::Apply(with_tls(
+                "callee",
+                scope([application("checkout")]),
+                only_frontend,
+            )),
+            Act::Apply(with_tls(
+                "callers",
+                scope([application("frontend"), application("inventory")]),
+                offers(OutboundTls::Strict),
+            )),
+            spoken(Protocol::Tcp, "allowed", "frontend@$zone1", "checkout"),
+            spoken(Protocol::Tcp, "not-allowed", "inventory@$zone1", "checkout"),
+        ],
+        vec![
+            Expectation::Delivered,
+            answered("allowed"),
+            over_tls("allowed"),
+            refused("not-allowed", RefusalCause::NotAllowed),
+        ],
+    );
+    scenario.requires.push(Capability::Protocols);
+    scenario
+}

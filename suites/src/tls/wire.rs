@@ -1,0 +1,130 @@
+//! What can be read on the way.
+
+use super::{answered, both, offers, scenario, takes, with_tls};
+use crate::payload::{everybody, scope};
+use harness_model::capability::Capability;
+use harness_model::configuration::{InboundTls, OutboundTls};
+use harness_model::duration::Span;
+use harness_model::expectation::Expectation;
+use harness_model::history::Spoken;
+use harness_model::protocol::Protocol;
+use harness_model::scenario::{Act, Load, Scenario, Tag, Traffic};
+use std::collections::BTreeMap;
+
+/// What the callee's sidecar says of TLS is one thing; what somebody between two data centers can read is another.
+pub(super) fn on_the_wire() -> Scenario {
+    let from = "frontend@$zone1";
+    let send = |prefix: &str| {
+        Protocol::ALL.map(|protocol| {
+            let name = format!("{prefix}-{}", short(protocol));
+            (protocol, name)
+        })
+    };
+    let act = |(protocol, name): &(Protocol, String)| spoken(*protocol, name, from, "checkout");
+    let seen = |(_, name): &(Protocol, String), is| {
+        let traffic = name.clone();
+        [answered(name), Expectation::OnTheWire { traffic, is }]
+    };
+    let (before, after) = (send("before"), send("after"));
+    let mut scenario = scenario(
+        "on-the-wire",
+        "packets between data centers can be read while TLS is off, and cannot while it is on, whatever is spoken",
+        [leave("checkout", "$zone1")]
+            .into_iter()
+            .chain(before.iter().map(act))
+            .chain([Act::Apply(with_tls(
+                "everybody",
+                scope([everybody()]),
+                both(InboundTls::Strict),
+            ))])
+            .chain(after.iter().map(act))
+            .collect(),
+        [Expectation::Delivered]
+            .into_iter()
+            .chain(before.iter().flat_map(|sent| seen(sent, Spoken::Plaintext)))
+            .chain(after.iter().flat_map(|sent| seen(sent, Spoken::Tls)))
+            .collect(),
+    );
+    scenario
+        .requires
+        .extend([Capability::Wire, Capability::Protocols]);
+    scenario
+}
+
+fn leave(application: &str, zone: &str) -> Act {
+    Act::Leave {
+        application: application.to_owned(),
+        data_center: zone.to_owned(),
+    }
+}
+
+/// What is spoken, in names of traffic.
+pub(super) fn short(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Http1 => "http1",
+        Protocol::Http2 => "http2",
+        Protocol::Grpc => "grpc",
+        Protocol::Tcp => "tcp",
+    }
+}
+
+pub(super) fn spoken(protocol: Protocol, name: &str, from: &str, to: &str) -> Act {
+    Act::Request(Traffic {
+        name: name.to_owned(),
+        from: from.to_owned(),
+        to: to.to_owned(),
+        path: "/".to_owned(),
+        headers: BTreeMap::new(),
+        protocol,
+        count: 4,
+    })
+}
+
+/// How long after a write connections from before may still be used: two seconds of delivery, three of draining.
+const OLD_CONNECTIONS: Span = Span::secs(5);
+
+/// Connections are kept and used for many requests, and a toggle says nothing to those who have one.
+pub(super) fn connections_from_before() -> Scenario {
+    let loads = [Protocol::Http1, Protocol::Grpc];
+    let caller = |mode| Act::Apply(with_tls("caller", scope([everybody()]), offers(mode)));
+    let mut when = vec![Act::Apply(with_tls(
+        "callee",
+        scope([everybody()]),
+        takes(InboundTls::Permissive),
+    ))];
+    when.extend(loads.map(|protocol| {
+        Act::Load(Load {
+            name: short(protocol).to_owned(),
+            from: "frontend@$zone1".to_owned(),
+            to: "checkout".to_owned(),
+            protocol,
+            rate: 20,
+        })
+    }));
+    let mut then = vec![Expectation::Delivered];
+    then.extend(loads.map(|protocol| answered(short(protocol))));
+    for (mode, is) in [
+        (OutboundTls::Strict, Spoken::Tls),
+        (OutboundTls::Plaintext, Spoken::Plaintext),
+    ] {
+        then.extend(loads.map(|protocol| Expectation::MovesTo {
+            traffic: short(protocol).to_owned(),
+            step: when.len(),
+            within: OLD_CONNECTIONS,
+            is,
+        }));
+        when.extend([caller(mode), Act::Hold(Span::secs(7))]);
+    }
+    when.extend(loads.map(|protocol| Act::Stop(short(protocol).to_owned())));
+    let mut scenario = Scenario {
+        tags: vec![Tag::Qa, Tag::PreRelease],
+        ..scenario(
+            "connections-from-before",
+            "five seconds after TLS is turned on or off no connection from before is used, and no request was lost to that",
+            when,
+            then,
+        )
+    };
+    scenario.requires.push(Capability::Protocols);
+    scenario
+}

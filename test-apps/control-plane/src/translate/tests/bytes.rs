@@ -1,0 +1,135 @@
+//! Ports that carry bytes: connections are told by the service's address, and nothing waits for their first words.
+
+use super::*;
+use envoy_types::pb::envoy::config::listener::v3::Listener;
+use envoy_types::pb::envoy::config::listener::v3::listener_filter_chain_match_predicate::Rule;
+use mesh_api::{InboundTls, SpiffeUri};
+
+/// `checkout` carries bytes on a second port, on which `inventory` may take requests.
+fn world_of_bytes(inventory_takes_requests: bool) -> World {
+    let mut world = world();
+    let mut services = world.services.by_name.clone();
+    for (number, (name, service)) in services.iter_mut().enumerate() {
+        service.address = format!("10.96.0.{number}").parse().ok();
+        let mut endpoints = service.ports[&8080].clone();
+        for endpoint in &mut endpoints {
+            endpoint.port = 8082;
+        }
+        if name == "checkout" {
+            service.ports.insert(8082, endpoints);
+            service.bytes.insert(8082);
+        } else if inventory_takes_requests {
+            service.ports.insert(8082, endpoints);
+        }
+    }
+    world.services = Arc::new(Services::new(services));
+    world
+}
+
+fn listener(world: &World, name: &str, tls: TlsPolicy, traffic: Traffic) -> Listener {
+    let effective = Effective {
+        tls,
+        ..Effective::default()
+    };
+    let snapshot = Translator::default().snapshot(
+        world,
+        &sidecar("a", "west"),
+        &effective,
+        traffic,
+        Security::default(),
+    );
+    read(&snapshot, Kind::Listeners, name)
+}
+
+fn names(listener: &Listener) -> Vec<&str> {
+    let chains = listener.filter_chains.iter();
+    chains.map(|chain| chain.name.as_str()).collect()
+}
+
+#[test]
+fn connections_to_a_service_go_to_its_endpoints_without_being_inspected() {
+    let outbound =
+        |world: &World, traffic| listener(world, "outbound", TlsPolicy::default(), traffic);
+    let only = outbound(&world_of_bytes(false), Traffic::default());
+    assert_eq!(names(&only), ["http", "checkout.mesh-workloads:8082"]);
+    let told = only.filter_chains[1].filter_chain_match.as_ref();
+    let told = told.expect("a match");
+    assert_eq!(told.prefix_ranges[0].address_prefix, "10.96.0.0");
+    assert_eq!(told.destination_port.expect("a port").value, 8082);
+    let inspector = &only.listener_filters[1];
+    let disabled = inspector.filter_disabled.as_ref().expect("disabled");
+    let Some(Rule::DestinationPortRange(range)) = &disabled.rule else {
+        panic!("a range of ports: {disabled:?}");
+    };
+    assert_eq!((range.start, range.end), (8082, 8083));
+
+    let mixed = outbound(&world_of_bytes(true), Traffic::default());
+    assert_eq!(
+        names(&mixed),
+        ["http", "http:8082", "checkout.mesh-workloads:8082"]
+    );
+    assert!(mixed.listener_filters[1].filter_disabled.is_none());
+
+    let passed_by = Traffic {
+        bytes_to_endpoints: false,
+        ..Traffic::default()
+    };
+    assert_eq!(
+        names(&outbound(&world_of_bytes(false), passed_by)),
+        ["http"]
+    );
+}
+
+#[test]
+fn bytes_have_no_virtual_host() {
+    let snapshot = Translator::default().snapshot(
+        &world_of_bytes(false),
+        &sidecar("a", "west"),
+        &Effective::default(),
+        Traffic::default(),
+        Security::default(),
+    );
+    let routes: RouteConfiguration = read(&snapshot, Kind::Routes, OUTBOUND_ROUTES);
+    let hosts = routes.virtual_hosts.iter();
+    assert!(!hosts.clone().any(|host| host.name.ends_with(":8082")));
+    assert!(
+        hosts
+            .clone()
+            .any(|host| host.domains.contains(&"checkout".to_owned()))
+    );
+}
+
+#[test]
+fn who_may_send_bytes_is_decided_by_the_connection() {
+    let tls = TlsPolicy {
+        inbound: Some(InboundTls::Strict),
+        allow: Some(vec![SpiffeUri("spiffe://mesh.local/ns/a/sa/b".to_owned())]),
+        ..TlsPolicy::default()
+    };
+    let inbound = listener(&world_of_bytes(false), "inbound", tls, Traffic::default());
+    assert_eq!(
+        names(&inbound),
+        [
+            "inbound:8080:mesh",
+            "inbound:8080:refused",
+            "inbound:8082:mesh",
+            "inbound:8082:refused"
+        ]
+    );
+    let filters = |chain: usize| -> Vec<&str> {
+        let filters = inbound.filter_chains[chain].filters.iter();
+        filters.map(|filter| filter.name.as_str()).collect()
+    };
+    assert_eq!(
+        filters(0),
+        ["envoy.filters.network.http_connection_manager"]
+    );
+    let of_connections = [
+        "envoy.filters.network.rbac",
+        "envoy.filters.network.tcp_proxy",
+    ];
+    assert_eq!(filters(2), of_connections);
+    // Where a connection is refused nobody is connected to the application.
+    let refused = String::from_utf8_lossy(&inbound.filter_chains[3].encode_to_vec()).into_owned();
+    assert!(refused.contains("nowhere"), "{refused}");
+}

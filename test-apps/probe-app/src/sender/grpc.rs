@@ -1,0 +1,109 @@
+//! Unary calls of gRPC.
+
+use super::http::{Version, client};
+use super::{SEQUENCE_HEADER, failed};
+use crate::application::texts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Request, StatusCode, Uri};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use probe_api::request::{Answer, RequestResult};
+use tonic::metadata::MetadataMap;
+use tonic::{Code, Status};
+use tonic_prost::ProstCodec;
+
+/// The probe's own method; it answers to every other as well.
+const METHOD: &str = "/meshproof.probe.v1.Probe/Answer";
+
+/// Makes one call again and again.
+#[derive(Clone, Debug)]
+pub(super) struct Grpc {
+    client: Client<HttpConnector, tonic::body::Body>,
+    origin: Uri,
+    method: PathAndQuery,
+    headers: HeaderMap,
+}
+
+impl Grpc {
+    pub(super) fn new(request: Request<()>) -> Self {
+        let (head, ()) = request.into_parts();
+        let mut origin = head.uri.into_parts();
+        let asked = origin
+            .path_and_query
+            .replace(PathAndQuery::from_static("/"))
+            .filter(|path| path.path() != "/");
+        Self {
+            client: client(Version::Http2),
+            origin: Uri::from_parts(origin).expect("only its path was replaced"),
+            method: asked.unwrap_or(PathAndQuery::from_static(METHOD)),
+            headers: head.headers,
+        }
+    }
+
+    pub(super) async fn exchange(&self, number: Option<u64>) -> Result<Answer, RequestResult> {
+        let mut headers = self.headers.clone();
+        if let Some(number) = number {
+            headers.insert(SEQUENCE_HEADER, number.into());
+        }
+        let call = tonic::Request::from_parts(
+            MetadataMap::from_headers(headers),
+            tonic::Extensions::default(),
+            (),
+        );
+        let mut grpc = tonic::client::Grpc::with_origin(self.client.clone(), self.origin.clone());
+        grpc.ready()
+            .await
+            .map_err(|error| failed(&error, error.is_connect()))?;
+        let codec = ProstCodec::<(), String>::default();
+        match grpc.unary(call, self.method.clone(), codec).await {
+            Ok(response) => {
+                let (metadata, text, _) = response.into_parts();
+                Ok(Answer {
+                    status: StatusCode::OK.as_u16(),
+                    headers: texts(&metadata.into_headers()),
+                    peer: serde_json::from_str(&text).ok(),
+                })
+            }
+            Err(status) => refused(status),
+        }
+    }
+}
+
+/// A status that somebody sent is an answer; one that stands for a broken connection is none.
+fn refused(status: Status) -> Result<Answer, RequestResult> {
+    if let Some(source) = std::error::Error::source(&status) {
+        return Err(failed(source, false));
+    }
+    let mut headers = texts(&status.metadata().clone().into_headers());
+    headers.insert(
+        "grpc-status".to_owned(),
+        i32::from(status.code()).to_string(),
+    );
+    headers.insert("grpc-message".to_owned(), status.message().to_owned());
+    Ok(Answer {
+        status: http_status(status.code()).as_u16(),
+        headers,
+        peer: None,
+    })
+}
+
+/// The HTTP status that a code stands for (google/rpc/code.proto).
+fn http_status(code: Code) -> StatusCode {
+    match code {
+        Code::Ok => StatusCode::OK,
+        Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => {
+            StatusCode::BAD_REQUEST
+        }
+        Code::Unauthenticated => StatusCode::UNAUTHORIZED,
+        Code::PermissionDenied => StatusCode::FORBIDDEN,
+        Code::NotFound => StatusCode::NOT_FOUND,
+        Code::AlreadyExists | Code::Aborted => StatusCode::CONFLICT,
+        Code::ResourceExhausted => StatusCode::TOO_MANY_REQUESTS,
+        Code::Unimplemented => StatusCode::NOT_IMPLEMENTED,
+        Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
+        Code::Cancelled | Code::Unknown | Code::Internal | Code::DataLoss => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The probe's callers against its own application ports.
+
+use super::*;
+use crate::application;
+use crate::application::counted::Counted;
+use probe_api::state::Identity;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use tokio::net::TcpListener;
+
+fn identity() -> Arc<Identity> {
+    Arc::new(Identity {
+        pod: "own".to_owned(),
+        ..Identity::default()
+    })
+}
+
+async fn listener() -> (TcpListener, u16) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    (listener, port)
+}
+
+async fn http_port() -> u16 {
+    let (listener, port) = listener().await;
+    let router = application::router(identity(), Counted::default())
+        .into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(axum::serve(listener, router).into_future());
+    port
+}
+
+async fn sent(protocol: Protocol, port: u16) -> RequestResult {
+    let spec = RequestSpec {
+        url: format!("http://127.0.0.1:{port}/"),
+        protocol,
+        headers: [("x-sent".to_owned(), "yes".to_owned())].into(),
+        timeout_ms: 5000,
+    };
+    let sender = Sender::new(&spec, &Told::default()).unwrap();
+    sender.send(7, Due::now(), true).await.result
+}
+
+#[tokio::test]
+async fn each_protocol_arrives_as_it_was_sent() {
+    let port = http_port().await;
+    for protocol in [Protocol::Http1, Protocol::Http2, Protocol::Grpc] {
+        let RequestResult::Answered(answer) = sent(protocol, port).await else {
+            panic!("{protocol:?} is not answered");
+        };
+        let peer = answer.peer.expect("a probe answers");
+        assert_eq!(answer.status, 200);
+        assert_eq!(peer.protocol, protocol.as_told());
+        assert_eq!(peer.identity.pod, "own");
+        assert_eq!(peer.headers["x-sent"], "yes");
+        assert_eq!(peer.headers[SEQUENCE_HEADER], "7");
+    }
+    let (listener, port) = listener().await;
+    tokio::spawn(application::bytes::serve(
+        listener,
+        identity(),
+        Told::default(),
+    ));
+    let RequestResult::Answered(answer) = sent(Protocol::Tcp, port).await else {
+        panic!("bytes are not answered");
+    };
+    assert_eq!(answer.peer.expect("a probe answers").protocol, "TCP");
+}
+
+#[tokio::test]
+async fn a_call_that_was_refused_has_the_status_of_its_code() {
+    let (listener, port) = listener().await;
+    // As a sidecar answers in the callee's place: only headers (gRPC over HTTP/2, `Trailers-Only`).
+    let refuse = axum::Router::new().fallback(async || {
+        let words = [
+            ("content-type", "application/grpc"),
+            ("grpc-status", "14"),
+            ("x-why", "nobody"),
+        ];
+        axum::response::AppendHeaders(words)
+    });
+    tokio::spawn(axum::serve(listener, refuse).into_future());
+    let RequestResult::Answered(answer) = sent(Protocol::Grpc, port).await else {
+        panic!("a status is an answer");
+    };
+    assert_eq!((answer.status, answer.peer), (503, None));
+    assert_eq!(answer.headers["x-why"], "nobody");
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_early_is_no_answer() {
+    let (listener, port) = listener().await;
+    tokio::spawn(async move {
+        loop {
+            drop(listener.accept().await);
+        }
+    });
+    for protocol in [Protocol::Grpc, Protocol::Tcp] {
+        let RequestResult::Failed { kind, message } = sent(protocol, port).await else {
+            panic!("{protocol:?} is answered by nobody");
+        };
+        assert_eq!(kind, FailureKind::Reset, "{message}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_is_counted_and_answered_as_it_asks() {
+    use tower::ServiceExt;
+    let counted = Counted::default();
+    let router = application::router(identity(), counted.clone());
+    let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+    let request = ::http::Request::builder()
+        .header("x-probe-count", "batch")
+        .header("x-probe-answer-status", "500")
+        .header("x-probe-answer-after-ms", "800")
+        .extension(axum::extract::ConnectInfo(remote))
+        .body(axum::body::Body::empty())
+        .unwrap();
+    let start = Instant::now();
+    let answer = router.oneshot(request).await.unwrap();
+    assert_eq!(answer.status(), 500);
+    assert!(start.elapsed() >= Duration::from_millis(800));
+    assert_eq!(counted.of("batch"), 1);
+}
