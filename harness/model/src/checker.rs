@@ -17,6 +17,7 @@ mod recovers;
 mod refused;
 mod rejected;
 mod renewed;
+mod requests;
 mod restored;
 mod rule_hashes;
 mod shared_by;

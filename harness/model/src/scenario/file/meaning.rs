@@ -2,6 +2,7 @@
 
 mod configuration;
 mod expectations;
+mod limits;
 mod whom;
 
 use crate::configuration::Configuration;
@@ -34,6 +35,16 @@ pub(super) struct Mistake {
     pub(super) path: Vec<Step>,
     pub(super) message: String,
     pub(super) hint: Option<String>,
+    pub(super) about: About,
+}
+
+/// What a mistake can be seen from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum About {
+    /// What stands at its place.
+    Itself,
+    /// Other parts of the scenario, or that there are none.
+    Others,
 }
 
 impl Mistake {
@@ -84,10 +95,20 @@ struct Check {
 
 impl Check {
     fn complain(&mut self, message: impl Into<String>, hint: Option<&str>) {
+        self.note(About::Itself, message.into(), hint);
+    }
+
+    /// As [`Self::complain`], of what follows from other parts of the scenario or from what is not there.
+    fn complain_of_others(&mut self, message: impl Into<String>, hint: Option<&str>) {
+        self.note(About::Others, message.into(), hint);
+    }
+
+    fn note(&mut self, about: About, message: String, hint: Option<&str>) {
         self.mistakes.push(Mistake {
             path: self.path.clone(),
-            message: message.into(),
+            message,
             hint: hint.map(str::to_owned),
+            about,
         });
     }
 
@@ -102,7 +123,7 @@ impl Check {
         self.at(Step::Key("claim"), |check| check.claim(&scenario.claim));
         self.at(Step::Key("tags"), |check| {
             if scenario.tags.is_empty() {
-                check.complain(
+                check.complain_of_others(
                     "no tag",
                     Some("a scenario without a tag is not run where tags are asked for; write `tags: [qa]`"),
                 );
@@ -117,7 +138,7 @@ impl Check {
         });
         self.at(Step::Key("when"), |check| {
             if scenario.when.is_empty() {
-                check.complain("nothing happens", Some("add at least one act"));
+                check.complain_of_others("nothing happens", Some("add at least one act"));
             }
             for (index, act) in scenario.when.iter().enumerate() {
                 check.at(Step::Index(index), |check| {
@@ -132,7 +153,7 @@ impl Check {
         self.tls_alone(scenario);
         self.at(Step::Key("then"), |check| {
             if scenario.then.is_empty() {
-                check.complain(
+                check.complain_of_others(
                     "nothing is expected",
                     Some("a scenario that expects nothing cannot fail"),
                 );
@@ -141,11 +162,9 @@ impl Check {
                 check.at(Step::Index(index), |check| {
                     check.expectation(expectation, scenario)
                 });
-                if scenario.then[..index].contains(expectation) {
-                    check.at(Step::Index(index), |check| {
-                        check.complain("the same expectation twice", None);
-                    });
-                }
+                check.at(Step::Index(index), |check| {
+                    check.beside(expectation, &scenario.then[..index]);
+                });
             }
         });
     }
@@ -191,7 +210,7 @@ impl Check {
     /// do it together.
     fn beside_others(&mut self, act: &Act) {
         if matches!(act, Act::Inject(_) | Act::Join { .. } | Act::Leave { .. }) {
-            self.complain(
+            self.complain_of_others(
                 "it disturbs other scenarios, and `disturbs` does not say so",
                 Some("write `disturbs: everything`, so that the scenario runs alone"),
             );
@@ -209,7 +228,7 @@ impl Check {
                 if !self.configurations.remove(name) {
                     let hint = suggestion(name, self.configurations.iter().map(String::as_str))
                         .map(|meant| format!("did you mean `{meant}`?"));
-                    self.complain(
+                    self.complain_of_others(
                         format!("configuration `{name}` is not in force here"),
                         hint.as_deref(),
                     );
@@ -219,9 +238,7 @@ impl Check {
                 check.workload("from", &traffic.from);
                 check.named("to", Kind::Application, &traffic.to);
                 check.named_traffic(&traffic.name, TrafficKind::Batch);
-                if traffic.count == 0 {
-                    check.complain("zero requests", Some("set `count` to at least 1"));
-                }
+                check.count(traffic.count);
                 if !traffic.path.starts_with('/') {
                     check.complain(
                         format!("path `{}` does not begin with `/`", traffic.path),
@@ -234,24 +251,18 @@ impl Check {
                 check.named("to", Kind::Application, &load.to);
                 check.named_traffic(&load.name, TrafficKind::Load);
                 check.running.insert(load.name.clone());
-                if load.rate == 0 {
-                    check.complain("zero requests per second", Some("set `rate` to at least 1"));
-                }
+                check.rate(load.rate);
             }),
             Act::Stop(name) => {
                 if !self.running.remove(name) {
-                    self.complain(
+                    self.complain_of_others(
                         format!("load `{name}` is not running here"),
                         Some("start it with `load` first"),
                     );
                 }
             }
             Act::Inject(fault) => self.at(Step::Key("inject"), |check| check.fault(fault)),
-            Act::Hold(span) => {
-                if span.0.is_zero() {
-                    self.complain("a hold of no time", None);
-                }
-            }
+            Act::Hold(span) => self.lasts("a hold", *span),
             Act::Join {
                 application,
                 data_center,
@@ -296,9 +307,7 @@ impl Check {
                 self.at(Step::Key("zoneOutage"), |check| {
                     check.named("dataCenter", Kind::DataCenter, data_center);
                 });
-                if duration.0.is_zero() {
-                    self.complain("an outage of no time", None);
-                }
+                self.lasts("an outage", *duration);
             }
         }
     }
@@ -321,7 +330,7 @@ impl Check {
         {
             self.at(Step::Key("when"), |check| {
                 check.at(Step::Index(injected), |check| {
-                    check.complain(
+                    check.complain_of_others(
                         "nothing waits for the fault to end",
                         Some("add `recover` after it"),
                     );
@@ -335,7 +344,7 @@ impl Check {
                 .rposition(|act| matches!(act, Act::Load(load) if load.name == name));
             self.at(Step::Key("when"), |check| {
                 check.at(Step::Index(index.unwrap_or(0)), |check| {
-                    check.complain(
+                    check.complain_of_others(
                         format!("load `{name}` is never stopped"),
                         Some("add `stop` after it"),
                     );

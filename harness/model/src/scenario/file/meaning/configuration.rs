@@ -2,7 +2,7 @@
 
 use super::{Check, Step};
 use crate::capability::Capability;
-use crate::configuration::{Configuration, Tls};
+use crate::configuration::{Configuration, InboundTls, Tls};
 use crate::names::Kind;
 use crate::scenario::{CANARY_APPLICATION, Disturbs, Scenario};
 
@@ -83,6 +83,12 @@ impl Check {
                 );
             }
             check.at(Step::Key("allow"), |check| {
+                if tls.allow.is_some() && tls.inbound == Some(InboundTls::Plaintext) {
+                    check.complain(
+                        "who may call is known from certificates, and `inbound` takes plaintext",
+                        Some("write `inbound: strict`, or leave `allow` out"),
+                    );
+                }
                 for (position, application) in tls.allow.iter().flatten().enumerate() {
                     check.at(Step::Index(position), |check| {
                         check.name_of(Kind::Application, application);
@@ -98,13 +104,13 @@ impl Check {
             return;
         }
         if scenario.disturbs == Disturbs::Nothing {
-            self.complain(
+            self.complain_of_others(
                 "it changes how sidecars speak to each other, and `disturbs` does not say so",
                 Some("write `disturbs: everything`, so that the scenario runs alone"),
             );
         }
         if !scenario.requires.contains(&Capability::Tls) {
-            self.complain(
+            self.complain_of_others(
                 "it speaks of TLS, and `requires` does not say so",
                 Some("add `tls` to `requires`, so that it is skipped where the mesh has none"),
             );

@@ -16,7 +16,10 @@ impl Check {
                     check.step("reference", *reference, scenario);
                     check.step("step", *step, scenario);
                     if reference >= step {
-                        check.complain("the reference does not come before the step", None);
+                        check.complain_of_others(
+                            "the reference does not come before the step",
+                            None,
+                        );
                     }
                 });
             }
@@ -27,7 +30,7 @@ impl Check {
                     .get(*step)
                     .is_some_and(|act| !matches!(act, Act::Apply(_)))
                 {
-                    check.complain("only an `apply` can be rejected", None);
+                    check.complain_of_others("only an `apply` can be rejected", None);
                 }
             }),
             Expectation::Answered { traffic, .. } => self.traffic("answered", traffic, None),
@@ -75,6 +78,36 @@ impl Check {
         }
     }
 
+    /// What an expectation says must not be said by one before it, nor can it be the opposite.
+    pub(super) fn beside(&mut self, expectation: &Expectation, before: &[Expectation]) {
+        if before.contains(expectation) {
+            self.complain("the same expectation twice", None);
+        }
+        for other in before {
+            let contradictory = match (other, expectation) {
+                (Expectation::OverTls { traffic: a }, Expectation::InPlaintext { traffic: b })
+                | (Expectation::InPlaintext { traffic: a }, Expectation::OverTls { traffic: b }) => {
+                    (a == b).then_some(("overTls", "inPlaintext", a))
+                }
+                (
+                    Expectation::Refused { traffic: a, .. },
+                    Expectation::Answered { traffic: b, .. },
+                )
+                | (
+                    Expectation::Answered { traffic: a, .. },
+                    Expectation::Refused { traffic: b, .. },
+                ) => (a == b).then_some(("answered", "refused", a)),
+                _ => None,
+            };
+            if let Some((one, opposite, traffic)) = contradictory {
+                self.complain(
+                    format!("`{one}` and `{opposite}` for the same traffic `{traffic}`"),
+                    Some("both cannot hold; send what must end otherwise under another name"),
+                );
+            }
+        }
+    }
+
     fn percents(&mut self, percents: &BTreeMap<String, u8>) {
         for (application, percent) in percents {
             self.at(Step::Name(application.clone()), |check| {
@@ -103,7 +136,7 @@ impl Check {
             .iter()
             .any(|act| matches!(act, Act::Inject(_)))
         {
-            self.complain(
+            self.complain_of_others(
                 "it speaks of a fault and none is injected",
                 Some("add `inject`"),
             );
@@ -113,7 +146,7 @@ impl Check {
     fn step(&mut self, key: &'static str, step: usize, scenario: &Scenario) {
         if step >= scenario.when.len() {
             self.at(Step::Key(key), |check| {
-                check.complain(
+                check.complain_of_others(
                     format!("there is no step {step}"),
                     Some("steps are the acts of `when`, counted from 0"),
                 );
@@ -135,7 +168,7 @@ impl Check {
             .map(|meant| format!("did you mean `{meant}`?"));
         self.at(Step::Key(key), |check| {
             check.at(Step::Key("traffic"), |check| {
-                check.complain(message, hint.as_deref())
+                check.complain_of_others(message, hint.as_deref())
             });
         });
     }
