@@ -1,4 +1,5 @@
-//! Which scenario must catch which seeded bug, by which checker and at which sidecar: `matrix.yaml` as data.
+//! Which scenario must catch which seeded bug, by which checker and at which sidecar: `matrix.yaml` as data; and what each
+//! bug is, `mutants.yaml`.
 
 use harness_model::document::{self, Problems};
 use serde::Deserialize;
@@ -29,4 +30,14 @@ pub struct Kill {
 pub fn checked_in() -> Result<Matrix, Problems> {
     let text = include_str!("../matrix.yaml");
     document::parse("suites/matrix.yaml", text).map(|document| document.value)
+}
+
+/// Mutant → what it does wrong, in one sentence.
+///
+/// # Errors
+///
+/// Every mistake of the file.
+pub fn sentences() -> Result<BTreeMap<String, String>, Problems> {
+    let text = include_str!("../mutants.yaml");
+    document::parse("suites/mutants.yaml", text).map(|document| document.value)
 }

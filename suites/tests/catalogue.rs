@@ -165,3 +165,21 @@ fn every_scenario_is_killed_by_a_seeded_bug() {
         );
     }
 }
+
+#[test]
+fn every_seeded_bug_is_told_in_a_sentence() {
+    let matrix = suites::matrix::checked_in().unwrap_or_else(|problems| panic!("{problems}"));
+    let sentences = suites::matrix::sentences().unwrap_or_else(|problems| panic!("{problems}"));
+    let told: BTreeSet<&String> = sentences.keys().collect();
+    assert_eq!(
+        told,
+        matrix.keys().collect(),
+        "suites/mutants.yaml has one sentence for each key of suites/matrix.yaml"
+    );
+    for (mutant, sentence) in &sentences {
+        assert!(
+            sentence.split_whitespace().count() >= 4 && !sentence.ends_with('.'),
+            "{mutant}: {sentence}"
+        );
+    }
+}

@@ -6,6 +6,7 @@
 
 mod alone;
 mod bring_up;
+mod check;
 mod clusters;
 mod credentials;
 mod delivery;
@@ -21,12 +22,12 @@ mod tls;
 mod whole_run;
 
 use crate::{images, system, workspace};
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use clap::{Args, ValueEnum};
 use program::Program;
 use report::Report;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 pub(crate) use alone::{Inside, inside};
 
@@ -47,6 +48,8 @@ pub(crate) enum Bench {
     Identities,
     /// The default run many times, every second time on a loaded machine: is a verdict ever another one?
     Gate,
+    /// The others against the stored baseline (`ci/bench-baseline.json`): has one become worse?
+    Check,
     /// A run on kind: until its first act against plain kind, its suites against those on the local cluster
     Kind,
 }
@@ -59,7 +62,15 @@ impl Bench {
             Self::Run => 3,
             Self::Delivery | Self::Kind | Self::Identities => 1,
             Self::Overhead | Self::Gate => 20,
+            // Those of each bench.
+            Self::Check => 0,
         }
+    }
+
+    fn name(self) -> String {
+        self.to_possible_value()
+            .map(|value| value.get_name().to_owned())
+            .unwrap_or_default()
     }
 }
 
@@ -81,6 +92,9 @@ pub(crate) struct BenchArguments {
     /// A folder with ready images instead of building them
     #[arg(long, value_name = "DIR")]
     images: Option<PathBuf>,
+    /// With `check`: store what is measured as the new baseline
+    #[arg(long)]
+    update: bool,
 }
 
 /// Measures, prints and writes. False when what was measured did not work.
@@ -90,11 +104,9 @@ pub(crate) fn bench(arguments: &BenchArguments) -> anyhow::Result<bool> {
         "--only is for the bench `gate`; others know what they measure"
     );
     system::require(true)?;
-    let name = arguments
-        .bench
-        .to_possible_value()
-        .map(|value| value.get_name().to_owned())
-        .unwrap_or_default();
+    if arguments.update && arguments.bench != Bench::Check {
+        bail!("--update stores what `bench check` measures");
+    }
     let folder = workspace::root().join("target/bench");
     std::fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
     // Absolute, since the program is started in another folder.
@@ -113,12 +125,36 @@ pub(crate) fn bench(arguments: &BenchArguments) -> anyhow::Result<bool> {
             workspace::root().join("target/images")
         }
     };
-    let program = Program::new(path, images, folder.join(&name))?;
-    let samples = arguments
-        .samples
-        .map_or(arguments.bench.samples(), NonZeroUsize::get);
+    let one = |bench| measure(bench, arguments, &path, &images);
+    if arguments.bench != Bench::Check {
+        return one(arguments.bench).map(|(_, works)| works);
+    }
+    let mut reports = Vec::new();
+    for bench in check::benches()? {
+        let (report, works) = one(bench)?;
+        if !works {
+            eprintln!("{}: what was measured did not work", bench.name());
+            return Ok(false);
+        }
+        reports.push(report);
+    }
+    check::compare(&reports, arguments.update)
+}
+
+/// Measures one bench, prints it and writes its file.
+fn measure(
+    bench: Bench,
+    arguments: &BenchArguments,
+    path: &Path,
+    images: &Path,
+) -> anyhow::Result<(Report, bool)> {
+    let name = bench.name();
+    let folder = workspace::root().join("target/bench");
+    let program = Program::new(path.to_owned(), images.to_owned(), folder.join(&name))?;
+    let samples = arguments.samples.map_or(bench.samples(), NonZeroUsize::get);
     let mut report = Report::new(&name, machine::facts(program.path()));
-    let works = match arguments.bench {
+    let works = match bench {
+        Bench::Check => bail!("the baseline names `check` itself"),
         Bench::BringUp => bring_up::measure(&program, samples, &mut report),
         Bench::Run => whole_run::measure(&program, samples, &mut report),
         Bench::Overhead => overhead::measure(&program, samples, &mut report),
@@ -133,5 +169,5 @@ pub(crate) fn bench(arguments: &BenchArguments) -> anyhow::Result<bool> {
     report.write(&file)?;
     print!("{report}");
     eprintln!("{}", file.display());
-    Ok(works)
+    Ok((report, works))
 }

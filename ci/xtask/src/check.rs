@@ -1,7 +1,7 @@
 //! Checks that need no test run.
 
 use crate::tools::Tool;
-use crate::{architecture, codegen, lengths, workspace};
+use crate::{architecture, codegen, examples, lengths, workspace};
 use anyhow::Context as _;
 use clap::ValueEnum;
 use std::process::Command;
@@ -23,6 +23,8 @@ pub(crate) enum Step {
     Unused,
     /// Generated files
     Codegen,
+    /// Examples of pipelines
+    Examples,
     /// Clippy, warnings denied
     Clippy,
     /// rustdoc with private items, warnings denied
@@ -30,13 +32,14 @@ pub(crate) enum Step {
 }
 
 /// The steps that take seconds once the programs are built: they are a part of the tests too.
-pub(crate) const QUICK: [Step; 6] = [
+pub(crate) const QUICK: [Step; 7] = [
     Step::Format,
     Step::Architecture,
     Step::Lengths,
     Step::Typos,
     Step::Unused,
     Step::Codegen,
+    Step::Examples,
 ];
 
 /// Runs the steps (all of them when none is named), and sums up.
@@ -97,6 +100,7 @@ fn run(step: Step, install: bool) -> anyhow::Result<bool> {
         ])),
         Step::Unused => succeeds(&mut Tool::Shear.command(install)?),
         Step::Codegen => codegen::codegen(true),
+        Step::Examples => examples::check(install),
         Step::Clippy => succeeds(workspace::cargo().args([
             "clippy",
             "--release",

@@ -12,7 +12,9 @@ mod architecture;
 mod bench;
 mod check;
 mod codegen;
+mod dist;
 mod engine;
+mod examples;
 mod images;
 mod junit;
 mod lengths;
@@ -61,6 +63,12 @@ enum Task {
     BenchInside(bench::Inside),
     /// Build the image archives into target/images
     Images,
+    /// Write the archive that other machines use, with the program, its images, manual pages and completions, into target/dist
+    Dist {
+        /// Unpack it in an empty folder and run a scenario as somebody who has nothing else
+        #[arg(long = "try")]
+        try_it: bool,
+    },
     /// Make the node image for kind where no image registry can be reached, and load it into the container engine
     NodeImage {
         /// Write it to this file instead (for `docker load`, compressed with zstd)
@@ -112,6 +120,7 @@ fn main() -> ExitCode {
         Task::Bench(arguments) => bench::bench(&arguments),
         Task::BenchInside(arguments) => bench::inside(&arguments),
         Task::Images => images::images().map(|_| true),
+        Task::Dist { try_it } => dist::dist(try_it),
         Task::NodeImage { output, no_install } => {
             node_image::node_image(output.as_deref(), !no_install)
         }

@@ -17,6 +17,8 @@ pub(crate) enum Tool {
     Shear,
     /// Spelling.
     Typos,
+    /// YAML against JSON Schemas.
+    Schema,
 }
 
 impl Tool {
@@ -26,6 +28,7 @@ impl Tool {
             Self::Deny => "cargo-deny",
             Self::Shear => "cargo-shear",
             Self::Typos => "typos",
+            Self::Schema => "check-jsonschema",
         }
     }
 
@@ -44,6 +47,10 @@ impl Tool {
         let mut command = Command::new(program);
         command.current_dir(workspace::root());
         harness_images::build::forget_outer_cargo(&mut command);
+        if matches!(self, Self::Schema) {
+            // A Python program, whose modules are where its wheel was put.
+            command.env("PYTHONPATH", workspace::root().join("target/tools"));
+        }
         if let Some(subcommand) = name.strip_prefix("cargo-") {
             command.arg(subcommand);
         }

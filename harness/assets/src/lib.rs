@@ -1,7 +1,7 @@
 //! The programs of other projects that clusters run: where they are, or how they come to this machine.
 //!
-//! Looked for in this order, each by itself: folders the user gives, the cache, made from pinned sources
-//! ([`recipe`]). Whoever adds another way to get them (official downloads) adds a kind of recipe.
+//! Looked for in this order, each by itself: folders the user gives, the cache, official releases with the checksums that
+//! are published beside them ([`download`]), made from pinned sources ([`recipe`]).
 //!
 //! Invariant: what [`obtain`] returns is whole: a cached program has the size and hash that were noted when it was
 //! made.
@@ -9,12 +9,14 @@
 mod asset;
 pub mod cache;
 mod command;
+mod download;
 mod error;
 mod make;
 mod progress;
 mod recipe;
 
 pub use asset::Asset;
+pub use download::Downloads;
 pub use error::AssetError;
 pub use make::find_go;
 pub use progress::Progress;
@@ -51,6 +53,8 @@ pub struct AssetOptions {
     pub cache: PathBuf,
     /// Make nothing, since that may need the network: what is missing is an error.
     pub offline: bool,
+    /// Where official releases come from.
+    pub downloads: Downloads,
 }
 
 impl AssetOptions {
@@ -70,6 +74,7 @@ impl AssetOptions {
             folders: folder.into_iter().chain(named.map(PathBuf::from)).collect(),
             cache: cache_folder()?,
             offline: false,
+            downloads: Downloads::from_environment(),
         })
     }
 }
@@ -139,7 +144,7 @@ pub fn obtain_each(
         return Err(AssetError::NotHere { missing });
     }
     if !missing.is_empty() {
-        found.extend(make::make(&cache, &missing, progress)?);
+        found.extend(make::make(&cache, &missing, &options.downloads, progress)?);
     }
     Ok(found)
 }

@@ -1,10 +1,12 @@
-//! Making assets by their recipes, one process at a time.
+//! Downloading assets, or making them by their recipes, one process at a time.
 
-use crate::cache::{Cache, Lock, State, sha256};
+use crate::cache::{Cache, Content, Entry, Lock, State, hex, sha256};
 use crate::command::{self, Ended};
+use crate::download::{self, Downloader, Downloads};
 use crate::error::AssetError;
 use crate::recipe::{GoBuild, Recipe, recipe};
 use crate::{Asset, Progress};
+use sha2::{Digest as _, Sha256};
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
@@ -16,8 +18,10 @@ use std::time::Instant;
 pub(crate) fn make(
     cache: &Cache,
     missing: &[Asset],
+    downloads: &Downloads,
     progress: &dyn Fn(&Progress),
 ) -> Result<Vec<(Asset, PathBuf)>, AssetError> {
+    let mut downloader = Downloader::new(downloads, cache.folder());
     let lock = cache.lock(|process| progress(&Progress::Waiting { process }))?;
     cache.sweep(&lock)?;
     let mut made = Vec::new();
@@ -35,8 +39,24 @@ pub(crate) fn make(
             }),
             State::Absent => {}
         }
-        let recipe = recipe(*asset).ok_or(AssetError::NoSource { asset: *asset })?;
-        to_make.push((*asset, recipe));
+        to_make.push(*asset);
+    }
+    let mut from_sources = Vec::new();
+    for asset in to_make {
+        let workshop = cache.workshop(&lock)?;
+        match downloader.fetch(asset, workshop.path(), progress)? {
+            Some(program) => {
+                let path = cache.adopt(&download_entry(asset), &program, &lock)?;
+                progress(&Progress::Downloaded { asset });
+                made.push((asset, path));
+            }
+            None => from_sources.push(asset),
+        }
+    }
+    let mut to_make = Vec::new();
+    for asset in from_sources {
+        let recipe = recipe(asset).ok_or(AssetError::NoSource { asset })?;
+        to_make.push((asset, recipe));
     }
     for (number, (asset, recipe)) in to_make.iter().enumerate() {
         progress(&Progress::Making {
@@ -83,11 +103,29 @@ fn make_one(
     cache.adopt(&recipe.entry(asset), &program, lock)
 }
 
-/// What the cache has of an asset; nothing where no source is pinned.
+/// What the cache has of an asset, made or downloaded; nothing where no source is pinned.
 pub(crate) fn state(cache: &Cache, asset: Asset) -> Result<State, AssetError> {
-    match recipe(asset) {
-        Some(recipe) => cache.state(&recipe.entry(asset)),
-        None => Ok(State::Absent),
+    let made = match recipe(asset) {
+        Some(recipe) => cache.state(&recipe.entry(asset))?,
+        None => State::Absent,
+    };
+    if matches!(made, State::Whole(_)) || download::release(asset).is_none() {
+        return Ok(made);
+    }
+    match cache.state(&download_entry(asset))? {
+        State::Absent => Ok(made),
+        downloaded => Ok(downloaded),
+    }
+}
+
+/// A released program in the cache: another file than the one that is made, of the same version.
+fn download_entry(asset: Asset) -> Entry {
+    let mut hash = Sha256::new();
+    hash.update(format!("{:?}", download::release(asset)));
+    Entry {
+        file_name: asset.file_name().to_owned(),
+        fingerprint: hex(&hash.finalize()),
+        content: Content::Program,
     }
 }
 

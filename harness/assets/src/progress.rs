@@ -33,6 +33,20 @@ pub enum Progress {
         /// The other process, where it said so.
         process: Option<u32>,
     },
+    /// An official release cannot be had.
+    NotReached {
+        /// The program.
+        asset: Asset,
+        /// Where it would be.
+        address: String,
+        /// Why not.
+        reason: String,
+    },
+    /// An official release is in the cache now.
+    Downloaded {
+        /// The program.
+        asset: Asset,
+    },
     /// Making a program begins.
     Making {
         /// The program.
@@ -92,6 +106,15 @@ impl fmt::Display for Progress {
             Self::Waiting { process: None } => {
                 formatter.write_str("another process is making the assets; waiting for it")
             }
+            Self::NotReached {
+                asset,
+                address,
+                reason,
+            } => write!(
+                formatter,
+                "{asset} cannot be downloaded from {address} ({reason}); programs are made from their sources"
+            ),
+            Self::Downloaded { asset } => write!(formatter, "{asset} is downloaded"),
             Self::Making {
                 asset,
                 number,

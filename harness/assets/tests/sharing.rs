@@ -4,7 +4,7 @@
 //! The processes are this test program itself, started for [`obtain_in_a_process_of_its_own`] only, with a `go` on
 //! their path that does what a test says. All waiting is for pipes.
 
-use harness_assets::{Asset, AssetOptions, Progress, obtain};
+use harness_assets::{Asset, AssetOptions, Downloads, Progress, obtain};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -142,6 +142,7 @@ fn options(place: &Path) -> AssetOptions {
         folders: vec![place.join("given")],
         cache: place.join("cache"),
         offline: false,
+        downloads: Downloads::Off,
     }
 }
 

@@ -7,11 +7,12 @@ mod report;
 
 pub(crate) use cluster::{ClusterArguments, ClusterCommand, ClusterKind, ClusterUpArguments};
 pub(crate) use environment::{BoundArguments, EnvironmentArguments, Wait};
-pub(crate) use report::{CompareArguments, ReportArguments, ReportCommand};
+pub(crate) use report::{CompareArguments, MergeArguments, ReportArguments, ReportCommand};
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use harness_model::scenario::Tag;
+use harness_report::record::Shard;
 use std::path::PathBuf;
 
 /// What clap prints below the short help.
@@ -34,6 +35,9 @@ Exit codes:
   11   inconclusive, or partial
   12   something of ours is left behind
   130  interrupted (143 by SIGTERM)";
+
+/// Stands for the last run in the folder of `--artifacts`.
+pub(crate) const LAST_RUN: &str = "latest";
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
@@ -142,7 +146,7 @@ pub(crate) enum Command {
     /// for it (by the expected checker, at the expected sidecar), and must not pass without a mesh. One line tells of each
     /// comparison as it is made; exit code 1 when any differs.
     Selftest(Box<SelftestArguments>),
-    /// Compare what runs reported
+    /// Compare what runs reported, or put it together
     Report(ReportArguments),
     /// Keep a cluster for work by hand
     Cluster(ClusterArguments),
@@ -150,6 +154,12 @@ pub(crate) enum Command {
     Doctor(DoctorArguments),
     /// Remove what killed runs left behind
     Clean(CleanArguments),
+    /// Write the manual pages, one for each command
+    Man {
+        /// The folder to write them into
+        #[arg(value_name = "DIR")]
+        folder: PathBuf,
+    },
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -169,6 +179,12 @@ pub(crate) struct SelectionArguments {
     /// Only scenarios with this tag
     #[arg(long, value_name = "TAG")]
     pub(crate) tag: Vec<TagArgument>,
+    /// Only the K-th of N parts: of what is selected every N-th scenario, beginning with the K-th
+    ///
+    /// The same selection of the same version has the same parts on every machine. `meshproof report merge` puts the reports
+    /// of all parts together.
+    #[arg(long, value_name = "K/N", value_parser = parse::shard, env = "MESHPROOF_SHARD")]
+    pub(crate) shard: Option<Shard>,
 }
 
 /// A tag on the command line.
@@ -239,6 +255,15 @@ pub(crate) struct RunArguments {
     /// Start no further scenario once one has failed
     #[arg(long)]
     pub(crate) fail_fast: bool,
+    /// Run what did not pass in an earlier run, with its seed; absent: the last run in the folder of `--artifacts`
+    ///
+    /// RUN is an artefact folder or a report.json. What failed, could not be decided or was not reached is run again; other
+    /// options of that run have to be given again.
+    #[arg(long, value_name = "RUN", num_args = 0..=1, require_equals = true, default_missing_value = LAST_RUN, conflicts_with = "names")]
+    pub(crate) rerun_failed: Option<PathBuf>,
+    /// A list of scenarios whose failure is known and excused until a day: they are run and shown, and do not count
+    #[arg(long, value_name = "FILE", env = "MESHPROOF_QUARANTINE")]
+    pub(crate) quarantine: Option<PathBuf>,
     /// Run the scenarios in an order drawn from the seed
     #[arg(long)]
     pub(crate) shuffle: bool,
@@ -270,6 +295,9 @@ pub(crate) struct ListArguments {
     /// Which scenarios.
     #[command(flatten)]
     pub(crate) selection: SelectionArguments,
+    /// List the seeded bugs that they must catch instead, the values of `--mutant`
+    #[arg(long)]
+    pub(crate) mutants: bool,
     /// Say what would be skipped with this cluster shape
     #[arg(
         long,
@@ -341,12 +369,4 @@ pub(crate) struct CleanArguments {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory as _;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Arguments::command().debug_assert();
-    }
-}
+mod tests;

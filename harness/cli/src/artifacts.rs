@@ -54,6 +54,12 @@ impl Artifacts {
         let documents = [
             ("report.json", harness_report::json::render(record, code)),
             ("junit.xml", harness_report::junit::render(record)),
+            ("ctrf.json", harness_report::ctrf::render(record, code)),
+            (
+                "conformance.yaml",
+                harness_report::conformance::render(record),
+            ),
+            ("summary.md", Ok(harness_report::markdown::render(record))),
             ("report.html", harness_report::html::render(record, code)),
         ];
         let mut failures = Vec::new();
@@ -153,6 +159,9 @@ mod tests {
             "report.json",
             "junit.xml",
             "report.html",
+            "ctrf.json",
+            "conformance.yaml",
+            "summary.md",
             "command.txt",
             "seed.txt",
         ] {

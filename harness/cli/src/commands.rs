@@ -16,6 +16,7 @@ use crate::failure::Failure;
 use crate::output::Out;
 use clap::CommandFactory as _;
 use std::io::Write as _;
+use std::path::Path;
 
 /// Prints completions for a shell.
 pub(crate) fn completions(shell: clap_complete::Shell, out: &mut Out) -> Result<ExitCode, Failure> {
@@ -23,6 +24,18 @@ pub(crate) fn completions(shell: clap_complete::Shell, out: &mut Out) -> Result<
     clap_complete::generate(shell, &mut Arguments::command(), "meshproof", &mut script);
     out.write_all(&script)
         .map_err(|e| crate::write_failed(&e))?;
+    Ok(ExitCode::Success)
+}
+
+/// Writes the manual pages: `meshproof.1`, `meshproof-run.1` and so on.
+pub(crate) fn manual(folder: &Path, out: &mut Out) -> Result<ExitCode, Failure> {
+    let written = std::fs::create_dir_all(folder)
+        .and_then(|()| clap_mangen::generate_to(Arguments::command(), folder));
+    written.map_err(|error| {
+        let attempt = format!("write the manual pages into {}", folder.display());
+        Failure::new(ExitCode::Environment, attempt).because(&error)
+    })?;
+    writeln!(out, "{}", folder.display()).map_err(|error| crate::write_failed(&error))?;
     Ok(ExitCode::Success)
 }
 

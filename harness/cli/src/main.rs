@@ -4,6 +4,7 @@
 
 mod arguments;
 mod artifacts;
+mod ci;
 mod commands;
 mod exit_code;
 mod failure;
@@ -11,6 +12,8 @@ mod logging;
 mod output;
 mod plan;
 mod progress;
+mod quarantine;
+mod rerun;
 mod selection;
 mod signals;
 mod tools;
@@ -96,6 +99,7 @@ fn dispatch(arguments: Arguments, started: Instant) -> Result<ExitCode, Failure>
         Command::Doctor(doctor) => commands::doctor::doctor(&doctor, &common, &mut out),
         Command::Clean(clean) => commands::clean::clean(&clean, &common, &mut out),
         Command::Completions { shell } => commands::completions(shell, &mut out),
+        Command::Man { folder } => commands::manual(&folder, &mut out),
     };
     match (outcome, out.flush()) {
         (Ok(_), Err(error)) => Err(write_failed(&error)),

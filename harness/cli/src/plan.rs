@@ -1,16 +1,19 @@
 //! From arguments to what a run needs: topology, mesh, bounds and the rest of the plan.
 
 mod cluster_choice;
+mod options;
 
 pub(crate) use cluster_choice::Ground;
+pub(crate) use options::options;
 
 use crate::arguments::{
-    BoundArguments, EnvironmentArguments, ExecutionArguments, RunArguments, Wait, When,
+    BoundArguments, EnvironmentArguments, ExecutionArguments, RunArguments, SelectionArguments,
+    Wait, When,
 };
 use crate::artifacts::Artifacts;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::selection::Selection;
+use crate::selection::{self, Selection};
 use harness_cluster::assets::AssetOptions;
 use harness_cluster::registry::Prefix;
 use harness_cluster::zones_of;
@@ -146,17 +149,74 @@ pub(crate) fn check(arguments: &EnvironmentArguments) -> Result<Checked, Failure
     })
 }
 
-/// Refuses scenarios that speak of what neither the mesh nor the topology has.
-pub(crate) fn check_names(selection: &Selection, checked: &Checked) -> Result<(), Failure> {
-    let topology = checked.ground.topology();
-    let known = Names {
-        components: Some(checked.mesh.component_names()),
-        applications: checked.mesh.applications(),
-        services: checked.mesh.services(),
-        places: topology.map(Places::of),
+/// What scenarios may speak of in an environment.
+struct Known {
+    names: Names,
+    has: Option<BTreeSet<Capability>>,
+}
+
+impl Known {
+    fn of(checked: &Checked) -> Self {
+        let topology = checked.ground.topology();
+        Self {
+            names: Names {
+                components: Some(checked.mesh.component_names()),
+                applications: checked.mesh.applications(),
+                services: checked.mesh.services(),
+                places: topology.map(Places::of),
+            },
+            has: topology.map(|topology| capabilities(topology, &checked.mesh)),
+        }
+    }
+
+    fn to(&self, scenario: &Scenario) -> Names {
+        self.names.for_scenario(scenario, self.has.as_ref())
+    }
+}
+
+/// Selects scenarios to be run in an environment; mistakes in files are told all at once, names that the environment does
+/// not have among them.
+pub(crate) fn select(
+    arguments: &SelectionArguments,
+    checked: &Checked,
+) -> Result<Selection, Failure> {
+    let known = Known::of(checked);
+    let selected = selection::select_among(suites::all(), arguments, &|scenario| {
+        Some(known.to(scenario))
+    })?;
+    check_names(&selected, checked)?;
+    selected.tell_replaced();
+    Ok(selected)
+}
+
+/// Checks that a folder of ready images has what a run needs, before anything is brought up.
+pub(crate) fn check_images(
+    environment: &EnvironmentArguments,
+    without: &BTreeSet<String>,
+) -> Result<(), Failure> {
+    let Some(folder) = &ready_images(environment.images.as_deref()) else {
+        return Ok(());
     };
-    let has = topology.map(|topology| capabilities(topology, &checked.mesh));
-    selection.check_names(|scenario| known.for_scenario(scenario, has.as_ref()))
+    let replaced = environment.image.iter().map(|(name, _)| name.clone());
+    let without = without.iter().cloned().chain(replaced).collect();
+    harness_images::build::check_prebuilt(folder, &without).map_err(|error| {
+        let option = match environment.images {
+            Some(_) => "--images",
+            None => "the images beside this program,",
+        };
+        Failure::new(
+            ExitCode::Usage,
+            format!("use {option} {}", folder.display()),
+        )
+        .because(&error)
+        .hint_opt(error.hint())
+    })
+}
+
+/// Refuses scenarios that speak of what neither the mesh nor the topology has.
+fn check_names(selection: &Selection, checked: &Checked) -> Result<(), Failure> {
+    let known = Known::of(checked);
+    selection.check_names(|scenario| known.to(scenario))
 }
 
 /// The name of one of our images, when it is one.
@@ -234,6 +294,13 @@ pub(crate) fn folders(images: Option<&Path>, assets: Option<&Path>) -> Result<()
     Ok(())
 }
 
+/// The folder of ready images: that of `--images`, else the one beside this program.
+pub(crate) fn ready_images(given: Option<&Path>) -> Option<PathBuf> {
+    given
+        .map(absolute)
+        .or_else(harness_images::build::beside_program)
+}
+
 pub(crate) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
@@ -250,8 +317,8 @@ pub(crate) fn plan(
     let environment = &arguments.environment;
     let name = artifacts.cluster();
     let cluster = cluster_choice::choose(environment, name, checked.ground, checked.registry);
-    let source = match &environment.images {
-        Some(folder) => ImageSource::Folder(absolute(folder)),
+    let source = match ready_images(environment.images.as_deref()) {
+        Some(folder) => ImageSource::Folder(folder),
         None => ImageSource::Built,
     };
     RunPlan {
@@ -288,57 +355,6 @@ pub(crate) fn plan(
         },
         artifacts: absolute(&artifacts.folder),
     }
-}
-
-/// The options of a run that decide what was tested, for rerun lines.
-pub(crate) fn options(arguments: &RunArguments) -> Vec<String> {
-    let mut options: Vec<String> = Vec::new();
-    let mut add = |name: &str, value: &str| {
-        options.push(name.to_owned());
-        options.push(value.to_owned());
-    };
-    let environment = &arguments.execution.environment;
-    for (name, value) in cluster_choice::options(environment) {
-        add(name, value);
-    }
-    if let Some(name) = &environment.reuse {
-        add("--reuse", name);
-    } else if environment.topology != "three-zones" {
-        add("--topology", &environment.topology);
-    }
-    if environment.mesh != "reference" {
-        add("--mesh", &environment.mesh);
-    }
-    if let Some(mutant) = &arguments.mutant {
-        add("--mutant", mutant);
-    }
-    for (name, value) in &environment.set {
-        add("--set", &format!("{name}={value}"));
-    }
-    for (name, path) in &environment.image {
-        add("--image", &format!("{name}={path}"));
-    }
-    if let Some(folder) = &environment.images {
-        add("--images", &folder.display().to_string());
-    }
-    if let Some(span) = arguments.execution.bounds.delivery {
-        add("--delivery", &span.to_string());
-    }
-    if let Some(span) = arguments.execution.bounds.recovery {
-        add("--recovery", &span.to_string());
-    }
-    for (flag, given) in [
-        ("--images-preloaded", environment.images_preloaded),
-        (
-            "--registry-insecure",
-            environment.registry.registry_insecure,
-        ),
-    ] {
-        if given {
-            options.push(flag.to_owned());
-        }
-    }
-    options
 }
 
 /// Where programs of the cluster are looked for.

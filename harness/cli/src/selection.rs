@@ -7,8 +7,9 @@ use clap::ValueEnum as _;
 use harness_model::document::{Problems, suggestion};
 use harness_model::names::Names;
 use harness_model::scenario::{Scenario, file};
+use harness_report::record::Shard;
 use regex::Regex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The selected scenarios.
@@ -18,11 +19,43 @@ pub(crate) struct Selection {
     pub(crate) scenarios: Vec<Scenario>,
     /// Scenarios that were read from files, and from which.
     pub(crate) files: BTreeMap<String, PathBuf>,
+    /// Those of them that have the name of a shipped one, which is not run.
+    pub(crate) replaced: Vec<String>,
     /// The text of those files, by scenario.
     texts: BTreeMap<String, String>,
 }
 
 impl Selection {
+    /// One of several parts. They are dealt out like cards, so that each has some of every suite.
+    fn part(mut self, shard: Shard) -> Result<Self, Failure> {
+        let selected = self.scenarios.len();
+        let mut position = 0..;
+        self.scenarios
+            .retain(|_| position.next().map(|at: u32| at % shard.of) == Some(shard.number - 1));
+        if self.scenarios.is_empty() {
+            let attempt = format!("select anything for shard {shard}");
+            return Err(Failure::new(ExitCode::NothingSelected, attempt)
+                .reason(format!(
+                    "{selected} scenario{} selected, and dealt out to {} parts",
+                    if selected == 1 { " is" } else { "s are" },
+                    shard.of
+                ))
+                .hint(format!("make at most {selected} parts")));
+        }
+        Ok(self)
+    }
+
+    /// Says of each file that it is run under the name of a shipped scenario: its outcome says nothing about that one.
+    pub(crate) fn tell_replaced(&self) {
+        for name in &self.replaced {
+            let file = self.files.get(name).map(|file| file.display().to_string());
+            crate::output::say(&format!(
+                "note: {} is run in place of the shipped scenario {name}, whose name it has; give it a name of its own",
+                file.unwrap_or_default(),
+            ));
+        }
+    }
+
     /// Refuses names that nobody has, all at once; `names` are those that the environment will have for a scenario.
     pub(crate) fn check_names(&self, names: impl Fn(&Scenario) -> Names) -> Result<(), Failure> {
         let attempt = "run the scenarios here: they name what is not there";
@@ -66,6 +99,15 @@ pub(crate) fn select(
     built_in: Vec<Scenario>,
     arguments: &SelectionArguments,
 ) -> Result<Selection, Failure> {
+    select_among(built_in, arguments, &|_| None)
+}
+
+/// As [`select`]; `known` are the names that the environment will have for a scenario, so that every mistake of a file is told at once.
+pub(crate) fn select_among(
+    built_in: Vec<Scenario>,
+    arguments: &SelectionArguments,
+    known: &dyn Fn(&Scenario) -> Option<Names>,
+) -> Result<Selection, Failure> {
     let (files, names): (Vec<&str>, Vec<&str>) = arguments
         .names
         .iter()
@@ -75,8 +117,9 @@ pub(crate) fn select(
         .iter()
         .map(|name| name.trim_end_matches('/'))
         .collect();
-    let from_files = read_all(&files)?;
+    let from_files = read_all(&files, known)?;
     check_names(&names, &built_in)?;
+    let shipped: BTreeSet<String> = built_in.iter().map(|s| s.name.clone()).collect();
     let all_built_in = arguments.names.is_empty();
     let mut selection = Selection {
         scenarios: built_in
@@ -94,6 +137,9 @@ pub(crate) fn select(
                     scenario.name
                 ))
                 .hint("give the scenario in the file a name of its own"));
+        }
+        if shipped.contains(&scenario.name) {
+            selection.replaced.push(scenario.name.clone());
         }
         selection
             .files
@@ -116,7 +162,10 @@ pub(crate) fn select(
             .reason("no scenario matches the names, filters and tags together")
             .hint("`meshproof list` shows what there is"));
     }
-    Ok(selection)
+    match arguments.shard {
+        Some(shard) => selection.part(shard),
+        None => Ok(selection),
+    }
 }
 
 fn is_file(name: &str) -> bool {
@@ -173,12 +222,14 @@ pub(crate) fn words(arguments: &SelectionArguments) -> Vec<String> {
         let value = tag.to_possible_value()?;
         Some(format!("--tag={}", value.get_name()))
     });
+    let shard = arguments.shard.map(|shard| format!("--shard={shard}"));
     arguments
         .names
         .iter()
         .cloned()
         .chain(filters)
         .chain(tags)
+        .chain(shard)
         .collect()
 }
 
@@ -204,11 +255,14 @@ fn nearest<'a>(name: &str, built_in: &'a [Scenario]) -> Option<&'a str> {
 }
 
 /// Reads scenario files, or says what is wrong with any of them.
-fn read_all<'a>(files: &[&'a str]) -> Result<Vec<(&'a str, String, Scenario)>, Failure> {
+fn read_all<'a>(
+    files: &[&'a str],
+    names: &dyn Fn(&Scenario) -> Option<Names>,
+) -> Result<Vec<(&'a str, String, Scenario)>, Failure> {
     let mut scenarios = Vec::new();
     let mut broken = Vec::new();
     for file in files {
-        match read(file) {
+        match read(file, names) {
             Ok((text, scenario)) => scenarios.push((*file, text, scenario)),
             Err(mistake) => broken.push((*file, mistake)),
         }
@@ -252,9 +306,12 @@ fn why_unread(error: &std::io::Error) -> String {
     }
 }
 
-fn read(file: &str) -> Result<(String, Scenario), Mistake> {
+fn read(
+    file: &str,
+    names: &dyn Fn(&Scenario) -> Option<Names>,
+) -> Result<(String, Scenario), Mistake> {
     let text = std::fs::read_to_string(file).map_err(Mistake::File)?;
-    match file::parse(file, &text) {
+    match file::read(file, &text, names) {
         Ok(scenario) => Ok((text, scenario)),
         Err(problems) => Err(Mistake::Content(text, problems)),
     }
@@ -289,76 +346,4 @@ impl Filters {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::arguments::TagArgument;
-    use harness_model::scenario::Tag;
-
-    fn selected(arguments: SelectionArguments) -> Result<Vec<String>, Failure> {
-        select(harness_report::fixture::scenarios(), &arguments)
-            .map(|s| s.scenarios.into_iter().map(|s| s.name).collect())
-    }
-
-    fn named(names: &[&str]) -> SelectionArguments {
-        SelectionArguments {
-            names: names.iter().map(|n| (*n).to_owned()).collect(),
-            ..SelectionArguments::default()
-        }
-    }
-
-    #[test]
-    fn nothing_named_means_everything() {
-        assert_eq!(selected(named(&[])).expect("there are scenarios").len(), 5);
-    }
-
-    #[test]
-    fn a_suite_or_a_scenario_can_be_named() {
-        assert_eq!(selected(named(&["routing"])).expect("a suite").len(), 2);
-        assert_eq!(
-            selected(named(&["routing/own-zone"])).expect("a scenario"),
-            ["routing/own-zone"]
-        );
-    }
-
-    #[test]
-    fn filters_and_tags_narrow_down() {
-        let narrowed = |filter: &[&str]| {
-            selected(SelectionArguments {
-                filter: filter.iter().map(|f| (*f).to_owned()).collect(),
-                ..SelectionArguments::default()
-            })
-        };
-        assert_eq!(narrowed(&["^routing/", "!own"]).expect("one").len(), 1);
-        assert_eq!(
-            narrowed(&["!."]).expect_err("none").exit,
-            ExitCode::NothingSelected
-        );
-        assert_eq!(
-            narrowed(&["("]).expect_err("no regex").exit,
-            ExitCode::Usage
-        );
-        let chaos = SelectionArguments {
-            tag: vec![TagArgument(Tag::Chaos)],
-            ..SelectionArguments::default()
-        };
-        assert_eq!(selected(chaos).expect("one"), ["resilience/zone-outage"]);
-    }
-
-    #[test]
-    fn an_unknown_name_is_a_mistake_with_a_suggestion() {
-        let failure = selected(named(&["routing/own-zon", "both-sidecars"])).expect_err("unknown");
-        assert_eq!(failure.exit, ExitCode::Usage);
-        let text = failure.render(false);
-        assert!(text.contains("did you mean `routing/own-zone`?"), "{text}");
-        assert!(
-            text.contains("did you mean `routing/both-sidecars`?"),
-            "{text}"
-        );
-        let short = selected(named(&["both-sidecar"])).expect_err("unknown");
-        let text = short.render(false);
-        assert!(
-            text.contains("did you mean `routing/both-sidecars`?"),
-            "{text}"
-        );
-    }
-}
+mod tests;

@@ -135,7 +135,7 @@ impl BuildError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NoWorkspace { .. } => Some(
-                "run from a clone, or pass a folder of images made by `cargo xtask images` with --images",
+                "run from a clone, keep the folder `images` of the archive beside the program, or pass images made by `cargo xtask images` with --images",
             ),
             Self::StartCargo(_) => {
                 Some("install a Rust toolchain, or pass ready images with --images")
@@ -193,6 +193,31 @@ pub fn build(
             archive,
         })
         .collect())
+}
+
+/// The folder `images` beside the running program, where it has images: so a program that was unpacked from an archive
+/// brings its own.
+#[must_use]
+pub fn beside_program() -> Option<PathBuf> {
+    let program = std::env::current_exe().and_then(fs::canonicalize).ok()?;
+    let folder = program.parent()?.join("images");
+    let has_one = NAMES
+        .iter()
+        .any(|name| folder.join(format!("{name}.tar")).is_file());
+    has_one.then_some(folder)
+}
+
+/// Checks that a folder of ready images has all that are needed: those that `without` does not name.
+///
+/// # Errors
+///
+/// When one is missing or is no image.
+pub fn check_prebuilt(folder: &Path, without: &BTreeSet<String>) -> Result<(), BuildError> {
+    let wanted: Vec<&'static str> = NAMES
+        .into_iter()
+        .filter(|name| !without.contains(*name))
+        .collect();
+    prebuilt(folder, &wanted).map(drop)
 }
 
 fn prebuilt(

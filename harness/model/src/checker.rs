@@ -22,6 +22,7 @@ mod recovers;
 mod refused;
 mod rejected;
 mod renewed;
+mod requests;
 mod restored;
 mod rotated;
 mod rule_hashes;

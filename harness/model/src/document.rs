@@ -4,6 +4,8 @@
 //! decoding fails, the mistake is noted, the offending part is cut off and decoding starts again, until
 //! nothing is left to complain about.
 //!
+//! For what is missing something empty is put in, so that one mistake does not hide the others.
+//!
 //! Invariant: knows no type of meshproof; scenario, topology and mesh definition files all come through here.
 
 mod decode;
@@ -82,25 +84,56 @@ impl<T> Document<T> {
     }
 }
 
+/// What a file with mistakes still says, for those who look for more of them.
+#[derive(Debug)]
+pub struct Partial<T> {
+    /// The value with what is wrong cut out and what is missing empty; none where nothing is left of it.
+    pub document: Option<Document<T>>,
+    /// Every mistake of form; empty when the document is whole.
+    pub problems: Vec<Problem>,
+}
+
+/// Reads a value from YAML as far as that goes.
+#[must_use]
+pub fn parse_partly<T: DeserializeOwned>(text: &str) -> Partial<T> {
+    match node::read(text) {
+        Ok(tree) => {
+            let decoded = decode::decode(tree);
+            Partial {
+                document: decoded.value.map(|value| Document {
+                    value,
+                    tree: decoded.tree,
+                }),
+                problems: decoded.problems,
+            }
+        }
+        Err(problem) => Partial {
+            document: None,
+            problems: vec![problem],
+        },
+    }
+}
+
 /// Reads a value from YAML.
 ///
 /// # Errors
 ///
 /// All mistakes of the file; only the first where it is not YAML at all.
 pub fn parse<T: DeserializeOwned>(file: &str, text: &str) -> Result<Document<T>, Problems> {
-    let tree = node::read(text).map_err(|problem| Problems {
-        file: file.to_owned(),
-        problems: vec![problem],
-    })?;
-    decode::decode(&tree)
-        .map(|value| Document { value, tree })
-        .map_err(|mut problems| {
+    let Partial {
+        document,
+        mut problems,
+    } = parse_partly(text);
+    match document {
+        Some(document) if problems.is_empty() => Ok(document),
+        _ => {
             problems.sort();
-            Problems {
+            Err(Problems {
                 file: file.to_owned(),
                 problems,
-            }
-        })
+            })
+        }
+    }
 }
 
 /// The word of `known` that `word` was probably meant to be: it is alike, or one typing error away, which in a short word
@@ -217,10 +250,7 @@ mod tests {
     #[test]
     fn a_mistake_in_a_required_field_is_not_also_called_missing() {
         let found = problems("name: [1]\ncount: 3\n");
-        assert_eq!(
-            found,
-            [(1, 7, "invalid type: sequence, expected text".to_owned())]
-        );
+        assert_eq!(found, [(1, 7, "a list where text is expected".to_owned())]);
     }
 
     #[test]

@@ -332,12 +332,13 @@ pub fn act_in_short(value: &Act) -> String {
     }
 }
 
-/// `step 2 (delete payload)`, or `step 2` where the scenario is not known. People count from one.
+/// `step 2 (delete payload)`, or `step 2` where the scenario is not known. Counted from 0, as
+/// in scenario files, in `explain` and in the paths of mistakes.
 #[must_use]
 pub fn step(step: usize, scenario: Option<&Scenario>) -> String {
     match scenario.and_then(|scenario| scenario.when.get(step)) {
-        Some(act) => format!("step {} ({})", step + 1, act_in_short(act)),
-        None => format!("step {}", step + 1),
+        Some(act) => format!("step {step} ({})", act_in_short(act)),
+        None => format!("step {step}"),
     }
 }
 

@@ -166,7 +166,7 @@ mod tests {
         let joined = deviations(&all);
         let sidecars: Vec<usize> = joined.iter().map(|d| d.sidecars.len()).collect();
         assert_eq!(sidecars, [2, 1, 0]);
-        assert_eq!(joined[0].place(Setting::default()), "a, c; step 2");
+        assert_eq!(joined[0].place(Setting::default()), "a, c; step 1");
     }
 
     #[test]

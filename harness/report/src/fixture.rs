@@ -128,6 +128,7 @@ pub fn context() -> Context {
         artifacts: Some("artifacts/2026-11-23t14-05-00z-ab12".into()),
         collects: true,
         program: "meshproof".to_owned(),
+        ..Context::default()
     }
 }
 

@@ -16,8 +16,9 @@ use sha2::{Digest as _, Sha256};
 mod head;
 mod layout;
 mod markup;
+mod traffic;
 
-use head::{Share, facts, headline, notes, rerun_everything, shares};
+use head::{Share, facts, notes, rerun_everything, shares};
 use layout::Drawing;
 use markup::{marked_up, marked_up_all};
 
@@ -49,6 +50,7 @@ struct ScenarioView {
     took: String,
     open: bool,
     reason: Option<String>,
+    quarantined: Option<String>,
     tags: Vec<&'static str>,
     given: Vec<String>,
     when: Vec<String>,
@@ -86,7 +88,7 @@ pub fn render(record: &RunRecord, exit_code: u8) -> Result<String, ReportError> 
     let sum = record.sum();
     let mut ordered: Vec<&ScenarioRecord> = record.scenarios.iter().collect();
     ordered.sort_by_key(|s| rank(s));
-    let (headline, tone) = headline(&sum, record);
+    let (headline, tone) = head::headline(&sum, record);
     Page {
         style: STYLE,
         script: SCRIPT,
@@ -102,6 +104,12 @@ pub fn render(record: &RunRecord, exit_code: u8) -> Result<String, ReportError> 
     }
     .render()
     .map_err(ReportError::Html)
+}
+
+/// How the run ended, in one sentence.
+#[must_use]
+pub fn headline(record: &RunRecord) -> String {
+    head::headline(&record.sum(), record).0
 }
 
 /// Only the page's own style and script may take effect, and nothing may be loaded.
@@ -165,6 +173,11 @@ fn view(record: &RunRecord, scenario: &ScenarioRecord) -> ScenarioView {
         took,
         open: matches!(outcome, "failed" | "inconclusive"),
         reason,
+        quarantined: record
+            .context
+            .quarantine
+            .get(&scenario.name)
+            .map(|why| format!("In quarantine: {why}. It does not count against the run.")),
         tags: known
             .map(|s| s.tags.iter().map(|t| words::tag(*t)).collect())
             .unwrap_or_default(),
@@ -174,7 +187,7 @@ fn view(record: &RunRecord, scenario: &ScenarioRecord) -> ScenarioView {
             record.setting(&scenario.name, &record.sidecar_names()),
             findings,
         ),
-        traffic: traffic(scenario),
+        traffic: traffic::lines(scenario),
         drawing: (!scenario.timeline.is_empty())
             .then(|| layout::draw(&scenario.timeline, findings)),
         history: (began && record.context.artifacts.is_some()).then(|| {
@@ -242,27 +255,6 @@ fn then_views(setting: Setting<'_>, findings: &[Finding]) -> Vec<ThenView> {
                     })
                     .collect(),
             }
-        })
-        .collect()
-}
-
-fn traffic(scenario: &ScenarioRecord) -> Vec<String> {
-    scenario
-        .timeline
-        .traffic
-        .iter()
-        .map(|(name, sum)| {
-            let places: Vec<String> = sum
-                .answered_in
-                .iter()
-                .map(|(place, count)| format!("{count} answered in {place}"))
-                .collect();
-            let mut line = format!("{name}: {} requests, {} lost", sum.sent, sum.lost);
-            if !places.is_empty() {
-                line.push_str(", ");
-                line.push_str(&places.join(", "));
-            }
-            line
         })
         .collect()
 }
@@ -343,6 +335,23 @@ mod tests {
                 .expect("it has a page")
                 .contains("/diagnostics\">")
         );
+    }
+
+    #[test]
+    fn latencies_and_quarantine_are_told() {
+        let mut record = crate::fixture::record();
+        let page = page();
+        assert!(page.contains(" lost, answered in p50 "), "{page}");
+        assert!(!page.contains("In quarantine"));
+        let why = crate::record::Quarantined {
+            owner: "team".to_owned(),
+            reason: "known".to_owned(),
+            until: "2026-12-31".to_owned(),
+        };
+        let quarantine = &mut record.context.quarantine;
+        quarantine.insert(crate::fixture::FAILING.to_owned(), why);
+        let page = render(&record, 0).expect("it has a page");
+        assert!(page.contains("In quarantine: known, team until 2026-12-31."));
     }
 
     #[test]

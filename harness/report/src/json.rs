@@ -1,8 +1,9 @@
 //! `report.json`: the run for programs, under a format version of its own.
 
 use crate::ReportError;
-use crate::record::{Outcome, RunRecord};
+use crate::record::{Outcome, Quarantined, RunRecord, ScenarioRecord, Shard};
 use harness_model::directory::Sidecar;
+use harness_model::scenario::Tag;
 use harness_model::verdict::{Finding, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -26,6 +27,9 @@ pub struct Document {
     pub exit_code: u8,
     /// The seed.
     pub seed: u64,
+    /// Which part of a selection this run is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
     /// What the scenarios ran on.
     pub environment: BTreeMap<String, String>,
     /// Milliseconds until the environment was ready; none when it never was.
@@ -94,6 +98,15 @@ pub struct ScenarioForm {
     pub repetition: u32,
     /// Claim.
     pub claim: String,
+    /// When it is run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<Tag>,
+    /// The file that it was read from, where it is no shipped one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Its failure is excused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantined: Option<Quarantined>,
     /// How it ended.
     pub outcome: Ending,
     /// Why it was skipped or not run.
@@ -140,6 +153,19 @@ impl Ending {
             Self::Skipped => "skipped",
             Self::NotRun => "not-run",
             Self::Unfinished => "unfinished",
+        }
+    }
+}
+
+impl Ending {
+    /// How a scenario of a run ended.
+    #[must_use]
+    pub fn of(scenario: &ScenarioRecord) -> Self {
+        match &scenario.outcome {
+            Outcome::Unfinished => Self::Unfinished,
+            Outcome::Skipped { .. } => Self::Skipped,
+            Outcome::NotRun { .. } => Self::NotRun,
+            Outcome::Judged { judgement, .. } => Self::from(judgement.verdict),
         }
     }
 }
@@ -234,6 +260,18 @@ pub fn document(record: &RunRecord, exit_code: u8) -> Document {
                 name: scenario.name.clone(),
                 repetition: scenario.repetition,
                 claim: scenario.claim.clone(),
+                tags: record
+                    .context
+                    .scenarios
+                    .get(&scenario.name)
+                    .map(|known| known.tags.clone())
+                    .unwrap_or_default(),
+                file: record
+                    .context
+                    .files
+                    .get(&scenario.name)
+                    .map(|file| file.display().to_string()),
+                quarantined: record.context.quarantine.get(&scenario.name).cloned(),
                 outcome,
                 reason,
                 millis,
@@ -250,6 +288,7 @@ pub fn document(record: &RunRecord, exit_code: u8) -> Document {
         millis: sum.millis,
         exit_code,
         seed: record.seed,
+        shard: record.context.shard,
         environment: record.environment.clone(),
         ready_millis: record.ready_millis,
         phases: record
@@ -291,72 +330,4 @@ pub fn render(record: &RunRecord, exit_code: u8) -> Result<String, ReportError> 
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_document_says_what_failed_and_how_to_run_it_again() {
-        let document = document(&crate::fixture::record(), 1);
-        assert_eq!(document.exit_code, 1);
-        let failed: Vec<_> = document
-            .scenarios
-            .iter()
-            .filter(|s| s.outcome == Ending::Failed)
-            .collect();
-        assert_eq!(failed.len(), 1);
-        insta::assert_json_snapshot!(failed[0], @r#"
-        {
-          "name": "delivery-scope/data-center",
-          "repetition": 1,
-          "claim": "a configuration scoped to one data center reaches its sidecars and no other",
-          "outcome": "failed",
-          "millis": 1523,
-          "findings": [
-            {
-              "checker": "delivered",
-              "verdict": "passed",
-              "observations": 27,
-              "details": []
-            },
-            {
-              "checker": "confined",
-              "verdict": "failed",
-              "observations": 54,
-              "details": [
-                {
-                  "sidecar": "inventory@zone-c",
-                  "step": 1,
-                  "expected": "no toggle banner, no rule reroute",
-                  "observed": "toggle banner = off since 0.790 s on control-plane-1, still at the end",
-                  "event": 31
-                }
-              ]
-            }
-          ],
-          "history": "scenarios/delivery-scope/data-center/history.jsonl",
-          "rerun": "meshproof run delivery-scope/data-center --topology three-zones --seed 42"
-        }
-        "#);
-    }
-
-    #[test]
-    fn what_is_written_is_read_again() {
-        let written = render(&crate::fixture::record(), 1).expect("it has a JSON form");
-        let read = read(&written).expect("it was written by us");
-        let again = serde_json::to_string_pretty(&read).expect("it has a JSON form");
-        assert_eq!(again + "\n", written);
-    }
-
-    #[test]
-    fn what_is_no_report_of_ours_is_refused() {
-        assert!(matches!(read("{}"), Err(ReadError::Form(_))));
-        assert!(matches!(
-            read(r#"{"schemaVersion": 1}"#),
-            Err(ReadError::Form(_))
-        ));
-        assert!(matches!(
-            read(r#"{"schemaVersion": 2}"#),
-            Err(ReadError::Version { found: 2 })
-        ));
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@
 //! that could not be prepared, a signal, something left behind) is an `error` of its own, so that the file is
 //! never green when the run was not.
 
-use crate::record::{Outcome, RunRecord, ScenarioRecord};
+use crate::record::{Outcome, Quarantined, RunRecord, ScenarioRecord};
 use crate::{ReportError, terminal};
 use harness_model::run_event::Summary;
 use harness_model::verdict::{Judgement, Verdict};
@@ -124,7 +124,12 @@ fn case(record: &RunRecord, scenario: &ScenarioRecord) -> TestCase {
             TestCase::new(name, status)
         }
         Outcome::Judged { judgement, millis } => {
-            let mut case = TestCase::new(name, judged(record, scenario, judgement));
+            let mut case = match record.context.quarantine.get(&scenario.name) {
+                Some(why) if judgement.verdict != Verdict::Passed => {
+                    excused(record, scenario, judgement, name, why)
+                }
+                _ => TestCase::new(name, judged(record, scenario, judgement)),
+            };
             case.set_time(Duration::from_millis(*millis));
             case
         }
@@ -151,15 +156,24 @@ fn judged(record: &RunRecord, scenario: &ScenarioRecord, judgement: &Judgement) 
         _ => "inconclusive",
     });
     status.set_message(format!("{} ({})", scenario.claim, checkers.join(", ")));
-    let mut text = Vec::new();
-    let sidecars = record.sidecar_names();
-    let setting = record.setting(&scenario.name, &sidecars);
-    if terminal::findings(&mut text, judgement, setting).is_ok() {
-        let text = String::from_utf8_lossy(&text);
-        let rerun = record.context.rerun(&scenario.name, record.seed);
-        status.set_description(format!("{text}  rerun     {rerun}\n"));
-    }
+    status.set_description(terminal::what_failed(record, scenario, judgement));
     status
+}
+
+/// A failure that is excused is no failure for whoever counts them, and can be read all the same.
+fn excused(
+    record: &RunRecord,
+    scenario: &ScenarioRecord,
+    judgement: &Judgement,
+    name: String,
+    why: &Quarantined,
+) -> TestCase {
+    let mut status = TestCaseStatus::skipped();
+    let verdict = crate::json::Ending::from(judgement.verdict).word();
+    status.set_message(format!("quarantined, {verdict}: {why}"));
+    let mut case = TestCase::new(name, status);
+    case.set_system_out(terminal::what_failed(record, scenario, judgement));
+    case
 }
 
 fn own_cases(summary: Option<&Summary>) -> Vec<TestCase> {
@@ -265,7 +279,7 @@ mod tests {
                 <testcase name="everybody" classname="delivery-scope" time="0.402"/>
                 <testcase name="data-center" classname="delivery-scope" time="1.523">
                     <failure message="a configuration scoped to one data center reaches its sidecars and no other (confined)" type="failed">  confined failed, 54 observations
-            at        inventory@zone-c; step 2 (apply `payload`)
+            at        inventory@zone-c; step 1 (apply `payload`)
             expected  no toggle banner, no rule reroute
             observed  toggle banner = off since 0.790 s on control-plane-1, still at the end
           rerun     meshproof run delivery-scope/data-center --topology three-zones --seed 42
@@ -282,7 +296,7 @@ mod tests {
                 </properties>
                 <testcase name="zone-outage" classname="resilience" time="4.604">
                     <error message="traffic fails over while a zone is cut off (unchanged)" type="inconclusive">  unchanged inconclusive, 0 observations
-            at        checkout@zone-b; step 2 (cut zone 2 off for 3s)
+            at        checkout@zone-b; step 1 (cut zone 2 off for 3s)
             expected  at least one reading while the fault lasted
             observed  none: probe did not answer in 5s
           rerun     meshproof run resilience/zone-outage --topology three-zones --seed 42

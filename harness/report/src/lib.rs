@@ -1,4 +1,5 @@
-//! What people and machines read about a run: lines for a terminal, JUnit, JSON, JSON lines and one HTML file.
+//! What people and machines read about a run: lines for a terminal, JUnit, JSON, JSON lines, CTRF, a conformance report,
+//! Markdown, annotations of CI services and one HTML file; and reports of several runs, compared and put together.
 //!
 //! Everything here reads [`RunEvent`]s. [`terminal`] and [`jsonl`] write while the run goes on; [`record`]
 //! keeps what the documents ([`json`], [`junit`], [`html`]) need, and they are rendered from it at any time,
@@ -8,13 +9,18 @@
 
 use harness_model::run_event::RunEvent;
 
+pub mod annotations;
 pub mod compare;
+pub mod conformance;
+pub mod ctrf;
 pub mod deviation;
 pub mod fixture;
 pub mod html;
 pub mod json;
 pub mod jsonl;
 pub mod junit;
+pub mod markdown;
+pub mod merge;
 pub mod record;
 pub mod terminal;
 pub mod timeline;
@@ -51,6 +57,9 @@ pub enum ReportError {
     /// The HTML page could not be rendered.
     #[error("render HTML")]
     Html(#[source] askama::Error),
+    /// The conformance report could not be rendered.
+    #[error("render YAML")]
+    Yaml(#[source] Box<serde_saphyr::ser::Error>),
 }
 
 impl ReportError {

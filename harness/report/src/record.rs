@@ -3,7 +3,7 @@
 
 mod context;
 
-pub use context::{Context, diagnostics_path, history_path, quote};
+pub use context::{Context, Quarantined, Shard, diagnostics_path, history_path, quote};
 
 use crate::deviation::Setting;
 use crate::timeline::Timeline;
@@ -132,6 +132,23 @@ impl RunRecord {
         }
         summary.count_rest(self.selected);
         summary
+    }
+
+    /// The scenarios that did not pass and are excused: failed ones and inconclusive ones.
+    #[must_use]
+    pub fn excused(&self) -> (usize, usize) {
+        let count = |wanted| {
+            let is_excused =
+                |s: &&ScenarioRecord| self.is_quarantined(&s.name) && s.verdict() == Some(wanted);
+            self.scenarios.iter().filter(is_excused).count()
+        };
+        (count(Verdict::Failed), count(Verdict::Inconclusive))
+    }
+
+    /// A scenario's failure is excused.
+    #[must_use]
+    pub fn is_quarantined(&self, scenario: &str) -> bool {
+        self.context.quarantine.contains_key(scenario)
     }
 
     /// The stable names of those who were there at the start.

@@ -52,9 +52,16 @@ impl<W: Write> Terminal<W> {
                 }
                 let (style, word) = verdict_word(judgement.verdict);
                 let name = title(scenario, *repetition);
+                let excused = match self.record.context.quarantine.get(scenario) {
+                    Some(_) if judgement.verdict == Verdict::Passed => {
+                        " (in quarantine, and passed)".to_owned()
+                    }
+                    Some(why) => format!(" (in quarantine: {why})"),
+                    None => String::new(),
+                };
                 writeln!(
                     self.out,
-                    "{style}{word}{style:#} {name} {QUIET}[{}]{QUIET:#}",
+                    "{style}{word}{style:#} {name} {QUIET}[{}]{QUIET:#}{excused}",
                     seconds(*millis)
                 )?;
             }
@@ -120,8 +127,27 @@ impl<W: Write> Terminal<W> {
                 String::new()
             }
         )?;
+        if let Some(shard) = record.context.shard {
+            writeln!(
+                out,
+                "shard     {shard}: put the shards together with `meshproof report merge`"
+            )?;
+        }
         if let Some(signal) = summary.interrupted {
             writeln!(out, "{FAIL}interrupted by signal {signal}{FAIL:#}")?;
+        }
+        let (failed, inconclusive) = record.excused();
+        if failed + inconclusive > 0 {
+            let excused = [(failed, "failed"), (inconclusive, "inconclusive")]
+                .into_iter()
+                .filter(|(count, _)| *count > 0)
+                .map(|(count, word)| format!("{count} {word}"))
+                .collect::<Vec<_>>();
+            writeln!(
+                out,
+                "in quarantine and not counted against the run: {}",
+                excused.join(", ")
+            )?;
         }
         writeln!(out, "{}", sum_line(summary))
     }
@@ -201,7 +227,26 @@ fn failure(
     )
 }
 
-/// The findings of a judgement that did not pass, indented.
+/// What did not pass in a scenario, and how to run it again, without colours: for documents.
+pub(crate) fn what_failed(
+    record: &RunRecord,
+    scenario: &crate::record::ScenarioRecord,
+    judgement: &Judgement,
+) -> String {
+    let mut out = anstream::StripStream::new(Vec::new());
+    let sidecars = record.sidecar_names();
+    let setting = record.setting(&scenario.name, &sidecars);
+    let rerun = record.context.rerun(&scenario.name, record.seed);
+    let written =
+        findings(&mut out, judgement, setting).and_then(|()| writeln!(out, "  rerun     {rerun}"));
+    match written {
+        Ok(()) => String::from_utf8_lossy(&out.into_inner()).into_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// The findings of a judgement that did not pass, indented: what failed first. Beside a failure what is only undecided
+/// often follows from it, so that it gets one line.
 ///
 /// # Errors
 ///
@@ -211,11 +256,11 @@ pub fn findings(
     judgement: &Judgement,
     setting: Setting<'_>,
 ) -> std::io::Result<()> {
-    for finding in judgement
-        .findings
-        .iter()
-        .filter(|f| f.verdict != Verdict::Passed)
-    {
+    let of = |verdict| move |finding: &&Finding| finding.verdict == verdict;
+    for finding in judgement.findings.iter().filter(of(judgement.verdict)) {
+        if judgement.verdict == Verdict::Passed {
+            continue;
+        }
         let (style, _) = verdict_word(finding.verdict);
         writeln!(
             out,
@@ -241,7 +286,29 @@ pub fn findings(
             writeln!(out, "    and {more} more")?;
         }
     }
+    if judgement.verdict == Verdict::Failed {
+        for finding in judgement.findings.iter().filter(of(Verdict::Inconclusive)) {
+            consequence(out, finding)?;
+        }
+    }
     Ok(())
+}
+
+/// An expectation that could not be decided beside one that failed.
+fn consequence(out: &mut impl Write, finding: &Finding) -> std::io::Result<()> {
+    let deviations = deviations(&finding.details);
+    let Some(first) = deviations.first() else {
+        return Ok(());
+    };
+    let more = match deviations.len() - 1 {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    writeln!(
+        out,
+        "  {UNDECIDED}{}{UNDECIDED:#} inconclusive besides: wanted {}, had {}{more}",
+        finding.checker, first.expected, first.observed
+    )
 }
 
 /// `54 observations`.
@@ -254,85 +321,4 @@ pub fn observations(finding: &Finding) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn plain(quiet: bool) -> String {
-        let mut out = Vec::new();
-        let mut terminal = Terminal::new(&mut out, crate::fixture::context(), quiet);
-        for event in crate::fixture::events() {
-            terminal.on(&event).expect("a vector takes everything");
-        }
-        let coloured = String::from_utf8(out).expect("lines are UTF-8");
-        // Colour codes are `ESC [ ... m`.
-        coloured
-            .split('\u{1b}')
-            .enumerate()
-            .map(|(index, part)| match (index, part.split_once('m')) {
-                (0, _) | (_, None) => part,
-                (_, Some((_, rest))) => rest,
-            })
-            .collect()
-    }
-
-    #[test]
-    fn every_outcome_has_its_line_and_failures_come_again_at_the_end() {
-        insta::assert_snapshot!(plain(false), @"
-        PASS delivery-scope/everybody [0.40s]
-        FAIL delivery-scope/data-center [1.52s]
-        PASS routing/both-sidecars [0.38s]
-        INCONCLUSIVE resilience/zone-outage [4.60s]
-        SKIP routing/own-zone (needs at least three zones, the environment has two)
-
-        INCONCLUSIVE resilience/zone-outage
-          traffic fails over while a zone is cut off
-          unchanged inconclusive, 0 observations
-            at        checkout@zone-b; step 2 (cut zone 2 off for 3s)
-            expected  at least one reading while the fault lasted
-            observed  none: probe did not answer in 5s
-          history   artifacts/2026-11-23t14-05-00z-ab12/scenarios/resilience/zone-outage/history.jsonl
-          rerun     meshproof run resilience/zone-outage --topology three-zones --seed 42
-
-        FAIL delivery-scope/data-center
-          a configuration scoped to one data center reaches its sidecars and no other
-          confined failed, 54 observations
-            at        inventory@zone-c; step 2 (apply `payload`)
-            expected  no toggle banner, no rule reroute
-            observed  toggle banner = off since 0.790 s on control-plane-1, still at the end
-          history   artifacts/2026-11-23t14-05-00z-ab12/scenarios/delivery-scope/data-center/history.jsonl
-          rerun     meshproof run delivery-scope/data-center --topology three-zones --seed 42
-
-        report    artifacts/2026-11-23t14-05-00z-ab12/report.html
-        seed      42, 14.87s in all
-        2 passed, 1 failed, 1 inconclusive, 1 skipped
-        ");
-    }
-
-    #[test]
-    fn what_kept_the_run_from_beginning_is_told_with_its_cause() {
-        let mut out = Vec::new();
-        let mut terminal = Terminal::new(&mut out, Context::default(), true);
-        let summary = Summary {
-            environment_error: Some("bring up the cluster\n  caused by: start etcd\n  caused by: no space\nhint: tidy up".to_owned()),
-            not_run: 3,
-            ..Summary::default()
-        };
-        terminal
-            .on(&RunEvent::RunFinished { summary })
-            .expect("a vector takes everything");
-        let text = String::from_utf8(out).expect("lines are UTF-8");
-        assert!(text.contains("the environment could not be prepared: failed to bring up the cluster: start etcd: no space\n"), "{text}");
-        assert!(text.ends_with("0 skipped, 3 not run\n"), "{text}");
-    }
-
-    #[test]
-    fn quiet_leaves_out_what_needs_no_attention() {
-        let lines = plain(true);
-        assert!(
-            !lines.contains("PASS ") && !lines.contains("SKIP "),
-            "{lines}"
-        );
-        assert!(lines.contains("FAIL delivery-scope/data-center"));
-        assert!(lines.ends_with("2 passed, 1 failed, 1 inconclusive, 1 skipped\n"));
-    }
-}
+mod tests;

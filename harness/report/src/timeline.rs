@@ -101,6 +101,19 @@ pub struct TrafficSum {
     pub lost: u64,
     /// Answers by data center.
     pub answered_in: BTreeMap<String, u64>,
+    /// From due to answered, microseconds, of each request with status 200.
+    pub latencies_us: Vec<u64>,
+}
+
+impl TrafficSum {
+    /// The latency at or below which `percent` of the answers came (nearest rank), microseconds; none without answers.
+    #[must_use]
+    pub fn latency_us(&self, percent: usize) -> Option<u64> {
+        let mut sorted = self.latencies_us.clone();
+        sorted.sort_unstable();
+        let rank = (sorted.len() * percent).div_ceil(100).max(1);
+        sorted.get(rank - 1).copied()
+    }
 }
 
 impl Timeline {
@@ -140,6 +153,7 @@ impl Timeline {
                 let sum = self.traffic.entry(request.traffic.clone()).or_default();
                 sum.sent += 1;
                 if request.status == Some(200) {
+                    sum.latencies_us.push(request.latency_us);
                     if let Some(answerer) = &request.answered_by {
                         *sum.answered_in
                             .entry(answerer.data_center.clone())

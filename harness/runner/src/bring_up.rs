@@ -11,6 +11,7 @@ use harness_cluster::{Cluster, ClusterError, Clusters, ImageArchive, ImageNames}
 use harness_images::build::{self, BuildOptions};
 use harness_images::reference::normalize;
 use harness_images::store::Store;
+use harness_mesh::MeshDefinition;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -147,7 +148,11 @@ async fn images(
             ImageSource::Folder(folder) => Some(folder.clone()),
         },
         replacements: plan.images.replacements.clone(),
-        without: unneeded(plan),
+        without: if plan.images.seeded_bugs {
+            BTreeSet::new()
+        } else {
+            mutant_images(&plan.mesh.definition)
+        },
         envoy,
     };
     let line = phases.lines("images");
@@ -170,13 +175,12 @@ async fn images(
     .await
 }
 
-/// The images with seeded bugs, where none is put in place.
-fn unneeded(plan: &RunPlan) -> BTreeSet<String> {
-    let definition = &plan.mesh.definition;
+/// The images of a mesh that are needed for seeded bugs only, by name.
+#[must_use]
+pub fn mutant_images(definition: &MeshDefinition) -> BTreeSet<String> {
     let mutants = definition
         .control_plane
         .iter()
-        .filter(|_| !plan.images.seeded_bugs)
         .flat_map(|control_plane| &control_plane.mutants)
         .filter_map(|mutants| definition.images.get(&mutants.component))
         .map(|reference| normalize(reference));

@@ -26,6 +26,7 @@ mod schedule;
 mod sidecar_watch;
 mod streams;
 
+pub use bring_up::mutant_images;
 pub use environment::{Environment, PrepareError};
 pub use interrupt::Interrupt;
 pub use plan::{

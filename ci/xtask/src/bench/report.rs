@@ -69,6 +69,22 @@ impl Report {
         }
     }
 
+    /// Which bench it is of.
+    pub(super) fn bench(&self) -> &str {
+        &self.bench
+    }
+
+    /// A figure by its name for programs.
+    pub(super) fn value(&self, figure: &str) -> Option<f64> {
+        let figures = self.medians.get(figure).or_else(|| self.ratios.get(figure));
+        figures.and_then(Value::as_f64)
+    }
+
+    /// A figure is a ratio of others of this report.
+    pub(super) fn is_ratio(&self, figure: &str) -> bool {
+        self.ratios.contains_key(figure)
+    }
+
     /// Adds one measurement as it was made.
     pub(super) fn sample(&mut self, sample: Value) {
         self.samples.push(sample);

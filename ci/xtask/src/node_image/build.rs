@@ -5,7 +5,7 @@ use super::{Recipe, archive, images};
 use crate::notify;
 use anyhow::{Context as _, bail};
 use harness_assets::cache::{Cache, Content, Entry, Lock, State};
-use harness_assets::{Asset, AssetOptions, KUBERNETES_VERSION, Progress};
+use harness_assets::{Asset, AssetOptions, Downloads, KUBERNETES_VERSION, Progress};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::collections::BTreeMap;
@@ -113,6 +113,7 @@ fn programs() -> anyhow::Result<BTreeMap<Asset, PathBuf>> {
         folders: Vec::new(),
         cache: harness_assets::cache_folder()?,
         offline: false,
+        downloads: Downloads::from_environment(),
     };
     let made = harness_assets::obtain_each(&options, &Asset::NODE, &|progress| {
         if !matches!(progress, Progress::Activity { .. }) {

@@ -3,6 +3,7 @@
 use super::Wait;
 use clap::ValueEnum as _;
 use harness_model::duration::Span;
+use harness_report::record::Shard;
 
 /// `NAME=TAR`.
 pub(super) fn pair(text: &str) -> Result<(String, String), String> {
@@ -51,6 +52,19 @@ pub(super) fn cluster_name(text: &str) -> Result<String, String> {
     }
 }
 
+/// `K/N`.
+pub(super) fn shard(text: &str) -> Result<Shard, String> {
+    let number = |text: &str| text.parse::<u32>().ok().filter(|number| *number > 0);
+    let parsed = text
+        .split_once('/')
+        .and_then(|(k, n)| Some((number(k)?, number(n)?)));
+    match parsed {
+        Some((number, of)) if number <= of => Ok(Shard { number, of }),
+        Some((_, of)) => Err(format!("there are {of} parts, counted from 1")),
+        None => Err("write K/N, for example 1/3 for the first of three parts".to_owned()),
+    }
+}
+
 /// A number from 1.
 pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
@@ -69,6 +83,14 @@ mod tests {
         assert_eq!(cluster_name("dev-2"), Ok("dev-2".to_owned()));
         for bad in ["", "../x", "Dev", "-a", "a-", &"a".repeat(33)] {
             assert!(cluster_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_shard_is_one_of_its_number() {
+        assert_eq!(shard("2/3"), Ok(Shard { number: 2, of: 3 }));
+        for bad in ["0/3", "4/3", "1", "a/b", "1/0", ""] {
+            assert!(shard(bad).is_err(), "{bad}");
         }
     }
 

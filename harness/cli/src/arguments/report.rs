@@ -19,6 +19,23 @@ pub(crate) enum ReportCommand {
     /// Exit code 0 when they differ in nothing but skips that the allow-list excuses, and every entry of it is needed; 1
     /// when they differ in more, or an entry excuses nothing any more.
     Compare(CompareArguments),
+    /// Put the reports of several runs together, as those of shards
+    ///
+    /// Writes one artefact folder with all documents, histories and diagnostics. A shard that is missing or there twice, and a
+    /// scenario that two runs have, are mistakes. Ends with the exit code of the whole: 0 only when everything in all of them
+    /// passed.
+    Merge(MergeArguments),
+}
+
+/// Arguments of `report merge`.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct MergeArguments {
+    /// The runs: their artefact folders, or their report.json
+    #[arg(value_name = "RUN", required = true)]
+    pub(crate) runs: Vec<PathBuf>,
+    /// The folder to write; it must not have a report yet
+    #[arg(short = 'O', long, value_name = "DIR")]
+    pub(crate) out: PathBuf,
 }
 
 /// Arguments of `report compare`.

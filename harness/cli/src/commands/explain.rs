@@ -11,6 +11,7 @@ use crate::selection;
 use anstyle::Style;
 use harness_model::scenario::{Disturbs, Scenario, file};
 use harness_model::words;
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use suites::matrix::Matrix;
 
@@ -45,6 +46,7 @@ pub(crate) fn explain(
         )
         .because(&problems)
     })?;
+    let sentences = super::list::mutants::sentences()?;
     for (index, scenario) in selected.scenarios.iter().enumerate() {
         let mut write = || {
             if index > 0 {
@@ -55,7 +57,12 @@ pub(crate) fn explain(
             if selected.files.contains_key(&scenario.name) {
                 return Ok(());
             }
-            section(out, "it fails when", &kills(scenario, &matrix), false)
+            section(
+                out,
+                "it fails when",
+                &kills(scenario, &matrix, &sentences),
+                false,
+            )
         };
         write().map_err(|error| crate::write_failed(&error))?;
     }
@@ -98,7 +105,11 @@ fn words_of(scenario: &Scenario, out: &mut Out) -> std::io::Result<()> {
 }
 
 /// The seeded bugs that a built-in scenario must catch.
-fn kills(scenario: &Scenario, matrix: &Matrix) -> Vec<String> {
+fn kills(
+    scenario: &Scenario,
+    matrix: &Matrix,
+    sentences: &BTreeMap<String, String>,
+) -> Vec<String> {
     matrix
         .iter()
         .flat_map(|(mutant, kills)| {
@@ -111,8 +122,12 @@ fn kills(scenario: &Scenario, matrix: &Matrix) -> Vec<String> {
                         .as_ref()
                         .map(|pattern| format!(" at {}", words::sidecars(pattern)))
                         .unwrap_or_default();
+                    let bug = sentences
+                        .get(mutant)
+                        .map(|sentence| format!(" ({sentence})"))
+                        .unwrap_or_default();
                     format!(
-                        "the mesh has the seeded bug `{mutant}`: `{}` fails{at}",
+                        "the mesh has the seeded bug `{mutant}`{bug}: `{}` fails{at}",
                         kill.checker
                     )
                 })
@@ -127,7 +142,7 @@ fn section(out: &mut Out, title: &str, lines: &[String], numbered: bool) -> std:
     writeln!(out, "\n{STRONG}{title}{STRONG:#}")?;
     for (index, line) in lines.iter().enumerate() {
         if numbered {
-            writeln!(out, "  {}. {line}", index + 1)?;
+            writeln!(out, "  {index}. {line}")?;
         } else {
             writeln!(out, "  - {line}")?;
         }

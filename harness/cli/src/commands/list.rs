@@ -1,4 +1,6 @@
-//! `meshproof list`: which scenarios there are, with what would be skipped here and why.
+//! `meshproof list`: which scenarios there are, with what would be skipped here and why; or which seeded bugs.
+
+pub(crate) mod mutants;
 
 use crate::arguments::{Common, ListArguments, OutputForm};
 use crate::commands::{write_json, write_json_line};
@@ -30,6 +32,9 @@ pub(crate) fn list(
     out: &mut Out,
 ) -> Result<ExitCode, Failure> {
     let selected = selection::select(suites::all(), &arguments.selection)?;
+    if arguments.mutants {
+        return mutants::list(&selected.scenarios, common, out);
+    }
     let topology = plan::topology(&arguments.topology)?;
     let mesh = plan::mesh(&arguments.mesh)?;
     let has = plan::capabilities(&topology, &mesh);

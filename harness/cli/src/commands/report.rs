@@ -1,4 +1,6 @@
-//! `meshproof report compare`: in which scenarios and verdicts two runs differ.
+//! `meshproof report`: in which scenarios and verdicts two runs differ; and several runs put together.
+
+mod merge;
 
 use crate::arguments::{Common, CompareArguments, OutputForm, ReportCommand};
 use crate::commands::{write_json, write_json_line};
@@ -24,6 +26,7 @@ pub(crate) fn report(
 ) -> Result<ExitCode, Failure> {
     match command {
         ReportCommand::Compare(arguments) => compare_two(arguments, common, out),
+        ReportCommand::Merge(arguments) => merge::merge(arguments, common, out),
     }
 }
 
@@ -75,7 +78,7 @@ fn came_to_a_verdict(document: &Document) -> bool {
 }
 
 /// Reads a report; a folder stands for the `report.json` in it.
-fn read(path: &Path) -> Result<Document, String> {
+pub(crate) fn read(path: &Path) -> Result<Document, String> {
     let path: PathBuf = if path.is_dir() {
         path.join("report.json")
     } else {

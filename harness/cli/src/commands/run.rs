@@ -1,5 +1,7 @@
 //! `meshproof run`: the main job.
 
+mod dry;
+
 use crate::arguments::{Common, OutputForm, RunArguments, When};
 use crate::artifacts::{self, Artifacts};
 use crate::commands::{cluster, write_json};
@@ -7,17 +9,17 @@ use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::{self, Out};
 use crate::progress::{HEARTBEAT, Progress};
-use crate::{logging, plan, selection, signals, tools};
-use harness_model::run_event::RunEvent;
-use harness_model::scenario::{Scenario, Tag};
+use crate::{ci, logging, plan, quarantine, rerun, selection, signals, tools};
+use harness_model::run_event::{RunEvent, Summary};
+use harness_model::scenario::Tag;
 use harness_report::Reporter;
 use harness_report::jsonl::JsonLines;
 use harness_report::record::{Context, Outcome, RunRecord, history_path, quote};
 use harness_report::terminal::Terminal;
 use harness_runner::{Interrupt, RunPlan};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::future::Future;
-use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -34,15 +36,25 @@ pub(crate) fn run(
     started: Instant,
 ) -> Result<ExitCode, Failure> {
     let execution = &arguments.execution;
-    let selected = selection::select(suites::all(), &execution.selection)?;
     let checked = plan::check(&execution.environment)?;
+    let rerun = rerun::rerun(arguments)?;
+    let selection = rerun
+        .as_ref()
+        .map_or(&execution.selection, |rerun| &rerun.selection);
+    let selected = plan::select(selection, &checked)?;
+    let quarantine = quarantine::read(arguments.quarantine.as_deref(), &selected.files)?;
     plan::check_mutant(arguments)?;
-    plan::check_names(&selected, &checked)?;
+    let without = match arguments.mutant {
+        Some(_) => BTreeSet::new(),
+        None => harness_runner::mutant_images(&checked.mesh),
+    };
+    plan::check_images(&execution.environment, &without)?;
     let seed = execution
         .seed
+        .or(rerun.as_ref().map(|rerun| rerun.seed))
         .unwrap_or_else(|| artifacts::random() % 1_000_000_000);
     if arguments.dry_run {
-        return dry_run(arguments, common, &selected.scenarios, &checked, seed, out);
+        return dry::dry_run(arguments, common, &selected.scenarios, &checked, seed, out);
     }
     if execution.environment.needs_tools() {
         tools::ensure(execution.environment.no_install)?;
@@ -56,12 +68,19 @@ pub(crate) fn run(
             .iter()
             .map(|s| (s.name.clone(), s.clone()))
             .collect(),
-        selection: selection::words(&execution.selection),
+        selection: selection::words(selection),
         options: plan::options(arguments),
         files: selected.files,
         artifacts: Some(artifacts.folder.clone()),
         collects: execution.collect != When::Never,
         program: program(),
+        shard: selection.shard,
+        quarantine,
+        shipped: suites::all()
+            .into_iter()
+            .map(|scenario| (scenario.name.clone(), scenario))
+            .collect(),
+        reruns: BTreeMap::new(),
     };
     let gate: Vec<String> = selected
         .scenarios
@@ -95,6 +114,7 @@ pub(crate) fn run(
     for failure in artifacts.write_documents(&readers.record, exit) {
         output::say(&failure.render(output::colour_on_stderr(common.color)));
     }
+    ci::tell(&readers.record);
     if common.output == OutputForm::Json {
         write_json(
             out,
@@ -228,7 +248,7 @@ impl Readers {
             matches!(scenario.outcome, Outcome::Skipped { .. }) && gate.contains(&scenario.name)
         });
         let summary = self.record.sum();
-        let exit = ExitCode::of_run(&summary, partial);
+        let exit = ExitCode::of_run(&without_excused(&self.record), partial);
         for name in &summary.unknown_names {
             output::say(&format!("error: failed to run a scenario here: {name}"));
         }
@@ -244,6 +264,15 @@ impl Readers {
         }
         exit
     }
+}
+
+/// The sum of a run as far as it counts: what is in quarantine counts neither for it nor against it.
+pub(crate) fn without_excused(record: &RunRecord) -> Summary {
+    let mut summary = record.sum();
+    let (failed, inconclusive) = record.excused();
+    summary.failed = summary.failed.saturating_sub(failed);
+    summary.inconclusive = summary.inconclusive.saturating_sub(inconclusive);
+    summary
 }
 
 /// The course of a run in the log, without the readings.
@@ -334,44 +363,4 @@ async fn follow(
         readers.on(&event);
     }
     ended
-}
-
-fn dry_run(
-    arguments: &RunArguments,
-    common: &Common,
-    scenarios: &[Scenario],
-    checked: &plan::Checked,
-    seed: u64,
-    out: &mut Out,
-) -> Result<ExitCode, Failure> {
-    let names: Vec<&str> = scenarios.iter().map(|s| s.name.as_str()).collect();
-    let execution = &arguments.execution;
-    if common.output != OutputForm::Text {
-        let plan = serde_json::json!({
-            "dryRun": true,
-            "reuse": &execution.environment.reuse,
-            "topology": checked.ground.topology().map(|topology| &topology.name),
-            "mesh": checked.mesh.name,
-            "seed": seed,
-            "repeat": arguments.repeat,
-            "parallel": execution.parallel,
-            "scenarios": names,
-        });
-        return write_json(out, &plan).map(|()| ExitCode::Success);
-    }
-    let mut write = || {
-        for name in &names {
-            writeln!(out, "{name}")?;
-        }
-        writeln!(
-            out,
-            "would run {} scenario{} {} with mesh {}, seed {seed}; nothing was run",
-            names.len(),
-            if names.len() == 1 { "" } else { "s" },
-            checked.ground.describe(),
-            checked.mesh.name,
-        )
-    };
-    write().map_err(|error| crate::write_failed(&error))?;
-    Ok(ExitCode::Success)
 }

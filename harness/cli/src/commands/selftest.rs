@@ -7,7 +7,7 @@ use crate::commands::write_json;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::Out;
-use crate::{logging, output, plan, selection, tools};
+use crate::{logging, output, plan, tools};
 use anstyle::{AnsiColor, Style};
 use harness_report::junit::{self, Comparison};
 use harness_report::record::Context;
@@ -16,6 +16,7 @@ use harness_runner::{
     ExpectedKill, Matrix, MatrixRow, MeshChoice, Position, SelftestCase, SelftestPlan,
     SelftestReport,
 };
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -31,10 +32,11 @@ pub(crate) fn selftest(
     started: Instant,
 ) -> Result<ExitCode, Failure> {
     let run = &arguments.execution;
-    let selected = selection::select(suites::all(), &run.selection)?;
     let checked = plan::check(&run.environment)?;
-    plan::check_names(&selected, &checked)?;
+    let selected = plan::select(&run.selection, &checked)?;
+    plan::check_images(&run.environment, &BTreeSet::new())?;
     let matrix = matrix()?;
+    let sentences = super::list::mutants::sentences()?;
     let absent = if arguments.without_absent {
         None
     } else {
@@ -71,6 +73,8 @@ pub(crate) fn selftest(
         form: common.output,
         quiet: common.quiet,
         out: out.clone(),
+        sentences,
+        told: Mutex::new(String::new()),
     };
     drive(&mut readers, plan, |plan, events, interrupt| async move {
         let tell = |case: &SelftestCase, position| teller.tell(case, position);
@@ -152,6 +156,10 @@ struct Teller {
     form: OutputForm,
     quiet: bool,
     out: Out,
+    /// Mutant → what it does wrong.
+    sentences: BTreeMap<String, String>,
+    /// The mutant whose sentence was told last.
+    told: Mutex<String>,
 }
 
 impl Teller {
@@ -159,7 +167,9 @@ impl Teller {
         let mut out = self.out.clone();
         let told = match self.form {
             OutputForm::Text if self.quiet && case.agrees => Ok(()),
-            OutputForm::Text => line(case, Some(position), &mut out),
+            OutputForm::Text => self
+                .sentence(case, &mut out)
+                .and_then(|()| line(case, Some(position), &mut out)),
             OutputForm::Jsonl => serde_json::to_string(case)
                 .map_err(std::io::Error::from)
                 .and_then(|text| writeln!(out, "{text}")),
@@ -167,6 +177,20 @@ impl Teller {
         };
         if let Err(error) = told.and_then(|()| out.flush()) {
             tracing::error!(%error, "a comparison was not told");
+        }
+    }
+}
+
+impl Teller {
+    /// What the seeded bug is, before the first line about it.
+    fn sentence(&self, case: &SelftestCase, out: &mut Out) -> std::io::Result<()> {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.sentences.get(&case.control_plane) {
+            Some(sentence) if *told != case.control_plane => {
+                told.clone_from(&case.control_plane);
+                writeln!(out, "seeded bug {}: {sentence}", case.control_plane)
+            }
+            _ => Ok(()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `answered`: requests are answered, but for a stated few.
 
 use super::evidence::{Evidence, detail};
+use super::requests::Alike;
 use super::timeline::Timeline;
 use super::traffic::{Traffic, describe, is_answered};
 use crate::verdict::Detail;
@@ -12,15 +13,16 @@ pub(super) fn check(timeline: &Timeline<'_>, name: &str, may_be_lost: u64) -> Ev
     let lost: Vec<_> = traffic
         .requests
         .values()
+        .copied()
         .filter(|request| !is_answered(request))
         .collect();
     let count = u64::try_from(lost.len()).unwrap_or(u64::MAX);
     if count > may_be_lost {
-        let examples: Vec<String> = lost
-            .iter()
-            .take(5)
-            .map(|request| describe(request))
-            .collect();
+        let mut alike = Alike::of(traffic.requests.len());
+        for request in &lost {
+            alike.note(request, String::new(), describe(request));
+        }
+        let examples: Vec<String> = alike.texts().take(5).collect();
         evidence.contradict(Detail {
             sidecar: lost.first().map(|request| request.from.clone()),
             ..detail(

@@ -1,10 +1,10 @@
 //! `over_tls` and `in_plaintext`: how requests came to the callee's sidecar.
 
-use super::evidence::{Evidence, detail};
+use super::evidence::Evidence;
+use super::requests::Alike;
 use super::timeline::Timeline;
 use super::traffic::Traffic;
 use crate::history::{Arrival, RequestSeen};
-use crate::verdict::Detail;
 
 /// Judges every answered request: TLS, and the caller's own identity in its certificate.
 pub(super) fn over_tls(timeline: &Timeline<'_>, name: &str) -> Evidence {
@@ -33,26 +33,25 @@ fn judge(
 ) -> Evidence {
     let mut evidence = Evidence::default();
     let traffic = Traffic::of(timeline, name);
+    let mut wrong = Alike::of(traffic.answered().count());
+    let mut unknown = Alike::of(traffic.answered().count());
     for request in traffic.answered() {
-        let from = |expected: String, observed: String| Detail {
-            sidecar: Some(request.from.clone()),
-            ..detail(
-                format!("requests of `{name}` to arrive {expected}"),
-                format!("request {} {observed}", request.sequence),
-            )
-        };
+        let to_arrive = |how: &str| format!("requests of `{name}` to arrive {how}");
         match &request.arrived {
             // Who went past the callee's sidecar, or whose sidecar tells nothing, shows nothing.
-            None => evidence.open(from(
-                "at a sidecar that tells how".to_owned(),
-                "without a trace of it".to_owned(),
-            )),
+            None => unknown.note(
+                request,
+                to_arrive("at a sidecar that tells how"),
+                " without a trace of it".to_owned(),
+            ),
             Some(arrival) => match is_right(arrival, request) {
                 Ok(()) => evidence.support(1),
-                Err(expected) => evidence.contradict(from(expected, words(arrival))),
+                Err(expected) => wrong.note(request, to_arrive(&expected), words(arrival)),
             },
         }
     }
+    wrong.contradict(&mut evidence);
+    unknown.leave_open(&mut evidence);
     traffic.note_gaps(name, &mut evidence);
     evidence
 }
@@ -69,10 +68,10 @@ fn identity_of<'a>(timeline: &'a Timeline<'_>, request: &RequestSeen) -> Option<
 
 fn words(arrival: &Arrival) -> String {
     match arrival {
-        Arrival::Plaintext => "in plaintext".to_owned(),
+        Arrival::Plaintext => " in plaintext".to_owned(),
         Arrival::Tls { version, peer, .. } => match peer {
-            Some(peer) => format!("over {version} from {peer}"),
-            None => format!("over {version} from a caller without certificate"),
+            Some(peer) => format!(" over {version} from {peer}"),
+            None => format!(" over {version} from a caller without certificate"),
         },
     }
 }

@@ -217,17 +217,18 @@ impl<'t, 'a> Duty<'t, 'a> {
 
     /// What is wrong with a reading that does not hold.
     fn wrong(&self, reading: Reading<'_>) -> Detail {
-        let observed = self
+        let difference = self
             .timeline
-            .lacks(reading.seen, &self.expected)
-            .unwrap_or_else(|| "what was there before is still there".to_owned());
-        self.detail(
-            format!("{observed} at {}", reading.clock()),
-            Some(reading.index),
-        )
+            .difference(reading.seen, &self.expected, &self.previous);
+        let observed = format!("{} at {}", difference.observed, reading.clock());
+        self.detail_of(difference.expected, observed, Some(reading.index))
     }
 
     fn detail(&self, observed: String, event: Option<usize>) -> Detail {
+        self.detail_of(describe(&self.expected), observed, event)
+    }
+
+    fn detail_of(&self, expected: String, observed: String, event: Option<usize>) -> Detail {
         let bound = match self.point.place {
             Place::End => String::new(),
             Place::Given | Place::Step(_) => {
@@ -237,7 +238,7 @@ impl<'t, 'a> Duty<'t, 'a> {
         Detail {
             sidecar: Some(self.life.sidecar.name.clone()),
             step: self.point.place.step(),
-            expected: format!("{}{bound}", describe(&self.expected)),
+            expected: format!("{expected}{bound}"),
             observed,
             event,
         }

@@ -7,12 +7,19 @@ use crate::verdict::{Detail, Finding, Verdict};
 pub(super) struct Evidence {
     contradictions: Vec<Detail>,
     open: Vec<Detail>,
+    /// Those that support, and those that contradict.
     observations: u64,
 }
 
 impl Evidence {
     /// An observation that contradicts the expectation.
     pub(super) fn contradict(&mut self, detail: Detail) {
+        self.contradict_times(1, detail);
+    }
+
+    /// So many observations that contradict the expectation alike.
+    pub(super) fn contradict_times(&mut self, observations: u64, detail: Detail) {
+        self.support(observations);
         self.contradictions.push(detail);
     }
 
@@ -23,13 +30,12 @@ impl Evidence {
 
     /// An observation that could have contradicted and did not.
     pub(super) fn support(&mut self, observations: u64) {
-        self.observations += observations;
+        self.observations = self.observations.saturating_add(observations);
     }
 
     /// The judgement of the checker with this name.
     pub(super) fn finding(self, checker: &str) -> Finding {
-        let contradictions = u64::try_from(self.contradictions.len()).unwrap_or(u64::MAX);
-        let verdict = if contradictions > 0 {
+        let verdict = if !self.contradictions.is_empty() {
             Verdict::Failed
         } else if !self.open.is_empty() || self.observations == 0 {
             Verdict::Inconclusive
@@ -44,7 +50,7 @@ impl Evidence {
         Finding {
             checker: checker.to_owned(),
             verdict,
-            observations: self.observations.saturating_add(contradictions),
+            observations: self.observations,
             details,
         }
     }

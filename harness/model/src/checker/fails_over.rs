@@ -1,11 +1,11 @@
 //! `fails_over`: while something cannot be reached, others take its traffic.
 
 use super::evidence::{Evidence, clock, detail};
+use super::requests::Alike;
 use super::timeline::Timeline;
 use super::traffic::{Traffic, describe, is_answered};
 use crate::duration::Span;
 use crate::history::EventKind;
-use crate::verdict::Detail;
 use std::collections::BTreeSet;
 
 /// One fault from its measured beginning to its end.
@@ -65,18 +65,15 @@ pub(super) fn check(timeline: &Timeline<'_>, name: &str, within: Span) -> Eviden
         let due: Vec<_> = traffic
             .requests
             .values()
+            .copied()
             .filter(|request| request.due_ns >= from_ns && request.due_ns < outage.end_ns)
             .collect();
         let mut elsewhere = 0;
+        let mut lost = Alike::by_time(due.len());
         for request in &due {
             if !is_answered(request) {
-                evidence.contradict(Detail {
-                    sidecar: Some(request.from.clone()),
-                    ..detail(
-                        format!("`{name}` to have moved elsewhere by {}", clock(from_ns)),
-                        format!("{}, due at {}", describe(request), clock(request.due_ns)),
-                    )
-                });
+                let expected = format!("`{name}` to have moved elsewhere by {}", clock(from_ns));
+                lost.note(request, expected, describe(request));
             } else if let Some(answerer) = &request.answered_by
                 && !outage.hits_pod(timeline, &answerer.pod)
                 // An answer that came when the fault was over may have waited for that.
@@ -85,6 +82,7 @@ pub(super) fn check(timeline: &Timeline<'_>, name: &str, within: Span) -> Eviden
                 elsewhere += 1;
             }
         }
+        lost.contradict(&mut evidence);
         if elsewhere == 0 {
             evidence.open(detail(
                 format!("an answer to `{name}` from outside what the fault hit, while it lasts"),

@@ -1,6 +1,7 @@
 //! `prefers_own_zone`: answers come from the caller's own data center.
 
 use super::evidence::{Evidence, detail};
+use super::requests::Alike;
 use super::timeline::Timeline;
 use super::traffic::Traffic;
 use crate::verdict::Detail;
@@ -14,6 +15,7 @@ pub(super) fn check(timeline: &Timeline<'_>, name: &str, percent: u8) -> Evidenc
     let mut at_home = 0_u64;
     let mut total = 0_u64;
     let mut caller = None;
+    let mut unknown = Alike::of(traffic.answered().count());
     for request in traffic.answered() {
         let home = timeline
             .lives
@@ -21,10 +23,8 @@ pub(super) fn check(timeline: &Timeline<'_>, name: &str, percent: u8) -> Evidenc
             .find(|life| life.sidecar.name == request.from)
             .map(|life| life.sidecar.data_center.as_str());
         let (Some(home), Some(answerer)) = (home, &request.answered_by) else {
-            evidence.open(detail(
-                "to know where caller and callee are",
-                format!("request {} does not tell", request.sequence),
-            ));
+            let expected = "to know where caller and callee are".to_owned();
+            unknown.note(request, expected, " that do not tell".to_owned());
             continue;
         };
         *by_zone.entry(&answerer.data_center).or_default() += 1;
@@ -43,6 +43,7 @@ pub(super) fn check(timeline: &Timeline<'_>, name: &str, percent: u8) -> Evidenc
             )
         });
     }
+    unknown.leave_open(&mut evidence);
     evidence.support(total);
     traffic.note_gaps(name, &mut evidence);
     evidence

@@ -2,10 +2,10 @@
 
 use super::evidence::{Evidence, clock, detail};
 use super::fails_over::{Outage, outages};
+use super::requests::Alike;
 use super::timeline::Timeline;
 use super::traffic::{Traffic, describe, is_answered};
 use crate::history::RequestSeen;
-use crate::verdict::Detail;
 
 /// How many answers in a row count as being back.
 const IN_A_ROW: usize = 5;
@@ -23,17 +23,14 @@ pub(super) fn check(timeline: &Timeline<'_>, name: &str) -> Evidence {
             .copied()
             .filter(|request| request.due_ns >= outage.end_ns)
             .collect();
-        for request in &due {
+        let mut lost = Alike::by_time(due.len());
+        for request in due.iter().copied() {
             if request.due_ns > bound_ns && !is_answered(request) {
-                evidence.contradict(Detail {
-                    sidecar: Some(request.from.clone()),
-                    ..detail(
-                        format!("`{name}` to be answered again from {} on", clock(bound_ns)),
-                        format!("{}, due at {}", describe(request), clock(request.due_ns)),
-                    )
-                });
+                let expected = format!("`{name}` to be answered again from {} on", clock(bound_ns));
+                lost.note(request, expected, describe(request));
             }
         }
+        lost.contradict(&mut evidence);
         let in_time: Vec<&RequestSeen> = due
             .iter()
             .copied()

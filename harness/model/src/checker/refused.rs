@@ -1,10 +1,10 @@
 //! `refused`: a sidecar turns every request away, for the cause that is expected.
 
-use super::evidence::{Evidence, detail};
+use super::evidence::Evidence;
+use super::requests::Alike;
 use super::timeline::Timeline;
 use super::traffic::{Traffic, describe, is_answered};
 use crate::history::RefusalCause;
-use crate::verdict::Detail;
 use crate::words;
 
 /// Judges a batch or load. A request that failed for a reason nobody knows decides nothing.
@@ -15,24 +15,23 @@ pub(super) fn check(timeline: &Timeline<'_>, name: &str, because: RefusalCause) 
         "requests of `{name}` to be refused: {}",
         words::cause(because)
     );
+    let mut wrong = Alike::of(traffic.requests.len());
+    let mut unknown = Alike::of(traffic.requests.len());
     for request in traffic.requests.values() {
-        let told = |observed: String| Detail {
-            sidecar: Some(request.from.clone()),
-            ..detail(expected.clone(), observed)
-        };
         match request.cause {
             _ if is_answered(request) => {
-                evidence.contradict(told(format!("request {} was answered", request.sequence)));
+                wrong.note(request, expected.clone(), " answered".to_owned());
             }
             Some(cause) if cause == because => evidence.support(1),
-            Some(cause) => evidence.contradict(told(format!(
-                "request {}: {}",
-                request.sequence,
-                words::cause(cause)
-            ))),
-            None => evidence.open(told(describe(request))),
+            Some(cause) => {
+                let observed = format!(": {}", words::cause(cause));
+                wrong.note(request, expected.clone(), observed);
+            }
+            None => unknown.note(request, expected.clone(), describe(request)),
         }
     }
+    wrong.contradict(&mut evidence);
+    unknown.leave_open(&mut evidence);
     traffic.note_gaps(name, &mut evidence);
     evidence
 }

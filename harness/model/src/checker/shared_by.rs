@@ -1,6 +1,7 @@
 //! `shared_by`: the answers are shared among applications as weights say.
 
 use super::evidence::{Evidence, detail};
+use super::requests::Alike;
 use super::timeline::Timeline;
 use super::traffic::Traffic;
 use crate::verdict::Detail;
@@ -21,12 +22,11 @@ pub(super) fn check(
     let mut answers: BTreeMap<&str, u64> = percents.keys().map(|app| (app.as_str(), 0)).collect();
     let mut total = 0_u64;
     let mut caller = None;
+    let mut unknown = Alike::of(traffic.answered().count());
     for request in traffic.answered() {
         let Some(answerer) = &request.answered_by else {
-            evidence.open(detail(
-                "to know who answers",
-                format!("request {} does not tell", request.sequence),
-            ));
+            let expected = "to know who answers".to_owned();
+            unknown.note(request, expected, " that do not tell".to_owned());
             continue;
         };
         *answers.entry(&answerer.application).or_default() += 1;
@@ -50,6 +50,7 @@ pub(super) fn check(
             ));
         }
     }
+    unknown.leave_open(&mut evidence);
     evidence.support(total);
     traffic.note_gaps(name, &mut evidence);
     evidence

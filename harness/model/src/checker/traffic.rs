@@ -77,7 +77,7 @@ pub(super) fn is_answered(request: &RequestSeen) -> bool {
     request.status == Some(200)
 }
 
-/// What became of a request that was not answered, in words.
+/// What became of a request that was not answered, in words that fit behind "requests".
 pub(super) fn describe(request: &RequestSeen) -> String {
     let status = request.status.map_or_else(
         || "no answer".to_owned(),
@@ -87,7 +87,7 @@ pub(super) fn describe(request: &RequestSeen) -> String {
         .failure
         .as_ref()
         .map_or_else(String::new, |failure| format!(" ({failure})"));
-    format!("request {}: {status}{failure}", request.sequence)
+    format!(": {status}{failure}")
 }
 
 fn wanted(timeline: &Timeline<'_>, name: &str) -> u64 {

@@ -1,4 +1,5 @@
-//! Decoding of a tree with serde, again and again, until every mistake is known.
+//! Decoding of a tree with serde, again and again, until every mistake is known. What is wrong is cut off, and for what is
+//! missing something empty is put in.
 
 mod mistake;
 
@@ -10,25 +11,76 @@ use serde::de::{
     MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor,
 };
 
-/// Decodes a value, or says everything that is wrong.
-pub(super) fn decode<T: DeserializeOwned>(tree: &Node) -> Result<T, Vec<Problem>> {
-    let mut tree = tree.clone();
+/// What could be decoded, and everything that is wrong.
+pub(super) struct Decoded<T> {
+    /// The value without what is wrong; none when nothing of it could be made.
+    pub(super) value: Option<T>,
+    /// What the value was made from.
+    pub(super) tree: Node,
+    pub(super) problems: Vec<Problem>,
+}
+
+/// Decodes a value as far as that goes.
+pub(super) fn decode<T: DeserializeOwned>(mut tree: Node) -> Decoded<T> {
     let mut problems = Vec::new();
     loop {
-        match T::deserialize(Located(&tree)) {
-            Ok(value) if problems.is_empty() => return Ok(value),
-            Ok(_) => return Err(problems),
+        let value = match T::deserialize(Located(&tree)) {
+            Ok(value) => Some(value),
             Err(mistake) => {
-                if let Some(problem) = mistake.problem(&tree) {
-                    problems.push(problem);
+                problems.extend(mistake.problem(&tree));
+                // Each round puts a key in, once for each name, or cuts a node off, so this ends.
+                if fill(&mut tree, &mistake) || cut(&mut tree, &mistake.path) {
+                    continue;
                 }
-                // Each round cuts at least one node off, so this ends.
-                if !cut(&mut tree, &mistake.path) {
-                    return Err(problems);
-                }
+                None
             }
-        }
+        };
+        return Decoded {
+            value,
+            tree,
+            problems,
+        };
     }
+}
+
+/// Puts a missing key in; false when that is not what is wrong, or was done before.
+fn fill(tree: &mut Node, mistake: &Mistake) -> bool {
+    let Missing::Field(field) = mistake.missing else {
+        return false;
+    };
+    let Some(node) = at(tree, &mistake.path) else {
+        return false;
+    };
+    let (line, column) = (node.line, node.column);
+    match &mut node.kind {
+        Kind::Map(entries) if !node.filled.contains(&field) => {
+            node.filled.push(field);
+            entries.push(Entry {
+                line,
+                column,
+                key: field.to_owned(),
+                value: Node {
+                    line,
+                    column,
+                    kind: Kind::Missing,
+                    cut: Vec::new(),
+                    filled: Vec::new(),
+                },
+            });
+            true
+        }
+        _ => false,
+    }
+}
+
+/// The node that `path` (indices of children) leads to.
+fn at<'t>(tree: &'t mut Node, path: &[usize]) -> Option<&'t mut Node> {
+    path.iter()
+        .try_fold(tree, |node, index| match &mut node.kind {
+            Kind::List(nodes) => nodes.get_mut(*index),
+            Kind::Map(entries) => entries.get_mut(*index).map(|entry| &mut entry.value),
+            _ => None,
+        })
 }
 
 /// Cuts the part that `path` (indices of children) leads to off; false when that would be the whole tree.
@@ -36,18 +88,9 @@ fn cut(tree: &mut Node, path: &[usize]) -> bool {
     let Some((last, way)) = path.split_last() else {
         return false;
     };
-    let mut node = tree;
-    for index in way {
-        let next = match &mut node.kind {
-            Kind::List(nodes) => nodes.get_mut(*index),
-            Kind::Map(entries) => entries.get_mut(*index).map(|entry| &mut entry.value),
-            _ => None,
-        };
-        match next {
-            Some(next) => node = next,
-            None => return false,
-        }
-    }
+    let Some(node) = at(tree, way) else {
+        return false;
+    };
     match &mut node.kind {
         Kind::List(nodes) if *last < nodes.len() => drop(nodes.remove(*last)),
         Kind::Map(entries) if *last < entries.len() => {
@@ -62,7 +105,7 @@ fn cut(tree: &mut Node, path: &[usize]) -> bool {
 impl Node {
     fn unexpected(&self) -> Unexpected<'_> {
         match &self.kind {
-            Kind::Null => Unexpected::Unit,
+            Kind::Null | Kind::Missing => Unexpected::Unit,
             Kind::Bool(value) => Unexpected::Bool(*value),
             Kind::Integer(value) => Unexpected::Signed(*value),
             Kind::Unsigned(value) => Unexpected::Unsigned(*value),
@@ -83,7 +126,7 @@ impl<'de> Deserializer<'de> for Located<'de> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
         match &self.0.kind {
-            Kind::Null => visitor.visit_unit(),
+            Kind::Null | Kind::Missing => visitor.visit_unit(),
             Kind::Bool(value) => visitor.visit_bool(*value),
             Kind::Integer(value) => visitor.visit_i64(*value),
             Kind::Unsigned(value) => visitor.visit_u64(*value),
@@ -101,7 +144,25 @@ impl<'de> Deserializer<'de> for Located<'de> {
                 ..Mistake::invalid_type(self.0.unexpected(), &"text")
             }),
             Kind::Text(_) => self.deserialize_any(visitor),
+            Kind::Missing => visitor.visit_str(""),
             _ => Err(Mistake::invalid_type(self.0.unexpected(), &"text")),
+        }
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        match &self.0.kind {
+            Kind::Missing => visitor.visit_seq(Elements {
+                nodes: &[],
+                index: 0,
+            }),
+            _ => self.deserialize_any(visitor),
+        }
+    }
+
+    fn deserialize_u32<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Mistake> {
+        match &self.0.kind {
+            Kind::Missing => visitor.visit_u32(1),
+            _ => self.deserialize_any(visitor),
         }
     }
 
@@ -160,8 +221,8 @@ impl<'de> Deserializer<'de> for Located<'de> {
     }
 
     serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char
-        bytes byte_buf unit unit_struct seq tuple
+        bool i8 i16 i32 i64 i128 u8 u16 u64 u128 f32 f64 char
+        bytes byte_buf unit unit_struct tuple
         tuple_struct map struct identifier ignored_any
     }
 }

@@ -15,6 +15,8 @@ pub struct Node {
     pub(super) kind: Kind,
     /// The keys that were cut off: that they are missing is not the user's fault.
     pub(super) cut: Vec<String>,
+    /// The keys that were put in for missing ones, so that what follows can be looked at.
+    pub(super) filled: Vec<&'static str>,
 }
 
 /// A key with its place, and its value.
@@ -29,6 +31,8 @@ pub(super) struct Entry {
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
     Null,
+    /// Put in where something is missing: whatever is wanted, as empty as it can be.
+    Missing,
     Bool(bool),
     Integer(i64),
     Unsigned(u64),
@@ -48,6 +52,12 @@ pub enum Part<'a> {
 }
 
 impl Node {
+    /// Stands in for something that is missing.
+    #[must_use]
+    pub fn is_missing(&self) -> bool {
+        matches!(self.kind, Kind::Missing)
+    }
+
     /// The node that `path` leads to, or the last one on the way that is there.
     #[must_use]
     pub fn nearest(&self, path: &[Part<'_>]) -> &Self {
@@ -108,6 +118,7 @@ impl<'de> Deserialize<'de> for Node {
             column: spanned.referenced.column(),
             kind: spanned.value,
             cut: Vec::new(),
+            filled: Vec::new(),
         })
     }
 }

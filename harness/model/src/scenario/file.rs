@@ -1,6 +1,6 @@
 //! The YAML form of a scenario: the same words as the values, with every mistake at its place.
 
-use crate::document::{self, Document, Part, Problem, Problems};
+use crate::document::{self, Document, Part, Partial, Problem, Problems};
 use crate::names::Names;
 use crate::scenario::Scenario;
 
@@ -10,10 +10,11 @@ mod meaning;
 ///
 /// # Errors
 ///
-/// Every mistake with line and column: first those of form (unknown words, wrong types, missing fields), and
-/// when there are none those of meaning (unknown traffic, a load that is never started, an empty *then*, ...).
+/// Every mistake with line and column, those of form (unknown words, wrong types, missing fields) and those of meaning
+/// (unknown traffic, a load that is never started, an empty *then*, ...). Where a mistake of form hides a part of the
+/// scenario nothing is said of what may be in that part.
 pub fn parse(file: &str, text: &str) -> Result<Scenario, Problems> {
-    read(file, text, None)
+    read(file, text, &|_| None)
 }
 
 /// Checks the text of a scenario against what an environment calls its own.
@@ -22,21 +23,37 @@ pub fn parse(file: &str, text: &str) -> Result<Scenario, Problems> {
 ///
 /// As [`parse`], and every name that nobody has and that is not said to be unknown.
 pub fn parse_for(file: &str, text: &str, names: &Names) -> Result<Scenario, Problems> {
-    read(file, text, Some(names))
+    read(file, text, &|_| Some(names.clone()))
 }
 
-fn read(file: &str, text: &str, names: Option<&Names>) -> Result<Scenario, Problems> {
-    let document: Document<Scenario> = document::parse(file, text)?;
-    let mut problems = check_document(&document, names);
+/// Reads a scenario and checks it against what its environment calls its own, which may depend on what the scenario needs;
+/// with none its names are not looked at.
+///
+/// # Errors
+///
+/// As [`parse_for`], all at once.
+pub fn read(
+    file: &str,
+    text: &str,
+    names: &dyn Fn(&Scenario) -> Option<Names>,
+) -> Result<Scenario, Problems> {
+    let Partial {
+        document,
+        mut problems,
+    } = document::parse_partly::<Scenario>(text);
+    let is_whole = problems.is_empty();
+    if let Some(document) = &document {
+        let names = names(&document.value);
+        problems.extend(check_document(document, names.as_ref(), is_whole));
+    }
     problems.sort();
     problems.dedup();
-    if problems.is_empty() {
-        Ok(document.value)
-    } else {
-        Err(Problems {
+    match document {
+        Some(document) if problems.is_empty() => Ok(document.value),
+        _ => Err(Problems {
             file: file.to_owned(),
             problems,
-        })
+        }),
     }
 }
 
@@ -78,12 +95,19 @@ pub fn check_for(scenario: &Scenario, names: &Names) -> Vec<String> {
         .collect()
 }
 
-fn check_document(document: &Document<Scenario>, names: Option<&Names>) -> Vec<Problem> {
+/// The mistakes of meaning, but for those that may only follow from what is missing in the document.
+fn check_document(
+    document: &Document<Scenario>,
+    names: Option<&Names>,
+    is_whole: bool,
+) -> Vec<Problem> {
     meaning::check(&document.value, names)
         .into_iter()
-        .map(|mistake| {
+        .filter(|mistake| is_whole || mistake.about == meaning::About::Itself)
+        .filter_map(|mistake| {
             let path: Vec<Part<'_>> = mistake.path.iter().map(meaning::Step::part).collect();
-            document.problem(&path, mistake.message, mistake.hint)
+            let is_there = !document.tree.nearest(&path).is_missing();
+            is_there.then(|| document.problem(&path, mistake.message, mistake.hint))
         })
         .collect()
 }

@@ -21,15 +21,14 @@ pub fn expectation(expectation: &Expectation) -> String {
             reference, step, ..
         } => format!(
             "after step {} every sidecar's keys are hash-equal to those after step {}",
-            step + 1,
-            reference + 1
+            step, reference
         ),
         Expectation::StatusIsTrue => {
             "the mesh's own status agrees with what the sidecars show".to_owned()
         }
         Expectation::Rejected { step, .. } => format!(
             "sidecars in scope reject the update of step {} and say why, and the status repeats it",
-            step + 1
+            step
         ),
         Expectation::Answered { traffic, lost, .. } => match lost {
             0 => format!("every request of `{traffic}` is answered with 200"),
@@ -96,7 +95,7 @@ pub fn expectation(expectation: &Expectation) -> String {
         ),
         Expectation::Renewed { since } => format!(
             "from step {} on every sidecar that holds a certificate gets a new one of its own",
-            since + 1
+            since
         ),
         Expectation::Rotated { step } => format!(
             "after step {} every certificate leads to what is new, and in the end to nothing else, in time",

@@ -101,6 +101,9 @@ pub(super) fn facts(record: &RunRecord, sum: &Summary, exit_code: u8) -> Vec<(St
         facts.push(("ready after".to_owned(), seconds(millis)));
     }
     facts.push(("seed".to_owned(), record.seed.to_string()));
+    if let Some(shard) = record.context.shard {
+        facts.push(("shard".to_owned(), shard.to_string()));
+    }
     for (key, value) in &record.environment {
         facts.push((key.clone(), value.clone()));
     }

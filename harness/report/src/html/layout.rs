@@ -219,7 +219,7 @@ fn steps(timeline: &Timeline, scale: &Scale) -> (Vec<Step>, usize) {
             }
             let y = ROW * (row.unwrap_or(0) as f64 + 0.5) + 1.0;
             Step {
-                number: step + 1,
+                number: *step,
                 x: Length(x),
                 y: Length(y),
                 text_y: Length(y + 3.5),

@@ -2,6 +2,7 @@
 
 use harness_model::history::file;
 use harness_model::scenario::Scenario;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -22,12 +23,57 @@ pub struct Context {
     pub collects: bool,
     /// The program as the user can call it.
     pub program: String,
+    /// Which part of the selection this run is.
+    pub shard: Option<Shard>,
+    /// Scenarios whose failure is known and excused for now, by name.
+    pub quarantine: BTreeMap<String, Quarantined>,
+    /// The shipped scenarios, whether they were selected or not: what conformance is measured against.
+    pub shipped: BTreeMap<String, Scenario>,
+    /// Rerun lines that are known already, as in a report that is put together from others; by title.
+    pub reruns: BTreeMap<String, String>,
+}
+
+/// One of several parts of a selection, each run by another machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Shard {
+    /// Which one, from 1.
+    pub number: u32,
+    /// Of how many.
+    pub of: u32,
+}
+
+impl std::fmt::Display for Shard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.number, self.of)
+    }
+}
+
+/// Why a scenario's failure is excused, by whom and until when. It is run and shown all the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Quarantined {
+    /// Who sees to it.
+    pub owner: String,
+    /// What is wrong.
+    pub reason: String,
+    /// The last day, `2026-12-31`.
+    pub until: String,
+}
+
+impl std::fmt::Display for Quarantined {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}, {} until {}", self.reason, self.owner, self.until)
+    }
 }
 
 impl Context {
     /// The exact command that runs one scenario again as it was run.
     #[must_use]
     pub fn rerun(&self, scenario: &str, seed: u64) -> String {
+        if let Some(known) = self.reruns.get(scenario) {
+            return known.clone();
+        }
         let name = match self.files.get(scenario) {
             Some(file) => file.display().to_string(),
             None => scenario.to_owned(),

@@ -21,7 +21,7 @@ pub(super) struct Wanted {
 pub(super) fn check(arguments: &ClusterUpArguments) -> Result<Wanted, Failure> {
     plan::folders(arguments.images.as_deref(), arguments.assets.as_deref())?;
     let mut own = BuildOptions {
-        prebuilt: arguments.images.as_deref().map(plan::absolute),
+        prebuilt: plan::ready_images(arguments.images.as_deref()),
         ..BuildOptions::default()
     };
     let mut others = Vec::new();

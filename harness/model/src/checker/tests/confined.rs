@@ -175,7 +175,7 @@ fn each_condition_of_a_proof_is_needed(
     assert_eq!(found.details[0].sidecar.as_deref(), Some("checkout@zone2"));
     assert_eq!(
         found.details[0].expected,
-        "a proof of absence at step 1 (apply `scoped`)"
+        "a proof of absence at step 0 (apply `scoped`)"
     );
     assert_eq!(found.details[0].step, Some(0));
     assert!(
@@ -534,7 +534,7 @@ fn with_nobody_left_nothing_is_proven() {
     assert_eq!(found.verdict, Verdict::Inconclusive);
     assert_eq!(
         found.details[0].expected,
-        "somebody to be there at step 1 (apply `scoped`)"
+        "somebody to be there at step 0 (apply `scoped`)"
     );
     assert_eq!(found.details[0].step, Some(0));
     assert_eq!(found.details[1].expected, "somebody to be there at the end");

@@ -32,7 +32,7 @@ use crate::verdict::Verdict;
 use rstest::rstest;
 
 const RECONNECT_TO_BE_CARRIED_OUT: &str =
-    "step 2 (every sidecar dials each control-plane replica in turn) to be carried out";
+    "step 1 (every sidecar dials each control-plane replica in turn) to be carried out";
 
 #[test]
 fn a_step_that_was_not_carried_out_decides_nothing() {

@@ -36,7 +36,7 @@ fn a_reconnect_is_proven_on_every_replica() {
     assert_eq!(unproven.details.len(), 1);
     assert_eq!(
         unproven.details[0].expected,
-        "a proof of absence at step 2 (every sidecar dials each control-plane replica in turn) on replica b"
+        "a proof of absence at step 1 (every sidecar dials each control-plane replica in turn) on replica b"
     );
 
     let leak = over_reconnect(&reconnected(&["a", "b"], |replica, seen| {
@@ -168,7 +168,7 @@ fn a_replica_that_was_dialled_and_never_seen_is_demanded() {
     assert_eq!(found.verdict, Verdict::Inconclusive);
     assert_eq!(
         found.details[0].expected,
-        "a proof of absence at step 2 (every sidecar dials each control-plane replica in turn) on replica b",
+        "a proof of absence at step 1 (every sidecar dials each control-plane replica in turn) on replica b",
         "{found:#?}"
     );
 }

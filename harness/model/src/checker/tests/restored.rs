@@ -122,6 +122,6 @@ fn a_step_that_is_missing_restores_nothing() {
     let found = restored(&recorder);
     assert_eq!(
         found.details[0].expected,
-        "step 1 (apply `scoped`) and step 3 (apply `scoped`) to be carried out"
+        "step 0 (apply `scoped`) and step 2 (apply `scoped`) to be carried out"
     );
 }

@@ -45,11 +45,7 @@ fn answered_counts_what_is_lost(
     assert_eq!(found.checker, "answered");
     if verdict == Verdict::Failed {
         assert_eq!(found.details[0].sidecar.as_deref(), Some("frontend@zone1"));
-        assert!(
-            found.details[0]
-                .observed
-                .contains(&format!("{bad} lost: request"))
-        );
+        assert!(found.details[0].observed.contains(&format!("{bad} lost: ")));
         assert!(found.details[0].observed.contains("no answer (reset)"));
     }
     if verdict == Verdict::Passed {
@@ -63,7 +59,11 @@ fn a_status_other_than_200_is_a_loss() {
     recorder.request(0, |r| r.status = Some(503));
     let found = finding(&expecting(vec![batch(1)], answered(0)), &recorder);
     assert_eq!(found.verdict, Verdict::Failed);
-    assert!(found.details[0].observed.contains("request 0: status 503"));
+    assert!(
+        found.details[0]
+            .observed
+            .contains("1 of 1 requests: status 503, #0")
+    );
 }
 
 #[test]
@@ -126,9 +126,19 @@ fn what_another_batch_should_have_sent_is_not_missing() {
 
 #[rstest]
 #[case(true, true, Verdict::Passed, "")]
-#[case(false, true, Verdict::Failed, "request 1 went past the caller's")]
-#[case(true, false, Verdict::Failed, "request 1 went past the callee's")]
-#[case(false, false, Verdict::Failed, "request 1 went past both")]
+#[case(
+    false,
+    true,
+    Verdict::Failed,
+    "1 of 2 requests went past the caller's, #1"
+)]
+#[case(
+    true,
+    false,
+    Verdict::Failed,
+    "1 of 2 requests went past the callee's, #1"
+)]
+#[case(false, false, Verdict::Failed, "1 of 2 requests went past both, #1")]
 fn both_sidecars_must_be_passed(
     #[case] caller: bool,
     #[case] callee: bool,
@@ -268,7 +278,10 @@ fn the_right_application_must_answer() {
     assert_eq!(judged(&inventory).checker, "answered_by");
     let wrong = judged(&|_: &mut RequestSeen| {});
     assert_eq!(wrong.verdict, Verdict::Failed);
-    assert_eq!(wrong.details[0].observed, "request 0 by checkout");
+    assert_eq!(
+        wrong.details[0].observed,
+        "1 of 1 requests answered by checkout, #0"
+    );
     assert_eq!(wrong.details[0].sidecar.as_deref(), Some("frontend@zone1"));
     assert_eq!(
         judged(&|r: &mut RequestSeen| r.answered_by = None).verdict,

@@ -4,6 +4,12 @@ use super::Timeline;
 use crate::history::Observation;
 use crate::oracle::Expected;
 
+/// What is expected of a part of a reading, and what is there instead, in words.
+pub(in crate::checker) struct Difference {
+    pub(in crate::checker) expected: String,
+    pub(in crate::checker) observed: String,
+}
+
 impl Timeline<'_> {
     /// Whether a reading shows everything that is expected and nothing of what was expected before.
     pub(in crate::checker) fn shows(
@@ -38,25 +44,89 @@ impl Timeline<'_> {
         seen: &Observation,
         expected: &Expected,
     ) -> Option<String> {
-        let mut lacking = Vec::new();
-        for (key, value) in &expected.toggles {
-            match seen.toggles.get(key) {
-                Some(shown) if shown == value => {}
-                Some(shown) => lacking.push(format!("toggle `{key}` is `{shown}`")),
-                None => lacking.push(format!("no toggle `{key}`")),
+        let lacking: Vec<String> = self
+            .missing(seen, expected)
+            .into_iter()
+            .map(|missing| missing.observed)
+            .collect();
+        (!lacking.is_empty()).then(|| lacking.join(", "))
+    }
+
+    /// Where a reading that does not hold differs from what is expected, key by key: what is missing, and what was
+    /// expected before and is too much now.
+    pub(in crate::checker) fn difference(
+        &self,
+        seen: &Observation,
+        expected: &Expected,
+        previous: &Expected,
+    ) -> Difference {
+        let mut parts = self.missing(seen, expected);
+        for (key, shown) in &seen.toggles {
+            if previous.toggles.contains_key(key) && !expected.toggles.contains_key(key) {
+                parts.push(Difference {
+                    expected: format!("no toggle `{key}`"),
+                    observed: format!("toggle `{key}` = `{shown}` still"),
+                });
             }
+        }
+        for name in seen.rules.keys() {
+            if previous.rules.contains_key(name) && !expected.rules.contains_key(name) {
+                parts.push(Difference {
+                    expected: format!("no rule `{name}`"),
+                    observed: format!("rule `{name}` still"),
+                });
+            }
+        }
+        if seen.certificate.is_some() && previous.certificate && !expected.certificate {
+            parts.push(Difference {
+                expected: "no certificate".to_owned(),
+                observed: "a certificate still".to_owned(),
+            });
+        }
+        let join = |side: fn(&Difference) -> &str| {
+            let texts: Vec<&str> = parts.iter().map(side).collect();
+            texts.join(", ")
+        };
+        Difference {
+            expected: join(|part| &part.expected),
+            observed: join(|part| &part.observed),
+        }
+    }
+
+    /// Each key that must be there and is not, or with another content.
+    fn missing(&self, seen: &Observation, expected: &Expected) -> Vec<Difference> {
+        let mut missing = Vec::new();
+        for (key, value) in &expected.toggles {
+            let observed = match seen.toggles.get(key) {
+                Some(shown) if shown == value => continue,
+                Some(shown) => format!("toggle `{key}` is `{shown}`"),
+                None => format!("no toggle `{key}`"),
+            };
+            missing.push(Difference {
+                expected: format!("toggle `{key}` = `{value}`"),
+                observed,
+            });
         }
         for (name, rule) in &expected.rules {
-            match seen.rules.get(name) {
-                Some(hash) if self.hashes.agrees(name, rule, hash) => {}
-                Some(_) => lacking.push(format!("rule `{name}` with another content")),
-                None => lacking.push(format!("no rule `{name}`")),
-            }
+            let observed = match seen.rules.get(name) {
+                Some(hash) if self.hashes.agrees(name, rule, hash) => continue,
+                Some(_) => format!("rule `{name}` with another content"),
+                None => format!("no rule `{name}`"),
+            };
+            missing.push(Difference {
+                expected: format!("rule `{name}`"),
+                observed,
+            });
         }
-        if expected.certificate {
-            lacking.extend(self.lacks_certificate(seen));
+        if expected.certificate
+            && let Some(observed) = self.lacks_certificate(seen)
+        {
+            missing.push(Difference {
+                expected: "a certificate of its own".to_owned(),
+                observed,
+            });
         }
-        (!lacking.is_empty()).then(|| lacking.join(", "))
+        missing
     }
 
     /// What is wrong with a certificate that must be there.

@@ -2,6 +2,7 @@
 
 use crate::document::node::{Kind, Node};
 use crate::document::{Problem, suggestion};
+use serde::de::{Expected, Unexpected};
 use std::fmt;
 
 /// Why decoding stopped, and where: the indices of children from the root on.
@@ -51,12 +52,13 @@ impl Mistake {
                 _ => return None,
             }
         }
-        // What was cut off was reported already; that it is missing now is no news.
-        let is_known = match self.missing {
-            Missing::Nothing => false,
-            Missing::Field(field) => node.cut.iter().any(|key| key == field),
-            Missing::Everything => true,
-        };
+        // What was cut off or put in was reported already; that it is missing or wrong now is no news.
+        let is_known = node.is_missing()
+            || match self.missing {
+                Missing::Nothing => false,
+                Missing::Field(field) => node.cut.iter().any(|key| key == field),
+                Missing::Everything => true,
+            };
         if is_known {
             return None;
         }
@@ -88,6 +90,29 @@ impl serde::de::Error for Mistake {
         }
     }
 
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::custom(format!(
+            "{} where {} is expected",
+            told(found),
+            wanted(expected)
+        ))
+    }
+
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::invalid_type(found, expected)
+    }
+
+    fn invalid_length(length: usize, expected: &dyn Expected) -> Self {
+        Self::custom(format!(
+            "{length} elements where {} is expected",
+            wanted(expected)
+        ))
+    }
+
+    fn duplicate_field(field: &'static str) -> Self {
+        Self::custom(format!("field `{field}` twice"))
+    }
+
     fn missing_field(field: &'static str) -> Self {
         Self {
             missing: Missing::Field(field),
@@ -107,6 +132,41 @@ impl serde::de::Error for Mistake {
             hint: hint(variant, expected),
             ..Self::custom(format!("unknown word `{variant}`"))
         }
+    }
+}
+
+/// What stands in the file, in our words.
+fn told(found: Unexpected<'_>) -> String {
+    match found {
+        Unexpected::Bool(value) => format!("`{value}`"),
+        Unexpected::Unsigned(number) => format!("the number `{number}`"),
+        Unexpected::Signed(number) => format!("the number `{number}`"),
+        Unexpected::Float(number) => format!("the number `{number}`"),
+        Unexpected::Str(text) => format!("`{text}`"),
+        Unexpected::Unit => "nothing".to_owned(),
+        Unexpected::Seq => "a list".to_owned(),
+        Unexpected::Map => "a map".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// What should stand there: serde and its derived code name types of Rust, which say nothing to whoever writes YAML.
+fn wanted(expected: &dyn Expected) -> String {
+    let words = expected.to_string();
+    let whole = |most: u64| format!("a whole number from 0 to {most}");
+    match words.as_str() {
+        "a string" | "string" | "str" => "text".to_owned(),
+        "a boolean" => "`true` or `false`".to_owned(),
+        "a sequence" => "a list".to_owned(),
+        "u8" => whole(u8::MAX.into()),
+        "u16" => whole(u16::MAX.into()),
+        "u32" => whole(u32::MAX.into()),
+        "u64" | "usize" => "a whole number from 0 on".to_owned(),
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number".to_owned(),
+        "f32" | "f64" => "a number".to_owned(),
+        _ if words.starts_with("struct ") => "a map".to_owned(),
+        _ if words.starts_with("enum ") => "a word or a map with one key".to_owned(),
+        _ => words,
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod configuration;
 mod expectations;
+mod limits;
 mod whom;
 
 use crate::configuration::Configuration;
@@ -35,6 +36,16 @@ pub(super) struct Mistake {
     pub(super) path: Vec<Step>,
     pub(super) message: String,
     pub(super) hint: Option<String>,
+    pub(super) about: About,
+}
+
+/// What a mistake can be seen from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum About {
+    /// What stands at its place.
+    Itself,
+    /// Other parts of the scenario, or that there are none.
+    Others,
 }
 
 impl Mistake {
@@ -85,10 +96,20 @@ struct Check {
 
 impl Check {
     fn complain(&mut self, message: impl Into<String>, hint: Option<&str>) {
+        self.note(About::Itself, message.into(), hint);
+    }
+
+    /// As [`Self::complain`], of what follows from other parts of the scenario or from what is not there.
+    fn complain_of_others(&mut self, message: impl Into<String>, hint: Option<&str>) {
+        self.note(About::Others, message.into(), hint);
+    }
+
+    fn note(&mut self, about: About, message: String, hint: Option<&str>) {
         self.mistakes.push(Mistake {
             path: self.path.clone(),
-            message: message.into(),
+            message,
             hint: hint.map(str::to_owned),
+            about,
         });
     }
 
@@ -103,7 +124,7 @@ impl Check {
         self.at(Step::Key("claim"), |check| check.claim(&scenario.claim));
         self.at(Step::Key("tags"), |check| {
             if scenario.tags.is_empty() {
-                check.complain(
+                check.complain_of_others(
                     "no tag",
                     Some("a scenario without a tag is not run where tags are asked for; write `tags: [qa]`"),
                 );
@@ -118,7 +139,7 @@ impl Check {
         });
         self.at(Step::Key("when"), |check| {
             if scenario.when.is_empty() {
-                check.complain("nothing happens", Some("add at least one act"));
+                check.complain_of_others("nothing happens", Some("add at least one act"));
             }
             for (index, act) in scenario.when.iter().enumerate() {
                 check.at(Step::Index(index), |check| {
@@ -136,7 +157,7 @@ impl Check {
         self.protocols_required(scenario);
         self.at(Step::Key("then"), |check| {
             if scenario.then.is_empty() {
-                check.complain(
+                check.complain_of_others(
                     "nothing is expected",
                     Some("a scenario that expects nothing cannot fail"),
                 );
@@ -145,11 +166,9 @@ impl Check {
                 check.at(Step::Index(index), |check| {
                     check.expectation(expectation, scenario)
                 });
-                if scenario.then[..index].contains(expectation) {
-                    check.at(Step::Index(index), |check| {
-                        check.complain("the same expectation twice", None);
-                    });
-                }
+                check.at(Step::Index(index), |check| {
+                    check.beside(expectation, &scenario.then[..index]);
+                });
             }
         });
     }
@@ -203,7 +222,7 @@ impl Check {
                 | Act::Reschedule { .. }
                 | Act::Rotate(_)
         ) {
-            self.complain(
+            self.complain_of_others(
                 "it disturbs other scenarios, and `disturbs` does not say so",
                 Some("write `disturbs: everything`, so that the scenario runs alone"),
             );
@@ -221,7 +240,7 @@ impl Check {
                 if !self.configurations.remove(name) {
                     let hint = suggestion(name, self.configurations.iter().map(String::as_str))
                         .map(|meant| format!("did you mean `{meant}`?"));
-                    self.complain(
+                    self.complain_of_others(
                         format!("configuration `{name}` is not in force here"),
                         hint.as_deref(),
                     );
@@ -231,9 +250,7 @@ impl Check {
                 check.workload("from", &traffic.from);
                 check.named("to", Kind::Service, &traffic.to);
                 check.named_traffic(&traffic.name, TrafficKind::Batch);
-                if traffic.count == 0 {
-                    check.complain("zero requests", Some("set `count` to at least 1"));
-                }
+                check.count(traffic.count);
                 if traffic.protocol == Protocol::Tcp
                     && (traffic.path != "/" || !traffic.headers.is_empty())
                 {
@@ -254,24 +271,18 @@ impl Check {
                 check.named("to", Kind::Service, &load.to);
                 check.named_traffic(&load.name, TrafficKind::Load);
                 check.running.insert(load.name.clone());
-                if load.rate == 0 {
-                    check.complain("zero requests per second", Some("set `rate` to at least 1"));
-                }
+                check.rate(load.rate);
             }),
             Act::Stop(name) => {
                 if !self.running.remove(name) {
-                    self.complain(
+                    self.complain_of_others(
                         format!("load `{name}` is not running here"),
                         Some("start it with `load` first"),
                     );
                 }
             }
             Act::Inject(fault) => self.at(Step::Key("inject"), |check| check.fault(fault)),
-            Act::Hold(span) => {
-                if span.0.is_zero() {
-                    self.complain("a hold of no time", None);
-                }
-            }
+            Act::Hold(span) => self.lasts("a hold", *span),
             Act::Join {
                 application,
                 data_center,
@@ -325,11 +336,8 @@ impl Check {
                 check.named("dataCenter", Kind::DataCenter, data_center);
             }
         });
-        if fault
-            .duration()
-            .is_some_and(|duration| duration.0.is_zero())
-        {
-            self.complain("an outage of no time", None);
+        if let Some(duration) = fault.duration() {
+            self.lasts("an outage", duration);
         }
     }
 
@@ -351,7 +359,7 @@ impl Check {
         {
             self.at(Step::Key("when"), |check| {
                 check.at(Step::Index(injected), |check| {
-                    check.complain(
+                    check.complain_of_others(
                         "nothing waits for the fault to end",
                         Some("add `recover` after it"),
                     );
@@ -365,7 +373,7 @@ impl Check {
                 .rposition(|act| matches!(act, Act::Load(load) if load.name == name));
             self.at(Step::Key("when"), |check| {
                 check.at(Step::Index(index.unwrap_or(0)), |check| {
-                    check.complain(
+                    check.complain_of_others(
                         format!("load `{name}` is never stopped"),
                         Some("add `stop` after it"),
                     );

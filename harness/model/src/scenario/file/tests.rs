@@ -131,10 +131,33 @@ fn mistakes_of_form_are_all_listed() {
         "{found:#?}"
     );
     assert!(
-        found[3].starts_with("my.yaml:32:67: invalid type"),
+        found[3].starts_with(
+            "my.yaml:32:67: `many` where a whole number from 0 to 4294967295 is expected"
+        ),
         "{found:#?}"
     );
     assert!(found[4].contains("did you mean `confined`?"), "{found:#?}");
+}
+
+#[test]
+fn mistakes_of_form_and_of_meaning_come_together() {
+    let text = sample_with(
+        "claim: a configuration for one data center reaches it\n",
+        "",
+    )
+    .replace("- recover\n", "- recover-all\n")
+    .replace("count: 3}", "count: 3, path: x}")
+    .replace("{workload: checkout@$zone1}", "{workload: checkout}");
+    assert_eq!(
+        mistakes(&text),
+        [
+            "my.yaml:1:1: missing field `claim`",
+            "my.yaml:30:12: path `x` does not begin with `/`",
+            "my.yaml:37:28: `checkout` is not a workload (hint: write `application@data-center`, for example `checkout@$zone1`)",
+            "my.yaml:40:3: unknown word `recover-all` (hint: did you mean `recover`?)",
+        ],
+        "what may follow from the unknown word is not told"
+    );
 }
 
 #[test]
@@ -214,6 +237,43 @@ fn mistakes_of_meaning_are_all_listed() {
 )]
 #[case("headers: {x-a: \"1\"}", "{pathPrefix: /, pathRegex: /}", 24, "")]
 #[case("hold: 1m30s", "hold: 0s", 30, "a hold of no time")]
+#[case(
+    "hold: 1m30s",
+    "hold: 90000h",
+    30,
+    "a hold of 90000h is too long (hint: at most 24h)"
+)]
+#[case(
+    "to: checkout, count: 3",
+    "to: checkout, count: 3000000",
+    31,
+    "3000000 requests are too many (hint: at most 100000"
+)]
+#[case(
+    "to: checkout, rate: 10",
+    "to: checkout, rate: 20000",
+    32,
+    "20000 requests a second are too many"
+)]
+#[case("duration: 4s", "duration: 25h", 40, "an outage of 25h is too long")]
+#[case(
+    "- unchanged\n",
+    "- overTls: {traffic: batch}\n- inPlaintext: {traffic: batch}\n",
+    58,
+    "`overTls` and `inPlaintext` for the same traffic `batch`"
+)]
+#[case(
+    "- unchanged\n",
+    "- refused: {traffic: batch, because: plaintext}\n",
+    57,
+    "`answered` and `refused` for the same traffic `batch`"
+)]
+#[case(
+    "    toggles: {steady: \"on\"}\n",
+    "    tls: {inbound: plaintext, allow: [frontend]}\n",
+    11,
+    "`inbound` takes plaintext (hint: write `inbound: strict`"
+)]
 #[case(
     "from: frontend@$zone1, to: checkout, count: 3",
     "from: frontend, to: checkout, count: 3",

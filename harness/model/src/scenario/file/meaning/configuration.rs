@@ -3,7 +3,7 @@
 use super::{Check, Step};
 use crate::asking::{Ask, Desk, Token, Wish};
 use crate::capability::Capability;
-use crate::configuration::{Configuration, Tls};
+use crate::configuration::{Configuration, InboundTls, Tls};
 use crate::names::Kind;
 use crate::scenario::{Act, CANARY_APPLICATION, Disturbs, Scenario};
 
@@ -90,6 +90,12 @@ impl Check {
                 );
             }
             check.at(Step::Key("allow"), |check| {
+                if tls.allow.is_some() && tls.inbound == Some(InboundTls::Plaintext) {
+                    check.complain(
+                        "who may call is known from certificates, and `inbound` takes plaintext",
+                        Some("write `inbound: strict`, or leave `allow` out"),
+                    );
+                }
                 for (position, application) in tls.allow.iter().flatten().enumerate() {
                     check.at(Step::Index(position), |check| {
                         check.name_of(Kind::Application, application);
@@ -103,7 +109,7 @@ impl Check {
     pub(super) fn rotation_said(&mut self, scenario: &Scenario) {
         let rotates = |act: &Act| matches!(act, Act::Rotate(_));
         if scenario.when.iter().any(rotates) && !scenario.requires.contains(&Capability::Rotation) {
-            self.complain(
+            self.complain_of_others(
                 "it replaces what certificates lead to, and `requires` does not say so",
                 Some("add `rotation` to `requires`, so that it is skipped where the mesh cannot do it"),
             );
@@ -134,7 +140,7 @@ impl Check {
     pub(super) fn identities_said(&mut self, scenario: &Scenario) {
         let asks = |act: &Act| matches!(act, Act::Ask(_));
         if scenario.when.iter().any(asks) && !scenario.requires.contains(&Capability::Identities) {
-            self.complain(
+            self.complain_of_others(
                 "it asks for identities, and `requires` does not say so",
                 Some("add `identities` to `requires`, so that it is skipped where nobody can ask"),
             );
@@ -145,7 +151,7 @@ impl Check {
     pub(super) fn protocols_required(&mut self, scenario: &Scenario) {
         if scenario.speaks_other_protocols() && !scenario.requires.contains(&Capability::Protocols)
         {
-            self.complain(
+            self.complain_of_others(
                 "it speaks something else than HTTP/1.1, and `requires` does not say so",
                 Some("add `protocols` to `requires`, so that it is skipped where workloads do not"),
             );
@@ -158,13 +164,13 @@ impl Check {
             return;
         }
         if scenario.disturbs == Disturbs::Nothing {
-            self.complain(
+            self.complain_of_others(
                 "it changes how sidecars speak to each other, and `disturbs` does not say so",
                 Some("write `disturbs: everything`, so that the scenario runs alone"),
             );
         }
         if !scenario.requires.contains(&Capability::Tls) {
-            self.complain(
+            self.complain_of_others(
                 "it speaks of TLS, and `requires` does not say so",
                 Some("add `tls` to `requires`, so that it is skipped where the mesh has none"),
             );

@@ -17,7 +17,10 @@ impl Check {
                     check.step("reference", *reference, scenario);
                     check.step("step", *step, scenario);
                     if reference >= step {
-                        check.complain("the reference does not come before the step", None);
+                        check.complain_of_others(
+                            "the reference does not come before the step",
+                            None,
+                        );
                     }
                 });
             }
@@ -28,7 +31,7 @@ impl Check {
                     .get(*step)
                     .is_some_and(|act| !matches!(act, Act::Apply(_)))
                 {
-                    check.complain("only an `apply` can be rejected", None);
+                    check.complain_of_others("only an `apply` can be rejected", None);
                 }
             }),
             Expectation::Answered { traffic, .. } => self.traffic("answered", traffic, None),
@@ -67,7 +70,10 @@ impl Check {
                     check.step("step", *step, scenario);
                     let writes = |act: &Act| matches!(act, Act::Apply(_) | Act::Delete(_));
                     if scenario.when.get(*step).is_some_and(|act| !writes(act)) {
-                        check.complain("only `apply` and `delete` change how requests come", None);
+                        check.complain_of_others(
+                            "only `apply` and `delete` change how requests come",
+                            None,
+                        );
                     }
                 });
             }
@@ -84,7 +90,7 @@ impl Check {
             Expectation::OnTheWire { traffic, .. } => {
                 self.traffic("onTheWire", traffic, Some(TrafficKind::Batch));
                 if !scenario.requires.contains(&Capability::Wire) {
-                    self.complain(
+                    self.complain_of_others(
                         "it looks at packets, and `requires` does not say so",
                         Some("add `wire` to `requires`, so that it is skipped where nobody can"),
                     );
@@ -101,14 +107,17 @@ impl Check {
                     .get(*step)
                     .is_some_and(|act| !matches!(act, Act::Rotate(_)))
                 {
-                    check.complain("only a `rotate` replaces what certificates lead to", None);
+                    check.complain_of_others(
+                        "only a `rotate` replaces what certificates lead to",
+                        None,
+                    );
                 }
             }),
             Expectation::Granted { ask, .. } => self.asked("granted", ask, scenario),
             Expectation::Denied { ask, .. } => self.asked("denied", ask, scenario),
             Expectation::Trusted | Expectation::SameRoot => {
                 if !scenario.speaks_of_tls() {
-                    self.complain(
+                    self.complain_of_others(
                         "it speaks of certificates and no configuration asks for them",
                         Some("add `tls` to a configuration"),
                     );
@@ -123,6 +132,36 @@ impl Check {
                 self.needs_fault(scenario);
             }
             Expectation::Unchanged => self.needs_fault(scenario),
+        }
+    }
+
+    /// What an expectation says must not be said by one before it, nor can it be the opposite.
+    pub(super) fn beside(&mut self, expectation: &Expectation, before: &[Expectation]) {
+        if before.contains(expectation) {
+            self.complain("the same expectation twice", None);
+        }
+        for other in before {
+            let contradictory = match (other, expectation) {
+                (Expectation::OverTls { traffic: a }, Expectation::InPlaintext { traffic: b })
+                | (Expectation::InPlaintext { traffic: a }, Expectation::OverTls { traffic: b }) => {
+                    (a == b).then_some(("overTls", "inPlaintext", a))
+                }
+                (
+                    Expectation::Refused { traffic: a, .. },
+                    Expectation::Answered { traffic: b, .. },
+                )
+                | (
+                    Expectation::Answered { traffic: a, .. },
+                    Expectation::Refused { traffic: b, .. },
+                ) => (a == b).then_some(("answered", "refused", a)),
+                _ => None,
+            };
+            if let Some((one, opposite, traffic)) = contradictory {
+                self.complain(
+                    format!("`{one}` and `{opposite}` for the same traffic `{traffic}`"),
+                    Some("both cannot hold; send what must end otherwise under another name"),
+                );
+            }
         }
     }
 
@@ -161,7 +200,8 @@ impl Check {
                 .map(|meant| format!("did you mean `{meant}`?"));
             self.at(Step::Key(key), |check| {
                 check.at(Step::Key("ask"), |check| {
-                    check.complain(format!("`{name}` is not asked once"), hint.as_deref());
+                    check
+                        .complain_of_others(format!("`{name}` is not asked once"), hint.as_deref());
                 });
             });
         }
@@ -173,7 +213,7 @@ impl Check {
             .iter()
             .any(|act| matches!(act, Act::Inject(_)))
         {
-            self.complain(
+            self.complain_of_others(
                 "it speaks of a fault and none is injected",
                 Some("add `inject`"),
             );
@@ -183,7 +223,7 @@ impl Check {
     fn step(&mut self, key: &'static str, step: usize, scenario: &Scenario) {
         if step >= scenario.when.len() {
             self.at(Step::Key(key), |check| {
-                check.complain(
+                check.complain_of_others(
                     format!("there is no step {step}"),
                     Some("steps are the acts of `when`, counted from 0"),
                 );
@@ -209,7 +249,7 @@ impl Check {
             .map(|meant| format!("did you mean `{meant}`?"));
         self.at(Step::Key(key), |check| {
             check.at(Step::Key("traffic"), |check| {
-                check.complain(message, hint.as_deref())
+                check.complain_of_others(message, hint.as_deref())
             });
         });
     }

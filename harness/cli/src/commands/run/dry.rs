@@ -1,0 +1,55 @@
+//! `run --dry-run`: what would be run and where.
+
+use crate::arguments::{Common, OutputForm, RunArguments};
+use crate::commands::{write_json, write_json_line};
+use crate::exit_code::ExitCode;
+use crate::failure::Failure;
+use crate::output::Out;
+use crate::plan;
+use harness_model::scenario::Scenario;
+use std::io::Write as _;
+
+/// Says it.
+pub(super) fn dry_run(
+    arguments: &RunArguments,
+    common: &Common,
+    scenarios: &[Scenario],
+    checked: &plan::Checked,
+    seed: u64,
+    out: &mut Out,
+) -> Result<ExitCode, Failure> {
+    let names: Vec<&str> = scenarios.iter().map(|s| s.name.as_str()).collect();
+    let execution = &arguments.execution;
+    if common.output != OutputForm::Text {
+        let plan = serde_json::json!({
+            "dryRun": true,
+            "reuse": &execution.environment.reuse,
+            "topology": checked.ground.topology().map(|topology| &topology.name),
+            "mesh": checked.mesh.name,
+            "seed": seed,
+            "repeat": arguments.repeat,
+            "parallel": execution.parallel,
+            "scenarios": names,
+        });
+        let written = match common.output {
+            OutputForm::Jsonl => write_json_line(out, &plan),
+            OutputForm::Text | OutputForm::Json => write_json(out, &plan),
+        };
+        return written.map(|()| ExitCode::Success);
+    }
+    let mut write = || {
+        for name in &names {
+            writeln!(out, "{name}")?;
+        }
+        writeln!(
+            out,
+            "would run {} scenario{} {} with mesh {}, seed {seed}; nothing was run",
+            names.len(),
+            if names.len() == 1 { "" } else { "s" },
+            checked.ground.describe(),
+            checked.mesh.name,
+        )
+    };
+    write().map_err(|error| crate::write_failed(&error))?;
+    Ok(ExitCode::Success)
+}

@@ -1,0 +1,164 @@
+//! `summary.md`: a run on one page of Markdown, as GitHub shows it below a job (`GITHUB_STEP_SUMMARY`).
+
+use crate::html::headline;
+use crate::record::{Outcome, RunRecord};
+use crate::terminal::{self, seconds};
+use harness_model::verdict::Verdict;
+
+/// GitHub refuses a summary above 1024 KiB.
+const MOST_BYTES: usize = 900 * 1024;
+
+/// Renders the page; what does not fit is counted.
+#[must_use]
+pub fn render(record: &RunRecord) -> String {
+    let sum = record.sum();
+    let mut page = format!("## {}\n\n", headline(record));
+    let facts: Vec<String> = record
+        .environment
+        .iter()
+        .map(|(key, value)| format!("{key} `{value}`"))
+        .collect();
+    page.push_str(&format!(
+        "{}. Seed `{}`, {} in all. {}\n",
+        terminal::sum_line(&sum),
+        record.seed,
+        seconds(sum.millis),
+        facts.join(", ")
+    ));
+    if let Some(shard) = record.context.shard {
+        page.push_str(&format!("\nShard {shard} of the selection.\n"));
+    }
+    for text in sum
+        .environment_error
+        .iter()
+        .chain(&sum.unknown_names)
+        .chain(&sum.exposed_keys)
+        .chain(&sum.left_behind)
+    {
+        page.push_str(&format!("\n{}\n", code(text)));
+    }
+    let mut left_out = 0;
+    for wanted in [Verdict::Failed, Verdict::Inconclusive] {
+        for scenario in record
+            .scenarios
+            .iter()
+            .filter(|s| s.verdict() == Some(wanted))
+        {
+            let Outcome::Judged { judgement, millis } = &scenario.outcome else {
+                continue;
+            };
+            let word = crate::json::Ending::from(wanted).word();
+            let excused = match record.context.quarantine.get(&scenario.name) {
+                Some(why) => format!("\nIn quarantine: {why}.\n"),
+                None => String::new(),
+            };
+            let part = format!(
+                "\n<details open><summary><b>{}</b> {word} [{}]: {}</summary>\n{excused}\n{}\n</details>\n",
+                escaped(&scenario.title()),
+                seconds(*millis),
+                escaped(&scenario.claim),
+                code(&terminal::what_failed(record, scenario, judgement)),
+            );
+            if page.len() + part.len() > MOST_BYTES {
+                left_out += 1;
+            } else {
+                page.push_str(&part);
+            }
+        }
+    }
+    if left_out > 0 {
+        page.push_str(&format!("\n{left_out} more are in report.html.\n"));
+    }
+    let skipped: Vec<String> = record
+        .scenarios
+        .iter()
+        .filter_map(|scenario| match &scenario.outcome {
+            Outcome::Skipped { reason } | Outcome::NotRun { reason } => Some(format!(
+                "- {}: {}\n",
+                escaped(&scenario.title()),
+                escaped(reason)
+            )),
+            _ => None,
+        })
+        .collect();
+    let skipped = skipped.concat();
+    if !skipped.is_empty() && page.len() + skipped.len() <= MOST_BYTES {
+        page.push_str(&format!("\nNot run:\n\n{skipped}"));
+    }
+    page
+}
+
+/// A block that nothing in the text ends.
+fn code(text: &str) -> String {
+    let longest = text
+        .split(|c| c != '`')
+        .map(str::len)
+        .max()
+        .unwrap_or_default();
+    let fence = "`".repeat(longest.max(2) + 1);
+    format!("{fence}text\n{}\n{fence}", text.trim_end())
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_tells_what_did_not_pass_and_how_to_run_it_again() {
+        insta::assert_snapshot!(render(&crate::fixture::record()), @r#"
+        ## 1 of 4 scenarios failed
+
+        2 passed, 1 failed, 1 inconclusive, 1 skipped. Seed `42`, 14.87s in all. cluster `local`, kubernetes `v1.36.3`, mesh `reference`, topology `three-zones`
+
+        <details open><summary><b>delivery-scope/data-center</b> failed [1.52s]: a configuration scoped to one data center reaches its sidecars and no other</summary>
+
+        ```text
+          confined failed, 54 observations
+            at        inventory@zone-c; step 1 (apply `payload`)
+            expected  no toggle banner, no rule reroute
+            observed  toggle banner = off since 0.790 s on control-plane-1, still at the end
+          rerun     meshproof run delivery-scope/data-center --topology three-zones --seed 42
+        ```
+        </details>
+
+        <details open><summary><b>resilience/zone-outage</b> inconclusive [4.60s]: traffic fails over while a zone is cut off</summary>
+
+        ```text
+          unchanged inconclusive, 0 observations
+            at        checkout@zone-b; step 1 (cut zone 2 off for 3s)
+            expected  at least one reading while the fault lasted
+            observed  none: probe did not answer in 5s
+          rerun     meshproof run resilience/zone-outage --topology three-zones --seed 42
+        ```
+        </details>
+
+        Not run:
+
+        - routing/own-zone: needs at least three zones, the environment has two
+        "#);
+    }
+
+    #[test]
+    fn nothing_ends_a_block_early_and_the_page_stays_below_the_limit() {
+        assert_eq!(code("a ```` b"), "`````text\na ```` b\n`````");
+        let mut record = crate::fixture::record();
+        let failed = record
+            .scenarios
+            .iter()
+            .find(|s| s.name == crate::fixture::FAILING)
+            .expect("it is there")
+            .clone();
+        for repetition in 2..4000 {
+            let mut again = failed.clone();
+            again.repetition = repetition;
+            record.scenarios.push(again);
+        }
+        let page = render(&record);
+        assert!(page.len() <= MOST_BYTES + 200, "{}", page.len());
+        assert!(page.contains("more are in report.html"));
+    }
+}

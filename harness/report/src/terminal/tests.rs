@@ -1,0 +1,138 @@
+//! Lines for people, outcome by outcome.
+
+use super::*;
+
+fn plain(quiet: bool) -> String {
+    let mut out = Vec::new();
+    let mut terminal = Terminal::new(&mut out, crate::fixture::context(), quiet);
+    for event in crate::fixture::events() {
+        terminal.on(&event).expect("a vector takes everything");
+    }
+    without_colour(out)
+}
+
+fn without_colour(out: Vec<u8>) -> String {
+    let coloured = String::from_utf8(out).expect("lines are UTF-8");
+    // Colour codes are `ESC [ ... m`.
+    coloured
+        .split('\u{1b}')
+        .enumerate()
+        .map(|(index, part)| match (index, part.split_once('m')) {
+            (0, _) | (_, None) => part,
+            (_, Some((_, rest))) => rest,
+        })
+        .collect()
+}
+
+#[test]
+fn every_outcome_has_its_line_and_failures_come_again_at_the_end() {
+    insta::assert_snapshot!(plain(false), @"
+    PASS delivery-scope/everybody [0.40s]
+    FAIL delivery-scope/data-center [1.52s]
+    PASS routing/both-sidecars [0.38s]
+    INCONCLUSIVE resilience/zone-outage [4.60s]
+    SKIP routing/own-zone (needs at least three zones, the environment has two)
+
+    INCONCLUSIVE resilience/zone-outage
+      traffic fails over while a zone is cut off
+      unchanged inconclusive, 0 observations
+        at        checkout@zone-b; step 1 (cut zone 2 off for 3s)
+        expected  at least one reading while the fault lasted
+        observed  none: probe did not answer in 5s
+      history   artifacts/2026-11-23t14-05-00z-ab12/scenarios/resilience/zone-outage/history.jsonl
+      rerun     meshproof run resilience/zone-outage --topology three-zones --seed 42
+
+    FAIL delivery-scope/data-center
+      a configuration scoped to one data center reaches its sidecars and no other
+      confined failed, 54 observations
+        at        inventory@zone-c; step 1 (apply `payload`)
+        expected  no toggle banner, no rule reroute
+        observed  toggle banner = off since 0.790 s on control-plane-1, still at the end
+      history   artifacts/2026-11-23t14-05-00z-ab12/scenarios/delivery-scope/data-center/history.jsonl
+      rerun     meshproof run delivery-scope/data-center --topology three-zones --seed 42
+
+    report    artifacts/2026-11-23t14-05-00z-ab12/report.html
+    seed      42, 14.87s in all
+    2 passed, 1 failed, 1 inconclusive, 1 skipped
+    ");
+}
+
+#[test]
+fn what_kept_the_run_from_beginning_is_told_with_its_cause() {
+    let mut out = Vec::new();
+    let mut terminal = Terminal::new(&mut out, Context::default(), true);
+    let summary = Summary {
+        environment_error: Some(
+            "bring up the cluster\n  caused by: start etcd\n  caused by: no space\nhint: tidy up"
+                .to_owned(),
+        ),
+        not_run: 3,
+        ..Summary::default()
+    };
+    terminal
+        .on(&RunEvent::RunFinished { summary })
+        .expect("a vector takes everything");
+    let text = String::from_utf8(out).expect("lines are UTF-8");
+    assert!(text.contains("the environment could not be prepared: failed to bring up the cluster: start etcd: no space\n"), "{text}");
+    assert!(text.ends_with("0 skipped, 3 not run\n"), "{text}");
+}
+
+#[test]
+fn what_failed_comes_before_what_could_not_be_decided() {
+    let finding = |checker: &str, verdict, observed: &[&str]| Finding {
+        checker: checker.to_owned(),
+        verdict,
+        observations: 3,
+        details: observed
+            .iter()
+            .map(|observed| harness_model::verdict::Detail {
+                sidecar: None,
+                step: None,
+                expected: "x".to_owned(),
+                observed: (*observed).to_owned(),
+                event: None,
+            })
+            .collect(),
+    };
+    let mut judgement = Judgement {
+        verdict: Verdict::Failed,
+        findings: vec![
+            finding("confined", Verdict::Inconclusive, &["a", "b", "c"]),
+            finding("delivered", Verdict::Passed, &[]),
+            finding("answered", Verdict::Failed, &["lost"]),
+        ],
+    };
+    let told = |judgement: &Judgement| {
+        let mut out = Vec::new();
+        findings(&mut out, judgement, Setting::default()).expect("a vector takes everything");
+        without_colour(out)
+    };
+    insta::assert_snapshot!(told(&judgement), @"
+      answered failed, 3 observations
+        expected  x
+        observed  lost
+      confined inconclusive besides: wanted x, had a, and 2 more
+    ");
+    judgement.findings.pop();
+    judgement.verdict = Verdict::Inconclusive;
+    insta::assert_snapshot!(told(&judgement), @"
+      confined inconclusive, 3 observations
+        expected  x
+        observed  a
+        expected  x
+        observed  b
+        expected  x
+        observed  c
+    ");
+}
+
+#[test]
+fn quiet_leaves_out_what_needs_no_attention() {
+    let lines = plain(true);
+    assert!(
+        !lines.contains("PASS ") && !lines.contains("SKIP "),
+        "{lines}"
+    );
+    assert!(lines.contains("FAIL delivery-scope/data-center"));
+    assert!(lines.ends_with("2 passed, 1 failed, 1 inconclusive, 1 skipped\n"));
+}
