@@ -3,7 +3,7 @@
 
 mod context;
 
-pub use context::{Context, Quarantined, Shard, diagnostics_path, history_path, quote};
+pub use context::{Context, Quarantined, Shard, diagnostics_path, history_path, quote, title};
 
 use crate::deviation::Setting;
 use crate::timeline::Timeline;
@@ -93,16 +93,6 @@ impl ScenarioRecord {
             Outcome::Judged { judgement, .. } => Some(judgement.verdict),
             Outcome::Unfinished | Outcome::Skipped { .. } | Outcome::NotRun { .. } => None,
         }
-    }
-}
-
-/// Name of a scenario, with the repetition from the second on.
-#[must_use]
-pub fn title(name: &str, repetition: u32) -> String {
-    if repetition > 1 {
-        format!("{name}#{repetition}")
-    } else {
-        name.to_owned()
     }
 }
 

@@ -118,6 +118,16 @@ pub fn quote(word: &str) -> String {
     }
 }
 
+/// Name of a scenario, with the repetition from the second on.
+#[must_use]
+pub fn title(name: &str, repetition: u32) -> String {
+    if repetition > 1 {
+        format!("{name}#{repetition}")
+    } else {
+        name.to_owned()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

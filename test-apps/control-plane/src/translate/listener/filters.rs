@@ -66,7 +66,7 @@ pub(super) fn bytes(cluster: &str) -> Filter {
     })
 }
 
-/// [`bytes`], and tells the application in the same pod what `says` says of each connection: its own bytes have no
+/// [`bytes()`], and tells the application in the same pod what `says` says of each connection: its own bytes have no
 /// place for that.
 pub(super) fn told_bytes(
     cluster: &str,

@@ -1,0 +1,140 @@
+//! What a mesh definition claims must be told, too.
+
+use super::Checker;
+use crate::load::Sections;
+use harness_model::capability::Capability;
+use harness_model::protocol::Protocol;
+
+impl Checker<'_> {
+    pub(super) fn rotation(&mut self, sections: &Sections) {
+        let claimed = sections
+            .capabilities
+            .as_ref()
+            .is_some_and(|capabilities| capabilities.contains(&Capability::Rotation));
+        let told = [
+            ("rotation", sections.rotation.is_some()),
+            (
+                "state.roots",
+                sections
+                    .state
+                    .as_ref()
+                    .is_none_or(|state| state.roots.is_some()),
+            ),
+        ];
+        for (field, _) in told.iter().filter(|(_, is_told)| claimed && !is_told) {
+            self.add(
+                &["- rotation"],
+                "capabilities",
+                format!("`rotation` is claimed, but `{field}` is missing"),
+                None,
+            );
+        }
+    }
+
+    pub(super) fn identity(&mut self, sections: &Sections) {
+        let claimed = sections
+            .capabilities
+            .as_ref()
+            .is_some_and(|capabilities| capabilities.contains(&Capability::Identities));
+        let Some(identity) = &sections.identity else {
+            if claimed {
+                self.add(
+                    &["- identities"],
+                    "capabilities",
+                    "`identities` is claimed, but `identity` is missing".to_owned(),
+                    None,
+                );
+            }
+            return;
+        };
+        let parts = sections.components.iter().flatten();
+        for (field, name) in [
+            (
+                "identity.nodeAgent.component",
+                &identity.node_agent.component,
+            ),
+            (
+                "identity.authority.component",
+                &identity.authority.component,
+            ),
+        ] {
+            if !parts.clone().any(|part| part.name == *name) {
+                let message = format!("`{name}` is none of `components`");
+                self.add(&["component:", name], field, message, None);
+            }
+        }
+        let name = &identity.authority.certificate;
+        let certificates = sections.certificates.as_ref();
+        let named = certificates.and_then(|all| all.get(name));
+        if named.is_none_or(|certificate| certificate.dns_names.is_empty()) {
+            self.add(
+                &["certificate:", name],
+                "identity.authority.certificate",
+                format!("`{name}` is none of `certificates`, or has no name"),
+                None,
+            );
+        }
+    }
+
+    pub(super) fn protocols(&mut self, sections: &Sections) {
+        let Some(workloads) = &sections.workloads else {
+            return;
+        };
+        let all_are_claimed = sections
+            .capabilities
+            .as_ref()
+            .is_some_and(|capabilities| capabilities.contains(&Capability::Protocols));
+        for protocol in Protocol::ALL {
+            if all_are_claimed && !workloads.ports.contains_key(&protocol) {
+                self.add(
+                    &["- protocols"],
+                    "capabilities",
+                    format!(
+                        "`protocols` is claimed, but `workloads.ports` has none for {}",
+                        protocol.name()
+                    ),
+                    Some("for example `ports: {http1: 8080, http2: 8081, grpc: 8081, tcp: 8082}`"),
+                );
+            }
+        }
+    }
+
+    pub(super) fn tls(&mut self, sections: &Sections) {
+        let claimed = sections
+            .capabilities
+            .as_ref()
+            .is_some_and(|capabilities| capabilities.contains(&Capability::Tls));
+        if !claimed {
+            return;
+        }
+        let evidence = sections.evidence.as_ref();
+        let told = [
+            (
+                "state.certificate",
+                sections
+                    .state
+                    .as_ref()
+                    .is_none_or(|state| state.certificate.is_some()),
+            ),
+            (
+                "workloads.identity",
+                sections
+                    .workloads
+                    .as_ref()
+                    .is_none_or(|workloads| workloads.identity.is_some()),
+            ),
+            (
+                "evidence.tlsHeader",
+                evidence.is_some_and(|evidence| evidence.tls_header.is_some()),
+            ),
+        ];
+        for (field, _) in told.iter().filter(|(_, is_told)| !is_told) {
+            self.add(
+                &["- tls"],
+                "capabilities",
+                format!("`tls` is claimed, but `{field}` is missing"),
+                None,
+            );
+        }
+    }
+}
