@@ -40,7 +40,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 /// A connection of bytes is tried at so many endpoints; each is found out within the clusters' time for connecting.
-const CONNECT_ATTEMPTS: u32 = 4;
+const CONNECT_ATTEMPTS: u32 = 8;
 
 /// No cluster has this name: a connection that is led there is closed.
 const NOWHERE: &str = "nowhere";
