@@ -111,6 +111,15 @@ fn every_mistake_of_a_scenario_file_is_shown_at_its_place() {
     --- stderr
     error: failed to read the scenario mine.yaml
 
+      × the claim is not a sentence
+       ╭─[mine.yaml:2:8]
+     1 │ name: mine/first
+     2 │ claim: it works
+       ·        ──
+     3 │ tags: [gate, nightly]
+       ╰────
+      help: say in the present tense what holds, so that it can be false
+
       × unknown word `nightly`
        ╭─[mine.yaml:3:14]
      2 │ claim: it works
@@ -129,7 +138,7 @@ fn every_mistake_of_a_scenario_file_is_shown_at_its_place() {
        ╰────
       help: did you mean `apply`?
 
-      × invalid type: integer `10`, expected text
+      × the number `10` where text is expected
        ╭─[mine.yaml:7:9]
      6 │     name: a
      7 │ - hold: 10
@@ -341,7 +350,7 @@ fn a_scope_that_names_nobody_is_refused_before_anything_is_started() {
             insta::assert_snapshot!(place.say(arguments), @"
             exit 2
             --- stderr
-            error: failed to run the scenarios here: they name what is not there
+            error: failed to read the scenario typo.yaml
 
               × there is no application `forntend`
                ╭─[typo.yaml:7:35]
@@ -360,9 +369,6 @@ fn a_scope_that_names_nobody_is_refused_before_anything_is_started() {
              8 │     toggles: {flag: v1}
                ╰────
               help: there are: zone-a, zone-b, zone-c
-
-
-            hint: a name that nobody is meant to have is written `$unknown:NAME`
             ");
         }
     }

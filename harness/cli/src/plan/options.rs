@@ -89,7 +89,11 @@ mod tests {
         let words = ["meshproof", "run"].iter().chain(words);
         let parsed = Arguments::try_parse_from(words).expect("the words are right");
         match parsed.command {
-            Command::Run(run) => options(&run).join(" "),
+            Command::Run(mut run) => {
+                // Whoever runs the tests may have ready images.
+                run.execution.environment.images = None;
+                options(&run).join(" ")
+            }
             _ => panic!("it is a run"),
         }
     }

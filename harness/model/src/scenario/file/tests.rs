@@ -259,13 +259,13 @@ fn mistakes_of_meaning_are_all_listed() {
 #[case(
     "- unchanged\n",
     "- overTls: {traffic: batch}\n- inPlaintext: {traffic: batch}\n",
-    58,
+    59,
     "`overTls` and `inPlaintext` for the same traffic `batch`"
 )]
 #[case(
     "- unchanged\n",
     "- refused: {traffic: batch, because: plaintext}\n",
-    57,
+    58,
     "`answered` and `refused` for the same traffic `batch`"
 )]
 #[case(
@@ -336,14 +336,14 @@ fn mistakes_of_meaning_are_all_listed() {
     49,
     "only an `apply` can be rejected"
 )]
-#[case("percent: 90", "percent: 0", 53, "not between 1 and 100")]
-#[case("percent: 90", "percent: 101", 53, "not between 1 and 100")]
-#[case("checkout: 80", "checkout: 0", 55, "the share is not between 1 and 99")]
-#[case("checkout: 80", "checkout: 79", 55, "the shares are not 100 percent")]
+#[case("percent: 90", "percent: 0", 54, "not between 1 and 100")]
+#[case("percent: 90", "percent: 101", 54, "not between 1 and 100")]
+#[case("checkout: 80", "checkout: 0", 56, "the share is not between 1 and 99")]
+#[case("checkout: 80", "checkout: 79", 56, "the shares are not 100 percent")]
 #[case(
     "failsOver: {traffic: steady",
     "failsOver: {traffic: batch",
-    56,
+    57,
     "`batch` is a batch, not a load"
 )]
 #[case("- confined\n", "- delivered\n", 46, "the same expectation twice")]
@@ -582,12 +582,12 @@ fn names_that_somebody_has_are_accepted() {
 #[case(
     "application: checkout}\n- sharedBy",
     "application: chekout}\n- sharedBy",
-    "54:45: there is no application `chekout` (hint: did you mean `checkout`?)"
+    "55:45: there is no application `chekout` (hint: did you mean `checkout`?)"
 )]
 #[case(
     "{checkout: 80",
     "{chekout: 80",
-    "55:51: there is no application `chekout` (hint: did you mean `checkout`?)"
+    "56:51: there is no application `chekout` (hint: did you mean `checkout`?)"
 )]
 #[case(
     "- dataCenter: $zone1",
