@@ -9,6 +9,7 @@ mod payload;
 pub mod resilience;
 pub mod routing;
 pub mod tls;
+mod traffic;
 
 use harness_model::scenario::Scenario;
 

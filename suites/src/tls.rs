@@ -2,13 +2,14 @@
 //! not come through is turned away for the right reason.
 
 use crate::payload::{application, data_center, everybody, payload, payload_as, scope};
+use crate::traffic::{answered, load, over_tls, stop};
 use harness_model::capability::Capability;
 use harness_model::configuration::{Configuration, InboundTls, OutboundTls, Scope, Tls};
 use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
 use harness_model::fault::{Fault, PodSelector};
 use harness_model::history::RefusalCause;
-use harness_model::scenario::{Act, Disturbs, Given, Load, Scenario, Tag, Traffic};
+use harness_model::scenario::{Act, Disturbs, Given, Scenario, Tag, Traffic};
 use std::collections::BTreeMap;
 
 /// The scenarios of this suite.
@@ -67,19 +68,6 @@ fn batch(name: &str, from: &str, to: &str) -> Act {
         headers: BTreeMap::new(),
         count: 12,
     })
-}
-
-fn answered(traffic: &str) -> Expectation {
-    Expectation::Answered {
-        traffic: traffic.to_owned(),
-        lost: 0,
-    }
-}
-
-fn over_tls(traffic: &str) -> Expectation {
-    Expectation::OverTls {
-        traffic: traffic.to_owned(),
-    }
 }
 
 fn in_plaintext(traffic: &str) -> Expectation {
@@ -165,7 +153,7 @@ fn step_by_step() -> Scenario {
             caller(OutboundTls::Plaintext),
             batch("caller-off", from, "checkout"),
             Act::Delete("callee".to_owned()),
-            Act::Stop("steady".to_owned()),
+            stop("steady"),
         ],
         vec![
             Expectation::Delivered,
@@ -265,12 +253,7 @@ fn kill(component: &str) -> Act {
 }
 
 fn steady(from: &str) -> Act {
-    Act::Load(Load {
-        name: "steady".to_owned(),
-        from: from.to_owned(),
-        to: "checkout".to_owned(),
-        rate: 50,
-    })
+    load("steady", from, "checkout")
 }
 
 /// Everybody speaks TLS and nothing else.
@@ -294,7 +277,7 @@ fn node_agent_killed() -> Scenario {
             kill("node-agent"),
             Act::Recover,
             Act::Hold(Span::secs(3)),
-            Act::Stop("steady".to_owned()),
+            stop("steady"),
         ],
         vec![
             Expectation::Delivered,
@@ -320,7 +303,7 @@ fn authority_killed() -> Scenario {
             kill("certificate-authority"),
             Act::Recover,
             Act::Hold(Span::secs(14)),
-            Act::Stop("steady".to_owned()),
+            stop("steady"),
         ],
         vec![
             Expectation::Delivered,
@@ -345,7 +328,7 @@ fn renewal() -> Scenario {
             strict_everywhere(),
             steady(from),
             Act::Hold(Span::secs(14)),
-            Act::Stop("steady".to_owned()),
+            stop("steady"),
             batch("afterwards", from, "checkout"),
         ],
         vec![
