@@ -11,6 +11,7 @@ pub mod resilience;
 pub mod rotation;
 pub mod routing;
 pub mod tls;
+mod traffic;
 
 use harness_model::scenario::Scenario;
 

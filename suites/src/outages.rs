@@ -4,12 +4,12 @@
 mod certificates;
 
 use crate::payload::{application, everybody, payload, payload_as, scope};
+use crate::traffic::{answered, answered_but, load, passes_both_sidecars, stop};
 use harness_model::capability::Capability;
 use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
 use harness_model::fault::{Fault, PodSelector};
-use harness_model::protocol::Protocol;
-use harness_model::scenario::{Act, Disturbs, Given, Load, Rollout, Scenario, Tag};
+use harness_model::scenario::{Act, Disturbs, Given, Rollout, Scenario, Tag};
 
 /// The scenarios of this suite.
 #[must_use]
@@ -31,39 +31,12 @@ pub fn all() -> Vec<Scenario> {
 /// The name that the mesh definitions give the control plane.
 const CONTROL_PLANE: &str = "control-plane";
 
-fn load(name: &str, from: &str) -> Act {
-    Act::Load(Load {
-        name: name.to_owned(),
-        from: from.to_owned(),
-        to: "checkout".to_owned(),
-        protocol: Protocol::Http1,
-        rate: 50,
-    })
-}
-
 fn meanwhile() -> Act {
-    load("meanwhile", "frontend@$zone1")
-}
-
-fn stop(name: &str) -> Act {
-    Act::Stop(name.to_owned())
+    load("meanwhile", "frontend@$zone1", "checkout")
 }
 
 fn hold(seconds: u64) -> Act {
     Act::Hold(Span::secs(seconds))
-}
-
-fn answered(traffic: &str) -> Expectation {
-    Expectation::Answered {
-        traffic: traffic.to_owned(),
-        lost: 0,
-    }
-}
-
-fn passes_both_sidecars(traffic: &str) -> Expectation {
-    Expectation::PassesBothSidecars {
-        traffic: traffic.to_owned(),
-    }
 }
 
 /// Everybody has it before anything breaks.
@@ -80,6 +53,17 @@ fn news(name: &str) -> Act {
         scope([application("frontend"), application("checkout")]),
         "v1",
     ))
+}
+
+/// Static stability: without who could change something nothing changes, and afterwards everything can.
+fn all_stays_as_it_is() -> Vec<Expectation> {
+    vec![
+        answered("meanwhile"),
+        passes_both_sidecars("meanwhile"),
+        Expectation::Unchanged,
+        Expectation::Delivered,
+        Expectation::Confined,
+    ]
 }
 
 fn scenario(name: &str, claim: &str, when: Vec<Act>, then: Vec<Expectation>) -> Scenario {
@@ -144,13 +128,7 @@ fn control_plane_away() -> Scenario {
                 news("after"),
                 stop("meanwhile"),
             ],
-            vec![
-                answered("meanwhile"),
-                passes_both_sidecars("meanwhile"),
-                Expectation::Unchanged,
-                Expectation::Delivered,
-                Expectation::Confined,
-            ],
+            all_stays_as_it_is(),
         )
     }
 }
@@ -200,7 +178,7 @@ fn nodes_off() -> Scenario {
                     application: "checkout".to_owned(),
                     data_center: "$zone1".to_owned(),
                 },
-                load("elsewhere", "frontend@$zone1"),
+                load("elsewhere", "frontend@$zone1", "checkout"),
                 Act::Inject(Fault::NodeOutage {
                     data_center: "$zone3".to_owned(),
                     duration: Span::secs(10),
@@ -212,10 +190,7 @@ fn nodes_off() -> Scenario {
             ],
             vec![
                 // What was under way to the dead one, and no more.
-                Expectation::Answered {
-                    traffic: "elsewhere".to_owned(),
-                    lost: 5,
-                },
+                answered_but("elsewhere", 5),
                 Expectation::FailsOver {
                     traffic: "elsewhere".to_owned(),
                     within: Span::secs(2),
@@ -264,13 +239,7 @@ fn without_kubernetes(name: &str, claim: &str, fault: Fault) -> Scenario {
                 )),
                 stop("meanwhile"),
             ],
-            vec![
-                answered("meanwhile"),
-                passes_both_sidecars("meanwhile"),
-                Expectation::Unchanged,
-                Expectation::Delivered,
-                Expectation::Confined,
-            ],
+            all_stays_as_it_is(),
         )
     }
 }

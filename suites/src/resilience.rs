@@ -1,12 +1,12 @@
 //! What breaks is survived: a control-plane replica, a workload, a data center.
 
 use crate::payload::{application, data_center, everybody, payload, payload_as, scope};
+use crate::traffic::{answered, answered_but, load, passes_both_sidecars, stop};
 use harness_model::capability::Capability;
 use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
 use harness_model::fault::{Fault, PodSelector};
-use harness_model::protocol::Protocol;
-use harness_model::scenario::{Act, Disturbs, Given, Load, Scenario, Tag};
+use harness_model::scenario::{Act, Disturbs, Given, Scenario, Tag};
 
 /// The scenarios of this suite.
 #[must_use]
@@ -16,33 +16,6 @@ pub fn all() -> Vec<Scenario> {
         workload_killed(),
         zone_cut_off_and_back(),
     ]
-}
-
-fn load(name: &str, from: &str, to: &str) -> Act {
-    Act::Load(Load {
-        name: name.to_owned(),
-        from: from.to_owned(),
-        to: to.to_owned(),
-        protocol: Protocol::Http1,
-        rate: 50,
-    })
-}
-
-fn stop(name: &str) -> Act {
-    Act::Stop(name.to_owned())
-}
-
-fn answered(traffic: &str, lost: u64) -> Expectation {
-    Expectation::Answered {
-        traffic: traffic.to_owned(),
-        lost,
-    }
-}
-
-fn passes_both_sidecars(traffic: &str) -> Expectation {
-    Expectation::PassesBothSidecars {
-        traffic: traffic.to_owned(),
-    }
 }
 
 fn scenario(name: &str, claim: &str, requires: Vec<Capability>) -> Scenario {
@@ -78,7 +51,7 @@ fn control_plane_replica_killed() -> Scenario {
             stop("meanwhile"),
         ],
         then: vec![
-            answered("meanwhile", 0),
+            answered("meanwhile"),
             passes_both_sidecars("meanwhile"),
             Expectation::Unchanged,
             Expectation::Delivered,
@@ -107,7 +80,7 @@ fn workload_killed() -> Scenario {
         ],
         then: vec![
             // What was under way when the pod died, and no more.
-            answered("meanwhile", 5),
+            answered_but("meanwhile", 5),
             passes_both_sidecars("meanwhile"),
             Expectation::Delivered,
             Expectation::Confined,
@@ -148,7 +121,7 @@ fn zone_cut_off_and_back() -> Scenario {
             Act::Apply(payload("after", scope([data_center("$zone1")]), "v1")),
         ],
         then: vec![
-            answered("inside", 0),
+            answered("inside"),
             passes_both_sidecars("inside"),
             Expectation::FailsOver {
                 traffic: "into".to_owned(),

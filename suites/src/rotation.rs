@@ -1,6 +1,7 @@
 //! What certificates lead to: its keys outlive those who keep them, and it is replaced while everybody goes on.
 
-use crate::tls::{answered, batch, kill, over_tls, steady, strict_everywhere};
+use crate::tls::{batch, kill, steady, strict_everywhere};
+use crate::traffic::{answered, over_tls};
 use harness_model::capability::Capability;
 use harness_model::duration::Span;
 use harness_model::expectation::Expectation;

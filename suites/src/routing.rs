@@ -4,13 +4,14 @@ mod protocols;
 mod rules;
 
 use crate::payload::{data_center, header_rule, path_rule, payload, scope};
+use crate::traffic::{answered, load, passes_both_sidecars, stop};
 use harness_model::capability::Capability;
 use harness_model::configuration::{Configuration, Rule};
 use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
 use harness_model::fault::Fault;
 use harness_model::protocol::Protocol;
-use harness_model::scenario::{Act, Disturbs, Given, Load, Scenario, Tag, Traffic};
+use harness_model::scenario::{Act, Disturbs, Given, Scenario, Tag, Traffic};
 
 /// The scenarios of this suite.
 #[must_use]
@@ -47,19 +48,6 @@ fn traffic(name: &str, from: &str, path: &str, headers: &[(&str, &str)]) -> Traf
             .collect(),
         protocol: Protocol::Http1,
         count: 20,
-    }
-}
-
-fn answered(traffic: &str) -> Expectation {
-    Expectation::Answered {
-        traffic: traffic.to_owned(),
-        lost: 0,
-    }
-}
-
-fn passes_both_sidecars(traffic: &str) -> Expectation {
-    Expectation::PassesBothSidecars {
-        traffic: traffic.to_owned(),
     }
 }
 
@@ -249,19 +237,13 @@ fn unreachable_zone_is_failed_over() -> Scenario {
             vec![
                 // Nobody at home, so that the other two data centers share the requests.
                 leave("checkout", "$zone1"),
-                Act::Load(Load {
-                    name: "away".to_owned(),
-                    from: "frontend@$zone1".to_owned(),
-                    to: "checkout".to_owned(),
-                    protocol: Protocol::Http1,
-                    rate: 50,
-                }),
+                load("away", "frontend@$zone1", "checkout"),
                 Act::Inject(Fault::ZoneOutage {
                     data_center: "$zone2".to_owned(),
                     duration: Span::secs(4),
                 }),
                 Act::Recover,
-                Act::Stop("away".to_owned()),
+                stop("away"),
             ],
             vec![
                 Expectation::FailsOver {

@@ -5,6 +5,7 @@ mod matrix;
 mod wire;
 
 use crate::payload::{application, data_center, everybody, payload, payload_as, scope};
+use crate::traffic::{answered, load, over_tls, stop};
 use harness_model::capability::Capability;
 use harness_model::configuration::{Configuration, InboundTls, OutboundTls, Scope, Tls};
 use harness_model::duration::Span;
@@ -12,7 +13,7 @@ use harness_model::expectation::Expectation;
 use harness_model::fault::{Fault, PodSelector};
 use harness_model::history::RefusalCause;
 use harness_model::protocol::Protocol;
-use harness_model::scenario::{Act, Disturbs, Given, Load, Scenario, Tag, Traffic};
+use harness_model::scenario::{Act, Disturbs, Given, Scenario, Tag, Traffic};
 use std::collections::BTreeMap;
 
 /// The scenarios of this suite.
@@ -79,19 +80,6 @@ pub(crate) fn batch(name: &str, from: &str, to: &str) -> Act {
         protocol: Protocol::Http1,
         count: 12,
     })
-}
-
-pub(crate) fn answered(traffic: &str) -> Expectation {
-    Expectation::Answered {
-        traffic: traffic.to_owned(),
-        lost: 0,
-    }
-}
-
-pub(crate) fn over_tls(traffic: &str) -> Expectation {
-    Expectation::OverTls {
-        traffic: traffic.to_owned(),
-    }
 }
 
 fn in_plaintext(traffic: &str) -> Expectation {
@@ -177,7 +165,7 @@ fn step_by_step() -> Scenario {
             caller(OutboundTls::Plaintext),
             batch("caller-off", from, "checkout"),
             Act::Delete("callee".to_owned()),
-            Act::Stop("steady".to_owned()),
+            stop("steady"),
         ],
         vec![
             Expectation::Delivered,
@@ -277,13 +265,7 @@ pub(crate) fn kill(component: &str) -> Act {
 }
 
 pub(crate) fn steady(from: &str) -> Act {
-    Act::Load(Load {
-        name: "steady".to_owned(),
-        from: from.to_owned(),
-        to: "checkout".to_owned(),
-        protocol: Protocol::Http1,
-        rate: 50,
-    })
+    load("steady", from, "checkout")
 }
 
 /// Everybody speaks TLS and nothing else.
@@ -307,7 +289,7 @@ fn node_agent_killed() -> Scenario {
             kill("node-agent"),
             Act::Recover,
             Act::Hold(Span::secs(3)),
-            Act::Stop("steady".to_owned()),
+            stop("steady"),
         ],
         vec![
             Expectation::Delivered,
@@ -333,7 +315,7 @@ fn authority_killed() -> Scenario {
             kill("certificate-authority"),
             Act::Recover,
             Act::Hold(Span::secs(14)),
-            Act::Stop("steady".to_owned()),
+            stop("steady"),
         ],
         vec![
             Expectation::Delivered,
@@ -358,7 +340,7 @@ fn renewal() -> Scenario {
             strict_everywhere(),
             steady(from),
             Act::Hold(Span::secs(14)),
-            Act::Stop("steady".to_owned()),
+            stop("steady"),
             batch("afterwards", from, "checkout"),
         ],
         vec![

@@ -1,6 +1,7 @@
 //! PodKill: a pod is deleted without grace.
 
-use crate::{ActiveFault, InjectError, Injector, Kind};
+use crate::pulse::ALIVE;
+use crate::{ActiveFault, InjectError, Injector, Kind, Pulse};
 use harness_cluster::PodAddress;
 use harness_model::causes::chain;
 use k8s_openapi::api::core::v1::Pod;
@@ -17,8 +18,6 @@ pub struct Victim {
     pub port: u16,
 }
 
-/// How long connecting to a living pod may take: it goes through the API server on some clusters.
-const ALIVE: Duration = Duration::from_secs(5);
 /// How long one attempt to connect to a killed pod may take: nobody answers for an address that is gone.
 const DEAD: Duration = Duration::from_millis(300);
 
@@ -50,7 +49,7 @@ impl Injector {
             .metadata
             .uid
             .unwrap_or_default();
-        self.connect(victim, ALIVE)
+        self.feel(&Pulse::Connects(victim.clone()), ALIVE)
             .await
             .map_err(InjectError::NotReachableBefore)?;
         let number = self
@@ -94,7 +93,8 @@ impl Injector {
                 pod: victim.address.name.clone(),
                 source: Box::new(source),
             })?;
-        let dead = async { while self.connect(victim, DEAD).await.is_ok() {} };
+        let pulse = Pulse::Connects(victim.clone());
+        let dead = async { while self.feel(&pulse, DEAD).await.is_ok() {} };
         tokio::time::timeout(patience, dead).await.map_err(|_| {
             InjectError::WithoutEffect(format!(
                 "port {} of {} still takes connections {} s after it was deleted",
@@ -103,14 +103,5 @@ impl Injector {
                 patience.as_secs()
             ))
         })
-    }
-
-    async fn connect(&self, victim: &Victim, patience: Duration) -> Result<(), String> {
-        let attempt = self.clusters.connect(&victim.address, victim.port);
-        match tokio::time::timeout(patience, attempt).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(format!("{error}: {}", error.source)),
-            Err(_) => Err(format!("no connection within {} ms", patience.as_millis())),
-        }
     }
 }

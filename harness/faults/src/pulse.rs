@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 /// How many attempts in a row count.
 const IN_A_ROW: usize = 2;
 /// How long a reaction may take before a fault: connections go through the API server on some clusters.
-const ALIVE: Duration = Duration::from_secs(5);
+pub(crate) const ALIVE: Duration = Duration::from_secs(5);
 /// How long no reaction counts as none while a fault is in force.
 const DEAD: Duration = Duration::from_millis(1000);
 
@@ -120,7 +120,8 @@ impl Injector {
         if in_time { Ok(()) } else { Err(last) }
     }
 
-    async fn feel(&self, pulse: &Pulse, patience: Duration) -> Result<(), String> {
+    /// One attempt, bounded by `patience`.
+    pub(crate) async fn feel(&self, pulse: &Pulse, patience: Duration) -> Result<(), String> {
         let attempt = async {
             match pulse {
                 Pulse::Connects(victim) => self

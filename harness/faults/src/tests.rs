@@ -22,10 +22,6 @@ struct OneBorder {
 }
 
 impl OneBorder {
-    fn new(ledger: &Path, cuts: bool) -> Arc<Self> {
-        Self::measured(ledger, cuts, Crossing::Blocked("timed out".to_owned()))
-    }
-
     fn measured(ledger: &Path, cuts: bool, measured: Crossing) -> Arc<Self> {
         Arc::new(Self {
             cut: AtomicBool::new(false),
@@ -46,6 +42,44 @@ impl OneBorder {
                 latency: Default::default(),
             },
         })
+    }
+
+    fn cut_now(&self) {
+        let seen = std::fs::read_to_string(&self.ledger).unwrap_or_default();
+        *self.seen_when_cut.lock().expect("nobody panicked") = seen;
+        self.cut.store(self.cuts, Ordering::SeqCst);
+    }
+
+    /// What was in the ledger at the moment of the cut.
+    fn seen_when_cut(&self) -> String {
+        self.seen_when_cut.lock().expect("nobody panicked").clone()
+    }
+}
+
+/// An injector with a new ledger, and the cluster that it breaks.
+struct Stage {
+    path: PathBuf,
+    cluster: Arc<OneBorder>,
+    injector: Injector,
+    _folder: tempfile::TempDir,
+}
+
+impl Stage {
+    fn new(cuts: bool) -> Self {
+        Self::measured(cuts, Crossing::Blocked("timed out".to_owned()))
+    }
+
+    fn measured(cuts: bool, measured: Crossing) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("ledger.jsonl");
+        let cluster = OneBorder::measured(&path, cuts, measured);
+        let ledger = Ledger::open(&path).expect("a new ledger");
+        Self {
+            injector: Injector::new(Arc::new(Clusters::one(cluster.clone())), ledger),
+            path,
+            cluster,
+            _folder: folder,
+        }
     }
 }
 
@@ -88,12 +122,7 @@ impl Cluster for OneBorder {
         _: Duration,
     ) -> BoxFuture<'a, Result<String, ClusterError>> {
         Box::pin(async {
-            *self
-                .seen_when_cut
-                .lock()
-                .expect("no test panics while holding it") =
-                std::fs::read_to_string(&self.ledger).unwrap_or_default();
-            self.cut.store(self.cuts, Ordering::SeqCst);
+            self.cut_now();
             Ok("it is away".to_owned())
         })
     }
@@ -111,12 +140,7 @@ impl Cluster for OneBorder {
     }
     fn cut_zone<'a>(&'a self, _: &'a str, _: Duration) -> BoxFuture<'a, Result<(), ClusterError>> {
         Box::pin(async {
-            *self
-                .seen_when_cut
-                .lock()
-                .expect("no test panics while holding it") =
-                std::fs::read_to_string(&self.ledger).unwrap_or_default();
-            self.cut.store(self.cuts, Ordering::SeqCst);
+            self.cut_now();
             Ok(())
         })
     }
@@ -150,43 +174,38 @@ impl Reachability for OneBorder {
     }
 }
 
-fn of(cluster: &Arc<OneBorder>) -> Arc<Clusters> {
-    Arc::new(Clusters::one(cluster.clone()))
-}
-
 #[tokio::test]
 async fn a_cut_is_in_the_ledger_before_it_is_in_the_cluster_and_healed_on_request() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = folder.path().join("ledger.jsonl");
-    let cluster = OneBorder::new(&path, true);
-    let injector = Injector::new(of(&cluster), Ledger::open(&path).expect("a new ledger"));
+    let stage = Stage::new(true);
+    let Stage {
+        path,
+        cluster,
+        injector,
+        ..
+    } = &stage;
 
     let fault = injector
         .cut_zone("alpha", Duration::from_secs(600), cluster.as_ref())
         .await
         .expect("it bites");
 
-    let seen = cluster
-        .seen_when_cut
-        .lock()
-        .expect("nobody panicked")
-        .clone();
+    let seen = cluster.seen_when_cut();
     assert!(seen.contains("alpha"), "the ledger named it first: {seen}");
     assert!(fault.efficacy.contains("timed out"), "{}", fault.efficacy);
-    let reopened = Ledger::open(&path).expect("the ledger");
+    let reopened = Ledger::open(path).expect("the ledger");
     assert_eq!(reopened.active().len(), 1, "it survives us");
     assert_eq!(injector.heal_all().await, Vec::<String>::new());
     assert!(!cluster.cut.load(Ordering::SeqCst));
     assert!(injector.ledger.active().is_empty());
-    assert!(Ledger::open(&path).expect("the ledger").active().is_empty());
+    assert!(Ledger::open(path).expect("the ledger").active().is_empty());
 }
 
 #[tokio::test]
 async fn a_cut_that_does_not_bite_is_removed_and_says_so() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = folder.path().join("ledger.jsonl");
-    let cluster = OneBorder::new(&path, false);
-    let injector = Injector::new(of(&cluster), Ledger::open(&path).expect("a new ledger"));
+    let stage = Stage::new(false);
+    let Stage {
+        cluster, injector, ..
+    } = &stage;
 
     let error = injector
         .cut_zone("alpha", Duration::from_millis(5), cluster.as_ref())
@@ -199,11 +218,14 @@ async fn a_cut_that_does_not_bite_is_removed_and_says_so() {
 
 #[tokio::test]
 async fn a_border_that_was_closed_before_is_not_cut() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = folder.path().join("ledger.jsonl");
-    let cluster = OneBorder::new(&path, true);
+    let stage = Stage::new(true);
+    let Stage {
+        path,
+        cluster,
+        injector,
+        ..
+    } = &stage;
     cluster.cut.store(true, Ordering::SeqCst);
-    let injector = Injector::new(of(&cluster), Ledger::open(&path).expect("a new ledger"));
 
     let error = injector
         .cut_zone("alpha", Duration::from_secs(600), cluster.as_ref())
@@ -219,11 +241,11 @@ async fn a_border_that_was_closed_before_is_not_cut() {
 
 #[tokio::test]
 async fn a_cut_that_nobody_could_measure_does_not_count_as_biting() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = folder.path().join("ledger.jsonl");
     let unknown = Crossing::Unknown("the probe does not answer".to_owned());
-    let cluster = OneBorder::measured(&path, true, unknown);
-    let injector = Injector::new(of(&cluster), Ledger::open(&path).expect("a new ledger"));
+    let stage = Stage::measured(true, unknown);
+    let Stage {
+        cluster, injector, ..
+    } = &stage;
 
     let error = injector
         .cut_zone("alpha", Duration::from_millis(5), cluster.as_ref())
@@ -257,20 +279,16 @@ async fn frozen(injector: &Injector, for_: Duration) -> Result<ActiveFault, Inje
 
 #[tokio::test]
 async fn what_is_taken_away_is_in_the_ledger_before_and_until_it_is_back() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = folder.path().join("ledger.jsonl");
-    let cluster = OneBorder::new(&path, true);
-    let injector = Injector::new(of(&cluster), Ledger::open(&path).expect("a new ledger"));
+    let stage = Stage::new(true);
+    let Stage {
+        cluster, injector, ..
+    } = &stage;
 
-    let fault = frozen(&injector, Duration::from_secs(600))
+    let fault = frozen(injector, Duration::from_secs(600))
         .await
         .expect("it bites");
 
-    let seen = cluster
-        .seen_when_cut
-        .lock()
-        .expect("nobody panicked")
-        .clone();
+    let seen = cluster.seen_when_cut();
     assert!(seen.contains("freeze checkout"), "{seen}");
     assert!(
         fault.efficacy.contains("port 80 of checkout"),
@@ -285,18 +303,18 @@ async fn what_is_taken_away_is_in_the_ledger_before_and_until_it_is_back() {
 
 #[tokio::test]
 async fn what_lives_on_was_not_taken_away() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = folder.path().join("ledger.jsonl");
-    let cluster = OneBorder::new(&path, false);
-    let injector = Injector::new(of(&cluster), Ledger::open(&path).expect("a new ledger"));
-    let error = frozen(&injector, Duration::from_millis(5))
+    let stage = Stage::new(false);
+    let Stage {
+        cluster, injector, ..
+    } = &stage;
+    let error = frozen(injector, Duration::from_millis(5))
         .await
         .expect_err("it lives");
     assert!(matches!(error, InjectError::WithoutEffect(_)), "{error}");
     assert!(injector.ledger.active().is_empty());
 
     cluster.cut.store(true, Ordering::SeqCst);
-    let error = frozen(&injector, Duration::from_millis(5))
+    let error = frozen(injector, Duration::from_millis(5))
         .await
         .expect_err("it was dead before");
     assert!(
@@ -307,11 +325,11 @@ async fn what_lives_on_was_not_taken_away() {
 
 #[tokio::test]
 async fn what_does_not_come_back_stays_in_the_ledger() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = folder.path().join("ledger.jsonl");
-    let cluster = OneBorder::new(&path, true);
-    let injector = Injector::new(of(&cluster), Ledger::open(&path).expect("a new ledger"));
-    let fault = frozen(&injector, Duration::from_millis(50))
+    let stage = Stage::new(true);
+    let Stage {
+        cluster, injector, ..
+    } = &stage;
+    let fault = frozen(injector, Duration::from_millis(50))
         .await
         .expect("it bites");
     let patience = Duration::from_millis(1);

@@ -4,15 +4,16 @@
 //! says that a channel (of v5) is closed. How it ended comes after all output, and then the connection is closed: a client
 //! that is not told takes it for success.
 
+use crate::channels::{CHUNK, UNDER_WAY, close, message, not_here, refuse};
 use crate::container_order::chain;
 use crate::node::Node;
 use crate::pod_context::PodContext;
 use crate::runtime::{self, Output, Running, StartError};
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use bytes::{BufMut as _, Bytes, BytesMut};
+use axum::response::Response;
+use bytes::Bytes;
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt as _, StreamExt as _};
 use harness_kernel::KernelError;
@@ -36,10 +37,6 @@ const ERRORS: u8 = 2;
 const STATUS: u8 = 3;
 const RESIZE: u8 = 4;
 const CLOSED: u8 = 255;
-/// Bytes that are read from a program at once.
-const CHUNK: usize = 32 * 1024;
-/// Messages under way in one direction.
-const UNDER_WAY: usize = 16;
 
 /// Names named pipes apart.
 static PIPES: AtomicU64 = AtomicU64::new(0);
@@ -93,10 +90,8 @@ pub(crate) async fn exec(
     RawQuery(query): RawQuery,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let refuse = |status: StatusCode, text: String| (status, text).into_response();
     let Some(context) = node.find_pod(&namespace, &pod) else {
-        let text = format!("pod {namespace}/{pod} is not on this node\n");
-        return refuse(StatusCode::NOT_FOUND, text);
+        return not_here(&namespace, &pod);
     };
     let facts = context.container(&container);
     let (Some(pid), Some(process)) = (facts.pid, facts.process) else {
@@ -149,15 +144,11 @@ async fn serve(
         },
         Err(error) => failed(&chain(&error)),
     };
-    let close = CloseFrame {
-        code: close_code::NORMAL,
-        reason: "".into(),
-    };
     // A client that has left does not want to know.
     let _ = sink
         .send(message(STATUS, status.to_string().as_bytes()))
         .await;
-    let _ = sink.send(Message::Close(Some(close))).await;
+    let _ = sink.send(close()).await;
 }
 
 async fn begin(
@@ -341,13 +332,6 @@ fn ended(status: i32) -> Value {
 
 fn failed(text: &str) -> Value {
     json!({"metadata": {}, "status": "Failure", "reason": "InternalError", "code": 500, "message": text})
-}
-
-fn message(channel: u8, bytes: &[u8]) -> Message {
-    let mut framed = BytesMut::with_capacity(bytes.len() + 1);
-    framed.put_u8(channel);
-    framed.put_slice(bytes);
-    Message::Binary(framed.freeze())
 }
 
 #[cfg(test)]

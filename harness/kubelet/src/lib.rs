@@ -9,6 +9,7 @@
 
 mod addresses;
 mod backoff;
+mod channels;
 mod client;
 mod configuration;
 mod connect;

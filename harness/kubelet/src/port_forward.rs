@@ -1,13 +1,14 @@
 //! Port-forward by WebSocket (`v4.channel.k8s.io`): for the port of index `i`, channel `2i` carries bytes both ways and
 //! channel `2i+1` the reason why there are none. The first message on each is the port, 16 bits, low byte first.
 
+use crate::channels::{CHUNK, UNDER_WAY, close, message, not_here, refuse};
 use crate::node::Node;
 use crate::pod_context::PodContext;
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use bytes::{BufMut, Bytes, BytesMut};
+use axum::response::Response;
+use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -23,10 +24,6 @@ use tokio::task::JoinSet;
 const PROTOCOL: &str = "v4.channel.k8s.io";
 /// Channel numbers are bytes, two for each port.
 const MOST_PORTS: usize = 128;
-/// Bytes that are read from a pod at once.
-const CHUNK: usize = 32 * 1024;
-/// Messages under way in one direction.
-const UNDER_WAY: usize = 16;
 
 /// What is to be forwarded.
 #[derive(Debug, Deserialize)]
@@ -42,10 +39,8 @@ pub(crate) async fn port_forward(
     Query(query): Query<Ports>,
     upgrade: WebSocketUpgrade,
 ) -> Response {
-    let refuse = |status: StatusCode, text: String| (status, text).into_response();
     let Some(context) = node.find_pod(&namespace, &pod) else {
-        let text = format!("pod {namespace}/{pod} is not on this node\n");
-        return refuse(StatusCode::NOT_FOUND, text);
+        return not_here(&namespace, &pod);
     };
     let ports: Result<Vec<u16>, _> = query.port.split(',').map(str::parse).collect();
     let ports = match ports {
@@ -97,11 +92,7 @@ async fn forward(socket: WebSocket, context: Arc<PodContext>, ports: Vec<u16>) {
             }
         }
         // Every port is done.
-        let normal = CloseFrame {
-            code: close_code::NORMAL,
-            reason: "".into(),
-        };
-        let _ = sink.send(Message::Close(Some(normal))).await;
+        let _ = sink.send(close()).await;
     };
     let read = async {
         while let Some(Ok(message)) = stream.next().await {
@@ -183,11 +174,4 @@ async fn into_pod(
     }
     to_pod.shutdown().await?;
     std::future::pending().await
-}
-
-fn message(channel: u8, bytes: &[u8]) -> Message {
-    let mut framed = BytesMut::with_capacity(bytes.len() + 1);
-    framed.put_u8(channel);
-    framed.put_slice(bytes);
-    Message::Binary(framed.freeze())
 }

@@ -1,6 +1,7 @@
 //! The kubelet's HTTPS server: what the API server asks of a node. Clients must hold a certificate of the cluster.
 
 use crate::NodeConfig;
+use crate::channels::not_here;
 use crate::exec::exec;
 use crate::logs;
 use crate::node::Node;
@@ -145,9 +146,8 @@ async fn container_logs(
     Path((namespace, pod, container)): Path<(String, String, String)>,
     Query(query): Query<LogQuery>,
 ) -> Response {
-    let not_found = |text: String| (StatusCode::NOT_FOUND, text).into_response();
     let Some(context) = node.find_pod(&namespace, &pod) else {
-        return not_found(format!("pod {namespace}/{pod} is not on this node\n"));
+        return not_here(&namespace, &pod);
     };
     let Some(run) = context.logs.find(&container, query.previous) else {
         let facts = context.container(&container);

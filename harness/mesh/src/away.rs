@@ -51,14 +51,8 @@ async fn absence(site: &Site, part: &Component) -> Result<Absence, MeshError> {
         }
         ComponentKind::DaemonSet => (nodes_with(json!("none")), nodes_with(Value::Null)),
     };
-    let path = format!(
-        "/apis/apps/v1/namespaces/{}/{}/{}",
-        part.namespace,
-        part.kind.plural(),
-        part.name
-    );
     let change = |patch| Change {
-        path: path.clone(),
+        path: part.path(),
         patch,
     };
     Ok(Absence {

@@ -202,6 +202,19 @@ impl ControlPlane {
     }
 }
 
+impl Component {
+    /// The path of the object that runs it, at an API server.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!(
+            "/apis/apps/v1/namespaces/{}/{}/{}",
+            self.namespace,
+            self.kind.plural(),
+            self.name
+        )
+    }
+}
+
 impl ComponentKind {
     /// As Kubernetes calls it.
     #[must_use]

@@ -55,12 +55,7 @@ async fn restart(site: &Site, what: &Rollout, patience: Duration) -> Result<Roll
     let before = pods(site, what, &parts).await?;
     for part in &parts {
         let change = Change {
-            path: format!(
-                "/apis/apps/v1/namespaces/{}/{}/{}",
-                part.namespace,
-                part.kind.plural(),
-                part.name
-            ),
+            path: part.path(),
             patch: json!({ "spec": { "template": { "metadata": { "annotations": {
                 RESTARTED_AT: now(),
             } } } } }),

@@ -1,7 +1,8 @@
 //! Certificates that are to be renewed while what gives them is away, slow or cut off.
 
-use super::{answered, hold, load, scenario, stop};
+use super::{hold, scenario};
 use crate::tls::{self, strict_everywhere};
+use crate::traffic::{answered, load, over_tls, stop};
 use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
 use harness_model::fault::{Fault, PodSelector};
@@ -20,12 +21,6 @@ pub(super) fn all() -> Vec<Scenario> {
     ]
 }
 
-fn over_tls(traffic: &str) -> Expectation {
-    Expectation::OverTls {
-        traffic: traffic.to_owned(),
-    }
-}
-
 /// Certificates live for twenty seconds and are renewed after ten to twelve of them: the fault is there when they are to
 /// be renewed, and gone before they end. Node agents keep what they have for a minute, so new ones are started first: then
 /// every certificate is as old as the scenario.
@@ -36,7 +31,7 @@ fn while_renewed(name: &str, claim: &str, from: &str, faults: Vec<Act>) -> Scena
         }),
         Act::Recover,
         strict_everywhere(),
-        load("steady", from),
+        load("steady", from, "checkout"),
         hold(7),
     ];
     let since = when.len();

@@ -1,12 +1,13 @@
 //! What is spoken beside HTTP/1.1 goes where it belongs, as what it is.
 
-use super::{answered, answered_by, leave, passes_both_sidecars, scenario, traffic};
+use super::{answered_by, leave, scenario, traffic};
+use crate::traffic::{answered, load_over, passes_both_sidecars, stop};
 use harness_model::capability::Capability;
 use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
 use harness_model::fault::Fault;
 use harness_model::protocol::Protocol;
-use harness_model::scenario::{Act, Disturbs, Load, Scenario, Tag, Traffic};
+use harness_model::scenario::{Act, Disturbs, Scenario, Tag, Traffic};
 
 /// What is spoken beside HTTP/1.1, with a name for traffic.
 const OTHER_PROTOCOLS: [(Protocol, &str); 3] = [
@@ -85,16 +86,9 @@ pub(super) fn every_protocol_across_zones() -> Scenario {
 /// Requests are tried again elsewhere. Of a connection only its making can be: what was said on it may have had its effect.
 pub(super) fn unreachable_zone_is_failed_over_in_every_protocol() -> Scenario {
     let loads = [(Protocol::Grpc, "grpc"), (Protocol::Tcp, "tcp")];
-    let starts = loads.map(|(protocol, name)| {
-        Act::Load(Load {
-            name: name.to_owned(),
-            from: "frontend@$zone1".to_owned(),
-            to: "checkout".to_owned(),
-            protocol,
-            rate: 20,
-        })
-    });
-    let stops = loads.map(|(_, name)| Act::Stop(name.to_owned()));
+    let starts =
+        loads.map(|(protocol, name)| load_over(protocol, 20, name, "frontend@$zone1", "checkout"));
+    let stops = loads.map(|(_, name)| stop(name));
     let then = loads.iter().flat_map(|(_, name)| {
         [
             Expectation::FailsOver {

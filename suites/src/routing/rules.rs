@@ -1,7 +1,8 @@
 //! What a rule says besides where requests go: how long, how often, and to whom else.
 
-use super::{answered, answered_by, batch, passes_both_sidecars, scenario, traffic};
+use super::{answered_by, batch, scenario, traffic};
 use crate::payload::{data_center, header_rule, payload, scope};
+use crate::traffic::{answered, passes_both_sidecars};
 use harness_model::configuration::{Configuration, Retry, Rule};
 use harness_model::expectation::Expectation;
 use harness_model::history::RefusalCause;

@@ -2,8 +2,9 @@
 //! What comes of it is computed and not typed.
 
 use super::wire::{short, spoken};
-use super::{answered, both, in_plaintext, offers, over_tls, refused, scenario, takes, with_tls};
+use super::{both, in_plaintext, offers, refused, scenario, takes, with_tls};
 use crate::payload::{application, everybody, scope, workload};
+use crate::traffic::{answered, over_tls};
 use harness_model::capability::Capability;
 use harness_model::configuration::{InboundTls, OutboundTls, Tls};
 use harness_model::expectation::Expectation;

@@ -1,14 +1,15 @@
 //! What can be read on the way.
 
-use super::{answered, both, offers, scenario, takes, with_tls};
+use super::{both, offers, scenario, takes, with_tls};
 use crate::payload::{everybody, scope};
+use crate::traffic::{answered, load_over};
 use harness_model::capability::Capability;
 use harness_model::configuration::{InboundTls, OutboundTls};
 use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
 use harness_model::history::Spoken;
 use harness_model::protocol::Protocol;
-use harness_model::scenario::{Act, Load, Scenario, Tag, Traffic};
+use harness_model::scenario::{Act, Scenario, Tag, Traffic};
 use std::collections::BTreeMap;
 
 /// What the callee's sidecar says of TLS is one thing; what somebody between two data centers can read is another.
@@ -92,15 +93,11 @@ pub(super) fn connections_from_before() -> Scenario {
         scope([everybody()]),
         takes(InboundTls::Permissive),
     ))];
-    when.extend(loads.map(|protocol| {
-        Act::Load(Load {
-            name: short(protocol).to_owned(),
-            from: "frontend@$zone1".to_owned(),
-            to: "checkout".to_owned(),
-            protocol,
-            rate: 20,
-        })
-    }));
+    when.extend(
+        loads.map(|protocol| {
+            load_over(protocol, 20, short(protocol), "frontend@$zone1", "checkout")
+        }),
+    );
     let mut then = vec![Expectation::Delivered];
     then.extend(loads.map(|protocol| answered(short(protocol))));
     for (mode, is) in [

@@ -5,6 +5,7 @@
 use crate::certificates::Authority;
 use crate::session::Session;
 use crate::wait;
+use anyhow::Context as _;
 use harness_assets::Asset;
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::ServiceAccount;
@@ -254,16 +255,8 @@ impl Kubernetes {
     /// When the API server gives none.
     pub async fn token_of(&self, account: &str, spec: TokenRequestSpec) -> String {
         let client = self.administrator().await.expect("a client");
-        let accounts: Api<ServiceAccount> = Api::namespaced(client, NAMESPACE);
-        let request = TokenRequest {
-            spec,
-            ..TokenRequest::default()
-        };
-        let made = accounts
-            .create_token_request(account, &PostParams::default(), &request)
-            .await
-            .expect("a token");
-        made.status.expect("a token has a status").token
+        let made = request_token(&client, NAMESPACE, account, spec).await;
+        made.expect("a token")
     }
 }
 
@@ -311,6 +304,29 @@ fn flags(etcd: &str) -> Vec<String> {
     ];
     let line = |(name, value)| format!("--{name}={value}");
     flags.into_iter().map(line).collect()
+}
+
+/// A token of a service account, as it is asked for.
+///
+/// # Errors
+///
+/// When the API server gives none.
+pub async fn request_token(
+    client: &Client,
+    namespace: &str,
+    account: &str,
+    spec: TokenRequestSpec,
+) -> anyhow::Result<String> {
+    let accounts: Api<ServiceAccount> = Api::namespaced(client.clone(), namespace);
+    let request = TokenRequest {
+        spec,
+        ..TokenRequest::default()
+    };
+    let made = accounts
+        .create_token_request(account, &PostParams::default(), &request)
+        .await
+        .with_context(|| format!("ask for a token of {account}"))?;
+    Ok(made.status.context("a token has a status")?.token)
 }
 
 /// Applies an object by what it says of itself.

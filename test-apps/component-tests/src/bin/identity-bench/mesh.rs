@@ -5,12 +5,12 @@ use crate::program::{Program, Programs};
 use anyhow::{Context as _, ensure};
 use component_tests::certificate_authority::{agent_pod, pod};
 use component_tests::certificates::Authority;
-use component_tests::kubernetes::{NAMESPACE, apply};
+use component_tests::kubernetes::{NAMESPACE, apply, request_token};
 use futures::{StreamExt as _, TryStreamExt as _};
 use identity_api::authority::service::certificate_authority_client::CertificateAuthorityClient;
 use identity_api::authority::{AUDIENCE, NODE_AGENT_AUDIENCE, PORT, PodReference};
-use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequestSpec};
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::PostParams;
 use kube::core::DynamicObject;
 use kube::{Api, Client, ResourceExt as _};
@@ -146,25 +146,7 @@ impl Mesh {
                 uid: pod.uid(),
             }),
         };
-        self.token(namespace, account, spec).await
-    }
-
-    async fn token(
-        &self,
-        namespace: &str,
-        account: &str,
-        spec: TokenRequestSpec,
-    ) -> anyhow::Result<String> {
-        let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), namespace);
-        let request = TokenRequest {
-            spec,
-            ..TokenRequest::default()
-        };
-        let made = accounts
-            .create_token_request(account, &PostParams::default(), &request)
-            .await
-            .with_context(|| format!("ask for a token of {account}"))?;
-        Ok(made.status.context("a token has a status")?.token)
+        request_token(&self.client, namespace, account, spec).await
     }
 
     /// A kubeconfig by which a program is its own service account, no more.
@@ -173,9 +155,13 @@ impl Mesh {
         let text = std::fs::read_to_string(&own).with_context(|| format!("read {own}"))?;
         let mut config: serde_json::Value =
             serde_json::from_str(&text).context("read the kubeconfig")?;
-        let token = self
-            .token(NAMESPACE, account, TokenRequestSpec::default())
-            .await?;
+        let token = request_token(
+            &self.client,
+            NAMESPACE,
+            account,
+            TokenRequestSpec::default(),
+        )
+        .await?;
         config["users"][0]["user"] = json!({"token": token});
         programs.write(&format!("{account}.kubeconfig"), &config.to_string())
     }

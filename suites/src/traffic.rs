@@ -1,0 +1,53 @@
+//! The words that scenarios are written with: load, and what becomes of requests.
+
+use harness_model::expectation::Expectation;
+use harness_model::protocol::Protocol;
+use harness_model::scenario::{Act, Load};
+
+/// Fifty requests a second, until they are [stopped](stop()).
+pub(crate) fn load(name: &str, from: &str, to: &str) -> Act {
+    load_over(Protocol::Http1, 50, name, from, to)
+}
+
+/// So many exchanges a second over this protocol, until they are [stopped](stop()).
+pub(crate) fn load_over(protocol: Protocol, rate: u32, name: &str, from: &str, to: &str) -> Act {
+    Act::Load(Load {
+        name: name.to_owned(),
+        from: from.to_owned(),
+        to: to.to_owned(),
+        protocol,
+        rate,
+    })
+}
+
+/// The load ends.
+pub(crate) fn stop(name: &str) -> Act {
+    Act::Stop(name.to_owned())
+}
+
+/// Every request is answered.
+pub(crate) fn answered(traffic: &str) -> Expectation {
+    answered_but(traffic, 0)
+}
+
+/// Every request is answered but for so many.
+pub(crate) fn answered_but(traffic: &str, lost: u64) -> Expectation {
+    Expectation::Answered {
+        traffic: traffic.to_owned(),
+        lost,
+    }
+}
+
+/// No request goes by a sidecar.
+pub(crate) fn passes_both_sidecars(traffic: &str) -> Expectation {
+    Expectation::PassesBothSidecars {
+        traffic: traffic.to_owned(),
+    }
+}
+
+/// Every request that is answered came over TLS.
+pub(crate) fn over_tls(traffic: &str) -> Expectation {
+    Expectation::OverTls {
+        traffic: traffic.to_owned(),
+    }
+}
