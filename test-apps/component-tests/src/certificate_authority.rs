@@ -17,7 +17,11 @@ const ADMIN_PORT: u16 = 15016;
 const KEY_ADMIN_PORT: u16 = 15018;
 
 /// What the mesh definition applies before the authority.
-const BEFORE_THE_AUTHORITY: [&str; 2] = ["namespaces.yaml", "certificate-authority-rbac.yaml"];
+const BEFORE_THE_AUTHORITY: [&str; 3] = [
+    "namespaces.yaml",
+    "key-service-rbac.yaml",
+    "certificate-authority-rbac.yaml",
+];
 
 /// By which name agents know the authority.
 const SERVER_NAME: &str = "certificate-authority.mesh-system.svc";
@@ -51,6 +55,7 @@ impl Authorities {
     pub async fn deployed(session: &Session, kubernetes: &Kubernetes) -> Self {
         kubernetes.apply_files(&BEFORE_THE_AUTHORITY).await;
         let token = kubernetes.token("certificate-authority").await;
+        let token_of_keys = kubernetes.token("key-service").await;
         let image = session.image_of_ours("identity").await;
         let servers = Authority::new().expect("an authority");
         let clients = Authority::new().expect("an authority");
@@ -59,9 +64,11 @@ impl Authorities {
             |authority: &Authority, name: &str| authority.server(&[name]).expect("a certificate");
 
         let master = pair(&servers, "master").key;
+        let request = ready_at(session, image.clone(), "key-service", KEY_ADMIN_PORT);
         let request = with_pair(
-            ready_at(session, image.clone(), "key-service", KEY_ADMIN_PORT)
-                .with_network(&kubernetes.network),
+            kubernetes
+                .known_to(request, &token_of_keys)
+                .with_env_var("KEY_SECRET", "key-service-keys"),
             "/etc/key-service/tls",
             pair(&servers, &name),
         );

@@ -155,6 +155,7 @@ fn every_manifest_renders_to_objects() {
 #[test]
 fn the_identity_manifests_render_with_a_certificate_for_each_end() {
     let files = [
+        "key-service-rbac.yaml",
         "key-service.yaml",
         "certificate-authority-rbac.yaml",
         "certificate-authority.yaml",

@@ -60,7 +60,7 @@ impl Mesh {
         for file in [
             "namespaces.yaml",
             "certificate-authority-rbac.yaml",
-            "key-service.yaml",
+            "key-service-rbac.yaml",
             "node-agent.yaml",
         ] {
             for object in rights(file)? {
@@ -69,7 +69,6 @@ impl Mesh {
         }
         for (namespace, account) in [
             (NAMESPACE, "certificate-authority"),
-            (NAMESPACE, "key-service"),
             (NAMESPACE, "node-agent"),
             (WORKLOADS, "workload"),
         ] {
@@ -181,7 +180,7 @@ impl Mesh {
                     ("TLS_DIRECTORY", programs.path("key-service")),
                     ("CLIENT_ROOT_FILE", programs.path("client-root.pem")),
                     ("MASTER_KEY_FILE", programs.path("master-key")),
-                    ("KEY_FOLDER", programs.path("keys")),
+                    ("KEY_SECRET", "key-service-keys".to_owned()),
                 ],
             )
             .await?;
@@ -293,6 +292,7 @@ fn rights(file: &str) -> anyhow::Result<Vec<DynamicObject>> {
             types.kind.as_str(),
             "Namespace"
                 | "ServiceAccount"
+                | "Secret"
                 | "Role"
                 | "ClusterRole"
                 | "RoleBinding"
@@ -301,10 +301,7 @@ fn rights(file: &str) -> anyhow::Result<Vec<DynamicObject>> {
             objects.push(object);
         }
     }
-    ensure!(
-        !objects.is_empty() || file == "key-service.yaml",
-        "{file} has no rights"
-    );
+    ensure!(!objects.is_empty(), "{file} has no rights");
     Ok(objects)
 }
 
