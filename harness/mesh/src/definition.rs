@@ -203,6 +203,21 @@ impl ControlPlane {
 }
 
 impl Component {
+    /// A Deployment that is looked at as a component is, though nothing is known of its port.
+    pub(crate) fn deployment(
+        namespace: &str,
+        name: String,
+        selector: BTreeMap<String, String>,
+    ) -> Self {
+        Self {
+            kind: ComponentKind::Deployment,
+            namespace: namespace.to_owned(),
+            name,
+            selector,
+            port: 0,
+        }
+    }
+
     /// The path of the object that runs it, at an API server.
     #[must_use]
     pub fn path(&self) -> String {

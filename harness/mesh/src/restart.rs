@@ -1,6 +1,6 @@
 //! Rolling parts of a mesh and applications out anew, as `kubectl rollout restart` does.
 
-use crate::definition::{Component, ComponentKind};
+use crate::definition::Component;
 use crate::directory::{Workload, stable_name};
 use crate::error::MeshError;
 use crate::mesh::Mesh;
@@ -127,13 +127,9 @@ fn parts(site: &Site, what: &Rollout) -> Result<Vec<Component>, MeshError> {
                     .map(|data_center| site.deployment_of(application, data_center))
                     .collect(),
             };
-            let of = |name| Component {
-                kind: ComponentKind::Deployment,
-                namespace: form.namespace.clone(),
-                name,
-                selector: [(form.application_label.clone(), application.clone())].into(),
-                port: 0,
-            };
+            let selector: BTreeMap<_, _> =
+                [(form.application_label.clone(), application.clone())].into();
+            let of = |name| Component::deployment(&form.namespace, name, selector.clone());
             Ok(deployments.into_iter().map(of).collect())
         }
     }

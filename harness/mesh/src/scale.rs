@@ -1,12 +1,13 @@
 //! Starting one more pod of a workload, scaling a workload to nothing, moving it elsewhere, and undoing all of that.
 
+use crate::definition::Component;
 use crate::error::MeshError;
 use crate::site::Site;
 use crate::{FIELD_MANAGER, Workload, wait};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, Patch, PatchParams};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -158,12 +159,16 @@ impl Site {
         for name in scaled {
             self.scale(&name, 1).await?;
         }
+        let mut parts = Vec::new();
         for (name, home) in moved {
             self.place(&name, &home).await?;
             let mut moved = self.moved.lock().unwrap_or_else(PoisonError::into_inner);
             moved.remove(&name);
+            let namespace = &self.definition.workloads.namespace;
+            parts.push(Component::deployment(namespace, name, BTreeMap::new()));
         }
-        wait::until_ready(self, patience).await
+        // Until the controller has looked at it, the pod that is still away is ready, too.
+        wait::until_restarted(self, &parts, patience).await
     }
 
     /// How many pods a workload's Deployment should have now.
