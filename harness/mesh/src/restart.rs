@@ -48,6 +48,18 @@ impl Mesh {
                 all
             }))
     }
+
+    /// Gives pods that stand in for others the stable names of those, as [`Mesh::restart`] does at its end: it may have
+    /// been broken off before.
+    ///
+    /// # Errors
+    ///
+    /// When an API server cannot be read.
+    pub async fn settle_names(&self) -> Result<(), MeshError> {
+        let nobody = BTreeMap::new();
+        let settled = self.sites.iter().map(|site| rename(site, &nobody));
+        try_join_all(settled).await.map(drop)
+    }
 }
 
 async fn restart(site: &Site, what: &Rollout, patience: Duration) -> Result<RolledOut, MeshError> {

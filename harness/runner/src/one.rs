@@ -19,6 +19,7 @@ use harness_model::scenario::{Act, Disturbs, Rollout, Scenario};
 use harness_model::verdict::{Detail, Finding, Judgement, Verdict};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
 
 /// The checker that findings of the runner itself name: nothing was judged.
 pub(crate) const RUNNER: &str = "runner";
@@ -107,7 +108,7 @@ async fn carry_out(
     ));
     let loads = Arc::new(Loads::default());
     let writes = Writes::default();
-    let mut task = tokio::spawn({
+    let mut task = UnderWay::start(&recorder, {
         let environment = Arc::clone(environment);
         let keys = keys.clone();
         let (recorder, loads) = (Arc::clone(&recorder), Arc::clone(&loads));
@@ -122,20 +123,17 @@ async fn carry_out(
     let mut seen_enough = None;
     let broke_off = tokio::select! {
         biased;
-        ended = &mut task => match ended {
+        ended = &mut task.handle => match ended {
             Ok(carried_out) => carried_out.err().map(Break::Early),
             Err(error) => Some(Break::Undecided(format!("the runner has a defect: {error}"))),
         },
         history = decided(&scenario, plan, &recorder, enough) => {
-            task.abort();
-            let _ = task.await;
+            task.cancel().await;
             seen_enough = Some(history);
             None
         }
         () = interrupt.stop() => {
-            task.abort();
-            // Cancelled at its next await; only then nobody writes any more.
-            let _ = task.await;
+            task.cancel().await;
             Some(Break::Undecided("the run was interrupted".to_owned()))
         }
     };
@@ -171,6 +169,38 @@ async fn carry_out(
         tracing::warn!(folder = %folder.display(), %error, "cannot write the history");
     }
     judgement
+}
+
+/// The task of a scenario. Whoever drops it, because the environment is lost, wants to hear no more of it.
+struct UnderWay<T> {
+    handle: JoinHandle<T>,
+    recorder: Arc<Recorder>,
+}
+
+impl<T: Send + 'static> UnderWay<T> {
+    fn start(
+        recorder: &Arc<Recorder>,
+        execution: impl Future<Output = T> + Send + 'static,
+    ) -> Self {
+        Self {
+            handle: tokio::spawn(execution),
+            recorder: Arc::clone(recorder),
+        }
+    }
+
+    /// Ends it at its next await; only then nobody writes any more.
+    async fn cancel(&mut self) {
+        self.handle.abort();
+        let _ = (&mut self.handle).await;
+    }
+}
+
+impl<T> Drop for UnderWay<T> {
+    fn drop(&mut self) {
+        self.handle.abort();
+        // It runs on until its next await.
+        self.recorder.fall_silent();
+    }
 }
 
 /// How a scenario ended before its end.

@@ -28,6 +28,7 @@ struct State {
     history: Vec<Event>,
     sidecars: BTreeMap<String, Sidecar>,
     seen: BTreeMap<String, Seen>,
+    silent: bool,
 }
 
 /// The last reading of a sidecar.
@@ -83,6 +84,11 @@ impl Recorder {
                 seen.recorded_in_step = false;
             }
         }
+    }
+
+    /// Nothing is told from now on.
+    pub(crate) fn fall_silent(&self) {
+        self.state().silent = true;
     }
 
     /// Something happened now.
@@ -255,12 +261,14 @@ impl Recorder {
             kind,
         };
         state.history.push(event.clone());
-        // Nobody listening is no reason to stop.
-        let _ = self.events.send(RunEvent::ScenarioEvent {
-            scenario: self.scenario.clone(),
-            repetition: self.repetition,
-            event,
-        });
+        if !state.silent {
+            // Nobody listening is no reason to stop.
+            let _ = self.events.send(RunEvent::ScenarioEvent {
+                scenario: self.scenario.clone(),
+                repetition: self.repetition,
+                event,
+            });
+        }
         self.version.send_modify(|version| *version += 1);
     }
 

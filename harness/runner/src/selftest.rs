@@ -263,6 +263,8 @@ impl Bench<'_> {
         let mut run = self.plan.run.clone();
         run.mesh = absent.clone();
         run.mutant = None;
+        // They speak of parts that no mesh has.
+        run.scenarios.clear();
         run.parallel = run.parallel.max(WAITING_AT_ONCE);
         run.collect = CollectPolicy::Never;
         run.patience.delivery = Span::secs(1);

@@ -66,6 +66,11 @@ impl Environment {
         if let Err(error) = workloads {
             tracing::warn!(error = chain(&error), "not every workload is ready again");
         }
+        // A rollout that was broken off has left its pods the names that they had beside the ones that they replace.
+        if let Err(error) = self.mesh.settle_names().await {
+            tracing::warn!(error = chain(&error), "cannot see whose names are free");
+        }
+        self.look_again();
         let unknown = self.wait_until_known().await;
         if !unknown.is_empty() {
             tracing::warn!(?unknown, "workloads that are back are not known yet");

@@ -112,3 +112,15 @@ async fn a_wait_tells_who_is_missing_when_it_is_over() {
         .await;
     assert_eq!(missing, ["a"]);
 }
+
+#[test]
+fn what_nobody_wants_to_hear_any_more_is_not_told() {
+    let (events, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let recorder = Recorder::new(Clock::new(Instant::now()), "a/b".to_owned(), 1, events);
+    recorder.push(EventKind::Finished);
+    recorder.fall_silent();
+    recorder.push(EventKind::Finished);
+    assert!(told.try_recv().is_ok());
+    assert!(told.try_recv().is_err());
+    assert_eq!(recorder.history().len(), 2);
+}
