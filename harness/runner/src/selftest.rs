@@ -20,7 +20,7 @@ use crate::{Events, one};
 use harness_model::causes::chain;
 use harness_model::duration::Span;
 use harness_model::run_event::RunEvent;
-use harness_model::scenario::Scenario;
+use harness_model::scenario::{Disturbs, Scenario};
 use harness_model::verdict::Judgement;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -258,7 +258,8 @@ impl Bench<'_> {
         .await;
     }
 
-    /// No mesh at all, in an environment of its own, with short waits: nothing will come.
+    /// No mesh at all, in an environment of its own, with short waits: nothing will come. Scenarios that have others wait
+    /// are ended once they cannot pass any more.
     async fn without_mesh(&self, absent: &MeshChoice, report: &mut SelftestReport) {
         let mut run = self.plan.run.clone();
         run.mesh = absent.clone();
@@ -273,14 +274,24 @@ impl Bench<'_> {
         let Some(environment) = self.prepare(&run, report).await else {
             return;
         };
+        let scenarios = &self.plan.run.scenarios;
+        let has_others_wait = |name: &str| {
+            let mut scenarios = scenarios.iter();
+            scenarios.any(|one| one.name == name && one.disturbs == Disturbs::Everything)
+        };
+        let enough = |scenario: &str, judgement: &Judgement| {
+            has_others_wait(scenario)
+                && compare::has_failed_for_good(judgement)
+                && compare::absent(scenario, judgement).agrees
+        };
         let compared = self.run(
             &environment,
             Group {
                 label: ABSENT,
-                scenarios: &self.plan.run.scenarios,
+                scenarios,
                 run,
                 compare: &|scenario, judgement| vec![compare::absent(scenario, judgement)],
-                enough: None,
+                enough: Some(&enough),
             },
         );
         tokio::select! {
