@@ -3,6 +3,7 @@
 mod bytes;
 mod grpc;
 mod http;
+mod ports;
 
 use crate::connection::Told;
 use ::http::Uri;

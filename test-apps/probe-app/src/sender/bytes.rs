@@ -1,6 +1,6 @@
 //! One line of bytes there and one back, over a connection of its own.
 
-use super::failed;
+use super::{failed, ports};
 use crate::application::bytes::QUESTION;
 use crate::connection::Told;
 use http::Request;
@@ -38,7 +38,7 @@ impl Bytes {
                 message: error.to_string(),
             })?
             .collect::<Vec<_>>();
-        let stream = TcpStream::connect(&addresses[..])
+        let stream = ports::connect(&addresses)
             .await
             .map_err(|error| failed(&error, true))?;
         let own = stream.local_addr().map_err(|error| failed(&error, true))?;
