@@ -6,7 +6,7 @@ use crate::traffic::{answered, load, over_tls, stop};
 use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
 use harness_model::fault::{Fault, PodSelector};
-use harness_model::scenario::{Act, Scenario};
+use harness_model::scenario::{Act, Rollout, Scenario};
 
 /// The name that the mesh definitions give the certificate authority.
 const AUTHORITY: &str = "certificate-authority";
@@ -18,6 +18,7 @@ pub(super) fn all() -> Vec<Scenario> {
         authority_slow(),
         authority_cut_off(),
         key_service_frozen(),
+        rolled_out(),
     ]
 }
 
@@ -116,4 +117,32 @@ fn key_service_frozen() -> Scenario {
             Act::Recover,
         ],
     )
+}
+
+/// An upgrade of everything that certificates come from, one after the other. An agent keeps its keys in memory only, so the
+/// new one fetches every certificate anew.
+fn rolled_out() -> Scenario {
+    let parts = ["key-service", AUTHORITY, "node-agent"];
+    let parts = parts.map(|part| Act::Restart(Rollout::Component(part.to_owned())));
+    let mut when = vec![
+        strict_everywhere(),
+        load("steady", "frontend@$zone1", "checkout"),
+    ];
+    let since = when.len();
+    when.extend(parts);
+    when.extend([hold(2), stop("steady")]);
+    Scenario {
+        requires: tls::requirements(),
+        ..scenario(
+            "identities-rolled-out",
+            "the key service, the authority and the node agents are replaced without a lost request, and each sidecar has a certificate by the new ones",
+            when,
+            vec![
+                Expectation::Delivered,
+                Expectation::Renewed { since },
+                answered("steady"),
+                over_tls("steady"),
+            ],
+        )
+    }
 }
