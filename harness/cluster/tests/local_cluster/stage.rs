@@ -296,8 +296,9 @@ impl Trace {
         folders(Path::new("/sys/fs/cgroup"), 0, &mut cgroups);
         Self {
             user_namespaces: BTreeSet::new(),
+            // The fabric of a kept cluster that is removed stays as a zombie until this process asks for it.
             processes: processes()
-                .filter(|pid| is_below_us(*pid))
+                .filter(|pid| is_below_us(*pid) && state(*pid) != Some('Z'))
                 .map(|pid| format!("{pid} {}", lines(&format!("/proc/{pid}/cmdline"))))
                 .collect(),
             // Others of the machine mount and listen as well.
