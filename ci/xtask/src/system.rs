@@ -13,6 +13,10 @@ const NEEDED: [(&str, &str); 4] = [
     ("unshare", "util-linux"),
 ];
 
+/// What a token for tests needs: SoftHSM, and OpenSC to ask it.
+const NEEDED_FOR_A_TOKEN: [(&str, &str); 2] =
+    [("softhsm2-util", "softhsm2"), ("pkcs11-tool", "opensc")];
+
 /// This machine cannot do something, which is no fault of the repository: what needs it is skipped, with the reason.
 #[derive(Debug)]
 pub(crate) struct CannotHere {
@@ -37,6 +41,16 @@ impl std::error::Error for CannotHere {}
 /// Makes sure that the programs are there that everything needs.
 pub(crate) fn require(install: bool) -> anyhow::Result<()> {
     require_programs(&NEEDED, install)
+}
+
+/// Makes sure that there can be a PKCS #11 token for tests.
+///
+/// # Errors
+///
+/// [`CannotHere`] when its programs are not there and cannot be installed.
+pub(crate) fn require_token(install: bool) -> anyhow::Result<()> {
+    require_programs(&NEEDED_FOR_A_TOKEN, install)
+        .map_err(|error| CannotHere::because(format!("there is no PKCS #11 token, and {error:#}")))
 }
 
 /// Makes sure that programs are there: as root where apt is, their packages are installed, and it is said so.

@@ -23,6 +23,8 @@ pub(crate) enum Part {
     Unit,
     /// Examples in the documentation
     Documentation,
+    /// The key service on a PKCS #11 token, where this machine can have SoftHSM and OpenSC
+    Token,
     /// The images as containers, where this machine can have a container engine
     Components,
     /// The default run on a real cluster
@@ -103,6 +105,10 @@ fn run(part: Part, program: &Path, results: &Path, install: bool) -> anyhow::Res
         Part::Unit => nextest("default", install, None),
         Part::Live => nextest("live", install, None),
         Part::Documentation => documentation(),
+        Part::Token => {
+            system::require_token(install)?;
+            nextest("token", install, None)
+        }
         Part::Components => with_engine(install, |engine| {
             nextest("components", install, Some(engine))
         }),

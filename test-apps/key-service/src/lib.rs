@@ -2,7 +2,7 @@
 //!
 //! Callers prove who they are with a client certificate; every call leaves a line in the audit log. What keeps and
 //! uses keys is behind [`store::KeyStore`]: a sealed store ([`sealed_store`]), whose bytes are in a Secret or in a folder
-//! ([`keep`]). What could be decided wrongly on purpose goes through [`behaviour`].
+//! ([`keep`]), or a token behind PKCS #11 ([`pkcs11`]), which private keys never leave. What could be decided wrongly on purpose goes through [`behaviour`].
 //!
 //! Invariant: nothing that leaves this crate, be it an answer, an error or a line of a log, has any part of a private key
 //! in it.
@@ -12,6 +12,7 @@ pub mod behaviour;
 pub mod caller;
 pub mod keep;
 pub mod metrics;
+pub mod pkcs11;
 pub mod run;
 pub mod sealed_store;
 pub mod sealing;

@@ -5,10 +5,11 @@ use crate::behaviour::Behaviour;
 use crate::keep::folder::Folder;
 use crate::keep::secret::KeptSecret;
 use crate::metrics::Metrics;
+use crate::pkcs11::{TokenError, TokenStore};
 use crate::sealed_store::{OpenStoreError, SealedStore};
 use crate::sealing::{MasterKey, ReadMasterKeyError};
 use crate::service::{Keys, MESSAGE_LIMIT};
-use crate::settings::{KeepSettings, ReadSettingsError, Settings};
+use crate::settings::{KeepSettings, ReadSettingsError, Settings, StoreSettings};
 use crate::store::KeyStore;
 use api_client::ConnectError;
 use identity_api::keys::service::key_service_server::KeyServiceServer;
@@ -51,6 +52,9 @@ pub enum RunError {
     /// The keys cannot be used. A new store in their place would hide that they are lost.
     #[error("open the store of keys")]
     Store(#[source] OpenStoreError),
+    /// The token cannot be used, or the keys on it.
+    #[error("open the token with the keys")]
+    Token(#[source] TokenError),
     /// The opening of the store ended by a panic.
     #[error("open the store of keys to its end")]
     Opening(#[source] tokio::task::JoinError),
@@ -141,17 +145,15 @@ impl KeyService {
     ) -> Result<Self, RunError> {
         // A provider that is there already is the same one: no other is compiled in.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let master = MasterKey::read(&settings.master_key_file).map_err(RunError::MasterKey)?;
-        let store: Arc<dyn KeyStore> = match settings.keep.clone() {
-            KeepSettings::Secret { namespace, name } => {
-                let client = api_client::connect().await.map_err(RunError::Connect)?;
+        let store = match settings.store.clone() {
+            StoreSettings::Sealed {
+                keep,
+                master_key_file,
+            } => sealed_store(keep, &master_key_file, behaviour).await?,
+            StoreSettings::Token(token) => {
                 let runtime = Handle::current();
-                let keep = KeptSecret::new(client, &namespace, &name, runtime);
-                opened(move || SealedStore::open(keep, master, &*behaviour)).await?
-            }
-            KeepSettings::Folder(folder) => {
-                opened(move || SealedStore::open(Folder::take(&folder)?, master, &*behaviour))
-                    .await?
+                let store = opened(move || TokenStore::open(&token, runtime), RunError::Token);
+                store.await?
             }
         };
         Self::with_store(settings, store).await
@@ -237,14 +239,33 @@ impl KeyService {
     }
 }
 
+async fn sealed_store(
+    keep: KeepSettings,
+    master_key_file: &Path,
+    behaviour: Arc<dyn Behaviour>,
+) -> Result<Arc<dyn KeyStore>, RunError> {
+    let master = MasterKey::read(master_key_file).map_err(RunError::MasterKey)?;
+    match keep {
+        KeepSettings::Secret { namespace, name } => {
+            let client = api_client::connect().await.map_err(RunError::Connect)?;
+            let keep = KeptSecret::new(client, &namespace, &name, Handle::current());
+            let open = move || SealedStore::open(keep, master, &*behaviour);
+            opened(open, RunError::Store).await
+        }
+        KeepSettings::Folder(folder) => {
+            let open = move || SealedStore::open(Folder::take(&folder)?, master, &*behaviour);
+            opened(open, RunError::Store).await
+        }
+    }
+}
+
 /// Opens a store where blocking harms nobody.
-async fn opened<S: KeyStore>(
-    open: impl FnOnce() -> Result<S, OpenStoreError> + Send + 'static,
+async fn opened<S: KeyStore, E: Send + 'static>(
+    open: impl FnOnce() -> Result<S, E> + Send + 'static,
+    failed: impl FnOnce(E) -> RunError,
 ) -> Result<Arc<dyn KeyStore>, RunError> {
     let opened = tokio::task::spawn_blocking(open).await;
-    let store = opened
-        .map_err(RunError::Opening)?
-        .map_err(RunError::Store)?;
+    let store = opened.map_err(RunError::Opening)?.map_err(failed)?;
     Ok(Arc::new(store))
 }
 

@@ -6,7 +6,7 @@
 use crate::behaviour::Behaviour;
 use crate::keep::{Keep, KeepError};
 use crate::sealing::{MasterKey, OpenError, SealError};
-use crate::store::{KeyName, KeyStore, KeyStoreError, KeyVersion};
+use crate::store::{KeyName, KeyStore, KeyStoreError, KeyVersion, Step, p256_public_key};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ring::rand::SystemRandom;
@@ -17,12 +17,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// So often somebody else may have written first. Each of them has made a key, so more is no coincidence.
 const TRIES: u32 = 8;
-
-/// SubjectPublicKeyInfo of a key on P-256 up to its point (RFC 5480, 2).
-const P256_HEADER: [u8; 26] = [
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
-    0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
-];
 
 /// Keys that are kept sealed.
 pub struct SealedStore<K> {
@@ -114,20 +108,20 @@ impl<K: Keep> SealedStore<K> {
         Ok(store)
     }
 
-    /// Does to the keys what `act` says, again as long as somebody else is faster.
+    /// Makes the version that `step` says, again as long as somebody else is faster.
     fn change(
         &self,
-        act: impl Fn(&Keys) -> Result<Change, KeyStoreError>,
+        name: &KeyName,
+        step: impl Fn(Option<KeyVersion>) -> Result<Step, KeyStoreError>,
     ) -> Result<KeyVersion, KeyStoreError> {
         let mut keys = self.keys();
         let mut tries = 0;
         loop {
-            let name = match act(&keys)? {
-                Change::None(newest) => return Ok(newest),
-                Change::Add(name) => name,
-            };
+            if let Step::Have(version) = step(newest(&keys, name))? {
+                return Ok(version);
+            }
             tries += 1;
-            match self.add(&mut keys, &name) {
+            match self.add(&mut keys, name) {
                 Err(WriteError::Keep(KeepError::Outdated(_))) if tries < TRIES => {
                     self.catch_up(&mut keys).map_err(kept)?;
                 }
@@ -216,39 +210,17 @@ impl<K: Keep> SealedStore<K> {
     }
 }
 
-/// What is to be done to the keys.
-enum Change {
-    /// Nothing: this version is there.
-    None(KeyVersion),
-    /// One more version of this key.
-    Add(KeyName),
-}
-
 fn kept(error: impl std::error::Error + Send + Sync + 'static) -> KeyStoreError {
     KeyStoreError::Keep(Box::new(error))
 }
 
 impl<K: Keep> KeyStore for SealedStore<K> {
     fn create(&self, name: &KeyName) -> Result<KeyVersion, KeyStoreError> {
-        self.change(|keys| {
-            let newest = newest(keys, name);
-            Ok(newest.map_or_else(|| Change::Add(name.clone()), Change::None))
-        })
+        self.change(name, |newest| Ok(Step::of_creation(newest)))
     }
 
     fn rotate(&self, name: &KeyName, after: u32) -> Result<KeyVersion, KeyStoreError> {
-        self.change(|keys| {
-            let newest = newest(keys, name).ok_or_else(|| KeyStoreError::NoKey(name.clone()))?;
-            match newest.version.cmp(&after) {
-                std::cmp::Ordering::Greater => Ok(Change::None(newest)),
-                std::cmp::Ordering::Equal => Ok(Change::Add(name.clone())),
-                std::cmp::Ordering::Less => Err(KeyStoreError::NoVersion {
-                    name: name.clone(),
-                    version: after,
-                    newest: newest.version,
-                }),
-            }
-        })
+        self.change(name, |newest| Step::of_rotation(newest, name, after))
     }
 
     fn list(&self) -> Result<Vec<KeyVersion>, KeyStoreError> {
@@ -294,7 +266,7 @@ impl Entry {
         KeyVersion {
             name: name.clone(),
             version,
-            public_key: [&P256_HEADER, self.pair.public_key().as_ref()].concat(),
+            public_key: p256_public_key(self.pair.public_key().as_ref()),
         }
     }
 }

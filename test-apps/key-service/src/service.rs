@@ -186,5 +186,10 @@ fn refusal(error: &KeyStoreError) -> Status {
             warn!(error = error as &dyn Error, "the store of keys failed");
             Status::internal(text)
         }
+        // A token that is away, or busy, may be back for the next try.
+        KeyStoreError::Token(_) => {
+            warn!(error = error as &dyn Error, "the token failed");
+            Status::unavailable(text)
+        }
     }
 }

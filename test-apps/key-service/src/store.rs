@@ -1,12 +1,19 @@
 //! What a back end for keys must be able to do.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
 /// The most bytes of a name, that of a DNS label (RFC 1035, 2.3.4).
 const NAME_LIMIT: usize = 63;
 
-/// What keeps keys and uses them: a sealed store, or later a hardware module behind PKCS #11.
+/// SubjectPublicKeyInfo of a key on P-256 up to its point (RFC 5480, 2).
+const P256_HEADER: [u8; 26] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a,
+    0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+];
+
+/// What keeps keys and uses them: a sealed store, or a token behind PKCS #11.
 ///
 /// All keys are ECDSA on P-256 and sign with SHA-256. Methods may block, on a disk or on a device, and are therefore
 /// called where that harms nobody. Whoever answers with a version has it safe already: it is there after a crash.
@@ -110,6 +117,53 @@ pub enum KeyStoreError {
     /// What was made cannot be kept.
     #[error("keep the keys")]
     Keep(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The token does not do it, or what is on it cannot be used.
+    #[error("use the token")]
+    Token(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What is to be done so that a version is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Nothing: this one is there.
+    Have(KeyVersion),
+    /// Making this version.
+    Make(u32),
+}
+
+impl Step {
+    /// For [`KeyStore::create`], when this is the newest version.
+    pub(crate) fn of_creation(newest: Option<KeyVersion>) -> Self {
+        newest.map_or(Self::Make(1), Self::Have)
+    }
+
+    /// For [`KeyStore::rotate`], when this is the newest version.
+    pub(crate) fn of_rotation(
+        newest: Option<KeyVersion>,
+        name: &KeyName,
+        after: u32,
+    ) -> Result<Self, KeyStoreError> {
+        let newest = newest.ok_or_else(|| KeyStoreError::NoKey(name.clone()))?;
+        match newest.version.cmp(&after) {
+            Ordering::Greater => Ok(Self::Have(newest)),
+            Ordering::Equal => Ok(Self::Make(after.saturating_add(1))),
+            Ordering::Less => Err(KeyStoreError::NoVersion {
+                name: name.clone(),
+                version: after,
+                newest: newest.version,
+            }),
+        }
+    }
+}
+
+/// SubjectPublicKeyInfo, DER, of a point of P-256, which is uncompressed (SEC 1, 2.3.3).
+pub(crate) fn p256_public_key(point: &[u8]) -> Vec<u8> {
+    [&P256_HEADER, point].concat()
+}
+
+/// The point in what [`p256_public_key`] made.
+pub(crate) fn p256_point(public_key: &[u8]) -> &[u8] {
+    public_key.strip_prefix(&P256_HEADER).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
-//! The store in a folder of a real disk: closed and opened again, with the wrong key, damaged, and what its signatures are worth.
+//! The store in a folder of a real disk: with the wrong key, damaged, locked, not writable. What every back end must do is
+//! in `tests/shared/conformance.rs`.
 
 use super::*;
 use crate::behaviour::Faithful;
 use crate::keep::folder::{FILE, Folder, TEMPORARY};
-use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use x509_parser::prelude::FromDer as _;
 
 fn open(folder: &Path, byte: u8) -> Result<SealedStore<Folder>, OpenStoreError> {
     let master = MasterKey::new(vec![byte; 32]).expect("long enough");
@@ -19,80 +18,6 @@ fn name(name: &str) -> KeyName {
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
-}
-
-#[test]
-fn keys_are_there_when_the_store_is_opened_again() {
-    let folder = folder();
-    let store = open(folder.path(), 1).expect("a new store");
-    store.create(&name("root")).expect("made");
-    store.rotate(&name("root"), 1).expect("made");
-    store.create(&name("intermediate")).expect("made");
-    let before = store.list().expect("a list");
-    let told: Vec<_> = before
-        .iter()
-        .map(|key| (key.name.as_str(), key.version))
-        .collect();
-    assert_eq!(told, [("intermediate", 1), ("root", 1), ("root", 2)]);
-    drop(store);
-    let store = open(folder.path(), 1).expect("the same store");
-    assert_eq!(store.list().expect("a list"), before);
-}
-
-#[test]
-fn a_signature_verifies_with_the_public_key_of_its_version_alone() {
-    let folder = folder();
-    let store = open(folder.path(), 1).expect("a new store");
-    let first = store.create(&name("root")).expect("made");
-    let second = store.rotate(&name("root"), 1).expect("made");
-    let signature = store.sign(&name("root"), 1, b"message").expect("signed");
-    let verifies = |key: &KeyVersion, message: &[u8]| {
-        let point = &key.public_key[P256_HEADER.len()..];
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point).verify(message, &signature)
-    };
-    assert!(verifies(&first, b"message").is_ok());
-    assert!(verifies(&first, b"another").is_err());
-    assert!(verifies(&second, b"message").is_err());
-    let (rest, read) = x509_parser::x509::SubjectPublicKeyInfo::from_der(&first.public_key)
-        .expect("a public key as RFC 5280 has it");
-    assert!(rest.is_empty() && read.parsed().is_ok());
-}
-
-#[test]
-fn asking_twice_for_a_version_makes_one() {
-    let folder = folder();
-    let store = open(folder.path(), 1).expect("a new store");
-    let first = store.create(&name("root")).expect("made");
-    assert_eq!(store.create(&name("root")).expect("the same"), first);
-    let second = store.rotate(&name("root"), 1).expect("made");
-    assert_eq!(second.version, 2);
-    assert_eq!(store.rotate(&name("root"), 1).expect("the same"), second);
-    assert_eq!(store.create(&name("root")).expect("the newest"), second);
-    assert_eq!(store.list().expect("a list").len(), 2);
-}
-
-#[test]
-fn what_is_not_there_is_told() {
-    let folder = folder();
-    let store = open(folder.path(), 1).expect("a new store");
-    let table = [
-        store.rotate(&name("root"), 0).map(drop),
-        store.sign(&name("root"), 1, b"").map(drop),
-    ];
-    for outcome in table {
-        let error = outcome.expect_err("no key").to_string();
-        assert_eq!(error, "find key `root`: there is none");
-    }
-    store.create(&name("root")).expect("made");
-    let table = [
-        store.rotate(&name("root"), 2).map(drop),
-        store.sign(&name("root"), 0, b"").map(drop),
-        store.sign(&name("root"), 2, b"").map(drop),
-    ];
-    for outcome in table {
-        let error = outcome.expect_err("no version").to_string();
-        assert!(error.ends_with("the newest is 1"), "{error}");
-    }
 }
 
 #[test]
