@@ -272,11 +272,12 @@ pub(crate) fn steady(from: &str) -> Act {
 
 /// Everybody speaks TLS and nothing else.
 pub(crate) fn strict_everywhere() -> Act {
-    Act::Apply(with_tls(
-        "everybody",
-        scope([everybody()]),
-        both(InboundTls::Strict),
-    ))
+    strict("everybody", scope([everybody()]))
+}
+
+/// Whom the scope is for speaks TLS and nothing else.
+pub(crate) fn strict(name: &str, scope: Scope) -> Act {
+    Act::Apply(with_tls(name, scope, both(InboundTls::Strict)))
 }
 
 /// Every node agent dies, and with it the keys that it has in memory: sidecars go on with what they hold, and get new
