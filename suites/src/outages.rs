@@ -2,6 +2,7 @@
 //! gives certificates.
 
 mod certificates;
+mod sockets;
 
 use crate::payload::{application, everybody, payload, payload_as, scope};
 use crate::traffic::{answered, answered_but, load, passes_both_sidecars, stop};
@@ -25,6 +26,7 @@ pub fn all() -> Vec<Scenario> {
         control_plane_rolled_out(),
     ];
     scenarios.extend(certificates::all());
+    scenarios.extend(sockets::all());
     scenarios
 }
 

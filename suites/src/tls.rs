@@ -2,6 +2,7 @@
 //! not come through is turned away for the right reason.
 
 mod matrix;
+mod storm;
 mod wire;
 
 use crate::payload::{application, data_center, everybody, payload, payload_as, scope};
@@ -29,6 +30,7 @@ pub fn all() -> Vec<Scenario> {
         matrix::impostor(),
         matrix::allowed_callers_of_bytes(),
         wire::connections_from_before(),
+        storm::handshake_storm(),
         renewal(),
         node_agent_killed(),
         authority_killed(),
@@ -270,11 +272,12 @@ pub(crate) fn steady(from: &str) -> Act {
 
 /// Everybody speaks TLS and nothing else.
 pub(crate) fn strict_everywhere() -> Act {
-    Act::Apply(with_tls(
-        "everybody",
-        scope([everybody()]),
-        both(InboundTls::Strict),
-    ))
+    strict("everybody", scope([everybody()]))
+}
+
+/// Whom the scope is for speaks TLS and nothing else.
+pub(crate) fn strict(name: &str, scope: Scope) -> Act {
+    Act::Apply(with_tls(name, scope, both(InboundTls::Strict)))
 }
 
 /// Every node agent dies, and with it the keys that it has in memory: sidecars go on with what they hold, and get new

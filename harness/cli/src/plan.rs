@@ -92,6 +92,7 @@ pub(crate) fn capabilities(topology: &Topology, mesh: &MeshDefinition) -> BTreeS
         Capability::PodFreeze,
         Capability::ComponentOutage,
         Capability::NodeOutage,
+        Capability::SocketFault,
         Capability::KubernetesOutage,
     ]);
     has.extend(&mesh.capabilities);

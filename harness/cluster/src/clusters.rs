@@ -177,7 +177,9 @@ impl Clusters {
     fn having(&self, part: &Part) -> Result<Vec<&Arc<dyn Cluster>>, ClusterError> {
         match part {
             Part::PodProcesses(pod) => Ok(vec![self.named(&pod.cluster)?]),
-            Part::Nodes { data_center } => Ok(vec![self.holding(data_center)?]),
+            Part::Nodes { data_center } | Part::Socket { data_center, .. } => {
+                Ok(vec![self.holding(data_center)?])
+            }
             Part::ApiServer | Part::Etcd => Ok(self.all.iter().collect()),
         }
     }

@@ -21,6 +21,7 @@ mod made;
 mod making;
 mod names;
 mod said;
+mod socket;
 mod state;
 mod zone;
 

@@ -31,6 +31,7 @@ pub use reexec::reexec;
 
 use futures::future::BoxFuture;
 use harness_model::capability::Capability;
+use harness_model::fault::SocketHarm;
 use harness_model::history::WireConnection;
 use harness_model::topology::Topology;
 use rights::Right;
@@ -204,6 +205,16 @@ pub enum Part {
     ApiServer,
     /// etcd, which is stopped.
     Etcd,
+    /// The Unix socket at a path of every node of a data center, which is broken once. Whoever serves it may make it again
+    /// at any time.
+    Socket {
+        /// Which data center.
+        data_center: String,
+        /// Where on the node's disk.
+        path: PathBuf,
+        /// What becomes of it.
+        how: SocketHarm,
+    },
 }
 
 impl std::fmt::Display for Part {
@@ -213,6 +224,9 @@ impl std::fmt::Display for Part {
             Self::Nodes { data_center } => write!(f, "the nodes of {data_center}"),
             Self::ApiServer => f.write_str("the API server"),
             Self::Etcd => f.write_str("etcd"),
+            Self::Socket {
+                data_center, path, ..
+            } => write!(f, "the socket {} in {data_center}", path.display()),
         }
     }
 }

@@ -62,6 +62,41 @@ impl Injector {
         self.bitten(number, pulses, ends, is_replaced).await
     }
 
+    /// Has parts of clusters harmed once, which whoever is hit may mend at any time; what is left of it is undone after
+    /// `duration`. That it bites is measured by the cluster in the same moment, before anybody can have mended it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be done, or does not bite (then it is undone).
+    pub async fn harm(
+        &self,
+        what: String,
+        parts: Vec<Part>,
+        duration: Duration,
+    ) -> Result<ActiveFault, InjectError> {
+        let number = self.begin(what.clone(), duration)?;
+        self.remember(number, Remedy::Parts(parts.clone()));
+        let ends = Instant::now() + duration;
+        let harmed = parts
+            .iter()
+            .map(|part| self.clusters.take_away(part, duration));
+        match try_join_all(harmed).await {
+            Ok(measured) => Ok(ActiveFault {
+                number,
+                efficacy: measured.join("; "),
+                kind: Kind::Away {
+                    ends,
+                    pulses: Vec::new(),
+                    is_replaced: false,
+                },
+            }),
+            Err(source) => {
+                self.heal_early(number).await;
+                Err(InjectError::TakeAway { what, source })
+            }
+        }
+    }
+
     /// Takes the pods of objects away for `duration`, without grace, and measures that it bites as
     /// [`take_away`](Self::take_away) does. They come back by a process of ours that outlives us.
     ///

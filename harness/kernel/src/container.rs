@@ -11,7 +11,7 @@ mod capabilities;
 mod execute;
 mod root;
 
-pub use capabilities::{CONTAINER_DEFAULT_CAPABILITIES, is_known_capability};
+pub use capabilities::{CONTAINER_DEFAULT_CAPABILITIES, is_known_capability, without_capabilities};
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

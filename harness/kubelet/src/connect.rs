@@ -1,10 +1,12 @@
 //! The socket through which the harness reaches pods: one JSON line with address and port in, a connected TCP
-//! socket out. A line that names a pod stops its processes, or lets them go on.
+//! socket out. A line that names a pod stops its processes, or lets them go on; one
+//! that names a Unix socket breaks it, or puts it back.
 //!
 //! The connection is made from the node's namespace, so it works while the node's zone is cut off.
 
 use crate::freeze::{self, PodName};
 use crate::node::Node;
+use crate::socket_fault::{self, Harm};
 use harness_kernel::fd_passing::send_fd;
 use serde::Deserialize;
 use std::io;
@@ -36,6 +38,15 @@ enum Wanted {
     },
     Thaw {
         thaw: PodName,
+    },
+    /// Break the socket at this path of the node; the answer says what was measured.
+    Harm {
+        socket: String,
+        harm: Harm,
+        millis: u64,
+    },
+    Mend {
+        mend: String,
     },
 }
 
@@ -86,6 +97,21 @@ async fn answer(client: UnixStream, node: &Arc<Node>) -> io::Result<()> {
         Ok(Wanted::Thaw { thaw: pod }) => {
             freeze::thaw(node, &pod);
             return client.write_all(b"{\"Ok\":0}\n").await;
+        }
+        Ok(Wanted::Harm {
+            socket,
+            harm,
+            millis,
+        }) => {
+            let time = Duration::from_millis(millis);
+            let harmed = socket_fault::harm(node, socket, harm, time);
+            let mut line = serde_json::to_vec(&harmed)?;
+            line.push(b'\n');
+            return client.write_all(&line).await;
+        }
+        Ok(Wanted::Mend { mend: path }) => {
+            socket_fault::mend(node, &path);
+            return client.write_all(b"{\"Ok\":\"\"}\n").await;
         }
         Ok(Wanted::Connection { ip, port }) => {
             let connecting = TcpStream::connect((ip, port));

@@ -38,6 +38,7 @@ mod security;
 mod server;
 mod service_proxy;
 mod service_table;
+mod socket_fault;
 mod status;
 mod status_writer;
 mod supervisor;

@@ -8,6 +8,7 @@ use crate::images::Images;
 use crate::pod_context::PodContext;
 use crate::resource_fields;
 use crate::service_table::ServiceTable;
+use crate::socket_fault::Broken;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
@@ -43,6 +44,8 @@ pub(crate) struct Node {
     pub(crate) pods: Mutex<BTreeMap<String, Arc<PodContext>>>,
     /// Pods whose processes are stopped.
     pub(crate) frozen: Frozen,
+    /// The sockets on its disk that are broken.
+    pub(crate) broken: Broken,
 }
 
 impl Node {
@@ -63,6 +66,7 @@ impl Node {
             addresses,
             pods: Mutex::default(),
             frozen: Frozen::default(),
+            broken: Broken::default(),
         }
     }
 

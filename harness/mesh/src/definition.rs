@@ -94,6 +94,7 @@ impl MeshDefinition {
             name: home.deployment.clone(),
             selector: home.selector.clone(),
             port: home.xds_port,
+            socket: None,
         });
         control_plane
             .into_iter()
@@ -178,6 +179,9 @@ pub struct Component {
     pub selector: BTreeMap<String, String>,
     /// A TCP port that each pod listens on while it lives.
     pub port: u16,
+    /// The path of the Unix socket that each pod listens on, on its node's disk. Absent: none that faults may break.
+    #[serde(default)]
+    pub socket: Option<PathBuf>,
 }
 
 /// A kind of object that runs pods.
@@ -204,17 +208,14 @@ impl ControlPlane {
 
 impl Component {
     /// A Deployment that is looked at as a component is, though nothing is known of its port.
-    pub(crate) fn deployment(
-        namespace: &str,
-        name: String,
-        selector: BTreeMap<String, String>,
-    ) -> Self {
+    pub(crate) fn deployment(ns: &str, name: String, selector: BTreeMap<String, String>) -> Self {
         Self {
             kind: ComponentKind::Deployment,
-            namespace: namespace.to_owned(),
+            namespace: ns.to_owned(),
             name,
             selector,
             port: 0,
+            socket: None,
         }
     }
 

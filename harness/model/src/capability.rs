@@ -23,6 +23,8 @@ pub enum Capability {
     ComponentOutage,
     /// A node can be switched off and on.
     NodeOutage,
+    /// Sockets on the disks of nodes can be unlinked or forbidden, and come back by themselves.
+    SocketFault,
     /// The API server and etcd can be taken away, and come back by themselves.
     KubernetesOutage,
     /// Packets between zones are late, as the topology says.

@@ -49,6 +49,19 @@ pub enum Fault {
         /// For how long.
         duration: Span,
     },
+    /// The Unix socket of a component is taken from those who dial it, once, on every node of a data center. The component
+    /// must notice and make it again, within the bounds of a mesh without a fault; what is left of the fault after
+    /// `duration` is undone.
+    SocketFault {
+        /// By the name that the mesh definition gives it, which says there where its socket is.
+        component: String,
+        /// Data center; placeholders as in scopes.
+        data_center: String,
+        /// What becomes of the socket.
+        how: SocketHarm,
+        /// For how long, where the component does not make it again.
+        duration: Span,
+    },
     /// The API server of Kubernetes is killed and kept from coming back.
     ApiServerOutage {
         /// For how long.
@@ -59,6 +72,16 @@ pub enum Fault {
         /// For how long.
         duration: Span,
     },
+}
+
+/// What becomes of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum SocketHarm {
+    /// Its name is gone (unlink(2)).
+    Unlinked,
+    /// Its mode is 0000 (chmod(2)): who has no capabilities may not connect (unix(7)).
+    Forbidden,
 }
 
 /// Whom a fault of pods is for.
@@ -92,11 +115,28 @@ impl Fault {
     #[must_use]
     pub fn data_center(&self) -> Option<&str> {
         match self {
-            Self::ZoneOutage { data_center, .. } | Self::NodeOutage { data_center, .. } => {
-                Some(data_center)
+            Self::ZoneOutage { data_center, .. }
+            | Self::NodeOutage { data_center, .. }
+            | Self::SocketFault { data_center, .. } => Some(data_center),
+            _ => None,
+        }
+    }
+
+    /// The component that it is for, where it is for one by name.
+    #[must_use]
+    pub fn component(&self) -> Option<&str> {
+        match self {
+            Self::ComponentOutage { component, .. } | Self::SocketFault { component, .. } => {
+                Some(component)
             }
             _ => None,
         }
+    }
+
+    /// Whether whom it hits must mend it at once: it is no excuse for what is late.
+    #[must_use]
+    pub fn is_to_be_mended(&self) -> bool {
+        matches!(self, Self::SocketFault { .. })
     }
 
     /// For how long it lasts; none where what it hits is gone for good.
@@ -108,6 +148,7 @@ impl Fault {
             | Self::ComponentOutage { duration, .. }
             | Self::ZoneOutage { duration, .. }
             | Self::NodeOutage { duration, .. }
+            | Self::SocketFault { duration, .. }
             | Self::ApiServerOutage { duration }
             | Self::EtcdFreeze { duration } => Some(*duration),
         }
@@ -122,6 +163,7 @@ impl Fault {
             Self::ComponentOutage { .. } => "componentOutage",
             Self::ZoneOutage { .. } => "zoneOutage",
             Self::NodeOutage { .. } => "nodeOutage",
+            Self::SocketFault { .. } => "socketFault",
             Self::ApiServerOutage { .. } => "apiServerOutage",
             Self::EtcdFreeze { .. } => "etcdFreeze",
         }
@@ -136,6 +178,7 @@ impl Fault {
             Self::ComponentOutage { .. } => Some(Capability::ComponentOutage),
             Self::ZoneOutage { .. } => Some(Capability::ZoneCut),
             Self::NodeOutage { .. } => Some(Capability::NodeOutage),
+            Self::SocketFault { .. } => Some(Capability::SocketFault),
             Self::ApiServerOutage { .. } | Self::EtcdFreeze { .. } => {
                 Some(Capability::KubernetesOutage)
             }
@@ -145,6 +188,6 @@ impl Fault {
     /// A control-plane replica may be among what it takes away, so that no sidecar can be pinned to one meanwhile.
     #[must_use]
     pub fn may_take_replicas(&self) -> bool {
-        !matches!(self.selector(), Some(PodSelector::Workload(_)))
+        !self.is_to_be_mended() && !matches!(self.selector(), Some(PodSelector::Workload(_)))
     }
 }

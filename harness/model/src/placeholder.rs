@@ -183,7 +183,9 @@ impl<'a> Resolver<'a> {
                     *workload = self.workload(workload);
                 }
             }
-            Fault::ZoneOutage { data_center, .. } | Fault::NodeOutage { data_center, .. } => {
+            Fault::ZoneOutage { data_center, .. }
+            | Fault::NodeOutage { data_center, .. }
+            | Fault::SocketFault { data_center, .. } => {
                 *data_center = self.place(data_center);
             }
             _ => {}

@@ -7,7 +7,7 @@ pub use configuration::{configuration, scope};
 pub use expectations::{capability, cause, denial, expectation, spoken, tag};
 
 use crate::asking::{Ask, Desk, Token, Wish};
-use crate::fault::{Fault, PodSelector};
+use crate::fault::{Fault, PodSelector, SocketHarm};
 use crate::names::UNKNOWN;
 use crate::protocol::Protocol;
 use crate::rotation::Rotation;
@@ -237,6 +237,19 @@ pub fn fault(fault: &Fault) -> String {
             "switch the nodes of {} off for {duration}",
             place(data_center)
         ),
+        Fault::SocketFault {
+            component,
+            data_center,
+            how,
+            duration,
+        } => {
+            let harm = match how {
+                SocketHarm::Unlinked => "unlink",
+                SocketHarm::Forbidden => "forbid",
+            };
+            let place = place(data_center);
+            format!("{harm} the socket of {component} in {place} for at most {duration}")
+        }
         Fault::ApiServerOutage { duration } => {
             format!("take the API server of Kubernetes away for {duration}")
         }

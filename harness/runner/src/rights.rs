@@ -118,6 +118,8 @@ fn of_fault(fault: &Fault, mesh: &MeshDefinition) -> Vec<Right> {
         Fault::ZoneOutage { .. } | Fault::NodeOutage { .. } => {
             control_plane.map(to_connect).unwrap_or_default()
         }
+        // Nodes do it, without the API server.
+        Fault::SocketFault { .. } => Vec::new(),
         Fault::ApiServerOutage { .. } | Fault::EtcdFreeze { .. } => {
             vec![Right {
                 name: Some("kube-system".to_owned()),

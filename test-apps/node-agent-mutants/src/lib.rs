@@ -18,6 +18,10 @@ pub enum Mutation {
     GivesUp,
     /// A socket that an agent left which was killed is not replaced, and nobody reaches the new one.
     LeavesSocket,
+    /// A socket that was removed is not made again.
+    ForgetsSocket,
+    /// A socket that nobody may dial any more is not made again.
+    IgnoresMode,
     /// The first trust bundle is the only one that is taken.
     KeepsFirstRoots,
     /// A token for the control plane will do, too.
@@ -26,11 +30,13 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::ServesAnother,
         Self::NeverRenews,
         Self::GivesUp,
         Self::LeavesSocket,
+        Self::ForgetsSocket,
+        Self::IgnoresMode,
         Self::KeepsFirstRoots,
         Self::AnyAudience,
     ];
@@ -43,6 +49,8 @@ impl Mutation {
             Self::NeverRenews => "agent-never-renews",
             Self::GivesUp => "agent-gives-up",
             Self::LeavesSocket => "agent-leaves-socket",
+            Self::ForgetsSocket => "agent-forgets-socket",
+            Self::IgnoresMode => "agent-ignores-mode",
             Self::KeepsFirstRoots => "agent-keeps-first-roots",
             Self::AnyAudience => "agent-takes-any-audience",
         }
@@ -79,6 +87,14 @@ impl Behaviour for Mutation {
 
     fn replaces_socket(&self) -> bool {
         *self != Self::LeavesSocket
+    }
+
+    fn restores_place(&self) -> bool {
+        *self != Self::ForgetsSocket
+    }
+
+    fn restores_mode(&self) -> bool {
+        *self != Self::IgnoresMode
     }
 
     fn follows_bundle(&self) -> bool {
@@ -135,6 +151,8 @@ mod tests {
         assert!(!Mutation::NeverRenews.renews());
         assert!(Faithful.asks_again() && !Mutation::GivesUp.asks_again());
         assert!(Faithful.replaces_socket() && !Mutation::LeavesSocket.replaces_socket());
+        assert!(Faithful.restores_place() && !Mutation::ForgetsSocket.restores_place());
+        assert!(Faithful.restores_mode() && !Mutation::IgnoresMode.restores_mode());
         assert!(Faithful.follows_bundle() && Mutation::NeverRenews.follows_bundle());
         assert!(!Mutation::KeepsFirstRoots.follows_bundle());
         assert_eq!(Faithful.audiences().len(), 1);

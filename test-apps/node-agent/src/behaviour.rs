@@ -40,6 +40,16 @@ pub trait Behaviour: Send + Sync + 'static {
         true
     }
 
+    /// Whether a socket is made again whose path leads somewhere else, or nowhere.
+    fn restores_place(&self) -> bool {
+        true
+    }
+
+    /// Whether a socket is made again whose mode was changed.
+    fn restores_mode(&self) -> bool {
+        true
+    }
+
     /// Whether a trust bundle is taken that comes after the first one.
     fn follows_bundle(&self) -> bool {
         true

@@ -160,14 +160,18 @@ pub async fn serve(
         metrics: metrics.clone(),
     };
     let mut following = tokio::spawn(following.run());
-    let replaces = behaviour.replaces_socket();
-    let mut roots = tokio::spawn(bundle::follow(authority, behaviour, roots, metrics.clone()));
+    let mut roots = tokio::spawn(bundle::follow(
+        authority,
+        behaviour.clone(),
+        roots,
+        metrics.clone(),
+    ));
 
     let (sender, connections) = mpsc::channel(16);
     let socket = Socket {
         path: settings.socket.clone(),
         mode: settings.socket_mode,
-        replaces,
+        behaviour,
         bound,
         metrics,
     };

@@ -3,6 +3,7 @@
 //! Invariant: the path is never without the right mode, since the socket is made under another name and moved there; and
 //! nothing but a socket is ever replaced or removed.
 
+use crate::behaviour::Behaviour;
 use crate::metrics::Metrics;
 use std::fs::{self, Permissions};
 use std::io;
@@ -17,9 +18,9 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// How often it is looked whether the path still leads here. Whoever removes the socket tells nobody, and a sidecar that
-/// dials in vain does not reach us. Looking is one system call a second; inotify would need one of the machine's few
-/// instances on every node, and would not see a folder that is mounted over.
+/// How often it is looked whether the path still leads here, with the mode that it was given. Whoever removes the socket or
+/// changes its mode tells nobody, and a sidecar that dials in vain does not reach us. Looking is one system call a second;
+/// inotify would need one of the machine's few instances on every node, and would not see a folder that is mounted over.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The socket cannot be bound.
@@ -51,8 +52,8 @@ pub struct Socket {
     pub path: PathBuf,
     /// Permission bits.
     pub mode: u32,
-    /// Whether a socket that is there at the start is replaced.
-    pub replaces: bool,
+    /// Whether a socket that is there at the start is replaced, and one that is broken made again.
+    pub behaviour: Arc<dyn Behaviour>,
     /// Told whether the socket is bound.
     pub bound: watch::Sender<bool>,
     /// Counts.
@@ -78,8 +79,8 @@ impl Socket {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
-                _ = looks.tick() => if !bound.is_at(&self.path) {
-                    warn!(path = %self.path.display(), "the socket was removed or replaced");
+                _ = looks.tick() => if let Some(lost) = self.lost(&bound) {
+                    warn!(path = %self.path.display(), lost, "nobody reaches the socket");
                     self.bound.send_replace(false);
                     match self.bind() {
                         Ok(anew) => bound = anew,
@@ -110,6 +111,16 @@ impl Socket {
         Ok(())
     }
 
+    /// What the socket has lost so that it must be made again: connections that were accepted live on without it.
+    fn lost(&self, bound: &Bound) -> Option<&'static str> {
+        if !bound.is_at(&self.path) {
+            return self.behaviour.restores_place().then_some("its place");
+        }
+        let mode = fs::symlink_metadata(&self.path).map(|metadata| metadata.mode() & 0o7777);
+        let has_changed = mode.is_ok_and(|mode| mode != self.mode);
+        (has_changed && self.behaviour.restores_mode()).then_some("its mode")
+    }
+
     fn bind(&self) -> Result<Bound, BindError> {
         let path = &self.path;
         let failed = |error| BindError::Bind(path.clone(), error);
@@ -131,7 +142,7 @@ impl Socket {
             let _ = fs::remove_file(&first_path);
             return Err(BindError::NoSocket(path.clone()));
         }
-        if self.replaces || !path.exists() {
+        if self.behaviour.replaces_socket() || !path.exists() {
             fs::rename(&first_path, path).map_err(failed)?;
         }
         self.metrics.bound.fetch_add(1, Ordering::Relaxed);

@@ -5,11 +5,11 @@ use super::command::KindCommand;
 use super::engine::Engine;
 use super::made::Made;
 use super::state::{self, Folder};
-use super::{config, images, latency, zone};
+use super::{config, images, latency, socket, zone};
 use crate::api::diagnostics::Namespaces;
 use crate::{
-    Cluster, ClusterError, ConnectError, ImageArchive, ImageNames, PodAddress, PodStream, api,
-    failed, zones_of,
+    Cluster, ClusterError, ConnectError, ImageArchive, ImageNames, Part, PodAddress, PodStream,
+    api, cannot, failed, zones_of,
 };
 use futures::future::BoxFuture;
 use harness_model::capability::Capability;
@@ -134,7 +134,7 @@ impl Cluster for KindCluster {
 
     fn capabilities(&self) -> BTreeSet<Capability> {
         let mut capabilities = zones_of(&self.topology);
-        capabilities.insert(Capability::ComponentOutage);
+        capabilities.extend([Capability::ComponentOutage, Capability::SocketFault]);
         if self.parts.can_cut {
             capabilities.insert(Capability::ZoneCut);
         }
@@ -190,6 +190,38 @@ impl Cluster for KindCluster {
             &self.parts.workers,
             data_center,
         ))
+    }
+
+    fn take_away<'a>(
+        &'a self,
+        part: &'a Part,
+        duration: Duration,
+    ) -> BoxFuture<'a, Result<String, ClusterError>> {
+        Box::pin(async move {
+            let Part::Socket {
+                data_center,
+                path,
+                how,
+            } = part
+            else {
+                return Err(cannot(&format!("take away {part}")));
+            };
+            let (engine, workers) = (&self.parts.engine, &self.parts.workers);
+            socket::harm(engine, workers, data_center, (path, *how), duration).await
+        })
+    }
+
+    fn give_back<'a>(&'a self, part: &'a Part) -> BoxFuture<'a, Result<(), ClusterError>> {
+        Box::pin(async move {
+            let Part::Socket {
+                data_center, path, ..
+            } = part
+            else {
+                return Err(cannot(&format!("give back {part}")));
+            };
+            let (engine, workers) = (&self.parts.engine, &self.parts.workers);
+            socket::mend(engine, workers, data_center, path).await
+        })
     }
 
     fn collect_diagnostics<'a>(

@@ -155,7 +155,7 @@ impl LocalCluster {
         &self.folder
     }
 
-    async fn ask(&self, request: &Request) -> Result<String, ClusterError> {
+    pub(super) async fn ask(&self, request: &Request) -> Result<String, ClusterError> {
         control::ask(&control_socket(&self.folder), request).await
     }
 
@@ -212,6 +212,7 @@ impl Cluster for LocalCluster {
             Capability::PodFreeze,
             Capability::ComponentOutage,
             Capability::NodeOutage,
+            Capability::SocketFault,
             Capability::KubernetesOutage,
         ]);
         if self.topology.has_latency() {
@@ -292,22 +293,11 @@ impl Cluster for LocalCluster {
         part: &'a Part,
         duration: Duration,
     ) -> BoxFuture<'a, Result<String, ClusterError>> {
-        Box::pin(async move {
-            let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-            match away::of_fabric(part) {
-                Ok(part) => self.ask(&Request::TakeAway { part, millis }).await,
-                Err(pod) => away::freeze(&self.folder, pod, millis).await,
-            }
-        })
+        Box::pin(away::take_away(self, part, duration))
     }
 
     fn give_back<'a>(&'a self, part: &'a Part) -> BoxFuture<'a, Result<(), ClusterError>> {
-        Box::pin(async move {
-            match away::of_fabric(part) {
-                Ok(part) => self.ask(&Request::GiveBack { part }).await.map(drop),
-                Err(pod) => away::thaw(&self.folder, pod).await,
-            }
-        })
+        Box::pin(away::give_back(self, part))
     }
 
     fn watch_wire<'a>(

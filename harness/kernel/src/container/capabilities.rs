@@ -1,7 +1,9 @@
 //! Linux capabilities by name, and dropping all but a set of them.
 
 use super::{Act, StepError};
+use crate::KernelError;
 use nix::errno::Errno;
+use std::io;
 
 /// What container runtimes leave to a container unless it asks for more or less.
 pub const CONTAINER_DEFAULT_CAPABILITIES: &[&str] = &[
@@ -143,6 +145,23 @@ pub(super) fn keep_only(kept: &[String]) -> Result<(), StepError> {
     Ok(())
 }
 
+/// Does something without any capability, on a thread of its own: what files say of their owner then counts for root, too.
+///
+/// # Errors
+///
+/// When the kernel does not let us drop them.
+pub fn without_capabilities<T: Send>(act: impl FnOnce() -> T + Send) -> Result<T, KernelError> {
+    let dropping = "drop all capabilities";
+    std::thread::scope(|scope| {
+        let alone = scope.spawn(|| match keep_only(&[]) {
+            Ok(()) => Ok(act()),
+            Err(error) => Err(KernelError::new(dropping, io::Error::other(error))),
+        });
+        let ended = alone.join();
+        ended.unwrap_or_else(|_| Err(KernelError::new(dropping, io::Error::other("a panic"))))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,6 +174,15 @@ mod tests {
         assert_eq!(mask(&["SETFCAP".to_owned()]), 1 << 31);
         assert_eq!(mask(&["CHECKPOINT_RESTORE".to_owned()]), 1 << 40);
         assert_eq!(mask(&["NONSENSE".to_owned()]), 0);
+    }
+
+    #[test]
+    fn root_without_capabilities_is_bound_by_the_mode_of_its_files() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let nobody = std::os::unix::fs::PermissionsExt::from_mode(0);
+        std::fs::set_permissions(file.path(), nobody).unwrap();
+        let opened = without_capabilities(|| std::fs::File::open(file.path()).map(drop)).unwrap();
+        assert_eq!(opened.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
     }
 
     #[test]

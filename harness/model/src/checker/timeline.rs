@@ -289,7 +289,9 @@ impl<'a> Timeline<'a> {
         let begun = self.events[..index].iter().enumerate();
         begun
             .filter_map(|(begin, event)| match event.kind {
-                EventKind::FaultStarted { fault, .. } => Some((begin, fault)),
+                EventKind::FaultStarted { fault, ref spec, .. } if !spec.is_to_be_mended() => {
+                    Some((begin, fault))
+                }
                 _ => None,
             })
             .filter_map(|(begin, number)| {

@@ -138,6 +138,7 @@ pub fn capability(capability: Capability) -> String {
         Capability::PodFreeze => "nodes that can freeze a pod",
         Capability::ComponentOutage => "a cluster of ours, where a component can be taken away",
         Capability::NodeOutage => "nodes that can be switched off and on",
+        Capability::SocketFault => "nodes on whose disks a socket can be broken",
         Capability::KubernetesOutage => "an API server and an etcd that can be taken away",
         Capability::ZoneLatency => "latency between zones",
         Capability::Reconnect => "sidecars that can be told which replica to dial",

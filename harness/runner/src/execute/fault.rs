@@ -42,6 +42,15 @@ impl Execution {
                 data_center,
                 duration,
             } => self.switch_off(data_center, duration.0).await,
+            Fault::SocketFault {
+                component,
+                data_center,
+                how,
+                duration,
+            } => {
+                self.break_socket(component, data_center, *how, duration.0)
+                    .await
+            }
             Fault::ApiServerOutage { duration } => {
                 self.take_kubernetes_away(Part::ApiServer, duration.0).await
             }

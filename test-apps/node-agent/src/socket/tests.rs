@@ -19,7 +19,7 @@ fn start(folder: tempfile::TempDir) -> Running {
     let socket = Socket {
         path: folder.path().join("deeper/sds.sock"),
         mode: 0o600,
-        replaces: true,
+        behaviour: Arc::new(crate::behaviour::Faithful),
         bound,
         metrics: Arc::default(),
     };
@@ -121,6 +121,26 @@ async fn a_socket_that_was_removed_or_replaced_is_bound_again() {
     running.is_bound().await;
     running.is_reached().await;
     drop(other);
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_socket_that_has_lost_its_mode_is_made_again_and_connections_live_on() {
+    let mut running = start(folder());
+    running.is_bound().await;
+    let client = UnixStream::connect(running.path()).await.expect("listens");
+    let accepted = running.connections.recv().await.expect("serving");
+    fs::set_permissions(running.path(), Permissions::from_mode(0)).expect("ours");
+    running.is_bound().await;
+    let mode = fs::metadata(running.path()).expect("is there").mode();
+    assert_eq!(mode & 0o7777, 0o600);
+    running.is_reached().await;
+
+    client.try_write(b"x").expect("connected");
+    let accepted = accepted.expect("accepted");
+    let readable = tokio::time::timeout(PATIENCE, accepted.readable()).await;
+    readable.expect("in time").expect("connected");
+    assert_eq!(accepted.try_read(&mut [0]).expect("connected"), 1);
     running.end().await;
 }
 

@@ -329,7 +329,7 @@ impl Check {
                     PodSelector::ControlPlaneReplica => {}
                 });
             }
-            if let Fault::ComponentOutage { component, .. } = fault {
+            if let Some(component) = fault.component() {
                 check.named("component", Kind::Component, component);
             }
             if let Some(data_center) = fault.data_center() {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::capability::Capability;
 use crate::configuration::{Configuration, InboundTls, Tls};
-use crate::fault::{Fault, PodSelector};
+use crate::fault::{Fault, PodSelector, SocketHarm};
 use crate::names::{Names, Places};
 use crate::scenario::Disturbs;
 use crate::scenario::{Act, Rollout};
@@ -478,6 +478,12 @@ fn the_names_in_every_fault_and_rollout_are_looked_at() {
         }),
         Act::Inject(Fault::NodeOutage {
             data_center: "moon".to_owned(),
+            duration,
+        }),
+        Act::Inject(Fault::SocketFault {
+            component: component(),
+            data_center: "$zone1".to_owned(),
+            how: SocketHarm::Unlinked,
             duration,
         }),
         Act::Restart(Rollout::Component(component())),

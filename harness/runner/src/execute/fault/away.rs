@@ -6,7 +6,7 @@ use crate::execute::Execution;
 use harness_cluster::{Part, clusters};
 use harness_faults::{Pulse, Removal, Victim};
 use harness_model::causes::chain;
-use harness_model::fault::PodSelector;
+use harness_model::fault::{PodSelector, SocketHarm};
 use std::time::Duration;
 
 impl Execution {
@@ -84,6 +84,30 @@ impl Execution {
         let what = format!("switch the nodes of {data_center} off");
         self.take_away(what, vec![part], pulses, duration, hits)
             .await
+    }
+
+    /// Breaks the socket of a part of the mesh on every node of a data center. Whoever is there may have to dial it.
+    pub(super) async fn break_socket(
+        &self,
+        component: &str,
+        data_center: &str,
+        how: SocketHarm,
+        duration: Duration,
+    ) -> Injected {
+        let part = self.environment.mesh().definition().component(component);
+        let path = part
+            .and_then(|part| part.socket)
+            .ok_or_else(|| format!("the mesh definition names no socket of {component}"))?;
+        let hits = inside(data_center, self.recorder.sidecars(), Vec::new());
+        let part = Part::Socket {
+            data_center: data_center.to_owned(),
+            path,
+            how,
+        };
+        let what = format!("break {part}");
+        let injector = self.environment.injector();
+        let active = injector.harm(what, vec![part], duration).await;
+        Ok((active.map_err(words)?, hits))
     }
 
     /// Takes a part of the control plane of Kubernetes away, which concerns everybody.

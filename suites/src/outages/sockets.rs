@@ -1,0 +1,66 @@
+//! The socket through which sidecars get their certificates, which is broken under a node agent that lives.
+
+use super::{hold, scenario};
+use crate::payload::{application, scope};
+use crate::tls::{self, batch, steady, strict};
+use crate::traffic::{answered, over_tls, stop};
+use harness_model::duration::Span;
+use harness_model::expectation::Expectation;
+use harness_model::fault::{Fault, SocketHarm};
+use harness_model::scenario::{Act, Rollout, Scenario};
+
+/// The scenarios about sockets.
+pub(super) fn all() -> Vec<Scenario> {
+    vec![
+        broken(
+            "socket-unlinked",
+            "while the node agents' socket has lost its name, certificates are renewed without a lost request, and pods that start get theirs",
+            SocketHarm::Unlinked,
+        ),
+        broken(
+            "socket-forbidden",
+            "while nobody may dial the node agents' socket, certificates are renewed without a lost request, and pods that start get theirs",
+            SocketHarm::Forbidden,
+        ),
+    ]
+}
+
+/// Who has a stream to the agent keeps it, and gets new certificates over it. Who has none must dial: pods that started
+/// afterwards, which are told to speak TLS only then, so that nobody waits for the end of the fault.
+fn broken(name: &str, claim: &str, how: SocketHarm) -> Scenario {
+    let before = scope([application("frontend"), application("checkout")]);
+    let afterwards = scope([application("inventory")]);
+    let mut when = vec![strict("before", before), steady("frontend@$zone1")];
+    let since = when.len();
+    when.extend([
+        Act::Inject(Fault::SocketFault {
+            component: "node-agent".to_owned(),
+            data_center: "$zone1".to_owned(),
+            how,
+            // An agent that does not mend it has broken it for all of the acts that follow.
+            duration: Span::secs(40),
+        }),
+        Act::Restart(Rollout::Application("inventory".to_owned())),
+        strict("afterwards", afterwards),
+        batch("newcomer", "inventory@$zone1", "checkout"),
+        hold(13),
+        stop("steady"),
+        Act::Recover,
+    ]);
+    Scenario {
+        requires: tls::requirements(),
+        ..scenario(
+            name,
+            claim,
+            when,
+            vec![
+                Expectation::Delivered,
+                Expectation::Renewed { since },
+                answered("steady"),
+                over_tls("steady"),
+                answered("newcomer"),
+                over_tls("newcomer"),
+            ],
+        )
+    }
+}
