@@ -32,6 +32,13 @@ pub fn checked_in() -> Result<Matrix, Problems> {
     document::parse("suites/matrix.yaml", text).map(|document| document.value)
 }
 
+/// Whether a mutant must be there from a mesh's beginning and leaves one that nothing works with: a key service that loses its
+/// keys.
+#[must_use]
+pub fn needs_own_mesh(mutant: &str) -> bool {
+    mutant.starts_with("keys-")
+}
+
 /// Mutant → what it does wrong, in one sentence.
 ///
 /// # Errors

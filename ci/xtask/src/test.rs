@@ -62,7 +62,7 @@ pub(crate) fn test(parts: &[Part], no_install: bool) -> anyhow::Result<bool> {
             .map(|value| value.get_name().to_owned())
             .unwrap_or_default();
         say(started, &format!("testing: {name}"));
-        let outcome = run(*part, &program, &results, !no_install);
+        let outcome = run(*part, &parts, &program, &results, !no_install);
         let count = match outcome {
             Err(error) if error.is::<CannotHere>() => {
                 not_tested.push(format!("{name}: {error:#}"));
@@ -99,7 +99,13 @@ fn with_what_they_need(parts: &[Part]) -> Vec<Part> {
     all.filter(is_wanted).collect()
 }
 
-fn run(part: Part, program: &Path, results: &Path, install: bool) -> anyhow::Result<Count> {
+fn run(
+    part: Part,
+    all: &[Part],
+    program: &Path,
+    results: &Path,
+    install: bool,
+) -> anyhow::Result<Count> {
     match part {
         Part::Checks => checks(install),
         Part::Unit => nextest("default", install, None),
@@ -119,7 +125,10 @@ fn run(part: Part, program: &Path, results: &Path, install: bool) -> anyhow::Res
         Part::Parity => parity(program, results),
         Part::Selftest => {
             let selftest = Command::new(program);
-            meshproof(selftest, &["selftest"], &results.join("selftest"))
+            // What the run has shown is not shown twice.
+            let without = all.contains(&Part::Run).then_some("--without-faithful");
+            let arguments: Vec<&str> = ["selftest"].into_iter().chain(without).collect();
+            meshproof(selftest, &arguments, &results.join("selftest"))
         }
     }
 }

@@ -347,6 +347,9 @@ pub(crate) struct SelftestArguments {
     /// Leave out the control group without a mesh
     #[arg(long)]
     pub(crate) without_absent: bool,
+    /// Leave out the sound control plane, which a run has shown to pass already
+    #[arg(long)]
+    pub(crate) without_faithful: bool,
     /// As for a run, on every mutant.
     #[command(flatten)]
     pub(crate) execution: ExecutionArguments,

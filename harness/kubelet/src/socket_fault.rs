@@ -115,7 +115,7 @@ fn strike(disk: &Path, path: &str, harm: Harm) -> Result<(Trace, String), String
     };
     match harm {
         Harm::Unlinked => fs::rename(&trace.path, trace.kept()),
-        Harm::Forbidden => fs::set_permissions(&trace.path, Permissions::from_mode(0)),
+        Harm::Forbidden => fs::set_permissions(&trace.path, Permissions::from_mode(0o000)),
     }
     .map_err(said)?;
     let measured = match dial(&trace.path) {

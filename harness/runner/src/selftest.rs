@@ -42,6 +42,8 @@ pub struct SelftestPlan {
     pub run: RunPlan,
     /// The expected kills. Rows or kills of scenarios that are not selected are left out.
     pub matrix: Matrix,
+    /// Run the scenarios against the faithful control plane, too.
+    pub faithful: bool,
     /// The mesh that is none, for the control group; absent: the control group is left out.
     pub absent: Option<MeshChoice>,
 }
@@ -57,10 +59,15 @@ impl SelftestPlan {
             .collect()
     }
 
+    /// How many times every scenario is run, beside the mutants.
+    fn groups(&self) -> usize {
+        usize::from(self.faithful) + usize::from(self.absent.is_some())
+    }
+
     /// How many comparisons there will be.
     fn comparisons(&self) -> usize {
         let scenarios = &self.run.scenarios;
-        let groups = 1 + usize::from(self.absent.is_some());
+        let groups = self.groups();
         let killed = |row: &MatrixRow| -> usize {
             scenarios
                 .iter()
@@ -72,7 +79,7 @@ impl SelftestPlan {
 
     /// How many scenarios will be run.
     fn runs(&self) -> usize {
-        let groups = 1 + usize::from(self.absent.is_some());
+        let groups = self.groups();
         let mutants = self.matrix.mutants.iter();
         groups * self.run.scenarios.len()
             + mutants
@@ -125,6 +132,10 @@ pub async fn selftest(
     };
     tokio::select! {
         () = bench.with_mesh(&mut report) => {}
+        () = interrupt.at_once() => {}
+    }
+    tokio::select! {
+        () = bench.with_own_mesh(&mut report) => {}
         () = interrupt.at_once() => {}
     }
     if let Some(absent) = &plan.absent
@@ -192,26 +203,52 @@ impl Bench<'_> {
 
     async fn every_control_plane(&self, environment: &Arc<Environment>) {
         let run = &self.plan.run;
-        self.run(
-            environment,
-            Group {
-                label: FAITHFUL,
-                scenarios: &run.scenarios,
-                run: run.clone(),
-                compare: &|scenario, judgement| vec![compare::faithful(scenario, judgement)],
-                // What would end a mutant's scenario early must not be seen here at any moment.
-                enough: Some(&|_, judgement| compare::has_failed_for_good(judgement)),
-            },
-        )
-        .await;
-        for row in &self.plan.matrix.mutants {
+        if self.plan.faithful {
+            self.run(
+                environment,
+                Group {
+                    label: FAITHFUL,
+                    scenarios: &run.scenarios,
+                    run: run.clone(),
+                    compare: &|scenario, judgement| vec![compare::faithful(scenario, judgement)],
+                    // What would end a mutant's scenario early must not be seen here at any moment.
+                    enough: Some(&|_, judgement| compare::has_failed_for_good(judgement)),
+                },
+            )
+            .await;
+        }
+        for row in self.plan.matrix.mutants.iter().filter(|row| !row.own_mesh) {
             if self.interrupt.signal().is_none() {
-                self.mutant(environment, row).await;
+                self.place(environment, row).await;
             }
         }
     }
 
-    async fn mutant(&self, environment: &Arc<Environment>, row: &MatrixRow) {
+    /// The mutants that neither take over a mesh nor leave one, each in an environment of its own.
+    async fn with_own_mesh(&self, report: &mut SelftestReport) {
+        for row in self.plan.matrix.mutants.iter().filter(|row| row.own_mesh) {
+            let goes_on = report.environment_error.is_none() && self.interrupt.signal().is_none();
+            if !goes_on || self.plan.scenarios_of(row).is_empty() {
+                continue;
+            }
+            let run = RunPlan {
+                mutant: Some(row.mutant.clone()),
+                ..self.plan.run.clone()
+            };
+            let Some(environment) = self.prepare(&run, report).await else {
+                return;
+            };
+            tokio::select! {
+                biased;
+                error = environment.lost() => report.environment_error = Some(error.report()),
+                () = self.mutant(&environment, row) => {}
+            }
+            report.left_behind.extend(environment.down(false).await);
+        }
+    }
+
+    /// Puts a mutant in the place of the present control plane.
+    async fn place(&self, environment: &Arc<Environment>, row: &MatrixRow) {
         let scenarios = self.plan.scenarios_of(row);
         if scenarios.is_empty() {
             return;
@@ -230,6 +267,12 @@ impl Bench<'_> {
             }
             return;
         }
+        self.mutant(environment, row).await;
+    }
+
+    /// Runs the scenarios that must find a mutant which is in place.
+    async fn mutant(&self, environment: &Arc<Environment>, row: &MatrixRow) {
+        let scenarios = self.plan.scenarios_of(row);
         let data_centers = environment.data_centers();
         let compared = |scenario: &str, judgement: &Judgement| -> Vec<SelftestCase> {
             kills(row, scenario)

@@ -59,6 +59,7 @@ pub(crate) fn selftest(
     let plan = SelftestPlan {
         run,
         matrix,
+        faithful: !arguments.without_faithful,
         absent,
     };
     let context = Context {
@@ -119,23 +120,23 @@ fn matrix() -> Result<Matrix, Failure> {
         )
         .because(&problems)
     })?;
-    let mut mutants: Vec<MatrixRow> = checked_in
-        .into_iter()
-        .map(|(mutant, kills)| MatrixRow {
-            mutant,
-            killed_by: kills
-                .into_iter()
-                .map(|kill| ExpectedKill {
-                    scenario: kill.scenario,
-                    checker: kill.checker,
-                    sidecar: kill.sidecar,
-                })
-                .collect(),
-        })
-        .collect();
-    // When the key service has lost its keys no authority starts any more: nothing may come after that.
-    mutants.sort_by_key(|row| row.mutant.starts_with("keys-"));
-    Ok(Matrix { mutants })
+    Ok(Matrix {
+        mutants: checked_in
+            .into_iter()
+            .map(|(mutant, kills)| MatrixRow {
+                own_mesh: suites::matrix::needs_own_mesh(&mutant),
+                mutant,
+                killed_by: kills
+                    .into_iter()
+                    .map(|kill| ExpectedKill {
+                        scenario: kill.scenario,
+                        checker: kill.checker,
+                        sidecar: kill.sidecar,
+                    })
+                    .collect(),
+            })
+            .collect(),
+    })
 }
 
 fn exit_code(report: &SelftestReport) -> ExitCode {

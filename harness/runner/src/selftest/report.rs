@@ -18,6 +18,9 @@ pub struct Matrix {
 pub struct MatrixRow {
     /// Its name.
     pub mutant: String,
+    /// It is there from a mesh's beginning, and nothing works with that mesh afterwards.
+    #[serde(default)]
+    pub own_mesh: bool,
     /// The scenarios that must fail, each in the expected way.
     pub killed_by: Vec<ExpectedKill>,
 }
