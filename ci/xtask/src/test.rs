@@ -62,8 +62,7 @@ pub(crate) fn test(parts: &[Part], no_install: bool) -> anyhow::Result<bool> {
             .map(|value| value.get_name().to_owned())
             .unwrap_or_default();
         say(started, &format!("testing: {name}"));
-        let outcome = run(*part, &parts, &program, &results, !no_install);
-        let count = match outcome {
+        let count = match run(*part, &parts, &program, &results, !no_install) {
             Err(error) if error.is::<CannotHere>() => {
                 not_tested.push(format!("{name}: {error:#}"));
                 Count::ONE_SKIPPED
@@ -127,7 +126,7 @@ fn run(
             let selftest = Command::new(program);
             // What the run has shown is not shown twice.
             let without = all.contains(&Part::Run).then_some("--without-faithful");
-            let arguments: Vec<&str> = ["selftest"].into_iter().chain(without).collect();
+            let arguments: Vec<&str> = std::iter::once("selftest").chain(without).collect();
             meshproof(selftest, &arguments, &results.join("selftest"))
         }
     }

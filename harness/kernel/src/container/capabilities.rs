@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn root_without_capabilities_is_bound_by_the_mode_of_its_files() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let nobody = std::os::unix::fs::PermissionsExt::from_mode(0);
+        let nobody = std::os::unix::fs::PermissionsExt::from_mode(0o000);
         std::fs::set_permissions(file.path(), nobody).unwrap();
         let opened = without_capabilities(|| std::fs::File::open(file.path()).map(drop)).unwrap();
         assert_eq!(opened.unwrap_err().kind(), io::ErrorKind::PermissionDenied);

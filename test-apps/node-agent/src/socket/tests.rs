@@ -130,7 +130,7 @@ async fn a_socket_that_has_lost_its_mode_is_made_again_and_connections_live_on()
     running.is_bound().await;
     let client = UnixStream::connect(running.path()).await.expect("listens");
     let accepted = running.connections.recv().await.expect("serving");
-    fs::set_permissions(running.path(), Permissions::from_mode(0)).expect("ours");
+    fs::set_permissions(running.path(), Permissions::from_mode(0o000)).expect("ours");
     running.is_bound().await;
     let mode = fs::metadata(running.path()).expect("is there").mode();
     assert_eq!(mode & 0o7777, 0o600);
