@@ -134,7 +134,7 @@ impl Cluster for KindCluster {
 
     fn capabilities(&self) -> BTreeSet<Capability> {
         let mut capabilities = zones_of(&self.topology);
-        capabilities.extend([Capability::ComponentOutage, Capability::SocketFault]);
+        capabilities.insert(Capability::ComponentOutage);
         if self.parts.can_cut {
             capabilities.insert(Capability::ZoneCut);
         }
