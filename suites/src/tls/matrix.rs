@@ -7,6 +7,7 @@ use crate::payload::{application, everybody, scope, workload};
 use crate::traffic::{answered, over_tls};
 use harness_model::capability::Capability;
 use harness_model::configuration::{InboundTls, OutboundTls, Tls};
+use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
 use harness_model::history::RefusalCause;
 use harness_model::protocol::Protocol;
@@ -63,6 +64,10 @@ fn row(mode: InboundTls, name: &str) -> Scenario {
             scope([workload("frontend", zone)]),
             offers(offered),
         )));
+    }
+    if mode == InboundTls::Strict {
+        // Connections in plaintext from before are drained for three seconds.
+        when.push(Act::Hold(Span::secs(4)));
     }
     for (offered, caller, zone) in CALLERS {
         // Out of the callee's scope nobody takes TLS.
