@@ -47,16 +47,7 @@ impl Injector {
         self.all_react(&pulses)
             .await
             .map_err(InjectError::NotReachableBefore)?;
-        let number = self.begin(what.clone(), duration)?;
-        self.remember(number, Remedy::Parts(parts.clone()));
-        let ends = Instant::now() + duration;
-        let taken = parts
-            .iter()
-            .map(|part| self.clusters.take_away(part, duration));
-        if let Err(source) = try_join_all(taken).await {
-            self.heal_early(number).await;
-            return Err(InjectError::TakeAway { what, source });
-        }
+        let (number, ends, _) = self.begun(what, &parts, duration).await?;
         // What had no power comes back with other addresses.
         let is_replaced = parts.iter().any(|part| matches!(part, Part::Nodes { .. }));
         self.bitten(number, pulses, ends, is_replaced).await
@@ -74,22 +65,34 @@ impl Injector {
         parts: Vec<Part>,
         duration: Duration,
     ) -> Result<ActiveFault, InjectError> {
+        let (number, ends, measured) = self.begun(what, &parts, duration).await?;
+        Ok(ActiveFault {
+            number,
+            efficacy: measured.join("; "),
+            kind: Kind::Away {
+                ends,
+                pulses: Vec::new(),
+                is_replaced: false,
+            },
+        })
+    }
+
+    /// Writes parts of clusters down and takes them away; the number, the end, and what the cluster measured of each. When
+    /// one of them cannot be taken away all are given back.
+    async fn begun(
+        &self,
+        what: String,
+        parts: &[Part],
+        duration: Duration,
+    ) -> Result<(u64, Instant, Vec<String>), InjectError> {
         let number = self.begin(what.clone(), duration)?;
-        self.remember(number, Remedy::Parts(parts.clone()));
+        self.remember(number, Remedy::Parts(parts.to_vec()));
         let ends = Instant::now() + duration;
-        let harmed = parts
+        let taken = parts
             .iter()
             .map(|part| self.clusters.take_away(part, duration));
-        match try_join_all(harmed).await {
-            Ok(measured) => Ok(ActiveFault {
-                number,
-                efficacy: measured.join("; "),
-                kind: Kind::Away {
-                    ends,
-                    pulses: Vec::new(),
-                    is_replaced: false,
-                },
-            }),
+        match try_join_all(taken).await {
+            Ok(measured) => Ok((number, ends, measured)),
             Err(source) => {
                 self.heal_early(number).await;
                 Err(InjectError::TakeAway { what, source })

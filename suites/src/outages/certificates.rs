@@ -1,8 +1,8 @@
 //! Certificates that are to be renewed while what gives them is away, slow or cut off.
 
 use super::{hold, scenario};
-use crate::tls::{self, strict_everywhere};
-use crate::traffic::{answered, load, over_tls, stop};
+use crate::tls::{self, steady, strict_everywhere};
+use crate::traffic::{answered, over_tls, stop};
 use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
 use harness_model::fault::{Fault, PodSelector};
@@ -32,26 +32,30 @@ fn while_renewed(name: &str, claim: &str, from: &str, faults: Vec<Act>) -> Scena
         }),
         Act::Recover,
         strict_everywhere(),
-        load("steady", from, "checkout"),
+        steady(from),
         hold(7),
     ];
     let since = when.len();
     when.extend(faults);
     when.extend([hold(3), stop("steady")]);
-    let scenario = scenario(
-        name,
-        claim,
-        when,
-        vec![
-            Expectation::Delivered,
-            Expectation::Renewed { since },
-            answered("steady"),
-            over_tls("steady"),
-        ],
-    );
+    under_tls(name, claim, since, when)
+}
+
+/// Steady traffic over TLS goes on, and each certificate is renewed from that step on.
+pub(super) fn under_tls(name: &str, claim: &str, since: usize, when: Vec<Act>) -> Scenario {
     Scenario {
         requires: tls::requirements(),
-        ..scenario
+        ..scenario(
+            name,
+            claim,
+            when,
+            vec![
+                Expectation::Delivered,
+                Expectation::Renewed { since },
+                answered("steady"),
+                over_tls("steady"),
+            ],
+        )
     }
 }
 
@@ -124,25 +128,14 @@ fn key_service_frozen() -> Scenario {
 fn rolled_out() -> Scenario {
     let parts = ["key-service", AUTHORITY, "node-agent"];
     let parts = parts.map(|part| Act::Restart(Rollout::Component(part.to_owned())));
-    let mut when = vec![
-        strict_everywhere(),
-        load("steady", "frontend@$zone1", "checkout"),
-    ];
+    let mut when = vec![strict_everywhere(), steady("frontend@$zone1")];
     let since = when.len();
     when.extend(parts);
     when.extend([hold(2), stop("steady")]);
-    Scenario {
-        requires: tls::requirements(),
-        ..scenario(
-            "identities-rolled-out",
-            "the key service, the authority and the node agents are replaced without a lost request, and each sidecar has a certificate by the new ones",
-            when,
-            vec![
-                Expectation::Delivered,
-                Expectation::Renewed { since },
-                answered("steady"),
-                over_tls("steady"),
-            ],
-        )
-    }
+    under_tls(
+        "identities-rolled-out",
+        "the key service, the authority and the node agents are replaced without a lost request, and each sidecar has a certificate by the new ones",
+        since,
+        when,
+    )
 }

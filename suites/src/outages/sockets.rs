@@ -1,11 +1,11 @@
 //! The socket through which sidecars get their certificates, which is broken under a node agent that lives.
 
-use super::{hold, scenario};
+use super::certificates::under_tls;
+use super::hold;
 use crate::payload::{application, scope};
-use crate::tls::{self, batch, steady, strict};
+use crate::tls::{batch, steady, strict};
 use crate::traffic::{answered, over_tls, stop};
 use harness_model::duration::Span;
-use harness_model::expectation::Expectation;
 use harness_model::fault::{Fault, SocketHarm};
 use harness_model::scenario::{Act, Rollout, Scenario};
 
@@ -47,20 +47,9 @@ fn broken(name: &str, claim: &str, how: SocketHarm) -> Scenario {
         stop("steady"),
         Act::Recover,
     ]);
-    Scenario {
-        requires: tls::requirements(),
-        ..scenario(
-            name,
-            claim,
-            when,
-            vec![
-                Expectation::Delivered,
-                Expectation::Renewed { since },
-                answered("steady"),
-                over_tls("steady"),
-                answered("newcomer"),
-                over_tls("newcomer"),
-            ],
-        )
-    }
+    let mut scenario = under_tls(name, claim, since, when);
+    scenario
+        .then
+        .extend([answered("newcomer"), over_tls("newcomer")]);
+    scenario
 }
