@@ -1,13 +1,17 @@
 //! Counting what a JUnit file says.
 
+use quick_junit::{Report, TestCaseStatus};
 use std::ops::AddAssign;
+
+/// How many lines of what was expected and observed are told of a failure.
+const DETAIL: usize = 16;
 
 /// How tests or scenarios ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Count {
     /// How many passed.
     pub(crate) passed: usize,
-    /// What failed, broke, or could not be decided, by name.
+    /// What failed, broke, or could not be decided: by name, and what was expected and observed in further lines.
     pub(crate) failed: Vec<String>,
     /// How many were not run.
     pub(crate) skipped: usize,
@@ -36,42 +40,45 @@ impl Count {
         }
     }
 
-    /// Counts the cases of a JUnit document. Only its shape is looked at: a case ends where the next one begins.
-    pub(crate) fn of_junit(text: &str) -> Self {
+    /// Counts the cases of a JUnit document.
+    ///
+    /// # Errors
+    ///
+    /// When it is none.
+    pub(crate) fn of_junit(text: &str) -> anyhow::Result<Self> {
+        let report = Report::deserialize_from_str(text)?;
+        let suites = report.test_suites.iter();
+        let cases = suites.flat_map(|suite| suite.test_cases.iter().map(move |case| (suite, case)));
         let mut count = Self::default();
-        for case in text.split("<testcase").skip(1) {
-            if case.contains("<failure") || case.contains("<error") {
-                count.failed.push(name(case));
-            } else if case.contains("<skipped") {
-                count.skipped += 1;
-            } else {
-                count.passed += 1;
+        for (suite, case) in cases {
+            match &case.status {
+                TestCaseStatus::Success { .. } => count.passed += 1,
+                TestCaseStatus::Skipped { .. } => count.skipped += 1,
+                TestCaseStatus::NonSuccess {
+                    message,
+                    description,
+                    ..
+                } => {
+                    let class = case.classname.as_ref().unwrap_or(&suite.name);
+                    let mut told = format!("{class} {}", case.name);
+                    if let Some(message) = message {
+                        told.push_str(": ");
+                        told.push_str(message);
+                    }
+                    for line in description
+                        .iter()
+                        .flat_map(|text| text.lines())
+                        .take(DETAIL)
+                    {
+                        told.push_str("\n    ");
+                        told.push_str(line.trim());
+                    }
+                    count.failed.push(told);
+                }
             }
         }
-        count
+        Ok(count)
     }
-}
-
-/// The class and name of a case, and what its failure says first.
-fn name(case: &str) -> String {
-    let failure = case.split(['<', '>']).find(|tag| {
-        let tag = tag.trim_start();
-        tag.starts_with("failure") || tag.starts_with("error")
-    });
-    let case = case.split('>').next().unwrap_or_default();
-    let mut name = [attribute(case, "classname"), attribute(case, "name")]
-        .map(Option::unwrap_or_default)
-        .join(" ");
-    if let Some(message) = failure.and_then(|failure| attribute(failure, "message")) {
-        name.push_str(": ");
-        name.push_str(message);
-    }
-    name.trim_start().to_owned()
-}
-
-fn attribute<'a>(tag: &'a str, key: &str) -> Option<&'a str> {
-    let (_, rest) = tag.split_once(&format!(" {key}=\""))?;
-    rest.split('"').next()
 }
 
 /// How many tests nextest skips because they are ignored: its JUnit leaves them out. `list` is what `cargo nextest list
@@ -125,16 +132,23 @@ mod tests {
 
     #[test]
     fn each_case_counts_once() {
-        let text = r#"<testsuites><testsuite><testcase name="a"/><testcase name="b" classname="k"><failure/></testcase>
-            <testcase name="c"><error message="x"/><system-out>&lt;testcase</system-out></testcase>
+        let text = r#"<testsuites name="t" tests="4" failures="1" errors="1">
+            <testsuite name="s" tests="4" skipped="1" errors="1" failures="1">
+            <testcase name="a"/><testcase name="b" classname="k"><failure message="m">expected  &lt;1
+                observed  2</failure></testcase>
+            <testcase name="c"><error/></testcase>
             <testcase name="d"><skipped/></testcase></testsuite></testsuites>"#;
         assert_eq!(
-            Count::of_junit(text),
+            Count::of_junit(text).unwrap(),
             Count {
                 passed: 1,
-                failed: vec!["k b".to_owned(), "c: x".to_owned()],
+                failed: vec![
+                    "k b: m\n    expected  <1\n    observed  2".to_owned(),
+                    "s c".to_owned()
+                ],
                 skipped: 1
             }
         );
+        assert!(Count::of_junit("<testsuites>").is_err());
     }
 }

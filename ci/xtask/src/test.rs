@@ -1,6 +1,7 @@
 //! All tests, one after the other, summed up in one line.
 
 mod clusters;
+mod documentation;
 mod foreign;
 
 use crate::engine::Engine;
@@ -56,7 +57,9 @@ pub(crate) fn test(parts: &[Part], no_install: bool) -> anyhow::Result<bool> {
     let results = workspace::root().join("target/test");
     let mut total = Count::default();
     let mut not_tested = Vec::new();
+    let mut sums = Vec::new();
     for part in &parts {
+        let begun = Instant::now();
         let name = part
             .to_possible_value()
             .map(|value| value.get_name().to_owned())
@@ -69,14 +72,26 @@ pub(crate) fn test(parts: &[Part], no_install: bool) -> anyhow::Result<bool> {
             }
             outcome => outcome.with_context(|| format!("test {name}"))?,
         };
-        say(started, &format!("{name}: {count}"));
+        let sum = format!("{name}: {count} in {}", clock(begun));
+        say(started, &sum);
         for failed in &count.failed {
             eprintln!("  failed: {failed}");
         }
-        total += count;
+        sums.push(sum);
+        total += Count {
+            failed: count
+                .failed
+                .into_iter()
+                .map(|failed| format!("{name}: {failed}"))
+                .collect(),
+            ..count
+        };
     }
     say(started, "done");
     // Once more at the end, which is all that a CI often shows of a long output.
+    for sum in &sums {
+        println!("{sum}");
+    }
     for failed in &total.failed {
         println!("FAILED: {failed}");
     }
@@ -109,7 +124,7 @@ fn run(
         Part::Checks => checks(install),
         Part::Unit => nextest("default", install, None),
         Part::Live => nextest("live", install, None),
-        Part::Documentation => documentation(),
+        Part::Documentation => documentation::run(),
         Part::Token => {
             system::require_token(install)?;
             nextest("token", install, None)
@@ -265,16 +280,22 @@ fn parity(program: &Path, results: &Path) -> anyhow::Result<Count> {
         let reason = "there is no run on kind to compare with";
         return Err(CannotHere::because(reason.to_owned()));
     }
-    let status = Command::new(program)
+    let output = Command::new(program)
         .current_dir(workspace::root())
         .args(["report", "compare"])
         .args([local, kind])
-        .status()
+        .stderr(Stdio::inherit())
+        .output()
         .context("start meshproof")?;
-    Ok(if status.success() {
+    let said = String::from_utf8_lossy(&output.stdout);
+    eprint!("{said}");
+    Ok(if output.status.success() {
         Count::ONE_PASSED
     } else {
-        Count::one_failed("the local cluster and kind do not say the same")
+        let said = said.trim_end().replace('\n', "\n    ");
+        Count::one_failed(format!(
+            "the local cluster and kind do not say the same\n    {said}"
+        ))
     })
 }
 
@@ -296,9 +317,10 @@ fn judged(command: &mut Command, report: &Path) -> anyhow::Result<Count> {
     let status = command
         .status()
         .with_context(|| format!("start {:?}", command.get_program()))?;
-    let mut count = match std::fs::read_to_string(report) {
-        Ok(text) => Count::of_junit(&text),
-        Err(error) => Count::one_failed(format!("no report {}: {error}", report.display())),
+    let read = std::fs::read_to_string(report).map_err(anyhow::Error::from);
+    let mut count = match read.and_then(|text| Count::of_junit(&text)) {
+        Ok(count) => count,
+        Err(error) => Count::one_failed(format!("no report {}: {error:#}", report.display())),
     };
     if count.passed == 0 && count.failed.is_empty() {
         let nothing = format!("{} says that nothing was tested", report.display());
@@ -331,55 +353,19 @@ fn forget_run(artifacts: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Examples run inside one test program a crate, so they are counted as Cargo's own summary says.
-fn documentation() -> anyhow::Result<Count> {
-    let output = workspace::cargo()
-        .args([
-            "test",
-            "--doc",
-            "--release",
-            "--workspace",
-            "--no-fail-fast",
-            "--quiet",
-        ])
-        .stderr(Stdio::inherit())
-        .output()
-        .context("start cargo")?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let mut count = Count::default();
-    for line in text.lines().filter(|line| line.starts_with("test result:")) {
-        count += Count {
-            passed: number_before(line, "passed"),
-            failed: vec![line.to_owned(); number_before(line, "failed")],
-            skipped: number_before(line, "ignored"),
-        };
-    }
-    if !output.status.success() {
-        eprintln!("{text}");
-        if count.failed.is_empty() {
-            count += Count::one_failed(format!("cargo test --doc ended with {}", output.status));
-        }
-    }
-    Ok(count)
-}
-
-fn number_before(line: &str, word: &str) -> usize {
-    let words: Vec<&str> = line.split([' ', ';']).collect();
-    words
-        .windows(2)
-        .find(|pair| pair[1] == word)
-        .and_then(|pair| pair[0].parse().ok())
-        .unwrap_or_default()
-}
-
 fn say(started: Instant, what: &str) {
-    let seconds = started.elapsed().as_secs();
-    eprintln!("[{:02}:{:02}] {what}", seconds / 60, seconds % 60);
+    eprintln!("[{}] {what}", clock(started));
+}
+
+/// Minutes and seconds since then.
+fn clock(since: Instant) -> String {
+    let seconds = since.elapsed().as_secs();
+    format!("{:02}:{:02}", seconds / 60, seconds % 60)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Part, number_before, with_what_they_need};
+    use super::{Part, with_what_they_need};
 
     #[test]
     fn a_part_brings_what_it_needs_in_order() {
@@ -387,14 +373,5 @@ mod tests {
         assert_eq!(with_what_they_need(&[Kind, Unit]), [Unit, Kind]);
         assert_eq!(with_what_they_need(&[Parity]), [Run, Kind, Parity]);
         assert!(with_what_they_need(&[]).contains(&Parity));
-    }
-
-    #[test]
-    fn cargos_summary_is_read() {
-        let line = "test result: ok. 3 passed; 1 failed; 2 ignored; 0 measured; 0 filtered out; finished in 0.1s";
-        assert_eq!(
-            ["passed", "failed", "ignored"].map(|word| number_before(line, word)),
-            [3, 1, 2]
-        );
     }
 }

@@ -299,6 +299,10 @@ mod tests {
                 "[invalid bearer token, service account token has been invalidated]",
                 Some(DenialCause::PodGone),
             ),
+            (
+                "the pod that the token is bound to is not on this node (yet)",
+                Some(DenialCause::PodGone),
+            ),
             ("something else", None),
         ] {
             assert_eq!(cause_of(form, message), cause, "{message}");
