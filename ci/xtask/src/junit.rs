@@ -60,7 +60,7 @@ impl Count {
                     ..
                 } => {
                     let class = case.classname.as_ref().unwrap_or(&suite.name);
-                    let mut told = format!("{class} {}", case.name);
+                    let mut told = format!("{} {}", class.as_str(), case.name.as_str());
                     if let Some(message) = message {
                         told.push_str(": ");
                         told.push_str(message);
