@@ -33,6 +33,8 @@ pub(super) fn check(timeline: &Timeline<'_>, name: &str, may_be_lost: u64) -> Ev
     }
     if count.saturating_add(traffic.missing) > may_be_lost {
         traffic.note_gaps(name, &mut evidence);
+    } else {
+        traffic.note_contradictions(name, &mut evidence);
     }
     let answered = traffic.answered().count();
     evidence.support(u64::try_from(answered).unwrap_or(u64::MAX));

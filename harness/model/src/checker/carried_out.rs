@@ -4,7 +4,7 @@
 use super::evidence::detail;
 use super::fails_over::outages;
 use super::timeline::{Life, Place, Timeline};
-use crate::history::EventKind;
+use crate::history::{Event, EventKind};
 use crate::scenario::{Act, CANARY_APPLICATION, Rollout};
 use crate::verdict::Detail;
 
@@ -29,6 +29,8 @@ pub(super) fn lacking(timeline: &Timeline<'_>) -> Vec<Detail> {
                 .or_else(|| left(timeline, step, application, from)),
             Act::Reconnect => reconnected(timeline, step),
             Act::Restart(rollout) => rolled_out(timeline, step, rollout),
+            Act::Apply(_) | Act::Delete(_) => written(timeline, step),
+            Act::Rotate(_) => rotated(timeline, step),
             _ => None,
         };
         lacking.extend(movement.map(|detail| Detail {
@@ -84,6 +86,34 @@ fn faults(timeline: &Timeline<'_>) -> Vec<Detail> {
         ));
     }
     lacking
+}
+
+/// The API server must have acknowledged it: what stays as it was says nothing of a write that was not made.
+fn written(timeline: &Timeline<'_>, step: usize) -> Option<Detail> {
+    let mut failure = None;
+    for event in of_step(timeline, step) {
+        match &event.kind {
+            EventKind::Written { .. } => return None,
+            EventKind::WriteFailed { error, .. } => failure = Some(error),
+            _ => {}
+        }
+    }
+    let observed = failure.map_or_else(
+        || "it was not".to_owned(),
+        |error| format!("the write failed: {error}"),
+    );
+    Some(detail("what is written to be acknowledged", observed))
+}
+
+fn rotated(timeline: &Timeline<'_>, step: usize) -> Option<Detail> {
+    let is_done =
+        of_step(timeline, step).any(|event| matches!(event.kind, EventKind::Rotated { .. }));
+    (!is_done).then(|| detail("the rotation to be carried out", "it was not"))
+}
+
+fn of_step<'a>(timeline: &Timeline<'a>, step: usize) -> impl Iterator<Item = &'a Event> {
+    let events = timeline.events.iter();
+    events.filter(move |event| event.step == Some(step))
 }
 
 /// Every old pod must have gone and new ones come.

@@ -56,7 +56,8 @@ impl Outage {
     }
 }
 
-/// Judges the requests that were due from `within` after a fault began until it ended.
+/// Judges the requests that were due from `within` after a fault began until it ended: they are to be answered, and within the
+/// same time.
 pub(super) fn check(timeline: &Timeline<'_>, name: &str, within: Span) -> Evidence {
     let mut evidence = Evidence::default();
     let traffic = Traffic::of(timeline, name);
@@ -74,6 +75,10 @@ pub(super) fn check(timeline: &Timeline<'_>, name: &str, within: Span) -> Eviden
             if !is_answered(request) {
                 let expected = format!("`{name}` to have moved elsewhere by {}", clock(from_ns));
                 lost.note(request, expected, describe(request));
+            } else if request.done_ns() - request.due_ns > within.as_nanos() {
+                let expected = format!("requests of `{name}` to be answered within {within}");
+                let took = Span::millis(request.latency_us / 1000);
+                lost.note(request, expected, format!(" after {took}"));
             } else if let Some(answerer) = &request.answered_by
                 && !outage.hits_pod(timeline, &answerer.pod)
                 // An answer that came when the fault was over may have waited for that.

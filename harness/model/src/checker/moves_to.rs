@@ -9,7 +9,8 @@ use crate::scenario::Act;
 use crate::verdict::Detail;
 use crate::words;
 
-/// Judges the answered requests that were due from `within` after the write until something else was written.
+/// Judges the answered requests that were due from `within` after the write, and done before something else was written:
+/// one that was late may have been sent only afterwards.
 pub(super) fn check(
     timeline: &Timeline<'_>,
     name: &str,
@@ -33,7 +34,7 @@ pub(super) fn check(
     let from_ns = written.at_ns.saturating_add(within.as_nanos());
     let until_ns = end(timeline, name, step);
     for request in traffic.answered() {
-        if request.due_ns < from_ns || request.due_ns >= until_ns {
+        if request.due_ns < from_ns || request.done_ns() >= until_ns {
             continue;
         }
         let told = |observed: String| Detail {

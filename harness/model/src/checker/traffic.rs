@@ -52,16 +52,21 @@ impl<'a> Traffic<'a> {
 
     /// Notes what makes these outcomes unfit to support anything.
     pub(super) fn note_gaps(&self, name: &str, evidence: &mut Evidence) {
-        if self.contradictory > 0 {
-            evidence.open(detail(
-                format!("one outcome for each request of `{name}`"),
-                format!("{} with several", self.contradictory),
-            ));
-        }
+        self.note_contradictions(name, evidence);
         if self.missing > 0 {
             evidence.open(detail(
                 format!("an outcome for each request of `{name}`"),
                 format!("{} without", self.missing),
+            ));
+        }
+    }
+
+    /// The same, without outcomes that are missing.
+    pub(super) fn note_contradictions(&self, name: &str, evidence: &mut Evidence) {
+        if self.contradictory > 0 {
+            evidence.open(detail(
+                format!("one outcome for each request of `{name}`"),
+                format!("{} with several", self.contradictory),
             ));
         }
     }
@@ -72,16 +77,21 @@ impl<'a> Traffic<'a> {
     }
 }
 
-/// Answered with status 200.
+/// Answered with status 200 by an application that says who it is.
 pub(super) fn is_answered(request: &RequestSeen) -> bool {
-    request.status == Some(200)
+    request.status == Some(200) && request.answered_by.is_some()
 }
 
 /// What became of a request that was not answered, in words that fit behind "requests".
 pub(super) fn describe(request: &RequestSeen) -> String {
     let status = request.status.map_or_else(
         || "no answer".to_owned(),
-        |status| format!("status {status}"),
+        |status| match &request.answered_by {
+            None if status == 200 => {
+                "status 200, and no application says that it answered".to_owned()
+            }
+            _ => format!("status {status}"),
+        },
     );
     let failure = request
         .failure

@@ -24,22 +24,23 @@ pub(super) fn check(timeline: &Timeline<'_>) -> Evidence {
             Ok(observations) => evidence.support(observations),
             Err(deviation) => evidence.contradict(deviation),
         }
-        if one.readings.iter().all(|(_, held)| held.roots.is_empty()) {
-            evidence.open(Detail {
-                sidecar: Some(one.life.sidecar.name.clone()),
-                ..detail("roots that the sidecar trusts", "none were read")
-            });
-        }
+        one.note_unread_roots(&mut evidence);
     }
     evidence
 }
 
-/// All certificates lead to one root and have one issuer, in each cluster.
+/// All certificates lead to one root and have one issuer, in each cluster. Roots come by a secret of their own: a reading that
+/// shows none yet does not tell what a certificate leads to.
 pub(super) fn same_root(timeline: &Timeline<'_>) -> Evidence {
     let mut evidence = Evidence::default();
     let mut first: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
     for life in &timeline.lives {
-        for (reading, held) in Shown::of(timeline, life).readings {
+        let shown = Shown::of(timeline, life);
+        shown.note_unread_roots(&mut evidence);
+        for (reading, held) in shown.readings {
+            if held.roots.is_empty() {
+                continue;
+            }
             let told = |observed: String| Detail {
                 sidecar: Some(life.sidecar.name.clone()),
                 step: timeline.events[reading.index].step,
@@ -79,6 +80,17 @@ impl<'t, 'a> Shown<'t, 'a> {
             .filter(|(_, held)| !held.warming)
             .collect();
         Self { life, readings }
+    }
+
+    /// Nothing is known of a sidecar that showed certificates and never a root.
+    fn note_unread_roots(&self, evidence: &mut Evidence) {
+        if !self.readings.is_empty() && self.readings.iter().all(|(_, held)| held.roots.is_empty())
+        {
+            evidence.open(Detail {
+                sidecar: Some(self.life.sidecar.name.clone()),
+                ..detail("roots that the sidecar trusts", "none were read")
+            });
+        }
     }
 
     /// How often this sidecar was seen to trust what others and itself showed; or when it did not.

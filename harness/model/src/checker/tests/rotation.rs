@@ -205,3 +205,17 @@ fn all_lead_to_one_root_by_one_issuer(
     let found = judged(DROP, &recorder, Expectation::SameRoot);
     assert_eq!(found.verdict, verdict, "{found:#?}");
 }
+
+/// Roots come by a secret of their own, which may be the later one.
+#[test]
+fn who_shows_no_roots_yet_does_not_tell_what_its_certificate_leads_to() {
+    let mut recorder = before(DROP, &["r1"]);
+    read(&mut recorder, 1, held("", "i1", &[]));
+    read(&mut recorder, 1, held("r1", "i1", &["r1"]));
+    let found = judged(DROP, &recorder, Expectation::SameRoot);
+    assert_eq!(found.verdict, Verdict::Passed, "{found:#?}");
+    let mut never = before(DROP, &[]);
+    read(&mut never, 1, held("r1", "i1", &["r1"]));
+    let found = judged(DROP, &never, Expectation::SameRoot);
+    assert_eq!(found.verdict, Verdict::Inconclusive, "{found:#?}");
+}

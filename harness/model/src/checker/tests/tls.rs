@@ -322,20 +322,22 @@ fn what_is_seen_on_the_wire_is_judged(
 }
 
 #[rstest]
-#[case::in_time(&[(100, None), (1100, over(None)), (2200, Some(Arrival::Plaintext))], Verdict::Passed)]
-#[case::late(&[(900, over(None)), (1100, Some(Arrival::Plaintext))], Verdict::Failed)]
-#[case::untold(&[(1100, None)], Verdict::Inconclusive)]
-#[case::nothing_sent(&[(900, over(None))], Verdict::Inconclusive)]
+#[case::in_time(&[(100, 1, None), (1100, 1, over(None)), (2200, 1, Some(Arrival::Plaintext))], Verdict::Passed)]
+#[case::late(&[(900, 1, over(None)), (1100, 1, Some(Arrival::Plaintext))], Verdict::Failed)]
+#[case::done_after_the_next_write(&[(1100, 1, over(None)), (1200, 900, Some(Arrival::Plaintext))], Verdict::Passed)]
+#[case::untold(&[(1100, 1, None)], Verdict::Inconclusive)]
+#[case::nothing_sent(&[(900, 1, over(None))], Verdict::Inconclusive)]
 fn connections_from_before_may_be_used_for_a_stated_time(
-    #[case] requests: &[(u64, Option<Arrival>)],
+    #[case] requests: &[(u64, u64, Option<Arrival>)],
     #[case] verdict: Verdict,
 ) {
     let mut recorder = recorder();
     recorder.step(1).write(&permissive());
     let written = recorder.now_ns();
-    for (sequence, (after_ms, arrived)) in requests.iter().enumerate() {
+    for (sequence, (after_ms, latency_ms, arrived)) in requests.iter().enumerate() {
         recorder.request(sequence as u64, |request| {
             request.due_ns = written + after_ms * 1_000_000;
+            request.latency_us = latency_ms * 1000;
             request.arrived = arrived.clone();
         });
     }

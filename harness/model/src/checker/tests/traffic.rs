@@ -92,15 +92,23 @@ fn an_outcome_told_twice_counts_once_and_two_outcomes_decide_nothing() {
     let mut other = repeat;
     other.latency_us += 1;
     twice.push(EventKind::Request(Box::new(other)));
-    let two = expecting(
-        vec![batch(1)],
-        Expectation::PassesBothSidecars {
-            traffic: TRAFFIC.to_owned(),
-        },
-    );
-    let found = finding(&two, &twice);
-    assert_eq!(found.verdict, Verdict::Inconclusive);
-    assert!(found.details[0].observed.starts_with("1 with several"));
+    let passes = Expectation::PassesBothSidecars {
+        traffic: TRAFFIC.to_owned(),
+    };
+    for expectation in [passes, answered(0), answered(1)] {
+        let found = finding(&expecting(vec![batch(1)], expectation), &twice);
+        assert_eq!(found.verdict, Verdict::Inconclusive);
+        assert!(found.details[0].observed.starts_with("1 with several"));
+    }
+}
+
+#[test]
+fn a_status_of_nobody_is_no_answer() {
+    let mut recorder = recorder();
+    recorder.request(0, |request| request.answered_by = None);
+    let found = finding(&expecting(vec![batch(1)], answered(0)), &recorder);
+    assert_eq!(found.verdict, Verdict::Failed, "{found:?}");
+    assert!(found.details[0].observed.contains("no application"));
 }
 
 #[test]
@@ -458,4 +466,19 @@ fn how_often_requests_came_is_judged(#[case] count: Option<u64>, #[case] verdict
     assert_eq!(found.verdict, verdict, "{found:#?}");
     let found = finding(&expecting(vec![batch(3)], expectation), &recorder);
     assert_eq!(found.verdict, verdict.max(Verdict::Inconclusive));
+}
+
+#[test]
+fn requests_after_a_write_that_was_not_made_prove_nothing() {
+    let mut recorder = recorder();
+    recorder.step(0).push(EventKind::WriteFailed {
+        name: "scoped".to_owned(),
+        error: "no".to_owned(),
+        refused: true,
+    });
+    recorder.step(1).request(0, |_| {});
+    let when = vec![Act::Delete("scoped".to_owned()), batch(1)];
+    let found = finding(&expecting(when, answered(0)), &recorder);
+    assert_eq!(found.verdict, Verdict::Inconclusive, "{found:?}");
+    assert_eq!(found.details[0].observed, "the write failed: no");
 }
