@@ -65,7 +65,8 @@ impl Artifacts {
         let mut failures = Vec::new();
         for (name, document) in documents {
             let path = self.folder.join(name);
-            let failed = || Failure::new(ExitCode::Internal, format!("write {}", path.display()));
+            let failed =
+                || Failure::new(ExitCode::Environment, format!("write {}", path.display()));
             match document {
                 Ok(text) => {
                     if let Err(error) = write_whole(&path, &text) {

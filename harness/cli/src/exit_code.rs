@@ -66,7 +66,11 @@ impl ExitCode {
             Self::Usage
         } else if summary.failed > 0 || !summary.exposed_keys.is_empty() {
             Self::ScenarioFailed
-        } else if summary.inconclusive > 0 || partial || summary.passed == 0 {
+        } else if summary.inconclusive > 0
+            || !summary.not_searched.is_empty()
+            || partial
+            || summary.passed == 0
+        {
             Self::Inconclusive
         } else {
             Self::Success
@@ -104,6 +108,7 @@ mod tests {
         assert_eq!(of(|s| s.inconclusive = 1), 11);
         assert_eq!(of(|s| s.passed = 0), 11);
         assert_eq!(of(|s| s.exposed_keys = vec!["a log".to_owned()]), 1);
+        assert_eq!(of(|s| s.not_searched = vec!["a log".to_owned()]), 11);
         assert_eq!(of(|s| s.left_behind = vec!["a mount".to_owned()]), 12);
         assert_eq!(of(|s| s.interrupted = Some(2)), 130);
         assert_eq!(of(|s| s.interrupted = Some(15)), 143);

@@ -231,15 +231,15 @@ impl Clusters {
     }
 
     /// As [`exposure::keys_in_logs`], of all clusters.
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub async fn keys_in_logs(&self, namespaces: &[String]) -> Result<Vec<String>, kube::Error> {
+    pub async fn keys_in_logs(&self, namespaces: &[String]) -> exposure::Search {
         let looks = self.all.iter().map(|cluster| async move {
             exposure::keys_in_logs(&cluster.client(), namespaces).await
         });
-        Ok(try_join_all(looks).await?.concat())
+        let mut search = exposure::Search::default();
+        for of_one in join_all(looks).await {
+            search.add(of_one);
+        }
+        search
     }
 
     /// As [`Cluster::down`], all of them side by side.

@@ -2,7 +2,9 @@
 
 use crate::redaction::holds_private_key;
 use futures::StreamExt as _;
-use k8s_openapi::api::core::v1::Pod;
+use futures::io::{AsyncBufRead, AsyncBufReadExt as _};
+use harness_model::causes::chain;
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::Client;
 use kube::api::{Api, ListParams, LogParams};
 use std::io;
@@ -10,66 +12,128 @@ use std::path::Path;
 use std::time::Duration;
 
 /// How long one log may take: a node that is cut off does not answer.
-const PATIENCE: Duration = Duration::from_secs(4);
+const PATIENCE: Duration = Duration::from_secs(15);
 /// How many logs are fetched at once.
 const AT_ONCE: usize = 16;
-/// The end of a log that is looked through, in bytes.
-const LOOKED_THROUGH: i64 = 4 << 20;
+/// A line that begins or ends a key is shorter than this, in bytes.
+const LINE: usize = 128;
 
-/// The containers in these namespaces that wrote a private key to their log, as `NAMESPACE/POD/CONTAINER`. A log that cannot
-/// be had is told to ours.
-///
-/// # Errors
-///
-/// When the pods cannot be listed.
-pub async fn keys_in_logs(
-    client: &Client,
-    namespaces: &[String],
-) -> Result<Vec<String>, kube::Error> {
-    let mut containers = Vec::new();
-    for namespace in namespaces {
-        let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
-        for pod in api.list(&ListParams::default()).await?.items {
-            containers.extend(logs_of(&pod).map(|log| (api.clone(), namespace.clone(), log)));
-        }
-    }
-    let found = futures::stream::iter(containers)
-        .map(|(api, namespace, log)| async move {
-            let Log { pod, container, .. } = &log;
-            let exposes = log.exposes(&api).await;
-            exposes.then(|| format!("{namespace}/{pod}/{container}"))
-        })
-        .buffer_unordered(AT_ONCE)
-        .filter_map(std::future::ready);
-    let mut found: Vec<String> = found.collect().await;
-    found.sort();
-    found.dedup();
-    Ok(found)
+/// What a search for private keys came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Search {
+    /// Where there is one: containers as `NAMESPACE/POD/CONTAINER`, and files.
+    pub found: Vec<String>,
+    /// What could not be looked through, with the reason: nobody knows whether there is one.
+    pub not_searched: Vec<String>,
 }
 
-/// The files below a folder that hold a private key.
-///
-/// # Errors
-///
-/// When a folder or file cannot be read.
-pub fn keys_in_files(folder: &Path) -> io::Result<Vec<String>> {
-    let mut found = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder)? {
-            let entry = entry?;
-            let kind = entry.file_type()?;
-            if kind.is_dir() {
-                folders.push(entry.path());
-            } else if kind.is_file()
-                && holds_private_key(&String::from_utf8_lossy(&std::fs::read(entry.path())?))
-            {
-                found.push(entry.path().display().to_string());
+impl Search {
+    /// Adds what another search came to.
+    pub fn add(&mut self, other: Self) {
+        self.found.extend(other.found);
+        self.not_searched.extend(other.not_searched);
+        for list in [&mut self.found, &mut self.not_searched] {
+            list.sort();
+            list.dedup();
+        }
+    }
+
+    fn note(&mut self, what: String, looked: Result<bool, String>) {
+        match looked {
+            Ok(true) => self.found.push(what),
+            Ok(false) => {}
+            Err(why) => self.not_searched.push(format!("{what}: {why}")),
+        }
+    }
+}
+
+/// Looks through the logs of all containers in these namespaces, from their first line on. Pods that are gone have none any
+/// more.
+pub async fn keys_in_logs(client: &Client, namespaces: &[String]) -> Search {
+    let mut search = Search::default();
+    let mut logs = Vec::new();
+    for namespace in namespaces {
+        let api: Api<Pod> = Api::namespaced(client.clone(), namespace);
+        match api.list(&ListParams::default()).await {
+            Ok(pods) => {
+                for pod in &pods.items {
+                    logs.extend(logs_of(pod).map(|log| (api.clone(), namespace.clone(), log)));
+                }
+            }
+            Err(error) => {
+                let what = format!("the logs of namespace {namespace}");
+                search.note(what, Err(chain(&error)));
             }
         }
     }
-    found.sort();
-    Ok(found)
+    let looks = logs.into_iter().map(|(api, namespace, log)| async move {
+        let what = format!("the log of {namespace}/{}/{}", log.pod, log.container);
+        (what, log.exposes(&api).await)
+    });
+    let mut looked = futures::stream::iter(looks).buffer_unordered(AT_ONCE);
+    while let Some((what, exposes)) = looked.next().await {
+        search.note(what, exposes);
+    }
+    // Sorts, and says once what two logs of a container say.
+    search.add(Search::default());
+    search
+}
+
+/// Looks through the files below a folder; one that is not there has none.
+#[must_use]
+pub fn keys_in_files(folder: &Path) -> Search {
+    let mut search = Search::default();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = match std::fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => {
+                search.note(folder.display().to_string(), Err(error.to_string()));
+                continue;
+            }
+        };
+        for entry in entries {
+            let kind = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)));
+            match kind {
+                Ok((path, kind)) if kind.is_dir() => folders.push(path),
+                Ok((path, kind)) if kind.is_file() => {
+                    let read = std::fs::read(&path).map_err(|error| error.to_string());
+                    let exposes = read.map(|read| holds(&read));
+                    search.note(path.display().to_string(), exposes);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    search.note(folder.display().to_string(), Err(error.to_string()));
+                }
+            }
+        }
+    }
+    search.add(Search::default());
+    search
+}
+
+fn holds(bytes: &[u8]) -> bool {
+    holds_private_key(&String::from_utf8_lossy(bytes))
+}
+
+/// Whether there is a private key in what is read, however long it is.
+async fn flows(mut text: impl AsyncBufRead + Unpin) -> io::Result<bool> {
+    let mut window = Vec::new();
+    loop {
+        let chunk = text.fill_buf().await?;
+        if chunk.is_empty() {
+            return Ok(false);
+        }
+        let read = chunk.len();
+        window.extend_from_slice(chunk);
+        text.consume_unpin(read);
+        if holds(&window) {
+            return Ok(true);
+        }
+        // What begins here may end in the next one.
+        window.drain(..window.len().saturating_sub(LINE));
+    }
 }
 
 /// One log of a container.
@@ -94,31 +158,44 @@ fn logs_of(pod: &Pod) -> impl Iterator<Item = Log> {
                 container: status.name.clone(),
                 previous,
             };
+            let current = has_run(status).then(|| log(false));
             let earlier = (status.restart_count > 0).then(|| log(true));
-            [log(false)].into_iter().chain(earlier)
+            current.into_iter().chain(earlier)
         })
 }
 
+/// A container that waits to be started for the first time has no log.
+fn has_run(status: &ContainerStatus) -> bool {
+    let state = status.state.as_ref();
+    state.is_some_and(|state| state.running.is_some() || state.terminated.is_some())
+        || status.restart_count > 0
+}
+
 impl Log {
-    async fn exposes(&self, api: &Api<Pod>) -> bool {
+    /// Whether a private key is in it; or why nobody knows.
+    async fn exposes(&self, api: &Api<Pod>) -> Result<bool, String> {
         let parameters = LogParams {
             container: Some(self.container.clone()),
             previous: self.previous,
-            limit_bytes: Some(LOOKED_THROUGH),
             ..LogParams::default()
         };
-        match tokio::time::timeout(PATIENCE, api.logs(&self.pod, &parameters)).await {
-            Ok(Ok(text)) => holds_private_key(&text),
-            Ok(Err(error)) => {
-                tracing::warn!(self.pod, self.container, %error, "a log cannot be looked through");
-                false
+        let look = async {
+            match api.log_stream(&self.pod, &parameters).await {
+                Ok(text) => flows(text).await.map_err(|error| chain(&error)),
+                Err(error) if is_gone(&error) => Ok(false),
+                Err(error) => Err(chain(&error)),
             }
-            Err(_) => {
-                tracing::warn!(self.pod, self.container, "a log does not come in time");
-                false
-            }
+        };
+        match tokio::time::timeout(PATIENCE, look).await {
+            Ok(exposes) => exposes,
+            Err(_) => Err(format!("it did not come within {} s", PATIENCE.as_secs())),
         }
     }
+}
+
+/// The pod is gone since it was listed, or the log of its earlier container is.
+fn is_gone(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 400 | 404))
 }
 
 #[cfg(test)]
@@ -135,17 +212,41 @@ mod tests {
             "nothing\n-----BEGIN CERTIFICATE-----\n",
         )
         .expect("written");
-        assert!(keys_in_files(folder.path()).expect("read").is_empty());
+        assert_eq!(keys_in_files(folder.path()), Search::default());
         let planted = deep.join("history.jsonl");
         std::fs::write(
             &planted,
             "{\"a\":\"-----BEGIN EC PRIVATE KEY-----\\nMHc\"}\n",
         )
         .expect("written");
-        assert_eq!(
-            keys_in_files(folder.path()).expect("read"),
-            [planted.display().to_string()]
-        );
-        assert!(keys_in_files(&folder.path().join("nowhere")).is_err());
+        let search = keys_in_files(folder.path());
+        assert_eq!(search.found, [planted.display().to_string()]);
+        assert!(search.not_searched.is_empty());
+        let nowhere = keys_in_files(&folder.path().join("nowhere"));
+        assert_eq!(nowhere, Search::default());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_called_free_of_keys() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        // A file in the place of a folder.
+        let search = keys_in_files(file.path());
+        assert!(search.found.is_empty());
+        let [why] = &search.not_searched[..] else {
+            panic!("{search:?}");
+        };
+        assert!(why.starts_with(&file.path().display().to_string()), "{why}");
+    }
+
+    #[tokio::test]
+    async fn a_long_log_is_looked_through_to_its_end() {
+        let line = "2026-11-26T19:43:08Z INFO nothing of interest\n";
+        let long = line.repeat(200_000);
+        let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAw\n";
+        for (text, holds) in [(long.clone(), false), (format!("{long}{key}{line}"), true)] {
+            // Pieces that cut the line in two somewhere.
+            let reader = futures::io::BufReader::with_capacity(61, text.as_bytes());
+            assert_eq!(flows(reader).await.expect("read"), holds);
+        }
     }
 }

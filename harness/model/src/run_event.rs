@@ -124,6 +124,9 @@ pub struct Summary {
     /// Where a private key was found that must not leave its pod: containers by their logs, and files of the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exposed_keys: Vec<String>,
+    /// Logs and files that could not be looked through for private keys, with the reasons.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_searched: Vec<String>,
     /// The run was interrupted by this signal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interrupted: Option<i32>,

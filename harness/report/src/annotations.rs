@@ -22,6 +22,7 @@ pub fn github(record: &RunRecord) -> Vec<String> {
     for (title, texts) in [
         ("unknown name", &sum.unknown_names),
         ("private key", &sum.exposed_keys),
+        ("not searched for private keys", &sum.not_searched),
         ("left behind", &sum.left_behind),
     ] {
         for text in texts {

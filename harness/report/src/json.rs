@@ -52,6 +52,9 @@ pub struct Document {
     /// Where a private key was found that must not leave its pod.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exposed_keys: Vec<String>,
+    /// What could not be looked through for private keys, with the reasons.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_searched: Vec<String>,
     /// What was left behind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_behind: Vec<String>,
@@ -311,6 +314,7 @@ pub fn document(record: &RunRecord, exit_code: u8) -> Document {
         unknown_names: sum.unknown_names,
         interrupted: sum.interrupted,
         exposed_keys: sum.exposed_keys,
+        not_searched: sum.not_searched,
         left_behind: sum.left_behind,
         sidecars: record.sidecars.clone(),
         scenarios,

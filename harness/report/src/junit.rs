@@ -202,6 +202,9 @@ fn own_cases(summary: Option<&Summary>) -> Vec<TestCase> {
             if !summary.exposed_keys.is_empty() {
                 add("run", "private-keys", &summary.exposed_keys.join("; "));
             }
+            if !summary.not_searched.is_empty() {
+                add("run", "not-searched", &summary.not_searched.join("; "));
+            }
             if !summary.left_behind.is_empty() {
                 add("clean-up", "left-behind", &summary.left_behind.join("; "));
             }

@@ -33,6 +33,7 @@ pub fn render(record: &RunRecord) -> String {
         .iter()
         .chain(&sum.unknown_names)
         .chain(&sum.exposed_keys)
+        .chain(&sum.not_searched)
         .chain(&sum.left_behind)
     {
         page.push_str(&format!("\n{}\n", code(text)));

@@ -169,6 +169,8 @@ fn summary(parts: &[Part]) -> Summary {
             .extend(document.left_behind.iter().map(with_name));
         sum.exposed_keys
             .extend(document.exposed_keys.iter().map(with_name));
+        sum.not_searched
+            .extend(document.not_searched.iter().map(with_name));
     }
     sum
 }

@@ -110,6 +110,9 @@ impl<W: Write> Terminal<W> {
         for place in &summary.exposed_keys {
             writeln!(out, "\n{FAIL}PRIVATE KEY{FAIL:#} {place}")?;
         }
+        for what in &summary.not_searched {
+            writeln!(out, "\n{FAIL}NOT SEARCHED{FAIL:#} for private keys: {what}")?;
+        }
         for left in &summary.left_behind {
             writeln!(out, "\n{FAIL}LEFT BEHIND{FAIL:#} {left}")?;
         }

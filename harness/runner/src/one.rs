@@ -150,7 +150,7 @@ async fn carry_out(
     if (disturbed || scales(&scenario)) && interrupt.signal().is_none() {
         environment.wait_until_in_sync().await;
     }
-    let judgement = match broke_off {
+    let mut judgement = match broke_off {
         Some(Break::Undecided(reason)) => undecided(reason),
         Some(Break::Early(reason)) => only_failed(judge(&scenario, &history, plan), reason),
         None => judge(&scenario, &history, plan),
@@ -167,6 +167,10 @@ async fn carry_out(
     };
     if let Err(error) = artifacts::write_history(&folder, &recorded) {
         tracing::warn!(folder = %folder.display(), %error, "cannot write the history");
+        if judgement.verdict == Verdict::Passed {
+            // Nobody could judge it again.
+            judgement = undecided(format!("the history is lost: {error}"));
+        }
     }
     judgement
 }

@@ -93,7 +93,9 @@ async fn whole(
             .await;
     }
     if reachable {
-        summary.exposed_keys = environment.exposed_keys(&plan.artifacts).await;
+        let search = environment.exposed_keys(&plan.artifacts).await;
+        summary.exposed_keys = search.found;
+        summary.not_searched = search.not_searched;
     }
     let keep = keeps(plan.keep, &summary);
     let down = async { Ok::<_, Infallible>(environment.down(keep).await) };

@@ -10,6 +10,7 @@ use crate::failure::Failure;
 use crate::output::{self, Out};
 use crate::progress::{HEARTBEAT, Progress};
 use crate::{ci, logging, plan, quarantine, rerun, selection, signals, tools};
+use harness_cluster::exposure;
 use harness_model::run_event::{RunEvent, Summary};
 use harness_model::scenario::Tag;
 use harness_report::Reporter;
@@ -111,9 +112,15 @@ pub(crate) fn run(
     if execution.keep != When::Never && execution.environment.reuse.is_none() {
         cluster::tell_if_kept(&artifacts.cluster())?;
     }
-    for failure in artifacts.write_documents(&readers.record, exit) {
+    let lost = artifacts.write_documents(&readers.record, exit);
+    for failure in &lost {
         output::say(&failure.render(output::colour_on_stderr(common.color)));
     }
+    // Green without the evidence for it is not green.
+    let exit = match exit {
+        ExitCode::Success if !lost.is_empty() => ExitCode::Environment,
+        exit => keyless(&artifacts.folder, &readers.record, exit),
+    };
     ci::tell(&readers.record);
     if common.output == OutputForm::Json {
         write_json(
@@ -122,6 +129,22 @@ pub(crate) fn run(
         )?;
     }
     Ok(exit)
+}
+
+/// Documents are written after the run has been searched for private keys: none of them may hold one either.
+fn keyless(folder: &Path, record: &RunRecord, exit: ExitCode) -> ExitCode {
+    let known = record.sum().exposed_keys;
+    let mut exposed = exposure::keys_in_files(folder).found;
+    exposed.retain(|file| !known.contains(file));
+    for file in &exposed {
+        output::say(&format!("error: a private key is in {file}"));
+    }
+    match exit {
+        ExitCode::Success | ExitCode::Inconclusive if !exposed.is_empty() => {
+            ExitCode::ScenarioFailed
+        }
+        exit => exit,
+    }
 }
 
 /// How the user called this program, for rerun lines.

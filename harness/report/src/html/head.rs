@@ -59,6 +59,9 @@ pub(super) fn notes(sum: &Summary) -> Vec<String> {
     for place in &sum.exposed_keys {
         notes.push(format!("A private key was found in {place}"));
     }
+    for what in &sum.not_searched {
+        notes.push(format!("Not searched for private keys: {what}"));
+    }
     for left in &sum.left_behind {
         notes.push(format!("Left behind: {left}"));
     }
