@@ -257,7 +257,11 @@ impl Inbound<'_> {
                 transport_protocol: "tls".to_owned(),
                 ..on_port(port)
             }),
-            ..chain(":tls", vec![bytes(&name)])
+            ..chain(
+                ":tls",
+                // Who shows the sidecar no certificate is on nobody's list.
+                self.access().into_iter().chain([bytes(&name)]).collect(),
+            )
         };
         match self.mode {
             InboundTls::Plaintext => vec![plain()],
@@ -291,9 +295,13 @@ impl Inbound<'_> {
             (INBOUND_HEADER, self.pod),
             (INBOUND_TLS_HEADER, INBOUND_TLS),
         ];
-        let access = self.allow.as_deref().map(tls::allow_only_connections);
         let to_application = told_bytes(&inbound_name(port), 1, KnownBy::Callee, &says);
-        access.into_iter().chain([to_application]).collect()
+        self.access().into_iter().chain([to_application]).collect()
+    }
+
+    /// Lets only those connections through whose certificate is on the list, where there is one.
+    fn access(&self) -> Option<Filter> {
+        self.allow.as_deref().map(tls::allow_only_connections)
     }
 }
 

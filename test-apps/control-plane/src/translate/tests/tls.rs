@@ -155,6 +155,15 @@ fn a_list_of_callers_becomes_a_filter_and_an_empty_one_lets_nobody_in() {
         String::from_utf8_lossy(&listener.encode_to_vec()).into_owned()
     };
     let one = || Some(vec![SpiffeUri("spiffe://mesh.local/ns/a/sa/b".to_owned())]);
+    let tls = TlsPolicy {
+        allow: one(),
+        ..inbound(InboundTls::Permissive)
+    };
+    // However somebody comes in: by the mesh's TLS, by that of an application, in plaintext.
+    for chain in inbound_listener(tls, Security::default()).filter_chains {
+        let encoded = String::from_utf8_lossy(&chain.encode_to_vec()).into_owned();
+        assert!(encoded.contains("rbac"), "{}", chain.name);
+    }
     let filter = "envoy.filters.http.rbac";
     assert!(!with(None, Security::default()).contains(filter));
     assert!(with(one(), Security::default()).contains("spiffe://mesh.local/ns/a/sa/b"));
