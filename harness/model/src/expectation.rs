@@ -15,11 +15,12 @@ use std::collections::BTreeMap;
     deny_unknown_fields
 )]
 pub enum Expectation {
-    /// After every step each sidecar shows exactly what the oracle says for it, toggles and rules, within
-    /// [`crate::patience::Patience::delivery`] of the write.
+    /// After every step each sidecar shows what the oracle says for it, toggles and rules, and holds a certificate of its own
+    /// where it is to speak TLS, within [`crate::patience::Patience::delivery`] of the write. What it shows beside that is
+    /// judged by [`Confined`](Self::Confined).
     Delivered,
-    /// After every step no sidecar shows anything the oracle does not say for it, proven by a marker on the
-    /// same stream, in active and warming state, and again at the end of the scenario.
+    /// After every step no sidecar shows anything the oracle does not say for it, toggles, rules or a certificate, proven by a
+    /// marker on the same stream, in active and warming state, and again at the end of the scenario.
     Confined,
     /// After the step with the second index (0-based) every sidecar's keys of this scenario are hash-equal to those
     /// after the first.
@@ -158,8 +159,8 @@ pub enum Expectation {
         /// Why.
         because: DenialCause,
     },
-    /// From `within` after a fault of the scenario began to its end, no request is lost, and at least one is
-    /// answered by somebody outside what the fault hit.
+    /// From `within` after a fault of the scenario began to its end, no request is lost or takes longer than `within`, and at
+    /// least one is answered by somebody outside what the fault hit.
     FailsOver {
         /// Load.
         traffic: String,

@@ -24,8 +24,9 @@ use prost::Message as _;
 /// The cluster that leads to wherever a connection wanted to go.
 pub(super) const PASSTHROUGH: &str = "passthrough";
 
-/// An endpoint that cannot be reached is found out within this time.
-const CONNECT_MILLISECONDS: u32 = 250;
+/// An endpoint that cannot be reached is found out within this time. The handshake of TLS is part of it, so a machine that
+/// is busy needs more of it than a network does.
+const CONNECT_MILLISECONDS: u32 = 500;
 
 pub(super) fn clusters(
     world: &World,

@@ -236,7 +236,7 @@ fn retries() -> RetryPolicy {
     RetryPolicy {
         retry_on: "connect-failure,refused-stream,reset,unavailable,retriable-status-codes".into(),
         retriable_status_codes: UNAVAILABLE.into(),
-        num_retries: number(3),
+        num_retries: number(4),
         per_try_timeout: milliseconds(ATTEMPT_MILLISECONDS),
         retry_host_predicate: vec![RetryHostPredicate {
             name: "envoy.retry_host_predicates.previous_hosts".into(),
