@@ -2,6 +2,7 @@
 //! not come through is turned away for the right reason.
 
 mod matrix;
+mod storm;
 mod wire;
 
 use crate::payload::{application, data_center, everybody, payload, payload_as, scope};
@@ -29,6 +30,7 @@ pub fn all() -> Vec<Scenario> {
         matrix::impostor(),
         matrix::allowed_callers_of_bytes(),
         wire::connections_from_before(),
+        storm::handshake_storm(),
         renewal(),
         node_agent_killed(),
         authority_killed(),
