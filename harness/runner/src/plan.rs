@@ -18,7 +18,7 @@ pub struct RunPlan {
     pub started: Instant,
     /// The selected scenarios, in the order to be run.
     pub scenarios: Vec<Scenario>,
-    /// The seed of everything random.
+    /// What the order of scenarios comes from where it is shuffled; nothing else is random.
     pub seed: u64,
     /// Shuffle the scenarios by the seed.
     pub shuffle: bool,

@@ -54,6 +54,9 @@ pub enum RunError {
     /// There is no API server to ask.
     #[error("reach the API server")]
     Connect(#[source] ConnectError),
+    /// The threads that everything runs on cannot be started.
+    #[error("start threads")]
+    Threads(#[source] std::io::Error),
     /// A signal cannot be waited for.
     #[error("wait for signals")]
     Signals(#[source] std::io::Error),
@@ -87,7 +90,7 @@ pub fn main(behaviour: Arc<dyn Behaviour>) -> std::process::ExitCode {
                 Settings::read(|name| std::env::var(name).ok()).map_err(RunError::Settings)?;
             run(settings, behaviour).await
         }),
-        Err(error) => Err(RunError::Signals(error)),
+        Err(error) => Err(RunError::Threads(error)),
     };
     match outcome {
         Ok(()) => std::process::ExitCode::SUCCESS,

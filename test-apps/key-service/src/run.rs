@@ -73,7 +73,10 @@ pub enum RunError {
     /// A port cannot be opened.
     #[error("listen on {0}")]
     Listen(SocketAddr, #[source] std::io::Error),
-    /// A signal cannot be waited for, or threads cannot be started.
+    /// The threads that everything runs on cannot be started.
+    #[error("start threads")]
+    Threads(#[source] std::io::Error),
+    /// A signal cannot be waited for.
     #[error("wait for signals")]
     Signals(#[source] std::io::Error),
     /// The server ended.
@@ -100,7 +103,7 @@ pub fn main(behaviour: Arc<dyn Behaviour>) -> ExitCode {
     let outcome = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
-        .map_err(RunError::Signals)
+        .map_err(RunError::Threads)
         .and_then(|runtime| {
             let outcome = runtime.block_on(async {
                 let settings =

@@ -43,6 +43,9 @@ pub enum RunError {
     /// There is no API server to ask.
     #[error("reach the API server")]
     Connect(#[source] ConnectError),
+    /// The threads that everything runs on cannot be started.
+    #[error("start threads")]
+    Threads(#[source] std::io::Error),
     /// A signal cannot be waited for.
     #[error("wait for signals")]
     Signals(#[source] std::io::Error),
@@ -81,7 +84,7 @@ pub fn main(behaviour: Arc<dyn Behaviour>) -> std::process::ExitCode {
             runtime.shutdown_background();
             outcome
         }
-        Err(error) => Err(RunError::Signals(error)),
+        Err(error) => Err(RunError::Threads(error)),
     };
     match outcome {
         Ok(()) => std::process::ExitCode::SUCCESS,

@@ -4,7 +4,7 @@ use crate::state::Identity;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Requests to send, one after another.
+/// Requests to send, a few at a time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RequestBatch {

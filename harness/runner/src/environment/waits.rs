@@ -17,8 +17,10 @@ fn is_known(sidecar: &Sidecar, known: &[Sidecar]) -> bool {
 impl Environment {
     /// Waits until every workload that the API server tells of is known here too: our watch may lag behind. Who is not.
     pub(crate) async fn wait_until_known(&self) -> Vec<String> {
-        let Ok(workloads) = self.mesh.workloads().await else {
-            return Vec::new();
+        let workloads = match self.mesh.workloads().await {
+            Ok(workloads) => workloads,
+            // Nobody knows who is missing, which is not that nobody is.
+            Err(error) => return vec![format!("whoever is there ({})", chain(&error))],
         };
         let deadline = Instant::now() + self.patience.probe.0;
         self.watch
@@ -87,15 +89,18 @@ impl Environment {
                     .iter()
                     .filter(|workload| {
                         let sidecar = &workload.sidecar;
-                        latest(&sidecar.name)
-                            .and_then(|state| self.mesh.observe(keys, sidecar, &state).ok())
-                            .is_some_and(|seen| {
-                                !seen.toggles.is_empty()
-                                    || !seen.rules.is_empty()
-                                    || seen.marker_toggle.is_some()
-                                    || seen.marker_rule.is_some()
-                                    || seen.certificate.is_some()
-                            })
+                        latest(&sidecar.name).is_some_and(|state| {
+                            // What cannot be read may hold anything.
+                            self.mesh
+                                .observe(keys, sidecar, &state)
+                                .map_or(true, |seen| {
+                                    !seen.toggles.is_empty()
+                                        || !seen.rules.is_empty()
+                                        || seen.marker_toggle.is_some()
+                                        || seen.marker_rule.is_some()
+                                        || seen.certificate.is_some()
+                                })
+                        })
                     })
                     .map(|workload| workload.sidecar.name.clone())
                     .collect()

@@ -127,6 +127,15 @@ impl Checker<'_> {
                 "evidence.tlsHeader",
                 evidence.is_some_and(|evidence| evidence.tls_header.is_some()),
             ),
+            // Without these nothing is refused for a known reason.
+            (
+                "evidence.failureHeader",
+                evidence.is_some_and(|evidence| evidence.failure_header.is_some()),
+            ),
+            (
+                "evidence.causes",
+                evidence.is_some_and(|evidence| !evidence.causes.is_empty()),
+            ),
         ];
         for (field, _) in told.iter().filter(|(_, is_told)| !is_told) {
             self.add(
