@@ -22,8 +22,8 @@ impl Told {
         }
     }
 
-    /// What is said of the connection with this end; nothing where nobody says something. With `ended` it is waited for the
-    /// sidecar's last word.
+    /// What is said of the connection with this end, which is open; nothing where nobody says something. With `ended` it is
+    /// not open any more, and is waited for the sidecar's last word.
     pub(crate) async fn of(&self, end: SocketAddr, ended: bool) -> BTreeMap<String, String> {
         let Some(launcher) = &self.launcher else {
             return BTreeMap::new();

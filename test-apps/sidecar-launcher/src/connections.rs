@@ -25,13 +25,27 @@ pub(crate) struct Connections {
 
 #[derive(Debug, Default)]
 struct Known {
-    by_application: BTreeMap<String, ConnectionTold>,
+    by_application: BTreeMap<String, Entry>,
     /// Their order.
     order: VecDeque<String>,
 }
 
+#[derive(Debug)]
+struct Entry {
+    told: ConnectionTold,
+    /// How much had been said before.
+    after: u64,
+}
+
+impl Entry {
+    fn is_of_the_past(&self) -> bool {
+        self.told.moment == CONNECTION_ENDED
+    }
+}
+
 impl Connections {
-    /// What is known of a connection, at the latest when the time is over. With `ended` only its last word counts.
+    /// What is known of a connection, at the latest when the time is over. With `ended` only its last word counts. Without,
+    /// who asks has it open: a connection that ended before the question had the same address earlier.
     pub(crate) async fn told(
         &self,
         application: &str,
@@ -39,49 +53,44 @@ impl Connections {
         patience: Duration,
     ) -> Option<ConnectionTold> {
         let mut said = self.said.subscribe();
+        let asked = *said.borrow_and_update();
+        let is_meant = |entry: &Entry| entry.is_of_the_past() == ended || entry.after >= asked;
         let is_known = async {
-            loop {
-                let told = self.get(application);
-                if told
-                    .as_ref()
-                    .is_some_and(|told| !ended || told.moment == CONNECTION_ENDED)
-                {
-                    return told;
-                }
+            while self.get(application, is_meant).is_none() {
                 if said.changed().await.is_err() {
-                    return told;
+                    return;
                 }
             }
         };
-        match timeout(patience, is_known).await {
-            Ok(told) => told,
-            Err(_) => self.get(application),
-        }
+        let _ = timeout(patience, is_known).await;
+        // Of one whose end does not come what there is.
+        self.get(application, |entry| ended || is_meant(entry))
     }
 
-    fn get(&self, application: &str) -> Option<ConnectionTold> {
+    fn get(&self, application: &str, is_meant: impl Fn(&Entry) -> bool) -> Option<ConnectionTold> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.by_application.get(application).cloned()
+        let entry = known.by_application.get(application)?;
+        is_meant(entry).then(|| entry.told.clone())
     }
 
     fn note(&self, told: ConnectionTold) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let after = *self.said.borrow();
         let Known {
             by_application,
             order,
         } = &mut *known;
         match by_application.get_mut(&told.application) {
             // The last word adds to what was said before; of another connection nothing stays.
-            Some(earlier)
-                if told.moment == CONNECTION_ENDED && earlier.moment != CONNECTION_ENDED =>
-            {
-                earlier.moment = told.moment;
-                earlier.says.extend(told.says);
+            Some(earlier) if told.moment == CONNECTION_ENDED && !earlier.is_of_the_past() => {
+                earlier.told.moment = told.moment;
+                earlier.told.says.extend(told.says);
+                earlier.after = after;
             }
-            Some(earlier) => *earlier = told,
+            Some(earlier) => *earlier = Entry { told, after },
             None => {
                 order.push_back(told.application.clone());
-                by_application.insert(told.application.clone(), told);
+                by_application.insert(told.application.clone(), Entry { told, after });
             }
         }
         while order.len() > KEPT {
@@ -89,7 +98,6 @@ impl Connections {
                 by_application.remove(&oldest);
             }
         }
-        drop(known);
         self.said.send_modify(|count| *count += 1);
     }
 }
@@ -146,6 +154,32 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn of_an_open_connection_nothing_is_told_that_an_earlier_one_with_its_address_was() {
+        let say = |moment: &str, value: &str| ConnectionTold {
+            application: "a:1".to_owned(),
+            moment: moment.to_owned(),
+            says: [("x".to_owned(), value.to_owned())].into(),
+        };
+        let connections = Arc::new(Connections::default());
+        connections.note(say("TcpUpstreamConnected", "earlier"));
+        connections.note(say(CONNECTION_ENDED, "earlier"));
+        let ask = || {
+            let connections = Arc::clone(&connections);
+            async move { connections.told("a:1", false, Duration::from_secs(1)).await }
+        };
+        assert_eq!(ask().await, None);
+        let asked = tokio::spawn(ask());
+        tokio::task::yield_now().await;
+        connections.note(say("TcpUpstreamConnected", "now"));
+        let told = asked.await.expect("no panic").expect("known");
+        assert_eq!(told.says["x"], "now");
+        // One that ends while it is asked for is the one that is meant.
+        let asked = tokio::spawn(ask());
+        connections.note(say(CONNECTION_ENDED, "now"));
+        assert!(asked.await.expect("no panic").is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn who_waits_is_told_when_the_sidecar_speaks_and_the_oldest_is_forgotten() {
         let connections = Arc::new(Connections::default());
         let waiting = Arc::clone(&connections);
@@ -159,6 +193,7 @@ mod tests {
             });
         }
         assert!(waiting.await.expect("no panic").is_some());
-        assert!(connections.get("0").is_none() && connections.get("1").is_some());
+        let is_known = |name: &str| connections.get(name, |_| true).is_some();
+        assert!(!is_known("0") && is_known("1"));
     }
 }

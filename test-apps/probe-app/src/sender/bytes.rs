@@ -38,17 +38,18 @@ impl Bytes {
                 message: error.to_string(),
             })?
             .collect::<Vec<_>>();
-        let stream = ports::connect(&addresses)
+        let mut stream = ports::connect(&addresses)
             .await
             .map_err(|error| failed(&error, true))?;
         let own = stream.local_addr().map_err(|error| failed(&error, true))?;
-        let said = line(stream).await;
+        let said = line(&mut stream).await;
         match said
             .as_ref()
             .map(|line| serde_json::from_slice::<PeerView>(line))
         {
             Ok(Ok(mut peer)) => {
-                // The callee tells what its own sidecar says; this end's sidecar speaks to this end only.
+                // The callee tells what its own sidecar says; this end's sidecar speaks to this end only, of a connection
+                // that is still open.
                 peer.headers.extend(self.told.of(own, false).await);
                 Ok(Answer {
                     status: 200,
@@ -67,6 +68,7 @@ impl Bytes {
                     Err(error) => error.to_string(),
                     Ok(_) => "the connection ended before an answer came".to_owned(),
                 };
+                drop(stream);
                 let told = self.told.of(own, true).await;
                 let told: Vec<String> = told
                     .iter()
@@ -82,11 +84,11 @@ impl Bytes {
 }
 
 /// The line that answers ours; empty when the connection ends before.
-async fn line(mut stream: TcpStream) -> std::io::Result<Vec<u8>> {
+async fn line(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
     stream.set_nodelay(true)?;
     stream.write_all(QUESTION).await?;
     let mut line = Vec::new();
-    let mut answer = BufReader::new(&mut stream).take(LONGEST_LINE);
+    let mut answer = BufReader::new(stream).take(LONGEST_LINE);
     answer.read_until(b'\n', &mut line).await?;
     Ok(line)
 }
