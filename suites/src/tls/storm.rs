@@ -22,9 +22,8 @@ const STORMS: [(&str, &str); 3] = [
 /// New connections a second from each of them: a machine with two cores bears the handshakes of both ends.
 const RATE: u32 = 30;
 
-/// How long after a write whoever dials does as it says. A sidecar that has accepted the write goes on as before until it has
-/// the certificates that are named in it, and every one asks for them at once.
-const TOLD: Span = Span::secs(4);
+/// How long after a write whoever dials does as it says, and so has no connection from before.
+const TOLD: Span = Span::secs(2);
 
 /// Every exchange of bytes is a connection of its own: with TLS there is a handshake for each, by sidecars that are told
 /// meanwhile to speak otherwise.
@@ -67,14 +66,14 @@ pub(super) fn handshake_storm() -> Scenario {
                 },
             ]);
         }
-        when.push(Act::Hold(Span::secs(6)));
+        when.push(Act::Hold(Span::secs(4)));
     }
     when.extend(STORMS.map(|(name, _)| stop(name)));
     let mut scenario = Scenario {
         tags: vec![Tag::Qa, Tag::PreRelease],
         ..scenario(
             "handshake-storm",
-            "while many connections are made at once TLS is turned on, off and on again without a lost one, and those made four seconds later are as the toggle says",
+            "while many connections are made at once TLS is turned on, off and on again without a lost one, and those made two seconds later are as the toggle says",
             when,
             then,
         )
