@@ -2,7 +2,7 @@
 //! gives certificates.
 
 mod certificates;
-mod sockets;
+mod disks;
 
 use crate::payload::{application, everybody, payload, payload_as, scope};
 use crate::traffic::{answered, answered_but, load, passes_both_sidecars, stop};
@@ -26,7 +26,7 @@ pub fn all() -> Vec<Scenario> {
         control_plane_rolled_out(),
     ];
     scenarios.extend(certificates::all());
-    scenarios.extend(sockets::all());
+    scenarios.extend(disks::all());
     scenarios
 }
 

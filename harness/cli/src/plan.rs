@@ -93,6 +93,7 @@ pub(crate) fn capabilities(topology: &Topology, mesh: &MeshDefinition) -> BTreeS
         Capability::ComponentOutage,
         Capability::NodeOutage,
         Capability::SocketFault,
+        Capability::DiskFull,
         Capability::KubernetesOutage,
     ]);
     has.extend(&mesh.capabilities);

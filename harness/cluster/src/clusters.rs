@@ -2,8 +2,8 @@
 
 use crate::rights::Right;
 use crate::{
-    Cluster, ClusterError, ConnectError, ImageArchive, ImageNames, Part, PodAddress, PodStream,
-    WireSeen, exposure, zones_of,
+    Cluster, ClusterError, ConnectError, ImageArchive, ImageNames, OnDisks, Part, PodAddress,
+    PodStream, WireSeen, exposure, zones_of,
 };
 use futures::future::{join_all, select_all, try_join_all};
 use harness_model::capability::Capability;
@@ -177,7 +177,7 @@ impl Clusters {
     fn having(&self, part: &Part) -> Result<Vec<&Arc<dyn Cluster>>, ClusterError> {
         match part {
             Part::PodProcesses(pod) => Ok(vec![self.named(&pod.cluster)?]),
-            Part::Nodes { data_center } | Part::Socket { data_center, .. } => {
+            Part::Nodes { data_center } | Part::OnDisks(OnDisks { data_center, .. }) => {
                 Ok(vec![self.holding(data_center)?])
             }
             Part::ApiServer | Part::Etcd => Ok(self.all.iter().collect()),

@@ -20,8 +20,8 @@ mod latency;
 mod made;
 mod making;
 mod names;
+mod on_disks;
 mod said;
-mod socket;
 mod state;
 mod zone;
 

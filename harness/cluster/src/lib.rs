@@ -13,6 +13,7 @@ pub mod kinds;
 mod latency;
 pub mod local;
 pub mod nodes;
+mod on_disks;
 mod pod_diagnostics;
 mod redaction;
 mod reexec;
@@ -27,11 +28,11 @@ pub mod exposure;
 mod folder_lock;
 
 pub use clusters::Clusters;
+pub use on_disks::{DiskHarm, OnDisks};
 pub use reexec::reexec;
 
 use futures::future::BoxFuture;
 use harness_model::capability::Capability;
-use harness_model::fault::SocketHarm;
 use harness_model::history::WireConnection;
 use harness_model::topology::Topology;
 use rights::Right;
@@ -205,16 +206,8 @@ pub enum Part {
     ApiServer,
     /// etcd, which is stopped.
     Etcd,
-    /// The Unix socket at a path of every node of a data center, which is broken once. Whoever serves it may make it again
-    /// at any time.
-    Socket {
-        /// Which data center.
-        data_center: String,
-        /// Where on the node's disk.
-        path: PathBuf,
-        /// What becomes of it.
-        how: SocketHarm,
-    },
+    /// Something on the disks of nodes, which is harmed once. Whoever it belongs to may mend it at any time.
+    OnDisks(OnDisks),
 }
 
 impl std::fmt::Display for Part {
@@ -224,9 +217,7 @@ impl std::fmt::Display for Part {
             Self::Nodes { data_center } => write!(f, "the nodes of {data_center}"),
             Self::ApiServer => f.write_str("the API server"),
             Self::Etcd => f.write_str("etcd"),
-            Self::Socket {
-                data_center, path, ..
-            } => write!(f, "the socket {} in {data_center}", path.display()),
+            Self::OnDisks(part) => part.fmt(f),
         }
     }
 }

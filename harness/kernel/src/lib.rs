@@ -6,6 +6,7 @@
 
 pub mod container;
 pub mod fd_passing;
+pub mod full_disk;
 pub mod link;
 pub mod mount;
 pub mod namespace;

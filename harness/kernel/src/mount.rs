@@ -95,34 +95,54 @@ pub fn bind(source: &Path, target: &Path) -> Result<(), KernelError> {
 ///
 /// When `target` is not a mount.
 pub fn make_read_only(target: &Path) -> Result<(), KernelError> {
-    // Flags that a less privileged namespace inherits are locked and must be named again.
-    let inherited = nix::sys::statvfs::statvfs(target)
-        .map(|found| {
-            use nix::sys::statvfs::FsFlags;
-            let mut flags = MsFlags::empty();
-            for (has, flag) in [
-                (FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),
-                (FsFlags::ST_NODEV, MsFlags::MS_NODEV),
-                (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
-                (FsFlags::ST_NOATIME, MsFlags::MS_NOATIME),
-                (FsFlags::ST_NODIRATIME, MsFlags::MS_NODIRATIME),
-                (FsFlags::ST_RELATIME, MsFlags::MS_RELATIME),
-            ] {
-                if found.flags().contains(has) {
-                    flags |= flag;
-                }
-            }
-            flags
-        })
-        .unwrap_or(MsFlags::empty());
     mount(
         None::<&str>,
         target,
         None::<&str>,
-        MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | inherited,
+        MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY | flags_of(target),
         None::<&str>,
     )
     .map_err(|error| KernelError::new(format!("make {} read-only", target.display()), error))
+}
+
+/// Changes the options of a mount made by [`mount_tmpfs`], such as `size=64m`; those that are not named stay as they are.
+///
+/// # Errors
+///
+/// When `target` is not a mount, or more is in it than the new size.
+pub fn remount_tmpfs(target: &Path, options: &str) -> Result<(), KernelError> {
+    mount(
+        None::<&str>,
+        target,
+        None::<&str>,
+        MsFlags::MS_REMOUNT | flags_of(target),
+        Some(options),
+    )
+    .map_err(|error| {
+        let act = format!("remount {} with {options}", target.display());
+        KernelError::new(act, error)
+    })
+}
+
+/// The flags of a mount, as they must be named again when it is changed: those that a less privileged namespace inherits are
+/// locked, and the others would be lost.
+fn flags_of(target: &Path) -> MsFlags {
+    use nix::sys::statvfs::{FsFlags, statvfs};
+    let Ok(found) = statvfs(target) else {
+        return MsFlags::empty();
+    };
+    let known = [
+        (FsFlags::ST_NOSUID, MsFlags::MS_NOSUID),
+        (FsFlags::ST_NODEV, MsFlags::MS_NODEV),
+        (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
+        (FsFlags::ST_NOATIME, MsFlags::MS_NOATIME),
+        (FsFlags::ST_NODIRATIME, MsFlags::MS_NODIRATIME),
+        (FsFlags::ST_RELATIME, MsFlags::MS_RELATIME),
+    ];
+    let has = known
+        .into_iter()
+        .filter(|(has, _)| found.flags().contains(*has));
+    has.map(|(_, flag)| flag).collect()
 }
 
 /// The folders of an overlay mount. Paths must not contain `,` or `:`.

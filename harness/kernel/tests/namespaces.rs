@@ -2,6 +2,7 @@
 //! outside is touched.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use harness_kernel::full_disk::fill;
 use harness_kernel::link::{Links, VethEnd, Via};
 use harness_kernel::namespace::{CloneFlags, Spawn};
 use harness_kernel::netns::NetNs;
@@ -280,6 +281,79 @@ fn a_tap_sees_what_one_address_sends_over_a_router_and_nothing_else() {
             assert_eq!(of_another.seen().unwrap(), Seen::default());
             assert_eq!(the_other_way.seen().unwrap(), Seen::default());
             assert!(open("nowhere", own).is_err());
+        },
+    );
+}
+
+#[test]
+fn a_file_system_in_memory_is_full_and_has_its_room_again() {
+    inside(
+        "a_file_system_in_memory_is_full_and_has_its_room_again",
+        || {
+            mount::make_private().unwrap();
+            let disk = tempfile::tempdir().unwrap();
+            let disk = disk.path().canonicalize().unwrap();
+            mount::mount_tmpfs(&disk, "mode=755,size=1m").unwrap();
+            let run = disk.join("run");
+            std::fs::create_dir(&run).unwrap();
+            mount::mount_tmpfs(&run, "mode=755,size=1m").unwrap();
+            let folder = run.join("agent");
+            std::fs::create_dir(&folder).unwrap();
+            // Once while nothing is on it, and once while something is.
+            for length in [0, 300_000] {
+                std::fs::write(folder.join("present"), vec![1; length]).unwrap();
+                let (full, measured) = fill(&folder, &disk).unwrap();
+                assert!(
+                    measured.ends_with("No space left on device (os error 28)"),
+                    "{measured}"
+                );
+                let error = std::fs::write(folder.join("new"), "something").unwrap_err();
+                assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+                std::fs::write(disk.join("beside"), "something").unwrap();
+                // A socket needs no block.
+                let socket = folder.join("socket");
+                std::os::unix::net::UnixListener::bind(&socket).unwrap();
+                std::fs::remove_file(socket).unwrap();
+                let again = fill(&folder, &disk).unwrap_err();
+                assert!(again.act.ends_with("which has no room"), "{}", again.act);
+
+                full.undo().unwrap();
+                assert_eq!(std::fs::read(folder.join("present")).unwrap().len(), length);
+                std::fs::write(folder.join("new"), vec![1; 600_000]).unwrap();
+                let error = std::fs::write(folder.join("newer"), vec![1; 600_000]).unwrap_err();
+                assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+                std::fs::remove_file(folder.join("new")).unwrap();
+                std::fs::remove_file(folder.join("newer")).unwrap();
+            }
+            assert_eq!(std::fs::read_dir(&run).unwrap().count(), 1);
+            assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 1);
+            mount::detach(&disk).unwrap();
+        },
+    );
+}
+
+#[test]
+fn a_file_system_that_is_not_ours_or_not_in_memory_is_never_filled() {
+    inside(
+        "a_file_system_that_is_not_ours_or_not_in_memory_is_never_filled",
+        || {
+            mount::make_private().unwrap();
+            let disk = tempfile::tempdir().unwrap();
+            let below = disk.path().join("below");
+            std::fs::create_dir(&below).unwrap();
+            mount::mount_tmpfs(disk.path(), "mode=755,size=1m").unwrap();
+            std::fs::create_dir(&below).unwrap();
+            let reason =
+                |folder: &Path, top: &Path| fill(folder, top).unwrap_err().source.to_string();
+            assert_eq!(reason(&below, &below), "it is not ours");
+            std::fs::create_dir(below.join("proc")).unwrap();
+            mount::mount_proc(&below.join("proc")).unwrap();
+            assert_eq!(
+                reason(&below.join("proc"), disk.path()),
+                "it is not in memory"
+            );
+            std::fs::write(below.join("new"), "something").unwrap();
+            mount::detach(disk.path()).unwrap();
         },
     );
 }

@@ -1,14 +1,15 @@
 //! The socket through which the harness reaches pods: one JSON line with address and port in, a connected TCP
-//! socket out. A line that names a pod stops its processes, or lets them go on; one
-//! that names a Unix socket breaks it, or puts it back.
+//! socket out. A line that names a pod stops its processes, or lets them go on; one that names a Unix socket breaks it, or
+//! puts it back; and one that names a folder fills its file system, or gives it its room again.
 //!
 //! The connection is made from the node's namespace, so it works while the node's zone is cut off.
 
+use crate::disk_fault;
 use crate::freeze::{self, PodName};
 use crate::node::Node;
 use crate::socket_fault::{self, Harm};
 use harness_kernel::fd_passing::send_fd;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::AsFd as _;
@@ -47,6 +48,14 @@ enum Wanted {
     },
     Mend {
         mend: String,
+    },
+    /// Fill the file system of the folder at this path of the node; the answer says what was measured.
+    Fill {
+        fill: String,
+        millis: u64,
+    },
+    Empty {
+        empty: String,
     },
 }
 
@@ -90,13 +99,11 @@ async fn answer(client: UnixStream, node: &Arc<Node>) -> io::Result<()> {
             millis,
         }) => {
             let frozen = freeze::freeze(node, pod, Duration::from_millis(millis));
-            let mut line = serde_json::to_vec(&frozen)?;
-            line.push(b'\n');
-            return client.write_all(&line).await;
+            return say(&mut client, &frozen).await;
         }
         Ok(Wanted::Thaw { thaw: pod }) => {
-            freeze::thaw(node, &pod);
-            return client.write_all(b"{\"Ok\":0}\n").await;
+            node.frozen.end(&pod);
+            return say(&mut client, &Ok(0)).await;
         }
         Ok(Wanted::Harm {
             socket,
@@ -105,13 +112,19 @@ async fn answer(client: UnixStream, node: &Arc<Node>) -> io::Result<()> {
         }) => {
             let time = Duration::from_millis(millis);
             let harmed = socket_fault::harm(node, socket, harm, time);
-            let mut line = serde_json::to_vec(&harmed)?;
-            line.push(b'\n');
-            return client.write_all(&line).await;
+            return say(&mut client, &harmed).await;
         }
         Ok(Wanted::Mend { mend: path }) => {
-            socket_fault::mend(node, &path);
-            return client.write_all(b"{\"Ok\":\"\"}\n").await;
+            node.broken.end(&path);
+            return say(&mut client, &Ok("")).await;
+        }
+        Ok(Wanted::Fill { fill: path, millis }) => {
+            let filled = disk_fault::fill(node, path, Duration::from_millis(millis));
+            return say(&mut client, &filled).await;
+        }
+        Ok(Wanted::Empty { empty: path }) => {
+            node.full.end(&path);
+            return say(&mut client, &Ok("")).await;
         }
         Ok(Wanted::Connection { ip, port }) => {
             let connecting = TcpStream::connect((ip, port));
@@ -135,4 +148,11 @@ async fn answer(client: UnixStream, node: &Arc<Node>) -> io::Result<()> {
         }
         Err(error) => client.write_all(format!("{error}\n").as_bytes()).await,
     }
+}
+
+/// The answer to what is no connection, as a line.
+async fn say<T: Serialize>(client: &mut UnixStream, done: &Result<T, String>) -> io::Result<()> {
+    let mut line = serde_json::to_vec(done)?;
+    line.push(b'\n');
+    client.write_all(&line).await
 }

@@ -3,15 +3,15 @@
 //!
 //! Invariant: whoever is stopped here is let go on here, after the time that was asked for, whoever asked.
 
+use crate::leases::Undo;
 use crate::node::Node;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::AbortHandle;
 
 /// Rounds at most: each finds those that were started while the last one stopped others.
 const ROUNDS: usize = 20;
@@ -23,56 +23,27 @@ pub(crate) struct PodName {
     pub(crate) pod: String,
 }
 
-/// The pods that are stopped, and what lets them go on.
-#[derive(Default)]
-pub(crate) struct Frozen {
-    leases: Mutex<BTreeMap<PodName, Lease>>,
-}
-
-struct Lease {
-    stopped: BTreeSet<i32>,
-    end: AbortHandle,
-}
+/// The processes that were stopped.
+pub(crate) struct Stopped(BTreeSet<i32>);
 
 /// Stops every process of the pod's containers for this time; how many.
 pub(crate) fn freeze(node: &Arc<Node>, pod: PodName, time: Duration) -> Result<usize, String> {
     let inits = inits(node, &pod)?;
     let stopped = stop(&inits)?;
     let count = stopped.len();
-    let end = tokio::spawn({
-        let (node, pod) = (Arc::clone(node), pod.clone());
-        async move {
-            // `sleep_until` and not an event: the time is what was asked for.
-            tokio::time::sleep_until(tokio::time::Instant::now() + time).await;
-            thaw(&node, &pod);
-        }
-    })
-    .abort_handle();
     tracing::info!(pod = pod.pod, count, ?time, "frozen");
-    let former = leases(&node.frozen).insert(pod, Lease { stopped, end });
-    if let Some(former) = former {
-        former.end.abort();
-    }
+    node.frozen.begin(pod, Stopped(stopped), time);
     Ok(count)
 }
 
-/// Lets the processes of the pod go on; fine when they run.
-pub(crate) fn thaw(node: &Node, pod: &PodName) {
-    let Some(lease) = leases(&node.frozen).remove(pod) else {
-        return;
-    };
-    for pid in &lease.stopped {
-        // The only failure is that it has ended meanwhile.
-        let _ = kill(Pid::from_raw(*pid), Signal::SIGCONT);
+impl Undo<PodName> for Stopped {
+    fn undo(self, pod: &PodName) {
+        for pid in &self.0 {
+            // The only failure is that it has ended meanwhile.
+            let _ = kill(Pid::from_raw(*pid), Signal::SIGCONT);
+        }
+        tracing::info!(pod = pod.pod, count = self.0.len(), "thawed");
     }
-    tracing::info!(pod = pod.pod, count = lease.stopped.len(), "thawed");
-    // Last: it may be us.
-    lease.end.abort();
-}
-
-fn leases(frozen: &Frozen) -> MutexGuard<'_, BTreeMap<PodName, Lease>> {
-    // The map is whole after every change.
-    frozen.leases.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The first processes of the pod's containers that run.

@@ -15,6 +15,7 @@ mod configuration;
 mod connect;
 mod container_end;
 mod container_order;
+mod disk_fault;
 mod dns;
 mod environment;
 mod events;
@@ -22,7 +23,9 @@ mod exec;
 mod files;
 mod follow;
 mod freeze;
+mod host_disk;
 mod images;
+mod leases;
 mod logs;
 mod node;
 mod pod_context;
@@ -47,6 +50,7 @@ mod volume_refresh;
 mod volumes;
 
 pub use configuration::NodeConfig;
+pub use host_disk::HOST_FOLDER;
 pub use node::KUBELET_PORT;
 
 use std::sync::Arc;
@@ -93,7 +97,7 @@ pub enum RunError {
 /// When the node cannot be started at all; an unreachable API server is waited for.
 pub async fn run(config: NodeConfig) -> Result<(), RunError> {
     let listen_error = |address: String| move |source| RunError::Listen { address, source };
-    for folder in ["pods", "host"] {
+    for folder in ["pods", HOST_FOLDER] {
         let path = config.state_dir.join(folder);
         std::fs::create_dir_all(&path).map_err(|source| RunError::Folder {
             path: path.display().to_string(),

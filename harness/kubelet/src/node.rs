@@ -3,12 +3,14 @@
 use crate::NodeConfig;
 use crate::addresses::Addresses;
 use crate::events::Recorder;
-use crate::freeze::Frozen;
+use crate::freeze::{PodName, Stopped};
 use crate::images::Images;
+use crate::leases::Leases;
 use crate::pod_context::PodContext;
 use crate::resource_fields;
 use crate::service_table::ServiceTable;
-use crate::socket_fault::Broken;
+use crate::socket_fault::Trace;
+use harness_kernel::full_disk::Full;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
@@ -43,9 +45,11 @@ pub(crate) struct Node {
     /// Pods that are worked on, by UID.
     pub(crate) pods: Mutex<BTreeMap<String, Arc<PodContext>>>,
     /// Pods whose processes are stopped.
-    pub(crate) frozen: Frozen,
-    /// The sockets on its disk that are broken.
-    pub(crate) broken: Broken,
+    pub(crate) frozen: Arc<Leases<PodName, Stopped>>,
+    /// The sockets on its disk that are broken, by the paths that pods name.
+    pub(crate) broken: Arc<Leases<String, Trace>>,
+    /// The file systems of its disk that are full, by paths of folders on them.
+    pub(crate) full: Arc<Leases<String, Full>>,
 }
 
 impl Node {
@@ -65,8 +69,9 @@ impl Node {
             services,
             addresses,
             pods: Mutex::default(),
-            frozen: Frozen::default(),
-            broken: Broken::default(),
+            frozen: Arc::default(),
+            broken: Arc::default(),
+            full: Arc::default(),
         }
     }
 

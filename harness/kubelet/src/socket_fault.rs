@@ -3,19 +3,18 @@
 //!
 //! Invariant: only the socket that was broken here is ever put back, and never in the place of another one.
 
+use crate::host_disk;
+use crate::leases::Undo;
 use crate::node::Node;
-use crate::volumes::is_inside;
 use harness_kernel::container::without_capabilities;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::task::AbortHandle;
 
 /// What becomes of the socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -27,20 +26,9 @@ pub(crate) enum Harm {
     Forbidden,
 }
 
-/// The sockets that are broken, by the paths on the node's disk that pods name.
-#[derive(Default)]
-pub(crate) struct Broken {
-    leases: Mutex<BTreeMap<String, Lease>>,
-}
-
-struct Lease {
-    trace: Trace,
-    end: AbortHandle,
-}
-
 /// What was there, and where it is now.
 #[derive(Debug)]
-struct Trace {
+pub(crate) struct Trace {
     path: PathBuf,
     /// Device, number and mode of the socket.
     was: (u64, u64, u32),
@@ -55,53 +43,27 @@ pub(crate) fn harm(
     time: Duration,
 ) -> Result<String, String> {
     // One at a time: what was broken before would be taken for what was there.
-    mend(node, &path);
-    let (trace, measured) = strike(&node.config.state_dir.join("host"), &path, harm)?;
-    let end = tokio::spawn({
-        let (node, path) = (Arc::clone(node), path.clone());
-        async move {
-            // `sleep_until` and not an event: the time is what was asked for.
-            tokio::time::sleep_until(tokio::time::Instant::now() + time).await;
-            mend(&node, &path);
-        }
-    })
-    .abort_handle();
+    node.broken.end(&path);
+    let disk = node.config.state_dir.join(host_disk::HOST_FOLDER);
+    let (trace, measured) = strike(&disk, &path, harm)?;
     tracing::info!(path, ?harm, ?time, measured, "a socket is broken");
-    leases(&node.broken).insert(path, Lease { trace, end });
+    node.broken.begin(path, trace, time);
     Ok(measured)
 }
 
-/// Puts back what nobody made again; fine when nothing is broken.
-pub(crate) fn mend(node: &Node, path: &str) {
-    let Some(lease) = leases(&node.broken).remove(path) else {
-        return;
-    };
-    match lease.trace.undo() {
-        Ok(what) => tracing::info!(path, what, "a socket is not broken any more"),
-        Err(error) => tracing::warn!(path, %error, "a socket cannot be put back"),
+impl Undo<String> for Trace {
+    fn undo(self, path: &String) {
+        match self.put_back() {
+            Ok(what) => tracing::info!(path, what, "a socket is not broken any more"),
+            Err(error) => tracing::warn!(path, %error, "a socket cannot be put back"),
+        }
     }
-    // Last: it may be us.
-    lease.end.abort();
-}
-
-fn leases(broken: &Broken) -> MutexGuard<'_, BTreeMap<String, Lease>> {
-    // The map is whole after every change.
-    broken.leases.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Breaks a socket on a disk. Both before and after somebody dials it who has no rights but those that files give.
 fn strike(disk: &Path, path: &str, harm: Harm) -> Result<(Trace, String), String> {
     let said = |error: io::Error| format!("{path}: {error}");
-    let relative = Path::new(path.trim_start_matches('/'));
-    if !is_inside(relative) {
-        return Err(format!("{path} leads out of the node's disk"));
-    }
-    let path_on_disk = disk.join(relative);
-    let folder = path_on_disk.parent().unwrap_or(disk);
-    let (real, root) = (fs::canonicalize(folder), fs::canonicalize(disk));
-    if !real.map_err(said)?.starts_with(root.map_err(said)?) {
-        return Err(format!("{path} leads out of the node's disk"));
-    }
+    let path_on_disk = host_disk::find(disk, path)?;
     let metadata = fs::symlink_metadata(&path_on_disk).map_err(said)?;
     if !metadata.file_type().is_socket() {
         return Err(format!("{path} is no socket"));
@@ -123,7 +85,7 @@ fn strike(disk: &Path, path: &str, harm: Harm) -> Result<(Trace, String), String
         // So fast was who serves it.
         Ok(()) if !trace.is_there() => "it could be dialled, and was made again at once".to_owned(),
         Ok(()) => {
-            trace.undo().map_err(said)?;
+            trace.put_back().map_err(said)?;
             return Err(format!("{path} can be dialled though it is {harm:?}"));
         }
     };
@@ -145,7 +107,7 @@ impl Trace {
     }
 
     /// Puts the socket back, unless there is one again.
-    fn undo(&self) -> io::Result<&'static str> {
+    fn put_back(&self) -> io::Result<&'static str> {
         match self.harm {
             Harm::Unlinked if fs::symlink_metadata(&self.path).is_ok() => {
                 fs::remove_file(self.kept())?;
@@ -209,7 +171,7 @@ mod tests {
                 "{measured}"
             );
             assert_eq!(dial(&path).unwrap_err().kind(), kind);
-            trace.undo().unwrap();
+            trace.put_back().unwrap();
             dial(&path).unwrap();
             assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
             assert_eq!(fs::read_dir(disk.path().join("run")).unwrap().count(), 1);
@@ -225,7 +187,7 @@ mod tests {
             let _ = fs::remove_file(&path);
             let _again = bind(disk.path());
             let own = identify(&path).unwrap();
-            assert_eq!(trace.undo().unwrap(), "it was made again");
+            assert_eq!(trace.put_back().unwrap(), "it was made again");
             assert_eq!(identify(&path).unwrap(), own);
             dial(&path).unwrap();
             assert_eq!(fs::read_dir(disk.path().join("run")).unwrap().count(), 1);

@@ -1,12 +1,14 @@
 //! Volumes: folders of the pod on the node, filled before its containers start.
 //!
 //! The node's disk is a file system in memory, so an `emptyDir` of medium `Memory` is like any other. A `hostPath`
-//! is a path on that disk (below `host/`), never one of the machine that the cluster runs on.
+//! is a path on that disk (below `host/`, where `/run` may be a file system of its own), never one of the machine that the
+//! cluster runs on.
 //!
 //! What configMap, secret, downwardAPI and projected volumes hold is kept fresh: see `volume_refresh`.
 
 use crate::environment::{self, EnvironmentError, Sources};
 use crate::files::{self, File, Files};
+use crate::host_disk::HOST_FOLDER;
 use crate::pod_context::PodContext;
 use crate::resource_fields;
 use crate::tokens::Tokens;
@@ -80,7 +82,7 @@ async fn prepare_one(
 ) -> Result<(PathBuf, Option<Filled>), VolumeError> {
     let folder = context.folder.join("volumes").join(&volume.name);
     if let Some(source) = &volume.host_path {
-        let path = host_path(&context.node.config.state_dir.join("host"), source)?;
+        let path = host_path(&context.node.config.state_dir.join(HOST_FOLDER), source)?;
         return Ok((path, None));
     }
     let write_error = |source| VolumeError::Write {

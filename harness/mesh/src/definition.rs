@@ -95,6 +95,7 @@ impl MeshDefinition {
             selector: home.selector.clone(),
             port: home.xds_port,
             socket: None,
+            folder: None,
         });
         control_plane
             .into_iter()
@@ -182,6 +183,10 @@ pub struct Component {
     /// The path of the Unix socket that each pod listens on, on its node's disk. Absent: none that faults may break.
     #[serde(default)]
     pub socket: Option<PathBuf>,
+    /// The path of the folder that each pod has on its node's disk (`hostPath`). Absent: none whose file system faults may
+    /// fill.
+    #[serde(default)]
+    pub folder: Option<PathBuf>,
 }
 
 /// A kind of object that runs pods.
@@ -216,6 +221,7 @@ impl Component {
             selector,
             port: 0,
             socket: None,
+            folder: None,
         }
     }
 

@@ -25,6 +25,8 @@ pub enum Capability {
     NodeOutage,
     /// Sockets on the disks of nodes can be unlinked or forbidden, and come back by themselves.
     SocketFault,
+    /// File systems on the disks of nodes can be made full, and have their room again by themselves.
+    DiskFull,
     /// The API server and etcd can be taken away, and come back by themselves.
     KubernetesOutage,
     /// Packets between zones are late, as the topology says.

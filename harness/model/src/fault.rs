@@ -49,9 +49,9 @@ pub enum Fault {
         /// For how long.
         duration: Span,
     },
-    /// The Unix socket of a component is taken from those who dial it, once, on every node of a data center. The component
-    /// must notice and make it again, within the bounds of a mesh without a fault; what is left of the fault after
-    /// `duration` is undone.
+    /// The Unix socket of a component is taken from those who dial it, once, on the nodes of a data center that run it. The
+    /// component must notice and make it again, within the bounds of a mesh without a fault; what is left of the fault
+    /// after `duration` is undone.
     SocketFault {
         /// By the name that the mesh definition gives it, which says there where its socket is.
         component: String,
@@ -60,6 +60,17 @@ pub enum Fault {
         /// What becomes of the socket.
         how: SocketHarm,
         /// For how long, where the component does not make it again.
+        duration: Span,
+    },
+    /// The file system that holds a component's folder is full on the nodes of a data center that run it: who writes to it
+    /// is told that there is no space (ENOSPC of write(2)). What needs none, such as a socket, can be made. The component
+    /// must go on, within the bounds of a mesh without a fault.
+    DiskFull {
+        /// By the name that the mesh definition gives it, which says there where its folder is.
+        component: String,
+        /// Data center; placeholders as in scopes.
+        data_center: String,
+        /// For how long.
         duration: Span,
     },
     /// The API server of Kubernetes is killed and kept from coming back.
@@ -117,7 +128,8 @@ impl Fault {
         match self {
             Self::ZoneOutage { data_center, .. }
             | Self::NodeOutage { data_center, .. }
-            | Self::SocketFault { data_center, .. } => Some(data_center),
+            | Self::SocketFault { data_center, .. }
+            | Self::DiskFull { data_center, .. } => Some(data_center),
             _ => None,
         }
     }
@@ -126,17 +138,23 @@ impl Fault {
     #[must_use]
     pub fn component(&self) -> Option<&str> {
         match self {
-            Self::ComponentOutage { component, .. } | Self::SocketFault { component, .. } => {
-                Some(component)
-            }
+            Self::ComponentOutage { component, .. }
+            | Self::SocketFault { component, .. }
+            | Self::DiskFull { component, .. } => Some(component),
             _ => None,
         }
     }
 
-    /// Whether whom it hits must mend it at once: it is no excuse for what is late.
+    /// Whether whom it hits must mend it at once, or go on all the same: it is no excuse for what is late.
     #[must_use]
-    pub fn is_to_be_mended(&self) -> bool {
-        matches!(self, Self::SocketFault { .. })
+    pub fn is_to_be_borne(&self) -> bool {
+        matches!(self, Self::SocketFault { .. } | Self::DiskFull { .. })
+    }
+
+    /// Whether what is done before `recover` is done under it: were it over before, that would prove nothing.
+    #[must_use]
+    pub fn lasts_until_recovery(&self) -> bool {
+        matches!(self, Self::DiskFull { .. })
     }
 
     /// For how long it lasts; none where what it hits is gone for good.
@@ -149,6 +167,7 @@ impl Fault {
             | Self::ZoneOutage { duration, .. }
             | Self::NodeOutage { duration, .. }
             | Self::SocketFault { duration, .. }
+            | Self::DiskFull { duration, .. }
             | Self::ApiServerOutage { duration }
             | Self::EtcdFreeze { duration } => Some(*duration),
         }
@@ -164,6 +183,7 @@ impl Fault {
             Self::ZoneOutage { .. } => "zoneOutage",
             Self::NodeOutage { .. } => "nodeOutage",
             Self::SocketFault { .. } => "socketFault",
+            Self::DiskFull { .. } => "diskFull",
             Self::ApiServerOutage { .. } => "apiServerOutage",
             Self::EtcdFreeze { .. } => "etcdFreeze",
         }
@@ -179,6 +199,7 @@ impl Fault {
             Self::ZoneOutage { .. } => Some(Capability::ZoneCut),
             Self::NodeOutage { .. } => Some(Capability::NodeOutage),
             Self::SocketFault { .. } => Some(Capability::SocketFault),
+            Self::DiskFull { .. } => Some(Capability::DiskFull),
             Self::ApiServerOutage { .. } | Self::EtcdFreeze { .. } => {
                 Some(Capability::KubernetesOutage)
             }
@@ -188,6 +209,6 @@ impl Fault {
     /// A control-plane replica may be among what it takes away, so that no sidecar can be pinned to one meanwhile.
     #[must_use]
     pub fn may_take_replicas(&self) -> bool {
-        !self.is_to_be_mended() && !matches!(self.selector(), Some(PodSelector::Workload(_)))
+        !self.is_to_be_borne() && !matches!(self.selector(), Some(PodSelector::Workload(_)))
     }
 }

@@ -185,7 +185,8 @@ impl<'a> Resolver<'a> {
             }
             Fault::ZoneOutage { data_center, .. }
             | Fault::NodeOutage { data_center, .. }
-            | Fault::SocketFault { data_center, .. } => {
+            | Fault::SocketFault { data_center, .. }
+            | Fault::DiskFull { data_center, .. } => {
                 *data_center = self.place(data_center);
             }
             _ => {}

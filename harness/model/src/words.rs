@@ -250,6 +250,14 @@ pub fn fault(fault: &Fault) -> String {
             let place = place(data_center);
             format!("{harm} the socket of {component} in {place} for at most {duration}")
         }
+        Fault::DiskFull {
+            component,
+            data_center,
+            duration,
+        } => {
+            let place = place(data_center);
+            format!("fill the file system of {component}'s folder in {place} for {duration}")
+        }
         Fault::ApiServerOutage { duration } => {
             format!("take the API server of Kubernetes away for {duration}")
         }

@@ -118,8 +118,12 @@ fn of_fault(fault: &Fault, mesh: &MeshDefinition) -> Vec<Right> {
         Fault::ZoneOutage { .. } | Fault::NodeOutage { .. } => {
             control_plane.map(to_connect).unwrap_or_default()
         }
-        // Nodes do it, without the API server.
-        Fault::SocketFault { .. } => Vec::new(),
+        // Nodes do it, without the API server, which tells where the component runs.
+        Fault::SocketFault { component, .. } | Fault::DiskFull { component, .. } => {
+            let component = mesh.component(component);
+            let on = component.map(|part| Right::new("list", "", "pods").within(&part.namespace));
+            on.into_iter().collect()
+        }
         Fault::ApiServerOutage { .. } | Fault::EtcdFreeze { .. } => {
             vec![Right {
                 name: Some("kube-system".to_owned()),

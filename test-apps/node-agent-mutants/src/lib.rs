@@ -5,7 +5,9 @@
 
 use node_agent::behaviour::{Behaviour, Faithful};
 use node_agent::pods::{Pod, Pods};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::{fs, io};
 
 /// One seeded bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +24,8 @@ pub enum Mutation {
     ForgetsSocket,
     /// A socket that nobody may dial any more is not made again.
     IgnoresMode,
+    /// A certificate is written to the disk before it is served, and not served where that fails.
+    NeedsDisk,
     /// The first trust bundle is the only one that is taken.
     KeepsFirstRoots,
     /// A token for the control plane will do, too.
@@ -30,13 +34,14 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ServesAnother,
         Self::NeverRenews,
         Self::GivesUp,
         Self::LeavesSocket,
         Self::ForgetsSocket,
         Self::IgnoresMode,
+        Self::NeedsDisk,
         Self::KeepsFirstRoots,
         Self::AnyAudience,
     ];
@@ -51,6 +56,7 @@ impl Mutation {
             Self::LeavesSocket => "agent-leaves-socket",
             Self::ForgetsSocket => "agent-forgets-socket",
             Self::IgnoresMode => "agent-ignores-mode",
+            Self::NeedsDisk => "agent-needs-disk",
             Self::KeepsFirstRoots => "agent-keeps-first-roots",
             Self::AnyAudience => "agent-takes-any-audience",
         }
@@ -97,6 +103,15 @@ impl Behaviour for Mutation {
         *self != Self::IgnoresMode
     }
 
+    fn before_serving(&self, pod: &Pod, chain: &[Vec<u8>]) -> io::Result<()> {
+        if *self != Self::NeedsDisk {
+            return Ok(());
+        }
+        let socket = std::env::var_os("SOCKET").map(PathBuf::from);
+        let folder = socket.as_deref().and_then(Path::parent);
+        write_down(folder.unwrap_or(Path::new(FOLDER)), pod, chain)
+    }
+
     fn follows_bundle(&self) -> bool {
         *self != Self::KeepsFirstRoots
     }
@@ -109,6 +124,21 @@ impl Behaviour for Mutation {
         }
         audiences
     }
+}
+
+/// Where a socket is that nothing is said of.
+const FOLDER: &str = "/run/mesh/node-agent";
+
+/// Writes certificates, never a key, beside the last ones and then in their place, so that no reader sees half of them.
+fn write_down(folder: &Path, pod: &Pod, chain: &[Vec<u8>]) -> io::Result<()> {
+    let path = folder.join(format!("{}.der", pod.uid));
+    let first_path = path.with_extension("new");
+    let written =
+        fs::write(&first_path, chain.concat()).and_then(|()| fs::rename(&first_path, &path));
+    if written.is_err() {
+        let _ = fs::remove_file(&first_path);
+    }
+    written
 }
 
 #[cfg(test)]
@@ -153,9 +183,23 @@ mod tests {
         assert!(Faithful.replaces_socket() && !Mutation::LeavesSocket.replaces_socket());
         assert!(Faithful.restores_place() && !Mutation::ForgetsSocket.restores_place());
         assert!(Faithful.restores_mode() && !Mutation::IgnoresMode.restores_mode());
+        assert!(Faithful.before_serving(&own, &[]).is_ok());
         assert!(Faithful.follows_bundle() && Mutation::NeverRenews.follows_bundle());
         assert!(!Mutation::KeepsFirstRoots.follows_bundle());
         assert_eq!(Faithful.audiences().len(), 1);
         assert_eq!(Mutation::AnyAudience.audiences().len(), 2);
+    }
+
+    #[test]
+    fn what_cannot_be_written_down_is_told_and_nothing_is_left_of_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let pod = pod("1", "checkout");
+        for chain in [vec![vec![1], vec![2, 3]], vec![vec![4]]] {
+            write_down(folder.path(), &pod, &chain).expect("there is room");
+            let written = fs::read(folder.path().join("1.der")).expect("there");
+            assert_eq!(written, chain.concat());
+        }
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1);
+        assert!(write_down(&folder.path().join("nowhere"), &pod, &[]).is_err());
     }
 }

@@ -5,6 +5,7 @@
 use crate::authenticate::PodClaim;
 use crate::pods::{Pod, Pods};
 use identity_api::authority::NODE_AGENT_AUDIENCE;
+use std::io;
 use std::sync::Arc;
 
 /// The decisions of the node agent.
@@ -23,6 +24,16 @@ pub trait Behaviour: Send + Sync + 'static {
     /// The pod whose certificate a pod is given.
     fn identity_of(&self, pod: &Arc<Pod>, _all: &Pods) -> Arc<Pod> {
         pod.clone()
+    }
+
+    /// Done with a certificate and what leads from it to a root (DER) before it is served. It is served from memory: there
+    /// is nothing to do.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be served.
+    fn before_serving(&self, _pod: &Pod, _chain: &[Vec<u8>]) -> io::Result<()> {
+        Ok(())
     }
 
     /// Whether certificates are renewed.

@@ -18,6 +18,7 @@ use identity_api::SpiffeId;
 use identity_api::authority::{IssueRequest, PodReference};
 use lease::Entry;
 use std::collections::HashMap;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -68,6 +69,8 @@ enum ObtainError {
     Ask(#[from] AskAuthorityError),
     #[error("use the certificate")]
     Use(#[from] UnusableCertificateError),
+    #[error("prepare to serve the certificate")]
+    Prepare(#[source] io::Error),
 }
 
 /// The identities of the pods of this node.
@@ -213,7 +216,12 @@ impl Identities {
             lifetime_seconds: u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX),
         };
         let chain = self.sources.authority.issue(asked).await?;
-        Ok(request.answered(chain, lifetime, SystemTime::now())?)
+        let identity = request.answered(chain, lifetime, SystemTime::now())?;
+        let behaviour = &self.sources.behaviour;
+        behaviour
+            .before_serving(pod, &identity.chain)
+            .map_err(ObtainError::Prepare)?;
+        Ok(identity)
     }
 
     /// Waits until the bundle has the root that a certificate needs, and every stream of the pod that asked for the

@@ -5,7 +5,7 @@ use super::command::KindCommand;
 use super::engine::Engine;
 use super::made::Made;
 use super::state::{self, Folder};
-use super::{config, images, latency, socket, zone};
+use super::{config, images, latency, on_disks, zone};
 use crate::api::diagnostics::Namespaces;
 use crate::{
     Cluster, ClusterError, ConnectError, ImageArchive, ImageNames, Part, PodAddress, PodStream,
@@ -198,29 +198,21 @@ impl Cluster for KindCluster {
         duration: Duration,
     ) -> BoxFuture<'a, Result<String, ClusterError>> {
         Box::pin(async move {
-            let Part::Socket {
-                data_center,
-                path,
-                how,
-            } = part
-            else {
+            let Part::OnDisks(part) = part else {
                 return Err(cannot(&format!("take away {part}")));
             };
             let (engine, workers) = (&self.parts.engine, &self.parts.workers);
-            socket::harm(engine, workers, data_center, (path, *how), duration).await
+            on_disks::harm(engine, workers, part, duration).await
         })
     }
 
     fn give_back<'a>(&'a self, part: &'a Part) -> BoxFuture<'a, Result<(), ClusterError>> {
         Box::pin(async move {
-            let Part::Socket {
-                data_center, path, ..
-            } = part
-            else {
+            let Part::OnDisks(part) = part else {
                 return Err(cannot(&format!("give back {part}")));
             };
             let (engine, workers) = (&self.parts.engine, &self.parts.workers);
-            socket::mend(engine, workers, data_center, path).await
+            on_disks::mend(engine, workers, part).await
         })
     }
 

@@ -5,9 +5,8 @@ use super::cluster::LocalCluster;
 use super::plan::Plan;
 use super::protocol::{self, ClusterPart, Request};
 use super::{connect_socket, failed};
-use crate::{Cluster as _, ClusterError, Part, PodAddress};
+use crate::{Cluster as _, ClusterError, DiskHarm, OnDisks, Part, PodAddress};
 use futures::future::{join_all, try_join_all};
-use harness_model::fault::SocketHarm;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::io;
@@ -26,14 +25,9 @@ pub(super) async fn take_away(
     match place_of(part) {
         Place::Fabric(part) => cluster.ask(&Request::TakeAway { part, millis }).await,
         Place::NodeOf(pod) => freeze(cluster.folder(), pod, millis).await,
-        Place::Nodes(data_center, socket) => {
-            harm(
-                cluster.folder(),
-                &nodes(cluster, data_center)?,
-                socket,
-                millis,
-            )
-            .await
+        Place::Disks(part) => {
+            let nodes = nodes(cluster, part)?;
+            harm(cluster.folder(), &nodes, part, millis).await
         }
     }
 }
@@ -43,9 +37,7 @@ pub(super) async fn give_back(cluster: &LocalCluster, part: &Part) -> Result<(),
     match place_of(part) {
         Place::Fabric(part) => cluster.ask(&Request::GiveBack { part }).await.map(drop),
         Place::NodeOf(pod) => thaw(cluster.folder(), pod).await,
-        Place::Nodes(data_center, socket) => {
-            mend(cluster.folder(), &nodes(cluster, data_center)?, socket).await
-        }
+        Place::Disks(part) => mend(cluster.folder(), &nodes(cluster, part)?, part).await,
     }
 }
 
@@ -55,15 +47,8 @@ enum Place<'a> {
     Fabric(ClusterPart),
     /// The node of a pod.
     NodeOf(&'a PodAddress),
-    /// The nodes of a data center.
-    Nodes(&'a str, Socket<'a>),
-}
-
-/// A socket on the disks of nodes, and what becomes of it.
-#[derive(Clone, Copy)]
-struct Socket<'a> {
-    path: &'a Path,
-    how: SocketHarm,
+    /// The nodes themselves.
+    Disks(&'a OnDisks),
 }
 
 fn place_of(part: &Part) -> Place<'_> {
@@ -72,54 +57,52 @@ fn place_of(part: &Part) -> Place<'_> {
         Part::Nodes { data_center } => Place::Fabric(ClusterPart::Nodes(data_center.clone())),
         Part::ApiServer => Place::Fabric(ClusterPart::Killed("kube-apiserver".to_owned())),
         Part::Etcd => Place::Fabric(ClusterPart::Stopped("etcd".to_owned())),
-        Part::Socket {
-            data_center,
-            path,
-            how,
-        } => Place::Nodes(data_center, Socket { path, how: *how }),
+        Part::OnDisks(part) => Place::Disks(part),
     }
 }
 
-/// The names of the nodes of a data center.
-fn nodes(cluster: &LocalCluster, data_center: &str) -> Result<Vec<String>, ClusterError> {
+/// The names of the nodes that are meant.
+fn nodes(cluster: &LocalCluster, part: &OnDisks) -> Result<Vec<String>, ClusterError> {
     let plan = Plan::new(cluster.topology());
-    let nodes: Vec<String> = plan
+    let all = plan
         .numbered_nodes()
-        .filter(|(zone, ..)| zone.data_center == data_center)
-        .map(|(_, _, node)| node.name.clone())
-        .collect();
-    if nodes.is_empty() {
-        let act = format!("find a node in data center `{data_center}`");
-        return Err(ClusterError::because(act, "there is none"));
-    }
-    Ok(nodes)
+        .map(|(zone, _, node)| (zone.data_center.as_str(), node.name.as_str()));
+    Ok(part.among(all)?.into_iter().map(str::to_owned).collect())
 }
 
-/// Has nodes break a socket on their disks. What one of them did is undone by itself where another one could not.
+/// Has nodes harm something on their disks. What one of them did is undone by itself where another one could not.
 async fn harm(
     folder: &Path,
     nodes: &[String],
-    socket: Socket<'_>,
+    part: &OnDisks,
     millis: u64,
 ) -> Result<String, ClusterError> {
+    let path = &part.path;
+    let request = &match part.harm {
+        DiskHarm::Socket(how) => json!({ "socket": path, "harm": how, "millis": millis }),
+        DiskHarm::Full => json!({ "fill": path, "millis": millis }),
+    };
     let harmed = nodes.iter().map(|node| async move {
-        let request = json!({ "socket": socket.path, "harm": socket.how, "millis": millis });
-        let measured: String = ask(folder, node, &request)
+        let measured: String = ask(folder, node, request)
             .await
-            .map_err(failed(format!("break a socket on node {node}")))?;
-        Ok::<_, ClusterError>(format!("{} on {node}: {measured}", socket.path.display()))
+            .map_err(failed(format!("{}, on node {node}", part.act())))?;
+        Ok::<_, ClusterError>(format!("{} on {node}: {measured}", path.display()))
     });
     Ok(try_join_all(harmed).await?.join("; "))
 }
 
-/// Has nodes put a socket back that nobody made again.
-async fn mend(folder: &Path, nodes: &[String], socket: Socket<'_>) -> Result<(), ClusterError> {
+/// Has nodes undo what is left of it.
+async fn mend(folder: &Path, nodes: &[String], part: &OnDisks) -> Result<(), ClusterError> {
+    let path = &part.path;
+    let request = &match part.harm {
+        DiskHarm::Socket(_) => json!({ "mend": path }),
+        DiskHarm::Full => json!({ "empty": path }),
+    };
     let mended = nodes.iter().map(|node| async move {
-        let request = json!({ "mend": socket.path });
-        ask::<String>(folder, node, &request)
+        ask::<String>(folder, node, request)
             .await
             .map(drop)
-            .map_err(failed(format!("put a socket back on node {node}")))
+            .map_err(failed(format!("{}, on node {node}", part.undo())))
     });
     join_all(mended).await.into_iter().collect()
 }

@@ -213,6 +213,7 @@ impl Cluster for LocalCluster {
             Capability::ComponentOutage,
             Capability::NodeOutage,
             Capability::SocketFault,
+            Capability::DiskFull,
             Capability::KubernetesOutage,
         ]);
         if self.topology.has_latency() {

@@ -44,6 +44,10 @@ fn prepare(role: &NodeRole) -> Result<(), ClusterError> {
     // The fabric's keys and its database are none of a node's business.
     kernel(mount::detach(&role.hide))?;
     kernel(mount::mount_proc(Path::new("/proc")))?;
+    // As on a machine: in memory, gone with its power, and full by itself.
+    let run = role.disk.join(harness_kubelet::HOST_FOLDER).join("run");
+    std::fs::create_dir_all(&run).map_err(failed(format!("make {}", run.display())))?;
+    kernel(mount::mount_tmpfs(&run, "mode=755"))?;
     nix::unistd::sethostname(name).map_err(|error| failed(act())(std::io::Error::from(error)))
 }
 

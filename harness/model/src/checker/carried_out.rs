@@ -7,10 +7,12 @@ use super::timeline::{Life, Place, Timeline};
 use crate::history::{Event, EventKind};
 use crate::scenario::{Act, CANARY_APPLICATION, Rollout};
 use crate::verdict::Detail;
+use std::time::Duration;
 
 /// What the scenario says and the history does not show to have happened.
 pub(super) fn lacking(timeline: &Timeline<'_>) -> Vec<Detail> {
     let mut lacking: Vec<Detail> = faults(timeline);
+    lacking.extend(ended_early(timeline));
     for (step, act) in timeline.scenario.when.iter().enumerate() {
         let movement = match act {
             Act::Join {
@@ -125,6 +127,32 @@ fn rolled_out(timeline: &Timeline<'_>, step: usize, rollout: &Rollout) -> Option
                 if what == rollout && !gone.is_empty() && !came.is_empty())
     });
     (!is_done).then(|| detail("the rollout to be complete", "it was not"))
+}
+
+/// What must be borne must have been there while everything up to the recovery was done.
+fn ended_early(timeline: &Timeline<'_>) -> Option<Detail> {
+    timeline.events.iter().find_map(|event| {
+        let EventKind::FaultStarted { spec, .. } = &event.kind else {
+            return None;
+        };
+        let (true, Some(duration)) = (spec.lasts_until_recovery(), spec.duration()) else {
+            return None;
+        };
+        let is_recovery =
+            |step: usize| matches!(timeline.scenario.when.get(step), Some(Act::Recover));
+        let recovery = timeline
+            .events
+            .iter()
+            .find(|later| later.at_ns >= event.at_ns && later.step.is_some_and(is_recovery))?;
+        let took = Duration::from_nanos(recovery.at_ns - event.at_ns);
+        (took >= duration.0).then(|| Detail {
+            step: event.step,
+            ..detail(
+                format!("the fault to last until `recover`, for {duration}"),
+                format!("what came before took {:.1} s", took.as_secs_f64()),
+            )
+        })
+    })
 }
 
 fn is_there(life: &Life<'_>, application: &str, data_center: &str) -> bool {

@@ -289,7 +289,7 @@ impl<'a> Timeline<'a> {
         let begun = self.events[..index].iter().enumerate();
         begun
             .filter_map(|(begin, event)| match event.kind {
-                EventKind::FaultStarted { fault, ref spec, .. } if !spec.is_to_be_mended() => {
+                EventKind::FaultStarted { fault, ref spec, .. } if !spec.is_to_be_borne() => {
                     Some((begin, fault))
                 }
                 _ => None,

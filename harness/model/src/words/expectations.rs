@@ -139,6 +139,9 @@ pub fn capability(capability: Capability) -> String {
         Capability::ComponentOutage => "a cluster of ours, where a component can be taken away",
         Capability::NodeOutage => "nodes that can be switched off and on",
         Capability::SocketFault => "nodes on whose disks a socket can be broken",
+        Capability::DiskFull => {
+            "nodes on whose disks a file system can be made full"
+        }
         Capability::KubernetesOutage => "an API server and an etcd that can be taken away",
         Capability::ZoneLatency => "latency between zones",
         Capability::Reconnect => "sidecars that can be told which replica to dial",

@@ -51,6 +51,11 @@ impl Execution {
                 self.break_socket(component, data_center, *how, duration.0)
                     .await
             }
+            Fault::DiskFull {
+                component,
+                data_center,
+                duration,
+            } => self.fill_disk(component, data_center, duration.0).await,
             Fault::ApiServerOutage { duration } => {
                 self.take_kubernetes_away(Part::ApiServer, duration.0).await
             }

@@ -191,6 +191,32 @@ async fn what_there_is_stays_while_the_authority_is_away() {
     assert_ne!(served(&mut told).await.version, first.version);
 }
 
+/// Refuses to serve a number of certificates.
+struct Refusing(AtomicU64);
+
+impl Behaviour for Refusing {
+    fn before_serving(&self, _pod: &Pod, chain: &[Vec<u8>]) -> io::Result<()> {
+        assert_eq!(chain.len(), 1);
+        match self.0.fetch_sub(1, Ordering::Relaxed) {
+            0 => Ok(()),
+            _ => Err(io::ErrorKind::StorageFull.into()),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_must_be_done_before_a_certificate_is_served_keeps_it_back_and_is_tried_again() {
+    let mut bench = bench(Refusing(AtomicU64::new(3)));
+    let lease = bench.identities.hold(&pod("a"));
+    let mut told = lease.identity();
+    for _ in 0..4 {
+        assert!(told.borrow().is_none());
+        bench.next().await.expect("asked");
+    }
+    served(&mut told).await;
+    assert_eq!(bench.metrics().failures.load(Ordering::Relaxed), 3);
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_identity_outlives_its_last_stream_by_a_minute() {
     let mut bench = bench(Faithful);

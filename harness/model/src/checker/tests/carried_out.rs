@@ -16,7 +16,9 @@ use super::requests::outage;
 use super::requests::recorder;
 use crate::checker::judge;
 use crate::directory::Sidecar;
+use crate::duration::Span;
 use crate::expectation::Expectation;
+use crate::fault::Fault;
 use crate::history::EventKind;
 use crate::patience::Patience;
 use crate::scenario::{Act, Rollout, Scenario};
@@ -118,6 +120,35 @@ fn every_fault_must_hit_somebody_and_end() {
     let nobody = two_faults([zone, &[]], &[0, 1]);
     assert_eq!(nobody.verdict, Verdict::Inconclusive);
     assert_eq!(nobody.details[0].observed, "nobody is hit");
+}
+
+#[test]
+fn what_must_be_borne_must_last_until_the_recovery() {
+    let judged = |millis: u64| {
+        let fault = Fault::DiskFull {
+            component: "node-agent".to_owned(),
+            data_center: "zone1".to_owned(),
+            duration: Span::secs(10),
+        };
+        let mut recorder = recorder();
+        recorder.request(0, |_| {});
+        recorder.step(1).push(EventKind::FaultStarted {
+            fault: 0,
+            spec: fault.clone(),
+            hits: vec!["frontend@zone1".to_owned()],
+            efficacy: "measured".to_owned(),
+        });
+        recorder.wait(millis).step(2);
+        recorder
+            .wait(60_000)
+            .push(EventKind::FaultEnded { fault: 0 });
+        let when = vec![load(), Act::Inject(fault), Act::Recover];
+        finding(&expecting(when, answered(0)), &recorder)
+    };
+    assert_eq!(judged(9_900).verdict, Verdict::Passed);
+    let late = judged(10_100);
+    assert_eq!(late.verdict, Verdict::Inconclusive);
+    assert_eq!(late.details[0].observed, "what came before took 10.1 s");
 }
 
 #[test]

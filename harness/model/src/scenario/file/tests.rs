@@ -486,6 +486,11 @@ fn the_names_in_every_fault_and_rollout_are_looked_at() {
             how: SocketHarm::Unlinked,
             duration,
         }),
+        Act::Inject(Fault::DiskFull {
+            component: component(),
+            data_center: "$zone1".to_owned(),
+            duration,
+        }),
         Act::Restart(Rollout::Component(component())),
         Act::Restart(Rollout::Application("forntend".to_owned())),
     ];

@@ -3,10 +3,13 @@
 use super::victims::{Chosen, of_replica};
 use super::{Injected, inside, words};
 use crate::execute::Execution;
-use harness_cluster::{Part, clusters};
+use harness_cluster::{DiskHarm, OnDisks, Part, clusters};
 use harness_faults::{Pulse, Removal, Victim};
 use harness_model::causes::chain;
+use harness_model::directory::Sidecar;
 use harness_model::fault::{PodSelector, SocketHarm};
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 impl Execution {
@@ -86,7 +89,7 @@ impl Execution {
             .await
     }
 
-    /// Breaks the socket of a part of the mesh on every node of a data center. Whoever is there may have to dial it.
+    /// Breaks the socket of a part of the mesh. Whoever is there may have to dial it.
     pub(super) async fn break_socket(
         &self,
         component: &str,
@@ -98,15 +101,55 @@ impl Execution {
         let path = part
             .and_then(|part| part.socket)
             .ok_or_else(|| format!("the mesh definition names no socket of {component}"))?;
-        let hits = inside(data_center, self.recorder.sidecars(), Vec::new());
-        let part = Part::Socket {
+        let harm = DiskHarm::Socket(how);
+        self.harm_disks(component, data_center, path, harm, duration)
+            .await
+    }
+
+    /// Fills the file system that a folder of a part of the mesh is on.
+    pub(super) async fn fill_disk(
+        &self,
+        component: &str,
+        data_center: &str,
+        duration: Duration,
+    ) -> Injected {
+        let part = self.environment.mesh().definition().component(component);
+        let path = part
+            .and_then(|part| part.folder)
+            .ok_or_else(|| format!("the mesh definition names no folder of {component}"))?;
+        self.harm_disks(component, data_center, path, DiskHarm::Full, duration)
+            .await
+    }
+
+    /// Harms something on the disks of those nodes of a data center that run a part of the mesh.
+    async fn harm_disks(
+        &self,
+        component: &str,
+        data_center: &str,
+        path: PathBuf,
+        harm: DiskHarm,
+        duration: Duration,
+    ) -> Injected {
+        let Chosen { victims, .. } = self.pods_of(component).await?;
+        let nodes: BTreeSet<String> = victims
+            .into_iter()
+            .map(|victim| victim.address.node)
+            .collect();
+        let there =
+            |sidecar: &Sidecar| sidecar.data_center == data_center && nodes.contains(&sidecar.node);
+        let sidecars = self.recorder.sidecars().into_iter().filter(there);
+        let hits = sidecars.map(|sidecar| sidecar.name).collect();
+        let part = OnDisks {
             data_center: data_center.to_owned(),
+            nodes,
             path,
-            how,
+            harm,
         };
-        let what = format!("break {part}");
+        let what = part.act();
         let injector = self.environment.injector();
-        let active = injector.harm(what, vec![part], duration).await;
+        let active = injector
+            .harm(what, vec![Part::OnDisks(part)], duration)
+            .await;
         Ok((active.map_err(words)?, hits))
     }
 

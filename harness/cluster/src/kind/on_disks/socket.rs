@@ -1,18 +1,7 @@
-//! Breaking a Unix socket on the disks of nodes, once, by a shell in each of them.
-//!
-//! Invariant: a shell in the node undoes what is left after the time, whatever becomes of us, and never touches a socket that
-//! somebody made again.
-
-use super::engine::Engine;
-use super::zone::Worker;
-use crate::{ClusterError, failed};
-use futures::future::{join_all, try_join_all};
-use harness_model::fault::SocketHarm;
-use std::path::Path;
-use std::time::Duration;
+//! A Unix socket, as [`super`] has it broken: the shells.
 
 /// Takes the path, the harm and the time in seconds, and says what was measured. The shell that undoes it is there first.
-const BREAK: &str = r#"set -eu
+pub(super) const BREAK: &str = r#"set -eu
 path=$1 harm=$2 seconds=$3 kept=$1.meshproof note=$1.meshproof-note
 [ -S "$path" ] || { echo "$path is no socket" >&2; exit 1; }
 [ ! -e "$note" ] || { echo "$path is broken already" >&2; exit 1; }
@@ -27,7 +16,7 @@ else echo "$path is as it was" >&2; exit 1; fi
 "#;
 
 /// Takes the path, the seconds to wait, and, where one fault alone is to be undone, its note.
-const MEND: &str = r#"path=$1 kept=$1.meshproof note=$1.meshproof-note
+pub(super) const MEND: &str = r#"path=$1 kept=$1.meshproof note=$1.meshproof-note
 sleep "$2"
 [ -e "$note" ] || exit 0
 was=$(cat "$note")
@@ -38,69 +27,13 @@ if [ -e "$kept" ]; then
 elif [ -e "$path" ] && [ "$(stat -c '%i %a' "$path")" = "${was% *} 0" ]; then chmod "${was#* }" "$path"; fi
 "#;
 
-/// Breaks a socket on every node of a data center; what was measured, in words.
-pub(super) async fn harm(
-    engine: &Engine,
-    workers: &[Worker],
-    data_center: &str,
-    (path, how): (&Path, SocketHarm),
-    duration: Duration,
-) -> Result<String, ClusterError> {
-    let path = path.display().to_string();
-    let seconds = format!("{:.3}", duration.as_secs_f64());
-    let harm = match how {
-        SocketHarm::Unlinked => "unlinked",
-        SocketHarm::Forbidden => "forbidden",
-    };
-    let arguments = ["sh", "-c", BREAK, "break", &path, harm, &seconds, MEND];
-    let harmed = inside(workers, data_center)?
-        .into_iter()
-        .map(|node| async move {
-            let measured = engine.in_node(node, &arguments, None).await;
-            let measured = measured.map_err(failed(format!("break a socket on node {node}")))?;
-            Ok::<_, ClusterError>(format!("on {node}: {}", measured.trim()))
-        });
-    Ok(try_join_all(harmed).await?.join("; "))
-}
-
-/// Puts a socket back that nobody made again, on every node of a data center.
-pub(super) async fn mend(
-    engine: &Engine,
-    workers: &[Worker],
-    data_center: &str,
-    path: &Path,
-) -> Result<(), ClusterError> {
-    let path = path.display().to_string();
-    let arguments = ["sh", "-c", MEND, "mend", &path, "0"];
-    let nodes = inside(workers, data_center)?;
-    let mended = nodes.into_iter().map(|node| async move {
-        let mended = engine.in_node(node, &arguments, None).await;
-        mended
-            .map(drop)
-            .map_err(failed(format!("put a socket back on node {node}")))
-    });
-    join_all(mended).await.into_iter().collect()
-}
-
-fn inside<'a>(workers: &'a [Worker], data_center: &str) -> Result<Vec<&'a str>, ClusterError> {
-    let inside: Vec<&str> = workers
-        .iter()
-        .filter(|worker| worker.data_center == data_center)
-        .map(|worker| worker.name.as_str())
-        .collect();
-    if inside.is_empty() {
-        let act = format!("find a node in data center `{data_center}`");
-        return Err(ClusterError::because(act, "there is none"));
-    }
-    Ok(inside)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt as _;
     use std::os::unix::net::UnixListener;
+    use std::path::Path;
     use std::process::{Command, Output};
 
     /// In any shell, on any disk: nothing in them is of a node.
