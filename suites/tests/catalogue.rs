@@ -3,7 +3,7 @@
 use harness_model::checker;
 use harness_model::directory::{Directory, Sidecar};
 use harness_model::expectation::Expectation;
-use harness_model::names::{Names, Places};
+use harness_model::names::{Components, Names, Places};
 use harness_model::placeholder::resolve_scenario;
 use harness_model::scenario::{Act, Scenario, file};
 use std::collections::BTreeSet;
@@ -83,12 +83,16 @@ fn placeholders_resolve_where_there_are_three_zones() {
 fn every_name_is_somebodys_or_said_to_be_unknown() {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
     let names = Names {
-        components: Some(words(&[
-            "control-plane",
-            "node-agent",
-            "certificate-authority",
-            "key-service",
-        ])),
+        components: Some(Components {
+            all: words(&[
+                "control-plane",
+                "node-agent",
+                "certificate-authority",
+                "key-service",
+            ]),
+            with_socket: words(&["node-agent"]),
+            with_folder: words(&["node-agent"]),
+        }),
         applications: words(&["frontend", "checkout", "inventory"]),
         services: words(&["frontend", "checkout", "inventory", "impostor"]),
         places: Some(Places {

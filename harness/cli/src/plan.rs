@@ -96,11 +96,10 @@ pub(crate) fn capabilities(topology: &Topology, mesh: &MeshDefinition) -> BTreeS
         Capability::DiskFull,
         Capability::KubernetesOutage,
     ]);
-    has.extend(&mesh.capabilities);
     if topology.has_latency() {
         has.insert(Capability::ZoneLatency);
     }
-    has
+    mesh.capabilities_on(has)
 }
 
 /// The bounds, with what the user changed.

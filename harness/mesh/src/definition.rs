@@ -1,8 +1,10 @@
 //! The mesh definition: how a mesh is deployed, written to and read. `fixtures/meshes/reference/mesh.yaml` is an example
 //! with every field explained.
 
+mod component;
 mod identity;
 
+pub use component::{Component, ComponentKind};
 pub use identity::{AuthorityForm, IdentityForm, NodeAgentForm, RotationForm};
 
 use harness_model::capability::Capability;
@@ -76,32 +78,6 @@ impl MeshDefinition {
         services.extend(self.workloads.services.iter().cloned());
         services
     }
-
-    /// The names of its parts: the Deployment of its control plane, and the further ones.
-    #[must_use]
-    pub fn component_names(&self) -> Vec<String> {
-        let control_plane = self.control_plane.iter().map(|home| &home.deployment);
-        let components = self.components.iter().map(|component| &component.name);
-        control_plane.chain(components).cloned().collect()
-    }
-
-    /// The part with this name.
-    #[must_use]
-    pub fn component(&self, name: &str) -> Option<Component> {
-        let control_plane = self.control_plane.as_ref().map(|home| Component {
-            kind: ComponentKind::Deployment,
-            namespace: home.namespace.clone(),
-            name: home.deployment.clone(),
-            selector: home.selector.clone(),
-            port: home.xds_port,
-            socket: None,
-            folder: None,
-        });
-        control_plane
-            .into_iter()
-            .chain(self.components.iter().cloned())
-            .find(|component| component.name == name)
-    }
 }
 
 /// A certificate made for a part of the mesh.
@@ -166,38 +142,6 @@ pub struct ControlPlane {
     pub files: Vec<String>,
 }
 
-/// A further part of a mesh.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Component {
-    /// What kind of object runs it.
-    pub kind: ComponentKind,
-    /// The object's namespace.
-    pub namespace: String,
-    /// The object's name.
-    pub name: String,
-    /// Selects its pods.
-    pub selector: BTreeMap<String, String>,
-    /// A TCP port that each pod listens on while it lives.
-    pub port: u16,
-    /// The path of the Unix socket that each pod listens on, on its node's disk. Absent: none that faults may break.
-    #[serde(default)]
-    pub socket: Option<PathBuf>,
-    /// The path of the folder that each pod has on its node's disk (`hostPath`). Absent: none whose file system faults may
-    /// fill.
-    #[serde(default)]
-    pub folder: Option<PathBuf>,
-}
-
-/// A kind of object that runs pods.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-pub enum ComponentKind {
-    /// Some replicas, anywhere.
-    Deployment,
-    /// One on each node.
-    DaemonSet,
-}
-
 impl ControlPlane {
     /// The image that has this mutant.
     #[must_use]
@@ -208,52 +152,6 @@ impl ControlPlane {
         };
         let others = || self.mutants.iter().find(|mutants| mutants.names.is_none());
         self.mutants.iter().find(begins).or_else(others)
-    }
-}
-
-impl Component {
-    /// A Deployment that is looked at as a component is, though nothing is known of its port.
-    pub(crate) fn deployment(ns: &str, name: String, selector: BTreeMap<String, String>) -> Self {
-        Self {
-            kind: ComponentKind::Deployment,
-            namespace: ns.to_owned(),
-            name,
-            selector,
-            port: 0,
-            socket: None,
-            folder: None,
-        }
-    }
-
-    /// The path of the object that runs it, at an API server.
-    #[must_use]
-    pub fn path(&self) -> String {
-        format!(
-            "/apis/apps/v1/namespaces/{}/{}/{}",
-            self.namespace,
-            self.kind.plural(),
-            self.name
-        )
-    }
-}
-
-impl ComponentKind {
-    /// As Kubernetes calls it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Deployment => "Deployment",
-            Self::DaemonSet => "DaemonSet",
-        }
-    }
-
-    /// Its plural in URLs.
-    #[must_use]
-    pub fn plural(self) -> &'static str {
-        match self {
-            Self::Deployment => "deployments",
-            Self::DaemonSet => "daemonsets",
-        }
     }
 }
 

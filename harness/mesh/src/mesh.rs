@@ -14,11 +14,10 @@ use futures::future::try_join_all;
 use futures::stream::{BoxStream, StreamExt, select_all};
 use harness_cluster::Clusters;
 use harness_cluster::PodAddress;
-use harness_model::capability::Capability;
 use harness_model::configuration::Configuration;
 use harness_model::history::DeliveryStatus;
 use harness_model::rotation::Rotation;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,12 +76,6 @@ impl Mesh {
     #[must_use]
     pub fn definition(&self) -> &MeshDefinition {
         &self.definition
-    }
-
-    /// What the mesh offers to scenarios, beyond what the cluster offers.
-    #[must_use]
-    pub fn capabilities(&self) -> BTreeSet<Capability> {
-        self.definition.capabilities.iter().copied().collect()
     }
 
     /// The workload pods that have an address and are not being deleted, ordered by stable name.

@@ -20,9 +20,20 @@ pub struct Names {
     /// The services that can be called.
     pub services: Vec<String>,
     /// Its further parts; none while nobody knows whether it has them.
-    pub components: Option<Vec<String>>,
+    pub components: Option<Components>,
     /// Its places; none while nobody knows them.
     pub places: Option<Places>,
+}
+
+/// The further parts of a mesh, and those of them that have what some faults are to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Components {
+    /// All of them.
+    pub all: Vec<String>,
+    /// Those with a socket that may be broken.
+    pub with_socket: Vec<String>,
+    /// Those with a folder whose file system may be filled.
+    pub with_folder: Vec<String>,
 }
 
 /// Data centers and clusters.
@@ -94,11 +105,11 @@ impl Names {
 
     /// All names of a kind; none while nobody knows them.
     pub(crate) fn of(&self, kind: Kind) -> Option<&[String]> {
-        let places = self.places.as_ref();
+        let (places, components) = (self.places.as_ref(), self.components.as_ref());
         match kind {
             Kind::Application => Some(&self.applications),
             Kind::Service => Some(&self.services),
-            Kind::Component => self.components.as_deref(),
+            Kind::Component => components.map(|components| components.all.as_slice()),
             Kind::DataCenter => places.map(|places| places.data_centers.as_slice()),
             Kind::Cluster => places.map(|places| places.clusters.as_slice()),
         }

@@ -155,11 +155,7 @@ impl Environment {
         ));
         let (arrangement, receiver) = watch::channel(Arrangement::Spread);
         let rendezvous = Rendezvous::start(Arc::clone(&streams), Arc::clone(&watch), receiver);
-        let capabilities = clusters
-            .capabilities()
-            .union(&mesh.capabilities())
-            .copied()
-            .collect();
+        let capabilities = mesh.definition().capabilities_on(clusters.capabilities());
         let asked = plan
             .scenarios
             .iter()

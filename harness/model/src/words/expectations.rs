@@ -138,9 +138,9 @@ pub fn capability(capability: Capability) -> String {
         Capability::PodFreeze => "nodes that can freeze a pod",
         Capability::ComponentOutage => "a cluster of ours, where a component can be taken away",
         Capability::NodeOutage => "nodes that can be switched off and on",
-        Capability::SocketFault => "nodes on whose disks a socket can be broken",
+        Capability::SocketFault => "a component with a socket, on nodes where it can be broken",
         Capability::DiskFull => {
-            "nodes on whose disks a file system can be made full"
+            "a component with a folder, on nodes where its file system can be filled"
         }
         Capability::KubernetesOutage => "an API server and an etcd that can be taken away",
         Capability::ZoneLatency => "latency between zones",

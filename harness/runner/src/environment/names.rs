@@ -19,8 +19,7 @@ pub(super) fn check(
         services: mesh.services(),
         places: Some(Places::of(clusters.topology())),
     };
-    let mut has = clusters.capabilities();
-    has.extend(&mesh.capabilities);
+    let has = mesh.capabilities_on(clusters.capabilities());
     let wrong: Vec<String> = plan
         .scenarios
         .iter()

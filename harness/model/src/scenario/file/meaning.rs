@@ -331,6 +331,7 @@ impl Check {
             }
             if let Some(component) = fault.component() {
                 check.named("component", Kind::Component, component);
+                check.has_what_breaks(fault, component);
             }
             if let Some(data_center) = fault.data_center() {
                 check.named("dataCenter", Kind::DataCenter, data_center);

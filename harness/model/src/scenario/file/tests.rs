@@ -4,7 +4,7 @@ use super::*;
 use crate::capability::Capability;
 use crate::configuration::{Configuration, InboundTls, Tls};
 use crate::fault::{Fault, PodSelector, SocketHarm};
-use crate::names::{Names, Places};
+use crate::names::{Components, Names, Places};
 use crate::scenario::Disturbs;
 use crate::scenario::{Act, Rollout};
 use crate::testing::{configuration, scenario};
@@ -433,7 +433,11 @@ fn known() -> Names {
     Names {
         applications: names(&["checkout", "frontend", "inventory"]),
         services: names(&["checkout", "frontend", "inventory", "impostor"]),
-        components: Some(names(&["node-agent"])),
+        components: Some(Components {
+            all: names(&["authority", "node-agent"]),
+            with_socket: names(&["node-agent"]),
+            with_folder: names(&[]),
+        }),
         places: Some(Places {
             data_centers: names(&["east", "west"]),
             clusters: names(&["local"]),
@@ -502,6 +506,45 @@ fn the_names_in_every_fault_and_rollout_are_looked_at() {
     let nothing = crate::duration::Span::secs(0);
     let told = told(Act::Inject(Fault::EtcdFreeze { duration: nothing }));
     assert!(told[0].contains("an outage of no time"), "{told:?}");
+}
+
+#[test]
+fn a_component_without_what_a_fault_is_to_is_told() {
+    let duration = crate::duration::Span::secs(1);
+    let told = |component: &str, is_of_socket: bool| {
+        let (component, data_center) = (component.to_owned(), "east".to_owned());
+        let fault = if is_of_socket {
+            let how = SocketHarm::Unlinked;
+            Fault::SocketFault {
+                component,
+                data_center,
+                how,
+                duration,
+            }
+        } else {
+            Fault::DiskFull {
+                component,
+                data_center,
+                duration,
+            }
+        };
+        let mut scenario = scenario(vec![Act::Inject(fault), Act::Recover]);
+        scenario.disturbs = Disturbs::Everything;
+        check_for(&scenario, &known())
+    };
+    assert_eq!(told("node-agent", true), Vec::<String>::new());
+    assert_eq!(
+        told("authority", true),
+        [
+            "when[0].inject.socketFault.component: there is no component with a `socket` `authority` (there is one: node-agent)"
+        ]
+    );
+    assert_eq!(
+        told("node-agent", false),
+        [
+            "when[0].inject.diskFull.component: there is no component with a `folder` `node-agent` (there is none)"
+        ]
+    );
 }
 
 #[test]

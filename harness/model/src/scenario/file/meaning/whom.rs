@@ -4,6 +4,7 @@
 use super::{Check, Step};
 use crate::configuration::{Scope, ScopeEntry};
 use crate::document::suggestion;
+use crate::fault::Fault;
 use crate::names::{Kind, UNKNOWN};
 use crate::oracle::Block;
 
@@ -77,6 +78,29 @@ impl Check {
     /// The value of a field that must be the name of something that is there.
     pub(super) fn named(&mut self, key: &'static str, kind: Kind, name: &str) {
         self.at(Step::Key(key), |check| check.name_of(kind, name));
+    }
+
+    /// A component must have what a fault breaks.
+    pub(super) fn has_what_breaks(&mut self, fault: &Fault, component: &str) {
+        let Some(components) = self
+            .names
+            .as_ref()
+            .and_then(|names| names.components.clone())
+        else {
+            return;
+        };
+        let (field, having) = match fault {
+            Fault::SocketFault { .. } => ("socket", components.with_socket),
+            Fault::DiskFull { .. } => ("folder", components.with_folder),
+            _ => return,
+        };
+        let is_in = |names: &[String]| names.iter().any(|name| name == component);
+        if is_in(&components.all) && !is_in(&having) {
+            let hint = format!("the mesh definition says with `{field}` where it is");
+            self.at(Step::Key("component"), |check| {
+                check.complain(format!("`{component}` has no {field}"), Some(&hint));
+            });
+        }
     }
 
     /// A name of something that must be there: its own, or its number.

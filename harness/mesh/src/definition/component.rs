@@ -1,0 +1,157 @@
+//! The further parts of a mesh, and what faults can find of them.
+
+use super::MeshDefinition;
+use harness_model::capability::Capability;
+use harness_model::names::Components;
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+/// A further part of a mesh.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Component {
+    /// What kind of object runs it.
+    pub kind: ComponentKind,
+    /// The object's namespace.
+    pub namespace: String,
+    /// The object's name.
+    pub name: String,
+    /// Selects its pods.
+    pub selector: BTreeMap<String, String>,
+    /// A TCP port that each pod listens on while it lives.
+    pub port: u16,
+    /// The path of the Unix socket that each pod listens on, on its node's disk. Absent: none that faults may break.
+    #[serde(default)]
+    pub socket: Option<PathBuf>,
+    /// The path of the folder that each pod has on its node's disk (`hostPath`). Absent: none whose file system faults may
+    /// fill.
+    #[serde(default)]
+    pub folder: Option<PathBuf>,
+}
+
+/// A kind of object that runs pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum ComponentKind {
+    /// Some replicas, anywhere.
+    Deployment,
+    /// One on each node.
+    DaemonSet,
+}
+
+impl Component {
+    /// A Deployment that is looked at as a component is, though nothing is known of its port.
+    pub(crate) fn deployment(ns: &str, name: String, selector: BTreeMap<String, String>) -> Self {
+        Self {
+            kind: ComponentKind::Deployment,
+            namespace: ns.to_owned(),
+            name,
+            selector,
+            port: 0,
+            socket: None,
+            folder: None,
+        }
+    }
+
+    /// The path of the object that runs it, at an API server.
+    #[must_use]
+    pub fn path(&self) -> String {
+        format!(
+            "/apis/apps/v1/namespaces/{}/{}/{}",
+            self.namespace,
+            self.kind.plural(),
+            self.name
+        )
+    }
+}
+
+impl ComponentKind {
+    /// As Kubernetes calls it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Deployment => "Deployment",
+            Self::DaemonSet => "DaemonSet",
+        }
+    }
+
+    /// Its plural in URLs.
+    #[must_use]
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::Deployment => "deployments",
+            Self::DaemonSet => "daemonsets",
+        }
+    }
+}
+
+impl MeshDefinition {
+    /// The names of its parts: the Deployment of its control plane, and the further ones.
+    #[must_use]
+    pub fn component_names(&self) -> Components {
+        let control_plane = self.control_plane.iter().map(|home| &home.deployment);
+        let those = |have: fn(&Component) -> bool| {
+            let found = self.components.iter().filter(move |part| have(part));
+            found.map(|part| &part.name)
+        };
+        Components {
+            all: control_plane.chain(those(|_| true)).cloned().collect(),
+            with_socket: those(|part| part.socket.is_some()).cloned().collect(),
+            with_folder: those(|part| part.folder.is_some()).cloned().collect(),
+        }
+    }
+
+    /// The part with this name.
+    #[must_use]
+    pub fn component(&self, name: &str) -> Option<Component> {
+        let control_plane = self.control_plane.as_ref().map(|home| Component {
+            kind: ComponentKind::Deployment,
+            namespace: home.namespace.clone(),
+            name: home.deployment.clone(),
+            selector: home.selector.clone(),
+            port: home.xds_port,
+            socket: None,
+            folder: None,
+        });
+        control_plane
+            .into_iter()
+            .chain(self.components.iter().cloned())
+            .find(|component| component.name == name)
+    }
+
+    /// What scenarios find with this mesh on a cluster that can do this: what the mesh can, too, and of the cluster's faults
+    /// not those that the mesh has nothing for.
+    #[must_use]
+    pub fn capabilities_on(&self, cluster: BTreeSet<Capability>) -> BTreeSet<Capability> {
+        let mut has = cluster;
+        has.extend(&self.capabilities);
+        let components = self.component_names();
+        for (having, capability) in [
+            (components.with_socket, Capability::SocketFault),
+            (components.with_folder, Capability::DiskFull),
+        ] {
+            if having.is_empty() {
+                has.remove(&capability);
+            }
+        }
+        has
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_that_the_mesh_has_nothing_for_is_none_that_it_can_have() {
+        let cluster: BTreeSet<_> = [Capability::SocketFault, Capability::DiskFull].into();
+        let mut mesh = MeshDefinition::load("reference").unwrap();
+        let has = mesh.capabilities_on(cluster.clone());
+        assert!(has.is_superset(&cluster) && has.contains(&Capability::Tls));
+        for component in &mut mesh.components {
+            component.folder = None;
+        }
+        let has = mesh.capabilities_on(cluster);
+        assert!(has.contains(&Capability::SocketFault) && !has.contains(&Capability::DiskFull));
+    }
+}
