@@ -75,6 +75,9 @@ pub enum UnusableCertificateError {
     /// Its end is in the past.
     #[error("the certificate is not valid any more")]
     Expired,
+    /// Its beginning is to come: nobody would take it until then, by clocks that go like ours.
+    #[error("the certificate is not valid yet")]
+    NotYetValid,
 }
 
 /// A new key that a certificate is asked for.
@@ -134,8 +137,14 @@ impl Request {
         if !matches!(names, Some([GeneralName::URI(name)]) if *name == expected) {
             return Err(UnusableCertificateError::OtherName(self.id));
         }
-        let end = u64::try_from(certificate.validity().not_after.timestamp()).unwrap_or_default();
-        let remaining = (UNIX_EPOCH + Duration::from_secs(end))
+        let time = |seconds: i64| {
+            UNIX_EPOCH + Duration::from_secs(u64::try_from(seconds).unwrap_or_default())
+        };
+        let validity = certificate.validity();
+        if time(validity.not_before.timestamp()) > now {
+            return Err(UnusableCertificateError::NotYetValid);
+        }
+        let remaining = time(validity.not_after.timestamp())
             .duration_since(now)
             .map_err(|_| UnusableCertificateError::Expired)?;
         Ok(Identity {
@@ -212,12 +221,25 @@ mod tests {
         assert!(refusal(request(), vec![vec![1, 2]], now).contains("not a certificate"));
         let other = root.sign(&request().csr, None, MINUTE);
         assert!(refusal(request(), vec![other], now).contains("not for the key"));
-        let own = request();
-        let renamed = root.sign(&own.csr, Some("spiffe://mesh.local/ns/a/sa/b"), MINUTE);
-        assert!(refusal(own, vec![renamed], now).contains("sa/checkout` alone"));
-        let own = request();
-        let chain = vec![root.sign(&own.csr, None, MINUTE)];
-        assert!(refusal(own, chain, now + 2 * MINUTE).contains("not valid any more"));
+        let own_name = id("checkout").to_string();
+        for wrong in [
+            "spiffe://mesh.local/ns/a/sa/b".to_owned(),
+            own_name.replace("mesh.local", "other.mesh"),
+            own_name.replace("spiffe:", "https:"),
+        ] {
+            let own = request();
+            let renamed = root.sign(&own.csr, Some(&wrong), MINUTE);
+            let refusal = refusal(own, vec![renamed], now);
+            assert!(refusal.contains("sa/checkout` alone"), "{wrong}: {refusal}");
+        }
+        for (at, told) in [
+            (now + 2 * MINUTE, "not valid any more"),
+            (now - MINUTE, "not valid yet"),
+        ] {
+            let own = request();
+            let chain = vec![root.sign(&own.csr, None, MINUTE)];
+            assert!(refusal(own, chain, at).contains(told), "{told}");
+        }
     }
 
     #[test]
