@@ -1,6 +1,7 @@
 //! TLS between sidecars: the toggle reaches whom it is meant for, certificates are their own and are renewed, and who must
 //! not come through is turned away for the right reason.
 
+mod clients;
 mod matrix;
 mod storm;
 mod wire;
@@ -26,6 +27,7 @@ pub fn all() -> Vec<Scenario> {
         strict_refuses_plaintext(),
         client_needs_a_server(),
         allowed_callers(),
+        clients::client_certificates(),
         wire::on_the_wire(),
         matrix::impostor(),
         matrix::allowed_callers_of_bytes(),

@@ -5,7 +5,7 @@ mod component;
 mod identity;
 
 pub use component::{Component, ComponentKind};
-pub use identity::{AuthorityForm, IdentityForm, NodeAgentForm, RotationForm};
+pub use identity::{AuthorityForm, HandshakeForm, IdentityForm, NodeAgentForm, RotationForm};
 
 use harness_model::capability::Capability;
 use harness_model::history::RefusalCause;
@@ -49,6 +49,8 @@ pub struct MeshDefinition {
     pub rotation: Option<RotationForm>,
     /// How identities are asked for; absent where the probe cannot.
     pub identity: Option<IdentityForm>,
+    /// How sidecars speak TLS to each other; absent where the probe cannot do as they do.
+    pub handshake: Option<HandshakeForm>,
     /// What the mesh offers to scenarios.
     pub capabilities: Vec<Capability>,
     /// What is assumed of the order of events, for people: proofs of non-delivery rest on it.

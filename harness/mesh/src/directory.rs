@@ -193,7 +193,7 @@ impl Site {
                         identity: form
                             .identity
                             .as_ref()
-                            .map(|identity| template::identity(identity, &application)),
+                            .map(|identity| template::of_application(identity, &application)),
                         application,
                         ip: address.ip.clone(),
                     },

@@ -20,6 +20,7 @@ mod apply;
 mod ask;
 mod away;
 mod certificate;
+mod handshake;
 mod manifest;
 mod mesh;
 mod restart;

@@ -3,8 +3,8 @@
 mod check;
 
 use crate::definition::{
-    CertificateRequest, Component, ConfigurationForm, ControlPlane, Evidence, IdentityForm,
-    ManifestGroup, MeshDefinition, RotationForm, State, Workloads,
+    CertificateRequest, Component, ConfigurationForm, ControlPlane, Evidence, HandshakeForm,
+    IdentityForm, ManifestGroup, MeshDefinition, RotationForm, State, Workloads,
 };
 use crate::error::{Defect, LoadMeshError};
 use harness_model::capability::Capability;
@@ -94,6 +94,7 @@ struct Sections {
     configuration: Option<ConfigurationForm>,
     rotation: Option<RotationForm>,
     identity: Option<IdentityForm>,
+    handshake: Option<HandshakeForm>,
     capabilities: Option<Vec<Capability>>,
     assumed_order: Option<Vec<String>>,
 }
@@ -239,6 +240,7 @@ impl Sections {
             configuration,
             rotation,
             identity,
+            handshake,
             capabilities,
             components,
             assumed_order,
@@ -309,6 +311,7 @@ impl Sections {
             configuration: self.configuration?,
             rotation: self.rotation,
             identity: self.identity,
+            handshake: self.handshake,
             components: self.components.unwrap_or_default(),
             capabilities: self.capabilities.unwrap_or_default(),
             assumed_order: self.assumed_order?,

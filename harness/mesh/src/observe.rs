@@ -64,22 +64,12 @@ impl Mesh {
                 let evidence = &self.definition.evidence;
                 seen.status = Some(answer.status);
                 if let Some(peer) = &answer.peer {
-                    seen.arrived = arrival(evidence, peer);
+                    let told = told(evidence, from, peer);
+                    seen.arrived = told.arrived;
                     seen.protocol = protocol(peer);
-                    let carries = |header: &Option<String>, pod: &str| {
-                        header
-                            .as_ref()
-                            .and_then(|name| peer.headers.get(&name.to_lowercase()))
-                            .is_some_and(|value| value == pod)
-                    };
-                    seen.passed_caller_sidecar = carries(&evidence.caller_header, &from.pod);
-                    seen.passed_callee_sidecar =
-                        carries(&evidence.callee_header, &peer.identity.pod);
-                    seen.answered_by = Some(Answerer {
-                        pod: peer.identity.pod.clone(),
-                        application: peer.identity.application.clone(),
-                        data_center: peer.identity.zone.clone(),
-                    });
+                    seen.passed_caller_sidecar = told.passed_caller_sidecar;
+                    seen.passed_callee_sidecar = told.passed_callee_sidecar;
+                    seen.answered_by = Some(told.by);
                 } else if answer.status != 200 {
                     let why = header(&answer.headers, evidence.failure_header.as_ref());
                     seen.cause = why.and_then(|why| cause(evidence, why));
@@ -101,6 +91,31 @@ impl Mesh {
         };
         let url = template::service_url(&workloads.service_url, service, port, path);
         Some(url)
+    }
+}
+
+/// What an answer tells.
+pub(crate) struct Told {
+    pub(crate) by: Answerer,
+    pub(crate) arrived: Option<Arrival>,
+    pub(crate) passed_caller_sidecar: bool,
+    pub(crate) passed_callee_sidecar: bool,
+}
+
+/// What an answer tells of who gave it and of the way of its request, which was sent beside `from`.
+pub(crate) fn told(evidence: &Evidence, from: &Sidecar, peer: &PeerView) -> Told {
+    let carries = |name: &Option<String>, pod: &str| {
+        header(&peer.headers, name.as_ref()).is_some_and(|value| value == pod)
+    };
+    Told {
+        by: Answerer {
+            pod: peer.identity.pod.clone(),
+            application: peer.identity.application.clone(),
+            data_center: peer.identity.zone.clone(),
+        },
+        arrived: arrival(evidence, peer),
+        passed_caller_sidecar: carries(&evidence.caller_header, &from.pod),
+        passed_callee_sidecar: carries(&evidence.callee_header, &peer.identity.pod),
     }
 }
 

@@ -180,8 +180,8 @@ impl Context {
     }
 }
 
-/// The SPIFFE ID of an application's workloads.
-pub(crate) fn identity(template: &str, application: &str) -> String {
+/// What is said of an application's workloads: their SPIFFE ID, the server name that is sent to them.
+pub(crate) fn of_application(template: &str, application: &str) -> String {
     short(template, minijinja::context! { application })
 }
 

@@ -21,6 +21,20 @@ pub struct Ask {
     pub wish: Wish,
 }
 
+impl Ask {
+    /// An attempt that nothing is wrong with.
+    #[must_use]
+    pub fn rightly(name: &str, from: &str, at: Desk) -> Self {
+        Self {
+            name: name.to_owned(),
+            from: from.to_owned(),
+            at,
+            token: Token::Right,
+            wish: Wish::Right,
+        }
+    }
+}
+
 /// Who hands out identities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -41,6 +41,8 @@ pub enum Capability {
     Rotation,
     /// The probe can ask for identities where sidecars and node agents do.
     Identities,
+    /// The probe can speak TLS to sidecars as sidecars do among themselves, with certificates of its choice.
+    Handshakes,
     /// Workloads speak HTTP/2, gRPC and bytes beside HTTP/1.1.
     Protocols,
     /// There is a service `impostor` whose pods run under another identity than the mesh is told to expect.

@@ -11,6 +11,7 @@ mod confined;
 mod delivered;
 mod evidence;
 mod fails_over;
+mod handshook;
 mod keeps_protocol;
 mod moves_to;
 mod on_the_wire;
@@ -89,6 +90,8 @@ pub fn name(expectation: &Expectation) -> &'static str {
         Expectation::SameRoot => "same_root",
         Expectation::Granted { .. } => "granted",
         Expectation::Denied { .. } => "denied",
+        Expectation::HandshakeAnswered { .. } => "handshake_answered",
+        Expectation::HandshakeRefused { .. } => "handshake_refused",
         Expectation::FailsOver { .. } => "fails_over",
         Expectation::Unchanged => "unchanged",
         Expectation::Recovers { .. } => "recovers",
@@ -138,6 +141,10 @@ fn evidence(expectation: &Expectation, timeline: &Timeline<'_>) -> Evidence {
         Expectation::SameRoot => trusted::same_root(timeline),
         Expectation::Granted { ask, at_most } => asked::granted(timeline, ask, *at_most),
         Expectation::Denied { ask, because } => asked::denied(timeline, ask, *because),
+        Expectation::HandshakeAnswered { handshake } => handshook::answered(timeline, handshake),
+        Expectation::HandshakeRefused { handshake, with } => {
+            handshook::refused(timeline, handshake, *with)
+        }
         Expectation::FailsOver { traffic, within } => fails_over::check(timeline, traffic, *within),
         Expectation::Unchanged => unchanged::check(timeline),
         Expectation::Recovers { traffic } => recovers::check(timeline, traffic),

@@ -2,6 +2,7 @@
 
 use crate::asking::DenialCause;
 use crate::duration::Span;
+use crate::handshake::Alert;
 use crate::history::{RefusalCause, Spoken};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -158,6 +159,20 @@ pub enum Expectation {
         ask: String,
         /// Why.
         because: DenialCause,
+    },
+    /// The handshake is completed and its request answered with 200 by the workload that was called: past the caller's
+    /// sidecar, over TLS with the certificate that was shown, and by a server that shows the callee's own identity, trusted
+    /// by the mesh's roots.
+    HandshakeAnswered {
+        /// The handshake.
+        handshake: String,
+    },
+    /// The callee's sidecar, which shows the callee's own identity, refuses the client with this alert.
+    HandshakeRefused {
+        /// The handshake.
+        handshake: String,
+        /// The alert, by its name in RFC 8446.
+        with: Alert,
     },
     /// From `within` after a fault of the scenario began to its end, no request is lost or takes longer than `within`, and at
     /// least one is answered by somebody outside what the fault hit.

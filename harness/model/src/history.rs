@@ -9,6 +9,7 @@ use crate::asking::Answer;
 use crate::configuration::Configuration;
 use crate::directory::Sidecar;
 use crate::fault::Fault;
+use crate::handshake::Met;
 use crate::patience::Whose;
 use crate::rotation::Rotation;
 use crate::scenario::Rollout;
@@ -124,6 +125,17 @@ pub enum EventKind {
         from: String,
         /// What came of it.
         answer: Answer,
+    },
+    /// What came of one handshake past the caller's sidecar.
+    Handshook {
+        /// The handshake.
+        handshake: String,
+        /// Stable name of the sidecar beside the probe that called.
+        from: String,
+        /// Stable name of the sidecar that was called.
+        to: String,
+        /// What came of it.
+        met: Box<Met>,
     },
     /// What the requests of a batch looked like between data centers, as whoever stands there sees it.
     OnTheWire {

@@ -14,6 +14,7 @@ pub mod document;
 pub mod duration;
 pub mod expectation;
 pub mod fault;
+pub mod handshake;
 pub mod history;
 pub mod names;
 pub mod oracle;

@@ -165,6 +165,11 @@ impl<'a> Resolver<'a> {
                 }
                 Act::Ask(ask)
             }
+            Act::Handshake(mut handshake) => {
+                handshake.from = self.workload(&handshake.from);
+                handshake.to = self.workload(&handshake.to);
+                Act::Handshake(handshake)
+            }
             Act::Inject(fault) => Act::Inject(self.fault(fault)),
             other @ (Act::Delete(_)
             | Act::Restart(_)

@@ -8,6 +8,7 @@ use crate::configuration::Configuration;
 use crate::duration::Span;
 use crate::expectation::Expectation;
 use crate::fault::Fault;
+use crate::handshake::Handshake;
 use crate::protocol::Protocol;
 use crate::rotation::Rotation;
 use schemars::JsonSchema;
@@ -188,6 +189,8 @@ pub enum Act {
     Rotate(Rotation),
     /// Has a probe ask for an identity, rightly or wrongly.
     Ask(Ask),
+    /// Has a probe speak TLS to the sidecar of another workload, past its own, with a certificate that is right or wrong.
+    Handshake(Handshake),
 }
 
 /// What is rolled out anew.

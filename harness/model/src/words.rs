@@ -8,6 +8,7 @@ pub use expectations::{capability, cause, denial, expectation, spoken, tag};
 
 use crate::asking::{Ask, Desk, Token, Wish};
 use crate::fault::{Fault, PodSelector, SocketHarm};
+use crate::handshake::{Handshake, Shown};
 use crate::names::UNKNOWN;
 use crate::protocol::Protocol;
 use crate::rotation::Rotation;
@@ -87,6 +88,21 @@ fn ask(ask: &Ask) -> String {
     };
     let from = place(&ask.from);
     format!("{from} asks {whom} {token}{wish} (`{}`)", ask.name)
+}
+
+fn handshake(handshake: &Handshake) -> String {
+    let shown = match handshake.shows {
+        Shown::Right => "with the right certificate",
+        Shown::None => "without a certificate",
+        Shown::UnknownRoot => "with a certificate of an unknown root",
+        Shown::Expired => "with a certificate that has ended",
+        Shown::OtherKey => "with a certificate of another key",
+    };
+    let (from, to) = (place(&handshake.from), place(&handshake.to));
+    format!(
+        "{from} speaks TLS to {to} past its own sidecar, {shown} (`{}`)",
+        handshake.name
+    )
 }
 
 /// A pattern of sidecar names, as the matrix of seeded bugs has them: `*@$zone2` → `a sidecar in zone 2`, `checkout@*` → `a
@@ -171,6 +187,7 @@ pub fn act(act: &Act) -> String {
         Act::Stop(name) => format!("stop `{name}`"),
         Act::Inject(value) => fault(value),
         Act::Ask(value) => ask(value),
+        Act::Handshake(value) => handshake(value),
         Act::Rotate(Rotation::NewRoot) => {
             "make a new root, trusted beside the old one, and have certificates lead to it"
                 .to_owned()

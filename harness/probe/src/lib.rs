@@ -14,6 +14,7 @@ pub use error::{ProbeError, ProbeFailure};
 use connection::Connections;
 use harness_cluster::{Clusters, PodAddress};
 use http::Method;
+use probe_api::handshake::{HandshakeAnswer, HandshakeAsk};
 use probe_api::identity::{IdentityAnswer, IdentityAsk};
 use probe_api::paths;
 use probe_api::request::{
@@ -154,6 +155,22 @@ impl Prober {
         .await
     }
 
+    /// Has the probe of `pod` speak TLS to a sidecar.
+    ///
+    /// # Errors
+    ///
+    /// When the probe cannot be reached or does not answer in time; a refusal is an answer, not an error.
+    pub async fn handshake(
+        &self,
+        pod: &PodAddress,
+        ask: &HandshakeAsk,
+    ) -> Result<HandshakeAnswer, ProbeError> {
+        let body = encode(ask);
+        let (act, path) = (Act::Handshake, paths::HANDSHAKE);
+        self.call(act, pod, Method::POST, path, body, HANDSHAKE_TAKES)
+            .await
+    }
+
     /// How many requests came to `pod` that were to be counted under a text (letters, digits, `-`, `.` and `/`).
     ///
     /// # Errors
@@ -234,6 +251,9 @@ impl Prober {
 /// Who is asked for an identity may wait for a pod to show up.
 const ASKING_TAKES: Duration = Duration::from_secs(15);
 
+/// A certificate is asked for, may be waited for to end, and is shown.
+const HANDSHAKE_TAKES: Duration = Duration::from_secs(45);
+
 /// Stopping a load waits for requests that are still open, each bounded by its own time limit.
 const STOP_TAKES: Duration = Duration::from_secs(30);
 
@@ -254,6 +274,8 @@ pub enum Act {
     SendRequests,
     /// [`Prober::ask_identity`].
     AskIdentity,
+    /// [`Prober::handshake`].
+    Handshake,
     /// [`Prober::received`].
     CountRequests,
     /// [`Prober::start_load`].
@@ -272,6 +294,7 @@ impl std::fmt::Display for Act {
             Self::Reconnect => "reconnect the sidecar",
             Self::SendRequests => "send requests",
             Self::AskIdentity => "ask for an identity",
+            Self::Handshake => "speak TLS to a sidecar",
             Self::CountRequests => "count requests",
             Self::StartLoad => "start load",
             Self::ReadLoad => "read the load report",

@@ -256,6 +256,7 @@ impl Execution {
             }
             Act::Request(traffic) => self.request(&traffic).await,
             Act::Ask(ask) => self.ask(&ask).await,
+            Act::Handshake(handshake) => self.handshake(&handshake).await,
             Act::Load(load) => self.load(&load).await,
             Act::Stop(name) => {
                 self.loads

@@ -62,6 +62,11 @@ fn of_act(act: &Act, mesh: &MeshDefinition) -> Vec<Right> {
             })
             .collect(),
         Act::Ask(ask) => asking(ask, mesh),
+        // Roots are asked for at a node agent, and a certificate at the authority.
+        Act::Handshake(handshake) => [Desk::NodeAgent, Desk::Authority]
+            .into_iter()
+            .flat_map(|at| asking(&Ask::rightly(&handshake.name, &handshake.from, at), mesh))
+            .collect(),
         Act::Apply(_)
         | Act::Delete(_)
         | Act::Reconnect

@@ -74,6 +74,9 @@ pub fn build(mutation: Mutation, own_name: &str) -> Arc<dyn Behaviour> {
         Mutation::CalleeNotVerified => Arc::new(CheckLeftOut::CalleeVerified),
         Mutation::StrictTakesPlaintext => Arc::new(CheckLeftOut::PlaintextRefused),
         Mutation::CallersNotRestricted => Arc::new(CheckLeftOut::CallersRestricted),
+        Mutation::CallersNeedNoCertificate => Arc::new(CheckLeftOut::CertificateRequired),
+        Mutation::CallersOfAnyRoot => Arc::new(CheckLeftOut::RootKnown),
+        Mutation::CallersMayBeExpired => Arc::new(CheckLeftOut::NotExpired),
     }
 }
 

@@ -81,11 +81,17 @@ pub enum Mutation {
     StrictTakesPlaintext,
     /// The list of allowed callers is not looked at.
     CallersNotRestricted,
+    /// A caller that shows no certificate is taken.
+    CallersNeedNoCertificate,
+    /// A caller's certificate may lead to any root.
+    CallersOfAnyRoot,
+    /// A caller's certificate may have ended.
+    CallersMayBeExpired,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 42] = [
         Self::ScopeIgnored,
         Self::ExceptIgnored,
         Self::PrecedenceReversed,
@@ -125,6 +131,9 @@ impl Mutation {
         Self::CalleeNotVerified,
         Self::StrictTakesPlaintext,
         Self::CallersNotRestricted,
+        Self::CallersNeedNoCertificate,
+        Self::CallersOfAnyRoot,
+        Self::CallersMayBeExpired,
     ];
 
     /// As in `MESH_MUTANT`.
@@ -170,6 +179,9 @@ impl Mutation {
             Self::CalleeNotVerified => "callee-not-verified",
             Self::StrictTakesPlaintext => "strict-takes-plaintext",
             Self::CallersNotRestricted => "callers-not-restricted",
+            Self::CallersNeedNoCertificate => "callers-need-no-certificate",
+            Self::CallersOfAnyRoot => "callers-of-any-root",
+            Self::CallersMayBeExpired => "callers-may-be-expired",
         }
     }
 

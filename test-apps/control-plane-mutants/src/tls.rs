@@ -42,6 +42,12 @@ pub(crate) enum CheckLeftOut {
     PlaintextRefused,
     /// Everybody may call.
     CallersRestricted,
+    /// Callers need no certificate.
+    CertificateRequired,
+    /// Callers' certificates may lead to any root.
+    RootKnown,
+    /// Callers' certificates may have ended.
+    NotExpired,
 }
 
 impl Behaviour for CheckLeftOut {
@@ -51,6 +57,9 @@ impl Behaviour for CheckLeftOut {
             Self::CalleeVerified => security.callee_is_verified = false,
             Self::PlaintextRefused => security.plaintext_is_refused = false,
             Self::CallersRestricted => security.callers_are_restricted = false,
+            Self::CertificateRequired => security.callers.one_is_required = false,
+            Self::RootKnown => security.callers.root_is_known = false,
+            Self::NotExpired => security.callers.end_is_to_come = false,
         }
         security
     }

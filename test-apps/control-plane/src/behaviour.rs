@@ -54,6 +54,29 @@ pub struct Security {
     pub plaintext_is_refused: bool,
     /// Who is not on the list of allowed callers is turned away.
     pub callers_are_restricted: bool,
+    /// What callees look at in the certificates of callers.
+    pub callers: CallerChecks,
+}
+
+/// What callees look at in the certificates of callers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallerChecks {
+    /// Who shows none is turned away.
+    pub one_is_required: bool,
+    /// It leads to one of the mesh's roots.
+    pub root_is_known: bool,
+    /// It has not ended.
+    pub end_is_to_come: bool,
+}
+
+impl Default for CallerChecks {
+    fn default() -> Self {
+        Self {
+            one_is_required: true,
+            root_is_known: true,
+            end_is_to_come: true,
+        }
+    }
 }
 
 impl Default for Security {
@@ -62,6 +85,7 @@ impl Default for Security {
             callee_is_verified: true,
             plaintext_is_refused: true,
             callers_are_restricted: true,
+            callers: CallerChecks::default(),
         }
     }
 }

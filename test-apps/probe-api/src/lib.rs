@@ -6,6 +6,7 @@
 //!
 //! Invariant: wire types only. Nothing here opens a socket, reads a clock or knows one mesh from another.
 
+pub mod handshake;
 pub mod identity;
 pub mod launcher;
 pub mod request;
@@ -44,6 +45,9 @@ pub mod paths {
     /// `POST` [`IdentityAsk`](super::identity::IdentityAsk): asks for an identity, answers
     /// [`IdentityAnswer`](super::identity::IdentityAnswer).
     pub const IDENTITY: &str = "/v1/identity";
+    /// `POST` [`HandshakeAsk`](super::handshake::HandshakeAsk): speaks TLS to a sidecar, answers
+    /// [`HandshakeAnswer`](super::handshake::HandshakeAnswer).
+    pub const HANDSHAKE: &str = "/v1/handshake";
     /// `GET`: [`Received`](super::request::Received), how many requests with this text in
     /// [`COUNT_HEADER`](super::request::COUNT_HEADER) came to the application; the query `count` is the text.
     pub const RECEIVED: &str = "/v1/received";

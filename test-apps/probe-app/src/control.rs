@@ -10,6 +10,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use probe_api::handshake::{HandshakeAnswer, HandshakeAsk};
 use probe_api::identity::{IdentityAnswer, IdentityAsk};
 use probe_api::paths;
 use probe_api::request::{
@@ -66,6 +67,7 @@ const SERVED: &[(&str, &[&str])] = &[
     (paths::RECONNECT, &["post"]),
     (paths::REQUESTS, &["post"]),
     (paths::IDENTITY, &["post"]),
+    (paths::HANDSHAKE, &["post"]),
     (paths::LOADS, &["post"]),
     (LOAD, &["get", "delete"]),
     (paths::RECEIVED, &["get"]),
@@ -84,6 +86,7 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route(paths::RECONNECT, post(reconnect))
         .route(paths::REQUESTS, post(requests))
         .route(paths::IDENTITY, post(identity))
+        .route(paths::HANDSHAKE, post(handshake))
         .route(paths::LOADS, post(start_load))
         .route(LOAD, get(load_report).delete(stop_load))
         .route(paths::RECEIVED, get(received))
@@ -145,6 +148,10 @@ async fn requests(
 
 async fn identity(Json(ask): Json<IdentityAsk>) -> Json<IdentityAnswer> {
     Json(crate::identity::ask(ask).await)
+}
+
+async fn handshake(Json(ask): Json<HandshakeAsk>) -> Json<HandshakeAnswer> {
+    Json(crate::handshake::make(ask).await)
 }
 
 async fn start_load(

@@ -1,6 +1,7 @@
 //! Asks for identities where sidecars and node agents do, as whoever it is told to.
 //!
-//! Invariant: a private key that comes with an answer is dropped unread.
+//! Invariant: a private key that comes with an answer is dropped unread, and one that was made here leaves the process in
+//! no way.
 
 use crate::reading::certificates;
 use base64::Engine as _;
@@ -32,6 +33,14 @@ const SECRET: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls
 /// A request that `openssl req -new -newkey rsa:1024 -outform der` made: `ring` makes no such key.
 const WEAK: &[u8] = include_bytes!("identity/rsa-1024.der");
 
+/// What an authority has issued.
+pub(crate) struct Issued {
+    /// DER, the pod's own certificate first.
+    pub(crate) chain: Vec<Vec<u8>>,
+    /// The key that it is for; none where the request came with one that nobody has.
+    pub(crate) key: Option<KeyPair>,
+}
+
 /// No answer, or a refusal.
 enum NotGranted {
     Denied(Status),
@@ -50,20 +59,24 @@ impl From<Status> for NotGranted {
     }
 }
 
+impl std::fmt::Display for NotGranted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Denied(status) => {
+                write!(f, "denied with {:?}: {}", status.code(), status.message())
+            }
+            Self::Unanswered(reason) => f.write_str(reason),
+        }
+    }
+}
+
 /// Makes one attempt.
 pub(crate) async fn ask(ask: IdentityAsk) -> IdentityAnswer {
-    // A provider that is there already is the same one: no other is compiled in.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let token = ask.token;
-    let attempt = async {
-        match ask.at {
-            IdentityDesk::Sds { socket, secret } => of_agent(token, socket, secret).await,
-            desk @ IdentityDesk::Authority { .. } => of_authority(token, desk).await,
-        }
-    };
-    let outcome = match tokio::time::timeout(ANSWERED, attempt).await {
-        Ok(outcome) => outcome,
-        Err(_) => Err(NotGranted::Unanswered("no answer in time".to_owned())),
+    let outcome = match ask.at {
+        IdentityDesk::Sds { .. } => in_time(of_agent(ask)).await,
+        IdentityDesk::Authority { .. } => in_time(of_authority(ask))
+            .await
+            .map(|issued| issued.chain.iter().flat_map(|der| pem(der)).collect()),
     };
     match outcome {
         Ok(pem) => IdentityAnswer::Granted(certificates(&pem)),
@@ -73,6 +86,34 @@ pub(crate) async fn ask(ask: IdentityAsk) -> IdentityAnswer {
         },
         Err(NotGranted::Unanswered(reason)) => IdentityAnswer::Unanswered(reason),
     }
+}
+
+/// Has an authority issue a certificate.
+///
+/// # Errors
+///
+/// When it does not, in words.
+pub(crate) async fn issue(ask: IdentityAsk) -> Result<Issued, String> {
+    let issued = in_time(of_authority(ask)).await;
+    issued.map_err(|error| format!("no certificate of the authority: {error}"))
+}
+
+/// The certificates of a secret that is served over SDS, PEM.
+///
+/// # Errors
+///
+/// When there are none, in words.
+pub(crate) async fn secret(ask: IdentityAsk) -> Result<Vec<u8>, String> {
+    let held = in_time(of_agent(ask)).await;
+    held.map_err(|error| format!("no secret of the node agent: {error}"))
+}
+
+async fn in_time<T>(attempt: impl Future<Output = Result<T, NotGranted>>) -> Result<T, NotGranted> {
+    // A provider that is there already is the same one: no other is compiled in.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    tokio::time::timeout(ANSWERED, attempt)
+        .await
+        .unwrap_or_else(|_| Err(unanswered("no answer in time")))
 }
 
 /// Shows the token.
@@ -90,11 +131,17 @@ fn unanswered(reason: impl std::fmt::Display) -> NotGranted {
     NotGranted::Unanswered(reason.to_string())
 }
 
-async fn of_agent(
-    token: Option<String>,
-    socket: String,
-    name: String,
-) -> Result<Vec<u8>, NotGranted> {
+async fn of_agent(ask: IdentityAsk) -> Result<Vec<u8>, NotGranted> {
+    let (
+        token,
+        IdentityDesk::Sds {
+            socket,
+            secret: name,
+        },
+    ) = (ask.token, ask.at)
+    else {
+        return Err(unanswered("that is no agent"));
+    };
     let channel = Endpoint::from_static("http://node-agent")
         .connect_timeout(DIAL)
         .connect_with_connector(tower::service_fn(move |_: http::Uri| {
@@ -122,6 +169,7 @@ async fn of_agent(
     let held = Secret::decode(resource.value.as_slice()).map_err(unanswered)?;
     let chain = match held.r#type {
         Some(secret::Type::TlsCertificate(certificate)) => certificate.certificate_chain,
+        Some(secret::Type::ValidationContext(roots)) => roots.trusted_ca,
         _ => None,
     };
     match chain.and_then(|chain| chain.specifier) {
@@ -131,7 +179,8 @@ async fn of_agent(
     }
 }
 
-async fn of_authority(token: Option<String>, desk: IdentityDesk) -> Result<Vec<u8>, NotGranted> {
+async fn of_authority(ask: IdentityAsk) -> Result<Issued, NotGranted> {
+    let token = ask.token;
     let IdentityDesk::Authority {
         address,
         server_name,
@@ -140,7 +189,7 @@ async fn of_authority(token: Option<String>, desk: IdentityDesk) -> Result<Vec<u
         names,
         flaw,
         lifetime_s,
-    } = desk
+    } = ask.at
     else {
         return Err(unanswered("that is no authority"));
     };
@@ -153,8 +202,9 @@ async fn of_authority(token: Option<String>, desk: IdentityDesk) -> Result<Vec<u
         .connect()
         .await
         .map_err(|error| unanswered(told(&error)))?;
+    let (csr, key) = signing_request(&names, flaw).map_err(unanswered)?;
     let request = IssueRequest {
-        csr: signing_request(&names, flaw).map_err(unanswered)?,
+        csr,
         pod: PodReference {
             namespace,
             name,
@@ -164,18 +214,19 @@ async fn of_authority(token: Option<String>, desk: IdentityDesk) -> Result<Vec<u
     };
     let mut client = CertificateAuthorityClient::new(channel);
     let reply = client.issue(with_token(request, token)?).await?;
-    Ok(reply
-        .into_inner()
-        .chain
-        .iter()
-        .flat_map(|der| pem(der))
-        .collect())
+    Ok(Issued {
+        chain: reply.into_inner().chain,
+        key,
+    })
 }
 
-/// PKCS #10 (RFC 2986), DER, with a key of its own.
-fn signing_request(names: &[String], flaw: Option<RequestFlaw>) -> Result<Vec<u8>, rcgen::Error> {
+/// PKCS #10 (RFC 2986), DER, with a key of its own, which is given too.
+fn signing_request(
+    names: &[String],
+    flaw: Option<RequestFlaw>,
+) -> Result<(Vec<u8>, Option<KeyPair>), rcgen::Error> {
     if flaw == Some(RequestFlaw::WeakKey) {
-        return Ok(WEAK.to_vec());
+        return Ok((WEAK.to_vec(), None));
     }
     let mut params = CertificateParams::default();
     for name in names {
@@ -193,16 +244,17 @@ fn signing_request(names: &[String], flaw: Option<RequestFlaw>) -> Result<Vec<u8
         // The signature stands at the end.
         *last ^= 1;
     }
-    Ok(der)
+    Ok((der, Some(key)))
 }
 
-fn pem(der: &[u8]) -> Vec<u8> {
+/// One certificate, PEM (RFC 7468).
+pub(crate) fn pem(der: &[u8]) -> Vec<u8> {
     let encoded = STANDARD.encode(der);
     format!("-----BEGIN CERTIFICATE-----\n{encoded}\n-----END CERTIFICATE-----\n").into_bytes()
 }
 
 /// An error with what it comes from.
-fn told(error: &dyn std::error::Error) -> String {
+pub(crate) fn told(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(source) = cause {
@@ -228,7 +280,8 @@ mod tests {
             (Some(RequestFlaw::WeakKey), false),
             (Some(RequestFlaw::Tampered), false),
         ] {
-            let der = signing_request(&names, flaw).expect("a request");
+            let (der, key) = signing_request(&names, flaw).expect("a request");
+            assert_eq!(key.is_some(), flaw != Some(RequestFlaw::WeakKey));
             let (_, request) = X509CertificationRequest::from_der(&der).expect("well-formed");
             assert_eq!(request.verify_signature().is_ok(), fits, "{flaw:?}");
         }

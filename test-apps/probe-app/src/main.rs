@@ -6,6 +6,7 @@ mod application;
 mod canonical;
 mod connection;
 mod control;
+mod handshake;
 mod identity;
 mod load;
 mod local_client;

@@ -1,4 +1,4 @@
-//! How identities are asked for, and how what certificates lead to is replaced.
+//! How identities are asked for and shown, and how what certificates lead to is replaced.
 
 use harness_model::asking::DenialCause;
 use serde::Deserialize;
@@ -42,6 +42,23 @@ pub struct AuthorityForm {
     pub certificate: String,
     /// The audience of the tokens that it takes.
     pub audience: String,
+}
+
+/// How sidecars speak TLS to each other, for a probe that does as they do. What it sends to the address of a pod must not be
+/// captured on its way out.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct HandshakeForm {
+    /// The TCP port of workloads' pods on which the callee's sidecar takes HTTP/1.1.
+    pub port: u16,
+    /// What callers offer in ALPN (RFC 7301), in order of preference. Absent: nothing.
+    #[serde(default)]
+    pub alpn: Vec<String>,
+    /// The server name (RFC 6066, 3) that callers send, rendered with the callee's `application`. Absent: none.
+    #[serde(default)]
+    pub server_name: Option<String>,
+    /// The shortest lifetime that the authority grants, in seconds: certificates are waited for to end.
+    pub shortest_lifetime_s: u32,
 }
 
 /// How what certificates lead to is replaced: an object is read and patched.

@@ -300,6 +300,47 @@ fn a_mesh_that_claims_rotation_must_say_how() {
 }
 
 #[test]
+fn a_mesh_that_claims_handshakes_must_say_how() {
+    let without = |section: &'static str| {
+        move |text: &str| {
+            let hidden = format!("\n{section}:\n");
+            assert!(text.contains(&hidden), "{section}");
+            let (before, after) = text.split_once(&hidden).expect("is there");
+            let rest = after.find("\n\n").map_or("", |end| &after[end..]);
+            format!("{before}{rest}")
+        }
+    };
+    for section in ["handshake", "identity"] {
+        let words = LoadMeshError::Invalid(broken(without(section))).to_string();
+        let told = format!("`handshakes` is claimed, but `{section}` is missing");
+        assert!(words.contains(&told), "{words}");
+    }
+    for (right, wrong, told) in [
+        ("  roots: ROOTCA", "", "but `state.roots` is missing"),
+        ("  - tls\n", "", "but `tls` in `capabilities` is missing"),
+        (
+            "shortestLifetimeS: 1",
+            "shortestLifetimeS: 60",
+            "handshake.shortestLifetimeS",
+        ),
+        ("  port: 8080", "  port: 0", "handshake.port"),
+        (
+            "  alpn: [mesh]",
+            "  serverName: \"{{\"",
+            "handshake.serverName",
+        ),
+    ] {
+        let defects = broken(|text| {
+            assert!(text.contains(right), "{right}");
+            text.replace(right, wrong)
+        });
+        assert!(defects.iter().all(|defect| defect.line > 0), "{defects:#?}");
+        let words = LoadMeshError::Invalid(defects).to_string();
+        assert!(words.contains(told), "{words}");
+    }
+}
+
+#[test]
 fn a_configuration_renders_to_both_objects() {
     let definition = MeshDefinition::load("reference").unwrap();
     let context = context(&definition);

@@ -6,6 +6,7 @@ mod confined;
 mod delivered;
 mod faults;
 mod garbled;
+mod handshook;
 mod histories;
 mod places;
 mod reconnect;

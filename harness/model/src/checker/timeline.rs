@@ -139,9 +139,12 @@ impl<'a> Timeline<'a> {
                 | Act::Hold(_)
                 | Act::Recover
                 | Act::Rotate(_) => true,
-                Act::Request(_) | Act::Load(_) | Act::Stop(_) | Act::Inject(_) | Act::Ask(_) => {
-                    false
-                }
+                Act::Request(_)
+                | Act::Load(_)
+                | Act::Stop(_)
+                | Act::Inject(_)
+                | Act::Ask(_)
+                | Act::Handshake(_) => false,
             };
             if is_judged {
                 places.push(Place::Step(step));

@@ -113,6 +113,15 @@ pub fn expectation(expectation: &Expectation) -> String {
         Expectation::Denied { ask, because } => {
             format!("`{ask}` is denied, because {}", denial(*because))
         }
+        Expectation::HandshakeAnswered { handshake } => format!(
+            "`{handshake}` is answered over TLS by the callee, who shows its own identity and sees the caller's"
+        ),
+        Expectation::HandshakeRefused { handshake, with } => {
+            format!(
+                "`{handshake}` is refused by the callee's sidecar with the alert {}",
+                with.name()
+            )
+        }
         Expectation::FailsOver {
             traffic, within, ..
         } => format!(
@@ -148,6 +157,7 @@ pub fn capability(capability: Capability) -> String {
         Capability::Tls => "a mesh with TLS between sidecars",
         Capability::Rotation => "a mesh whose roots can be replaced",
         Capability::Identities => "a probe that can ask for identities",
+        Capability::Handshakes => "a probe that can speak TLS as sidecars do",
         Capability::Wire => "a place between data centers where packets can be looked at",
         Capability::Protocols => "workloads that speak HTTP/2, gRPC and bytes",
         Capability::Impostor => "a service whose pods run under another identity than is expected",

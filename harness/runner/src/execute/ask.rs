@@ -1,4 +1,6 @@
-//! Attempts to get an identity, and what came of them.
+//! Attempts to get an identity, and what came of them; and what becomes of those who show one, in [`handshake`].
+
+mod handshake;
 
 use super::Execution;
 use harness_model::asking::{Ask, Token};

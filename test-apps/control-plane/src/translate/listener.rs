@@ -248,7 +248,10 @@ impl Inbound<'_> {
                 application_protocols: vec![tls::ALPN.to_owned()],
                 ..on_port(port)
             }),
-            transport_socket: Some(tls::downstream(&self.world.trust_domain)),
+            transport_socket: Some(tls::downstream(
+                &self.world.trust_domain,
+                self.security.callers,
+            )),
             ..chain(":mesh", passed_on())
         };
         // Applications may speak TLS themselves.

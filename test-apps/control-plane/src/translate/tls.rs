@@ -2,7 +2,7 @@
 //! from the node agent, under names that every mesh on Envoy uses.
 
 use super::message::{any, filter, milliseconds, seconds, yes};
-use crate::behaviour::Security;
+use crate::behaviour::{CallerChecks, Security};
 use envoy_types::pb::envoy::config::cluster::v3::cluster::TransportSocketMatch;
 use envoy_types::pb::envoy::config::core::v3::{
     ApiConfigSource, ApiVersion, BackoffStrategy, ConfigSource, GrpcService, RetryPolicy,
@@ -18,6 +18,7 @@ use envoy_types::pb::envoy::extensions::filters::network::rbac::v3::Rbac as Netw
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
     CertificateValidationContext, CommonTlsContext, DownstreamTlsContext, SdsSecretConfig,
     SubjectAltNameMatcher, TlsParameters, UpstreamTlsContext,
+    certificate_validation_context::TrustChainVerification,
     common_tls_context::{CombinedCertificateValidationContext, ValidationContextType},
     subject_alt_name_matcher::SanType,
     tls_parameters::TlsProtocol,
@@ -70,18 +71,33 @@ pub(super) fn upstream(callees: &[String], security: Security) -> TransportSocke
     socket(&UpstreamTlsContext {
         common_tls_context: Some(CommonTlsContext {
             alpn_protocols: vec![ALPN.to_owned()],
-            ..common(names)
+            ..common(of(names))
         }),
         ..UpstreamTlsContext::default()
     })
 }
 
 /// What a callee's sidecar does: shows its certificate, and takes callers of the trust domain only.
-pub(super) fn downstream(trust_domain: &str) -> TransportSocket {
+pub(super) fn downstream(trust_domain: &str, checks: CallerChecks) -> TransportSocket {
     let of_the_domain = MatchPattern::Prefix(format!("spiffe://{trust_domain}/"));
+    let trusted = if checks.root_is_known {
+        TrustChainVerification::VerifyTrustChain
+    } else {
+        TrustChainVerification::AcceptUntrusted
+    };
+    let accepted = CertificateValidationContext {
+        trust_chain_verification: trusted.into(),
+        allow_expired_certificate: !checks.end_is_to_come,
+        // Who may come without a certificate may come without a name: Envoy takes a list of names for a demand of both.
+        ..of(checks
+            .one_is_required
+            .then(|| uri(of_the_domain))
+            .into_iter()
+            .collect())
+    };
     socket(&DownstreamTlsContext {
-        common_tls_context: Some(common(vec![uri(of_the_domain)])),
-        require_client_certificate: yes(),
+        common_tls_context: Some(common(accepted)),
+        require_client_certificate: checks.one_is_required.then(yes).flatten(),
         ..DownstreamTlsContext::default()
     })
 }
@@ -151,7 +167,15 @@ fn of_callers(callers: &[String]) -> Rbac {
     }
 }
 
-fn common(names: Vec<SubjectAltNameMatcher>) -> CommonTlsContext {
+/// Certificates with one of these names.
+fn of(names: Vec<SubjectAltNameMatcher>) -> CertificateValidationContext {
+    CertificateValidationContext {
+        match_typed_subject_alt_names: names,
+        ..CertificateValidationContext::default()
+    }
+}
+
+fn common(accepted: CertificateValidationContext) -> CommonTlsContext {
     CommonTlsContext {
         // A sidecar as a client would stop at 1.2 by itself.
         tls_params: Some(TlsParameters {
@@ -162,10 +186,7 @@ fn common(names: Vec<SubjectAltNameMatcher>) -> CommonTlsContext {
         tls_certificate_sds_secret_configs: vec![secret(CERTIFICATE)],
         validation_context_type: Some(ValidationContextType::CombinedValidationContext(
             CombinedCertificateValidationContext {
-                default_validation_context: Some(CertificateValidationContext {
-                    match_typed_subject_alt_names: names,
-                    ..CertificateValidationContext::default()
-                }),
+                default_validation_context: Some(accepted),
                 validation_context_sds_secret_config: Some(secret(ROOTS)),
                 ..CombinedCertificateValidationContext::default()
             },

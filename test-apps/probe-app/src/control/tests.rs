@@ -4,6 +4,7 @@
 use super::*;
 use axum::body::Body;
 use axum::http::{Method, Request};
+use probe_api::handshake::{ClientCertificate, HandshakeEnd, ServerShown};
 use probe_api::identity::{IdentityDesk, RequestFlaw};
 use probe_api::request::{
     Answer, FailureKind, PeerView, Protocol, RequestOutcome, RequestResult, RequestSpec,
@@ -315,97 +316,152 @@ fn samples() -> Vec<(&'static str, Value)> {
         })
         .collect();
     let sample = |name, value: Result<Value, serde_json::Error>| (name, value.unwrap());
-    vec![
-        sample(
-            "SidecarState",
-            serde_json::to_value(state(SidecarReading::Read(Box::new(sidecar)))),
-        ),
-        sample(
-            "SidecarState",
-            serde_json::to_value(state(SidecarReading::None)),
-        ),
-        sample(
-            "SidecarState",
-            serde_json::to_value(state(SidecarReading::Unreachable(text()))),
-        ),
-        sample(
-            "ReconnectRequest",
-            serde_json::to_value(ReconnectRequest { to: Some(text()) }),
-        ),
-        sample(
-            "ReconnectReply",
-            serde_json::to_value(ReconnectReply { epoch: 2 }),
-        ),
-        sample(
-            "RequestBatch",
-            serde_json::to_value(RequestBatch {
-                request: request.clone(),
-                count: 1,
-                concurrency: 1,
-            }),
-        ),
-        sample(
-            "RequestBatchReply",
-            serde_json::to_value(RequestBatchReply {
-                outcomes: outcomes.clone(),
-            }),
-        ),
-        sample(
-            "IdentityAsk",
-            serde_json::to_value(IdentityAsk {
-                token: Some(text()),
-                at: IdentityDesk::Sds {
-                    socket: text(),
-                    secret: text(),
-                },
-            }),
-        ),
-        sample(
-            "IdentityAsk",
-            serde_json::to_value(IdentityAsk {
-                token: Some(text()),
-                at: IdentityDesk::Authority {
-                    address: text(),
-                    server_name: text(),
-                    root: text(),
-                    pod: [text(), text(), text()],
-                    names: vec![text()],
-                    flaw: Some(RequestFlaw::WeakKey),
-                    lifetime_s: 1,
-                },
-            }),
-        ),
-        sample(
-            "IdentityAnswer",
-            serde_json::to_value(IdentityAnswer::Granted(vec![certificate()])),
-        ),
-        sample(
-            "IdentityAnswer",
-            serde_json::to_value(IdentityAnswer::Denied {
-                code: text(),
-                message: text(),
-            }),
-        ),
-        sample(
-            "IdentityAnswer",
-            serde_json::to_value(IdentityAnswer::Unanswered(text())),
-        ),
-        sample(
-            "LoadSpec",
-            serde_json::to_value(LoadSpec { request, rate: 1 }),
-        ),
-        sample("Received", serde_json::to_value(Received { count: 1 })),
-        sample(
-            "LoadStarted",
-            serde_json::to_value(LoadStarted { id: text() }),
-        ),
-        sample(
-            "LoadReport",
-            serde_json::to_value(LoadReport {
-                id: text(),
-                due: 1,
-                outcomes,
-            }),
-        ),
-    ]
+    handshakes()
+        .into_iter()
+        .chain(vec![
+            sample(
+                "SidecarState",
+                serde_json::to_value(state(SidecarReading::Read(Box::new(sidecar)))),
+            ),
+            sample(
+                "SidecarState",
+                serde_json::to_value(state(SidecarReading::None)),
+            ),
+            sample(
+                "SidecarState",
+                serde_json::to_value(state(SidecarReading::Unreachable(text()))),
+            ),
+            sample(
+                "ReconnectRequest",
+                serde_json::to_value(ReconnectRequest { to: Some(text()) }),
+            ),
+            sample(
+                "ReconnectReply",
+                serde_json::to_value(ReconnectReply { epoch: 2 }),
+            ),
+            sample(
+                "RequestBatch",
+                serde_json::to_value(RequestBatch {
+                    request: request.clone(),
+                    count: 1,
+                    concurrency: 1,
+                }),
+            ),
+            sample(
+                "RequestBatchReply",
+                serde_json::to_value(RequestBatchReply {
+                    outcomes: outcomes.clone(),
+                }),
+            ),
+            sample(
+                "IdentityAsk",
+                serde_json::to_value(IdentityAsk {
+                    token: Some(text()),
+                    at: IdentityDesk::Sds {
+                        socket: text(),
+                        secret: text(),
+                    },
+                }),
+            ),
+            sample(
+                "IdentityAsk",
+                serde_json::to_value(IdentityAsk {
+                    token: Some(text()),
+                    at: IdentityDesk::Authority {
+                        address: text(),
+                        server_name: text(),
+                        root: text(),
+                        pod: [text(), text(), text()],
+                        names: vec![text()],
+                        flaw: Some(RequestFlaw::WeakKey),
+                        lifetime_s: 1,
+                    },
+                }),
+            ),
+            sample(
+                "IdentityAnswer",
+                serde_json::to_value(IdentityAnswer::Granted(vec![certificate()])),
+            ),
+            sample(
+                "IdentityAnswer",
+                serde_json::to_value(IdentityAnswer::Denied {
+                    code: text(),
+                    message: text(),
+                }),
+            ),
+            sample(
+                "IdentityAnswer",
+                serde_json::to_value(IdentityAnswer::Unanswered(text())),
+            ),
+            sample(
+                "HandshakeAnswer",
+                serde_json::to_value(HandshakeAnswer {
+                    shown: Some(certificate()),
+                    server: Some(ServerShown {
+                        certificate: Some(certificate()),
+                        untrusted: Some(text()),
+                    }),
+                    end: HandshakeEnd::Alert(48),
+                }),
+            ),
+            sample(
+                "LoadSpec",
+                serde_json::to_value(LoadSpec { request, rate: 1 }),
+            ),
+            sample("Received", serde_json::to_value(Received { count: 1 })),
+            sample(
+                "LoadStarted",
+                serde_json::to_value(LoadStarted { id: text() }),
+            ),
+            sample(
+                "LoadReport",
+                serde_json::to_value(LoadReport {
+                    id: text(),
+                    due: 1,
+                    outcomes,
+                }),
+            ),
+        ])
+        .collect()
+}
+
+fn handshakes() -> Vec<(&'static str, Value)> {
+    let text = || "text".to_owned();
+    let ask = || IdentityAsk {
+        token: Some(text()),
+        at: IdentityDesk::Sds {
+            socket: text(),
+            secret: text(),
+        },
+    };
+    let shown = [
+        ClientCertificate::None,
+        ClientCertificate::Issued(ask()),
+        ClientCertificate::Expired(ask()),
+        ClientCertificate::OtherKey(ask()),
+        ClientCertificate::UnknownRoot(vec![text()]),
+    ];
+    let asks = shown.map(|shows| {
+        let ask = HandshakeAsk {
+            address: text(),
+            alpn: vec![text()],
+            server_name: Some(text()),
+            roots: ask(),
+            shows,
+        };
+        ("HandshakeAsk", serde_json::to_value(ask).unwrap())
+    });
+    let answer = Answer {
+        status: 200,
+        headers: map(text()),
+        peer: None,
+    };
+    let ends = [
+        HandshakeEnd::Answered(Box::new(answer)),
+        HandshakeEnd::Alert(48),
+        HandshakeEnd::Closed(text()),
+        HandshakeEnd::Unanswered(text()),
+    ];
+    let ends = ends.map(|end| ("HandshakeEnd", serde_json::to_value(end).unwrap()));
+    asks.into_iter().chain(ends).collect()
 }

@@ -2,7 +2,9 @@
 
 use super::Checker;
 use crate::load::Sections;
+use crate::template;
 use harness_model::capability::Capability;
+use harness_model::causes::chain;
 use harness_model::protocol::Protocol;
 
 impl Checker<'_> {
@@ -71,6 +73,61 @@ impl Checker<'_> {
                 &["certificate:", name],
                 "identity.authority.certificate",
                 format!("`{name}` is none of `certificates`, or has no name"),
+                None,
+            );
+        }
+    }
+
+    pub(super) fn handshake(&mut self, sections: &Sections) {
+        let claims = |capability| {
+            let claimed = sections.capabilities.as_ref();
+            claimed.is_some_and(|claimed| claimed.contains(&capability))
+        };
+        if claims(Capability::Handshakes) {
+            let told = [
+                ("handshake", sections.handshake.is_some()),
+                ("identity", sections.identity.is_some()),
+                (
+                    "state.roots",
+                    sections
+                        .state
+                        .as_ref()
+                        .is_none_or(|state| state.roots.is_some()),
+                ),
+                ("tls` in `capabilities", claims(Capability::Tls)),
+            ];
+            for (field, _) in told.iter().filter(|(_, is_told)| !is_told) {
+                self.add(
+                    &["- handshakes"],
+                    "capabilities",
+                    format!("`handshakes` is claimed, but `{field}` is missing"),
+                    None,
+                );
+            }
+        }
+        let Some(form) = &sections.handshake else {
+            return;
+        };
+        if let Some(name) = &form.server_name
+            && let Err(error) = template::check("handshake.serverName", name)
+        {
+            let field = "handshake.serverName";
+            self.add(&["serverName"], field, chain(&error), None);
+        }
+        if form.port == 0 {
+            self.add(
+                &["handshake:", "port:"],
+                "handshake.port",
+                "no sidecar takes anything on port 0".to_owned(),
+                None,
+            );
+        }
+        if !(1..=10).contains(&form.shortest_lifetime_s) {
+            self.add(
+                &["handshake:", "shortestLifetimeS:"],
+                "handshake.shortestLifetimeS",
+                "not between 1 and 10 seconds: nobody waits for such a certificate to end"
+                    .to_owned(),
                 None,
             );
         }

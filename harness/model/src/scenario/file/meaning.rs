@@ -154,6 +154,7 @@ impl Check {
         self.tls_alone(scenario);
         self.rotation_said(scenario);
         self.identities_said(scenario);
+        self.handshakes_said(scenario);
         self.protocols_required(scenario);
         self.at(Step::Key("then"), |check| {
             if scenario.then.is_empty() {
@@ -314,6 +315,9 @@ impl Check {
                 }
             }),
             Act::Ask(ask) => self.at(Step::Key("ask"), |check| check.ask(ask)),
+            Act::Handshake(handshake) => {
+                self.at(Step::Key("handshake"), |check| check.handshake(handshake));
+            }
             Act::Reconnect | Act::Recover | Act::Rotate(_) => {}
         }
     }

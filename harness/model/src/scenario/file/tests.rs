@@ -1,5 +1,7 @@
 //! Every word is read and printed, and every mistake of form and meaning is told with its line.
 
+mod handshakes;
+
 use super::*;
 use crate::capability::Capability;
 use crate::configuration::{Configuration, InboundTls, Tls};

@@ -111,6 +111,55 @@ fn a_callee_demands_a_certificate_of_the_trust_domain() {
 }
 
 #[test]
+fn what_a_callee_asks_of_its_callers_is_asked_unless_it_is_left_out() {
+    use crate::behaviour::CallerChecks;
+    use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::certificate_validation_context::TrustChainVerification;
+    let asked = |callers| {
+        let security = Security {
+            callers,
+            ..Security::default()
+        };
+        let strict = inbound_listener(inbound(InboundTls::Strict), security);
+        let socket = strict.filter_chains[0].transport_socket.as_ref();
+        let context: DownstreamTlsContext = context(socket.expect("TLS"));
+        let common = context.common_tls_context.expect("common");
+        let Some(ValidationContextType::CombinedValidationContext(combined)) =
+            common.validation_context_type
+        else {
+            panic!("a combined validation context");
+        };
+        let own = combined.default_validation_context.expect("said");
+        let verified = TrustChainVerification::VerifyTrustChain;
+        CallerChecks {
+            one_is_required: context
+                .require_client_certificate
+                .is_some_and(|required| required.value),
+            root_is_known: own.trust_chain_verification == i32::from(verified),
+            end_is_to_come: !own.allow_expired_certificate,
+        }
+    };
+    let all = CallerChecks::default();
+    for checks in [
+        all,
+        CallerChecks {
+            one_is_required: false,
+            ..all
+        },
+        CallerChecks {
+            root_is_known: false,
+            ..all
+        },
+        CallerChecks {
+            end_is_to_come: false,
+            ..all
+        },
+    ] {
+        assert_eq!(asked(checks), checks);
+    }
+    assert!(all.one_is_required && all.root_is_known && all.end_is_to_come);
+}
+
+#[test]
 fn a_caller_takes_nobody_but_the_accounts_behind_the_service() {
     let outbound = TlsPolicy {
         outbound: Some(OutboundTls::Strict),

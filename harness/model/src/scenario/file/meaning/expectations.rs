@@ -115,6 +115,12 @@ impl Check {
             }),
             Expectation::Granted { ask, .. } => self.asked("granted", ask, scenario),
             Expectation::Denied { ask, .. } => self.asked("denied", ask, scenario),
+            Expectation::HandshakeAnswered { handshake } => {
+                self.handshook("handshakeAnswered", handshake, scenario);
+            }
+            Expectation::HandshakeRefused { handshake, .. } => {
+                self.handshook("handshakeRefused", handshake, scenario);
+            }
             Expectation::Trusted | Expectation::SameRoot => {
                 if !scenario.speaks_of_tls() {
                     self.complain_of_others(
@@ -162,6 +168,15 @@ impl Check {
                     Some("both cannot hold; send what must end otherwise under another name"),
                 );
             }
+            if let (Some(a), Some(b)) = (ends(other), ends(expectation))
+                && a == b
+                && other != expectation
+            {
+                self.complain(
+                    format!("two ends of the same handshake `{a}`"),
+                    Some("both cannot hold; give what must end otherwise another name"),
+                );
+            }
         }
     }
 
@@ -188,23 +203,40 @@ impl Check {
     }
 
     fn asked(&mut self, key: &'static str, name: &str, scenario: &Scenario) {
-        let asks = scenario.when.iter();
-        let named = |act: &Act| matches!(act, Act::Ask(ask) if ask.name == name);
-        if asks.clone().filter(|act| named(act)).count() != 1 {
-            let names = asks.filter_map(|act| match act {
-                Act::Ask(ask) => Some(ask.name.as_str()),
-                _ => None,
-            });
-            let hint = suggestion(name, names)
-                .filter(|meant| *meant != name)
-                .map(|meant| format!("did you mean `{meant}`?"));
-            self.at(Step::Key(key), |check| {
-                check.at(Step::Key("ask"), |check| {
-                    check
-                        .complain_of_others(format!("`{name}` is not asked once"), hint.as_deref());
-                });
-            });
+        let asks = scenario.when.iter().filter_map(|act| match act {
+            Act::Ask(ask) => Some(ask.name.as_str()),
+            _ => None,
+        });
+        self.once([key, "ask"], name, asks, "asked");
+    }
+
+    fn handshook(&mut self, key: &'static str, name: &str, scenario: &Scenario) {
+        let handshakes = scenario.when.iter().filter_map(|act| match act {
+            Act::Handshake(handshake) => Some(handshake.name.as_str()),
+            _ => None,
+        });
+        self.once([key, "handshake"], name, handshakes, "made");
+    }
+
+    /// What an expectation is about, at `keys`, is done once, no less and no more.
+    fn once<'a>(
+        &mut self,
+        [key, inner]: [&'static str; 2],
+        name: &str,
+        done: impl Iterator<Item = &'a str> + Clone,
+        how: &str,
+    ) {
+        if done.clone().filter(|other| *other == name).count() == 1 {
+            return;
         }
+        let hint = suggestion(name, done)
+            .filter(|meant| *meant != name)
+            .map(|meant| format!("did you mean `{meant}`?"));
+        self.at(Step::Key(key), |check| {
+            check.at(Step::Key(inner), |check| {
+                check.complain_of_others(format!("`{name}` is not {how} once"), hint.as_deref());
+            });
+        });
     }
 
     fn needs_fault(&mut self, scenario: &Scenario) {
@@ -252,5 +284,14 @@ impl Check {
                 check.complain_of_others(message, hint.as_deref())
             });
         });
+    }
+}
+
+/// The handshake whose end this is.
+fn ends(expectation: &Expectation) -> Option<&str> {
+    match expectation {
+        Expectation::HandshakeAnswered { handshake }
+        | Expectation::HandshakeRefused { handshake, .. } => Some(handshake),
+        _ => None,
     }
 }

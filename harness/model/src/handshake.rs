@@ -1,0 +1,105 @@
+//! Speaking TLS to a callee's sidecar past the own one, with a certificate that is right or wrong, and what comes of it.
+
+mod alert;
+
+pub use alert::Alert;
+
+use crate::history::{Answerer, Arrival};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One connection over TLS with one request, made by the probe of a workload. It passes the callee's sidecar alone, and is
+/// spoken as sidecars speak among themselves.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Handshake {
+    /// Names the outcome in expectations.
+    pub name: String,
+    /// The workload whose probe calls, `application@data-center` with placeholders.
+    pub from: String,
+    /// The workload whose sidecar is met, `application@data-center` with placeholders.
+    pub to: String,
+    /// What is shown as the client's certificate.
+    #[serde(default)]
+    pub shows: Shown,
+}
+
+/// What a client shows. The names in certificates are always right: that of the calling workload alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Shown {
+    /// A certificate that the mesh's authority has issued just now.
+    #[default]
+    Right,
+    /// None.
+    None,
+    /// One that nobody of the mesh has signed: the probe makes a root of its own for it.
+    UnknownRoot,
+    /// One that the mesh's authority has issued, after its end.
+    Expired,
+    /// One that the mesh's authority has issued, with a signature (RFC 8446, 4.4.3) by another key.
+    OtherKey,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Met {
+    /// The serial number of the certificate that was shown, hex; none where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<String>,
+    /// Whom the client met; none where nobody showed a certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server: Option<Server>,
+    /// How it ended.
+    pub end: End,
+}
+
+/// The server's side of a handshake, as the client saw it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Server {
+    /// The URIs in its certificate.
+    pub identities: Vec<String>,
+    /// Why the certificate leads to none of the mesh's roots; none where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub untrusted: Option<String>,
+}
+
+/// How a handshake with a request ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
+pub enum End {
+    /// The request was answered.
+    Answered {
+        /// HTTP status.
+        status: u16,
+        /// Who answered; none where that was no probe.
+        by: Option<Answerer>,
+        /// How the request came to the callee's sidecar; none where that does not tell.
+        arrived: Option<Arrival>,
+        /// The caller's own sidecar left its trace in the request.
+        passed_caller_sidecar: bool,
+    },
+    /// The callee's sidecar sent an alert (RFC 8446, 6).
+    Alert {
+        /// Its number.
+        code: u8,
+        /// Its name, where the RFC has one for it.
+        alert: Option<Alert>,
+    },
+    /// The callee's sidecar closed the connection without an alert.
+    Closed {
+        /// In the words of whoever noticed.
+        reason: String,
+    },
+    /// Nothing that says anything of the certificate: nobody was met, no certificate could be had, no answer in time.
+    Unanswered {
+        /// Why.
+        reason: String,
+    },
+}

@@ -1,0 +1,91 @@
+//! Handshakes in scenario files.
+
+use super::*;
+
+/// A scenario of two handshakes with these expectations.
+fn shaking_hands(requires: &str, then: &str) -> String {
+    format!(
+        "name: tls/mine
+claim: a callee takes its callers
+tags: [qa]
+requires: [{requires}]
+when:
+- handshake: {{name: right, from: frontend@$zone1, to: checkout@$zone2}}
+- handshake: {{name: none, from: frontend@$zone1, to: checkout@$zone2, shows: none}}
+then:
+{then}
+"
+    )
+}
+
+#[test]
+fn handshakes_are_read_and_printed() {
+    let text = shaking_hands(
+        "handshakes",
+        "- handshakeAnswered: {handshake: right}
+- handshakeRefused: {handshake: none, with: certificate_required}",
+    );
+    let read = parse("my.yaml", &text).expect("it is right");
+    assert_eq!(parse("my.yaml", &print(&read)).expect("right"), read);
+    assert_eq!(
+        crate::words::expectations(&read)[1],
+        "`none` is refused by the callee's sidecar with the alert certificate_required"
+    );
+}
+
+#[rstest::rstest]
+#[case::nobody_requires(
+    shaking_hands("tls", "- handshakeAnswered: {handshake: right}"),
+    "add `handshakes` to `requires`"
+)]
+#[case::not_made(
+    shaking_hands("handshakes", "- handshakeAnswered: {handshake: rihgt}"),
+    "`rihgt` is not made once (hint: did you mean `right`?)"
+)]
+#[case::no_such_alert(
+    shaking_hands(
+        "handshakes",
+        "- handshakeRefused: {handshake: none, with: certificate_requird}"
+    ),
+    "did you mean `certificate_required`?"
+)]
+#[case::two_ends(
+    shaking_hands(
+        "handshakes",
+        "- handshakeAnswered: {handshake: none}
+- handshakeRefused: {handshake: none, with: unknown_ca}"
+    ),
+    "two ends of the same handshake `none`"
+)]
+#[case::made_twice(
+    shaking_hands("handshakes", "- handshakeAnswered: {handshake: right}")
+        .replace("name: none", "name: right"),
+    "`right` is not made once"
+)]
+#[case::to_itself(
+    shaking_hands("handshakes", "- handshakeAnswered: {handshake: right}")
+        .replacen("checkout@$zone2", "frontend@$zone1", 1),
+    "`frontend@$zone1` calls itself"
+)]
+fn what_handshakes_get_wrong_is_told(#[case] text: String, #[case] mistake: &str) {
+    let told = mistakes(&text);
+    assert!(told.iter().any(|told| told.contains(mistake)), "{told:#?}");
+}
+
+#[test]
+fn both_ends_of_a_handshake_are_looked_at() {
+    let text = shaking_hands("handshakes", "- handshakeAnswered: {handshake: right}")
+        .replacen("to: checkout@", "to: chekout@", 1)
+        .replacen("from: frontend@", "from: forntend@", 1);
+    let told = match parse_for("my.yaml", &text, &known()) {
+        Ok(_) => Vec::new(),
+        Err(problems) => problems.to_string().lines().map(str::to_owned).collect(),
+    };
+    for meant in ["`checkout`", "`frontend`"] {
+        let hint = format!("did you mean {meant}?");
+        assert!(
+            told.iter().any(|told: &String| told.contains(&hint)),
+            "{told:#?}"
+        );
+    }
+}

@@ -1,0 +1,171 @@
+//! Against a server that is not Envoy: what is told of each end. Which alerts a sidecar sends is for the suites to say.
+
+use super::*;
+use probe_api::handshake::ClientCertificate;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+const NAME: &str = "spiffe://mesh/sa/a";
+
+/// Whose certificates the server takes.
+enum Takes {
+    /// This root's.
+    Root(Vec<u8>),
+    /// Nobody's: a root of its own.
+    Nobody,
+}
+
+/// What the server does once a client was taken.
+#[derive(Clone, Copy)]
+enum Then {
+    Answer,
+    GoAway,
+}
+
+/// A server for one connection: where it listens, and the root of its certificate, PEM.
+async fn server(takes: Takes, then: Then) -> (SocketAddr, Vec<u8>) {
+    let mut root = CertificateParams::default();
+    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().expect("a key");
+    let certificate = root.self_signed(&key).expect("a certificate");
+    let issuer = Issuer::new(root, key);
+    let key = KeyPair::generate().expect("a key");
+    let mut own = CertificateParams::default();
+    own.subject_alt_names = vec![rcgen::SanType::URI(NAME.try_into().expect("ASCII"))];
+    let own = own.signed_by(&key, &issuer).expect("signed");
+    let mut roots = RootCertStore::empty();
+    let taken = match takes {
+        Takes::Root(der) => CertificateDer::from(der),
+        Takes::Nobody => certificate.der().clone(),
+    };
+    roots.add(taken).expect("a root");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let clients = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone())
+        .build()
+        .expect("a verifier");
+    let configuration = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_client_cert_verifier(clients)
+        .with_single_cert(
+            vec![own.der().clone()],
+            PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der())),
+        )
+        .expect("a certificate");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.expect("a client");
+        let acceptor = TlsAcceptor::from(Arc::new(configuration));
+        let Ok(mut stream) = acceptor.accept(stream).await else {
+            return;
+        };
+        if let Then::Answer = then {
+            let mut request = [0; 5];
+            stream.read_exact(&mut request).await.expect("a request");
+            assert_eq!(&request, b"GET /");
+            let answer = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
+            stream.write_all(answer).await.expect("written");
+            stream.shutdown().await.expect("closed");
+        }
+    });
+    (address, pem(certificate.der()))
+}
+
+async fn own() -> Shown {
+    let what = ClientCertificate::UnknownRoot(vec![NAME.to_owned()]);
+    client::shown(what).await.expect("made").expect("something")
+}
+
+async fn met(
+    at: SocketAddr,
+    roots: &[u8],
+    shown: Option<Shown>,
+) -> (HandshakeEnd, Option<Option<String>>) {
+    let server = Arc::new(Server::new(roots).expect("roots"));
+    let configuration = configuration(&["mesh".to_owned()], &None, &server, shown);
+    let end = meet(at, None, configuration.expect("a configuration")).await;
+    (end, server.met().map(|met| met.untrusted.clone()))
+}
+
+#[tokio::test]
+async fn who_is_trusted_is_answered() {
+    let shown = own().await;
+    let (at, roots) = server(Takes::Root(shown.root().to_vec()), Then::Answer).await;
+    let (end, server) = met(at, &roots, Some(shown)).await;
+    assert!(
+        matches!(&end, HandshakeEnd::Answered(answer) if answer.status == 204),
+        "{end:?}"
+    );
+    assert_eq!(server, Some(None), "the server is trusted, too");
+}
+
+#[tokio::test]
+async fn who_is_refused_is_told_the_alert() {
+    let (at, roots) = server(Takes::Nobody, Then::Answer).await;
+    let (end, server) = met(at, &roots, None).await;
+    assert_eq!(end, HandshakeEnd::Alert(116));
+    assert_eq!(server, Some(None), "whoever refuses, too, is looked at");
+
+    let (at, roots) = self::server(Takes::Nobody, Then::Answer).await;
+    let (end, _) = met(at, &roots, Some(own().await)).await;
+    assert_eq!(end, HandshakeEnd::Alert(48));
+
+    let shown = own().await;
+    let takes = Takes::Root(shown.root().to_vec());
+    let (at, roots) = self::server(takes, Then::Answer).await;
+    let (end, _) = met(at, &roots, Some(shown.with_another_key())).await;
+    assert_eq!(end, HandshakeEnd::Alert(51));
+}
+
+#[tokio::test]
+async fn a_server_of_another_root_is_told_of_and_spoken_to() {
+    let shown = own().await;
+    let (_, other) = server(Takes::Nobody, Then::Answer).await;
+    let (at, _) = server(Takes::Root(shown.root().to_vec()), Then::Answer).await;
+    let (end, server) = met(at, &other, Some(shown)).await;
+    assert!(matches!(end, HandshakeEnd::Answered(_)), "{end:?}");
+    let untrusted = server.expect("met").expect("not trusted");
+    assert!(untrusted.contains("UnknownIssuer"), "{untrusted}");
+}
+
+#[tokio::test]
+async fn an_end_without_an_alert_is_none_with_one() {
+    let shown = own().await;
+    let takes = Takes::Root(shown.root().to_vec());
+    let (at, roots) = server(takes, Then::GoAway).await;
+    let (end, _) = met(at, &roots, Some(shown)).await;
+    assert!(matches!(end, HandshakeEnd::Closed(_)), "{end:?}");
+}
+
+#[tokio::test]
+async fn who_is_not_there_and_who_speaks_no_tls_says_nothing_of_a_certificate() {
+    let (_, roots) = server(Takes::Nobody, Then::Answer).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let at = listener.local_addr().expect("bound");
+    let plain = async {
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        let answer = b"HTTP/1.1 400 Bad Request\r\n\r\n";
+        stream.write_all(answer).await.expect("written");
+        stream
+    };
+    let ((end, server), _kept) = tokio::join!(met(at, &roots, None), plain);
+    assert!(matches!(end, HandshakeEnd::Unanswered(_)), "{end:?}");
+    assert_eq!(server, None);
+
+    drop(listener);
+    let (end, server) = met(at, &roots, None).await;
+    assert!(matches!(end, HandshakeEnd::Unanswered(_)), "{end:?}");
+    assert_eq!(server, None);
+}
+
+#[test]
+fn without_roots_nobody_is_looked_at() {
+    assert!(Server::new(b"").is_err());
+    assert!(Server::new(&pem(b"nonsense")).is_err());
+}
