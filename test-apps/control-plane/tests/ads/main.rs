@@ -1,6 +1,7 @@
 //! The ADS service as a client sees it, over loopback, with identities told by the test; [`delta`] in that form,
-//! [`envoy`] with the real client.
+//! [`envoy`] with the real client, and [`clients`] with clients of that.
 
+mod clients;
 mod delta;
 mod envoy;
 mod replica;
