@@ -45,9 +45,9 @@ fn handshakes_are_read_and_printed() {
 #[case::no_such_alert(
     shaking_hands(
         "handshakes",
-        "- handshakeRefused: {handshake: none, with: certificate_requird}"
+        "- handshakeRefused: {handshake: none, with: unknown_cb}"
     ),
-    "did you mean `certificate_required`?"
+    "did you mean `unknown_ca`?"
 )]
 #[case::two_ends(
     shaking_hands(
