@@ -174,6 +174,17 @@ impl Clusters {
         join_all(given).await.into_iter().collect()
     }
 
+    /// As [`Cluster::wait_until_back`], in the clusters that have the part.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn wait_until_back(&self, part: &Part) -> Result<(), ClusterError> {
+        let having = self.having(part)?;
+        let back = having.iter().map(|cluster| cluster.wait_until_back(part));
+        try_join_all(back).await.map(drop)
+    }
+
     fn having(&self, part: &Part) -> Result<Vec<&Arc<dyn Cluster>>, ClusterError> {
         match part {
             Part::PodProcesses(pod) => Ok(vec![self.named(&pod.cluster)?]),

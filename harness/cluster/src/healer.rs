@@ -1,7 +1,7 @@
-//! Objects that are put back by themselves: a process of its own (`__heal`, this program once more) changes them when
-//! the time has come, or as soon as whoever started it is gone.
+//! What is put back by itself: a process of its own (`__heal`, this program once more) changes objects, or runs a
+//! program, when the time has come, or as soon as whoever started it is gone.
 //!
-//! Invariant: the process lives before the objects are broken, and only it puts them back: what a test sees is what
+//! Invariant: the process lives before anything is broken, and only it puts it back: what a test sees is what
 //! happens when we are killed.
 
 use crate::{ClusterError, api, failed};
@@ -48,12 +48,22 @@ impl Change {
 
 #[derive(Serialize, Deserialize)]
 struct Order {
-    kubeconfig: PathBuf,
     millis: u64,
-    changes: Vec<Change>,
+    work: Work,
 }
 
-/// The process that will put objects back. Dropping it lets it do so at once.
+/// What is to be done, again and again until it succeeds.
+#[derive(Serialize, Deserialize)]
+enum Work {
+    Changes {
+        kubeconfig: PathBuf,
+        changes: Vec<Change>,
+    },
+    /// A program with its arguments.
+    Command(Vec<String>),
+}
+
+/// The process that will put something back. Dropping it lets it do so at once.
 #[derive(Debug)]
 pub struct Healer {
     child: Child,
@@ -70,7 +80,28 @@ impl Healer {
         changes: Vec<Change>,
         after: Duration,
     ) -> Result<Self, ClusterError> {
-        let act = "start the process that puts objects back";
+        let kubeconfig = kubeconfig.to_owned();
+        let work = Work::Changes {
+            kubeconfig,
+            changes,
+        };
+        Self::begin(work, after).await
+    }
+
+    /// Starts the process, which runs a program, with its arguments, after this time.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub(crate) async fn command(
+        command: Vec<String>,
+        after: Duration,
+    ) -> Result<Self, ClusterError> {
+        Self::begin(Work::Command(command), after).await
+    }
+
+    async fn begin(work: Work, after: Duration) -> Result<Self, ClusterError> {
+        let act = "start the process that heals";
         let mut child = Command::new("/proc/self/exe")
             .arg("__heal")
             .stdin(Stdio::piped())
@@ -81,9 +112,8 @@ impl Healer {
             .spawn()
             .map_err(failed(act))?;
         let order = Order {
-            kubeconfig: kubeconfig.to_owned(),
             millis: u64::try_from(after.as_millis()).unwrap_or(u64::MAX),
-            changes,
+            work,
         };
         let mut line = serde_json::to_vec(&order).map_err(failed(act))?;
         line.push(b'\n');
@@ -93,14 +123,23 @@ impl Healer {
         Ok(Self { child })
     }
 
-    /// Lets it put the objects back now, if it has not yet, and waits for that.
+    /// Lets it put everything back now, if it has not yet, and waits for that.
     ///
     /// # Errors
     ///
     /// When it could not.
     pub async fn heal(&mut self) -> Result<(), ClusterError> {
-        let act = "put objects back";
         drop(self.child.stdin.take());
+        self.healed().await
+    }
+
+    /// Waits until it has put everything back, in its time.
+    ///
+    /// # Errors
+    ///
+    /// When it could not.
+    pub(crate) async fn healed(&mut self) -> Result<(), ClusterError> {
+        let act = "put back what was taken away";
         let mut said = String::new();
         if let Some(stdout) = &mut self.child.stdout {
             stdout
@@ -146,30 +185,93 @@ async fn heal() -> Result<(), ClusterError> {
     }
     let order: Order =
         serde_json::from_str(&line).map_err(failed("understand what to put back"))?;
-    let client = api::client::from_file(&order.kubeconfig, None).await?;
+    // What can go wrong before its time is told before its time.
+    let hand = match order.work {
+        Work::Changes {
+            kubeconfig,
+            changes,
+        } => {
+            let client = api::client::from_file(&kubeconfig, None).await?;
+            Hand::Changes(client, changes)
+        }
+        Work::Command(command) => Hand::Command(command),
+    };
     // Its end is all that is waited for: either way it is time.
     let mut byte = [0];
     let _ = tokio::time::timeout(Duration::from_millis(order.millis), owner.read(&mut byte)).await;
-    let all = async {
-        for change in &order.changes {
-            while let Err(error) = change.carry_out(&client).await {
-                if matches!(&error, kube::Error::Api(status) if status.code == 404) {
-                    // Who removed it has healed it.
-                    break;
+    let mut last = String::new();
+    let healed = tokio::time::timeout(GIVES_UP, hand.heal(&mut last)).await;
+    healed.map_err(|_| ClusterError::because("put back what was taken away", last))
+}
+
+/// Who does the work.
+enum Hand {
+    Changes(Client, Vec<Change>),
+    Command(Vec<String>),
+}
+
+impl Hand {
+    /// Ends when everything is done. `last` is why something was not, the last time.
+    async fn heal(&self, last: &mut String) {
+        match self {
+            Self::Changes(client, changes) => {
+                for change in changes {
+                    while let Err(error) = change.carry_out(client).await {
+                        if matches!(&error, kube::Error::Api(status) if status.code == 404) {
+                            // Who removed it has healed it.
+                            break;
+                        }
+                        *last = chain(&error);
+                        pause().await;
+                    }
                 }
-                pause().await;
+            }
+            Self::Command(command) => {
+                while let Err(why) = run_once(command).await {
+                    *last = why;
+                    pause().await;
+                }
             }
         }
-    };
-    tokio::time::timeout(GIVES_UP, all).await.map_err(|_| {
-        ClusterError::because("put objects back", "the API server did not take the change")
-    })
+    }
+}
+
+async fn run_once(command: &[String]) -> Result<(), String> {
+    let (program, arguments) = command.split_first().ok_or("no program is named")?;
+    let output = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .map_err(|error| format!("{program}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{program}: {}: {}", output.status, said.trim()))
 }
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "nothing tells that an API server answers again"
+    reason = "nothing tells that an API server, or an engine, answers again"
 )]
 async fn pause() {
     tokio::time::sleep(AGAIN).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_program_is_run_again_until_it_succeeds() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = r#"[ -e "$1/once" ] && exec touch "$1/twice"; touch "$1/once"; exit 1"#;
+        let path = folder.path().display().to_string();
+        let command = ["sh", "-c", script, "heal", &path].map(str::to_owned);
+        let mut last = String::new();
+        Hand::Command(command.to_vec()).heal(&mut last).await;
+        assert!(folder.path().join("twice").exists());
+        assert!(last.contains("exit status: 1"), "{last}");
+    }
 }

@@ -9,9 +9,12 @@
 
 pub mod config;
 
+mod away;
 mod bring_up;
 mod cluster;
 mod command;
+mod control_plane;
+mod dial;
 mod early;
 mod engine;
 mod group;
@@ -21,8 +24,11 @@ mod made;
 mod making;
 mod names;
 mod on_disks;
+mod pods;
+mod power;
 mod said;
 mod state;
+mod wire;
 mod zone;
 
 pub use bring_up::{Keep, Options};
@@ -38,7 +44,11 @@ use std::path::Path;
 
 /// What the program does when it is started again under this name.
 pub(crate) fn role(name: &str) -> Option<fn() -> Result<(), ClusterError>> {
-    (name == latency::ROLE).then_some(latency::run)
+    match name {
+        latency::ROLE => Some(latency::run),
+        wire::ROLE => Some(wire::run),
+        _ => None,
+    }
 }
 
 /// What the names of our kind clusters begin with.

@@ -148,6 +148,17 @@ pub trait Cluster: Send + Sync {
         Box::pin(async move { Err(cannot(&format!("give back {part}"))) })
     }
 
+    /// Waits until a part whose time is over works again, as far as the cluster can tell and as long as it takes such a
+    /// part; fine when it was never away.
+    ///
+    /// # Errors
+    ///
+    /// When it does not work again.
+    fn wait_until_back<'a>(&'a self, part: &'a Part) -> BoxFuture<'a, Result<(), ClusterError>> {
+        let _ = part;
+        Box::pin(async { Ok(()) })
+    }
+
     /// Looks from now on at the packets that leave a data center for others from the address `source` of a pod.
     ///
     /// # Errors

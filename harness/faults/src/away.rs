@@ -208,9 +208,21 @@ impl Injector {
         // `sleep_until` and not a poll: the timer of whoever took it away is the event, and it tells nobody.
         tokio::time::sleep_until(ends.into()).await;
         self.apply_healers(number).await.map_err(not_back)?;
+        for part in self.parts_of(number) {
+            let back = self.clusters.wait_until_back(&part).await;
+            back.map_err(|error| not_back(chain(&error)))?;
+        }
         self.until_all_react(pulses, patience)
             .await
             .map_err(not_back)
+    }
+
+    /// The parts of clusters that were taken away by it.
+    fn parts_of(&self, number: u64) -> Vec<Part> {
+        match self.remedies().get(&number) {
+            Some(Remedy::Parts(parts)) => parts.clone(),
+            Some(Remedy::Healers(_)) | None => Vec::new(),
+        }
     }
 
     /// Has objects put back that are to be put back; what cannot be is kept in mind.

@@ -1,20 +1,23 @@
 //! A kind cluster: made or attached to, everything the trait promises, and its end.
 
+use super::away::Away;
 use super::bring_up::{self, Options, Parts};
 use super::command::KindCommand;
 use super::engine::Engine;
 use super::made::Made;
 use super::state::{self, Folder};
-use super::{config, images, latency, on_disks, zone};
+use super::wire::Wires;
+use super::{config, dial, images, latency, zone};
 use crate::api::diagnostics::Namespaces;
 use crate::{
     Cluster, ClusterError, ConnectError, ImageArchive, ImageNames, Part, PodAddress, PodStream,
-    api, cannot, failed, zones_of,
+    WireSeen, api, failed, zones_of,
 };
 use futures::future::BoxFuture;
 use harness_model::capability::Capability;
 use harness_model::topology::Topology;
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +27,8 @@ pub struct KindCluster {
     topology: Topology,
     parts: Parts,
     made: Made,
+    away: Away,
+    wires: Wires,
 }
 
 impl KindCluster {
@@ -51,6 +56,8 @@ impl KindCluster {
             topology,
             parts,
             made,
+            away: Away::default(),
+            wires: Wires::default(),
         }
     }
 
@@ -134,7 +141,14 @@ impl Cluster for KindCluster {
 
     fn capabilities(&self) -> BTreeSet<Capability> {
         let mut capabilities = zones_of(&self.topology);
-        capabilities.insert(Capability::ComponentOutage);
+        capabilities.extend([
+            Capability::ComponentOutage,
+            Capability::PodFreeze,
+            Capability::SocketFault,
+            Capability::KubernetesOutage,
+            Capability::NodeOutage,
+            Capability::Wire,
+        ]);
         if self.parts.can_cut {
             capabilities.insert(Capability::ZoneCut);
         }
@@ -149,7 +163,12 @@ impl Cluster for KindCluster {
         pod: &'a PodAddress,
         port: u16,
     ) -> BoxFuture<'a, Result<Box<dyn PodStream>, ConnectError>> {
-        Box::pin(api::forward::connect(&self.parts.client, pod, port))
+        Box::pin(async move {
+            if self.away.is_kubernetes_away() {
+                return dial::connect(&self.parts.engine, pod, port).await;
+            }
+            api::forward::connect(&self.parts.client, pod, port).await
+        })
     }
 
     fn load_images<'a>(
@@ -198,22 +217,39 @@ impl Cluster for KindCluster {
         duration: Duration,
     ) -> BoxFuture<'a, Result<String, ClusterError>> {
         Box::pin(async move {
-            let Part::OnDisks(part) = part else {
-                return Err(cannot(&format!("take away {part}")));
-            };
-            let (engine, workers) = (&self.parts.engine, &self.parts.workers);
-            on_disks::harm(engine, workers, part, duration).await
+            let (node, latency) = (&self.made.kind.control_plane(), &self.topology.latency);
+            self.away
+                .take(&self.parts, node, latency, part, duration)
+                .await
         })
     }
 
     fn give_back<'a>(&'a self, part: &'a Part) -> BoxFuture<'a, Result<(), ClusterError>> {
         Box::pin(async move {
-            let Part::OnDisks(part) = part else {
-                return Err(cannot(&format!("give back {part}")));
-            };
-            let (engine, workers) = (&self.parts.engine, &self.parts.workers);
-            on_disks::mend(engine, workers, part).await
+            let node = &self.made.kind.control_plane();
+            self.away.give_back(&self.parts, node, part).await
         })
+    }
+
+    fn wait_until_back<'a>(&'a self, part: &'a Part) -> BoxFuture<'a, Result<(), ClusterError>> {
+        Box::pin(self.away.wait_until_back(&self.parts, part))
+    }
+
+    fn watch_wire<'a>(
+        &'a self,
+        data_center: &'a str,
+        source: Ipv4Addr,
+    ) -> BoxFuture<'a, Result<(), ClusterError>> {
+        let (engine, workers) = (&self.parts.engine, &self.parts.workers);
+        Box::pin(self.wires.watch(engine, workers, data_center, source))
+    }
+
+    fn wire_seen<'a>(
+        &'a self,
+        data_center: &'a str,
+        source: Ipv4Addr,
+    ) -> BoxFuture<'a, Result<WireSeen, ClusterError>> {
+        Box::pin(self.wires.seen(&self.parts.workers, data_center, source))
     }
 
     fn collect_diagnostics<'a>(

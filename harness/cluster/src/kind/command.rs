@@ -43,11 +43,16 @@ impl KindCommand {
         Ok(said.lines().any(|line| line.trim() == self.cluster))
     }
 
+    /// The name of the node of its API server.
+    pub(super) fn control_plane(&self) -> String {
+        format!("{}-control-plane", self.cluster)
+    }
+
     /// The names of its nodes but those of the control plane, also while it is being made.
     pub(super) async fn workers(&self) -> Result<Vec<String>, ClusterError> {
         let mut command = self.command(&["get", "nodes", "--name", &self.cluster]);
         let said = run("list the nodes", &mut command, Input::Nothing).await?;
-        let control_plane = format!("{}-control-plane", self.cluster);
+        let control_plane = self.control_plane();
         let names = said.lines().map(str::trim);
         let workers = names.filter(|name| !name.is_empty() && !name.starts_with(&control_plane));
         Ok(workers.map(str::to_owned).collect())

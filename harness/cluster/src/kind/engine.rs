@@ -4,9 +4,11 @@ use super::command::{Input, run};
 use super::said::hint_for;
 use crate::{ClusterError, failed};
 use std::fs::File;
+use std::io;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 /// The engines that kind supports, in the order in which it looks for them.
 const ENGINES: [&str; 3] = ["docker", "podman", "nerdctl"];
@@ -69,6 +71,38 @@ impl Engine {
             input.map_or(Input::Nothing, Input::Text),
         )
         .await
+    }
+
+    /// Starts a program in a node, whose standard streams are ours.
+    pub(super) fn talk_to_node(&self, node: &str, arguments: &[&str]) -> io::Result<Child> {
+        let mut command = Command::new(&self.program);
+        command
+            .args(["exec", "--interactive", node])
+            .args(arguments);
+        command
+            .kill_on_drop(true)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+    }
+
+    /// Ends everything in a node at once, and its network with it.
+    pub(super) async fn kill(&self, node: &str) -> Result<(), ClusterError> {
+        self.ask(&["kill", node]).await.map(drop)
+    }
+
+    /// What starts nodes again, one after the other, as a program with its arguments; fine when they run.
+    pub(super) fn starting(&self, nodes: &[&str]) -> Vec<String> {
+        let command = [self.program.as_str(), "start"];
+        let command = command.iter().chain(nodes);
+        command.map(|&part| part.to_owned()).collect()
+    }
+
+    /// The addresses of a node that runs.
+    pub(super) async fn addresses(&self, node: &str) -> Result<String, ClusterError> {
+        let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}";
+        self.ask(&["inspect", "--format", format, node]).await
     }
 
     /// Copies a program into a node.

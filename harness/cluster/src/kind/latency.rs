@@ -29,14 +29,24 @@ pub(super) async fn prepare(
     workers: &[Worker],
     latency: &Latency,
 ) -> Result<(), ClusterError> {
-    let prepared = workers.iter().map(|worker| async move {
-        let late = late_at(worker, workers, latency);
-        if late.is_empty() || is_active(engine, worker).await {
-            return Ok(());
-        }
-        start(engine, worker, &late).await
-    });
+    let prepared = workers
+        .iter()
+        .map(|worker| prepare_one(engine, worker, workers, latency));
     try_join_all(prepared).await.map(drop)
+}
+
+/// The same in one of them.
+pub(super) async fn prepare_one(
+    engine: &Engine,
+    worker: &Worker,
+    workers: &[Worker],
+    latency: &Latency,
+) -> Result<(), ClusterError> {
+    let late = late_at(worker, workers, latency);
+    if late.is_empty() || is_active(engine, worker).await {
+        return Ok(());
+    }
+    start(engine, worker, &late).await
 }
 
 /// What is late when it arrives at a node.

@@ -11,6 +11,7 @@ use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::Node;
 use kube::ResourceExt as _;
 use kube::api::{Api, ListParams};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 const TABLE: &str = "meshproof";
@@ -26,6 +27,35 @@ pub(super) struct Worker {
     pub(super) data_center: String,
     /// Its own address and the addresses of its pods.
     pub(super) addresses: Vec<String>,
+}
+
+impl Worker {
+    /// Its own address, before those of its pods; none when Kubernetes has not told it.
+    pub(super) fn address(&self) -> Option<Ipv4Addr> {
+        self.addresses
+            .iter()
+            .find_map(|address| address.parse().ok())
+    }
+
+    /// Whether an address is its own or one of its pods.
+    pub(super) fn holds(&self, address: Ipv4Addr) -> bool {
+        self.addresses.iter().any(|block| {
+            let (first, length) = block.split_once('/').unwrap_or((block, "32"));
+            let (Ok(first), Ok(length)) = (first.parse::<Ipv4Addr>(), length.parse::<u32>()) else {
+                return false;
+            };
+            let different = first.to_bits() ^ address.to_bits();
+            different.leading_zeros() >= length
+        })
+    }
+
+    /// Whether its own address is among these.
+    pub(super) fn is_at(&self, addresses: &str) -> bool {
+        let own = self.address();
+        addresses
+            .split_whitespace()
+            .any(|address| address.parse().ok() == own && own.is_some())
+    }
 }
 
 /// The nodes that are in a data center.
@@ -61,8 +91,17 @@ fn worker(node: &Node) -> Option<Worker> {
 pub(super) async fn prepare(engine: &Engine, workers: &[Worker]) -> Result<(), ClusterError> {
     let prepared = workers
         .iter()
-        .map(|worker| apply(engine, worker, rules(worker, workers)));
+        .map(|worker| prepare_one(engine, worker, workers));
     try_join_all(prepared).await.map(drop)
+}
+
+/// Puts the table into one of them.
+pub(super) async fn prepare_one(
+    engine: &Engine,
+    worker: &Worker,
+    workers: &[Worker],
+) -> Result<(), ClusterError> {
+    apply(engine, worker, rules(worker, workers)).await
 }
 
 fn rules(worker: &Worker, all: &[Worker]) -> String {
@@ -139,20 +178,26 @@ async fn in_data_center(
     data_center: &str,
     rules: &str,
 ) -> Result<(), ClusterError> {
+    let applied = inside(workers, data_center)?
+        .into_iter()
+        .map(|worker| apply(engine, worker, rules.to_owned()));
+    try_join_all(applied).await.map(drop)
+}
+
+/// The nodes of one data center, at least one.
+pub(super) fn inside<'a>(
+    workers: &'a [Worker],
+    data_center: &str,
+) -> Result<Vec<&'a Worker>, ClusterError> {
     let inside: Vec<&Worker> = workers
         .iter()
         .filter(|worker| worker.data_center == data_center)
         .collect();
     if inside.is_empty() {
-        return Err(ClusterError::because(
-            format!("change the rules of data center `{data_center}`"),
-            "no node is in it",
-        ));
+        let act = format!("find a node in data center `{data_center}`");
+        return Err(ClusterError::because(act, "there is none"));
     }
-    let applied = inside
-        .into_iter()
-        .map(|worker| apply(engine, worker, rules.to_owned()));
-    try_join_all(applied).await.map(drop)
+    Ok(inside)
 }
 
 async fn apply(engine: &Engine, worker: &Worker, rules: String) -> Result<(), ClusterError> {
@@ -190,6 +235,9 @@ mod tests {
         let workers: Vec<Worker> = nodes.iter().filter_map(worker).collect();
         let names: Vec<_> = workers.iter().map(|worker| worker.name.as_str()).collect();
         assert_eq!(names, ["w1", "w2", "w3"]);
+        let holds = |last| workers[1].holds(Ipv4Addr::new(10, 244, last, 200));
+        assert_eq!([2, 3].map(holds), [false, true]);
+        assert!(workers[1].is_at("172.19.0.1 172.18.0.3 ") && !workers[1].is_at(""));
         let rules = rules(&workers[0], &workers);
         assert!(
             rules.contains("elements = { 172.18.0.2, 10.244.2.0/24, 172.18.0.4, 10.244.4.0/24 }"),

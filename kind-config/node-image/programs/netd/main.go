@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -127,7 +128,11 @@ func client() (*http.Client, error) {
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(authority)
+	// A connection that was begun before there is a way to the service never finds one: the kernel remembers where it was to
+	// go. When a node starts again, that is so.
+	dialer := &net.Dialer{Timeout: time.Second}
 	transport := &http.Transport{
+		DialContext:           dialer.DialContext,
 		TLSClientConfig:       &tls.Config{RootCAs: pool},
 		ResponseHeaderTimeout: 10 * time.Second,
 	}

@@ -1,0 +1,105 @@
+//! Taking parts of a kind cluster away, as the harness asks for it: by shells in nodes, or by the engine.
+
+use super::bring_up::Parts;
+use super::power::{Nodes, Power};
+use super::{control_plane, on_disks, pods};
+use crate::{ClusterError, Part};
+use harness_model::topology::Latency;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long the API server, or etcd, may take to answer once it is given back.
+const ANSWERS_AGAIN: Duration = Duration::from_secs(20);
+
+/// What is away.
+#[derive(Default)]
+pub(super) struct Away {
+    /// Until when the API server may not answer.
+    kubernetes: Mutex<Option<Instant>>,
+    power: Power,
+}
+
+impl Away {
+    /// Takes a part away for this time; what was done, in words. `control_plane` is the node of the API server.
+    pub(super) async fn take(
+        &self,
+        parts: &Parts,
+        control_plane: &str,
+        latency: &Latency,
+        part: &Part,
+        duration: Duration,
+    ) -> Result<String, ClusterError> {
+        let (engine, workers) = (&parts.engine, &parts.workers);
+        match part {
+            Part::PodProcesses(pod) => pods::freeze(engine, pod.into(), duration).await,
+            Part::Nodes { data_center } => {
+                let nodes = Nodes {
+                    engine: engine.clone(),
+                    workers: workers.clone(),
+                    latency: latency.clone(),
+                };
+                self.power.off(nodes, data_center, duration).await
+            }
+            Part::ApiServer => {
+                self.expect_silence(duration);
+                control_plane::kill_api_server(engine, control_plane, duration).await
+            }
+            Part::Etcd => {
+                self.expect_silence(duration);
+                control_plane::freeze_etcd(engine, control_plane, duration).await
+            }
+            Part::OnDisks(part) => on_disks::harm(engine, workers, part, duration).await,
+        }
+    }
+
+    /// Gives a part back now.
+    pub(super) async fn give_back(
+        &self,
+        parts: &Parts,
+        control_plane: &str,
+        part: &Part,
+    ) -> Result<(), ClusterError> {
+        let (engine, workers) = (&parts.engine, &parts.workers);
+        match part {
+            Part::PodProcesses(pod) => pods::thaw(engine, pod.into()).await,
+            Part::Nodes { data_center } => self.power.on(data_center).await,
+            Part::ApiServer => control_plane::give_api_server_back(engine, control_plane).await,
+            Part::Etcd => control_plane::thaw_etcd(engine, control_plane).await,
+            Part::OnDisks(part) => on_disks::mend(engine, workers, part).await,
+        }
+    }
+
+    /// Waits until a part whose time is over works as before.
+    pub(super) async fn wait_until_back(
+        &self,
+        parts: &Parts,
+        part: &Part,
+    ) -> Result<(), ClusterError> {
+        match part {
+            Part::Nodes { data_center } => {
+                let (client, workers) = (&parts.client, &parts.workers);
+                self.power
+                    .wait_until_back(client, workers, data_center)
+                    .await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the API server may not answer now because of us.
+    pub(super) fn is_kubernetes_away(&self) -> bool {
+        let until = *self.kubernetes();
+        until.is_some_and(|until| Instant::now() < until)
+    }
+
+    fn expect_silence(&self, duration: Duration) {
+        *self.kubernetes() = Some(Instant::now() + duration + ANSWERS_AGAIN);
+    }
+
+    fn kubernetes(&self) -> MutexGuard<'_, Option<Instant>> {
+        // A time is always whole.
+        self.kubernetes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
