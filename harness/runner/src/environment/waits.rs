@@ -79,7 +79,8 @@ impl Environment {
         }
     }
 
-    /// Waits until no sidecar shows anything of these keys any more, at most the mesh's duty. Who still does.
+    /// Waits until no sidecar shows anything of these keys any more, at most the mesh's duty. Who still does. This is no proof of
+    /// absence: where there is no mesh nobody shows anything that can be read.
     pub(crate) async fn wait_until_gone(&self, keys: &harness_mesh::Keys) -> Vec<String> {
         let deadline = Instant::now() + self.patience.delivery.0;
         let workloads = self.watch.workloads();
@@ -89,18 +90,15 @@ impl Environment {
                     .iter()
                     .filter(|workload| {
                         let sidecar = &workload.sidecar;
-                        latest(&sidecar.name).is_some_and(|state| {
-                            // What cannot be read may hold anything.
-                            self.mesh
-                                .observe(keys, sidecar, &state)
-                                .map_or(true, |seen| {
-                                    !seen.toggles.is_empty()
-                                        || !seen.rules.is_empty()
-                                        || seen.marker_toggle.is_some()
-                                        || seen.marker_rule.is_some()
-                                        || seen.certificate.is_some()
-                                })
-                        })
+                        latest(&sidecar.name)
+                            .and_then(|state| self.mesh.observe(keys, sidecar, &state).ok())
+                            .is_some_and(|seen| {
+                                !seen.toggles.is_empty()
+                                    || !seen.rules.is_empty()
+                                    || seen.marker_toggle.is_some()
+                                    || seen.marker_rule.is_some()
+                                    || seen.certificate.is_some()
+                            })
                     })
                     .map(|workload| workload.sidecar.name.clone())
                     .collect()
