@@ -174,8 +174,10 @@ mod tests {
         let told = asked.await.expect("no panic").expect("known");
         assert_eq!(told.says["x"], "now");
         // One that ends while it is asked for is the one that is meant.
-        let asked = tokio::spawn(ask());
         connections.note(say(CONNECTION_ENDED, "now"));
+        let asked = tokio::spawn(ask());
+        tokio::task::yield_now().await;
+        connections.note(say(CONNECTION_ENDED, "at once"));
         assert!(asked.await.expect("no panic").is_some());
     }
 

@@ -4,7 +4,13 @@ use super::evidence::{Evidence, detail};
 use super::requests::Alike;
 use super::timeline::Timeline;
 use super::traffic::{Traffic, describe, is_answered};
+use crate::history::RequestSeen;
 use crate::verdict::Detail;
+
+/// Answered, and by an application that says who it is: a status alone may be anybody's.
+fn is_told(request: &RequestSeen) -> bool {
+    is_answered(request) && request.answered_by.is_some()
+}
 
 /// Judges a batch or load. A request without outcome may have been lost.
 pub(super) fn check(timeline: &Timeline<'_>, name: &str, may_be_lost: u64) -> Evidence {
@@ -14,7 +20,7 @@ pub(super) fn check(timeline: &Timeline<'_>, name: &str, may_be_lost: u64) -> Ev
         .requests
         .values()
         .copied()
-        .filter(|request| !is_answered(request))
+        .filter(|request| !is_told(request))
         .collect();
     let count = u64::try_from(lost.len()).unwrap_or(u64::MAX);
     if count > may_be_lost {
@@ -36,7 +42,7 @@ pub(super) fn check(timeline: &Timeline<'_>, name: &str, may_be_lost: u64) -> Ev
     } else {
         traffic.note_contradictions(name, &mut evidence);
     }
-    let answered = traffic.answered().count();
+    let answered = traffic.answered().filter(|r| is_told(r)).count();
     evidence.support(u64::try_from(answered).unwrap_or(u64::MAX));
     evidence
 }

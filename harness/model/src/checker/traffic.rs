@@ -77,9 +77,9 @@ impl<'a> Traffic<'a> {
     }
 }
 
-/// Answered with status 200 by an application that says who it is.
+/// Answered with status 200.
 pub(super) fn is_answered(request: &RequestSeen) -> bool {
-    request.status == Some(200) && request.answered_by.is_some()
+    request.status == Some(200)
 }
 
 /// What became of a request that was not answered, in words that fit behind "requests".

@@ -116,7 +116,7 @@ impl Checker<'_> {
         }
         if form.port == 0 {
             self.add(
-                &["handshake:", "port:"],
+                &["port: 0"],
                 "handshake.port",
                 "no sidecar takes anything on port 0".to_owned(),
                 None,
@@ -124,7 +124,7 @@ impl Checker<'_> {
         }
         if !(1..=10).contains(&form.shortest_lifetime_s) {
             self.add(
-                &["handshake:", "shortestLifetimeS:"],
+                &["shortestLifetimeS:"],
                 "handshake.shortestLifetimeS",
                 "not between 1 and 10 seconds: nobody waits for such a certificate to end"
                     .to_owned(),

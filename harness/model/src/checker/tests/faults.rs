@@ -448,14 +448,19 @@ fn a_hit_sidecar_must_have_been_read_and_there_before() {
 }
 
 #[rstest]
-#[case::while_it_lasts(500_000, Verdict::Passed)]
-#[case::when_it_was_over(500_001, Verdict::Inconclusive)]
-fn an_answer_after_the_fault_is_no_failover(#[case] latency_us: u64, #[case] verdict: Verdict) {
+#[case::while_it_lasts(500, 500_000, Verdict::Passed)]
+#[case::when_it_was_over(501, 500_000, Verdict::Inconclusive)]
+#[case::later_than_it_may_be(500, 500_001, Verdict::Failed)]
+fn an_answer_that_is_late_or_after_the_fault_is_no_failover(
+    #[case] offset: u64,
+    #[case] latency_us: u64,
+    #[case] verdict: Verdict,
+) {
     let waited = |r: &mut RequestSeen| {
         by_zone(2)(r);
         r.latency_us = latency_us;
     };
-    let found = finding(&fails_over(), &outage_history(&[(500, &waited)], &[]));
+    let found = finding(&fails_over(), &outage_history(&[(offset, &waited)], &[]));
     assert_eq!(found.verdict, verdict, "{found:?}");
 }
 

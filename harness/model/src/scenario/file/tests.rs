@@ -538,13 +538,13 @@ fn a_component_without_what_a_fault_is_to_is_told() {
     assert_eq!(
         told("authority", true),
         [
-            "when[0].inject.socketFault.component: there is no component with a `socket` `authority` (there is one: node-agent)"
+            "when[0].inject.socketFault.component: `authority` has no socket (the mesh definition says with `socket` where it is)"
         ]
     );
     assert_eq!(
         told("node-agent", false),
         [
-            "when[0].inject.diskFull.component: there is no component with a `folder` `node-agent` (there is none)"
+            "when[0].inject.diskFull.component: `node-agent` has no folder (the mesh definition says with `folder` where it is)"
         ]
     );
 }
