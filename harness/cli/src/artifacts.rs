@@ -2,8 +2,10 @@
 
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
+use crate::output;
 use harness_report::record::{RunRecord, quote};
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +19,9 @@ pub(crate) struct Artifacts {
     /// Where it is.
     pub(crate) folder: PathBuf,
 }
+
+/// A file of the folder by its name, and its text, or why there is none.
+pub(crate) type Document = (&'static str, Result<String, Box<dyn Error>>);
 
 impl Artifacts {
     /// Makes the folder, with what is known before the run: the command and the seed.
@@ -48,8 +53,13 @@ impl Artifacts {
         format!("run-{}", self.id)
     }
 
-    /// Writes the documents. What cannot be written is told and does not keep the others from being written.
-    pub(crate) fn write_documents(&self, record: &RunRecord, exit: ExitCode) -> Vec<Failure> {
+    /// Writes the documents of a run, as [`write_each`](Self::write_each) does.
+    pub(crate) fn write_documents(
+        &self,
+        record: &RunRecord,
+        exit: ExitCode,
+        colour: bool,
+    ) -> ExitCode {
         let code = exit.number();
         let documents = [
             ("report.json", harness_report::json::render(record, code)),
@@ -62,26 +72,38 @@ impl Artifacts {
             ("summary.md", Ok(harness_report::markdown::render(record))),
             ("report.html", harness_report::html::render(record, code)),
         ];
-        let mut failures = Vec::new();
+        let documents = documents.map(|(name, text)| (name, text.map_err(Into::into)));
+        self.write_each(documents, exit, colour)
+    }
+
+    /// Writes documents. What cannot be written is told, does not keep the others from being written, and changes the exit
+    /// code: green without the evidence for it is not green.
+    pub(crate) fn write_each(
+        &self,
+        documents: impl IntoIterator<Item = Document>,
+        exit: ExitCode,
+        colour: bool,
+    ) -> ExitCode {
+        let mut is_whole = true;
         for (name, document) in documents {
             let path = self.folder.join(name);
-            let failed =
-                || Failure::new(ExitCode::Environment, format!("write {}", path.display()));
-            match document {
-                Ok(text) => {
-                    if let Err(error) = write_whole(&path, &text) {
-                        failures.push(failed().because(&error));
-                    }
-                }
-                Err(error) => failures.push(failed().because(&error)),
+            let written = document.and_then(|text| Ok(write_whole(&path, &text)?));
+            if let Err(error) = written {
+                is_whole = false;
+                let act = format!("write {}", path.display());
+                let failure = Failure::new(ExitCode::Environment, act).because(&*error);
+                output::say(&failure.render(colour));
             }
         }
-        failures
+        match exit {
+            ExitCode::Success if !is_whole => ExitCode::Environment,
+            exit => exit,
+        }
     }
 }
 
 /// A reader sees the whole file or none.
-pub(crate) fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
+fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
     let new = path.with_extension("new");
     std::fs::write(&new, text)?;
     std::fs::rename(new, path)
@@ -153,9 +175,9 @@ mod tests {
         assert!(artifacts.run.chars().all(label), "{}", artifacts.run);
         let latest = std::fs::read_link(base.join("latest")).expect("latest is a link");
         assert_eq!(latest, PathBuf::from(&again.run));
-        let failures =
-            artifacts.write_documents(&harness_report::fixture::record(), ExitCode::Success);
-        assert!(failures.is_empty());
+        let record = harness_report::fixture::record();
+        let exit = artifacts.write_documents(&record, ExitCode::Success, false);
+        assert_eq!(exit, ExitCode::Success);
         for name in [
             "report.json",
             "junit.xml",
@@ -169,5 +191,12 @@ mod tests {
             assert!(artifacts.folder.join(name).exists(), "{name}");
         }
         std::fs::remove_dir_all(base).expect("what was made can be removed");
+        // Nowhere to write to now.
+        for (exit, then) in [
+            (ExitCode::Success, ExitCode::Environment),
+            (ExitCode::ScenarioFailed, ExitCode::ScenarioFailed),
+        ] {
+            assert_eq!(artifacts.write_documents(&record, exit, false), then);
+        }
     }
 }

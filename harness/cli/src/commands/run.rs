@@ -112,15 +112,9 @@ pub(crate) fn run(
     if execution.keep != When::Never && execution.environment.reuse.is_none() {
         cluster::tell_if_kept(&artifacts.cluster())?;
     }
-    let lost = artifacts.write_documents(&readers.record, exit);
-    for failure in &lost {
-        output::say(&failure.render(output::colour_on_stderr(common.color)));
-    }
-    // Green without the evidence for it is not green.
-    let exit = match exit {
-        ExitCode::Success if !lost.is_empty() => ExitCode::Environment,
-        exit => keyless(&artifacts.folder, &readers.record, exit),
-    };
+    let colour = output::colour_on_stderr(common.color);
+    let exit = artifacts.write_documents(&readers.record, exit, colour);
+    let exit = keyless(&artifacts.folder, &readers.record, exit);
     ci::tell(&readers.record);
     if common.output == OutputForm::Json {
         write_json(

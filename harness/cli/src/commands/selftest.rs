@@ -1,7 +1,7 @@
 //! `meshproof selftest`: proof that the scenarios can fail, compared with the checked-in matrix.
 
 use crate::arguments::{Common, OutputForm, SelftestArguments};
-use crate::artifacts::{self, Artifacts};
+use crate::artifacts::{self, Artifacts, Document};
 use crate::commands::run::{Readers, drive};
 use crate::commands::write_json;
 use crate::exit_code::ExitCode;
@@ -92,9 +92,8 @@ pub(crate) fn selftest(
             interrupted: readers.record.sum().interrupted,
             ..SelftestReport::default()
         });
-    for failure in write_documents(&report, &artifacts) {
-        output::say(&failure.render(output::colour_on_stderr(common.color)));
-    }
+    let colour = output::colour_on_stderr(common.color);
+    let exit = artifacts.write_each(documents(&report), exit_code(&report), colour);
     match common.output {
         OutputForm::Json => write_json(out, &report)?,
         // Each case was told when it was made.
@@ -108,7 +107,7 @@ pub(crate) fn selftest(
     {
         output::say(&format!("error: failed to {error}"));
     }
-    Ok(exit_code(&report))
+    Ok(exit)
 }
 
 /// The checked-in matrix in the runner's words.
@@ -230,7 +229,7 @@ fn line(case: &SelftestCase, position: Option<Position>, out: &mut Out) -> std::
 
 /// `selftest.json`, and `junit.xml` for those who count. What cannot be written is told and does not keep the other one from
 /// being written.
-fn write_documents(report: &SelftestReport, artifacts: &Artifacts) -> Vec<Failure> {
+fn documents(report: &SelftestReport) -> [Document; 2] {
     let comparisons: Vec<Comparison<'_>> = report
         .cases
         .iter()
@@ -248,28 +247,21 @@ fn write_documents(report: &SelftestReport, artifacts: &Artifacts) -> Vec<Failur
             difference: Some("no seeded bug is there that it must catch".to_owned()),
         }))
         .collect();
-    let documents = [
+    let with_end = |text: String| text + "\n";
+    [
         (
             "selftest.json",
-            serde_json::to_string_pretty(report).map_err(|e| e.to_string()),
+            serde_json::to_string_pretty(report)
+                .map(with_end)
+                .map_err(Into::into),
         ),
         (
             "junit.xml",
-            junit::render_selftest(&comparisons, &report.summary()).map_err(|e| e.to_string()),
+            junit::render_selftest(&comparisons, &report.summary())
+                .map(with_end)
+                .map_err(Into::into),
         ),
-    ];
-    let mut failures = Vec::new();
-    for (name, document) in documents {
-        let path = artifacts.folder.join(name);
-        let written = document.and_then(|text| {
-            artifacts::write_whole(&path, &(text + "\n")).map_err(|error| error.to_string())
-        });
-        if let Err(reason) = written {
-            let failure = Failure::new(ExitCode::Internal, format!("write {}", path.display()));
-            failures.push(failure.reason(reason));
-        }
-    }
-    failures
+    ]
 }
 
 /// What needs attention once more, and the sum.

@@ -70,9 +70,8 @@ pub(super) fn merge(
         id: String::new(),
         folder: arguments.out.clone(),
     };
-    for failure in artifacts.write_documents(&record, exit) {
-        output::say(&failure.render(output::colour_on_stderr(common.color)));
-    }
+    let colour = output::colour_on_stderr(common.color);
+    let exit = artifacts.write_documents(&record, exit, colour);
     ci::tell(&record);
     tell(&record, exit, common, out)?;
     Ok(exit)
