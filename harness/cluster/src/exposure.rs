@@ -32,6 +32,11 @@ impl Search {
     pub fn add(&mut self, other: Self) {
         self.found.extend(other.found);
         self.not_searched.extend(other.not_searched);
+        self.put_in_order();
+    }
+
+    /// Says once what two logs of a container say.
+    fn put_in_order(&mut self) {
         for list in [&mut self.found, &mut self.not_searched] {
             list.sort();
             list.dedup();
@@ -74,8 +79,7 @@ pub async fn keys_in_logs(client: &Client, namespaces: &[String]) -> Search {
     while let Some((what, exposes)) = looked.next().await {
         search.note(what, exposes);
     }
-    // Sorts, and says once what two logs of a container say.
-    search.add(Search::default());
+    search.put_in_order();
     search
 }
 
@@ -109,7 +113,7 @@ pub fn keys_in_files(folder: &Path) -> Search {
             }
         }
     }
-    search.add(Search::default());
+    search.put_in_order();
     search
 }
 

@@ -37,10 +37,9 @@ pub(super) fn check(timeline: &Timeline<'_>, name: &str, may_be_lost: u64) -> Ev
             )
         });
     }
+    traffic.note_contradictions(name, &mut evidence);
     if count.saturating_add(traffic.missing) > may_be_lost {
-        traffic.note_gaps(name, &mut evidence);
-    } else {
-        traffic.note_contradictions(name, &mut evidence);
+        traffic.note_missing(name, &mut evidence);
     }
     let answered = traffic.answered().filter(|r| is_told(r)).count();
     evidence.support(u64::try_from(answered).unwrap_or(u64::MAX));

@@ -53,6 +53,11 @@ impl<'a> Traffic<'a> {
     /// Notes what makes these outcomes unfit to support anything.
     pub(super) fn note_gaps(&self, name: &str, evidence: &mut Evidence) {
         self.note_contradictions(name, evidence);
+        self.note_missing(name, evidence);
+    }
+
+    /// The requests that left no outcome.
+    pub(super) fn note_missing(&self, name: &str, evidence: &mut Evidence) {
         if self.missing > 0 {
             evidence.open(detail(
                 format!("an outcome for each request of `{name}`"),
@@ -61,7 +66,7 @@ impl<'a> Traffic<'a> {
         }
     }
 
-    /// The same, without outcomes that are missing.
+    /// The requests with several outcomes.
     pub(super) fn note_contradictions(&self, name: &str, evidence: &mut Evidence) {
         if self.contradictory > 0 {
             evidence.open(detail(
