@@ -105,6 +105,20 @@ pub trait Cluster: Send + Sync {
         images: &'a [ImageArchive],
     ) -> BoxFuture<'a, Result<ImageNames, ClusterError>>;
 
+    /// Gives each of these folders of every node a file system of its own, so that it can be made full and the node not.
+    /// Done again it does nothing; nor where nodes keep nothing of theirs beside such folders, or are not ours.
+    ///
+    /// # Errors
+    ///
+    /// When a node does not mount one.
+    fn separate_folders<'a>(
+        &'a self,
+        folders: &'a [PathBuf],
+    ) -> BoxFuture<'a, Result<(), ClusterError>> {
+        let _ = folders;
+        Box::pin(async { Ok(()) })
+    }
+
     /// Cuts a data center off from everything outside it, by a rule that the kernel itself drops after `duration`.
     /// Returns as soon as the rule is in force.
     ///

@@ -59,6 +59,10 @@ impl Site {
         let waves = waves(&site.definition, &site.context, options.mutant.as_deref())?;
         let objects = waves.iter().flat_map(|wave| &wave.objects);
         let applier = Applier::survey(site.client.clone(), objects).await?;
+        cluster
+            .separate_folders(&site.definition.folders())
+            .await
+            .map_err(DeployMeshError::Folders)?;
         for wave in waves {
             progress(format!("apply {}", wave.what));
             applier.apply(wave.objects).await?;

@@ -116,6 +116,9 @@ pub enum DeployMeshError {
         /// Kind, namespace and name of each.
         objects: Vec<String>,
     },
+    /// A node did not give a folder of the mesh a file system of its own.
+    #[error("prepare the folders of the mesh on the nodes")]
+    Folders(#[source] harness_cluster::ClusterError),
     /// A template of the definition does not render.
     #[error("render {file}")]
     Render {
@@ -208,7 +211,7 @@ impl DeployMeshError {
                 of_the_api_server(source)
             }
             Self::NoMutants(_) => Some("leave the mutant out, or use a mesh that has mutants"),
-            Self::Missing(_) => None,
+            Self::Folders(_) | Self::Missing(_) => None,
         }
     }
 }

@@ -7,7 +7,7 @@ use super::engine::Engine;
 use super::made::Made;
 use super::state::{self, Folder};
 use super::wire::Wires;
-use super::{config, dial, images, latency, zone};
+use super::{config, dial, images, latency, on_disks, zone};
 use crate::api::diagnostics::Namespaces;
 use crate::{
     Cluster, ClusterError, ConnectError, ImageArchive, ImageNames, Part, PodAddress, PodStream,
@@ -18,7 +18,7 @@ use harness_model::capability::Capability;
 use harness_model::topology::Topology;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +59,12 @@ impl KindCluster {
             away: Away::default(),
             wires: Wires::default(),
         }
+    }
+
+    /// The names of its nodes in data centers.
+    fn node_names(&self) -> Vec<String> {
+        let workers = self.parts.workers.iter();
+        workers.map(|worker| worker.name.clone()).collect()
     }
 
     /// Attaches to a cluster that was kept. Dropping it leaves the cluster as it is.
@@ -145,10 +151,13 @@ impl Cluster for KindCluster {
             Capability::ComponentOutage,
             Capability::PodFreeze,
             Capability::SocketFault,
+            Capability::DiskFull,
             Capability::KubernetesOutage,
-            Capability::NodeOutage,
             Capability::Wire,
         ]);
+        if self.parts.engine.keeps_addresses() {
+            capabilities.insert(Capability::NodeOutage);
+        }
         if self.parts.can_cut {
             capabilities.insert(Capability::ZoneCut);
         }
@@ -176,17 +185,22 @@ impl Cluster for KindCluster {
         images: &'a [ImageArchive],
     ) -> BoxFuture<'a, Result<ImageNames, ClusterError>> {
         Box::pin(async move {
-            let nodes: Vec<String> = self
-                .parts
-                .workers
-                .iter()
-                .map(|worker| worker.name.clone())
-                .collect();
+            let nodes = self.node_names();
             let there = &self.parts.images;
             let missing = images.iter().filter(|image| !there.contains(image));
             let missing: Vec<ImageArchive> = missing.cloned().collect();
             images::load(&self.made.kind, &self.parts.engine, &nodes, &missing).await?;
             Ok(ImageNames::new())
+        })
+    }
+
+    fn separate_folders<'a>(
+        &'a self,
+        folders: &'a [PathBuf],
+    ) -> BoxFuture<'a, Result<(), ClusterError>> {
+        Box::pin(async move {
+            let nodes = self.node_names();
+            on_disks::own::prepare(&self.parts.engine, &nodes, folders).await
         })
     }
 

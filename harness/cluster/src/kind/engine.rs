@@ -48,6 +48,12 @@ impl Engine {
         Ok(engine)
     }
 
+    /// Whether a node that was off comes back with the address it had. Podman gives each container that starts the next
+    /// address, so the kubelet and the API server would not find each other again.
+    pub(super) fn keeps_addresses(&self) -> bool {
+        self.program == "docker"
+    }
+
     /// Whether an image is there.
     pub(super) async fn has_image(&self, reference: &str) -> bool {
         self.ask(&["image", "inspect", reference]).await.is_ok()

@@ -101,6 +101,15 @@ impl MeshDefinition {
         }
     }
 
+    /// The folders that its parts have on their nodes' disks and that faults may fill.
+    pub(crate) fn folders(&self) -> Vec<PathBuf> {
+        let folders = self
+            .components
+            .iter()
+            .filter_map(|part| part.folder.clone());
+        folders.collect()
+    }
+
     /// The part with this name.
     #[must_use]
     pub fn component(&self, name: &str) -> Option<Component> {
