@@ -16,7 +16,8 @@ pub(super) fn step(line: &str) -> Option<String> {
 /// The node in kind's last word, `ERROR: ... command "docker exec --privileged NODE kubeadm join ...`.
 pub(super) fn failed_node(lines: &[String]) -> Option<String> {
     let error = lines.iter().find(|line| line.starts_with("ERROR:"))?;
-    let (before, _) = error.split_once(" kubeadm ")?;
+    let (_, command) = error.split_once("command \"")?;
+    let (before, _) = command.split_once(" kubeadm ")?;
     before.split_whitespace().last().map(str::to_owned)
 }
 
@@ -67,6 +68,10 @@ pub(super) fn explained(error: ClusterError) -> ClusterError {
 /// What can be done about something that kind or an engine said.
 pub(super) fn hint_for(text: &str) -> Option<&'static str> {
     let hints = [
+        (
+            "OCI permission denied",
+            "the engine was refused what nodes need of the kernel, as its last words say: its user lacks a right or a limit that other machines give",
+        ),
         (
             "permission denied",
             "you may not use the engine: join its group (`docker`), or use a rootless engine",
@@ -137,9 +142,11 @@ I1125 23:39:01.1 134 kubelet.go:1] waiting"
         let told = telling(lines.iter());
         assert_eq!(told.len(), 4, "{told:?}");
         assert!(told[0].starts_with("ERROR:") && told[3] == "error: timeout");
-        assert_eq!(
-            failed_node(&["ERROR: node(s) already exist".to_owned()]),
-            None
-        );
+        for without in [
+            "ERROR: node(s) already exist",
+            "ERROR: failed to generate kubeadm config content: failed to get file: command \"podman exec dev cat /kind/version\" failed",
+        ] {
+            assert_eq!(failed_node(&[without.to_owned()]), None);
+        }
     }
 }
