@@ -97,7 +97,7 @@ impl Progress {
                 self.done += 1;
                 self.count();
             }
-            RunEvent::ScenarioEvent { .. } => {}
+            RunEvent::ScenarioEvent { .. } | RunEvent::Used { .. } => {}
             RunEvent::RunFinished { .. } => self.finish(),
         }
     }

@@ -7,6 +7,7 @@ pub use harness_assets as assets;
 
 pub mod clusters;
 pub mod existing;
+pub mod figures;
 pub mod healer;
 pub mod kind;
 pub mod kinds;

@@ -5,11 +5,12 @@
 
 use crate::leases::Undo;
 use crate::node::Node;
+use crate::processes::{namespace, processes};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::Deserialize;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,29 +86,4 @@ fn stop(inits: &[i32]) -> Result<BTreeSet<i32>, String> {
         let _ = kill(Pid::from_raw(*pid), Signal::SIGCONT);
     }
     Err("its processes start others faster than they can be stopped".to_owned())
-}
-
-fn namespace(pid: i32) -> Option<PathBuf> {
-    std::fs::read_link(Path::new("/proc").join(pid.to_string()).join("ns/pid")).ok()
-}
-
-fn processes() -> impl Iterator<Item = i32> {
-    std::fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_process_has_the_namespace_of_those_beside_it() {
-        let own = i32::try_from(std::process::id()).expect("a process id");
-        assert!(processes().any(|pid| pid == own));
-        assert_eq!(namespace(own), std::fs::read_link("/proc/self/ns/pid").ok());
-        assert_eq!(namespace(0), None);
-    }
 }

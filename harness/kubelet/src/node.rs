@@ -10,6 +10,7 @@ use crate::pod_context::PodContext;
 use crate::resource_fields;
 use crate::service_table::ServiceTable;
 use crate::socket_fault::Trace;
+use crate::stats::Told;
 use harness_kernel::full_disk::Full;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -50,6 +51,10 @@ pub(crate) struct Node {
     pub(crate) broken: Arc<Leases<String, Trace>>,
     /// The file systems of its disk that are full, by paths of folders on them.
     pub(crate) full: Arc<Leases<String, Full>>,
+    /// When the kubelet started.
+    pub(crate) since: Timestamp,
+    /// The processor times that were told.
+    pub(crate) told: Told,
 }
 
 impl Node {
@@ -72,6 +77,8 @@ impl Node {
             frozen: Arc::default(),
             broken: Arc::default(),
             full: Arc::default(),
+            since: Timestamp::now(),
+            told: Told::default(),
         }
     }
 

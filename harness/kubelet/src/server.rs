@@ -6,6 +6,7 @@ use crate::exec::exec;
 use crate::logs;
 use crate::node::Node;
 use crate::port_forward::port_forward;
+use crate::stats;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
@@ -98,6 +99,7 @@ fn router(node: Arc<Node>) -> Router {
             get(container_logs),
         )
         .route("/logs/kubelet.log", get(own_log))
+        .route("/stats/summary", get(stats::summary))
         .route("/exec/{namespace}/{pod}/{container}", any(exec))
         .route("/attach/{*rest}", any(not_yet))
         .route("/portForward/{namespace}/{pod}", any(port_forward))

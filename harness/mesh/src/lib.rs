@@ -23,6 +23,7 @@ mod certificate;
 mod handshake;
 mod manifest;
 mod mesh;
+mod parts;
 mod restart;
 mod rotate;
 mod site;
@@ -38,6 +39,7 @@ pub use error::{DeployMeshError, LoadMeshError, MeshError, WriteError};
 pub use keys::Keys;
 pub use mesh::Mesh;
 pub use observe::asked;
+pub use parts::{MeshPod, Part};
 pub use restart::RolledOut;
 pub use write::Written;
 

@@ -27,5 +27,6 @@ pub mod scenario;
 #[cfg(test)]
 mod testing;
 pub mod topology;
+pub mod usage;
 pub mod verdict;
 pub mod words;

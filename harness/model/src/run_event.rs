@@ -2,6 +2,7 @@
 
 use crate::directory::Sidecar;
 use crate::history::Event;
+use crate::usage::Usage;
 use crate::verdict::{Judgement, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -88,6 +89,11 @@ pub enum RunEvent {
         scenario: String,
         /// Why.
         reason: String,
+    },
+    /// What the mesh has used, after the last scenario.
+    Used {
+        /// The figures.
+        usage: Usage,
     },
     /// A run is over; nothing comes after it.
     RunFinished {

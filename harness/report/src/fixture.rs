@@ -5,8 +5,10 @@
 
 mod catalogue;
 mod moments;
+mod used;
 
 pub use catalogue::scenarios;
+pub use used::usage;
 
 use crate::Reporter as _;
 use crate::record::{Context, RunRecord};
@@ -87,6 +89,7 @@ pub fn events() -> Vec<RunEvent> {
         scenario: "routing/own-zone".to_owned(),
         reason: "needs at least three zones, the environment has two".to_owned(),
     });
+    events.push(RunEvent::Used { usage: usage() });
     events.push(RunEvent::RunFinished {
         summary: Summary {
             passed: 2,

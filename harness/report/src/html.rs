@@ -17,10 +17,12 @@ mod head;
 mod layout;
 mod markup;
 mod traffic;
+mod used;
 
 use head::{Share, facts, notes, rerun_everything, shares};
 use layout::Drawing;
 use markup::{marked_up, marked_up_all};
+use used::Used;
 
 const STYLE: &str = include_str!("../templates/report.css");
 const SCRIPT: &str = include_str!("../templates/report.js");
@@ -39,6 +41,7 @@ struct Page {
     facts: Vec<(String, String)>,
     rerun: String,
     scenarios: Vec<ScenarioView>,
+    used: Option<Used>,
 }
 
 struct ScenarioView {
@@ -101,6 +104,7 @@ pub fn render(record: &RunRecord, exit_code: u8) -> Result<String, ReportError> 
         facts: facts(record, &sum, exit_code),
         rerun: rerun_everything(record),
         scenarios: ordered.into_iter().map(|s| view(record, s)).collect(),
+        used: record.usage.as_ref().and_then(used::view),
     }
     .render()
     .map_err(ReportError::Html)

@@ -4,6 +4,7 @@ use crate::ReportError;
 use crate::record::{Outcome, Quarantined, RunRecord, ScenarioRecord, Shard};
 use harness_model::directory::Sidecar;
 use harness_model::scenario::Tag;
+use harness_model::usage::Usage;
 use harness_model::verdict::{Finding, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -60,6 +61,9 @@ pub struct Document {
     pub left_behind: Vec<String>,
     /// Who was there.
     pub sidecars: Vec<Sidecar>,
+    /// What the mesh has used; absent where nobody has looked, and in reports of versions that did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
     /// The scenarios, in the order in which they began.
     pub scenarios: Vec<ScenarioForm>,
 }
@@ -317,6 +321,7 @@ pub fn document(record: &RunRecord, exit_code: u8) -> Document {
         not_searched: sum.not_searched,
         left_behind: sum.left_behind,
         sidecars: record.sidecars.clone(),
+        usage: record.usage.clone(),
         scenarios,
     }
 }

@@ -24,6 +24,7 @@ pub mod merge;
 pub mod record;
 pub mod terminal;
 pub mod timeline;
+pub mod usage;
 pub mod whereabouts;
 
 /// Reads the events of a run, in order.

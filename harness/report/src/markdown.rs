@@ -3,6 +3,8 @@
 use crate::html::headline;
 use crate::record::{Outcome, RunRecord};
 use crate::terminal::{self, seconds};
+use crate::usage;
+use harness_model::usage::Usage;
 use harness_model::verdict::Verdict;
 
 /// GitHub refuses a summary above 1024 KiB.
@@ -86,7 +88,39 @@ pub fn render(record: &RunRecord) -> String {
     if !skipped.is_empty() && page.len() + skipped.len() <= MOST_BYTES {
         page.push_str(&format!("\nNot run:\n\n{skipped}"));
     }
+    let used = record.usage.as_ref().map(used).unwrap_or_default();
+    if page.len() + used.len() <= MOST_BYTES {
+        page.push_str(&used);
+    }
     page
+}
+
+/// What the mesh has used, a line for each of its parts.
+fn used(usage: &Usage) -> String {
+    let (all, parts) = usage::table(usage);
+    let mut text = String::new();
+    if !parts.is_empty() {
+        text.push_str(&format!(
+            "\nWhat the mesh used in {}:\n\n| | containers | processor time | cores | memory at the end | most of one |\n|---|--:|--:|--:|--:|--:|\n",
+            seconds(usage.millis)
+        ));
+    }
+    let sum = parts.iter().map(|part| &part.sum);
+    for line in sum.chain((parts.len() > 1).then_some(&all)) {
+        text.push_str(&format!(
+            "| {} | {} | {} | {} | {} | {} |\n",
+            escaped(&line.name),
+            line.containers,
+            line.cpu,
+            line.cores,
+            line.memory,
+            line.peak
+        ));
+    }
+    for note in usage::notes(usage) {
+        text.push_str(&format!("\n{}\n", escaped(&note)));
+    }
+    text
 }
 
 /// A block that nothing in the text ends.
@@ -140,6 +174,15 @@ mod tests {
         Not run:
 
         - routing/own-zone: needs at least three zones, the environment has two
+
+        What the mesh used in 10.00s:
+
+        | | containers | processor time | cores | memory at the end | most of one |
+        |---|--:|--:|--:|--:|--:|
+        | control-plane | 2 | 2.8 s | 0.28 | 24.0 MiB | 30.0 MiB |
+        | sidecar | 3 | 2.0 s | 0.20 | 150.0 MiB | 61.0 MiB |
+        | probe | 2 | 0.4 s | 0.04 | 6.5 MiB | 7.0 MiB |
+        | everything | 7 | 5.2 s | 0.53 | 180.5 MiB | 61.0 MiB |
         "#);
     }
 

@@ -69,6 +69,11 @@ fn add(record: &mut RunRecord, part: Part, is_first: bool) {
             record.sidecars.push(sidecar);
         }
     }
+    match (&mut record.usage, document.usage) {
+        (Some(sum), Some(usage)) => sum.add(usage),
+        (sum @ None, usage) => *sum = usage,
+        (Some(_), None) => {}
+    }
     record.context.scenarios.extend(scenarios);
     for form in document.scenarios {
         let title = title(&form.name, form.repetition);
@@ -276,6 +281,24 @@ mod tests {
         assert_eq!(record.context.rerun("routing/both-sidecars", 3), rerun);
         let junit = crate::junit::render(&record).expect("it has a JUnit form");
         assert_eq!(junit.matches("<testcase ").count(), 5, "{junit}");
+    }
+
+    #[test]
+    fn what_meshes_used_is_added_and_reports_that_do_not_tell_it_are_taken_too() {
+        let one = part("one", Some((1, 2)), &["routing/"]);
+        let mut older = part("older", Some((2, 2)), &["delivery-scope/"]);
+        older.document.usage = None;
+        for parts in [
+            vec![one.clone(), older.clone()],
+            vec![older.clone(), one.clone()],
+        ] {
+            let record = merge(parts, Context::default()).expect("they fit");
+            assert_eq!(record.usage, Some(crate::fixture::usage()));
+        }
+        older.document.usage.clone_from(&one.document.usage);
+        let record = merge(vec![one, older], Context::default()).expect("they fit");
+        let usage = record.usage.expect("both told theirs");
+        assert_eq!((usage.meshes, usage.containers.len()), (2, 14));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::timeline::Timeline;
 use crate::{ReportError, Reporter};
 use harness_model::directory::Sidecar;
 use harness_model::run_event::{RunEvent, Summary};
+use harness_model::usage::Usage;
 use harness_model::verdict::{Judgement, Verdict};
 use std::collections::BTreeMap;
 
@@ -36,6 +37,8 @@ pub struct RunRecord {
     pub ready_millis: Option<u64>,
     /// The scenarios in the order in which they began.
     pub scenarios: Vec<ScenarioRecord>,
+    /// What the mesh has used; none where nobody has looked.
+    pub usage: Option<Usage>,
     /// The sum; none while the run goes on, or when it ended without one.
     pub summary: Option<Summary>,
 }
@@ -285,6 +288,7 @@ impl Reporter for RunRecord {
                     timeline: Timeline::default(),
                 });
             }
+            RunEvent::Used { usage } => self.usage = Some(usage.clone()),
             RunEvent::RunFinished { summary, .. } => {
                 let mut summary = summary.clone();
                 if summary.interrupted.is_some() {

@@ -25,6 +25,7 @@ mod run;
 mod schedule;
 mod sidecar_watch;
 mod streams;
+mod usage;
 
 pub use bring_up::mutant_images;
 pub use environment::{Environment, PrepareError};

@@ -4,6 +4,7 @@ use crate::environment::{Environment, PrepareError};
 use crate::phases::Phases;
 use crate::plan::{CollectPolicy, KeepPolicy, RunPlan};
 use crate::schedule::{self, Brake, Item, Policy};
+use crate::usage::Meter;
 use crate::{Events, Interrupt, one};
 use harness_model::run_event::{RunEvent, Summary};
 use std::collections::BTreeMap;
@@ -76,6 +77,7 @@ async fn whole(
             millis: millis_since(plan.started),
         },
     );
+    let meter = Meter::start(&environment).await;
     tokio::select! {
         biased;
         error = environment.lost() => summary.environment_error = Some(error.report()),
@@ -87,6 +89,12 @@ async fn whole(
     summary.inconclusive = counted.inconclusive;
     summary.skipped = counted.skipped;
     let reachable = interrupt.signal().is_none() && summary.environment_error.is_none();
+    let usage = if reachable {
+        meter.end().await
+    } else {
+        meter.cut_off()
+    };
+    tell(events, RunEvent::Used { usage });
     if plan.collect == CollectPolicy::Always && reachable {
         environment
             .collect_diagnostics(&plan.artifacts.join("diagnostics"))

@@ -11,6 +11,7 @@
 
 mod away;
 mod execute;
+mod figures;
 mod pods;
 mod stage;
 mod workload;

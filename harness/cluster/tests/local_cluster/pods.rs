@@ -1,6 +1,7 @@
 //! What a Kubernetes user knows of pods, on the local cluster: reasons, events, restarts, ends, volumes, logs.
 
 use crate::execute::programs_are_executed;
+use crate::figures::what_containers_use_is_told;
 use crate::stage::Stage;
 use crate::workload::{IMAGE, PORT, SECRET};
 use futures::io::AsyncBufReadExt as _;
@@ -49,6 +50,7 @@ pub(crate) fn pods_are_as_in_kubernetes(stage: &Stage) {
             a_config_map_is_followed(&pods),
             a_lease_is_renewed(&pods),
             programs_are_executed(&pods),
+            what_containers_use_is_told(&pods),
         );
         diagnostics_tell_why_and_no_secrets(&pods, &cluster).await;
         assert_eq!(cluster.down().await, Vec::<String>::new());
@@ -66,6 +68,10 @@ pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
 pub(crate) struct Pods(kube::Client);
 
 impl Pods {
+    pub(crate) fn client(&self) -> kube::Client {
+        self.0.clone()
+    }
+
     pub(crate) fn api(&self) -> Api<Pod> {
         Api::namespaced(self.0.clone(), "default")
     }

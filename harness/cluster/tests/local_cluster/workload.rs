@@ -63,6 +63,13 @@ pub(crate) fn run(arguments: &[String]) {
             std::process::exit(status.parse().unwrap());
         }
         ["sit"] => sit(),
+        ["use", ticks, mebibytes] => {
+            let held = take(mebibytes.parse().unwrap());
+            burn(ticks.parse().unwrap());
+            println!("used");
+            std::hint::black_box(&held);
+            hold();
+        }
         ["show", file] => show(Path::new(file)),
         ["tell-secret"] => {
             println!("-----BEGIN PRIVATE KEY-----\n{SECRET}\n-----END PRIVATE KEY-----\nafter it");
@@ -81,7 +88,25 @@ fn sit() {
     }
 }
 
-fn hold() {
+/// Takes so many MiB of memory, every page of them.
+fn take(mebibytes: usize) -> Vec<u8> {
+    vec![1; mebibytes << 20]
+}
+
+/// Works until it has used so many hundredths of a second of processor time.
+fn burn(ticks: u64) {
+    let used = || -> u64 {
+        let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+        let (_, fields) = stat.rsplit_once(')').unwrap();
+        let times = fields.split_whitespace().skip(11).take(2);
+        times.map(|field| field.parse::<u64>().unwrap()).sum()
+    };
+    while used() < ticks {
+        std::hint::black_box((0..1_000_000_u64).sum::<u64>());
+    }
+}
+
+fn hold() -> ! {
     loop {
         std::thread::park();
     }
