@@ -16,6 +16,7 @@ mod diagnostics;
 mod fabric;
 mod gate;
 mod group;
+mod groups;
 mod handle;
 mod machines;
 mod measure;

@@ -93,6 +93,10 @@ pub struct ProcessSpec {
     pub capabilities: Vec<String>,
     /// Whether an exec may never gain privileges.
     pub no_new_privileges: bool,
+    /// The files by which it enters its control groups, as the caller sees them; see
+    /// [`entrances`](crate::control_group::Group::entrances).
+    #[serde(default)]
+    pub control_groups: Vec<PathBuf>,
 }
 
 /// A step of setting a container up failed.

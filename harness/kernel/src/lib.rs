@@ -5,6 +5,7 @@
 //! Everything here is blocking and short (microseconds to a few milliseconds), unless its name says otherwise.
 
 pub mod container;
+pub mod control_group;
 pub mod fd_passing;
 pub mod full_disk;
 pub mod link;

@@ -1,5 +1,6 @@
 //! What a node is told when it starts.
 
+use harness_kernel::control_group::Home;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -42,6 +43,8 @@ pub struct NodeConfig {
     pub cluster_domain: String,
     /// File that the process's own log goes to; shown at `/logs/kubelet.log`.
     pub log: PathBuf,
+    /// Where control groups for containers with limits are made, or why they cannot be.
+    pub control_groups: Result<Home, String>,
     /// How long the Lease is valid; it is renewed every second.
     pub lease_duration: Duration,
     /// Wait before the first restart of a container that failed; doubles up to thirty times itself (Kubernetes: 10 s

@@ -1,11 +1,13 @@
 //! From a container of a pod to the order for its shim: image, command, environment, mounts, security.
 
 use crate::environment::{self, expand};
+use crate::limits;
 use crate::pod_context::PodContext;
 use crate::security;
 use crate::volumes;
 use harness_images::store::Image;
 use harness_kernel::container::{BindMount, ContainerSpec, ProcessSpec};
+use harness_kernel::control_group::Group;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -38,12 +40,12 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// Works out how a container is started. `run` numbers its starts.
+/// Works out how a container is started, and makes its control group. `run` numbers its starts.
 pub(crate) async fn prepare(
     context: &PodContext,
     container: &Container,
     run: i32,
-) -> Result<(ContainerSpec, Image), Refusal> {
+) -> Result<(ContainerSpec, Image, Option<Group>), Refusal> {
     let pod = context.pod();
     let default = PodSpec::default();
     let spec = pod.spec.as_ref().unwrap_or(&default);
@@ -95,6 +97,7 @@ pub(crate) async fn prepare(
         .get()
         .map(|sandbox| sandbox.path())
         .unwrap_or_default();
+    let group = limits::group(context, container, run)?;
     let order = ContainerSpec {
         network_namespace,
         hostname: host_name(&pod),
@@ -108,9 +111,10 @@ pub(crate) async fn prepare(
             working_directory: PathBuf::from(working_directory),
             capabilities: security.capabilities,
             no_new_privileges: security.no_new_privileges,
+            control_groups: group.as_ref().map(Group::entrances).unwrap_or_default(),
         },
     };
-    Ok((order, image))
+    Ok((order, image, group))
 }
 
 /// The host name inside a pod.

@@ -26,6 +26,7 @@ mod freeze;
 mod host_disk;
 mod images;
 mod leases;
+mod limits;
 mod logs;
 mod node;
 mod pod_context;

@@ -6,6 +6,7 @@ use crate::events::Recorder;
 use crate::freeze::{PodName, Stopped};
 use crate::images::Images;
 use crate::leases::Leases;
+use crate::limits;
 use crate::pod_context::PodContext;
 use crate::resource_fields;
 use crate::service_table::ServiceTable;
@@ -220,6 +221,13 @@ fn node_status(config: &NodeConfig, now: Timestamp) -> Value {
             "lastHeartbeatTime": k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now),
         })
     };
+    let of_limits = {
+        let [kind, status, reason, message] = limits::condition(&config.control_groups);
+        json!({
+            "type": kind, "status": status, "reason": reason, "message": message,
+            "lastHeartbeatTime": k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(now),
+        })
+    };
     json!({
         "capacity": resources,
         "allocatable": resources,
@@ -245,6 +253,7 @@ fn node_status(config: &NodeConfig, now: Timestamp) -> Value {
             condition("DiskPressure", "False", "KubeletHasNoDiskPressure", "the disk is memory"),
             condition("PIDPressure", "False", "KubeletHasSufficientPID", "processes are not counted"),
             condition("Ready", "True", "KubeletReady", "the kubelet is posting ready status"),
+            of_limits,
         ],
     })
 }

@@ -1,6 +1,6 @@
 //! The downward API's `resourceFieldRef`: what a container may use, as a number in its environment or in a file.
 //!
-//! Resources are not enforced here, but programs size themselves by them.
+//! Programs size themselves by them, whether limits are in force or not.
 
 use crate::environment::EnvironmentError;
 use k8s_openapi::api::core::v1::{Container, Pod, ResourceFieldSelector};
@@ -69,7 +69,7 @@ fn named<'a>(pod: &'a Pod, name: &str) -> Option<&'a Container> {
 }
 
 /// A quantity such as `1.5Gi`, `250m` or `1e3` in thousandths, rounded up.
-fn thousandths(quantity: &str) -> Option<i128> {
+pub(crate) fn thousandths(quantity: &str) -> Option<i128> {
     let is_of_number = |char: char| char.is_ascii_digit() || char == '.';
     let end = quantity
         .find(|char| !is_of_number(char))

@@ -4,10 +4,12 @@ use crate::backoff::Backoff;
 use crate::container_end::{Stop, end, grace_period, run_hook, stopped};
 use crate::container_order::{self, Refusal, chain};
 use crate::events::Level;
+use crate::limits;
 use crate::pod_context::{PodContext, waiting};
 use crate::probe;
 use crate::runtime;
 use harness_kernel::container::Order;
+use harness_kernel::control_group::Group;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{
     Container, ContainerState, ContainerStateRunning, ContainerStateTerminated,
@@ -61,7 +63,7 @@ pub(crate) async fn supervise(
     loop {
         let before = context.container(&name);
         let run = before.restarts + i32::from(before.container_id.is_some());
-        let (order, image) = tokio::select! {
+        let (order, image, group) = tokio::select! {
             prepared = container_order::prepare(&context, &container, run) => match prepared {
                 Ok(prepared) => prepared,
                 Err(refusal) => {
@@ -91,7 +93,17 @@ pub(crate) async fn supervise(
             }
         });
         let scratch = order.scratch.clone();
-        let ended = run_once(&context, &container, Order::Start(order), &mut stop).await;
+        let ended = run_once(
+            &context,
+            &container,
+            Order::Start(order),
+            group.as_ref(),
+            &mut stop,
+        )
+        .await;
+        if let Some(group) = &group {
+            limits::remove(group);
+        }
         // The container's own mounts ended with it; what it wrote is of no use any more.
         let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(scratch)).await;
         tracing::debug!(
@@ -207,6 +219,7 @@ async fn run_once(
     context: &Arc<PodContext>,
     container: &Container,
     order: Order,
+    group: Option<&Group>,
     stop: &mut Stop,
 ) -> Ended {
     let node = &context.node;
@@ -312,11 +325,12 @@ async fn run_once(
         std::fs::read(container_order::termination_log(context, container)).unwrap_or_default();
     let kept = &last_words[last_words.len().saturating_sub(LAST_WORDS)..];
     let message = (!kept.is_empty()).then(|| String::from_utf8_lossy(kept).into_owned());
-    ended(
-        status,
-        if status == 0 { "Completed" } else { "Error" },
-        message,
-    )
+    let reason = match status {
+        0 => "Completed",
+        _ if group.is_some_and(Group::has_run_out_of_memory) => "OOMKilled",
+        _ => "Error",
+    };
+    ended(status, reason, message)
 }
 
 /// Why a container does not run any more, or must not.

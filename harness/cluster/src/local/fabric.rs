@@ -13,7 +13,7 @@ use super::protocol::{
 };
 use super::run_folder::RunFolder;
 use super::wiring::{self, Network};
-use super::{bootstrap, control, failed, gate, log_to, roles};
+use super::{bootstrap, control, failed, gate, groups, log_to, roles};
 use crate::ClusterError;
 use harness_kernel::{fd_passing, mount};
 use std::collections::BTreeMap;
@@ -100,6 +100,9 @@ fn end(config: &FabricConfig, folder: RunFolder) {
     let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
     // Logs are written to until the last one is dead.
     while !matches!(wait(), Err(nix::Error::ECHILD)) {}
+    if let Err(error) = groups::remove(&config.folder) {
+        tracing::error!(%error, "remove the control groups");
+    }
     let _ = mount::detach(&config.folder.join("state"));
     for disk in std::fs::read_dir(config.folder.join("nodes"))
         .into_iter()
@@ -233,6 +236,10 @@ async fn bring_up(
     write_file(&config.folder.join("kubeconfig"), &kubeconfig)?;
     step("starting etcd, kube-apiserver, kube-controller-manager and kube-scheduler");
 
+    let control_groups = groups::make(&config.folder, &config.name);
+    if let Err(reason) = &control_groups {
+        tracing::warn!(reason, "limits of containers are not in force");
+    }
     let network = wiring::connect_zones(&plan).map_err(no_network)?;
     let images = config.folder.join("images");
     harness_images::store::Store::open(&config.image_store)
@@ -274,6 +281,7 @@ async fn bring_up(
             image_store: images.clone(),
             connect_socket: super::connect_socket(&config.folder, &node.name),
             disk,
+            control_groups: control_groups.clone(),
             hide: folders.state.clone(),
             log,
         };

@@ -66,6 +66,7 @@ fn configuration(role: NodeRole) -> NodeConfig {
         serving_key_pem: role.serving.key,
         image_store: role.image_store,
         state_dir: role.disk,
+        control_groups: role.control_groups,
         connect_socket: role.connect_socket,
         executable: PathBuf::from("/proc/self/exe"),
         cluster_domain: CLUSTER_DOMAIN.to_owned(),

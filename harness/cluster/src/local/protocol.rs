@@ -112,6 +112,8 @@ pub(super) struct NodeRole {
     pub(super) image_store: PathBuf,
     /// The folder of the node's disk.
     pub(super) disk: PathBuf,
+    /// Where control groups for containers with limits are made, or why they cannot be.
+    pub(super) control_groups: Result<harness_kernel::control_group::Home, String>,
     pub(super) connect_socket: PathBuf,
     /// A mount of the fabric that nodes must not see.
     pub(super) hide: PathBuf,

@@ -3,6 +3,7 @@
 //!
 //! Invariant: a folder whose lock is free belongs to nobody, and whoever holds the lock may remove it.
 
+use super::groups;
 use crate::ClusterError;
 use crate::folder_lock::{self, Attempt, FolderLock};
 use std::fs::{self, DirBuilder};
@@ -59,7 +60,9 @@ impl RunFolder {
                     });
                 }
             };
-            empty(path).map_err(fail)?;
+            groups::remove(path)
+                .and_then(|()| empty(path))
+                .map_err(fail)?;
             return Ok(Self {
                 path: path.to_owned(),
                 _lock: lock,
@@ -82,6 +85,8 @@ pub(super) fn sweep() -> Vec<PathBuf> {
     let mut removed = Vec::new();
     for path in folders() {
         if let Ok(Attempt::Held(_lock)) = folder_lock::alone(&path)
+            // The folder says where they are.
+            && groups::remove(&path).is_ok()
             && discard(&path).is_ok()
         {
             removed.push(path);

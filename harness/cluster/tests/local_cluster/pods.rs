@@ -2,6 +2,7 @@
 
 use crate::execute::programs_are_executed;
 use crate::figures::what_containers_use_is_told;
+use crate::limits::limits_are_in_force_or_the_node_says_why_not;
 use crate::stage::Stage;
 use crate::workload::{IMAGE, PORT, SECRET};
 use futures::io::AsyncBufReadExt as _;
@@ -51,6 +52,7 @@ pub(crate) fn pods_are_as_in_kubernetes(stage: &Stage) {
             a_lease_is_renewed(&pods),
             programs_are_executed(&pods),
             what_containers_use_is_told(&pods),
+            limits_are_in_force_or_the_node_says_why_not(&pods, "pods"),
         );
         diagnostics_tell_why_and_no_secrets(&pods, &cluster).await;
         assert_eq!(cluster.down().await, Vec::<String>::new());
@@ -98,7 +100,11 @@ impl Pods {
     }
 
     /// Waits until the pod's first container is so.
-    async fn main_is(&self, name: &str, is: impl Fn(&ContainerStatus) -> bool) -> ContainerStatus {
+    pub(crate) async fn main_is(
+        &self,
+        name: &str,
+        is: impl Fn(&ContainerStatus) -> bool,
+    ) -> ContainerStatus {
         let main = |pod: Option<&Pod>| {
             let status = pod?.status.as_ref()?;
             status.container_statuses.as_ref()?.first().cloned()

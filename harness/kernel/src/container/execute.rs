@@ -59,6 +59,8 @@ fn start(report: &mut File) -> Result<i32, StepError> {
     drop(text);
     detach_standard_input()?;
     close_on_exec()?;
+    // Before namespaces are joined: the paths are those of the caller.
+    let groups = open_groups(&order)?;
     match &order {
         Order::Start(spec) => new_namespaces(spec)?,
         Order::Execute { pid, streams, .. } => {
@@ -72,7 +74,7 @@ fn start(report: &mut File) -> Result<i32, StepError> {
     // SAFETY: this process has one thread (see the invariant of `shim`), so the child may do anything.
     match unsafe { fork() }.act(|| "fork".to_owned())? {
         ForkResult::Child => {
-            let error = match become_process(&order) {
+            let error = match become_process(&order, groups) {
                 Ok(never) => match never {},
                 Err(error) => error,
             };
@@ -171,7 +173,24 @@ fn join_namespaces(pid: i32) -> Result<(), StepError> {
     .act(|| "join the container".to_owned())
 }
 
-fn become_process(order: &Order) -> Result<std::convert::Infallible, StepError> {
+fn open_groups(order: &Order) -> Result<Vec<File>, StepError> {
+    let process = match order {
+        Order::Start(spec) => &spec.process,
+        Order::Execute { process, .. } => process,
+    };
+    let open = |path: &PathBuf| {
+        let opened = File::options().write(true).open(path);
+        opened.act(|| format!("open {}", path.display()))
+    };
+    process.control_groups.iter().map(open).collect()
+}
+
+fn become_process(order: &Order, groups: Vec<File>) -> Result<std::convert::Infallible, StepError> {
+    for mut group in groups {
+        group
+            .write_all(b"0")
+            .act(|| "enter the control group".to_owned())?;
+    }
     let process = match order {
         Order::Start(spec) => {
             nix::unistd::sethostname(&spec.hostname).act(|| "set the host name".to_owned())?;
