@@ -7,6 +7,7 @@ mod identity;
 pub use component::{Component, ComponentKind};
 pub use identity::{AuthorityForm, HandshakeForm, IdentityForm, NodeAgentForm, RotationForm};
 
+use crate::template;
 use harness_model::capability::Capability;
 use harness_model::history::RefusalCause;
 use harness_model::protocol::Protocol;
@@ -79,6 +80,21 @@ impl MeshDefinition {
         let mut services = self.applications();
         services.extend(self.workloads.services.iter().cloned());
         services
+    }
+
+    /// SPIFFE ID → the application whose workloads have it.
+    pub(crate) fn identities(&self) -> BTreeMap<String, String> {
+        let identity = self.workloads.identity.iter();
+        identity
+            .flat_map(|identity| {
+                self.applications().into_iter().map(move |application| {
+                    (
+                        template::of_application(identity, &application),
+                        application,
+                    )
+                })
+            })
+            .collect()
     }
 }
 
@@ -228,6 +244,19 @@ pub struct State {
     /// The name under which it gets the roots that it trusts; absent where the mesh gives none over SDS.
     #[serde(default)]
     pub roots: Option<String>,
+    /// Where it shows how a sidecar is set up for TLS; absent: readings do not tell.
+    #[serde(default)]
+    pub tls: Option<TlsForm>,
+}
+
+/// Where it shows how a sidecar is set up for TLS.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TlsForm {
+    /// The listener whose filter chains lead to the application.
+    pub inbound_listener: String,
+    /// What the names of the clusters contain that lead to services, and those of no others.
+    pub service_clusters: String,
 }
 
 /// What a request that passed a sidecar carries when it arrives. Absent: the mesh leaves no trace.

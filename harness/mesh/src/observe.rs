@@ -1,5 +1,7 @@
 //! Reducing what a sidecar holds to what one scenario owns, and what a request shows of the sidecars it passed.
 
+mod modes;
+
 use crate::definition::{Evidence, State};
 use crate::{Keys, Mesh, template};
 use harness_model::directory::Sidecar;
@@ -27,7 +29,13 @@ impl Mesh {
         sidecar: &Sidecar,
         state: &SidecarState,
     ) -> Result<Observation, String> {
-        reduce(&self.definition.state, keys, sidecar, state)
+        // Readings come often, and few ask for this.
+        let applications = if keys.own_tls() {
+            self.definition.identities()
+        } else {
+            BTreeMap::new()
+        };
+        reduce(&self.definition.state, &applications, keys, sidecar, state)
     }
 
     /// The outcome of a request in the words of a history. `due_ns` is when it was due on the history's clock.
@@ -119,9 +127,10 @@ pub(crate) fn told(evidence: &Evidence, from: &Sidecar, peer: &PeerView) -> Told
     }
 }
 
-/// The reading without what other scenarios own.
+/// The reading without what other scenarios own. `applications` are SPIFFE ID → application.
 fn reduce(
     form: &State,
+    applications: &BTreeMap<String, String>,
     keys: &Keys,
     sidecar: &Sidecar,
     state: &SidecarState,
@@ -165,6 +174,11 @@ fn reduce(
                 let roots = form.roots.as_ref().and_then(|name| held.secrets.get(name));
                 certificate(own, roots)
             }),
+        tls: form
+            .tls
+            .as_ref()
+            .filter(|_| keys.own_tls())
+            .map(|form| modes::modes(form, applications, held)),
     };
     for (key, value) in held.runtime.get(&form.runtime_layer).into_iter().flatten() {
         match keys.strip(key) {

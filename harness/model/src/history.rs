@@ -1,8 +1,10 @@
 //! Everything that was seen in one scenario, in order, on one clock. [`mod@file`] is its stored form.
 
 pub mod file;
+mod modes;
 mod request;
 
+pub use modes::{Guard, TlsSeen, offered};
 pub use request::{Answerer, Arrival, RefusalCause, RequestSeen, Spoken, WireConnection};
 
 use crate::asking::Answer;
@@ -225,6 +227,9 @@ pub struct Observation {
     /// The sidecar's own certificate, where the scenario speaks of TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<CertificateSeen>,
+    /// How it is set up for TLS, where the scenario speaks of TLS and the mesh definition says how that is read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsSeen>,
 }
 
 /// A sidecar's own certificate, and what it trusts.

@@ -5,14 +5,17 @@
 
 use crate::configuration::{Configuration, InboundTls, OutboundTls, Rule, Scope, ScopeEntry, Tls};
 use crate::directory::Sidecar;
+use crate::history::Guard;
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 /// The configurations in force, in the order of their creation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Oracle {
     configurations: Vec<Configuration>,
+    /// What it says of modes could not be compared with anything.
+    leaves_modes_out: bool,
 }
 
 /// What one sidecar must hold: nothing less and nothing more.
@@ -24,17 +27,41 @@ pub struct Expected {
     pub rules: BTreeMap<String, Rule>,
     /// A certificate of its own: it speaks TLS in some direction. Without that it must have none.
     pub certificate: bool,
+    /// How it is set up for TLS; none where readings do not tell.
+    pub modes: Option<Modes>,
+}
+
+/// How a sidecar is set up for TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Modes {
+    /// Who comes in, and how.
+    pub inbound: Guard,
+    /// What it offers to those that it calls.
+    pub outbound: OutboundTls,
 }
 
 impl Expected {
     /// Nothing at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.toggles.is_empty() && self.rules.is_empty() && !self.certificate
+        let is_plaintext = |modes: &Modes| *modes == Modes::default();
+        self.toggles.is_empty()
+            && self.rules.is_empty()
+            && !self.certificate
+            && self.modes.as_ref().is_none_or(is_plaintext)
     }
 }
 
 impl Oracle {
+    /// For a history whose readings do not tell how sidecars are set up for TLS.
+    #[must_use]
+    pub fn without_modes() -> Self {
+        Self {
+            leaves_modes_out: true,
+            ..Self::default()
+        }
+    }
+
     /// Puts a configuration in force. One of the same name is replaced and keeps its age.
     pub fn write(&mut self, configuration: Configuration) {
         match self
@@ -88,10 +115,19 @@ impl Oracle {
             if let Some(says) = &configuration.tls {
                 tls.inbound = says.inbound.or(tls.inbound);
                 tls.outbound = says.outbound.or(tls.outbound);
+                tls.allow = says.allow.clone().or(tls.allow);
             }
         }
-        expected.certificate = tls.inbound.unwrap_or_default() != InboundTls::Plaintext
-            || tls.outbound.unwrap_or_default() != OutboundTls::Plaintext;
+        let modes = Modes {
+            inbound: Guard {
+                takes: tls.inbound.unwrap_or_default(),
+                allow: tls.allow.map(BTreeSet::from_iter),
+            },
+            outbound: tls.outbound.unwrap_or_default(),
+        };
+        expected.certificate = modes.inbound.takes != InboundTls::Plaintext
+            || modes.outbound != OutboundTls::Plaintext;
+        expected.modes = (!self.leaves_modes_out).then_some(modes);
         expected
     }
 }

@@ -73,6 +73,7 @@ pub(crate) fn reading(sidecar: &str, uid: &str) -> Observation {
         marker_rule: None,
         rejected: BTreeMap::new(),
         certificate: None,
+        tls: None,
     }
 }
 

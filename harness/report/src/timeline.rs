@@ -296,6 +296,7 @@ mod tests {
                 marker_rule: None,
                 rejected: BTreeMap::new(),
                 certificate: None,
+                tls: None,
             })),
         }
     }

@@ -1,7 +1,7 @@
 //! What a sidecar holds, as the probe beside it reads it from the sidecar's admin interface.
 
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One consistent reading of a sidecar: everything in it comes from one pass over the admin interface.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -80,6 +80,55 @@ pub struct Sidecar {
     /// Certificates and roots that came over SDS, by name. Never a key.
     #[serde(default)]
     pub secrets: BTreeMap<String, Secret>,
+    /// The filter chains of the listeners that the control plane delivered, active and warming. In the hashes of listeners.
+    #[serde(default)]
+    pub filter_chains: Vec<FilterChain>,
+    /// The clusters that the control plane delivered, active and warming. In the hashes of clusters.
+    #[serde(default)]
+    pub clusters: Vec<Cluster>,
+}
+
+/// One filter chain of a listener: which connections it takes, and of whom.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct FilterChain {
+    /// Listener name.
+    pub listener: String,
+    /// The listener is not in force yet.
+    pub warming: bool,
+    /// The port that a connection must have been made to; none where any will do.
+    pub port: Option<u16>,
+    /// It speaks TLS itself with whoever connects.
+    pub terminates_tls: bool,
+    /// The names in certificates (SPIFFE IDs) of the callers that it lets in, each list of it considered, and as it stands
+    /// what is no such name; none where it has no list.
+    pub callers: Option<BTreeSet<String>>,
+    /// The cluster that it passes bytes on to; none where it takes requests.
+    pub bytes_to: Option<String>,
+}
+
+/// One cluster, and whether its endpoints are spoken to over TLS.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Cluster {
+    /// Name.
+    pub name: String,
+    /// It is not in force yet.
+    pub warming: bool,
+    /// To whom it speaks TLS.
+    pub tls: UpstreamTls,
+}
+
+/// Which endpoints of a cluster are spoken to over TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum UpstreamTls {
+    /// None.
+    Never,
+    /// Those whose metadata say so.
+    WhereMatched,
+    /// All.
+    Always,
 }
 
 /// Certificates under one name, as the sidecar holds them.

@@ -1,6 +1,7 @@
 //! From the answers of Envoy's admin interface to [`Sidecar`]: pure, so that it is tested without a sidecar.
 
 mod endpoints;
+mod guards;
 mod parts;
 mod resources;
 mod secrets;
@@ -81,6 +82,8 @@ pub(crate) fn sidecar(
         endpoints: parts.endpoints.clone(),
         runtime: parts.runtime.layers.clone(),
         secrets: parts.secrets.clone(),
+        filter_chains: parts.listeners.chains.clone(),
+        clusters: parts.clusters.offers.clone(),
         types,
     }
 }

@@ -1,6 +1,7 @@
 //! What a reading shows of one scenario: its own keys, its own marker, and nothing of anybody else.
 
 use super::*;
+use crate::definition::TlsForm;
 use harness_model::history::XdsForm;
 use probe_api::state::{self, ControlPlaneConnection, Identity, Resource, Route, TypeState};
 
@@ -10,6 +11,10 @@ fn form() -> State {
         route_configuration: "outbound".to_owned(),
         certificate: Some("default".to_owned()),
         roots: Some("ROOTCA".to_owned()),
+        tls: Some(TlsForm {
+            inbound_listener: "inbound".to_owned(),
+            service_clusters: ".shop:".to_owned(),
+        }),
     }
 }
 
@@ -61,7 +66,13 @@ fn state(change: impl FnOnce(&mut state::Sidecar)) -> SidecarState {
 }
 
 fn observe(state: &SidecarState) -> Result<Observation, String> {
-    reduce(&form(), &Keys::new("s1"), &sidecar(), state)
+    reduce(
+        &form(),
+        &BTreeMap::new(),
+        &Keys::new("s1"),
+        &sidecar(),
+        state,
+    )
 }
 
 fn toggles(values: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -196,7 +207,7 @@ fn how_a_request_came_is_told_by_the_header_alone() {
 }
 
 #[test]
-fn a_certificate_is_shown_to_the_scenario_that_owns_tls_alone() {
+fn certificate_and_modes_are_shown_to_the_scenario_that_owns_tls_alone() {
     let holding = state(|held| {
         held.secrets = [(
             "default".to_owned(),
@@ -212,11 +223,14 @@ fn a_certificate_is_shown_to_the_scenario_that_owns_tls_alone() {
         .into();
     });
     let seen = |keys: &Keys| {
-        let seen = reduce(&form(), keys, &sidecar(), &holding).expect("a reading");
-        seen.certificate
+        let seen =
+            reduce(&form(), &BTreeMap::new(), keys, &sidecar(), &holding).expect("a reading");
+        (seen.certificate, seen.tls)
     };
-    assert_eq!(seen(&Keys::new("s1")), None);
-    let own = seen(&Keys::new("s1").with_tls()).expect("shown");
+    assert_eq!(seen(&Keys::new("s1")), (None, None));
+    let (own, modes) = seen(&Keys::new("s1").with_tls());
+    let own = own.expect("shown");
+    assert!(modes.is_some());
     assert_eq!(own.identities, ["spiffe://a/b"]);
     assert!(!own.warming);
 }

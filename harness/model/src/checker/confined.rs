@@ -3,7 +3,8 @@
 use super::evidence::{Evidence, detail};
 use super::proof::{demands, prove};
 use super::timeline::{Fate, Life, Point, Reading, Timeline, Write, describe, precedes};
-use crate::history::EventKind;
+use crate::configuration::OutboundTls;
+use crate::history::{EventKind, Guard, TlsSeen, offered};
 use crate::oracle::{Expected, Oracle};
 use crate::verdict::Detail;
 use std::collections::{BTreeMap, BTreeSet};
@@ -185,5 +186,36 @@ fn leaks(timeline: &Timeline<'_>, reading: Reading<'_>, allowed: &[Expected]) ->
             format!("a certificate of {}", certificate.identities.join(", "))
         });
     }
+    if let Some(tls) = &reading.seen.tls {
+        leaks.extend(leaked_modes(tls, allowed));
+    }
     leaks
+}
+
+/// Everything that a sidecar does about TLS, or waits to do, and is not allowed to.
+fn leaked_modes(tls: &TlsSeen, allowed: &[Expected]) -> Vec<String> {
+    let modes = || allowed.iter().filter_map(|state| state.modes.as_ref());
+    let inbound = |guards: &BTreeSet<Guard>, words: &str| -> Vec<String> {
+        let others = guards
+            .iter()
+            .filter(|guard| !modes().any(|modes| modes.inbound == **guard));
+        others
+            .map(|guard| format!("{words}{}", guard.describe()))
+            .collect()
+    };
+    let outbound = |offers: &BTreeSet<OutboundTls>, words: &str| -> Vec<String> {
+        let others = offers
+            .iter()
+            .filter(|mode| !modes().any(|modes| modes.outbound == **mode));
+        others
+            .map(|mode| format!("{words}{}", offered(*mode)))
+            .collect()
+    };
+    [
+        inbound(&tls.inbound, ""),
+        inbound(&tls.warming_inbound, "warming "),
+        outbound(&tls.outbound, ""),
+        outbound(&tls.warming_outbound, "warming "),
+    ]
+    .concat()
 }

@@ -2,7 +2,7 @@
 
 use super::evidence::{Evidence, detail};
 use super::timeline::{LastWord, Life, Place, Point, Reading, Timeline, describe, precedes};
-use crate::oracle::{Expected, Oracle};
+use crate::oracle::Expected;
 use crate::verdict::Detail;
 
 /// Judges what must be there. What must not be there is judged by `confined`.
@@ -36,7 +36,7 @@ fn check_point(timeline: &Timeline<'_>, point: &Point, evidence: &mut Evidence) 
     let after = timeline.in_force(point.last);
     let before = match written {
         Some(_) => timeline.before_last_write(point.last),
-        None => Oracle::default(),
+        None => timeline.nothing.clone(),
     };
     let mut is_anybody_concerned = false;
     for life in timeline.alive(point) {

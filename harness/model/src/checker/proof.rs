@@ -1,7 +1,9 @@
 //! The proof of absence: which ones are demanded at a point, and what each of them needs (`ARCHITECTURE.md`, proof of
 //! absence).
 
-use super::timeline::{Fate, Life, Place, Point, Reading, Timeline, Write, precedes};
+use super::timeline::{
+    Fate, Life, Place, Point, Reading, Timeline, Write, has_other_modes_warming, precedes,
+};
 use crate::history::EventKind;
 use crate::oracle::Expected;
 use crate::scenario::{Act, CANARY_APPLICATION, Scenario};
@@ -227,7 +229,7 @@ fn prove_by(
     if !is_witnessed(timeline, &replica, (written, write), marker, reading) {
         return Err(Missing::Witness(replica));
     }
-    if !reading.seen.warming_rules.is_empty() {
+    if !reading.seen.warming_rules.is_empty() || has_other_modes_warming(reading.seen, expected) {
         return Err(Missing::Warming);
     }
     if !timeline.is_exact(reading.seen, expected) {

@@ -8,6 +8,7 @@ mod faults;
 mod garbled;
 mod handshook;
 mod histories;
+mod modes;
 mod places;
 mod reconnect;
 mod rejected;

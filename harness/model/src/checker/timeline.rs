@@ -4,7 +4,7 @@ mod changes;
 mod holding;
 
 pub(super) use changes::{Fate, Life, Write};
-pub(super) use holding::describe;
+pub(super) use holding::{describe, has_other_modes_warming};
 
 use super::evidence::clock;
 use super::rule_hashes::RuleHashes;
@@ -24,6 +24,8 @@ pub(super) struct Timeline<'a> {
     pub(super) patience: &'a Patience,
     pub(super) lives: Vec<Life<'a>>,
     pub(super) writes: Vec<Write>,
+    /// What was in force before anything was written.
+    pub(super) nothing: Oracle,
     pub(super) hashes: RuleHashes,
     /// The steps whose update is meant to be rejected.
     pub(super) rejected_steps: BTreeSet<usize>,
@@ -108,12 +110,14 @@ impl<'a> Timeline<'a> {
                 _ => None,
             })
             .collect();
+        let nothing = changes::nothing(events);
         let mut timeline = Self {
             scenario,
             events,
             patience,
             lives: changes::lives(events),
-            writes: changes::writes(events),
+            writes: changes::writes(events, &nothing),
+            nothing,
             hashes: RuleHashes::default(),
             rejected_steps,
         };
@@ -231,8 +235,7 @@ impl<'a> Timeline<'a> {
                 _ => None,
             })
             .max_by_key(|(written, _)| *written)
-            .map(|(_, write)| write.after.clone())
-            .unwrap_or_default()
+            .map_or_else(|| self.nothing.clone(), |(_, write)| write.after.clone())
     }
 
     /// The last acknowledged write at or before this index, with the index of its acknowledgement.
@@ -273,8 +276,7 @@ impl<'a> Timeline<'a> {
     pub(super) fn before_last_write(&self, index: usize) -> Oracle {
         self.writes_together(index)
             .next()
-            .map(|write| write.before.clone())
-            .unwrap_or_default()
+            .map_or_else(|| self.nothing.clone(), |write| write.before.clone())
     }
 
     /// The last end of a fault within a point.

@@ -162,6 +162,65 @@ fn keys_are_merged_one_by_one() {
     );
 }
 
+#[test]
+fn modes_are_decided_field_by_field_and_what_nobody_says_is_plaintext_for_all() {
+    let saying = |name: &str, entry, tls| Configuration {
+        tls: Some(tls),
+        ..configuration(name, vec![entry], name)
+    };
+    let wide = saying(
+        "w",
+        ScopeEntry::default(),
+        Tls {
+            inbound: Some(InboundTls::Permissive),
+            outbound: Some(OutboundTls::Strict),
+            allow: Some(vec!["frontend".to_owned(), "canary".to_owned()]),
+        },
+    );
+    let narrow = saying(
+        "n",
+        entry_zone("zone1"),
+        Tls {
+            inbound: Some(InboundTls::Strict),
+            allow: Some(vec!["inventory".to_owned()]),
+            ..Tls::default()
+        },
+    );
+    let silent = configuration("s", vec![entry_zone("zone3")], "silent");
+    let modes = |oracle: &Oracle, zone| oracle.expected(&sidecar("checkout", zone, 2)).modes;
+    let told = |takes, outbound, allow: Option<&[&str]>| {
+        let allow = allow.map(|all| all.iter().map(|who| (*who).to_owned()).collect());
+        Some(Modes {
+            inbound: Guard { takes, allow },
+            outbound,
+        })
+    };
+    let oracle = with(&[wide, narrow.clone()]);
+    let (strict, open) = (InboundTls::Strict, InboundTls::Permissive);
+    assert_eq!(
+        modes(&oracle, 1),
+        told(strict, OutboundTls::Strict, Some(&["inventory"]))
+    );
+    assert_eq!(
+        modes(&oracle, 2),
+        told(open, OutboundTls::Strict, Some(&["canary", "frontend"]))
+    );
+    let oracle = with(&[narrow, silent]);
+    assert_eq!(modes(&oracle, 3), Some(Modes::default()));
+    assert!(with(&[]).expected(&sidecar("checkout", 3, 2)).is_empty());
+    assert!(
+        !Expected {
+            modes: modes(&oracle, 1),
+            ..Expected::default()
+        }
+        .is_empty()
+    );
+    let mut blind = Oracle::without_modes();
+    blind.write(oracle.configurations[0].clone());
+    let expected = blind.expected(&sidecar("checkout", 1, 2));
+    assert!(expected.certificate && expected.modes.is_none());
+}
+
 #[rstest]
 #[case("10.1.2.3", "10.1.2.3", true)]
 #[case("10.1.2.3", "10.1.2.4", false)]

@@ -98,6 +98,7 @@ impl Environment {
                                     || seen.marker_toggle.is_some()
                                     || seen.marker_rule.is_some()
                                     || seen.certificate.is_some()
+                                    || seen.tls.is_some_and(|tls| !tls.is_plaintext())
                             })
                     })
                     .map(|workload| workload.sidecar.name.clone())

@@ -2,11 +2,12 @@
 
 use super::Execution;
 use crate::record::Seen;
+use harness_model::configuration::OutboundTls;
 use harness_model::directory::Sidecar;
-use harness_model::history::{EventKind, Observation};
-use harness_model::oracle::Expected;
+use harness_model::history::{EventKind, Guard, Observation, TlsSeen, offered};
+use harness_model::oracle::{Expected, Modes};
 use harness_model::patience::Whose;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Execution {
     /// Waits until everybody holds what the oracle says, at most for the mesh's duty; then proves with a marker where
@@ -155,7 +156,7 @@ fn difference(
         ));
     }
     let held = shown.certificate.as_ref();
-    match (expected.certificate, held) {
+    let certificate = match (expected.certificate, held) {
         (false, None) => None,
         (false, Some(_)) => Some("has a certificate".to_owned()),
         (true, None) => Some("has no certificate".to_owned()),
@@ -165,7 +166,33 @@ fn difference(
             (held.identities.first() != own)
                 .then(|| format!("has a certificate of {}", held.identities.join(", ")))
         }
+    };
+    certificate.or_else(|| other_modes(expected.modes.as_ref()?, shown.tls.as_ref()?))
+}
+
+/// Where a sidecar is set up for TLS otherwise than it must be, or waits to be.
+fn other_modes(expected: &Modes, shown: &TlsSeen) -> Option<String> {
+    let guards = shown.inbound.iter().chain(&shown.warming_inbound);
+    let offers = shown.outbound.iter().chain(&shown.warming_outbound);
+    let guards: BTreeSet<&Guard> = guards.collect();
+    let offers: BTreeSet<OutboundTls> = offers.copied().collect();
+    let instead = |words: Vec<String>, of: String| {
+        let words = if words.is_empty() {
+            "nothing".to_owned()
+        } else {
+            words.join(" and ")
+        };
+        Some(format!("has {words} instead of {of}"))
+    };
+    if !guards.iter().eq([&&expected.inbound]) {
+        let words = guards.into_iter().map(Guard::describe).collect();
+        return instead(words, expected.inbound.describe());
     }
+    if !offers.iter().eq([&expected.outbound]) {
+        let words = offers.into_iter().map(offered).collect();
+        return instead(words, offered(expected.outbound));
+    }
+    None
 }
 
 /// Why a sidecar does not show the marker; none when it does.
@@ -222,6 +249,7 @@ mod tests {
             marker_rule: Some("m1".to_owned()),
             rejected: BTreeMap::new(),
             certificate: None,
+            tls: None,
         }
     }
 
@@ -260,6 +288,49 @@ mod tests {
         assert!(with(true, Some((false, "spiffe://other"))).is_some());
         assert!(with(false, Some((false, "spiffe://own"))).is_some());
         assert!(with(false, Some((true, ""))).is_some());
+    }
+
+    #[test]
+    fn what_warms_must_be_as_it_must_be_too() {
+        let restricted = Guard {
+            allow: Some(["a".to_owned()].into()),
+            ..Guard::default()
+        };
+        let expected = Expected {
+            modes: Some(Modes {
+                inbound: restricted.clone(),
+                outbound: OutboundTls::Permissive,
+            }),
+            ..Expected::default()
+        };
+        let of = |tls: &TlsSeen| {
+            let shown = Observation {
+                tls: Some(tls.clone()),
+                ..holding(&[], &[])
+            };
+            difference(&sidecar(), &expected, Ok(&shown))
+        };
+        let right = TlsSeen {
+            inbound: [restricted.clone()].into(),
+            outbound: [OutboundTls::Permissive].into(),
+            ..TlsSeen::default()
+        };
+        assert_eq!(of(&right), None);
+        let more = |change: fn(&mut TlsSeen)| {
+            let mut seen = right.clone();
+            change(&mut seen);
+            of(&seen)
+        };
+        assert!(more(|seen| seen.inbound = [Guard::default()].into()).is_some());
+        assert!(more(|seen| seen.inbound = [].into()).is_some());
+        assert!(more(|seen| seen.warming_inbound = [Guard::default()].into()).is_some());
+        assert!(more(|seen| seen.outbound = [OutboundTls::Strict].into()).is_some());
+        assert!(more(|seen| seen.warming_outbound = [OutboundTls::Strict].into()).is_some());
+        // Where readings do not tell, nothing is waited for.
+        assert_eq!(
+            difference(&sidecar(), &expected, Ok(&holding(&[], &[]))),
+            None
+        );
     }
 
     #[test]

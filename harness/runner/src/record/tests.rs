@@ -28,6 +28,7 @@ fn holding(name: &str, uid: &str, value: &str) -> Observation {
         marker_rule: None,
         rejected: BTreeMap::new(),
         certificate: None,
+        tls: None,
     }
 }
 

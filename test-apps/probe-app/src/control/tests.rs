@@ -10,8 +10,8 @@ use probe_api::request::{
     Answer, FailureKind, PeerView, Protocol, RequestOutcome, RequestResult, RequestSpec,
 };
 use probe_api::state::{
-    Certificate, ControlPlaneConnection, Endpoint, Identity, Resource, Route, Secret, Sidecar,
-    SidecarReading, TypeState, XdsForm,
+    Certificate, Cluster, ControlPlaneConnection, Endpoint, FilterChain, Identity, Resource, Route,
+    Secret, Sidecar, SidecarReading, TypeState, UpstreamTls, XdsForm,
 };
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -268,6 +268,17 @@ fn samples() -> Vec<(&'static str, Value)> {
             hash: text(),
             certificates: vec![certificate()],
         }),
+        filter_chains: vec![FilterChain {
+            port: Some(8080),
+            callers: Some([text()].into()),
+            bytes_to: Some(text()),
+            ..FilterChain::default()
+        }],
+        clusters: vec![Cluster {
+            name: text(),
+            warming: false,
+            tls: UpstreamTls::WhereMatched,
+        }],
         ..Sidecar::default()
     };
     let state = |sidecar| SidecarState {

@@ -4,7 +4,7 @@
 //! of it warmed.
 
 use super::endpoints::endpoints;
-use super::resources::{Collected, Listeners, RouteConfiguration};
+use super::resources::{Clusters, Collected, Listeners, RouteConfiguration};
 use super::secrets;
 use super::{About, Runtime, resources};
 use bytes::Bytes;
@@ -144,7 +144,7 @@ struct Mark {
 pub(crate) struct Parts {
     pub(super) listeners: Listeners,
     pub(super) route_configurations: Vec<RouteConfiguration>,
-    pub(super) clusters: Collected,
+    pub(super) clusters: Clusters,
     pub(super) load_assignments: Collected,
     pub(super) endpoints: BTreeMap<String, Vec<Endpoint>>,
     pub(super) runtime: Runtime,

@@ -1,9 +1,9 @@
 //! xDS resources of each type, active and warming, with rejections.
 
-use super::{Parts, Stats, list};
+use super::{Parts, Stats, guards, list};
 use crate::canonical;
 use probe_api::launcher::LauncherState;
-use probe_api::state::{Resource, Route, TypeState};
+use probe_api::state::{Cluster, FilterChain, Resource, Route, TypeState};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,7 +48,7 @@ pub(crate) fn types(
         sum("http.", ".update_rejected"),
     );
     let clusters = state(
-        &parts.clusters,
+        &parts.clusters.collected,
         CLUSTER_URL,
         stats.number("cluster_manager.cds.update_time"),
         stats.number("cluster_manager.cds.update_success"),
@@ -142,6 +142,16 @@ pub(crate) struct Listeners {
     collected: Collected,
     /// The route configurations that active listeners refer to.
     referred: BTreeSet<String>,
+    /// Those of active listeners and of warming ones.
+    pub(super) chains: Vec<FilterChain>,
+}
+
+/// The clusters that the control plane delivered.
+#[derive(Debug, Default)]
+pub(crate) struct Clusters {
+    collected: Collected,
+    /// What active ones and warming ones offer to their endpoints.
+    pub(super) offers: Vec<Cluster>,
 }
 
 /// A dynamic route configuration, active or not.
@@ -162,10 +172,16 @@ pub(super) fn listeners(dump: &Value) -> Listeners {
             let hash = canonical::hash(&active["listener"]);
             found.collected.active(name, hash, &active["version_info"]);
             collect_route_names(active, &mut found.referred);
+            found
+                .chains
+                .extend(guards::chains(&active["listener"], false));
         }
         if let Some(warming) = dynamic.get("warming_state") {
             let hash = canonical::hash(&warming["listener"]);
             found.collected.warming(name, hash);
+            found
+                .chains
+                .extend(guards::chains(&warming["listener"], true));
         }
         if let Some(words) = dynamic
             .pointer("/error_state/details")
@@ -179,19 +195,22 @@ pub(super) fn listeners(dump: &Value) -> Listeners {
 }
 
 /// From `dynamic_active_clusters` and `dynamic_warming_clusters`.
-pub(super) fn clusters(active: &Value, warming: &Value) -> Collected {
+pub(super) fn clusters(active: &Value, warming: &Value) -> Clusters {
     let mut collected = Collected::default();
+    let mut offers = Vec::new();
     let name_of = |cluster: &Value| cluster["name"].as_str().unwrap_or_default().to_owned();
     for dynamic in list(active) {
         let cluster = &dynamic["cluster"];
         let hash = canonical::hash(cluster);
         collected.active(&name_of(cluster), hash, &dynamic["version_info"]);
+        offers.push(guards::cluster(cluster, false));
     }
     for dynamic in list(warming) {
         let cluster = &dynamic["cluster"];
         collected.warming(&name_of(cluster), canonical::hash(cluster));
+        offers.push(guards::cluster(cluster, true));
     }
-    collected
+    Clusters { collected, offers }
 }
 
 /// From `dynamic_route_configs`.

@@ -71,11 +71,23 @@ fn end(lives: &mut [Life<'_>], index: usize, whose: impl Fn(&Life<'_>) -> bool) 
     }
 }
 
-/// The writes with what was in force before and after each, in order.
-pub(super) fn writes(events: &[Event]) -> Vec<Write> {
+/// Nothing in force. Older histories, and those of scenarios that do not speak of TLS, do not tell of modes: a change of them
+/// could not have been seen there.
+pub(super) fn nothing(events: &[Event]) -> Oracle {
+    let tells =
+        |event: &Event| matches!(&event.kind, EventKind::Observed(seen) if seen.tls.is_some());
+    if events.iter().any(tells) {
+        Oracle::default()
+    } else {
+        Oracle::without_modes()
+    }
+}
+
+/// The writes with what was in force before and after each, in order; `nothing` was before all of them.
+pub(super) fn writes(events: &[Event], nothing: &Oracle) -> Vec<Write> {
     let mut writes: Vec<Write> = Vec::new();
     let mut open: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut current = Oracle::default();
+    let mut current = nothing.clone();
     for (index, event) in events.iter().enumerate() {
         match &event.kind {
             EventKind::WriteStarted {

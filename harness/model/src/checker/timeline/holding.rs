@@ -1,8 +1,8 @@
 //! What a reading holds, against what is expected of it.
 
 use super::Timeline;
-use crate::history::Observation;
-use crate::oracle::Expected;
+use crate::history::{Guard, Observation, offered};
+use crate::oracle::{Expected, Modes};
 
 /// What is expected of a part of a reading, and what is there instead, in words.
 pub(in crate::checker) struct Difference {
@@ -36,6 +36,7 @@ impl Timeline<'_> {
             && seen.toggles.len() == expected.toggles.len()
             && seen.rules.len() == expected.rules.len()
             && seen.certificate.is_some() == expected.certificate
+            && !has_other_modes_warming(seen, expected)
     }
 
     /// What a reading lacks of what is expected, in words.
@@ -126,6 +127,9 @@ impl Timeline<'_> {
                 observed,
             });
         }
+        if let Some(modes) = &expected.modes {
+            missing.extend(other_modes(seen, modes));
+        }
         missing
     }
 
@@ -143,6 +147,58 @@ impl Timeline<'_> {
     }
 }
 
+/// For each direction in which a sidecar is set up for TLS otherwise than it must be, what is there instead.
+fn other_modes(seen: &Observation, expected: &Modes) -> Vec<Difference> {
+    let Some(tls) = &seen.tls else {
+        return vec![Difference {
+            expected: describe_modes(expected).join(", "),
+            observed: "nothing told of it".to_owned(),
+        }];
+    };
+    let mut others = Vec::new();
+    let in_words = |words: Vec<String>, direction: &str| {
+        if words.is_empty() {
+            format!("nothing {direction}")
+        } else {
+            words.join(" and ")
+        }
+    };
+    if !tls.inbound.iter().eq([&expected.inbound]) {
+        let words = tls.inbound.iter().map(Guard::describe).collect();
+        others.push(Difference {
+            expected: expected.inbound.describe(),
+            observed: in_words(words, "inbound"),
+        });
+    }
+    if !tls.outbound.iter().eq([&expected.outbound]) {
+        let words = tls.outbound.iter().copied().map(offered).collect();
+        others.push(Difference {
+            expected: offered(expected.outbound),
+            observed: in_words(words, "outbound"),
+        });
+    }
+    others
+}
+
+/// Whether what warms would set the sidecar up for TLS otherwise than it must be.
+pub(in crate::checker) fn has_other_modes_warming(seen: &Observation, expected: &Expected) -> bool {
+    let (Some(tls), Some(modes)) = (&seen.tls, &expected.modes) else {
+        return false;
+    };
+    tls.warming_inbound
+        .iter()
+        .any(|guard| *guard != modes.inbound)
+        || tls
+            .warming_outbound
+            .iter()
+            .any(|mode| *mode != modes.outbound)
+}
+
+/// How a sidecar is set up for TLS, in words.
+fn describe_modes(modes: &Modes) -> [String; 2] {
+    [modes.inbound.describe(), offered(modes.outbound)]
+}
+
 /// What is expected, in words.
 pub(in crate::checker) fn describe(expected: &Expected) -> String {
     if expected.is_empty() {
@@ -156,9 +212,15 @@ pub(in crate::checker) fn describe(expected: &Expected) -> String {
     let certificate = expected
         .certificate
         .then(|| "a certificate of its own".to_owned());
+    let modes = expected
+        .modes
+        .iter()
+        .filter(|modes| **modes != Modes::default())
+        .flat_map(describe_modes);
     toggles
         .chain(rules)
         .chain(certificate)
+        .chain(modes)
         .collect::<Vec<_>>()
         .join(", ")
 }
