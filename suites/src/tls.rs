@@ -235,7 +235,7 @@ fn allowed_callers() -> Scenario {
     };
     scenario(
         "allowed-callers",
-        "only callers whose certificate carries an allowed identity come through",
+        "only callers whose certificate carries an allowed identity come through, and the list is nobody else's",
         vec![
             Act::Apply(with_tls(
                 "callee",
@@ -253,6 +253,7 @@ fn allowed_callers() -> Scenario {
         ],
         vec![
             Expectation::Delivered,
+            Expectation::Confined,
             answered("allowed"),
             over_tls("allowed"),
             refused("not-allowed", RefusalCause::NotAllowed),

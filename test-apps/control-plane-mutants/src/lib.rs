@@ -77,6 +77,8 @@ pub fn build(mutation: Mutation, own_name: &str) -> Arc<dyn Behaviour> {
         Mutation::CallersNeedNoCertificate => Arc::new(CheckLeftOut::CertificateRequired),
         Mutation::CallersOfAnyRoot => Arc::new(CheckLeftOut::RootKnown),
         Mutation::CallersMayBeExpired => Arc::new(CheckLeftOut::NotExpired),
+        Mutation::ListOneTooMany => Arc::new(TlsMistake::ListOneTooMany),
+        Mutation::StrictOneTooMany => Arc::new(TlsMistake::StrictOneTooMany),
     }
 }
 

@@ -87,11 +87,15 @@ pub enum Mutation {
     CallersOfAnyRoot,
     /// A caller's certificate may have ended.
     CallersMayBeExpired,
+    /// One sidecar out of scope has the list of allowed callers.
+    ListOneTooMany,
+    /// One sidecar out of scope that takes TLS beside plaintext takes nothing else.
+    StrictOneTooMany,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 44] = [
         Self::ScopeIgnored,
         Self::ExceptIgnored,
         Self::PrecedenceReversed,
@@ -134,6 +138,8 @@ impl Mutation {
         Self::CallersNeedNoCertificate,
         Self::CallersOfAnyRoot,
         Self::CallersMayBeExpired,
+        Self::ListOneTooMany,
+        Self::StrictOneTooMany,
     ];
 
     /// As in `MESH_MUTANT`.
@@ -182,6 +188,8 @@ impl Mutation {
             Self::CallersNeedNoCertificate => "callers-need-no-certificate",
             Self::CallersOfAnyRoot => "callers-of-any-root",
             Self::CallersMayBeExpired => "callers-may-be-expired",
+            Self::ListOneTooMany => "list-one-too-many",
+            Self::StrictOneTooMany => "strict-one-too-many",
         }
     }
 

@@ -10,8 +10,8 @@ use control_plane::world::{
     Endpoint, Policy, Replica, Scope, Service, Services, Sidecar, World, WorldStore,
 };
 use mesh_api::{
-    Destination, HeaderMatch, PolicyConfigSpec, PolicyConfigStatus, RoutingRule, RuleMatch,
-    ScopeConfigSpec, ScopeEntry,
+    Destination, HeaderMatch, InboundTls, PolicyConfigSpec, PolicyConfigStatus, RoutingRule,
+    RuleMatch, ScopeConfigSpec, ScopeEntry, TlsPolicy,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -519,6 +519,42 @@ fn traffic_goes_wrong() {
             .headers
             .is_empty()
     );
+}
+
+#[test]
+fn what_is_said_of_tls_leaks_to_the_last_one_out_of_scope() {
+    let mut world = with_scope(base(), "all", vec![entry("", "")], vec![]);
+    for sidecar in world.sidecars.values_mut() {
+        Arc::make_mut(sidecar).member = true;
+    }
+    let says = |mut world: World, name: &str, scope: &str, tls: TlsPolicy| {
+        world = with_policy(world, name, scope, 1, "on");
+        let policy = world.policies.get_mut(name).expect("it was just written");
+        Arc::make_mut(policy).spec.tls = Some(tls);
+        world
+    };
+    let callee = TlsPolicy {
+        inbound: Some(InboundTls::Strict),
+        allow: Some(vec![]),
+        ..TlsPolicy::default()
+    };
+    let world = says(world, "callee", "east", callee);
+    let permissive = TlsPolicy {
+        inbound: Some(InboundTls::Permissive),
+        ..TlsPolicy::default()
+    };
+    let everybody = says(world.clone(), "others", "all", permissive);
+    let tls = |mutation, world: &World, pod: &str| {
+        let mut trial = Trial::of(mutation);
+        trial.publish(world).at(pod, 1, false).tls
+    };
+    let list = |pod| tls(Mutation::ListOneTooMany, &world, pod).allow;
+    assert!(list("a").is_some() && list("b").is_none() && list("c").is_some());
+    let untouched = tls(Mutation::StrictOneTooMany, &world, "c");
+    assert_eq!(untouched.inbound, None, "a certificate would tell");
+    let strict = |pod| tls(Mutation::StrictOneTooMany, &everybody, pod).inbound;
+    assert_eq!(strict("b"), Some(InboundTls::Permissive));
+    assert_eq!(strict("c"), Some(InboundTls::Strict));
 }
 
 #[test]

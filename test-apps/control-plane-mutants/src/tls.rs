@@ -2,7 +2,9 @@
 
 use control_plane::behaviour::{Behaviour, Recipient, Security};
 use control_plane::effective::{Effective, Resolution, resolve};
+use control_plane::scope::specificity;
 use control_plane::world::World;
+use mesh_api::{InboundTls, TlsPolicy};
 use std::sync::Arc;
 
 /// Scope or mode of TLS is not what the policies say.
@@ -11,6 +13,10 @@ pub(crate) enum TlsMistake {
     ForEverybody,
     /// Callers never offer TLS.
     CallersStayPlaintext,
+    /// Somebody out of scope has the list of allowed callers.
+    ListOneTooMany,
+    /// Somebody out of scope who takes TLS anyway takes nothing else.
+    StrictOneTooMany,
 }
 
 impl Behaviour for TlsMistake {
@@ -29,9 +35,39 @@ impl Behaviour for TlsMistake {
                 }
             }
             Self::CallersStayPlaintext => tls.outbound = None,
+            Self::ListOneTooMany => {
+                let leaked = leaked_to(world, recipient).find_map(|said| said.allow.clone());
+                tls.allow = tls.allow.take().or(leaked);
+            }
+            // Who has no certificate would get one, and that would tell.
+            Self::StrictOneTooMany if tls.inbound == Some(InboundTls::Permissive) => {
+                tls.inbound = leaked_to(world, recipient)
+                    .find_map(|said| said.inbound)
+                    .or(tls.inbound);
+            }
+            Self::StrictOneTooMany => {}
         }
         effective
     }
+}
+
+/// What policies say of TLS that leak to a recipient: those that do not address it, and of whose victims it is the last by
+/// name. In the suites nobody calls that one.
+fn leaked_to<'a>(
+    world: &'a World,
+    recipient: &'a Recipient,
+) -> impl Iterator<Item = &'a TlsPolicy> {
+    world.policies.values().filter_map(|policy| {
+        let said = policy.spec.tls.as_ref()?;
+        let scope = world.scopes.get(&policy.spec.scope_ref)?;
+        let last = world
+            .sidecars
+            .values()
+            .filter(|sidecar| sidecar.member)
+            .filter(|sidecar| specificity(&scope.spec, sidecar).is_none())
+            .max_by(|a, b| a.pod.cmp(&b.pod))?;
+        (last.uid == recipient.sidecar.uid).then_some(said)
+    })
 }
 
 /// A check that TLS is there for is left out.
