@@ -35,19 +35,22 @@ fn inbound(
     ports
         .into_values()
         .flat_map(|chains| {
+            // Without a chain for plaintext the default chain takes it, which lets everybody in.
+            let by_default = chains.iter().all(|chain| chain.terminates_tls);
             let open: Vec<&FilterChain> = chains
                 .into_iter()
                 .filter(|chain| !is_closed(chain, held))
                 .collect();
             let over_tls = open.iter().any(|chain| chain.terminates_tls);
-            let otherwise = open.iter().any(|chain| !chain.terminates_tls);
+            let otherwise = by_default || open.iter().any(|chain| !chain.terminates_tls);
             let takes = match (over_tls, otherwise) {
                 (true, true) => InboundTls::Permissive,
                 (true, false) => InboundTls::Strict,
                 (false, _) => InboundTls::Plaintext,
             };
+            let everybody = by_default.then_some(Guard { takes, allow: None });
             // Who comes in one way is let in as who comes another way, or the sidecar does not do the same everywhere.
-            open.into_iter().map(move |chain| Guard {
+            let let_in = open.into_iter().map(move |chain| Guard {
                 takes,
                 allow: chain.callers.as_ref().map(|callers| {
                     let named = callers
@@ -55,7 +58,8 @@ fn inbound(
                         .map(|caller| applications.get(caller).unwrap_or(caller));
                     named.cloned().collect()
                 }),
-            })
+            });
+            let_in.chain(everybody)
         })
         .collect()
 }
@@ -158,7 +162,12 @@ mod tests {
                 &[(true, None, None), (false, NOBODY, NOWHERE)],
                 &[(Strict, None)],
             ),
-            (&[(true, None, None)], &[(Strict, None)]),
+            // Plaintext is left to the default chain.
+            (&[(true, None, None)], &[(Permissive, None)]),
+            (
+                &[(true, OF_A, None)],
+                &[(Permissive, None), (Permissive, A)],
+            ),
             (
                 &[(true, OF_A, None), (false, NOBODY, NOWHERE)],
                 &[(Strict, A)],
@@ -174,7 +183,10 @@ mod tests {
                 &[(Permissive, None), (Permissive, A)],
             ),
             // Who is no application's caller is told as it stands.
-            (&[(true, OF_B, None)], &[(Strict, OF_B)]),
+            (
+                &[(true, OF_B, None), (false, NOBODY, NOWHERE)],
+                &[(Strict, OF_B)],
+            ),
             (&[(false, NOBODY, NOWHERE)], &[]),
         ];
         for (chains, guards) in table {
@@ -192,7 +204,7 @@ mod tests {
         held.filter_chains[1].port = Some(8081);
         let both = [
             guard(InboundTls::Plaintext, None),
-            guard(InboundTls::Strict, None),
+            guard(InboundTls::Permissive, None),
         ];
         assert_eq!(seen(&held).inbound, both.into());
     }
@@ -206,7 +218,7 @@ mod tests {
         assert_eq!(told.inbound, [guard(InboundTls::Plaintext, None)].into());
         assert_eq!(
             told.warming_inbound,
-            [guard(InboundTls::Strict, None)].into()
+            [guard(InboundTls::Permissive, None)].into()
         );
     }
 

@@ -172,10 +172,6 @@ fn difference(
 
 /// Where a sidecar is set up for TLS otherwise than it must be, or waits to be.
 fn other_modes(expected: &Modes, shown: &TlsSeen) -> Option<String> {
-    let guards = shown.inbound.iter().chain(&shown.warming_inbound);
-    let offers = shown.outbound.iter().chain(&shown.warming_outbound);
-    let guards: BTreeSet<&Guard> = guards.collect();
-    let offers: BTreeSet<OutboundTls> = offers.copied().collect();
     let instead = |words: Vec<String>, of: String| {
         let words = if words.is_empty() {
             "nothing".to_owned()
@@ -184,15 +180,27 @@ fn other_modes(expected: &Modes, shown: &TlsSeen) -> Option<String> {
         };
         Some(format!("has {words} instead of {of}"))
     };
-    if !guards.iter().eq([&&expected.inbound]) {
+    if !is_alone(&expected.inbound, &shown.inbound, &shown.warming_inbound) {
+        let guards: BTreeSet<&Guard> = shown.inbound.iter().chain(&shown.warming_inbound).collect();
         let words = guards.into_iter().map(Guard::describe).collect();
         return instead(words, expected.inbound.describe());
     }
-    if !offers.iter().eq([&expected.outbound]) {
+    if !is_alone(&expected.outbound, &shown.outbound, &shown.warming_outbound) {
+        let offers: BTreeSet<OutboundTls> = shown
+            .outbound
+            .iter()
+            .chain(&shown.warming_outbound)
+            .copied()
+            .collect();
         let words = offers.into_iter().map(offered).collect();
         return instead(words, offered(expected.outbound));
     }
     None
+}
+
+/// Whether one mode is in force and nothing else is, nor is about to be.
+fn is_alone<T: Ord>(expected: &T, in_force: &BTreeSet<T>, warming: &BTreeSet<T>) -> bool {
+    in_force.iter().eq([expected]) && warming.iter().all(|mode| mode == expected)
 }
 
 /// Why a sidecar does not show the marker; none when it does.
@@ -326,6 +334,13 @@ mod tests {
         assert!(more(|seen| seen.warming_inbound = [Guard::default()].into()).is_some());
         assert!(more(|seen| seen.outbound = [OutboundTls::Strict].into()).is_some());
         assert!(more(|seen| seen.warming_outbound = [OutboundTls::Strict].into()).is_some());
+        // What only waits to take effect is not in force.
+        assert!(
+            more(|seen| {
+                seen.warming_inbound = std::mem::take(&mut seen.inbound);
+            })
+            .is_some()
+        );
         // Where readings do not tell, nothing is waited for.
         assert_eq!(
             difference(&sidecar(), &expected, Ok(&holding(&[], &[]))),

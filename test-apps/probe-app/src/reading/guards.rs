@@ -52,10 +52,15 @@ pub(super) fn chains(listener: &Value, warming: bool) -> impl Iterator<Item = Fi
 
 /// What one cluster offers to its endpoints.
 pub(super) fn cluster(cluster: &Value, warming: bool) -> Cluster {
-    let where_matched = || items(&cluster["transport_socket_matches"]);
-    let tls = if is_tls(&cluster["transport_socket"]) {
+    let matched = items(&cluster["transport_socket_matches"]);
+    let matched: Vec<bool> = matched
+        .map(|entry| is_tls(&entry["transport_socket"]))
+        .collect();
+    let otherwise = is_tls(&cluster["transport_socket"]);
+    let mut all = matched.into_iter().chain([otherwise]);
+    let tls = if all.clone().all(|tls| tls) {
         UpstreamTls::Always
-    } else if where_matched().any(|entry| is_tls(&entry["transport_socket"])) {
+    } else if all.any(|tls| tls) {
         UpstreamTls::WhereMatched
     } else {
         UpstreamTls::Never
@@ -69,6 +74,9 @@ pub(super) fn cluster(cluster: &Value, warming: bool) -> Cluster {
 
 /// The names in callers' certificates that the rules of a filter let in; none where it has no rules, which lets everybody in.
 fn callers(filter: &Value) -> Option<BTreeSet<String>> {
+    if filter.get("matcher").is_some() {
+        return Some([filter.to_string()].into());
+    }
     let rules = filter.get("rules")?;
     // What is the default is not shown.
     let allows = matches!(rules["action"].as_str(), None | Some("ALLOW"));
@@ -86,8 +94,10 @@ fn callers(filter: &Value) -> Option<BTreeSet<String>> {
             }
             let names: Option<Vec<String>> = items(&policy["principals"])
                 .map(|principal| {
-                    let name = principal.pointer("/authenticated/principal_name/exact")?;
-                    name.as_str().map(str::to_owned)
+                    let name = principal.pointer("/authenticated/principal_name")?;
+                    let is_whole = name.as_object().is_some_and(|fields| fields.len() == 1);
+                    let exact = name["exact"].as_str().filter(|_| is_whole)?;
+                    Some(exact.to_owned())
                 })
                 .collect();
             names.unwrap_or_else(whole)
@@ -234,6 +244,16 @@ mod tests {
         let matched = json!([{ "name": "m", "transport_socket": tls }]);
         assert_eq!(
             offers(json!({ "transport_socket_matches": matched })),
+            UpstreamTls::WhereMatched
+        );
+        assert_eq!(
+            offers(json!({ "transport_socket": tls, "transport_socket_matches": matched })),
+            UpstreamTls::Always
+        );
+        // One match leads around it.
+        let plain = json!([{ "name": "m", "transport_socket": socket("raw_buffer.v3.RawBuffer") }]);
+        assert_eq!(
+            offers(json!({ "transport_socket": tls, "transport_socket_matches": plain })),
             UpstreamTls::WhereMatched
         );
     }

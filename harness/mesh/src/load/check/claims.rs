@@ -173,6 +173,14 @@ impl Checker<'_> {
                     .as_ref()
                     .is_none_or(|state| state.certificate.is_some()),
             ),
+            // Without it nobody sees who has a list of callers that is meant for others.
+            (
+                "state.tls",
+                sections
+                    .state
+                    .as_ref()
+                    .is_none_or(|state| state.tls.is_some()),
+            ),
             (
                 "workloads.identity",
                 sections
