@@ -9,7 +9,7 @@ use crate::KernelError;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// The period over which processor time is given out, in microseconds: the kernel's own default.
 const PERIOD: u64 = 100_000;
@@ -154,7 +154,12 @@ impl Home {
                 if let Some(thousandths) = limits.cpu {
                     let folder = group.add(cpu, name)?;
                     write(&folder, "cpu.cfs_period_us", &PERIOD.to_string())?;
-                    write(&folder, "cpu.cfs_quota_us", &quota(thousandths).to_string())?;
+                    let quota = quota(thousandths).to_string();
+                    match write(&folder, "cpu.cfs_quota_us", &quota) {
+                        // More than a group above has: that one's limit holds already.
+                        Err(error) if error.source.kind() == io::ErrorKind::InvalidInput => {}
+                        other => other?,
+                    }
                 }
             }
             Self::V2 { folder } => {
@@ -165,6 +170,8 @@ impl Home {
                 if let Some(bytes) = limits.memory {
                     write(&folder, "memory.max", &bytes.to_string())?;
                     let _ = write(&folder, "memory.swap.max", "0");
+                    // All of a container ends, as with a kubelet; older kernels have no such file.
+                    let _ = write(&folder, "memory.oom.group", "1");
                     group.memory = Some((folder.clone(), "memory.events"));
                 }
                 if let Some(thousandths) = limits.cpu {
@@ -182,7 +189,7 @@ impl Home {
     ///
     /// When one has processes still, or may not be removed.
     pub fn remove(&self) -> io::Result<()> {
-        self.folders().into_iter().try_for_each(remove)
+        remove_all(self.folders())
     }
 }
 
@@ -219,7 +226,7 @@ impl Group {
     ///
     /// When it has processes still.
     pub fn remove(&self) -> io::Result<()> {
-        self.folders.iter().try_for_each(|folder| remove(folder))
+        remove_all(self.folders.iter().map(PathBuf::as_path))
     }
 }
 
@@ -266,6 +273,10 @@ impl Here<'_> {
             let mut before = before.split(' ').skip(3);
             let (root, top) = (before.next()?, Path::new(before.next()?));
             let below = Path::new(own).strip_prefix(root).ok()?;
+            // A group outside of what is mounted here.
+            if below.components().any(|part| part == Component::ParentDir) {
+                return None;
+            }
             // Joining nothing would add a slash.
             let folder = if below == Path::new("") {
                 top.to_owned()
@@ -302,6 +313,12 @@ fn write(folder: &Path, file: &str, text: &str) -> Result<(), KernelError> {
     let path = folder.join(file);
     let act = || format!("write `{text}` to {}", path.display());
     fs::write(&path, text).map_err(|error| KernelError::new(act(), error))
+}
+
+/// Removes what can be removed of these, and says why the first of the others cannot.
+fn remove_all<'a>(folders: impl IntoIterator<Item = &'a Path>) -> io::Result<()> {
+    let removed: Vec<io::Result<()>> = folders.into_iter().map(remove).collect();
+    removed.into_iter().collect()
 }
 
 /// Removes a group and those below it; fine when it is not there. Its files go with it.

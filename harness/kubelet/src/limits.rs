@@ -41,9 +41,11 @@ fn limits(container: &Container) -> Limits {
     let stated = container.resources.as_ref();
     let stated = stated.and_then(|resources| resources.limits.as_ref());
     let of = |resource: &str| thousandths(&stated?.get(resource)?.0);
+    // As in Kubernetes, a limit of nothing is none.
+    let some = |value| u64::try_from(value).ok().filter(|value| *value > 0);
     Limits {
-        memory: of("memory").and_then(|value| u64::try_from(value / 1000).ok()),
-        cpu: of("cpu").and_then(|value| u64::try_from(value).ok()),
+        memory: of("memory").and_then(|value| some(value / 1000)),
+        cpu: of("cpu").and_then(some),
     }
 }
 
@@ -85,6 +87,7 @@ mod tests {
             of(json!({"cpu": 2, "ephemeral-storage": "1Gi"})),
             some(None, Some(2_000))
         );
+        assert_eq!(of(json!({"memory": "0", "cpu": "0"})), Limits::default());
         assert_eq!(limits_of(&json!({"name": "c"})), Limits::default());
     }
 

@@ -42,6 +42,9 @@ struct Ended {
 /// Longest part of a container's last words that is kept, in bytes.
 const LAST_WORDS: usize = 4096;
 
+/// The exit status of a process that was killed: 128 and the number of the signal.
+const KILLED: i32 = 137;
+
 /// Runs a container until it is done for good (by its kind and the pod's restart policy) or was stopped. What
 /// happens is in the facts.
 pub(crate) async fn supervise(
@@ -327,7 +330,8 @@ async fn run_once(
     let message = (!kept.is_empty()).then(|| String::from_utf8_lossy(kept).into_owned());
     let reason = match status {
         0 => "Completed",
-        _ if group.is_some_and(Group::has_run_out_of_memory) => "OOMKilled",
+        // What ended otherwise has outlived a child that was killed.
+        KILLED if group.is_some_and(Group::has_run_out_of_memory) => "OOMKilled",
         _ => "Error",
     };
     ended(status, reason, message)

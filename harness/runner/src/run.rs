@@ -77,7 +77,7 @@ async fn whole(
             millis: millis_since(plan.started),
         },
     );
-    let meter = Meter::start(&environment).await;
+    let meter = Meter::start(&environment);
     tokio::select! {
         biased;
         error = environment.lost() => summary.environment_error = Some(error.report()),

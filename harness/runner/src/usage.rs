@@ -35,23 +35,23 @@ struct State {
 }
 
 impl Meter {
-    /// Reads for the first time, and then now and again.
-    pub(crate) async fn start(environment: &Arc<Environment>) -> Self {
+    /// Reads from now on, while others go on.
+    pub(crate) fn start(environment: &Arc<Environment>) -> Self {
         let mut meter = Self {
             environment: Arc::clone(environment),
             state: Arc::default(),
             task: None,
         };
-        if let Err(reason) = may_ask(environment).await {
-            for cluster in environment.clusters().all() {
-                let name = harness_cluster::clusters::name(cluster.as_ref());
-                lock(&meter.state).gauge.silent(name, "", reason.clone());
-            }
-            return meter;
-        }
-        read(environment, &meter.state).await;
         let (environment, state) = (Arc::clone(environment), Arc::clone(&meter.state));
         meter.task = Some(tokio::spawn(async move {
+            if let Err(reason) = may_ask(&environment).await {
+                for cluster in environment.clusters().all() {
+                    let name = harness_cluster::clusters::name(cluster.as_ref());
+                    lock(&state).gauge.silent(name, "", reason.clone());
+                }
+                return;
+            }
+            read(&environment, &state).await;
             let mut tick = tokio::time::interval(EVERY);
             tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
             tick.tick().await;
@@ -66,9 +66,13 @@ impl Meter {
     /// Reads for the last time.
     pub(crate) async fn end(mut self) -> Usage {
         if let Some(task) = self.task.take() {
+            // It ends by itself only where nobody is to be asked.
+            let is_reading = !task.is_finished();
             task.abort();
             let _ = task.await;
-            read(&self.environment, &self.state).await;
+            if is_reading {
+                read(&self.environment, &self.state).await;
+            }
         }
         self.cut_off()
     }

@@ -100,9 +100,7 @@ fn end(config: &FabricConfig, folder: RunFolder) {
     let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
     // Logs are written to until the last one is dead.
     while !matches!(wait(), Err(nix::Error::ECHILD)) {}
-    if let Err(error) = groups::remove(&config.folder) {
-        tracing::error!(%error, "remove the control groups");
-    }
+    let groups = groups::remove(&config.folder);
     let _ = mount::detach(&config.folder.join("state"));
     for disk in std::fs::read_dir(config.folder.join("nodes"))
         .into_iter()
@@ -111,8 +109,14 @@ fn end(config: &FabricConfig, folder: RunFolder) {
     {
         let _ = mount::detach(&disk.path());
     }
-    if let Err(error) = folder.remove() {
-        tracing::error!(%error, "remove the run folder");
+    match groups {
+        Ok(()) => {
+            if let Err(error) = folder.remove() {
+                tracing::error!(%error, "remove the run folder");
+            }
+        }
+        // The folder says where they are, so it stays for the next sweep.
+        Err(error) => tracing::error!(%error, "remove the control groups"),
     }
 }
 
