@@ -15,8 +15,6 @@ use tokio::net::{TcpSocket, TcpStream};
 const FIRST: u16 = 16_384;
 /// At a hundred connections a second this is more than two minutes.
 const COUNT: u16 = 16_384;
-/// A port may be taken nevertheless.
-const ATTEMPTS: u16 = 32;
 
 /// Not always the same one at first: the probe may have been restarted a moment ago.
 static NEXT: LazyLock<AtomicU16> = LazyLock::new(|| {
@@ -43,7 +41,9 @@ async fn connect_to(address: SocketAddr) -> Result<TcpStream> {
         IpAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
     };
     let mut taken = Error::from(ErrorKind::AddrInUse);
-    for _ in 0..ATTEMPTS {
+    // Ports may be taken nevertheless, and where one is, those after it often are, too: one process took them in turn. The
+    // end of its connections leaves them taken for a minute.
+    for _ in 0..COUNT {
         let socket = match address {
             SocketAddr::V4(_) => TcpSocket::new_v4()?,
             SocketAddr::V6(_) => TcpSocket::new_v6()?,
@@ -70,16 +70,31 @@ mod tests {
         let addresses = [listener.local_addr().expect("an address")];
         let mut seen = BTreeSet::new();
         for _ in 0..64 {
-            let (connected, accepted) = tokio::join!(connect(&addresses), listener.accept());
-            let port = connected
-                .expect("connected")
-                .local_addr()
-                .expect("one")
-                .port();
-            assert_eq!(accepted.expect("accepted").1.port(), port);
+            let connected = connect(&addresses).await.expect("connected");
+            let port = connected.local_addr().expect("one").port();
+            let (_, caller) = listener.accept().await.expect("accepted");
+            assert_eq!(caller.port(), port);
             assert!((FIRST..FIRST + COUNT).contains(&port), "{port}");
             assert!(seen.insert(port), "{port}");
         }
+    }
+
+    #[tokio::test]
+    async fn ports_that_others_took_in_turn_are_passed_over() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let addresses = [listener.local_addr().expect("an address")];
+        let next = NEXT.load(Ordering::Relaxed);
+        let others: Vec<_> = (0..100)
+            .map(|after| {
+                let socket = TcpSocket::new_v4().expect("a socket");
+                let port = FIRST + next.wrapping_add(after) % COUNT;
+                // Where it cannot be taken, somebody else has it.
+                let _ = socket.bind((Ipv4Addr::UNSPECIFIED, port).into());
+                socket
+            })
+            .collect();
+        connect(&addresses).await.expect("connected");
+        drop(others);
     }
 
     #[tokio::test]

@@ -40,13 +40,18 @@ async fn sent(protocol: Protocol, port: u16) -> RequestResult {
     sender.send(7, Due::now(), true).await.result
 }
 
+async fn answered(protocol: Protocol, port: u16) -> Answer {
+    match sent(protocol, port).await {
+        RequestResult::Answered(answer) => *answer,
+        failed => panic!("{protocol:?}: {failed:?}"),
+    }
+}
+
 #[tokio::test]
 async fn each_protocol_arrives_as_it_was_sent() {
     let port = http_port().await;
     for protocol in [Protocol::Http1, Protocol::Http2, Protocol::Grpc] {
-        let RequestResult::Answered(answer) = sent(protocol, port).await else {
-            panic!("{protocol:?} is not answered");
-        };
+        let answer = answered(protocol, port).await;
         let peer = answer.peer.expect("a probe answers");
         assert_eq!(answer.status, 200);
         assert_eq!(peer.protocol, protocol.as_told());
@@ -60,9 +65,7 @@ async fn each_protocol_arrives_as_it_was_sent() {
         identity(),
         Told::default(),
     ));
-    let RequestResult::Answered(answer) = sent(Protocol::Tcp, port).await else {
-        panic!("bytes are not answered");
-    };
+    let answer = answered(Protocol::Tcp, port).await;
     assert_eq!(answer.peer.expect("a probe answers").protocol, "TCP");
 }
 
@@ -79,9 +82,7 @@ async fn a_call_that_was_refused_has_the_status_of_its_code() {
         axum::response::AppendHeaders(words)
     });
     tokio::spawn(axum::serve(listener, refuse).into_future());
-    let RequestResult::Answered(answer) = sent(Protocol::Grpc, port).await else {
-        panic!("a status is an answer");
-    };
+    let answer = answered(Protocol::Grpc, port).await;
     assert_eq!((answer.status, answer.peer), (503, None));
     assert_eq!(answer.headers["x-why"], "nobody");
 }
