@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct Meter {
     environment: Arc<Environment>,
     state: Arc<Mutex<State>>,
-    task: Option<JoinHandle<()>>,
+    task: JoinHandle<()>,
 }
 
 #[derive(Default)]
@@ -37,42 +37,22 @@ struct State {
 impl Meter {
     /// Reads from now on, while others go on.
     pub(crate) fn start(environment: &Arc<Environment>) -> Self {
-        let mut meter = Self {
+        let state = Arc::default();
+        Self {
             environment: Arc::clone(environment),
-            state: Arc::default(),
-            task: None,
-        };
-        let (environment, state) = (Arc::clone(environment), Arc::clone(&meter.state));
-        meter.task = Some(tokio::spawn(async move {
-            if let Err(reason) = may_ask(&environment).await {
-                for cluster in environment.clusters().all() {
-                    let name = harness_cluster::clusters::name(cluster.as_ref());
-                    lock(&state).gauge.silent(name, "", reason.clone());
-                }
-                return;
-            }
-            read(&environment, &state).await;
-            let mut tick = tokio::time::interval(EVERY);
-            tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            tick.tick().await;
-            loop {
-                tick.tick().await;
-                read(&environment, &state).await;
-            }
-        }));
-        meter
+            state: Arc::clone(&state),
+            task: tokio::spawn(keep_reading(Arc::clone(environment), state)),
+        }
     }
 
     /// Reads for the last time.
     pub(crate) async fn end(mut self) -> Usage {
-        if let Some(task) = self.task.take() {
-            // It ends by itself only where nobody is to be asked.
-            let is_reading = !task.is_finished();
-            task.abort();
-            let _ = task.await;
-            if is_reading {
-                read(&self.environment, &self.state).await;
-            }
+        // It ends by itself only where nobody is to be asked.
+        let is_reading = !self.task.is_finished();
+        self.task.abort();
+        let _ = (&mut self.task).await;
+        if is_reading {
+            read(&self.environment, &self.state).await;
         }
         self.cut_off()
     }
@@ -85,9 +65,28 @@ impl Meter {
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
+        self.task.abort();
+    }
+}
+
+/// Reads at once and then now and again; ends only where nobody is to be asked.
+async fn keep_reading(environment: Arc<Environment>, state: Arc<Mutex<State>>) {
+    if let Err(reason) = may_ask(&environment).await {
+        return silent_everywhere(&environment, &state, &reason);
+    }
+    let mut tick = tokio::time::interval(EVERY);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        read(&environment, &state).await;
+    }
+}
+
+/// Notes for each cluster why nothing was read.
+fn silent_everywhere(environment: &Environment, state: &Mutex<State>, reason: &str) {
+    for cluster in environment.clusters().all() {
+        let name = harness_cluster::clusters::name(cluster.as_ref());
+        lock(state).gauge.silent(name, "", reason.to_owned());
     }
 }
 
@@ -114,11 +113,7 @@ async fn read(environment: &Environment, state: &Mutex<State>) {
         Ok(pods) => pods,
         Err(reason) => {
             // Where the pods are not known nobody's figures can be told apart.
-            for cluster in environment.clusters().all() {
-                let name = harness_cluster::clusters::name(cluster.as_ref());
-                lock(state).gauge.silent(name, "", reason.clone());
-            }
-            return;
+            return silent_everywhere(environment, state, &reason);
         }
     };
     let nodes: BTreeSet<(String, String)> = {

@@ -2,7 +2,6 @@
 
 use super::Execution;
 use crate::record::Seen;
-use harness_model::configuration::OutboundTls;
 use harness_model::directory::Sidecar;
 use harness_model::history::{EventKind, Guard, Observation, TlsSeen, offered};
 use harness_model::oracle::{Expected, Modes};
@@ -181,17 +180,12 @@ fn other_modes(expected: &Modes, shown: &TlsSeen) -> Option<String> {
         Some(format!("has {words} instead of {of}"))
     };
     if !is_alone(&expected.inbound, &shown.inbound, &shown.warming_inbound) {
-        let guards: BTreeSet<&Guard> = shown.inbound.iter().chain(&shown.warming_inbound).collect();
-        let words = guards.into_iter().map(Guard::describe).collect();
+        let guards = &shown.inbound | &shown.warming_inbound;
+        let words = guards.iter().map(Guard::describe).collect();
         return instead(words, expected.inbound.describe());
     }
     if !is_alone(&expected.outbound, &shown.outbound, &shown.warming_outbound) {
-        let offers: BTreeSet<OutboundTls> = shown
-            .outbound
-            .iter()
-            .chain(&shown.warming_outbound)
-            .copied()
-            .collect();
+        let offers = &shown.outbound | &shown.warming_outbound;
         let words = offers.into_iter().map(offered).collect();
         return instead(words, offered(expected.outbound));
     }
@@ -223,6 +217,7 @@ fn marker_missing(marker: &str, shown: Result<&Observation, &str>) -> Option<Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use harness_model::configuration::OutboundTls;
     use harness_model::history::{CertificateSeen, Stream};
 
     fn sidecar() -> Sidecar {
