@@ -10,8 +10,8 @@ use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::{Child, Command};
 
-/// The engines that kind supports, in the order in which it looks for them.
-const ENGINES: [&str; 3] = ["docker", "podman", "nerdctl"];
+/// The engines that kind supports, in the order in which it looks for them (`DetectNodeProvider`).
+const ENGINES: [&str; 3] = ["docker", "nerdctl", "podman"];
 /// The variable by which kind is told which engine to use.
 const CHOICE: &str = "KIND_EXPERIMENTAL_PROVIDER";
 
@@ -48,8 +48,8 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Whether a node that was off comes back with the address it had. Podman gives each container that starts the next
-    /// address, so the kubelet and the API server would not find each other again.
+    /// Whether a node that was off comes back with the address it had. Podman and nerdctl give each container that starts
+    /// the next address, so the kubelet and the API server would not find each other again.
     pub(super) fn keeps_addresses(&self) -> bool {
         self.program == "docker"
     }
@@ -105,7 +105,7 @@ impl Engine {
         command.map(|&part| part.to_owned()).collect()
     }
 
-    /// The addresses of a node that runs.
+    /// The addresses of a node that runs; of nerdctl also those of its bridges and of the veths of its pods.
     pub(super) async fn addresses(&self, node: &str) -> Result<String, ClusterError> {
         let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}";
         self.ask(&["inspect", "--format", format, node]).await
@@ -202,5 +202,17 @@ mod tests {
         assert!(none.hint.unwrap().contains("--cluster local"));
         let other = choose(Some("podman".to_owned()), only("docker")).unwrap_err();
         assert!(other.source.unwrap().to_string().contains(CHOICE));
+    }
+
+    #[test]
+    fn of_several_engines_it_is_the_one_that_kind_takes() {
+        // As kind v0.33.0 has it; another one would be asked about nodes that it does not have.
+        let without = |missing: &'static [&str]| move |name: &str| !missing.contains(&name);
+        assert_eq!(choose(None, without(&[])).unwrap(), "docker");
+        assert_eq!(choose(None, without(&["docker"])).unwrap(), "nerdctl");
+        assert_eq!(
+            choose(None, without(&["docker", "nerdctl"])).unwrap(),
+            "podman"
+        );
     }
 }
