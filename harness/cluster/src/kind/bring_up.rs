@@ -5,6 +5,7 @@ use super::early::Reached;
 use super::engine::Engine;
 use super::images::ImagesToCome;
 use super::made::Made;
+use super::said::hint_for;
 use super::state::{Description, Folder};
 use super::zone::Worker;
 use super::{config, early, latency, names, zone};
@@ -284,16 +285,17 @@ async fn explained(engine: &Engine, failed: NotMade) -> ClusterError {
     };
     let error = failed.error;
     let why = error.source.as_ref().map(ToString::to_string);
+    let last_words = words(journal);
+    let hint = hint_for(&last_words).map(str::to_owned).or(error.hint);
     ClusterError::because(
         format!("make {node} a node of the kind cluster"),
         format!(
-            "{}\nits kubelet: {}\nthe kubelet's last words: {}",
+            "{}\nits kubelet: {}\nthe kubelet's last words: {last_words}",
             why.unwrap_or_default(),
             words(state).replace('\n', " "),
-            words(journal),
         ),
     )
-    .hint(error.hint.unwrap_or_else(|| {
+    .hint(hint.unwrap_or_else(|| {
         "its whole log: kubelet.log of this node among the diagnostics".to_owned()
     }))
 }

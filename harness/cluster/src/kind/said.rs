@@ -81,6 +81,18 @@ pub(super) fn hint_for(text: &str) -> Option<&'static str> {
             "start the engine (`systemctl start docker`), or name one with DOCKER_HOST",
         ),
         (
+            "cannot access containerd socket",
+            "start containerd (`systemctl start containerd`), or name its socket with CONTAINERD_ADDRESS or in the file of NERDCTL_TOML",
+        ),
+        (
+            "rootless containerd not running",
+            "start the rootless engine (`containerd-rootless-setuptool.sh install`), or run as root",
+        ),
+        (
+            "some missing paths: /sys/fs/cgroup",
+            "the node sees control groups of version 1 that were not there when it began: kind gives nodes of nerdctl no control-group namespace; use Docker, or a machine with version 2",
+        ),
+        (
             "already exist",
             "another kind cluster has this name; choose another one, or remove it with `kind delete cluster`",
         ),
@@ -106,6 +118,26 @@ pub(super) fn hint_for(text: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nerdctl_and_its_nodes_say_has_a_hint_of_its_own() {
+        for (said, hint) in [
+            (
+                r#"level=fatal msg="cannot access containerd socket \"/run/containerd/containerd.sock\": no such file or directory""#,
+                "CONTAINERD_ADDRESS",
+            ),
+            (
+                r#"level=fatal msg="rootless containerd not running? (hint: use `containerd-rootless-setuptool.sh install`""#,
+                "run as root",
+            ),
+            (
+                r#"err="failed to run Kubelet: invalid configuration: cgroup [\"kubelet\"] has some missing paths: /sys/fs/cgroup/hugetlb/kubelet.slice""#,
+                "version 2",
+            ),
+        ] {
+            assert!(hint_for(said).unwrap().contains(hint), "{said}");
+        }
+    }
 
     #[test]
     fn progress_is_told_without_ornaments() {
