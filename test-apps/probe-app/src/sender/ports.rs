@@ -40,14 +40,14 @@ async fn connect_to(address: SocketAddr) -> Result<TcpStream> {
         IpAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
         IpAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
     };
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
     let mut taken = Error::from(ErrorKind::AddrInUse);
     // Ports may be taken nevertheless, and where one is, those after it often are, too: one process took them in turn. The
     // end of its connections leaves them taken for a minute.
     for _ in 0..COUNT {
-        let socket = match address {
-            SocketAddr::V4(_) => TcpSocket::new_v4()?,
-            SocketAddr::V6(_) => TcpSocket::new_v6()?,
-        };
         let port = FIRST + NEXT.fetch_add(1, Ordering::Relaxed) % COUNT;
         match socket.bind(SocketAddr::new(anywhere, port)) {
             Ok(()) => return socket.connect(address).await,
