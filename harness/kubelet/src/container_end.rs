@@ -26,7 +26,8 @@ pub(crate) fn grace_period(context: &PodContext) -> Duration {
     )
 }
 
-/// Hook, SIGTERM, and SIGKILL when the deadline in `stop` has come; the deadline may be moved.
+/// Hook, SIGTERM, and SIGKILL when the deadline in `stop` has come; the deadline may be moved. Without grace there is
+/// SIGKILL alone.
 pub(crate) async fn end(
     context: &PodContext,
     container: &Container,
@@ -34,6 +35,12 @@ pub(crate) async fn end(
     running: &mut Running,
     stop: &mut Stop,
 ) -> i32 {
+    // Otherwise it were chance whether a pod that is killed still tidies up: the two signals are a moment apart.
+    let is_over = stop.borrow().is_some_and(|at| at <= Instant::now());
+    if is_over {
+        running.kill();
+        return running.wait().await;
+    }
     let hook = container
         .lifecycle
         .as_ref()

@@ -46,6 +46,7 @@ pub(crate) fn pods_are_as_in_kubernetes(stage: &Stage) {
             an_image_that_is_not_there_is_named(&pods),
             a_failing_probe_is_told(&pods),
             who_ignores_sigterm_is_killed_after_its_grace(&pods),
+            who_has_no_grace_gets_no_sigterm(&pods),
             sidecars_end_after_the_main_container(&pods),
             a_sidecar_has_time_to_end_when_the_grace_is_used_up(&pods),
             a_config_map_is_followed(&pods),
@@ -235,6 +236,29 @@ async fn who_ignores_sigterm_is_killed_after_its_grace(pods: &Pods) {
     let (stubborn, obedient) = tokio::join!(end("stubborn"), end("obedient"));
     assert!(stubborn >= Duration::from_secs(2), "{stubborn:?}");
     assert!(obedient < Duration::from_secs(50), "{obedient:?}");
+}
+
+async fn who_has_no_grace_gets_no_sigterm(pods: &Pods) {
+    let ready = json!({"readinessProbe": {"tcpSocket": {"port": PORT}}});
+    let last_words = |name: &'static str, grace: u32| {
+        let ready = ready.clone();
+        async move {
+            pods.make(name, &["obey"], json!({}), ready).await;
+            pods.main_is(name, |main| main.ready).await;
+            let follow = LogParams {
+                follow: true,
+                ..LogParams::default()
+            };
+            let log = pods.api().log_stream(name, &follow).await.unwrap();
+            let parameters = DeleteParams::default().grace_period(grace);
+            pods.api().delete(name, &parameters).await.unwrap();
+            let lines: Vec<String> = within(log.lines().try_collect()).await.unwrap();
+            lines
+        }
+    };
+    let (asked, killed) = tokio::join!(last_words("asked", 60), last_words("killed", 0));
+    assert_eq!(asked, ["obeyed"]);
+    assert_eq!(killed, Vec::<String>::new());
 }
 
 async fn sidecars_end_after_the_main_container(pods: &Pods) {
