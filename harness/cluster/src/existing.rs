@@ -6,8 +6,12 @@
 //!
 //! Invariant: nothing is written before the cluster may be used and nobody else uses it.
 
+#[cfg(test)]
+mod fake_api;
 mod lease;
 mod removal;
+#[cfg(test)]
+mod tests;
 
 use crate::api::diagnostics::Namespaces;
 use crate::registry::{Prefix, Registry};
@@ -25,9 +29,8 @@ use kube::{Api, Client, ResourceExt as _};
 use lease::Held;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::Mutex;
 
 /// The label on the namespace `kube-system` that says: this cluster is for tests.
 pub const MARKER: &str = "meshproof.io/test-cluster";
@@ -100,21 +103,38 @@ impl ExistingCluster {
         })
     }
 
+    /// Removes everything of ours and gives the cluster back. Nothing is told to be left of a cluster that is lost before
+    /// all of it is removed: [`lost`](Cluster::lost) tells that then, and whoever takes the cluster next removes the rest.
     async fn end(&self) -> Vec<String> {
-        let lease = self.lease.lock().await.take();
-        if lease.as_ref().and_then(Held::why_lost).is_some() {
-            // Whoever has the cluster now removes what is left of us.
+        let left = tokio::select! {
+            biased;
+            _ = self.lost() => return Vec::new(),
+            left = self.remove_own() => left,
+        };
+        // A request can be refused for the loss before the loss is heard of.
+        let is_lost = |lease: &Held| lease.why_lost().is_some();
+        if !left.is_empty() && self.lease().as_ref().is_some_and(is_lost) {
             return Vec::new();
         }
-        let selector = format!("{RUN_LABEL}={}", self.run);
-        let left = match removal::find(&self.client, &selector).await {
-            Ok(found) => removal::remove(&self.client, found, REMOVAL).await,
-            Err(error) => vec![format!("unknown: {error}")],
-        };
+        let lease = self.lease().take();
         if let Some(lease) = lease {
             lease.release().await;
         }
         left
+    }
+
+    /// Removes what this run put there; says what is left.
+    async fn remove_own(&self) -> Vec<String> {
+        let selector = format!("{RUN_LABEL}={}", self.run);
+        match removal::find(&self.client, &selector).await {
+            Ok(found) => removal::remove(&self.client, found, REMOVAL).await,
+            Err(error) => vec![format!("unknown: {error}")],
+        }
+    }
+
+    /// It is there or not, so a panic elsewhere leaves it usable.
+    fn lease(&self) -> MutexGuard<'_, Option<Held>> {
+        self.lease.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -255,10 +275,10 @@ impl Cluster for ExistingCluster {
 
     fn lost(&self) -> BoxFuture<'_, ClusterError> {
         Box::pin(async {
-            let lost = self.lease.lock().await.as_ref().map(Held::lost);
+            let lost = self.lease().as_ref().map(Held::lost);
             let reason = match lost {
                 Some(lost) => lost.await,
-                // It is being taken down.
+                // It was given back.
                 None => std::future::pending().await,
             };
             ClusterError::because("hold its Lease", reason).hint(
@@ -336,34 +356,4 @@ fn no_routers(data_center: &str) -> ClusterError {
         format!("change what reaches data center `{data_center}`"),
         "the nodes of an existing cluster are not ours",
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn kubeconfig(current: &str) -> Kubeconfig {
-        Kubeconfig::from_yaml(&format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: {current}\ncontexts:\n  - {{name: a, context: {{cluster: a, user: a}}}}\n  - {{name: b, context: {{cluster: b, user: b}}}}\n"
-        ))
-        .unwrap()
-    }
-
-    #[test]
-    fn the_named_context_is_used_else_the_current_one_and_a_wrong_one_is_answered_with_those_there_are()
-     {
-        assert_eq!(context(&kubeconfig("a"), None).unwrap(), "a");
-        assert_eq!(context(&kubeconfig("a"), Some("b")).unwrap(), "b");
-        let wrong = context(&kubeconfig("a"), Some("c")).unwrap_err();
-        assert!(wrong.hint.unwrap().contains("a, b"));
-        let none = context(&kubeconfig("\"\""), None).unwrap_err();
-        assert!(none.hint.unwrap().contains("--context"));
-    }
-
-    #[test]
-    fn contexts_become_names() {
-        assert_eq!(as_name("kind-Dev_1"), "kind-dev-1");
-        assert_eq!(as_name("arn:aws:eks"), "arn-aws-eks");
-        assert_eq!(as_name("@"), "existing");
-    }
 }

@@ -79,7 +79,8 @@ pub trait Cluster: Send + Sync {
     }
 
     /// Ends, with the reason, when the cluster may not be used any more although nobody has taken it down. From then
-    /// on nothing that is asked of it reaches it. Never ends where the cluster is ours.
+    /// on nothing that is asked of it reaches it. After [`down`](Self::down) it ends at once where that had not removed
+    /// everything before the loss. Never ends where the cluster is ours.
     fn lost(&self) -> BoxFuture<'_, ClusterError> {
         Box::pin(std::future::pending())
     }
@@ -213,8 +214,8 @@ pub trait Cluster: Send + Sync {
     ) -> BoxFuture<'a, Result<(), ClusterError>>;
 
     /// Ends the cluster and everything in it (of a cluster that is not ours: everything of ours in it), and says what
-    /// could not be removed (empty: nothing is left). Drivers share the cluster, so others may still hold it: their
-    /// later calls fail.
+    /// could not be removed (empty: nothing is left, or the cluster is [`lost`](Self::lost)). Drivers share the cluster,
+    /// so others may still hold it: their later calls fail.
     fn down(self: Arc<Self>) -> BoxFuture<'static, Vec<String>>;
 }
 

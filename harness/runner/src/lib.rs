@@ -15,6 +15,7 @@ mod clock;
 mod directory_watch;
 mod endpoints;
 mod execute;
+mod lost;
 mod one;
 mod phases;
 mod reachability;

@@ -5,10 +5,10 @@ use crate::phases::Phases;
 use crate::plan::{CollectPolicy, KeepPolicy, RunPlan};
 use crate::schedule::{self, Brake, Item, Policy};
 use crate::usage::Meter;
-use crate::{Events, Interrupt, one};
+use crate::{Events, Interrupt, lost, one};
+use harness_cluster::exposure::Search;
 use harness_model::run_event::{RunEvent, Summary};
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -77,39 +77,63 @@ async fn whole(
             millis: millis_since(plan.started),
         },
     );
-    let meter = Meter::start(&environment);
-    tokio::select! {
-        biased;
-        error = environment.lost() => summary.environment_error = Some(error.report()),
-        () = run_scenarios(&environment, plan, events, interrupt, tally) => {}
+    if let Err(error) = work(&environment, plan, events, interrupt, tally, &mut summary).await {
+        summary.environment_error = Some(error.report());
     }
+    let keep = keeps(plan.keep, &summary);
+    let down = lost::take_down(&environment, keep);
+    match Phases::new(events.clone()).part("teardown", down).await {
+        Ok(left) => summary.left_behind.extend(left),
+        Err(error) => {
+            let known = &mut summary.environment_error;
+            known.get_or_insert_with(|| error.report());
+        }
+    }
+    summary
+}
+
+/// Runs the scenarios, and looks at what was used and at what must not be in logs and files; what came of it is in the
+/// summary, also when the cluster is lost on the way.
+async fn work(
+    environment: &Arc<Environment>,
+    plan: &RunPlan,
+    events: &Events,
+    interrupt: &Interrupt,
+    tally: &Mutex<Summary>,
+    summary: &mut Summary,
+) -> Result<(), PrepareError> {
+    let mut meter = Meter::start(environment);
+    let running = async {
+        run_scenarios(environment, plan, events, interrupt, tally).await;
+        if interrupt.signal().is_none() {
+            meter.read_last().await;
+        }
+    };
+    let ran = lost::unless_lost(environment, running).await;
     let counted = lock(tally).clone();
     summary.passed = counted.passed;
     summary.failed = counted.failed;
     summary.inconclusive = counted.inconclusive;
     summary.skipped = counted.skipped;
-    let reachable = interrupt.signal().is_none() && summary.environment_error.is_none();
-    let usage = if reachable {
-        meter.end().await
-    } else {
-        meter.cut_off()
-    };
+    let usage = meter.usage();
     tell(events, RunEvent::Used { usage });
-    if plan.collect == CollectPolicy::Always && reachable {
+    ran?;
+    if interrupt.signal().is_none() {
+        let search = lost::unless_lost(environment, look(environment, plan)).await?;
+        summary.exposed_keys = search.found;
+        summary.not_searched = search.not_searched;
+    }
+    Ok(())
+}
+
+/// Collects what is wanted of every run, and searches for private keys.
+async fn look(environment: &Environment, plan: &RunPlan) -> Search {
+    if plan.collect == CollectPolicy::Always {
         environment
             .collect_diagnostics(&plan.artifacts.join("diagnostics"))
             .await;
     }
-    if reachable {
-        let search = environment.exposed_keys(&plan.artifacts).await;
-        summary.exposed_keys = search.found;
-        summary.not_searched = search.not_searched;
-    }
-    let keep = keeps(plan.keep, &summary);
-    let down = async { Ok::<_, Infallible>(environment.down(keep).await) };
-    let Ok(left) = Phases::new(events.clone()).part("teardown", down).await;
-    summary.left_behind.extend(left);
-    summary
+    environment.exposed_keys(&plan.artifacts).await
 }
 
 /// How many scenarios are to be run, each repetition counted.

@@ -18,7 +18,7 @@ use crate::phases::Phases;
 use crate::plan::{CollectPolicy, MeshChoice, RunPlan};
 use crate::run::{millis_since, run_started, tell};
 use crate::schedule::{self, Brake, Policy};
-use crate::{Events, one};
+use crate::{Events, lost, one};
 use harness_model::causes::chain;
 use harness_model::duration::Span;
 use harness_model::run_event::RunEvent;
@@ -115,6 +115,17 @@ struct Group<'a> {
     enough: Option<EnoughOf<'a>>,
 }
 
+/// Takes an environment down; what is left, or that its cluster was lost, is in the report.
+async fn take_down(environment: &Environment, keep: bool, report: &mut SelftestReport) {
+    match lost::take_down(environment, keep).await {
+        Ok(left) => report.left_behind.extend(left),
+        Err(error) => {
+            let known = &mut report.environment_error;
+            known.get_or_insert_with(|| error.report());
+        }
+    }
+}
+
 impl Bench<'_> {
     /// The faithful control plane and every mutant, in one environment.
     async fn with_mesh(&self, report: &mut SelftestReport) {
@@ -128,7 +139,7 @@ impl Bench<'_> {
             () = self.every_control_plane(&environment) => {}
         }
         let keep = run.keep == crate::KeepPolicy::Always;
-        report.left_behind.extend(environment.down(keep).await);
+        take_down(&environment, keep, report).await;
     }
 
     async fn every_control_plane(&self, environment: &Arc<Environment>) {
@@ -173,7 +184,7 @@ impl Bench<'_> {
                 error = environment.lost() => report.environment_error = Some(error.report()),
                 () = self.mutant(&environment, row) => {}
             }
-            report.left_behind.extend(environment.down(false).await);
+            take_down(&environment, false, report).await;
         }
     }
 
@@ -272,7 +283,7 @@ impl Bench<'_> {
             error = environment.lost() => report.environment_error = Some(error.report()),
             () = compared => {}
         }
-        report.left_behind.extend(environment.down(false).await);
+        take_down(&environment, false, report).await;
     }
 
     async fn prepare(

@@ -46,7 +46,7 @@ impl Meter {
     }
 
     /// Reads for the last time.
-    pub(crate) async fn end(mut self) -> Usage {
+    pub(crate) async fn read_last(&mut self) {
         // It ends by itself only where nobody is to be asked.
         let is_reading = !self.task.is_finished();
         self.task.abort();
@@ -54,11 +54,10 @@ impl Meter {
         if is_reading {
             read(&self.environment, &self.state).await;
         }
-        self.cut_off()
     }
 
-    /// What was read so far, where nobody can be asked any more.
-    pub(crate) fn cut_off(self) -> Usage {
+    /// What was read so far; nobody is asked any more.
+    pub(crate) fn usage(self) -> Usage {
         lock(&self.state).gauge.usage()
     }
 }

@@ -2,12 +2,12 @@
 
 use crate::baseline::{Baseline, Footprint};
 use crate::foreign::{Foreign, NAME, output};
-use crate::meshproof::{Place, Running, phase_finished, scenario_event};
+use crate::meshproof::{Place, Running, phase_finished, phase_started, scenario_event};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::coordination::v1::Lease;
-use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
-use kube::api::{Api, ListParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
 use std::fs;
@@ -170,6 +170,48 @@ fn a_run_whose_lease_was_taken_stops_there_and_leaves_everything_to_the_other() 
     assert!(said.contains(&format!("{OTHER} (since 20")), "{said}");
     assert!(said.contains("removing what a dead run left"), "{said}");
     assert_eq!(namespaces_of_ours(&foreign), Vec::<String>::new());
+    foreign.down();
+}
+
+/// Something in a namespace of ours that does not go, as long as nobody takes its finaliser away.
+async fn hold_up_the_removal(client: Client) -> kube::Result<()> {
+    let held: ConfigMap = object(json!({
+        "metadata": { "name": "held", "finalizers": ["example.org/held"] },
+    }));
+    let held_up = Api::namespaced(client, "mesh-workloads");
+    held_up
+        .create(&PostParams::default(), &held)
+        .await
+        .map(drop)
+}
+
+#[test]
+fn a_lease_that_is_deleted_while_everything_is_removed_ends_the_removal_and_the_run_with_3() {
+    let place = Place::new();
+    let foreign = Foreign::up(&place).with_images();
+    let run = ["delivery-scope/update-and-back", "--repeat", "3"];
+    let mut running: Running = place.start_command(foreign.run_allowed(&run));
+    running.wait_for("the environment", |event| {
+        event["type"] == "environmentReady"
+    });
+    foreign.owner(hold_up_the_removal);
+    running.wait_for("the removal", phase_started("teardown"));
+    foreign.owner(async |client| {
+        let leases: Api<Lease> = Api::namespaced(client, "default");
+        leases.delete("meshproof", &DeleteParams::default()).await
+    });
+
+    let (status, events, complaints) = running.finish();
+    assert_eq!(status.code(), Some(3), "{complaints}");
+    let said = "somebody deleted the Lease default/meshproof";
+    assert!(complaints.contains(said), "{complaints}");
+    let last = events.last().expect("a run has events");
+    let error = last["summary"]["environmentError"].as_str();
+    assert!(error.is_some_and(|error| error.contains(said)), "{last}");
+    assert_eq!(
+        last["summary"]["passed"], 3,
+        "what was seen before counts: {last}"
+    );
     foreign.down();
 }
 
