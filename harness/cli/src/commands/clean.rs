@@ -4,7 +4,7 @@
 //! and half-made assets while nobody makes them.
 
 use crate::arguments::{CleanArguments, Common, OutputForm};
-use crate::commands::{cluster, write_json};
+use crate::commands::write_json;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::Out;
@@ -12,9 +12,12 @@ use crate::plan;
 use harness_cluster::assets::{self, AssetOptions};
 use harness_cluster::kind::{self, State};
 use harness_cluster::local;
+use harness_model::causes::chain;
 use serde::Serialize;
+use std::collections::BTreeSet;
+use std::error::Error;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What was (or would be) done, for programs.
 #[derive(Debug, Default, Serialize)]
@@ -23,9 +26,15 @@ struct Cleaned {
     dry_run: bool,
     removed: Vec<String>,
     running: Vec<String>,
+    /// What could not be removed, with the reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left: Vec<String>,
+    /// What the user can do about that.
+    #[serde(skip)]
+    hints: BTreeSet<String>,
 }
 
-/// Cleans.
+/// Cleans. What cannot be removed holds up nothing else.
 pub(crate) fn clean(
     arguments: &CleanArguments,
     common: &Common,
@@ -37,66 +46,100 @@ pub(crate) fn clean(
     let (kind_dead, kind_running): (Vec<_>, Vec<_>) = kind::list(&options.cache)
         .into_iter()
         .partition(|listed| listed.state == State::Dead);
-    let removed_on_kind = if arguments.dry_run || kind_dead.is_empty() {
-        kind_dead.into_iter().map(|listed| listed.name).collect()
-    } else {
-        sweep_kind(&options)?
-    };
-    let folders: Vec<PathBuf> = if arguments.dry_run {
-        dead.into_iter().map(|listed| listed.folder).collect()
-    } else {
-        let mut removed = local::sweep();
-        let cache = options.cache;
-        removed.extend(assets::clean(&cache).map_err(|error| {
-            let hint = error.hint();
-            Failure::new(ExitCode::Environment, "clean the cache of programs")
-                .because(&error)
-                .hint_opt(hint)
-        })?);
-        removed
-    };
-    let cleaned = Cleaned {
+    let running = running.into_iter().map(|listed| listed.name);
+    let mut cleaned = Cleaned {
         dry_run: arguments.dry_run,
-        removed: folders
-            .iter()
-            .map(|path| path.display().to_string())
-            .chain(
-                removed_on_kind
-                    .into_iter()
-                    .map(|name| format!("kind cluster {name}")),
-            )
-            .collect(),
         running: running
-            .into_iter()
-            .map(|listed| listed.name)
             .chain(kind_running.into_iter().map(|listed| listed.name))
             .collect(),
+        ..Cleaned::default()
     };
+    let kind_dead = kind_dead.into_iter().map(|listed| listed.name);
+    if arguments.dry_run {
+        cleaned.folders(dead.into_iter().map(|listed| listed.folder));
+        cleaned.kind_clusters(kind_dead);
+    } else {
+        cleaned.folders(local::sweep());
+        cleaned.sweep_cache(&options.cache);
+        cleaned.sweep_kind(&options, kind_dead.collect());
+    }
     match common.output {
         OutputForm::Text => text(&cleaned, out).map_err(|error| crate::write_failed(&error))?,
         OutputForm::Json | OutputForm::Jsonl => write_json(out, &cleaned)?,
     }
-    Ok(ExitCode::Success)
+    cleaned.outcome()
 }
 
-/// Removes the kind clusters of dead runs and returns their names.
-fn sweep_kind(options: &AssetOptions) -> Result<Vec<String>, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| {
-            Failure::new(ExitCode::Environment, "start a worker thread").because(&error)
-        })?;
-    let program = cluster::kind_program(options)?;
-    let swept = runtime.block_on(kind::sweep(&options.cache, &program));
-    match swept.failed.first() {
-        None => Ok(swept.removed),
-        Some((name, error)) => Err(Failure::new(
-            ExitCode::LeftBehind,
-            format!("remove the kind cluster {name}"),
-        )
-        .because(error)
-        .hint_opt(error.hint.clone())),
+impl Cleaned {
+    fn folders(&mut self, removed: impl IntoIterator<Item = PathBuf>) {
+        let removed = removed.into_iter().map(|path| path.display().to_string());
+        self.removed.extend(removed);
+    }
+
+    fn kind_clusters(&mut self, removed: impl IntoIterator<Item = String>) {
+        let removed = removed
+            .into_iter()
+            .map(|name| format!("kind cluster {name}"));
+        self.removed.extend(removed);
+    }
+
+    fn not_removed(&mut self, what: String, error: &dyn Error, hint: Option<String>) {
+        self.left.push(format!("{what}: {}", chain(error)));
+        self.hints.extend(hint);
+    }
+
+    fn sweep_cache(&mut self, cache: &Path) {
+        match assets::clean(cache) {
+            Ok(removed) => self.folders(removed),
+            Err(error) => {
+                let hint = error.hint().map(|hint| hint.to_string());
+                self.not_removed("half-made programs in the cache".to_owned(), &error, hint);
+            }
+        }
+    }
+
+    fn sweep_kind(&mut self, options: &AssetOptions, dead: Vec<String>) {
+        let program = match dead.is_empty() {
+            // It is not asked for anything then, but folders of removals that were broken off go.
+            true => Ok(PathBuf::from("kind")),
+            false => assets::kind(options, &|_| ()),
+        };
+        let program = match program {
+            Ok(program) => program,
+            Err(error) => {
+                let hint = error.hint().map(|hint| hint.to_string());
+                for name in dead {
+                    self.not_removed(format!("kind cluster {name}"), &error, hint.clone());
+                }
+                return;
+            }
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let swept = match runtime {
+            Ok(runtime) => runtime.block_on(kind::sweep(&options.cache, &program)),
+            Err(error) => return self.not_removed("kind clusters".to_owned(), &error, None),
+        };
+        self.kind_clusters(swept.removed);
+        for (name, error) in swept.failed {
+            self.not_removed(format!("kind cluster {name}"), &error, error.hint.clone());
+        }
+    }
+
+    fn outcome(self) -> Result<ExitCode, Failure> {
+        if self.left.is_empty() {
+            return Ok(ExitCode::Success);
+        }
+        let mut failure =
+            Failure::new(ExitCode::LeftBehind, "remove all that is left of dead runs");
+        for left in self.left {
+            failure = failure.item(left);
+        }
+        for hint in self.hints {
+            failure = failure.hint(hint);
+        }
+        Err(failure)
     }
 }
 
@@ -115,7 +158,7 @@ fn text(cleaned: &Cleaned, out: &mut Out) -> std::io::Result<()> {
             "left the running cluster {name} (`meshproof cluster down {name}`)"
         )?;
     }
-    if cleaned.removed.is_empty() {
+    if cleaned.removed.is_empty() && cleaned.left.is_empty() {
         writeln!(out, "nothing to remove")?;
     }
     Ok(())

@@ -4,8 +4,6 @@ mod distances;
 mod images;
 mod up;
 
-pub(crate) use up::kind_program;
-
 use crate::arguments::{ClusterCommand, ClusterKind, ClusterUpArguments, Common, OutputForm};
 use crate::commands::{write_json, write_json_line};
 use crate::exit_code::ExitCode;
@@ -23,6 +21,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
+use up::kind_program;
 
 /// Brings up, takes down or lists.
 pub(crate) fn cluster(

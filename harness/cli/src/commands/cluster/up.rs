@@ -141,7 +141,7 @@ async fn bring_up(
 }
 
 /// The program `kind`.
-pub(crate) fn kind_program(options: &AssetOptions) -> Result<PathBuf, Failure> {
+pub(super) fn kind_program(options: &AssetOptions) -> Result<PathBuf, Failure> {
     assets::kind(options, &|_| ()).map_err(|error| not_obtained(&error))
 }
 
