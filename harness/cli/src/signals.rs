@@ -4,7 +4,11 @@ use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output;
 use harness_runner::Interrupt;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// After the second signal what is under way gets this long to end by itself.
+pub(crate) const AT_ONCE: Duration = Duration::from_millis(300);
 
 /// Listens from now on; returns the wish that the signals raise.
 pub(crate) fn listen() -> Result<Interrupt, Failure> {

@@ -22,12 +22,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::future::Future;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::{JoinError, JoinHandle};
-
-/// After the second signal the runner gets this long to return by itself.
-const AT_ONCE: Duration = Duration::from_millis(300);
 
 /// Runs.
 pub(crate) fn run(
@@ -371,7 +368,7 @@ async fn follow(
                 heartbeat.reset();
             }
             ended = &mut *task => break Some(ended),
-            () = &mut at_once => break tokio::time::timeout(AT_ONCE, &mut *task).await.ok(),
+            () = &mut at_once => break tokio::time::timeout(signals::AT_ONCE, &mut *task).await.ok(),
             _ = heartbeat.tick() => readers.progress.heartbeat(),
         }
     };
