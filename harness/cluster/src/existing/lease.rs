@@ -72,17 +72,13 @@ impl Held {
     ) -> Result<Self, ClusterError> {
         let act = "take the cluster for this run";
         let leases: Api<Lease> = Api::namespaced(client.clone(), NAMESPACE);
-        let asked = Instant::now();
         let found = leases.get_opt(NAME).await.map_err(failed(act))?;
         let dead = match found {
             Some(found) => until_dead(&leases, found, progress).await?,
             None => None,
         };
-        let asked = if dead.is_some() {
-            Instant::now()
-        } else {
-            asked
-        };
+        // The wait for a holder that seems dead is not ours.
+        let asked = Instant::now();
         let wanted = new(run, dead.as_ref());
         let taken = match dead {
             None => leases.create(&PostParams::default(), &wanted).await,
@@ -310,4 +306,34 @@ fn refused(lease: Option<&Lease>) -> ClusterError {
             record::DURATION.as_secs()
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake_api::FakeApi;
+    use super::*;
+    use std::sync::Arc;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_somebody_deletes_while_its_holder_is_watched_is_ours_from_then_on() {
+        let server = Arc::new(FakeApi::default());
+        *server.lease.lock().unwrap() = Some(new("another", None));
+        let client = server.client();
+        let began = Instant::now();
+        let deletes = async {
+            // Most of the time after which the holder would be dead.
+            tokio::time::sleep_until(began + DEADLINE + RETRY).await;
+            server.delete_lease();
+        };
+        let mut progress = |_: &str| ();
+        let (held, ()) = tokio::join!(Held::take(&client, "r1", &mut progress), deletes);
+        let held = held.unwrap();
+        assert!(
+            began.elapsed() > DEADLINE,
+            "the wait was long enough to count"
+        );
+        assert_eq!(held.why_lost(), None);
+        held.release().await;
+        assert!(server.lease.lock().unwrap().is_none(), "it is given back");
+    }
 }
