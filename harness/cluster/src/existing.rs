@@ -28,7 +28,7 @@ use kube::config::Kubeconfig;
 use kube::{Api, Client, ResourceExt as _};
 use lease::Held;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -56,7 +56,6 @@ pub struct Options {
 /// An existing cluster that we may use, and hold.
 pub struct ExistingCluster {
     client: Client,
-    kubeconfig: PathBuf,
     topology: Topology,
     service_cidr: String,
     run: String,
@@ -75,7 +74,6 @@ impl ExistingCluster {
         options: Options,
         mut progress: impl FnMut(&str) + Send,
     ) -> Result<Self, ClusterError> {
-        let kubeconfig = path_of_kubeconfig();
         let parsed = Kubeconfig::read().map_err(|error| {
             failed("read the kubeconfig")(error).hint("name the file with KUBECONFIG")
         })?;
@@ -94,7 +92,6 @@ impl ExistingCluster {
         progress(&format!("using the cluster of the context {context}"));
         Ok(Self {
             client,
-            kubeconfig,
             topology,
             service_cidr,
             run: options.run,
@@ -172,16 +169,6 @@ async fn remove_dead(
     ))
 }
 
-/// The file that a kubeconfig is read from: for people, since there may be several.
-fn path_of_kubeconfig() -> PathBuf {
-    let named = std::env::var_os("KUBECONFIG").filter(|value| !value.is_empty());
-    let first = named.and_then(|value| std::env::split_paths(&value).next());
-    first.unwrap_or_else(|| {
-        let home = std::env::var_os("HOME").unwrap_or_default();
-        Path::new(&home).join(".kube/config")
-    })
-}
-
 /// The context that is meant.
 fn context(parsed: &Kubeconfig, wanted: Option<&str>) -> Result<String, ClusterError> {
     let act = "choose a context of the kubeconfig";
@@ -250,8 +237,8 @@ impl Cluster for ExistingCluster {
         self.client.clone()
     }
 
-    fn kubeconfig(&self) -> &Path {
-        &self.kubeconfig
+    fn kubeconfig(&self) -> Option<&Path> {
+        None
     }
 
     fn topology(&self) -> &Topology {

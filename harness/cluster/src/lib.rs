@@ -53,8 +53,9 @@ pub trait Cluster: Send + Sync {
     /// A client for its API server.
     fn client(&self) -> kube::Client;
 
-    /// A kubeconfig file for people and for `kubectl`.
-    fn kubeconfig(&self) -> &Path;
+    /// A kubeconfig file whose current context is this cluster, for people, for `kubectl`, and for processes that outlive
+    /// us. None where the cluster is somebody else's: nothing is written there past our hold on it, nor after our end.
+    fn kubeconfig(&self) -> Option<&Path>;
 
     /// The shape it was brought up with.
     fn topology(&self) -> &Topology;

@@ -137,8 +137,12 @@ impl Injector {
         let mut healers = Vec::new();
         for removal in removals {
             let cluster = self.clusters.named(&removal.cluster)?;
+            let kubeconfig = cluster.kubeconfig().ok_or_else(|| {
+                let reason = "the cluster is somebody else's: what outlives us may not write to it";
+                ClusterError::new("start the process that heals", reason)
+            })?;
             let back = vec![removal.back.clone()];
-            healers.push(Healer::start(cluster.kubeconfig(), back, duration).await?);
+            healers.push(Healer::start(kubeconfig, back, duration).await?);
         }
         self.remember(number, Remedy::Healers(healers));
         for removal in removals {

@@ -2,6 +2,7 @@
 
 use super::*;
 use futures::future::BoxFuture;
+use harness_cluster::healer::Change;
 use harness_cluster::{Cluster, ConnectError, Part, PodAddress, PodStream};
 use harness_model::capability::Capability;
 use harness_model::topology::{ClusterShape, DataCenter, Topology};
@@ -87,8 +88,8 @@ impl Cluster for OneBorder {
     fn client(&self) -> kube::Client {
         unreachable!("no test here asks the API server")
     }
-    fn kubeconfig(&self) -> &Path {
-        Path::new("")
+    fn kubeconfig(&self) -> Option<&Path> {
+        None
     }
     fn topology(&self) -> &Topology {
         &self.topology
@@ -254,6 +255,35 @@ async fn a_cut_that_nobody_could_measure_does_not_count_as_biting() {
 
     assert!(matches!(error, InjectError::WithoutEffect(_)), "{error}");
     assert!(!cluster.cut.load(Ordering::SeqCst), "it is healed");
+}
+
+#[tokio::test]
+async fn nothing_is_removed_from_a_cluster_to_which_nothing_may_be_written_after_our_end() {
+    let stage = Stage::new(true);
+    let change = || Change {
+        path: "/apis/apps/v1/namespaces/a/deployments/b".to_owned(),
+        patch: serde_json::Value::Null,
+    };
+    let removals = [Removal {
+        cluster: "one".to_owned(),
+        away: change(),
+        back: change(),
+    }];
+
+    let removed = stage.injector.remove(
+        "b is away".to_owned(),
+        &removals,
+        Vec::new(),
+        Duration::from_secs(600),
+    );
+    let error = removed.await.expect_err("nobody would put it back");
+
+    let InjectError::TakeAway { source, .. } = error else {
+        panic!("{error}");
+    };
+    let reason = source.source.expect("it has a reason").to_string();
+    assert!(reason.contains("somebody else's"), "{reason}");
+    assert!(stage.injector.ledger.active().is_empty());
 }
 
 fn victim() -> Victim {

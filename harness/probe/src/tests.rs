@@ -27,8 +27,8 @@ impl Cluster for OnePod {
     fn client(&self) -> kube::Client {
         unreachable!("a prober does not speak to the API server")
     }
-    fn kubeconfig(&self) -> &Path {
-        Path::new("")
+    fn kubeconfig(&self) -> Option<&Path> {
+        None
     }
     fn topology(&self) -> &Topology {
         &self.topology

@@ -36,7 +36,6 @@ async fn held(server: &Arc<FakeApi>) -> Arc<ExistingCluster> {
     let lease = Held::take(&client, "r1", &mut |_: &str| ()).await.unwrap();
     Arc::new(ExistingCluster {
         client: lease.gated(&client),
-        kubeconfig: PathBuf::new(),
         topology: crate::topology::load("one-zone").unwrap(),
         service_cidr: String::new(),
         run: "r1".to_owned(),

@@ -133,8 +133,8 @@ impl Cluster for KindCluster {
         self.parts.client.clone()
     }
 
-    fn kubeconfig(&self) -> &Path {
-        &self.parts.kubeconfig
+    fn kubeconfig(&self) -> Option<&Path> {
+        Some(&self.parts.kubeconfig)
     }
 
     fn topology(&self) -> &Topology {

@@ -192,8 +192,8 @@ impl Cluster for LocalCluster {
         self.client.0.clone()
     }
 
-    fn kubeconfig(&self) -> &Path {
-        &self.kubeconfig
+    fn kubeconfig(&self) -> Option<&Path> {
+        Some(&self.kubeconfig)
     }
 
     fn topology(&self) -> &Topology {

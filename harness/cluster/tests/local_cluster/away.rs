@@ -93,17 +93,16 @@ async fn objects_are_put_back(cluster: &LocalCluster) {
         let in_time = tokio::time::timeout(BACK, back).await;
         assert!(in_time.is_ok(), "it never is {value}");
     };
+    let kubeconfig = cluster.kubeconfig().expect("the cluster is ours");
     let changes = vec![put_back("back in time")];
-    let mut in_time = Healer::start(cluster.kubeconfig(), changes, Duration::from_millis(100))
+    let mut in_time = Healer::start(kubeconfig, changes, Duration::from_millis(100))
         .await
         .unwrap();
     shows("back in time").await;
     in_time.heal().await.unwrap();
 
     let changes = vec![put_back("back at once")];
-    let healer = Healer::start(cluster.kubeconfig(), changes, FOR_EVER)
-        .await
-        .unwrap();
+    let healer = Healer::start(kubeconfig, changes, FOR_EVER).await.unwrap();
     assert_eq!(
         maps.get("broken").await.unwrap().data.unwrap()["it"],
         "back in time"

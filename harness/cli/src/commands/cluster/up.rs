@@ -84,9 +84,9 @@ pub(super) fn up(
     // What blocks in work that was abandoned must not hold the process up.
     runtime.shutdown_background();
     let cluster = outcome?;
-    let kubeconfigs = cluster.all().iter().map(|cluster| {
+    let kubeconfigs = cluster.all().iter().filter_map(|cluster| {
         let name = clusters::name(cluster.as_ref()).to_owned();
-        (name, cluster.kubeconfig().to_owned())
+        Some((name, cluster.kubeconfig()?.to_owned()))
     });
     Ok(Kept {
         kubeconfigs: kubeconfigs.collect(),
