@@ -1,5 +1,6 @@
 //! What stands in the Lease, and what an observer makes of it.
 
+use crate::RUN_LABEL;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -29,6 +30,7 @@ pub(super) fn new(run: &str, dead: Option<&Lease>) -> Lease {
         ..Lease::default()
     };
     lease.metadata.name = Some(NAME.to_owned());
+    lease.metadata.labels = Some([(RUN_LABEL.to_owned(), run.to_owned())].into());
     // Whoever is faster has changed the version.
     lease.metadata.resource_version = dead.and_then(|dead| dead.metadata.resource_version.clone());
     lease
@@ -176,6 +178,15 @@ mod tests {
         let mut anew = ours.clone();
         anew.metadata.uid = Some("2".to_owned());
         assert!(!is_same(&anew, &ours));
+    }
+
+    #[test]
+    fn the_lease_carries_the_label_of_the_run_that_holds_it() {
+        let dead = new("a", None);
+        for (run, dead) in [("b", None), ("c", Some(&dead))] {
+            let labels = new(run, dead).metadata.labels.unwrap();
+            assert_eq!(labels[RUN_LABEL], run);
+        }
     }
 
     #[test]
