@@ -60,6 +60,8 @@ pub struct ExistingCluster {
     service_cidr: String,
     run: String,
     registry: Option<Prefix>,
+    /// Rights to list what runs of this mesh do not put there, which our user has not.
+    unseen: BTreeSet<String>,
     lease: Mutex<Option<Held>>,
 }
 
@@ -85,10 +87,13 @@ impl ExistingCluster {
         let service_cidr = api::discovery::service_cidr(&client).await?;
         let lease = Held::take(&client, &options.run, &mut progress).await?;
         let client = lease.gated(&client);
-        if let Err(error) = remove_dead(&client, &mut progress).await {
-            lease.release().await;
-            return Err(error);
-        }
+        let unseen = match remove_dead(&client, &mut progress).await {
+            Ok(unseen) => unseen,
+            Err(error) => {
+                lease.release().await;
+                return Err(error);
+            }
+        };
         progress(&format!("using the cluster of the context {context}"));
         Ok(Self {
             client,
@@ -96,6 +101,7 @@ impl ExistingCluster {
             service_cidr,
             run: options.run,
             registry: options.registry,
+            unseen,
             lease: Mutex::new(Some(lease)),
         })
     }
@@ -123,10 +129,14 @@ impl ExistingCluster {
     /// Removes what this run put there; says what is left.
     async fn remove_own(&self) -> Vec<String> {
         let selector = format!("{RUN_LABEL}={}", self.run);
-        match removal::find(&self.client, &selector).await {
-            Ok(found) => removal::remove(&self.client, found, REMOVAL).await,
-            Err(error) => vec![format!("unknown: {error}")],
-        }
+        let search = match removal::find(&self.client, &selector).await {
+            Ok(search) => search,
+            Err(error) => return vec![format!("unknown: {error}")],
+        };
+        let mut left = removal::remove(&self.client, search.found, REMOVAL).await;
+        let taken_away = search.missing.difference(&self.unseen);
+        left.extend(taken_away.map(|right| format!("unknown: the right to {right} is missing")));
+        left
     }
 
     /// It is there or not, so a panic elsewhere leaves it usable.
@@ -146,14 +156,23 @@ async fn with_own(client: &Client, mut needs: Needs) -> Result<Needs, ClusterErr
     Ok(needs)
 }
 
-/// Removes what dead runs left.
+/// Removes what dead runs left, as far as our user may see it; the rights that are missing to see the rest. They are none
+/// of those that this run takes, which are asked for before.
 async fn remove_dead(
     client: &Client,
     progress: &mut (impl FnMut(&str) + Send),
-) -> Result<(), ClusterError> {
-    let left = removal::find(client, RUN_LABEL).await?;
+) -> Result<BTreeSet<String>, ClusterError> {
+    let search = removal::find(client, RUN_LABEL).await?;
+    if !search.missing.is_empty() {
+        let missing: Vec<&str> = search.missing.iter().map(String::as_str).collect();
+        progress(&format!(
+            "what another mesh or user left there may stay: this user lacks the rights to {}",
+            missing.join(", ")
+        ));
+    }
+    let left = search.found;
     if left.is_empty() {
-        return Ok(());
+        return Ok(search.missing);
     }
     progress(&format!(
         "removing what a dead run left: {} objects",
@@ -161,7 +180,7 @@ async fn remove_dead(
     ));
     let stuck = removal::remove(client, left, REMOVAL).await;
     if stuck.is_empty() {
-        return Ok(());
+        return Ok(search.missing);
     }
     Err(ClusterError::because(
         "remove what a dead run left",

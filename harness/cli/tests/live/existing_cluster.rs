@@ -334,6 +334,11 @@ fn rights_that_are_missing_are_told_as_rules_and_those_of_single_scenarios_skip_
         "{said}"
     );
     assert_eq!(code, Some(11), "{said}");
+    assert!(
+        said.contains("left there may stay: this user lacks the rights to list "),
+        "{said}"
+    );
+    assert!(said.contains("list cronjobs.batch"), "{said}");
     assert_eq!(namespaces_of_ours(&foreign), Vec::<String>::new());
     foreign.owner(async |client| {
         let leases: Api<Lease> = Api::namespaced(client, "default");

@@ -3,7 +3,8 @@
 //!
 //! Invariant: an object is removed as it was seen with our label, or not at all.
 
-use crate::kinds::KINDS;
+use crate::kinds::{KINDS, Kind};
+use crate::rights::Right;
 use crate::{ClusterError, RUN_LABEL, failed};
 use futures::future::{join_all, try_join_all};
 use kube::Client;
@@ -35,12 +36,27 @@ impl fmt::Display for Found {
     }
 }
 
+/// What a search for objects of ours came to.
+pub(super) struct Search {
+    /// Those that were found.
+    pub(super) found: Vec<Found>,
+    /// The rights without which nobody knows whether there are more, in words.
+    pub(super) missing: BTreeSet<String>,
+}
+
 /// The objects that `selector` selects, without those that go with their namespace.
-pub(super) async fn find(client: &Client, selector: &str) -> Result<Vec<Found>, ClusterError> {
-    let lists = KINDS
-        .iter()
-        .map(|kind| of_kind(client, kind.resource(), selector));
-    let mut found: Vec<Found> = try_join_all(lists).await?.into_iter().flatten().collect();
+pub(super) async fn find(client: &Client, selector: &str) -> Result<Search, ClusterError> {
+    let lists = KINDS.iter().map(|kind| of_kind(client, kind, selector));
+    let mut found = Vec::new();
+    let mut missing = BTreeSet::new();
+    for listed in try_join_all(lists).await? {
+        match listed {
+            Ok(objects) => found.extend(objects),
+            Err(right) => {
+                missing.insert(right.to_string());
+            }
+        }
+    }
     let ours: BTreeSet<String> = found
         .iter()
         .filter(|one| one.namespace.is_none() && one.resource.kind == "Namespace")
@@ -51,34 +67,37 @@ pub(super) async fn find(client: &Client, selector: &str) -> Result<Vec<Found>, 
             .as_ref()
             .is_none_or(|namespace| !ours.contains(namespace))
     });
-    Ok(found)
+    Ok(Search { found, missing })
 }
 
+/// Those of one kind; or the right that is missing to see them.
 async fn of_kind(
     client: &Client,
-    resource: ApiResource,
+    kind: &Kind,
     selector: &str,
-) -> Result<Vec<Found>, ClusterError> {
+) -> Result<Result<Vec<Found>, Right>, ClusterError> {
+    let resource = kind.resource();
     let objects: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
     let list = objects
         .list_metadata(&ListParams::default().labels(selector))
         .await;
     let list = match list {
         Ok(list) => list,
-        // Who may not list a kind, or does not have it, has brought none along: the rights on what is
-        // brought along are asked for before.
-        Err(kube::Error::Api(status)) if matches!(status.code, 403 | 404) => return Ok(Vec::new()),
+        // A cluster that does not have the kind has none.
+        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Ok(Vec::new())),
+        Err(kube::Error::Api(status)) if status.code == 403 => {
+            return Ok(Err(Right::new("list", kind.group, kind.plural)));
+        }
         Err(error) => {
             return Err(failed(format!("find every {} of ours", resource.kind))(
                 error,
             ));
         }
     };
-    Ok(list
-        .items
-        .into_iter()
+    let objects = list.items.into_iter();
+    Ok(Ok(objects
         .filter_map(|object| seen(&resource, object.metadata))
-        .collect())
+        .collect()))
 }
 
 fn seen(resource: &ApiResource, metadata: ObjectMeta) -> Option<Found> {

@@ -40,6 +40,7 @@ async fn held(server: &Arc<FakeApi>) -> Arc<ExistingCluster> {
         service_cidr: String::new(),
         run: "r1".to_owned(),
         registry: None,
+        unseen: BTreeSet::from(["list cronjobs.batch".to_owned()]),
         lease: std::sync::Mutex::new(Some(lease)),
     })
 }
@@ -92,4 +93,35 @@ async fn what_cannot_be_removed_while_the_lease_is_ours_is_told_and_nothing_is_l
     assert_eq!(left, ["Namespace mesh-system: still there after 180 s"]);
     assert!(cluster.lost().now_or_never().is_none());
     assert!(server.lease.lock().unwrap().is_none(), "it is given back");
+}
+
+#[tokio::test(start_paused = true)]
+async fn kinds_that_may_not_be_listed_are_told_before_the_run_and_not_as_left_at_its_end() {
+    let server = Arc::new(FakeApi {
+        forbidden: ["cronjobs"].into(),
+        ..FakeApi::default()
+    });
+    let mut said = Vec::new();
+    let client = server.client();
+    let mut progress = |line: &str| said.push(line.to_owned());
+    let unseen = remove_dead(&client, &mut progress).await.unwrap();
+    assert_eq!(unseen, ["list cronjobs.batch".to_owned()].into());
+    let [line] = &said[..] else {
+        panic!("{said:?}");
+    };
+    assert!(
+        line.ends_with("lacks the rights to list cronjobs.batch"),
+        "{line}"
+    );
+    assert_eq!(held(&server).await.down().await, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_right_that_is_taken_away_during_the_run_leaves_nobody_knowing_what_is_left() {
+    let server = Arc::new(FakeApi {
+        forbidden: ["cronjobs", "secrets"].into(),
+        ..FakeApi::default()
+    });
+    let left = held(&server).await.down().await;
+    assert_eq!(left, ["unknown: the right to list secrets is missing"]);
 }
