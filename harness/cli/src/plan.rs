@@ -185,7 +185,7 @@ pub(crate) fn select(
     let selected = selection::select_among(suites::all(), arguments, &|scenario| {
         Some(known.to(scenario))
     })?;
-    check_names(&selected, checked)?;
+    selected.check_names(|scenario| known.to(scenario))?;
     selected.tell_replaced();
     Ok(selected)
 }
@@ -212,12 +212,6 @@ pub(crate) fn check_images(
         .because(&error)
         .hint_opt(error.hint())
     })
-}
-
-/// Refuses scenarios that speak of what neither the mesh nor the topology has.
-fn check_names(selection: &Selection, checked: &Checked) -> Result<(), Failure> {
-    let known = Known::of(checked);
-    selection.check_names(|scenario| known.to(scenario))
 }
 
 /// The name of one of our images, when it is one.
