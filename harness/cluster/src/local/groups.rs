@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 
 /// The file in the run folder that says where they are.
-const NOTE: &str = "control-groups.json";
+pub(super) const NOTE: &str = "control-groups.json";
 
 /// Makes a place for the groups of the cluster with this run folder and name; the reason when there can be none.
 pub(super) fn make(folder: &Path, name: &str) -> Result<Home, String> {

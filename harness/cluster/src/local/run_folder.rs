@@ -60,9 +60,18 @@ impl RunFolder {
                     });
                 }
             };
-            groups::remove(path)
-                .and_then(|()| empty(path))
-                .map_err(fail)?;
+            groups::remove(path).map_err(|source| ClusterError {
+                act: format!(
+                    "remove the control groups that {} tells of",
+                    path.display()
+                ),
+                source: Some(Box::new(source)),
+                hint: Some(
+                    "processes of the last cluster of this name are still ending in them: try again in a moment"
+                        .into(),
+                ),
+            })?;
+            empty(path).map_err(fail)?;
             return Ok(Self {
                 path: path.to_owned(),
                 _lock: lock,
@@ -158,6 +167,31 @@ fn discard(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use harness_kernel::control_group::Home;
+
+    #[test]
+    fn groups_that_cannot_be_removed_yet_are_told_as_such() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("base/one");
+        drop(RunFolder::create(&path).unwrap());
+        // A folder with a file, which the kernel refuses to remove as it does a group with processes.
+        let busy = scratch.path().join("busy");
+        fs::create_dir(&busy).unwrap();
+        fs::write(busy.join("file"), "").unwrap();
+        let home = Home::V2 {
+            folder: busy.clone(),
+        };
+        let note = serde_json::to_vec(&home).unwrap();
+        fs::write(path.join(groups::NOTE), note).unwrap();
+        let error = RunFolder::create(&path).unwrap_err();
+        assert!(error.act.contains("control groups"), "{error:?}");
+        assert!(error.hint.unwrap().contains("try again"));
+        // What tells of them is kept for the next attempt.
+        assert!(path.join(groups::NOTE).exists());
+        fs::remove_file(busy.join("file")).unwrap();
+        RunFolder::create(&path).unwrap();
+        assert!(!busy.exists());
+    }
 
     #[test]
     fn a_name_is_taken_while_its_lock_is_held_and_free_after() {

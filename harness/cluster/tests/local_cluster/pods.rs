@@ -2,7 +2,7 @@
 
 use crate::execute::programs_are_executed;
 use crate::figures::what_containers_use_is_told;
-use crate::limits::limits_are_in_force_or_the_node_says_why_not;
+use crate::limits::{groups_of, limits_are_in_force_or_the_node_says_why_not};
 use crate::stage::Stage;
 use crate::workload::{IMAGE, PORT, SECRET};
 use futures::io::AsyncBufReadExt as _;
@@ -16,7 +16,7 @@ use kube::runtime::wait::await_condition;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::{Value, json};
 use std::future::Future;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// How long anything may take.
@@ -57,6 +57,7 @@ pub(crate) fn pods_are_as_in_kubernetes(stage: &Stage) {
         );
         diagnostics_tell_why_and_no_secrets(&pods, &cluster).await;
         assert_eq!(cluster.down().await, Vec::<String>::new());
+        assert_eq!(groups_of("pods"), Vec::<PathBuf>::new());
     });
 }
 
