@@ -36,7 +36,7 @@ pub(crate) use alone::{Inside, inside};
 pub(crate) enum Bench {
     /// From the start of a run to its first act, against etcd and an API server alone
     BringUp,
-    /// The default run: as a whole, by phase and by scenario
+    /// The gate: as a whole, by phase and by scenario
     Run,
     /// A scenario that waits for nothing
     Overhead,
@@ -46,11 +46,11 @@ pub(crate) enum Bench {
     Tls,
     /// Ten thousand identities: the rate of the authority, the memory of a node agent
     Identities,
-    /// The default run many times, every second time on a loaded machine: is a verdict ever another one?
+    /// The gate many times, every second time on a loaded machine: is a verdict ever another one?
     Gate,
     /// The others against the stored baseline (`ci/bench-baseline.json`): has one become worse?
     Check,
-    /// A run on kind: until its first act against plain kind, its suites against those on the local cluster
+    /// The gate on kind: until its first act against plain kind, its suites against those on the local cluster
     Kind,
 }
 
@@ -83,7 +83,7 @@ pub(crate) struct BenchArguments {
     /// How many pairs, runs or repetitions
     #[arg(long, value_name = "N")]
     samples: Option<NonZeroUsize>,
-    /// `gate`: run only these scenarios or suites instead of all
+    /// `gate`: run these scenarios or suites instead of the gate
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     only: Vec<String>,
     /// Measure this `meshproof` instead of building one

@@ -2,7 +2,7 @@
 //! defect of meshproof.
 
 use super::machine;
-use super::program::{Program, Run};
+use super::program::{GATE, Program, Run};
 use super::report::{Report, Unit};
 use super::statistics::median;
 use anyhow::Context as _;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-/// Runs the default run, or only what is named, and counts what did not pass. False when something did not.
+/// Runs the gate, or what is named instead, and counts what did not pass. False when something did not.
 ///
 /// # Errors
 ///
@@ -27,7 +27,11 @@ pub(super) fn measure(
         let is_loaded = number % 2 == 0;
         let load = is_loaded.then(Load::start);
         let name = format!("run-{number}");
-        let run = program.run(&name, only);
+        let run = if only.is_empty() {
+            program.run(&name, &GATE)
+        } else {
+            program.run(&name, only)
+        };
         drop(load);
         let words = if is_loaded { "loaded" } else { "quiet" };
         let run = match run {

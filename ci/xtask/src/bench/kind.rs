@@ -2,7 +2,7 @@
 //! clusters side by side against one.
 
 use super::clusters::Clusters;
-use super::program::{Program, Run, millis};
+use super::program::{GATE, Program, Run, millis};
 use super::report::{Report, Unit};
 use super::statistics::median;
 use super::whole_run::share_of_time;
@@ -64,8 +64,12 @@ fn measure_on(
         let alone = plain.measure(number)?;
         let mut command = engine.command(program.path());
         command.env("MESHPROOF_NODE_IMAGE", &plain.image);
-        let on_kind = program.run_as(command, &format!("kind-{number}"), &["--cluster", "kind"])?;
-        let local = program.run::<&str>(&format!("local-{number}"), &[])?;
+        let on_kind = program.run_as(
+            command,
+            &format!("kind-{number}"),
+            &[&["--cluster", "kind"], &GATE[..]].concat(),
+        )?;
+        let local = program.run(&format!("local-{number}"), &GATE)?;
         works &= on_kind.has_passed() & local.has_passed();
         let first_act = on_kind.first_act().context("the run has issued no act")?;
         let first_act = first_act.as_secs_f64();

@@ -16,6 +16,9 @@ use std::time::{Duration, Instant};
 /// How long a run may take before it counts as hung.
 const BOUND: Duration = Duration::from_secs(600);
 
+/// Selects what runs before each merge.
+pub(super) const GATE: [&str; 2] = ["--tag", "gate"];
+
 /// A `meshproof` and where its runs leave what they make.
 #[derive(Debug)]
 pub(super) struct Program {
