@@ -138,14 +138,13 @@ fn every_mistake_of_a_scenario_file_is_shown_at_its_place() {
        ╰────
       help: did you mean `apply`?
 
-      × the number `10` where text is expected
+      × `10` is not a duration without its unit; write for example `10s` or `10ms`
        ╭─[mine.yaml:7:9]
      6 │     name: a
      7 │ - hold: 10
        ·         ──
      8 │ then:
        ╰────
-      help: put it in quotes
 
       × missing field `traffic`
         ╭─[mine.yaml:10:13]

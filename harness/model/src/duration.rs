@@ -1,6 +1,7 @@
 //! Durations in the Kubernetes style: `30s`, `1h30m`, `500ms`.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::borrow::Cow;
 use std::fmt;
@@ -72,14 +73,67 @@ impl JsonSchema for Span {
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        deserializer.deserialize_any(SpanVisitor)
+    }
+}
+
+/// Takes text, and tells who writes a bare number what is missing.
+struct SpanVisitor;
+
+impl Visitor<'_> for SpanVisitor {
+    type Value = Span;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a duration such as `30s`, `1m30s` or `500ms`")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Span, E> {
         let signed: jiff::SignedDuration = text.parse().map_err(|_| {
-            serde::de::Error::custom(format!(
-                "`{text}` is not a duration; write for example `30s`, `1m30s` or `500ms`"
-            ))
+            E::custom(match text.parse::<u64>() {
+                Ok(number) => without_unit(number),
+                Err(_) => format!(
+                    "`{text}` is not a duration; write for example `30s`, `1m30s` or `500ms`"
+                ),
+            })
         })?;
         Duration::try_from(signed)
             .map(Span)
-            .map_err(|_| serde::de::Error::custom(format!("`{text}` is negative")))
+            .map_err(|_| E::custom(format!("`{text}` is negative")))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Span, E> {
+        Err(E::custom(without_unit(number)))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Span, E> {
+        match u64::try_from(number) {
+            Ok(number) => self.visit_u64(number),
+            Err(_) => Err(E::custom(format!("`{number}` is negative"))),
+        }
+    }
+}
+
+fn without_unit(number: u64) -> String {
+    format!(
+        "`{number}` is not a duration without its unit; write for example `{number}s` or `{number}ms`"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_told_that_its_unit_is_missing() {
+        for text in ["20", "\"20\""] {
+            let error = serde_json::from_str::<Span>(text).unwrap_err().to_string();
+            assert!(
+                error.contains("write for example `20s` or `20ms`"),
+                "{error}"
+            );
+        }
+        let span: Span = serde_json::from_str("\"1m30s\"").unwrap();
+        assert_eq!(span, Span::secs(90));
+        assert!(serde_json::from_str::<Span>("true").is_err());
     }
 }
