@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 /// How long somebody who only looks, or sweeps, may hold a lock; a cluster holds it much longer.
 const PASSING: Duration = Duration::from_millis(500);
 
+/// The file whose lock is the use of a folder.
+const USE: &str = "use.lock";
+
 /// How the names of folders begin that are being removed.
 const DEAD: &str = ".dead-";
 
@@ -40,14 +43,23 @@ pub(crate) fn alone(folder: &Path) -> io::Result<Attempt> {
 
 /// Locks the use of a folder that belongs to another process.
 pub(crate) fn use_alone(folder: &Path) -> io::Result<Attempt> {
-    lock_file(&folder.join("use.lock"), FlockArg::LockExclusiveNonblock)
+    lock_file(&folder.join(USE), FlockArg::LockExclusiveNonblock)
 }
 
 /// As [`alone`], but waits for those who only pass by.
 pub(crate) fn alone_in_a_moment(folder: &Path) -> io::Result<Attempt> {
+    in_a_moment(|| alone(folder))
+}
+
+/// As [`use_alone`], but waits for those who only pass by.
+pub(crate) fn use_alone_in_a_moment(folder: &Path) -> io::Result<Attempt> {
+    in_a_moment(|| use_alone(folder))
+}
+
+fn in_a_moment(attempt: impl Fn() -> io::Result<Attempt>) -> io::Result<Attempt> {
     let start = Instant::now();
     loop {
-        match alone(folder)? {
+        match attempt()? {
             Attempt::Taken if start.elapsed() < PASSING => {
                 #[expect(
                     clippy::disallowed_methods,
@@ -62,10 +74,16 @@ pub(crate) fn alone_in_a_moment(folder: &Path) -> io::Result<Attempt> {
 
 /// Whether somebody holds the folder's lock. Changes nothing there.
 pub(crate) fn is_held(folder: &Path) -> bool {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(folder.join("lock"));
+    is_file_held(&folder.join("lock"))
+}
+
+/// Whether somebody uses the folder (see [`use_alone`]). Changes nothing there.
+pub(crate) fn is_used(folder: &Path) -> bool {
+    is_file_held(&folder.join(USE))
+}
+
+fn is_file_held(path: &Path) -> bool {
+    let file = OpenOptions::new().read(true).write(true).open(path);
     matches!(
         file.map(|file| Flock::lock(file, FlockArg::LockExclusiveNonblock)),
         Ok(Err((_, nix::Error::EWOULDBLOCK)))
@@ -134,7 +152,9 @@ mod tests {
         let owner = alone(folder.path()).unwrap();
         assert!(matches!(alone(folder.path()).unwrap(), Attempt::Taken));
         assert!(is_held(folder.path()));
+        assert!(!is_used(folder.path()));
         let user = use_alone(folder.path()).unwrap();
+        assert!(is_used(folder.path()));
         assert!(matches!(user, Attempt::Held(_)));
         assert!(matches!(use_alone(folder.path()).unwrap(), Attempt::Taken));
         drop(owner);

@@ -81,7 +81,7 @@ pub trait Cluster: Send + Sync {
 
     /// Ends, with the reason, when the cluster may not be used any more although nobody has taken it down. From then
     /// on nothing that is asked of it reaches it. After [`down`](Self::down) it ends at once where that had not removed
-    /// everything before the loss. Never ends where the cluster is ours.
+    /// everything before the loss. Never ends where nobody would notice.
     fn lost(&self) -> BoxFuture<'_, ClusterError> {
         Box::pin(std::future::pending())
     }

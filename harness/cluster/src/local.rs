@@ -13,6 +13,7 @@ mod cluster;
 mod components;
 mod control;
 mod diagnostics;
+mod dial;
 mod fabric;
 mod gate;
 mod group;
@@ -69,6 +70,8 @@ pub struct Listed {
     pub started: Option<jiff::Timestamp>,
     /// Whether its fabric lives.
     pub running: bool,
+    /// Whether a run, or another command, uses it.
+    pub in_use: bool,
 }
 
 /// The clusters of this user.
@@ -82,6 +85,7 @@ pub fn list() -> Vec<Listed> {
                 name: folder.file_name().unwrap_or_default().display().to_string(),
                 kubeconfig: folder.join("kubeconfig"),
                 running: crate::folder_lock::is_held(&folder),
+                in_use: crate::folder_lock::is_used(&folder),
                 started: description.as_ref().map(|found| found.started),
                 part_of: description.as_ref().and_then(|found| found.part_of.clone()),
                 topology: description.map(|found| found.topology),

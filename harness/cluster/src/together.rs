@@ -28,6 +28,8 @@ pub struct Kept {
     pub topology: Topology,
     /// The names of its clusters that are still there, in the topology's order.
     pub clusters: Vec<String>,
+    /// Whether somebody uses one of them.
+    pub in_use: bool,
 }
 
 impl Kept {
@@ -47,12 +49,12 @@ impl Kept {
 }
 
 /// Puts clusters that were brought up together under their common name. Each comes with its name, its shape, and the
-/// whole that it is a part of, if it is one.
+/// whole that it is a part of, if it is one, and whether it is in use.
 pub(crate) fn kept(
-    listed: impl IntoIterator<Item = (String, Topology, Option<Whole>)>,
+    listed: impl IntoIterator<Item = (String, Topology, Option<Whole>, bool)>,
 ) -> Vec<Kept> {
     let mut found: BTreeMap<String, Kept> = BTreeMap::new();
-    for (own_name, topology, part_of) in listed {
+    for (own_name, topology, part_of, in_use) in listed {
         let (name, topology) = match part_of {
             Some(whole) => (whole.name, whole.topology),
             None => (own_name.clone(), topology),
@@ -61,7 +63,9 @@ pub(crate) fn kept(
             name,
             topology,
             clusters: Vec::new(),
+            in_use: false,
         });
+        kept.in_use |= in_use;
         kept.clusters.push(own_name);
     }
     for kept in found.values_mut() {

@@ -26,6 +26,9 @@ struct Cleaned {
     dry_run: bool,
     removed: Vec<String>,
     running: Vec<String>,
+    /// Those of them that a run, or another command, uses.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    in_use: BTreeSet<String>,
     /// What could not be removed, with the reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     left: Vec<String>,
@@ -46,9 +49,18 @@ pub(crate) fn clean(
     let (kind_dead, kind_running): (Vec<_>, Vec<_>) = kind::list(&options.cache)
         .into_iter()
         .partition(|listed| listed.state == State::Dead);
+    let local_use = running.iter().filter(|listed| listed.in_use);
+    let kind_use = kind_running
+        .iter()
+        .filter(|listed| listed.state == State::InUse);
+    let in_use = local_use.map(|listed| listed.name.clone());
+    let in_use = in_use
+        .chain(kind_use.map(|listed| listed.name.clone()))
+        .collect();
     let running = running.into_iter().map(|listed| listed.name);
     let mut cleaned = Cleaned {
         dry_run: arguments.dry_run,
+        in_use,
         running: running
             .chain(kind_running.into_iter().map(|listed| listed.name))
             .collect(),
@@ -153,10 +165,14 @@ fn text(cleaned: &Cleaned, out: &mut Out) -> std::io::Result<()> {
         writeln!(out, "{verb} {one}")?;
     }
     for name in &cleaned.running {
-        writeln!(
-            out,
-            "left the running cluster {name} (`meshproof cluster down {name}`)"
-        )?;
+        if cleaned.in_use.contains(name) {
+            writeln!(out, "left the cluster {name}, which is in use")?;
+        } else {
+            writeln!(
+                out,
+                "left the running cluster {name} (`meshproof cluster down {name}`)"
+            )?;
+        }
     }
     if cleaned.removed.is_empty() && cleaned.left.is_empty() {
         writeln!(out, "nothing to remove")?;

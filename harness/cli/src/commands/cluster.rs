@@ -15,6 +15,7 @@ use distances::RoundTripForm;
 use harness_cluster::ClusterError;
 use harness_cluster::kind;
 use harness_cluster::local::{self, Listed};
+use harness_cluster::together::Kept;
 use harness_model::run_event::RunEvent;
 use harness_report::record::quote;
 use serde::Serialize;
@@ -102,8 +103,8 @@ fn down(name: Option<&str>, common: &Common) -> Result<ExitCode, Failure> {
     let attempt = format!("take down the cluster `{name}`");
     let options = plan::assets(None, true)?;
     let up = up_now(&options.cache);
-    let Some((_, on_kind)) = up.iter().find(|(found, _)| found == name) else {
-        let others: Vec<&str> = up.iter().map(|(name, _)| name.as_str()).collect();
+    let Some((_, on_kind)) = up.iter().find(|(found, _)| found.name == name) else {
+        let others: Vec<&Kept> = up.iter().map(|(found, _)| found).collect();
         return nothing_to_take_down(&attempt, name, is_asked_for, &others, common);
     };
     let left = if *on_kind {
@@ -133,12 +134,12 @@ fn down(name: Option<&str>, common: &Common) -> Result<ExitCode, Failure> {
 }
 
 /// The clusters of ours that can be taken down, and whether kind made each.
-fn up_now(cache: &Path) -> Vec<(String, bool)> {
+fn up_now(cache: &Path) -> Vec<(Kept, bool)> {
     let local = local::kept().into_iter();
     let kept = kind::kept(cache).into_iter();
     local
-        .map(|kept| (kept.name, false))
-        .chain(kept.map(|kept| (kept.name, true)))
+        .map(|kept| (kept, false))
+        .chain(kept.map(|kept| (kept, true)))
         .collect()
 }
 
@@ -147,12 +148,16 @@ fn nothing_to_take_down(
     attempt: &str,
     name: &str,
     is_asked_for: bool,
-    others: &[&str],
+    others: &[&Kept],
     common: &Common,
 ) -> Result<ExitCode, Failure> {
-    let there_are = match others {
-        [] => "none is up".to_owned(),
-        others => format!("there are: {}", others.join(", ")),
+    // One that somebody uses is no offer.
+    let free = others.iter().filter(|kept| !kept.in_use);
+    let free: Vec<&str> = free.map(|kept| kept.name.as_str()).collect();
+    let there_are = match (others, &*free) {
+        ([], _) => "none is up".to_owned(),
+        (_, []) => "what is up is in use".to_owned(),
+        (_, free) => format!("there are: {}", free.join(", ")),
     };
     if is_asked_for {
         return Err(Failure::new(ExitCode::Usage, attempt)
@@ -181,6 +186,7 @@ struct ListedForm {
     /// What makes its nodes: `local` or `kind`.
     provider: &'static str,
     running: bool,
+    in_use: bool,
     topology: Option<String>,
     started: Option<String>,
     kubeconfig: String,
@@ -198,6 +204,7 @@ impl From<Listed> for ListedForm {
             provider: "local",
             round_trips: Vec::new(),
             running: listed.running,
+            in_use: listed.in_use,
             topology: listed.topology.map(|topology| topology.name),
             started: listed.started.map(written),
             kubeconfig: listed.kubeconfig.display().to_string(),
@@ -214,6 +221,7 @@ impl From<kind::Listed> for ListedForm {
             provider: "kind",
             round_trips: Vec::new(),
             running: listed.state != kind::State::Dead,
+            in_use: listed.state == kind::State::InUse,
             topology: listed.topology.map(|topology| topology.name),
             started: listed.started.map(written),
             kubeconfig: listed.kubeconfig.display().to_string(),
@@ -273,10 +281,11 @@ fn list(common: &Common, out: &mut Out) -> Result<ExitCode, Failure> {
                     (true, None) => "coming up",
                     (true, Some(topology)) => topology,
                 };
+                let use_of_it = if one.in_use { ", in use" } else { "" };
                 let since = one.started.as_deref().unwrap_or("");
                 writeln!(
                     out,
-                    "{:width$}  {:5}  {state}  {since}  {}",
+                    "{:width$}  {:5}  {state}{use_of_it}  {since}  {}",
                     one.name, one.provider, one.kubeconfig
                 )
                 .map_err(|error| crate::write_failed(&error))?;

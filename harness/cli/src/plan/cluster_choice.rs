@@ -57,11 +57,16 @@ fn kept(kind: ClusterKind, name: &str) -> Result<Ground, Failure> {
     } else {
         local::kept()
     };
+    // One that somebody uses is no offer.
+    let names: Vec<String> = up
+        .iter()
+        .filter(|kept| !kept.in_use)
+        .map(|kept| kept.name.clone())
+        .collect();
     let up: Vec<(String, Topology)> = up
         .into_iter()
         .map(|kept| (kept.name, kept.topology))
         .collect();
-    let names: Vec<String> = up.iter().map(|(name, _)| name.clone()).collect();
     let on_kind = match kind {
         ClusterKind::Kind => " --cluster kind",
         ClusterKind::Local | ClusterKind::Kubeconfig => "",

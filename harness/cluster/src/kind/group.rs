@@ -133,7 +133,11 @@ pub fn kept(cache: &Path) -> Vec<Kept> {
     let kept = state::list(cache)
         .into_iter()
         .filter(|listed| listed.state == State::Kept);
-    together::kept(kept.filter_map(|listed| Some((listed.name, listed.topology?, listed.part_of))))
+    // One that somebody uses has another state.
+    let in_use = false;
+    together::kept(
+        kept.filter_map(|listed| Some((listed.name, listed.topology?, listed.part_of, in_use))),
+    )
 }
 
 fn find(cache: &Path, name: &str) -> Option<Kept> {
@@ -231,11 +235,13 @@ mod tests {
                     name: "alone".to_owned(),
                     topology: one,
                     clusters: vec!["alone".to_owned()],
+                    in_use: false,
                 },
                 Kept {
                     name: "duo".to_owned(),
                     topology: whole.topology,
                     clusters: vec!["duo-east".to_owned(), "duo-west".to_owned()],
+                    in_use: false,
                 },
             ]
         );

@@ -2,8 +2,8 @@
 
 use super::handle::{self, Fabric};
 use super::programs::Programs;
-use super::protocol::{self, Description, Request};
-use super::{away, connect_socket, control, control_socket, plan, run_folder};
+use super::protocol::{Description, Request};
+use super::{away, connect_socket, control, control_socket, dial, plan, run_folder};
 use crate::folder_lock::{self, Attempt, FolderLock};
 use crate::together::Whole;
 use crate::{
@@ -12,7 +12,6 @@ use crate::{
 };
 use futures::future::BoxFuture;
 use harness_images::store::Store;
-use harness_kernel::fd_passing;
 use harness_model::capability::Capability;
 use harness_model::causes::chain;
 use harness_model::topology::Topology;
@@ -21,8 +20,13 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+
+/// How often it is looked whether a cluster that is going has gone.
+const MOMENT: Duration = Duration::from_millis(5);
+/// How often it is looked whether a cluster that another process started is still there.
+const GLANCE: Duration = Duration::from_secs(1);
 
 /// How a local cluster is brought up.
 #[derive(Clone, Debug)]
@@ -50,12 +54,13 @@ pub struct LocalCluster {
     client: ClientBox,
     /// The fabric, where we started it.
     owned: Option<Fabric>,
-    /// The use of a kept cluster, which is ours alone as long as this is there.
-    _use: Option<FolderLock>,
+    /// Its use, which is ours alone as long as this is there.
+    _use: FolderLock,
+    /// Whether we have begun to take it down.
+    going: AtomicBool,
 }
 
 struct ClientBox(kube::Client);
-
 impl std::fmt::Debug for ClientBox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Client")
@@ -82,7 +87,17 @@ impl LocalCluster {
         }
         let mut fabric = Fabric::start(&options, &folder)?;
         fabric.hear(&folder, &mut progress).await?;
-        let mut cluster = Self::open(folder, options.topology, Some(fabric)).await?;
+        let act = || format!("use cluster `{}`", options.name);
+        let Attempt::Held(lock) =
+            folder_lock::use_alone_in_a_moment(&folder).map_err(failed(act()))?
+        else {
+            return Err(ClusterError::because(
+                act(),
+                "another run has taken it as soon as it was there",
+            )
+            .hint("choose another name"));
+        };
+        let mut cluster = Self::open(folder, options.topology, Some(fabric), lock).await?;
         if options.keep {
             cluster.keep().await?;
         }
@@ -107,7 +122,7 @@ impl LocalCluster {
         if !folder_lock::is_held(&folder) {
             let running: Vec<_> = super::list()
                 .into_iter()
-                .filter(|listed| listed.running)
+                .filter(|listed| listed.running && !listed.in_use)
                 .map(|listed| listed.name)
                 .collect();
             return Err(ClusterError {
@@ -121,22 +136,21 @@ impl LocalCluster {
             });
         }
         let act = || format!("attach to cluster `{name}`");
-        let Attempt::Held(lock) = folder_lock::use_alone(&folder).map_err(failed(act()))? else {
+        let Attempt::Held(lock) =
+            folder_lock::use_alone_in_a_moment(&folder).map_err(failed(act()))?
+        else {
             return Err(ClusterError::because(act(), "a run uses it")
                 .hint("wait until it has ended: one at a time uses a cluster"));
         };
         let description = description(&folder).map_err(failed(act()))?;
-        let attached = Self::open(folder, description.topology, None).await?;
-        Ok(Self {
-            _use: Some(lock),
-            ..attached
-        })
+        Self::open(folder, description.topology, None, lock).await
     }
 
     async fn open(
         folder: PathBuf,
         topology: Topology,
         owned: Option<Fabric>,
+        lock: FolderLock,
     ) -> Result<Self, ClusterError> {
         let kubeconfig = folder.join("kubeconfig");
         Ok(Self {
@@ -145,7 +159,8 @@ impl LocalCluster {
             kubeconfig,
             topology,
             owned,
-            _use: None,
+            _use: lock,
+            going: AtomicBool::new(false),
         })
     }
 
@@ -161,11 +176,12 @@ impl LocalCluster {
 
     /// Ends the cluster; says what is left.
     async fn end(&self) -> Vec<String> {
+        self.going.store(true, Ordering::Relaxed);
         let asked = self.ask(&Request::Down).await;
         let ended = async {
             match &self.owned {
-                Some(fabric) => fabric.wait().await,
-                None => released(&self.folder).await,
+                Some(fabric) => drop(fabric.wait().await),
+                None => released(&self.folder, MOMENT).await,
             }
         };
         let mut left = Vec::new();
@@ -229,7 +245,7 @@ impl Cluster for LocalCluster {
     ) -> BoxFuture<'a, Result<Box<dyn PodStream>, ConnectError>> {
         Box::pin(async move {
             let socket = connect_socket(&self.folder, &pod.node);
-            match dial(&socket, &pod.ip, port).await {
+            match dial::dial(&socket, &pod.ip, port).await {
                 Ok(stream) => Ok(Box::new(stream) as Box<dyn PodStream>),
                 Err(source) => Err(ConnectError {
                     namespace: pod.namespace.clone(),
@@ -342,6 +358,26 @@ impl Cluster for LocalCluster {
         })
     }
 
+    fn lost(&self) -> BoxFuture<'_, ClusterError> {
+        Box::pin(async {
+            let how = match &self.owned {
+                Some(fabric) => fabric.wait().await,
+                None => {
+                    released(&self.folder, GLANCE).await;
+                    "nobody knows how".to_owned()
+                }
+            };
+            if self.going.load(Ordering::Relaxed) {
+                std::future::pending::<()>().await; // That was us.
+            }
+            ClusterError::because(
+                format!("use the cluster of {}", self.folder.display()),
+                format!("the process that it lives in has ended ({how})"),
+            )
+            .hint("has somebody killed it, or was the machine out of memory?")
+        })
+    }
+
     fn down(self: Arc<Self>) -> BoxFuture<'static, Vec<String>> {
         Box::pin(async move { self.end().await })
     }
@@ -353,38 +389,11 @@ pub(super) fn description(folder: &Path) -> io::Result<Description> {
     Ok(serde_json::from_str(&text)?)
 }
 
-/// Waits until nobody holds the folder's lock.
-async fn released(folder: &Path) {
-    // A lock tells nobody that it is free, except those who block on it; asking costs a microsecond.
-    let mut ask = tokio::time::interval(Duration::from_millis(5));
+/// Waits until nobody holds the folder's lock, looking this often: a lock tells nobody that it is free, except those who
+/// block on it. Looking costs a microsecond.
+async fn released(folder: &Path, every: Duration) {
+    let mut ask = tokio::time::interval(every);
     while crate::folder_lock::is_held(folder) {
         ask.tick().await;
-    }
-}
-
-async fn dial(socket: &Path, ip: &str, port: u16) -> io::Result<tokio::net::TcpStream> {
-    let mut node = tokio::net::UnixStream::connect(socket).await?;
-    node.write_all(&protocol::line(
-        &serde_json::json!({"ip": ip, "port": port}),
-    )?)
-    .await?;
-    let received = node
-        .async_io(Interest::READABLE, || fd_passing::receive_fd(&node))
-        .await?;
-    match received {
-        Some((_, Some(fd))) => {
-            let stream = std::net::TcpStream::from(fd);
-            stream.set_nonblocking(true)?;
-            stream.set_nodelay(true)?;
-            tokio::net::TcpStream::from_std(stream)
-        }
-        Some((first, None)) => {
-            let mut text = vec![first];
-            node.read_to_end(&mut text).await?;
-            Err(io::Error::other(
-                String::from_utf8_lossy(&text).trim().to_owned(),
-            ))
-        }
-        None => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }

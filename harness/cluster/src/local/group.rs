@@ -79,9 +79,10 @@ fn parts(options: &Options) -> Vec<Options> {
 #[must_use]
 pub fn kept() -> Vec<Kept> {
     let running = super::list().into_iter().filter(|listed| listed.running);
-    together::kept(
-        running.filter_map(|listed| Some((listed.name, listed.topology?, listed.part_of))),
-    )
+    together::kept(running.filter_map(|listed| {
+        let in_use = listed.in_use;
+        Some((listed.name, listed.topology?, listed.part_of, in_use))
+    }))
 }
 
 /// Attaches to what is up under a name. Dropping it leaves the clusters as they are.

@@ -115,15 +115,18 @@ impl Fabric {
         Ok(())
     }
 
-    /// Waits until it has ended.
-    pub(super) async fn wait(&self) {
-        let _ = self.child.wait().await;
+    /// Waits until it has ended, and says how.
+    pub(super) async fn wait(&self) -> String {
+        match self.child.wait().await {
+            Ok(status) => status.to_string(),
+            Err(error) => error.to_string(),
+        }
     }
 
     /// Ends it when it does not end by itself; the kernel ends what is in it.
     pub(super) async fn kill(&self) {
         let _ = self.child.signal(Signal::SIGKILL);
-        self.wait().await;
+        let _ = self.wait().await;
     }
 }
 
