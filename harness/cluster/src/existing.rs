@@ -65,6 +65,26 @@ pub struct ExistingCluster {
     lease: Mutex<Option<Held>>,
 }
 
+/// Reads the files that KUBECONFIG names, or the user's own.
+fn read_kubeconfig() -> Result<Kubeconfig, ClusterError> {
+    Kubeconfig::read().map_err(|error| {
+        let named = std::env::var("KUBECONFIG")
+            .ok()
+            .filter(|text| !text.is_empty());
+        let (act, hint) = match named {
+            Some(files) => (
+                format!("read the kubeconfig {files}, which KUBECONFIG names"),
+                "name files that are there and that kubectl can read, with `:` between them",
+            ),
+            None => (
+                "read the kubeconfig ~/.kube/config".to_owned(),
+                "name another file with KUBECONFIG",
+            ),
+        };
+        failed(act)(error).hint(hint)
+    })
+}
+
 impl ExistingCluster {
     /// Looks at the cluster, takes it for this run, and removes what a killed run left there.
     ///
@@ -76,9 +96,7 @@ impl ExistingCluster {
         options: Options,
         mut progress: impl FnMut(&str) + Send,
     ) -> Result<Self, ClusterError> {
-        let parsed = Kubeconfig::read().map_err(|error| {
-            failed("read the kubeconfig")(error).hint("name the file with KUBECONFIG")
-        })?;
+        let parsed = read_kubeconfig()?;
         let context = context(&parsed, options.context.as_deref())?;
         let client = api::client::from_parsed(parsed, Some(&context)).await?;
         permitted(&client, &context, options.allowed.as_deref()).await?;

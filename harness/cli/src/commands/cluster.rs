@@ -273,6 +273,11 @@ fn list(common: &Common, out: &mut Out) -> Result<ExitCode, Failure> {
                 write_json_line(out, one)?;
             }
         }
+        OutputForm::Text if listed.is_empty() => {
+            if !common.quiet {
+                output::say("no cluster is up");
+            }
+        }
         OutputForm::Text => {
             let width = listed.iter().map(|one| one.name.len()).max().unwrap_or(0);
             for one in &listed {

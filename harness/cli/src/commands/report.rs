@@ -12,7 +12,7 @@ use harness_report::compare::{AllowList, Comparison, Difference, End, What, comp
 use harness_report::json::{self, Document, Ending};
 use harness_report::record::title;
 use std::collections::BTreeSet;
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 const DIFFERS: Style = AnsiColor::Red.on_default().bold();
@@ -84,8 +84,13 @@ pub(crate) fn read(path: &Path) -> Result<Document, String> {
     } else {
         path.to_owned()
     };
-    let text = std::fs::read_to_string(&path)
-        .map_err(|error| format!("{}: it cannot be read: {error}", path.display()))?;
+    let text = std::fs::read_to_string(&path).map_err(|error| {
+        let why = match error.kind() {
+            ErrorKind::NotFound => " (a run that was killed before its end writes none)",
+            _ => "",
+        };
+        format!("{}: it cannot be read: {error}{why}", path.display())
+    })?;
     json::read(&text).map_err(|error| {
         let cause = std::error::Error::source(&error)
             .map_or_else(String::new, |cause| format!(": {cause}"));

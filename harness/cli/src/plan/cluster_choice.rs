@@ -3,6 +3,7 @@
 use crate::arguments::{ClusterKind, EnvironmentArguments};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
+use crate::plan::options::DEFAULT_TOPOLOGY;
 use harness_cluster::registry::{Prefix, Protocol};
 use harness_cluster::{kind, local};
 use harness_model::topology::Topology;
@@ -76,13 +77,29 @@ fn kept(kind: ClusterKind, name: &str) -> Result<Ground, Failure> {
         .map(|(name, topology)| Ground::Kept { name, topology })
         .ok_or_else(|| {
             Failure::new(ExitCode::Environment, format!("use the cluster `{name}`"))
-                .reason("no cluster of this name is up")
+                .reason(match (is_of_the_other_kind(kind, name), kind) {
+                    (false, _) => "no cluster of this name is up",
+                    (true, ClusterKind::Kind) => "the cluster of this name is a local one",
+                    (true, _) => "the cluster of this name is one of kind (--cluster kind)",
+                })
                 .hint(if names.is_empty() {
                     format!("none is up; `meshproof cluster up{on_kind} {name}` makes it")
                 } else {
                     format!("there are: {}", names.join(", "))
                 })
         })
+}
+
+/// Whether a local cluster was asked for and kind made the one of this name, or the other way round.
+fn is_of_the_other_kind(kind: ClusterKind, name: &str) -> bool {
+    let others = if kind == ClusterKind::Kind {
+        local::kept()
+    } else {
+        super::assets(None, true)
+            .map(|options| kind::kept(&options.cache))
+            .unwrap_or_default()
+    };
+    others.iter().any(|kept| kept.name == name)
 }
 
 /// The chosen cluster; one that is made for the run is called `name`.
@@ -214,6 +231,11 @@ fn of_cluster(environment: &EnvironmentArguments) -> Vec<(String, &'static str)>
         environment.reuse.is_some(),
         "--reuse names a cluster of ours, and --cluster kubeconfig one of somebody else",
         "leave one of them out",
+    );
+    add(
+        environment.topology != DEFAULT_TOPOLOGY,
+        "--topology shapes a cluster that is made, and one of somebody else has its zones already",
+        "leave --topology (and MESHPROOF_TOPOLOGY) out",
     );
     add(
         registry && preloaded,

@@ -7,7 +7,7 @@ use clap::ValueEnum as _;
 
 /// What is left out because it is the default of the option.
 const DEFAULT_ARTIFACTS: &str = "artifacts";
-const DEFAULT_TOPOLOGY: &str = "three-zones";
+pub(super) const DEFAULT_TOPOLOGY: &str = "three-zones";
 const DEFAULT_MESH: &str = "reference";
 
 /// The options of a run, for rerun lines.
