@@ -57,7 +57,7 @@ const PREFIX: &str = "meshproof-";
 /// What [`sweep`] did.
 #[derive(Debug, Default)]
 pub struct Swept {
-    /// Names of clusters that were removed.
+    /// Names of clusters that were removed; says so where only a folder was.
     pub removed: Vec<String>,
     /// What could not be removed, and why.
     pub failed: Vec<(String, ClusterError)>,
@@ -80,8 +80,17 @@ pub async fn sweep(cache: &Path, program: &Path) -> Swept {
         let Some(folder) = state::Folder::take_dead(&listed.folder) else {
             continue;
         };
+        if !folder.is_begun() {
+            // Whatever has this name by now is somebody else's.
+            folder.remove();
+            let name = listed.name;
+            swept
+                .removed
+                .push(format!("{name} (its folder: kind had made nothing)"));
+            continue;
+        }
         let kind = KindCommand::new(program, &listed.name, folder.path());
-        match kind.delete().await {
+        match kind.remove().await {
             Ok(()) => {
                 folder.remove();
                 swept.removed.push(listed.name);

@@ -125,12 +125,7 @@ pub(super) async fn bring_up(
             "the node image {image} is not here; kind tries to pull it"
         ));
     }
-    let made = begin(options).await?;
-    let config = made.folder.path().join("kind.yaml");
-    std::fs::write(&config, config::render(shape)).map_err(|error| {
-        failed(format!("write {}", config.display()))(error)
-            .hint("make room there, or name another folder with MESHPROOF_CACHE")
-    })?;
+    let (made, config) = begin(options, &config::render(shape)).await?;
     match come_up(options, engine, &made, &config, progress).await {
         Ok(parts) => {
             if options.keep != Keep::Never {
@@ -157,22 +152,40 @@ async fn sweep(options: &Options, progress: &mut (dyn FnMut(&str) + Send)) {
     }
 }
 
-/// Takes the name, in our cache and among the clusters that kind knows.
-async fn begin(options: &Options) -> Result<Made, ClusterError> {
+/// Takes the name, in our cache and among the clusters that kind knows, and writes down what kind is to make: from then on
+/// a cluster of the name is ours.
+async fn begin(options: &Options, config: &str) -> Result<(Made, PathBuf), ClusterError> {
     let folder = Folder::create(&options.cache, &options.name)?;
     let kind = KindCommand::new(&options.program, &options.name, folder.path());
-    if kind.exists().await.inspect_err(|_| folder.remove())? {
-        folder.remove();
-        let name = kind.cluster();
-        return Err(ClusterError::because(
-            "make the kind cluster",
-            format!("there is a kind cluster `{name}` that is not ours"),
-        )
-        .hint(format!(
-            "choose another name, or remove it: kind delete cluster --name {name}"
-        )));
+    match take(&kind, &folder, config).await {
+        Ok(config) => Ok((Made::begin(kind, folder), config)),
+        Err(error) => {
+            // Of a cluster of ours that could not be removed the folder is all that tells.
+            if !folder.is_begun() {
+                folder.remove();
+            }
+            Err(error)
+        }
     }
-    Ok(Made::begin(kind, folder))
+}
+
+async fn take(kind: &KindCommand, folder: &Folder, config: &str) -> Result<PathBuf, ClusterError> {
+    if !kind.exists().await? {
+        return folder.begin(config);
+    }
+    let act = "make the kind cluster";
+    let name = kind.cluster();
+    Err(if folder.is_begun() {
+        let reason =
+            format!("`{name}` of a dead run is still there: it could not be removed just now");
+        ClusterError::because(act, reason)
+            .hint("`meshproof clean` tries again, and says why it fails")
+    } else {
+        let reason = format!("there is a kind cluster `{name}` that is not ours");
+        ClusterError::because(act, reason).hint(format!(
+            "choose another name, or remove it: kind delete cluster --name {name}"
+        ))
+    })
 }
 
 /// Lets it live on when we end.
@@ -236,6 +249,9 @@ async fn become_nodes(
         .create(config, image, &mut step, &mut started)
         .await;
     if let Err(failed) = created {
+        if failed.is_of_others {
+            made.disown();
+        }
         return Err(explained(&engine, failed).await);
     }
     let kubeconfig = made.folder.path().join("kubeconfig");
@@ -302,6 +318,9 @@ async fn explained(engine: &Engine, failed: NotMade) -> ClusterError {
 
 /// Writes down what can still be learned of a cluster that did not come up, and removes it unless it is kept.
 async fn give_up(options: &Options, made: Made, progress: &mut (dyn FnMut(&str) + Send)) {
+    if !made.folder.is_begun() {
+        return;
+    }
     // kind may have given up before it made anything.
     let is_there = !matches!(made.kind.exists().await, Ok(false));
     if let Some(folder) = options.diagnostics.as_ref().filter(|_| is_there) {

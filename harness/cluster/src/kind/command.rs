@@ -1,6 +1,6 @@
 //! Calling the programs `kind` and the container engine's.
 
-use super::said::{explained, failed_node, last_of, step, telling};
+use super::said::{explained, failed_node, is_taken, last_of, step, telling};
 use super::{PREFIX, making};
 use crate::{ClusterError, failed};
 use harness_kernel::parent::end_with_this_thread;
@@ -107,34 +107,22 @@ impl KindCommand {
         Err(NotMade {
             error: explained(ClusterError::because(act, error)),
             node: failed_node(&said),
+            is_of_others: is_taken(&said),
         })
     }
 
-    /// Removes the cluster; fine when there is none.
-    pub(super) async fn delete(&self) -> Result<(), ClusterError> {
+    /// Removes the cluster and looks that it is gone; fine when there was none.
+    pub(super) async fn remove(&self) -> Result<(), ClusterError> {
+        let act = "remove the kind cluster";
         making::finished(&self.cluster).await;
         let mut command = self.command(&["delete", "cluster", "--name", &self.cluster]);
         command.arg("--kubeconfig").arg(&self.kubeconfig);
-        run("remove the kind cluster", &mut command, Input::Nothing)
-            .await
-            .map(drop)
-    }
-
-    /// The same for a destructor: blocks, and says whether it is gone.
-    pub(super) fn delete_now(&self) -> std::io::Result<bool> {
-        let deleted = self.now(&["delete", "cluster", "--name", &self.cluster])?;
-        let listed = self.now(&["get", "clusters"])?;
-        let there = String::from_utf8_lossy(&listed.stdout);
-        let succeeded = deleted.status.success() && listed.status.success();
-        Ok(succeeded && !there.lines().any(|line| line == self.cluster))
-    }
-
-    fn now(&self, arguments: &[&str]) -> std::io::Result<std::process::Output> {
-        std::process::Command::new(&self.program)
-            .args(arguments)
-            .env("KUBECONFIG", &self.kubeconfig)
-            .stdin(Stdio::null())
-            .output()
+        run(act, &mut command, Input::Nothing).await?;
+        if self.exists().await? {
+            let reason = "kind says that it has removed it, and lists it all the same";
+            return Err(ClusterError::because(act, reason));
+        }
+        Ok(())
     }
 
     /// Loads an image into the stores of these nodes.
@@ -190,11 +178,17 @@ pub(super) struct NotMade {
     pub(super) error: ClusterError,
     /// The node at which it gave up, where it says so.
     pub(super) node: Option<String>,
+    /// Somebody else has a cluster of this name, so kind has made nothing.
+    pub(super) is_of_others: bool,
 }
 
 impl From<ClusterError> for NotMade {
     fn from(error: ClusterError) -> Self {
-        Self { error, node: None }
+        Self {
+            error,
+            node: None,
+            is_of_others: false,
+        }
     }
 }
 

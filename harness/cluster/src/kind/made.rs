@@ -3,7 +3,7 @@
 use super::command::KindCommand;
 use super::making;
 use super::state::Folder;
-use nix::sys::signal::{Signal, kill, killpg};
+use harness_model::causes::chain;
 use nix::unistd::Pid;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
@@ -46,21 +46,45 @@ impl Made {
         self.group.store(group, Ordering::SeqCst);
     }
 
+    /// Somebody else has made a cluster of this name, and kind has made nothing for us: only the folder is removed.
+    pub(super) fn disown(&self) {
+        self.settle();
+        self.folder.remove();
+    }
+
     /// Removes it; says what is left.
     pub(super) async fn end(&self) -> Vec<String> {
         self.settle();
-        let still_there = match self.kind.delete().await {
-            Ok(()) => self.kind.exists().await,
-            Err(error) => Err(error),
-        };
-        match still_there {
-            Ok(false) => {
+        let group = self.group.swap(0, Ordering::SeqCst);
+        if group > 0 {
+            making::stop(Pid::from_raw(group), self.kind.cluster()).await;
+        }
+        match self.kind.remove().await {
+            Ok(()) => {
                 self.folder.remove();
                 Vec::new()
             }
-            Ok(true) => vec![format!("kind cluster {}", self.kind.cluster())],
-            Err(error) => vec![format!("kind cluster {}: {error}", self.kind.cluster())],
+            // The folder stays, so the next run or `clean` tries again.
+            Err(error) => vec![format!(
+                "kind cluster {}: {}",
+                self.kind.cluster(),
+                chain(&error)
+            )],
         }
+    }
+
+    /// The same for a destructor: blocks, whatever runtime we are on.
+    fn end_now(&self) -> std::io::Result<Vec<String>> {
+        let end = || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()?;
+            Ok(runtime.block_on(self.end()))
+        };
+        std::thread::scope(|scope| {
+            let ended = scope.spawn(end).join();
+            ended.unwrap_or_else(|_| Err(std::io::Error::other("a thread of ours panicked")))
+        })
     }
 }
 
@@ -69,22 +93,14 @@ impl Drop for Made {
         if self.settled.load(Ordering::SeqCst) || !self.folder.is_ours() {
             return;
         }
-        let group = self.group.load(Ordering::SeqCst);
-        if group > 0 {
-            let kind = Pid::from_raw(group);
-            let _ = kill(kind, Signal::SIGKILL);
-            // An engine goes on with a node when the command that wants it is killed, and lists it only afterwards.
-            making::finished_now(self.kind.cluster());
-            let _ = killpg(kind, Signal::SIGKILL);
-        }
-        match self.kind.delete_now() {
-            Ok(true) => self.folder.remove(),
-            // The folder stays, so the next run or `clean` tries again.
-            outcome => tracing::warn!(
-                cluster = self.kind.cluster(),
-                ?outcome,
-                "cannot remove a kind cluster"
-            ),
+        let cluster = self.kind.cluster();
+        match self.end_now() {
+            Ok(left) => {
+                for left in left {
+                    tracing::warn!(%left, "not removed; `meshproof clean` tries again");
+                }
+            }
+            Err(error) => tracing::warn!(cluster, %error, "cannot remove a kind cluster"),
         }
     }
 }

@@ -21,6 +21,13 @@ pub(super) fn failed_node(lines: &[String]) -> Option<String> {
     before.split_whitespace().last().map(str::to_owned)
 }
 
+/// Kind's last word is that a cluster of this name is there already. It looks before it makes anything.
+pub(super) fn is_taken(lines: &[String]) -> bool {
+    lines.iter().any(|line| {
+        line.starts_with("ERROR:") && line.contains("already exist for a cluster with the name")
+    })
+}
+
 /// Lines that say something: not kind's progress, not kubeadm's log, no stack traces.
 pub(super) fn telling<'a>(lines: impl Iterator<Item = &'a String>) -> Vec<String> {
     let is_log = |line: &str| {
@@ -137,6 +144,18 @@ mod tests {
         ] {
             assert!(hint_for(said).unwrap().contains(hint), "{said}");
         }
+    }
+
+    #[test]
+    fn a_name_that_somebody_else_has_is_told_from_what_else_exists() {
+        let said = |line: &str| is_taken(&[line.to_owned()]);
+        assert!(said(
+            "ERROR: failed to create cluster: node(s) already exist for a cluster with the name \"meshproof-dev\""
+        ));
+        // kind has made something by then.
+        assert!(!said(
+            "ERROR: failed to create cluster: a network with name kind already exists"
+        ));
     }
 
     #[test]

@@ -2,6 +2,9 @@
 //!
 //! A process holds the lock while it makes, uses or removes the cluster: one run at a time is on it.
 //!
+//! The file `kind.yaml`, what kind is told to make, is written once nobody has a kind cluster of the name and before kind
+//! is told: a cluster of the name is ours only where that file stands.
+//!
 //! Invariant: a folder without the file `cluster.json`, whose lock is free, is of a cluster whose maker died, and only
 //! who holds the lock alone removes a folder or what it stands for.
 
@@ -72,6 +75,7 @@ pub enum State {
 }
 
 const DESCRIPTION: &str = "cluster.json";
+const CONFIG: &str = "kind.yaml";
 
 fn base(cache: &Path) -> PathBuf {
     cache.join("kind")
@@ -217,6 +221,26 @@ impl Folder {
         &self.path
     }
 
+    /// Writes what kind will be told to make, and that a cluster of this name is ours from now on. Where it cannot be
+    /// written, the cluster is as little ours as before.
+    pub(super) fn begin(&self, config: &str) -> Result<PathBuf, ClusterError> {
+        let path = self.path.join(CONFIG);
+        // Whole or not at all: the name alone says whose the cluster is.
+        let new = self.path.join("kind.yaml.new");
+        fs::write(&new, config)
+            .and_then(|()| fs::rename(&new, &path))
+            .map_err(|error| {
+                failed(format!("write {}", path.display()))(error)
+                    .hint("make room there, or name another folder with MESHPROOF_CACHE")
+            })?;
+        Ok(path)
+    }
+
+    /// Kind was told, or was about to be told, to make it: a cluster of this name is ours.
+    pub(super) fn is_begun(&self) -> bool {
+        self.path.join(CONFIG).exists()
+    }
+
     /// Writes down that the cluster stays when we end.
     pub(super) fn keep(&self, description: &Description) -> Result<(), ClusterError> {
         let act = || format!("keep the cluster in {}", self.path.display());
@@ -327,6 +351,23 @@ mod tests {
         assert_eq!(states(cache.path()), [("one".to_owned(), State::InUse)]);
         drop(ending);
         assert_eq!(states(cache.path()), [("one".to_owned(), State::Dead)]);
+    }
+
+    #[test]
+    fn a_cluster_is_ours_once_what_kind_is_told_stands_in_its_folder() {
+        let cache = tempfile::tempdir().unwrap();
+        let folder = Folder::create(cache.path(), "one").unwrap();
+        assert!(!folder.is_begun());
+        folder.begin("kind: Cluster").unwrap();
+        drop(folder);
+        let path = of(cache.path(), "one");
+        assert!(Folder::take_dead(&path).unwrap().is_begun());
+        // A folder where the file should be: it cannot be written.
+        let other = Folder::create(cache.path(), "two").unwrap();
+        fs::create_dir(other.path().join("kind.yaml.new")).unwrap();
+        let error = other.begin("kind: Cluster").unwrap_err();
+        assert!(error.hint.unwrap().contains("MESHPROOF_CACHE"));
+        assert!(!other.is_begun());
     }
 
     #[test]
