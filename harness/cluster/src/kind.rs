@@ -5,7 +5,8 @@
 //! (`state`), with a kubeconfig file of its own; the user's kubeconfig and other kind clusters are never touched.
 //!
 //! Invariant: a kind cluster of ours has a folder from before it is made until after it is gone, so whatever a killed
-//! process leaves is found by [`sweep`].
+//! process leaves is found by [`sweep`]; and only a cluster whose folder says that kind was told to make it, and with this
+//! engine, is removed.
 
 pub mod config;
 
@@ -17,7 +18,10 @@ mod control_plane;
 mod dial;
 mod early;
 mod engine;
+#[cfg(test)]
+mod fakes;
 mod group;
+mod identity;
 mod images;
 mod latency;
 mod made;
@@ -40,6 +44,8 @@ pub use state::{Listed, State, list};
 
 use crate::ClusterError;
 use command::KindCommand;
+use engine::Engine;
+use harness_model::causes::chain;
 use std::path::Path;
 
 /// What the program does when it is started again under this name.
@@ -75,6 +81,16 @@ pub fn dead(cache: &Path) -> Vec<Listed> {
 /// Removes the [`dead`] clusters of `cache` with the program `kind`.
 pub async fn sweep(cache: &Path, program: &Path) -> Swept {
     state::sweep_discarded(cache);
+    if dead(cache).is_empty() {
+        return Swept::default();
+    }
+    let engine = Engine::find().await;
+    sweep_on(cache, program, engine.as_ref()).await
+}
+
+/// The same with this engine, or none, and why.
+async fn sweep_on(cache: &Path, program: &Path, engine: Result<&Engine, &ClusterError>) -> Swept {
+    state::sweep_discarded(cache);
     let mut swept = Swept::default();
     for listed in dead(cache) {
         let Some(folder) = state::Folder::take_dead(&listed.folder) else {
@@ -84,13 +100,11 @@ pub async fn sweep(cache: &Path, program: &Path) -> Swept {
             // Whatever has this name by now is somebody else's.
             folder.remove();
             let name = listed.name;
-            swept
-                .removed
-                .push(format!("{name} (its folder: kind had made nothing)"));
+            let only = format!("{name} (its folder: kind had made nothing)");
+            swept.removed.push(only);
             continue;
         }
-        let kind = KindCommand::new(program, &listed.name, folder.path());
-        match kind.remove().await {
+        match remove_dead(&listed.name, &folder, program, engine).await {
             Ok(()) => {
                 folder.remove();
                 swept.removed.push(listed.name);
@@ -99,4 +113,62 @@ pub async fn sweep(cache: &Path, program: &Path) -> Swept {
         }
     }
     swept
+}
+
+async fn remove_dead(
+    name: &str,
+    folder: &state::Folder,
+    program: &Path,
+    engine: Result<&Engine, &ClusterError>,
+) -> Result<(), ClusterError> {
+    let engine = engine.map_err(|error| ClusterError {
+        hint: error.hint.clone(),
+        ..ClusterError::because("find the engine that has it", chain(error))
+    })?;
+    folder.must_be_of(&engine.identity().await)?;
+    KindCommand::new(program, engine, name, folder.path())
+        .remove()
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fakes::Fakes;
+    use super::state::{Folder, list};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_cluster_that_kind_was_never_told_to_make_is_not_removed_with_its_folder() {
+        let fakes = Fakes::knowing(&["meshproof-dev"]);
+        drop(Folder::create(fakes.cache(), "dev").unwrap());
+        let swept = sweep_on(fakes.cache(), &fakes.kind(), Ok(&fakes.engine())).await;
+        assert_eq!((swept.removed.len(), swept.failed.len()), (1, 0));
+        assert_eq!(list(fakes.cache()), []);
+        assert_eq!(fakes.clusters(), ["meshproof-dev"]);
+    }
+
+    #[tokio::test]
+    async fn a_dead_cluster_is_removed_with_its_own_engine_alone() {
+        let fakes = Fakes::knowing(&["meshproof-dev", "other"]);
+        let engine = fakes.engine();
+        let folder = Folder::create(fakes.cache(), "dev").unwrap();
+        folder.begin("", &engine.identity().await).unwrap();
+        drop(folder);
+        fakes.write("id", "two");
+        let mut swept = sweep_on(fakes.cache(), &fakes.kind(), Ok(&engine)).await;
+        let (name, error) = swept.failed.remove(0);
+        assert_eq!((name.as_str(), swept.removed.len()), ("dev", 0));
+        assert!(chain(&error).contains("it was made with"), "{error:?}");
+        assert_eq!(fakes.calls(), "", "another engine is not even asked");
+        let missing = ClusterError::because("use the engine", "it does not run").hint("start it");
+        let mut swept = sweep_on(fakes.cache(), &fakes.kind(), Err(&missing)).await;
+        assert_eq!(swept.failed.remove(0).1.hint.as_deref(), Some("start it"));
+        fakes.write("id", "one");
+        let swept = sweep_on(fakes.cache(), &fakes.kind(), Ok(&engine)).await;
+        assert_eq!(swept.removed, ["dev"]);
+        assert_eq!(fakes.clusters(), ["other"]);
+        let calls = fakes.calls();
+        let of_ours = |line: &str| line.starts_with(engine.program());
+        assert!(calls.lines().all(of_ours), "{calls}");
+    }
 }

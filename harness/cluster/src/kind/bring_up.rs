@@ -113,11 +113,19 @@ pub(super) async fn bring_up(
     options: &Options,
     progress: &mut (dyn FnMut(&str) + Send),
 ) -> Result<(Parts, Made), ClusterError> {
+    let engine = Engine::find().await?;
+    bring_up_on(engine, options, progress).await
+}
+
+async fn bring_up_on(
+    engine: Engine,
+    options: &Options,
+    progress: &mut (dyn FnMut(&str) + Send),
+) -> Result<(Parts, Made), ClusterError> {
     let shape = options.topology.clusters.first().ok_or_else(|| {
         ClusterError::because("make the kind cluster", "the topology has no cluster")
     })?;
-    let engine = Engine::find().await?;
-    sweep(options, progress).await;
+    sweep(options, &engine, progress).await;
     if let Some(image) = &options.node_image
         && !engine.has_image(image).await
     {
@@ -125,7 +133,7 @@ pub(super) async fn bring_up(
             "the node image {image} is not here; kind tries to pull it"
         ));
     }
-    let (made, config) = begin(options, &config::render(shape)).await?;
+    let (made, config) = begin(options, &engine, &config::render(shape)).await?;
     match come_up(options, engine, &made, &config, progress).await {
         Ok(parts) => {
             if options.keep != Keep::Never {
@@ -140,24 +148,29 @@ pub(super) async fn bring_up(
     }
 }
 
-async fn sweep(options: &Options, progress: &mut (dyn FnMut(&str) + Send)) {
-    let swept = super::sweep(&options.cache, &options.program).await;
+async fn sweep(options: &Options, engine: &Engine, progress: &mut (dyn FnMut(&str) + Send)) {
+    let swept = super::sweep_on(&options.cache, &options.program, Ok(engine)).await;
     for name in swept.removed {
         progress(&format!(
             "removed what a dead run left: kind cluster {name}"
         ));
     }
     for (name, error) in swept.failed {
-        tracing::warn!(name, %error, "cannot remove what a dead run left");
+        let why = chain(&error);
+        tracing::warn!(name, %why, "cannot remove what a dead run left");
     }
 }
 
 /// Takes the name, in our cache and among the clusters that kind knows, and writes down what kind is to make: from then on
 /// a cluster of the name is ours.
-async fn begin(options: &Options, config: &str) -> Result<(Made, PathBuf), ClusterError> {
+async fn begin(
+    options: &Options,
+    engine: &Engine,
+    config: &str,
+) -> Result<(Made, PathBuf), ClusterError> {
     let folder = Folder::create(&options.cache, &options.name)?;
-    let kind = KindCommand::new(&options.program, &options.name, folder.path());
-    match take(&kind, &folder, config).await {
+    let kind = KindCommand::new(&options.program, engine, &options.name, folder.path());
+    match take(&kind, engine, &folder, config).await {
         Ok(config) => Ok((Made::begin(kind, folder), config)),
         Err(error) => {
             // Of a cluster of ours that could not be removed the folder is all that tells.
@@ -169,9 +182,17 @@ async fn begin(options: &Options, config: &str) -> Result<(Made, PathBuf), Clust
     }
 }
 
-async fn take(kind: &KindCommand, folder: &Folder, config: &str) -> Result<PathBuf, ClusterError> {
+async fn take(
+    kind: &KindCommand,
+    engine: &Engine,
+    folder: &Folder,
+    config: &str,
+) -> Result<PathBuf, ClusterError> {
+    let engine = engine.identity().await;
+    // A dead one that another engine has would be forgotten.
+    folder.must_be_of(&engine)?;
     if !kind.exists().await? {
-        return folder.begin(config);
+        return folder.begin(config, &engine);
     }
     let act = "make the kind cluster";
     let name = kind.cluster();
@@ -365,3 +386,6 @@ async fn what_the_api_server_tells(made: &Made, folder: &Path) -> Result<(), Clu
         )),
     }
 }
+
+#[cfg(test)]
+mod tests;

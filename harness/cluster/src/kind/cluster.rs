@@ -95,6 +95,8 @@ impl KindCluster {
         })?;
         let kubeconfig = path.join("kubeconfig");
         let engine = Engine::find().await?;
+        folder.must_be_of(&engine.identity().await)?;
+        let kind = KindCommand::new(program, &engine, name, &path);
         let client = api::client::from_file(&kubeconfig, None).await?;
         let parts = Parts::of(client, kubeconfig, engine, &description.topology)
             .await
@@ -104,7 +106,7 @@ impl KindCluster {
                 )),
                 ..error
             })?;
-        let made = Made::kept(KindCommand::new(program, name, &path), folder);
+        let made = Made::kept(kind, folder);
         Ok(Self::new(description.topology, parts, made))
     }
 
@@ -112,18 +114,16 @@ impl KindCluster {
     ///
     /// # Errors
     ///
-    /// When it is not kept, or a process uses it.
+    /// When it is not kept, a process uses it, or it was made with another engine.
     pub(super) async fn remove_kept(
         cache: &Path,
         name: &str,
         program: &Path,
     ) -> Result<Vec<String>, ClusterError> {
         let path = state::of(cache, name);
-        let folder = Folder::end_kept(&path).map_err(|error| {
-            failed(format!("lock {}", path.display()))(error)
-                .hint("wait until whoever uses it has ended")
-        })?;
-        let made = Made::kept(KindCommand::new(program, name, &path), folder);
+        let engine = Engine::find().await?;
+        let folder = Folder::end_kept(&path, &engine.identity().await)?;
+        let made = Made::kept(KindCommand::new(program, &engine, name, &path), folder);
         Ok(made.end().await)
     }
 }

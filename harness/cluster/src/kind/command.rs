@@ -1,5 +1,6 @@
 //! Calling the programs `kind` and the container engine's.
 
+use super::engine::{CHOICE, Engine};
 use super::said::{explained, failed_node, is_taken, last_of, step, telling};
 use super::{PREFIX, making};
 use crate::{ClusterError, failed};
@@ -17,15 +18,17 @@ const PATIENCE: Duration = Duration::from_secs(300);
 #[derive(Clone, Debug)]
 pub(super) struct KindCommand {
     program: PathBuf,
+    engine: String,
     cluster: String,
     kubeconfig: PathBuf,
 }
 
 impl KindCommand {
-    /// `kind` for the cluster that we call `name`, whose folder is `folder`.
-    pub(super) fn new(program: &Path, name: &str, folder: &Path) -> Self {
+    /// `kind` on this engine, for the cluster that we call `name`, whose folder is `folder`.
+    pub(super) fn new(program: &Path, engine: &Engine, name: &str, folder: &Path) -> Self {
         Self {
             program: program.to_owned(),
+            engine: engine.program().to_owned(),
             cluster: format!("{PREFIX}{name}"),
             kubeconfig: folder.join("kubeconfig"),
         }
@@ -168,6 +171,8 @@ impl KindCommand {
         command.args(arguments);
         // Whatever writes a kubeconfig without being told where must not write the user's.
         command.env("KUBECONFIG", &self.kubeconfig);
+        // It shall not choose for itself.
+        command.env(CHOICE, &self.engine);
         command
     }
 }

@@ -1,8 +1,10 @@
 //! The container engine below kind: which one, whether it answers, running programs in nodes.
 
 use super::command::{Input, run};
+use super::identity::Identity;
 use super::said::hint_for;
 use crate::{ClusterError, failed};
+use futures::future::join_all;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -13,7 +15,7 @@ use tokio::process::{Child, Command};
 /// The engines that kind supports, in the order in which it looks for them (`DetectNodeProvider`).
 const ENGINES: [&str; 3] = ["docker", "nerdctl", "podman"];
 /// The variable by which kind is told which engine to use.
-const CHOICE: &str = "KIND_EXPERIMENTAL_PROVIDER";
+pub(super) const CHOICE: &str = "KIND_EXPERIMENTAL_PROVIDER";
 
 /// How long the engine may take to answer a question.
 const ANSWER: Duration = Duration::from_secs(20);
@@ -28,7 +30,18 @@ impl Engine {
     /// The engine that kind will use, after it answered.
     pub(super) async fn find() -> Result<Self, ClusterError> {
         let chosen = std::env::var(CHOICE).ok().filter(|name| !name.is_empty());
-        let program = choose(chosen, |name| which::which(name).is_ok())?;
+        let program = match chosen {
+            Some(_) => choose(chosen, |name| which::which(name).is_ok())?,
+            None => {
+                let look = |name: &str| {
+                    let engine = Self::of(name.to_owned());
+                    async move { engine.is_itself().await }
+                };
+                let there = join_all(ENGINES.map(look)).await;
+                let there: Vec<_> = ENGINES.into_iter().zip(there).collect();
+                choose(None, |name| there.contains(&(name, true)))?
+            }
+        };
         let engine = Self { program };
         engine.ask(&["info"]).await.map_err(|error| {
             let said = error
@@ -46,6 +59,37 @@ impl Engine {
             .hint(hint)
         })?;
         Ok(engine)
+    }
+
+    /// An engine by its program.
+    pub(super) fn of(program: String) -> Self {
+        Self { program }
+    }
+
+    /// Its program, by which kind chooses it as well.
+    pub(super) fn program(&self) -> &str {
+        &self.program
+    }
+
+    /// Whether it is there and not another engine that answers to its name, as Podman does to that of Docker. kind looks
+    /// for the same (`IsAvailable`).
+    async fn is_itself(&self) -> bool {
+        let said = self.ask(&["-v"]).await;
+        said.is_ok_and(|said| is_version_of(&self.program, &said))
+    }
+
+    /// What tells it from other engines.
+    pub(super) async fn identity(&self) -> Identity {
+        let program = self.program.clone();
+        let address = std::env::var(Identity::variable(&program)).ok();
+        let question = ["info", "--format", Identity::told_by(&program)];
+        let id = self.ask(&question).await.ok();
+        let id = id.map(|said| said.trim().to_owned());
+        Identity {
+            address: address.filter(|address| !address.is_empty()),
+            id: id.filter(|id| !id.is_empty()),
+            program,
+        }
     }
 
     /// Whether a node that was off comes back with the address it had. Podman and nerdctl give each container that starts
@@ -177,6 +221,15 @@ fn choose(chosen: Option<String>, is_there: impl Fn(&str) -> bool) -> Result<Str
     }
 }
 
+/// What a program says to `-v` is the version of an engine of its name.
+fn is_version_of(program: &str, said: &str) -> bool {
+    let name = match program {
+        "docker" => "Docker",
+        other => other,
+    };
+    said.starts_with(&format!("{name} version"))
+}
+
 /// The name of the engine that kind would use, when it answers.
 ///
 /// # Errors
@@ -202,6 +255,17 @@ mod tests {
         assert!(none.hint.unwrap().contains("--cluster local"));
         let other = choose(Some("podman".to_owned()), only("docker")).unwrap_err();
         assert!(other.source.unwrap().to_string().contains(CHOICE));
+    }
+
+    #[test]
+    fn podman_under_the_name_of_docker_is_not_taken_for_docker() {
+        assert!(is_version_of(
+            "docker",
+            "Docker version 28.2.2, build e6534b4\n"
+        ));
+        assert!(is_version_of("podman", "podman version 5.4.2\n"));
+        assert!(is_version_of("nerdctl", "nerdctl version 2.3.5\n"));
+        assert!(!is_version_of("docker", "podman version 5.4.2\n"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What kind and container engines say, and what it means to people.
 
+use super::engine::CHOICE;
 use crate::ClusterError;
 
 /// How much of what a program said goes into an error.
@@ -28,7 +29,7 @@ pub(super) fn is_taken(lines: &[String]) -> bool {
     })
 }
 
-/// Lines that say something: not kind's progress, not kubeadm's log, no stack traces.
+/// Lines that say something: not kind's progress, not which engine we have chosen for it, not kubeadm's log, no stack traces.
 pub(super) fn telling<'a>(lines: impl Iterator<Item = &'a String>) -> Vec<String> {
     let is_log = |line: &str| {
         let mut first = line.chars();
@@ -45,6 +46,7 @@ pub(super) fn telling<'a>(lines: impl Iterator<Item = &'a String>) -> Vec<String
     lines
         .iter()
         .enumerate()
+        .filter(|(_, line)| !line.ends_with(CHOICE))
         .filter(|(number, line)| !is_log(line) && !is_trace(*number, line) && !is_step(line))
         .map(|(_, line)| (*line).clone())
         .collect()

@@ -3,11 +3,13 @@
 //! A process holds the lock while it makes, uses or removes the cluster: one run at a time is on it.
 //!
 //! The file `kind.yaml`, what kind is told to make, is written once nobody has a kind cluster of the name and before kind
-//! is told: a cluster of the name is ours only where that file stands.
+//! is told: a cluster of the name is ours only where that file stands. `engine.json` says with which engine, since another
+//! one does not know it.
 //!
 //! Invariant: a folder without the file `cluster.json`, whose lock is free, is of a cluster whose maker died, and only
 //! who holds the lock alone removes a folder or what it stands for.
 
+use super::identity::Identity;
 use crate::folder_lock::{self, Attempt, FolderLock};
 use crate::together::Whole;
 use crate::{ClusterError, failed};
@@ -76,6 +78,7 @@ pub enum State {
 
 const DESCRIPTION: &str = "cluster.json";
 const CONFIG: &str = "kind.yaml";
+const ENGINE: &str = "engine.json";
 
 fn base(cache: &Path) -> PathBuf {
     cache.join("kind")
@@ -192,10 +195,20 @@ impl Folder {
     }
 
     /// The folder of a kept cluster, to end it: from now on the cluster is one whose maker may die.
-    pub(super) fn end_kept(path: &Path) -> io::Result<Self> {
-        let lock = folder_lock::alone_in_a_moment(path)?;
-        let (folder, _) = Self::kept(path, Hold::Own, lock)?;
-        fs::remove_file(path.join(DESCRIPTION))?;
+    ///
+    /// # Errors
+    ///
+    /// When it is not kept, a process uses it, or it was made with another engine.
+    pub(super) fn end_kept(path: &Path, engine: &Identity) -> Result<Self, ClusterError> {
+        let lock = || {
+            let lock = folder_lock::alone_in_a_moment(path)?;
+            Self::kept(path, Hold::Own, lock)
+        };
+        let act = || format!("lock {}", path.display());
+        let (folder, _) = lock()
+            .map_err(|error| failed(act())(error).hint("wait until whoever uses it has ended"))?;
+        folder.must_be_of(engine)?;
+        fs::remove_file(path.join(DESCRIPTION)).map_err(failed(act()))?;
         Ok(folder)
     }
 
@@ -221,19 +234,42 @@ impl Folder {
         &self.path
     }
 
-    /// Writes what kind will be told to make, and that a cluster of this name is ours from now on. Where it cannot be
-    /// written, the cluster is as little ours as before.
-    pub(super) fn begin(&self, config: &str) -> Result<PathBuf, ClusterError> {
+    /// Writes with which engine kind will make what, and so that a cluster of this name is ours from now on. Where it
+    /// cannot be written, the cluster is as little ours as before.
+    pub(super) fn begin(&self, config: &str, engine: &Identity) -> Result<PathBuf, ClusterError> {
         let path = self.path.join(CONFIG);
-        // Whole or not at all: the name alone says whose the cluster is.
-        let new = self.path.join("kind.yaml.new");
-        fs::write(&new, config)
-            .and_then(|()| fs::rename(&new, &path))
-            .map_err(|error| {
-                failed(format!("write {}", path.display()))(error)
-                    .hint("make room there, or name another folder with MESHPROOF_CACHE")
-            })?;
+        let write = || {
+            let engine = serde_json::to_string_pretty(engine)?;
+            fs::write(self.path.join(ENGINE), engine)?;
+            // Whole or not at all: that it is there says whose the cluster is.
+            let new = self.path.join("kind.yaml.new");
+            fs::write(&new, config)?;
+            fs::rename(&new, &path)
+        };
+        write().map_err(|error: io::Error| {
+            failed(format!("write {}", path.display()))(error)
+                .hint("make room there, or name another folder with MESHPROOF_CACHE")
+        })?;
         Ok(path)
+    }
+
+    /// That the cluster was made with this engine, as far as its folder tells.
+    ///
+    /// # Errors
+    ///
+    /// When it was made with another one.
+    pub(super) fn must_be_of(&self, engine: &Identity) -> Result<(), ClusterError> {
+        let path = self.path.join(ENGINE);
+        let act = || format!("read {}", path.display());
+        match fs::read_to_string(&path) {
+            Ok(text) => {
+                let made_with: Identity = serde_json::from_str(&text).map_err(failed(act()))?;
+                made_with.must_be(engine, &self.path)
+            }
+            // Made before this was written down.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(failed(act())(error)),
+        }
     }
 
     /// Kind was told, or was about to be told, to make it: a cluster of this name is ours.
@@ -265,118 +301,4 @@ impl Folder {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn states(cache: &Path) -> Vec<(String, State)> {
-        list(cache)
-            .into_iter()
-            .map(|listed| (listed.name, listed.state))
-            .collect()
-    }
-
-    #[test]
-    fn a_cluster_is_in_use_then_kept_or_dead() {
-        let cache = tempfile::tempdir().unwrap();
-        let one = Folder::create(cache.path(), "one").unwrap();
-        let two = Folder::create(cache.path(), "two").unwrap();
-        assert_eq!(
-            states(cache.path()),
-            [
-                ("one".to_owned(), State::InUse),
-                ("two".to_owned(), State::InUse)
-            ]
-        );
-        assert!(Folder::create(cache.path(), "one").is_err(), "it is taken");
-        one.keep(&Description {
-            topology: crate::topology::load("one-zone").unwrap(),
-            started: jiff::Timestamp::now(),
-            part_of: None,
-        })
-        .unwrap();
-        drop((one, two));
-        assert_eq!(
-            states(cache.path()),
-            [
-                ("one".to_owned(), State::Kept),
-                ("two".to_owned(), State::Dead)
-            ]
-        );
-        let error = Folder::create(cache.path(), "one").unwrap_err();
-        assert!(error.hint.unwrap().contains("cluster down one"));
-        let two = Folder::create(cache.path(), "two").unwrap();
-        assert!(
-            Folder::take_dead(two.path()).is_none(),
-            "it has an owner again"
-        );
-        drop(two);
-        let dead = list(cache.path()).remove(1);
-        Folder::take_dead(&dead.folder).unwrap().remove();
-        assert!(Folder::take_dead(&of(cache.path(), "one")).is_none());
-        assert_eq!(states(cache.path()), [("one".to_owned(), State::Kept)]);
-    }
-
-    #[test]
-    fn a_kept_cluster_that_is_used_is_not_removed_and_one_whose_removal_was_broken_off_is_dead() {
-        let cache = tempfile::tempdir().unwrap();
-        let path = of(cache.path(), "one");
-        let missing = Folder::use_kept(&path).unwrap_err();
-        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
-        let made = Folder::create(cache.path(), "one").unwrap();
-        made.keep(&Description {
-            topology: crate::topology::load("one-zone").unwrap(),
-            started: jiff::Timestamp::now(),
-            part_of: None,
-        })
-        .unwrap();
-        let busy = Folder::use_kept(&path).unwrap_err();
-        assert_eq!(
-            busy.kind(),
-            io::ErrorKind::ResourceBusy,
-            "its maker runs on it"
-        );
-        drop(made);
-        let user = Folder::use_kept(&path).unwrap();
-        let busy = Folder::use_kept(&path).unwrap_err();
-        assert_eq!(
-            busy.kind(),
-            io::ErrorKind::ResourceBusy,
-            "one at a time uses it"
-        );
-        let busy = Folder::end_kept(&path).unwrap_err();
-        assert_eq!(busy.kind(), io::ErrorKind::ResourceBusy);
-        assert_eq!(states(cache.path()), [("one".to_owned(), State::Kept)]);
-        drop(user);
-        let ending = Folder::end_kept(&path).unwrap();
-        assert_eq!(states(cache.path()), [("one".to_owned(), State::InUse)]);
-        drop(ending);
-        assert_eq!(states(cache.path()), [("one".to_owned(), State::Dead)]);
-    }
-
-    #[test]
-    fn a_cluster_is_ours_once_what_kind_is_told_stands_in_its_folder() {
-        let cache = tempfile::tempdir().unwrap();
-        let folder = Folder::create(cache.path(), "one").unwrap();
-        assert!(!folder.is_begun());
-        folder.begin("kind: Cluster").unwrap();
-        drop(folder);
-        let path = of(cache.path(), "one");
-        assert!(Folder::take_dead(&path).unwrap().is_begun());
-        // A folder where the file should be: it cannot be written.
-        let other = Folder::create(cache.path(), "two").unwrap();
-        fs::create_dir(other.path().join("kind.yaml.new")).unwrap();
-        let error = other.begin("kind: Cluster").unwrap_err();
-        assert!(error.hint.unwrap().contains("MESHPROOF_CACHE"));
-        assert!(!other.is_begun());
-    }
-
-    #[test]
-    fn a_removal_that_was_broken_off_is_no_cluster_and_is_swept() {
-        let cache = tempfile::tempdir().unwrap();
-        let left = base(cache.path()).join(".dead-1-one");
-        fs::create_dir_all(&left).unwrap();
-        assert_eq!(states(cache.path()), []);
-        sweep_discarded(cache.path());
-        assert!(!left.exists());
-    }
-}
+mod tests;
