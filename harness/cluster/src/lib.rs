@@ -328,6 +328,8 @@ pub struct ClusterError {
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
     /// What the user can do about it.
     pub hint: Option<String>,
+    /// What was made before it failed and could not be removed again.
+    pub left: Vec<String>,
 }
 
 impl ClusterError {
@@ -341,16 +343,13 @@ impl ClusterError {
             act: act.into(),
             source: Some(source.into()),
             hint: None,
+            left: Vec::new(),
         }
     }
 
     /// An error whose cause is a sentence of ours.
     pub(crate) fn because(act: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self {
-            act: act.into(),
-            source: Some(reason.into().into()),
-            hint: None,
-        }
+        Self::new(act, reason.into())
     }
 
     /// The same with what the user can do about it.
@@ -368,11 +367,7 @@ where
     E: std::error::Error + Send + Sync + 'static,
 {
     let act = act.into();
-    move |source| ClusterError {
-        act,
-        source: Some(Box::new(source)),
-        hint: None,
-    }
+    move |source| ClusterError::new(act, source)
 }
 
 /// The capabilities that follow from the number of data centers.

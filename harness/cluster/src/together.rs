@@ -91,6 +91,14 @@ pub(crate) fn one_error(act: &str, mut failed: Vec<ClusterError>) -> Option<Clus
     }
     let reasons: Vec<String> = failed.iter().map(|error| chain(error)).collect();
     let error = ClusterError::because(act, reasons.join("\n"));
+    let left = failed
+        .iter_mut()
+        .flat_map(|error| std::mem::take(&mut error.left))
+        .collect();
     let hint = failed.into_iter().find_map(|error| error.hint);
-    Some(ClusterError { hint, ..error })
+    Some(ClusterError {
+        hint,
+        left,
+        ..error
+    })
 }

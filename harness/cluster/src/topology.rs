@@ -60,14 +60,11 @@ pub fn load(name_or_path: &str) -> Result<Topology, ClusterError> {
             std::io::ErrorKind::NotFound => "there is no topology and no file of this name".into(),
             _ => Box::new(error),
         };
-        ClusterError {
-            act: format!("load topology `{name_or_path}`"),
-            source: Some(source),
-            hint: Some(format!(
-                "give a file, or the name of a built-in topology: {}",
-                known.join(", ")
-            )),
-        }
+        let hint = format!(
+            "give a file, or the name of a built-in topology: {}",
+            known.join(", ")
+        );
+        ClusterError::new(format!("load topology `{name_or_path}`"), source).hint(hint)
     })?;
     parse(&path.display().to_string(), &text)
 }
@@ -78,10 +75,9 @@ pub fn load(name_or_path: &str) -> Result<Topology, ClusterError> {
 ///
 /// When it is not YAML, not a topology, or one that cannot be brought up.
 pub fn parse(file: &str, text: &str) -> Result<Topology, ClusterError> {
-    let refuse = |problems: Vec<Problem>| ClusterError {
-        act: format!("load topology `{file}`"),
-        source: Some(Box::new(Problems(problems))),
-        hint: Some("a whole example: kind-config/topologies/three-zones.yaml".to_owned()),
+    let refuse = |problems: Vec<Problem>| {
+        ClusterError::new(format!("load topology `{file}`"), Problems(problems))
+            .hint("a whole example: kind-config/topologies/three-zones.yaml")
     };
     let read: File = serde_saphyr::from_str(text).map_err(|error| {
         let location = error.location();

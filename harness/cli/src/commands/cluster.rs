@@ -39,9 +39,17 @@ pub(crate) fn cluster(
 
 /// A failure of the cluster, with its hint.
 pub(crate) fn failure(attempt: impl Into<String>, error: &ClusterError) -> Failure {
-    Failure::new(ExitCode::Environment, attempt)
+    let exit = match error.left.is_empty() {
+        true => ExitCode::Environment,
+        false => ExitCode::LeftBehind,
+    };
+    let failure = Failure::new(exit, attempt)
         .because(error)
-        .hint_opt(error.hint.clone())
+        .hint_opt(error.hint.clone());
+    let left = error.left.iter();
+    left.fold(failure, |failure, left| {
+        failure.item(format!("left behind: {left}"))
+    })
 }
 
 fn up(arguments: &ClusterUpArguments, common: &Common, out: &mut Out) -> Result<ExitCode, Failure> {

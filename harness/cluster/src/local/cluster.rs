@@ -133,6 +133,7 @@ impl LocalCluster {
                 } else {
                     format!("running: {}", running.join(", "))
                 }),
+                left: Vec::new(),
             });
         }
         let act = || format!("attach to cluster `{name}`");

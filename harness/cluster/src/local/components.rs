@@ -192,6 +192,7 @@ pub(super) fn prepare(
                 act: format!("find {}", program.display()),
                 source: None,
                 hint: Some("run without `--assets` to have the assets made".into()),
+                left: Vec::new(),
             });
         }
     }

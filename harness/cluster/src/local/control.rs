@@ -140,6 +140,7 @@ fn router<'a>(network: &'a Network, data_center: &str) -> Result<&'a NetNs, Clus
             act: format!("find data center `{data_center}`"),
             source: None,
             hint: Some(format!("there are: {}", known.join(", "))),
+            left: Vec::new(),
         }
     })
 }

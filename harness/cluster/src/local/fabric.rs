@@ -68,6 +68,7 @@ fn prepare(config: &FabricConfig) -> Result<RunFolder, ClusterError> {
         hint: Some(
             "inside a container, allow it unmasked /proc and mounts, or run on the host".into(),
         ),
+        left: Vec::new(),
     };
     // What we do at the end would end every process of the machine, were we not the first of our own namespace.
     if std::process::id() != 1 {
@@ -76,6 +77,7 @@ fn prepare(config: &FabricConfig) -> Result<RunFolder, ClusterError> {
             act: "start a fabric".into(),
             source: Some(why),
             hint: None,
+            left: Vec::new(),
         });
     }
     mount::make_private().map_err(hint)?;
@@ -147,6 +149,7 @@ async fn live(
         act: "bring the cluster up".into(),
         source: Some(format!("it was not ready after {} s", BOUND.as_secs()).into()),
         hint: Some("see the logs with `--keep`; a slow machine may need less load".into()),
+        left: Vec::new(),
     })??;
     tracing::info!("the cluster is ready");
     let _ = steps.send(Progress::Ready);
@@ -355,29 +358,18 @@ async fn bring_up(
 }
 
 fn ended_early(ended: &Ended) -> ClusterError {
-    ClusterError {
-        act: "bring the cluster up".into(),
-        source: Some(
-            format!(
-                "{} ended early ({}); the end of its log:\n{}",
-                ended.name,
-                ended.how,
-                components::tail(&ended.log)
-            )
-            .into(),
-        ),
-        hint: None,
-    }
+    let reason = format!(
+        "{} ended early ({}); the end of its log:\n{}",
+        ended.name,
+        ended.how,
+        components::tail(&ended.log)
+    );
+    ClusterError::because("bring the cluster up", reason)
 }
 
 fn no_network(error: harness_kernel::KernelError) -> ClusterError {
-    ClusterError {
-        act: "make the cluster's network".into(),
-        source: Some(Box::new(error)),
-        hint: Some(
-            "the kernel needs bridge, veth and network namespaces; see `meshproof doctor`".into(),
-        ),
-    }
+    failed("make the cluster's network")(error)
+        .hint("the kernel needs bridge, veth and network namespaces; see `meshproof doctor`")
 }
 
 fn write_file(path: &Path, text: &str) -> Result<(), ClusterError> {

@@ -146,6 +146,7 @@ pub(super) fn check(options: &Options, folder: &Path) -> Result<(), ClusterError
             act,
             source: Some(why.into()),
             hint: Some(hint.into()),
+            left: Vec::new(),
         })
     };
     let act = || format!("name a cluster `{}`", options.name);
@@ -183,6 +184,7 @@ pub(super) fn check(options: &Options, folder: &Path) -> Result<(), ClusterError
                 hint: Some(format!(
                     "install it, on Debian and Ubuntu: apt-get install {package}"
                 )),
+                left: Vec::new(),
             });
         }
     }
@@ -200,6 +202,7 @@ fn not_started(error: SpawnError) -> ClusterError {
         act: "start the cluster's fabric".into(),
         source: Some(Box::new(error)),
         hint,
+        left: Vec::new(),
     }
 }
 
@@ -219,5 +222,6 @@ async fn ended(child: &Child, folder: &Path) -> ClusterError {
         act: "bring the cluster up".into(),
         source: Some(format!("the fabric ended ({how})\n{log}").into()),
         hint: None,
+        left: Vec::new(),
     }
 }

@@ -160,6 +160,7 @@ impl From<Failure> for ClusterError {
             act: failure.act,
             source: source.map(|cause| cause as Box<dyn std::error::Error + Send + Sync>),
             hint: failure.hint,
+            left: Vec::new(),
         }
     }
 }
@@ -207,6 +208,7 @@ mod tests {
                 io::Error::from(io::ErrorKind::NotFound),
             ))),
             hint: Some("install it".into()),
+            left: Vec::new(),
         };
         let text = serde_json::to_string(&Failure::from(&error)).unwrap();
         let back = ClusterError::from(serde_json::from_str::<Failure>(&text).unwrap());

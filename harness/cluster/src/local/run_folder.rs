@@ -35,6 +35,7 @@ impl RunFolder {
             act: format!("make {}", path.display()),
             source: Some(Box::new(source)),
             hint: Some("set TMPDIR to a folder that you may write to".into()),
+            left: Vec::new(),
         };
         let base = path.parent().unwrap_or(Path::new("/"));
         loop {
@@ -57,6 +58,7 @@ impl RunFolder {
                         hint: Some(format!(
                             "end it with `meshproof cluster down {name}`, or choose another name"
                         )),
+                        left: Vec::new(),
                     });
                 }
             };
@@ -70,6 +72,7 @@ impl RunFolder {
                     "processes of the last cluster of this name are still ending in them: try again in a moment"
                         .into(),
                 ),
+                left: Vec::new(),
             })?;
             empty(path).map_err(fail)?;
             return Ok(Self {

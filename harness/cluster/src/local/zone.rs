@@ -52,6 +52,7 @@ fn start(config: &ZoneConfig) -> Result<Queues, ClusterError> {
         act: "set up the zone's router".into(),
         source: Some(Box::new(error)),
         hint: Some("install nftables (`nft`)".into()),
+        left: Vec::new(),
     })?;
     let late: Vec<Late> = config
         .zone
