@@ -98,6 +98,15 @@ impl Clusters {
             .0
     }
 
+    /// As [`Cluster::stay`], all of them.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn stay(&self) -> Result<(), ClusterError> {
+        self.all.iter().try_for_each(|cluster| cluster.stay())
+    }
+
     /// As [`Cluster::connect`], in the pod's cluster.
     ///
     /// # Errors

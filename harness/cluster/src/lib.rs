@@ -214,6 +214,15 @@ pub trait Cluster: Send + Sync {
         folder: &'a Path,
     ) -> BoxFuture<'a, Result<(), ClusterError>>;
 
+    /// Lets a cluster of ours live on when we end, where that was left open until now; nothing otherwise.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be written down: it ends with us.
+    fn stay(&self) -> Result<(), ClusterError> {
+        Ok(())
+    }
+
     /// Ends the cluster and everything in it (of a cluster that is not ours: everything of ours in it), and says what
     /// could not be removed (empty: nothing is left, or the cluster is [`lost`](Self::lost)). Drivers share the cluster,
     /// so others may still hold it: their later calls fail.

@@ -12,6 +12,7 @@ use harness_images::build::{self, BuildOptions};
 use harness_images::reference::normalize;
 use harness_images::store::Store;
 use harness_mesh::MeshDefinition;
+use harness_model::causes::chain;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,24 +37,42 @@ pub(crate) struct NotBrought {
 }
 
 impl From<PrepareError> for NotBrought {
-    fn from(error: PrepareError) -> Self {
-        Self {
-            error,
-            left_behind: Vec::new(),
-        }
+    fn from(mut error: PrepareError) -> Self {
+        let left_behind = match &mut error {
+            PrepareError::Cluster(error) => std::mem::take(&mut error.left),
+            _ => Vec::new(),
+        };
+        Self { error, left_behind }
     }
 }
 
 impl Bringing {
-    /// Takes down what is ours of a cluster that cannot be used.
-    async fn given_up(self, error: PrepareError) -> NotBrought {
+    /// Takes down what is ours of a cluster that cannot be used, unless that is to be looked at.
+    async fn given_up(self, keep: KeepPolicy, error: PrepareError) -> NotBrought {
         let left_behind = if self.ours {
-            self.clusters.down().await
+            give_up(&self.clusters, keep).await
         } else {
             Vec::new()
         };
         NotBrought { error, left_behind }
     }
+}
+
+/// After a failure: takes clusters of ours down unless they are to be looked at. Says what could not be removed.
+pub(crate) async fn give_up(clusters: &Clusters, keep: KeepPolicy) -> Vec<String> {
+    if keep != KeepPolicy::Never && stays(clusters) {
+        return Vec::new();
+    }
+    clusters.down().await
+}
+
+/// Lets clusters of ours live on; false when they cannot.
+pub(crate) fn stays(clusters: &Clusters) -> bool {
+    let kept = clusters.stay();
+    if let Err(error) = &kept {
+        tracing::warn!(why = chain(error), "the cluster cannot be kept");
+    }
+    kept.is_ok()
 }
 
 /// Obtains the programs, then brings the cluster up while the images are built, then gives them to it.
@@ -79,7 +98,7 @@ pub(crate) async fn bring_up(plan: &RunPlan, phases: &Phases) -> Result<Bringing
     };
     match loaded {
         Ok(images) => Ok(Bringing { images, ..brought }),
-        Err(error) => Err(brought.given_up(error).await),
+        Err(error) => Err(brought.given_up(plan.keep, error).await),
     }
 }
 
@@ -255,7 +274,8 @@ async fn up(
                 node_image: node_image.clone(),
                 keep: match plan.keep {
                     KeepPolicy::Never => kind::Keep::Never,
-                    KeepPolicy::OnFailure | KeepPolicy::Always => kind::Keep::Always,
+                    KeepPolicy::OnFailure => kind::Keep::OnFailure,
+                    KeepPolicy::Always => kind::Keep::Always,
                 },
                 diagnostics: Some(plan.artifacts.join("diagnostics")),
                 part_of: None,

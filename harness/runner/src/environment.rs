@@ -10,7 +10,7 @@ mod waits;
 
 pub use error::PrepareError;
 
-use crate::bring_up::{Bringing, NotBrought, bring_up};
+use crate::bring_up::{self, Bringing, NotBrought, bring_up};
 use crate::clock::Clock;
 use crate::directory_watch::DirectoryWatch;
 use crate::phases::Phases;
@@ -66,7 +66,7 @@ pub struct Prepared {
 
 impl Environment {
     /// Brings everything up: programs, images and cluster side by side where they can be, then the mesh, then the
-    /// watches. What a failure or an interrupt leaves is taken down again.
+    /// watches. What an interrupt leaves is taken down again, and what a failure leaves unless it is to be kept.
     pub async fn prepare(plan: &RunPlan, events: &Events, interrupt: &Interrupt) -> Prepared {
         let phases = Phases::new(events.clone());
         let brought = tokio::select! {
@@ -92,13 +92,13 @@ impl Environment {
             () = interrupt.stop() => Err(PrepareError::Interrupted),
         };
         let mut left_behind = Vec::new();
-        if environment.is_err() {
-            let is_broken = !matches!(environment, Err(PrepareError::Names(_)));
+        if let Err(error) = &environment {
+            let is_broken = !matches!(error, PrepareError::Names(_));
             if is_broken && plan.collect != CollectPolicy::Never && interrupt.signal().is_none() {
                 collect(&clusters, &plan.artifacts.join("diagnostics")).await;
             }
             if ours {
-                left_behind = clusters.down().await;
+                left_behind = bring_up::give_up(&clusters, error.kept(plan.keep)).await;
             }
         }
         Prepared {
@@ -273,7 +273,7 @@ impl Environment {
             .into_iter()
             .map(|fault| format!("fault: {fault}"))
             .collect();
-        if self.ours && !keep {
+        if self.ours && !(keep && bring_up::stays(&self.clusters)) {
             self.directory.stop();
             self.watch.stop();
             left.extend(self.clusters.down().await);

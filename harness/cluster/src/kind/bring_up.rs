@@ -6,7 +6,7 @@ use super::engine::Engine;
 use super::images::ImagesToCome;
 use super::made::Made;
 use super::said::hint_for;
-use super::state::{Description, Folder};
+use super::state::Folder;
 use super::zone::Worker;
 use super::{config, early, latency, names, zone};
 use crate::api::diagnostics::{self, Namespaces};
@@ -57,8 +57,18 @@ pub enum Keep {
     Never,
     /// It stays once it is ready.
     WhenReady,
+    /// It stays when it does not become ready; else it ends with us, unless [`Cluster::stay`](crate::Cluster::stay) is
+    /// asked for.
+    OnFailure,
     /// It stays, also when it does not become ready.
     Always,
+}
+
+impl Keep {
+    /// It stays when it does not become ready.
+    pub(super) fn keeps_failed(self) -> bool {
+        matches!(self, Self::OnFailure | Self::Always)
+    }
 }
 
 /// What is known of a cluster whose nodes are ready.
@@ -136,14 +146,14 @@ async fn bring_up_on(
     let (made, config) = begin(options, &engine, &config::render(shape)).await?;
     match come_up(options, engine, &made, &config, progress).await {
         Ok(parts) => {
-            if options.keep != Keep::Never {
-                keep(options, &made)?;
+            if matches!(options.keep, Keep::WhenReady | Keep::Always) {
+                made.keep(&options.topology, options.part_of.as_ref())?;
             }
             Ok((parts, made))
         }
         Err(error) => {
-            give_up(options, made, progress).await;
-            Err(error)
+            let left = give_up(options, made, progress).await;
+            Err(ClusterError { left, ..error })
         }
     }
 }
@@ -207,17 +217,6 @@ async fn take(
             "choose another name, or remove it: kind delete cluster --name {name}"
         ))
     })
-}
-
-/// Lets it live on when we end.
-pub(super) fn keep(options: &Options, made: &Made) -> Result<(), ClusterError> {
-    made.folder.keep(&Description {
-        topology: options.topology.clone(),
-        started: jiff::Timestamp::now(),
-        part_of: options.part_of.clone(),
-    })?;
-    made.settle();
-    Ok(())
 }
 
 /// Lets kind make the cluster, and does meanwhile what takes no whole one.
@@ -337,10 +336,15 @@ async fn explained(engine: &Engine, failed: NotMade) -> ClusterError {
     }))
 }
 
-/// Writes down what can still be learned of a cluster that did not come up, and removes it unless it is kept.
-async fn give_up(options: &Options, made: Made, progress: &mut (dyn FnMut(&str) + Send)) {
+/// Writes down what can still be learned of a cluster that did not come up, and removes it unless it is kept; says what is
+/// left although it should not be.
+async fn give_up(
+    options: &Options,
+    made: Made,
+    progress: &mut (dyn FnMut(&str) + Send),
+) -> Vec<String> {
     if !made.folder.is_begun() {
-        return;
+        return Vec::new();
     }
     // kind may have given up before it made anything.
     let is_there = !matches!(made.kind.exists().await, Ok(false));
@@ -357,15 +361,16 @@ async fn give_up(options: &Options, made: Made, progress: &mut (dyn FnMut(&str) 
         }
         progress(&format!("they are in {}", folder.display()));
     }
-    if is_there && options.keep == Keep::Always {
-        match keep(options, &made) {
-            Ok(()) => return progress("the cluster is kept as it is"),
+    if is_there && options.keep.keeps_failed() {
+        match made.keep(&options.topology, options.part_of.as_ref()) {
+            Ok(()) => {
+                progress("the cluster is kept as it is");
+                return Vec::new();
+            }
             Err(error) => tracing::warn!(%error, "the cluster cannot be kept"),
         }
     }
-    for left in made.end().await {
-        tracing::warn!(%left, "not removed; `meshproof clean` tries again");
-    }
+    made.end().await
 }
 
 /// Nodes, pods and events; also where kind gave up before it wrote the kubeconfig.

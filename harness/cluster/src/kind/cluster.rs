@@ -9,6 +9,7 @@ use super::state::{self, Folder};
 use super::wire::Wires;
 use super::{config, dial, images, latency, on_disks, zone};
 use crate::api::diagnostics::Namespaces;
+use crate::together::Whole;
 use crate::{
     Cluster, ClusterError, ConnectError, ImageArchive, ImageNames, Part, PodAddress, PodStream,
     WireSeen, api, failed, zones_of,
@@ -25,6 +26,7 @@ use std::time::Duration;
 /// A running kind cluster. Dropping one that is not kept ends it, and blocks until that is done.
 pub struct KindCluster {
     topology: Topology,
+    part_of: Option<Whole>,
     parts: Parts,
     made: Made,
     away: Away,
@@ -37,23 +39,19 @@ impl KindCluster {
     /// # Errors
     ///
     /// When there is no engine, it may not be used, the name is taken, the node image is not to be had, or a node does
-    /// not become ready; nothing is left then.
+    /// not become ready. The error says what is left then although it is not to be kept.
     pub(super) async fn up(
         options: Options,
         mut progress: impl FnMut(&str) + Send,
     ) -> Result<Self, ClusterError> {
         let (parts, made) = bring_up::bring_up(&options, &mut progress).await?;
-        Ok(Self::new(options.topology, parts, made))
+        Ok(Self::new(options.topology, options.part_of, parts, made))
     }
 
-    /// Lets it live on when we end.
-    pub(super) fn keep(&self, options: &Options) -> Result<(), ClusterError> {
-        bring_up::keep(options, &self.made)
-    }
-
-    fn new(topology: Topology, parts: Parts, made: Made) -> Self {
+    fn new(topology: Topology, part_of: Option<Whole>, parts: Parts, made: Made) -> Self {
         Self {
             topology,
+            part_of,
             parts,
             made,
             away: Away::default(),
@@ -107,24 +105,8 @@ impl KindCluster {
                 ..error
             })?;
         let made = Made::kept(kind, folder);
-        Ok(Self::new(description.topology, parts, made))
-    }
-
-    /// Ends a kept cluster without asking its API server; says what is left.
-    ///
-    /// # Errors
-    ///
-    /// When it is not kept, a process uses it, or it was made with another engine.
-    pub(super) async fn remove_kept(
-        cache: &Path,
-        name: &str,
-        program: &Path,
-    ) -> Result<Vec<String>, ClusterError> {
-        let path = state::of(cache, name);
-        let engine = Engine::find().await?;
-        let folder = Folder::end_kept(&path, &engine.identity().await)?;
-        let made = Made::kept(KindCommand::new(program, &engine, name, &path), folder);
-        Ok(made.end().await)
+        let (topology, part_of) = (description.topology, description.part_of);
+        Ok(Self::new(topology, part_of, parts, made))
     }
 }
 
@@ -281,6 +263,10 @@ impl Cluster for KindCluster {
             }
             Ok(())
         })
+    }
+
+    fn stay(&self) -> Result<(), ClusterError> {
+        self.made.keep(&self.topology, self.part_of.as_ref())
     }
 
     fn down(self: Arc<Self>) -> BoxFuture<'static, Vec<String>> {

@@ -2,6 +2,8 @@
 
 use super::bring_up::{Keep, Options};
 use super::cluster::KindCluster;
+use super::engine::Engine;
+use super::made::Made;
 use super::state::{self, Listed, State};
 use crate::clusters::{self, Clusters};
 use crate::together::{self, Kept, Whole};
@@ -16,7 +18,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 ///
 /// # Errors
 ///
-/// As [`KindCluster::up`], of each that fails; nothing is left of the others then, unless they are to be kept in any case.
+/// As [`KindCluster::up`], of each that fails; the others are removed then, unless they are to be kept in any case. The
+/// error says what could not be removed.
 pub async fn up(
     options: Options,
     mut progress: impl FnMut(&str) + Send,
@@ -43,10 +46,7 @@ pub async fn up(
     let (made, failed): (Vec<_>, Vec<_>) = join_all(ups).await.into_iter().partition(Result::is_ok);
     let made: Vec<Arc<KindCluster>> = made.into_iter().flatten().map(Arc::new).collect();
     let kept = match failed.is_empty() && options.keep == Keep::WhenReady {
-        true => made
-            .iter()
-            .zip(&parts)
-            .try_for_each(|(cluster, part)| cluster.keep(part)),
+        true => made.iter().try_for_each(|cluster| cluster.stay()),
         false => Ok(()),
     };
     let failed = failed
@@ -54,17 +54,26 @@ pub async fn up(
         .filter_map(Result::err)
         .chain(kept.err())
         .collect();
-    if let Some(error) = together::one_error("bring up the kind clusters", failed) {
-        if options.keep != Keep::Always {
-            let left = join_all(made.into_iter().map(Cluster::down)).await.concat();
-            for left in left {
-                tracing::warn!(%left, "not removed; `meshproof clean` tries again");
-            }
-        }
+    if let Some(mut error) = together::one_error("bring up the kind clusters", failed) {
+        let (kept, ended): (Vec<_>, Vec<_>) = made
+            .into_iter()
+            .partition(|cluster| options.keep.keeps_failed() && is_kept(cluster));
+        drop(kept);
+        let left = join_all(ended.into_iter().map(Cluster::down)).await;
+        error.left.extend(left.concat());
         return Err(error);
     }
     let all = made.into_iter().map(|cluster| cluster as Arc<dyn Cluster>);
     Ok(Clusters::of(options.topology, all.collect()))
+}
+
+/// Lets a cluster live on; false when it cannot.
+fn is_kept(cluster: &Arc<KindCluster>) -> bool {
+    let kept = cluster.stay();
+    if let Err(error) = &kept {
+        tracing::warn!(%error, "the cluster cannot be kept");
+    }
+    kept.is_ok()
 }
 
 /// How many inotify instances a node takes with its pods and their sidecars: systemd, containerd and the kubelet have some
@@ -121,7 +130,7 @@ fn parts(options: &Options) -> Vec<Options> {
 /// Clusters that stay once they are ready stay once all of them are.
 fn only_in_any_case(keep: Keep) -> Keep {
     match keep {
-        Keep::Always => Keep::Always,
+        Keep::OnFailure | Keep::Always => keep,
         Keep::Never | Keep::WhenReady => Keep::Never,
     }
 }
@@ -173,17 +182,30 @@ pub async fn attach(cache: &Path, name: &str, program: &Path) -> Result<Clusters
 ///
 /// # Errors
 ///
-/// When nothing is kept under it, or a process uses one of its clusters.
+/// When nothing is kept under it, a process uses one of its clusters, or there is no engine or another one than they were
+/// made with; then none of them is removed.
 pub async fn remove_kept(
     cache: &Path,
     name: &str,
     program: &Path,
 ) -> Result<Vec<String>, ClusterError> {
+    remove_kept_on(&Engine::find().await?, cache, name, program).await
+}
+
+async fn remove_kept_on(
+    engine: &Engine,
+    cache: &Path,
+    name: &str,
+    program: &Path,
+) -> Result<Vec<String>, ClusterError> {
     let clusters = find(cache, name).map_or(vec![name.to_owned()], |kept| kept.clusters);
-    let removals = clusters
+    let identity = engine.identity().await;
+    // None is removed before all of them are ours.
+    let taken: Vec<Made> = clusters
         .iter()
-        .map(|cluster| KindCluster::remove_kept(cache, cluster, program));
-    Ok(try_join_all(removals).await?.concat())
+        .map(|cluster| Made::take_kept(cache, cluster, program, (engine, &identity)))
+        .collect::<Result<_, _>>()?;
+    Ok(join_all(taken.iter().map(Made::end)).await.concat())
 }
 
 impl Listed {
@@ -198,6 +220,7 @@ impl Listed {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fakes::Fakes;
     use super::super::state::{Description, Folder};
     use super::*;
     use crate::topology;
@@ -250,6 +273,37 @@ mod tests {
         assert_eq!(handles, ["alone", "duo", "duo"]);
     }
 
+    #[tokio::test]
+    async fn clusters_are_removed_together_or_not_at_all_and_what_stays_is_dead() {
+        let fakes = Fakes::knowing(&["meshproof-duo-east", "meshproof-duo-west"]);
+        let cache = fakes.cache();
+        let whole = Whole {
+            name: "duo".to_owned(),
+            topology: topology::load("two-clusters").expect("it is built in"),
+        };
+        for position in [0, 1] {
+            let part = clusters::part(&whole.topology, position);
+            let name = format!("duo-{}", part.clusters[0].name);
+            keep(cache, &name, part, Some(whole.clone()));
+        }
+        let user = Folder::use_kept(&state::of(cache, "duo-west")).expect("it is kept");
+        let engine = fakes.engine();
+        let kind = fakes.kind();
+        let remove = || remove_kept_on(&engine, cache, "duo", &kind);
+        let busy = remove().await.expect_err("one of them is used");
+        assert!(
+            busy.hint
+                .expect("there is something to do")
+                .contains("wait")
+        );
+        assert_eq!(kept(cache).remove(0).clusters, ["duo-east", "duo-west"]);
+        drop(user);
+        fakes.write("stuck", "");
+        assert_eq!(remove().await.expect("they are free").len(), 2);
+        assert_eq!(kept(cache), [], "`clean` tries again");
+        assert_eq!(super::super::dead(cache).len(), 2);
+    }
+
     #[test]
     fn each_cluster_of_several_has_its_part_and_what_is_kept_when_ready_is_kept_together() {
         let options = Options {
@@ -276,6 +330,11 @@ mod tests {
         }
         assert_eq!(made[1].diagnostics.as_deref(), Some(Path::new("logs/west")));
 
+        let on_failure = Options {
+            keep: Keep::OnFailure,
+            ..options.clone()
+        };
+        assert_eq!(parts(&on_failure)[1].keep, Keep::OnFailure);
         let alone = Options {
             topology: topology::load("one-zone").expect("it is built in"),
             keep: Keep::Always,

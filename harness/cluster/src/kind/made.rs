@@ -1,10 +1,16 @@
 //! What was made in the engine and on disk, and its end, whichever way it comes.
 
 use super::command::KindCommand;
+use super::engine::Engine;
+use super::identity::Identity;
 use super::making;
-use super::state::Folder;
+use super::state::{self, Description, Folder};
+use crate::ClusterError;
+use crate::together::Whole;
 use harness_model::causes::chain;
+use harness_model::topology::Topology;
 use nix::unistd::Pid;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
 /// A kind cluster and its folder. Dropping one that was neither ended nor kept removes both, and blocks.
@@ -35,8 +41,40 @@ impl Made {
         made
     }
 
+    /// Takes a kept cluster, to end it.
+    ///
+    /// # Errors
+    ///
+    /// When it is not kept, a process uses it, or it was made with another engine.
+    pub(super) fn take_kept(
+        cache: &Path,
+        name: &str,
+        program: &Path,
+        (engine, identity): (&Engine, &Identity),
+    ) -> Result<Self, ClusterError> {
+        let path = state::of(cache, name);
+        let folder = Folder::end_kept(&path, identity)?;
+        let kind = KindCommand::new(program, engine, name, &path);
+        Ok(Self::kept(kind, folder))
+    }
+
+    /// Lets it live on when we end.
+    pub(super) fn keep(
+        &self,
+        topology: &Topology,
+        part_of: Option<&Whole>,
+    ) -> Result<(), ClusterError> {
+        self.folder.keep(&Description {
+            topology: topology.clone(),
+            started: jiff::Timestamp::now(),
+            part_of: part_of.cloned(),
+        })?;
+        self.settle();
+        Ok(())
+    }
+
     /// It stays when this is dropped.
-    pub(super) fn settle(&self) {
+    fn settle(&self) {
         self.settled.store(true, Ordering::SeqCst);
     }
 
@@ -55,6 +93,7 @@ impl Made {
     /// Removes it; says what is left.
     pub(super) async fn end(&self) -> Vec<String> {
         self.settle();
+        self.folder.end();
         let group = self.group.swap(0, Ordering::SeqCst);
         if group > 0 {
             making::stop(Pid::from_raw(group), self.kind.cluster()).await;

@@ -194,7 +194,7 @@ impl Folder {
         Self::kept(path, Hold::Use, lock)
     }
 
-    /// The folder of a kept cluster, to end it: from now on the cluster is one whose maker may die.
+    /// The folder of a kept cluster, to end it; until then it is kept.
     ///
     /// # Errors
     ///
@@ -204,12 +204,22 @@ impl Folder {
             let lock = folder_lock::alone_in_a_moment(path)?;
             Self::kept(path, Hold::Own, lock)
         };
-        let act = || format!("lock {}", path.display());
-        let (folder, _) = lock()
-            .map_err(|error| failed(act())(error).hint("wait until whoever uses it has ended"))?;
+        let (folder, _) = lock().map_err(|error| {
+            failed(format!("lock {}", path.display()))(error)
+                .hint("wait until whoever uses it has ended")
+        })?;
         folder.must_be_of(engine)?;
-        fs::remove_file(path.join(DESCRIPTION)).map_err(failed(act()))?;
         Ok(folder)
+    }
+
+    /// From now on the cluster is one whose maker may die: what is left of it is swept.
+    pub(super) fn end(&self) {
+        match fs::remove_file(self.path.join(DESCRIPTION)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(folder = %self.path.display(), %error, "cannot write down that a cluster ends");
+            }
+            _ => {}
+        }
     }
 
     fn kept(path: &Path, hold: Hold, lock: Attempt) -> io::Result<(Self, Description)> {

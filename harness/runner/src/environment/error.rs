@@ -1,5 +1,6 @@
 //! Why an environment could not be brought up.
 
+use crate::KeepPolicy;
 use harness_cluster::ClusterError;
 use harness_mesh::{DeployMeshError, MeshError};
 use harness_model::causes::causes;
@@ -72,6 +73,17 @@ impl PrepareError {
         }
     }
 
+    /// What of the wish to keep the cluster holds after this: who interrupts wants nothing, one that is lost is not ours to
+    /// keep, and nothing has failed in one that was only asked for what it does not have.
+    pub(crate) fn kept(&self, wish: KeepPolicy) -> KeepPolicy {
+        match (self, wish) {
+            (Self::Interrupted | Self::Lost(_), _) | (Self::Names(_), KeepPolicy::OnFailure) => {
+                KeepPolicy::Never
+            }
+            _ => wish,
+        }
+    }
+
     /// The error and its causes, one on each line, and the hint last.
     #[must_use]
     pub fn report(&self) -> String {
@@ -102,6 +114,25 @@ mod tests {
         };
         let report = error.report();
         assert!(report.contains("\nhint: delete or rename"), "{report}");
+    }
+
+    #[test]
+    fn a_cluster_on_which_something_has_failed_is_kept_when_that_is_asked_for() {
+        let broken = PrepareError::Broken("the mesh is not ready".to_owned());
+        let names = PrepareError::Names(vec!["nobody".to_owned()]);
+        for (error, on_failure, always) in [
+            (broken, KeepPolicy::OnFailure, KeepPolicy::Always),
+            (names, KeepPolicy::Never, KeepPolicy::Always),
+            (
+                PrepareError::Interrupted,
+                KeepPolicy::Never,
+                KeepPolicy::Never,
+            ),
+        ] {
+            assert_eq!(error.kept(KeepPolicy::Never), KeepPolicy::Never, "{error}");
+            assert_eq!(error.kept(KeepPolicy::OnFailure), on_failure, "{error}");
+            assert_eq!(error.kept(KeepPolicy::Always), always, "{error}");
+        }
     }
 
     #[test]

@@ -53,7 +53,8 @@ async fn what_does_not_come_up_is_removed() {
 async fn a_dead_cluster_of_ours_that_cannot_be_removed_is_not_forgotten() {
     let fakes = Fakes::knowing(&[]);
     fakes.write("stuck", "");
-    fail_to_bring_up(&fakes, &options(&fakes)).await;
+    let error = fail_to_bring_up(&fakes, &options(&fakes)).await;
+    assert!(error.left[0].starts_with("kind cluster meshproof-dev: "));
     assert_eq!(fakes.clusters(), ["meshproof-dev"]);
     let error = fail_to_bring_up(&fakes, &options(&fakes)).await;
     assert!(error.hint.unwrap().contains("meshproof clean"));
@@ -67,4 +68,19 @@ async fn a_dead_cluster_of_ours_that_cannot_be_removed_is_not_forgotten() {
         .map(|found| found.state)
         .collect();
     assert_eq!(states, [State::Dead]);
+}
+
+#[tokio::test]
+async fn what_does_not_come_up_stays_to_be_looked_at_where_that_is_asked_for() {
+    for keep in [Keep::OnFailure, Keep::Always] {
+        let fakes = Fakes::knowing(&[]);
+        let kept = Options {
+            keep,
+            ..options(&fakes)
+        };
+        let error = fail_to_bring_up(&fakes, &kept).await;
+        assert_eq!(error.left, Vec::<String>::new());
+        assert_eq!(list(fakes.cache())[0].state, State::Kept);
+        assert_eq!(fakes.clusters(), ["meshproof-dev"]);
+    }
 }

@@ -90,6 +90,8 @@ fn a_kept_cluster_that_is_used_is_not_removed_and_one_whose_removal_was_broken_o
     assert_eq!(states(cache.path()), [("one".to_owned(), State::Kept)]);
     drop(user);
     let ending = Folder::end_kept(&path, &engine()).unwrap();
+    assert_eq!(states(cache.path()), [("one".to_owned(), State::Kept)]);
+    ending.end();
     assert_eq!(states(cache.path()), [("one".to_owned(), State::InUse)]);
     drop(ending);
     assert_eq!(states(cache.path()), [("one".to_owned(), State::Dead)]);
