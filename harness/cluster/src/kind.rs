@@ -38,7 +38,7 @@ mod zone;
 pub use bring_up::{Keep, Options};
 pub use cluster::KindCluster;
 pub use engine::check_engine;
-pub use group::{attach, inotify_limit, kept, remove_kept, up};
+pub use group::{attach, inotify_limit, kept, left_of, remove_kept, up};
 pub use images::ImagesToCome;
 pub use state::{Listed, State, list};
 

@@ -36,6 +36,22 @@ pub(crate) struct NotBrought {
     pub(crate) left_behind: Vec<String>,
 }
 
+impl NotBrought {
+    /// The user asked to stop while it was brought up. Whatever did that has been dropped by now.
+    pub(crate) fn interrupted(plan: &RunPlan) -> Self {
+        let left_behind = match &plan.cluster {
+            ClusterChoice::Kind { name, topology, .. } => {
+                kind::left_of(&plan.assets.cache, name, topology)
+            }
+            _ => Vec::new(),
+        };
+        Self {
+            error: PrepareError::Interrupted,
+            left_behind,
+        }
+    }
+}
+
 impl From<PrepareError> for NotBrought {
     fn from(mut error: PrepareError) -> Self {
         let left_behind = match &mut error {

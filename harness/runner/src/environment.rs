@@ -71,7 +71,7 @@ impl Environment {
         let phases = Phases::new(events.clone());
         let brought = tokio::select! {
             brought = bring_up(plan, &phases) => brought,
-            () = interrupt.stop() => Err(PrepareError::Interrupted.into()),
+            () = interrupt.stop() => Err(NotBrought::interrupted(plan)),
         };
         let Bringing {
             clusters,

@@ -332,7 +332,10 @@ where
                     .hint("this is a defect of meshproof; please report it with the text above")
             }),
             None => {
-                // The environment dies with this process: nothing of it outlives the pipe that we hold.
+                // Of a local cluster nothing outlives the pipe that we hold; others have no such pipe.
+                output::say(
+                    "left at once: what stays of a kind cluster is removed by `meshproof clean`, what stays in a cluster of somebody else by the next run there",
+                );
                 let mut summary = readers.record.sum();
                 summary.interrupted = interrupt.signal();
                 readers.on(&RunEvent::RunFinished { summary });

@@ -1,5 +1,6 @@
 //! The kind clusters of a topology, one for each of its clusters.
 
+use super::PREFIX;
 use super::bring_up::{Keep, Options};
 use super::cluster::KindCluster;
 use super::engine::Engine;
@@ -100,6 +101,20 @@ fn too_little_inotify(topology: &Topology) -> Option<String> {
             needed.max(512)
         )
     })
+}
+
+/// What a bring-up under this name that was broken off has left: destructors remove what they can, and tell nobody.
+#[must_use]
+pub fn left_of(cache: &Path, name: &str, topology: &Topology) -> Vec<String> {
+    let names = topology.clusters.iter().map(|shape| &shape.name);
+    let names: Vec<String> = match names.len() {
+        1 => vec![name.to_owned()],
+        _ => names.map(|shape| together::name_of(name, shape)).collect(),
+    };
+    let dead = super::dead(cache).into_iter().map(|listed| listed.name);
+    dead.filter(|dead| names.contains(dead))
+        .map(|dead| format!("kind cluster {PREFIX}{dead}"))
+        .collect()
 }
 
 /// How each cluster of a topology is made.
@@ -301,7 +316,12 @@ mod tests {
         fakes.write("stuck", "");
         assert_eq!(remove().await.expect("they are free").len(), 2);
         assert_eq!(kept(cache), [], "`clean` tries again");
-        assert_eq!(super::super::dead(cache).len(), 2);
+        let dead = [
+            "kind cluster meshproof-duo-east",
+            "kind cluster meshproof-duo-west",
+        ];
+        assert_eq!(left_of(cache, "duo", &whole.topology), dead);
+        assert_eq!(left_of(cache, "other", &whole.topology).len(), 0);
     }
 
     #[test]
