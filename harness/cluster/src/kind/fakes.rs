@@ -18,12 +18,12 @@ case "$1 $2" in
     grep -vx "$4" clusters > rest
     mv rest clusters ;;
 "create cluster")
-    if grep -qx "$6" hidden; then
+    if grep -qx "$7" hidden; then
         cat hidden >> clusters
-        echo "ERROR: failed to create cluster: node(s) already exist for a cluster with the name \"$6\"" >&2
+        echo "ERROR: failed to create cluster: node(s) already exist for a cluster with the name \"$7\"" >&2
         exit 1
     fi
-    echo "$6" >> clusters
+    echo "$7" >> clusters
     echo "ERROR: failed to create cluster: a node did not start" >&2
     exit 1 ;;
 *) exit 1 ;;
@@ -38,13 +38,15 @@ cat "${0%/*}/id"
 /// Programs in the place of kind and an engine, and a cache.
 pub(super) struct Fakes {
     folder: tempfile::TempDir,
+    cache: PathBuf,
 }
 
 impl Fakes {
     /// With clusters of these names, as kind has them.
     pub(super) fn knowing(clusters: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let fakes = Self { folder };
+        let cache = folder.path().join("cache");
+        let fakes = Self { folder, cache };
         for (name, script) in [("kind", KIND), ("engine", ENGINE)] {
             let path = fakes.path(name);
             fs::write(&path, script).unwrap();
@@ -79,7 +81,7 @@ impl Fakes {
 
     /// The cache folder.
     pub(super) fn cache(&self) -> &Path {
-        self.folder.path()
+        &self.cache
     }
 
     /// Names of the clusters that are there.

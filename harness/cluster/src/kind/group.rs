@@ -111,9 +111,9 @@ pub fn left_of(cache: &Path, name: &str, topology: &Topology) -> Vec<String> {
         1 => vec![name.to_owned()],
         _ => names.map(|shape| together::name_of(name, shape)).collect(),
     };
-    let dead = super::dead(cache).into_iter().map(|listed| listed.name);
-    dead.filter(|dead| names.contains(dead))
-        .map(|dead| format!("kind cluster {PREFIX}{dead}"))
+    let dead = super::dead(cache).into_iter();
+    dead.filter(|dead| names.contains(&dead.name) && state::is_begun(&dead.folder))
+        .map(|dead| format!("kind cluster {PREFIX}{}", dead.name))
         .collect()
 }
 
@@ -296,13 +296,17 @@ mod tests {
             name: "duo".to_owned(),
             topology: topology::load("two-clusters").expect("it is built in"),
         };
+        let engine = fakes.engine();
+        let identity = engine.identity().await;
         for position in [0, 1] {
             let part = clusters::part(&whole.topology, position);
             let name = format!("duo-{}", part.clusters[0].name);
+            let folder = Folder::create(cache, &name).expect("the name is free");
+            folder.begin("", &identity).expect("it can be written");
+            drop(folder);
             keep(cache, &name, part, Some(whole.clone()));
         }
         let user = Folder::use_kept(&state::of(cache, "duo-west")).expect("it is kept");
-        let engine = fakes.engine();
         let kind = fakes.kind();
         let remove = || remove_kept_on(&engine, cache, "duo", &kind);
         let busy = remove().await.expect_err("one of them is used");
@@ -321,6 +325,8 @@ mod tests {
             "kind cluster meshproof-duo-west",
         ];
         assert_eq!(left_of(cache, "duo", &whole.topology), dead);
+        // Nothing was made under this one.
+        drop(Folder::create(cache, "other-east").expect("the name is free"));
         assert_eq!(left_of(cache, "other", &whole.topology).len(), 0);
     }
 

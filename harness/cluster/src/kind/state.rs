@@ -141,6 +141,11 @@ fn description(folder: &Path) -> io::Result<Description> {
     Ok(serde_json::from_str(&text)?)
 }
 
+/// Kind was told, or was about to be told, to make the cluster of this folder.
+pub(super) fn is_begun(folder: &Path) -> bool {
+    folder.join(CONFIG).exists()
+}
+
 impl Folder {
     /// Makes the folder of a new cluster and holds it.
     pub(super) fn create(cache: &Path, name: &str) -> Result<Self, ClusterError> {
@@ -284,7 +289,7 @@ impl Folder {
 
     /// Kind was told, or was about to be told, to make it: a cluster of this name is ours.
     pub(super) fn is_begun(&self) -> bool {
-        self.path.join(CONFIG).exists()
+        is_begun(&self.path)
     }
 
     /// Writes down that the cluster stays when we end.
