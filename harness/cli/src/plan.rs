@@ -187,6 +187,7 @@ pub(crate) fn select(
     })?;
     selected.check_names(|scenario| known.to(scenario))?;
     selected.tell_replaced();
+    selected.tell_clashes();
     Ok(selected)
 }
 

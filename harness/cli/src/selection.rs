@@ -1,5 +1,7 @@
 //! Which scenarios are meant: names, suites, files, filters and tags.
 
+mod clashes;
+
 use crate::arguments::SelectionArguments;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
@@ -52,6 +54,15 @@ impl Selection {
             crate::output::say(&format!(
                 "note: {} is run in place of the shipped scenario {name}, whose name it has; give it a name of its own",
                 file.unwrap_or_default(),
+            ));
+        }
+    }
+
+    /// Says which scenarios may disturb each other: what they come to then says nothing about the mesh.
+    pub(crate) fn tell_clashes(&self) {
+        for clash in clashes::clashes(&self.scenarios) {
+            crate::output::say(&format!(
+                "note: {clash}; give the rule a header or a path of its own, or write `disturbs: everything`"
             ));
         }
     }
