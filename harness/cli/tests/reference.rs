@@ -387,6 +387,11 @@ fn a_name_that_is_meant_to_be_unknown_is_run() {
     let small = ["run", "meant.yaml", "--dry-run", "--topology", "one-zone"];
     let said = place.say(&small);
     assert!(said.starts_with("exit 0\n"), "{said}");
+    assert!(
+        said.contains("(would be skipped: it needs at least three zones)")
+            && said.contains("would run 0 scenarios"),
+        "{said}"
+    );
     let place = Place::new(&[("meant.yaml", &meant)]);
     let said = place.say(&small);
     assert!(

@@ -8,9 +8,11 @@ use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::Out;
 use crate::{plan, selection};
+use harness_model::capability::Capability;
 use harness_model::scenario::{Disturbs, Scenario};
 use harness_model::words;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::io::Write as _;
 
 /// One scenario, for programs.
@@ -62,10 +64,7 @@ pub(crate) fn list(
 }
 
 /// Why a scenario would be skipped.
-fn skip_reason(
-    scenario: &Scenario,
-    has: &std::collections::BTreeSet<harness_model::capability::Capability>,
-) -> Option<String> {
+pub(crate) fn skip_reason(scenario: &Scenario, has: &BTreeSet<Capability>) -> Option<String> {
     let lacking: Vec<String> = scenario
         .needs()
         .difference(has)
