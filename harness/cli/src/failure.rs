@@ -1,7 +1,7 @@
 //! Errors as people read them, rendered in one place: `error: failed to ...`, `caused by: ...`, `hint: ...`.
 
 use crate::exit_code::ExitCode;
-use harness_model::causes::causes;
+use harness_model::causes::words;
 use harness_model::document::Problems;
 use miette::{GraphicalReportHandler, GraphicalTheme, LabeledSpan, MietteDiagnostic, NamedSource};
 use std::error::Error;
@@ -49,8 +49,7 @@ impl Failure {
 
     /// Adds an error and everything that caused it; what only repeats its cause is left out.
     pub(crate) fn because(mut self, error: &dyn Error) -> Self {
-        let texts = causes(error).map(ToString::to_string);
-        for text in std::iter::once(error.to_string()).chain(texts) {
+        for text in words(error) {
             if self.details.causes.last() != Some(&text) {
                 self.details.causes.push(text);
             }

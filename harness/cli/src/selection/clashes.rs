@@ -61,7 +61,10 @@ pub(super) fn clashes(scenarios: &[Scenario]) -> Vec<Clash<'_>> {
             }
         }
     }
-    found.dedup();
+    // One of the requests is enough to say what has to be changed.
+    found.dedup_by(|one, other| {
+        (one.catcher, one.rule, one.sender) == (other.catcher, other.rule, other.sender)
+    });
     found
 }
 
