@@ -49,21 +49,19 @@ pub(crate) fn clean(
     let (kind_dead, kind_running): (Vec<_>, Vec<_>) = kind::list(&options.cache)
         .into_iter()
         .partition(|listed| listed.state == State::Dead);
-    let local_use = running.iter().filter(|listed| listed.in_use);
-    let kind_use = kind_running
-        .iter()
-        .filter(|listed| listed.state == State::InUse);
-    let in_use = local_use.map(|listed| listed.name.clone());
-    let in_use = in_use
-        .chain(kind_use.map(|listed| listed.name.clone()))
+    let on_kind = kind_running
+        .into_iter()
+        .map(|listed| (listed.name, listed.state == State::InUse));
+    let running: Vec<(String, bool)> = running
+        .into_iter()
+        .map(|listed| (listed.name, listed.in_use))
+        .chain(on_kind)
         .collect();
-    let running = running.into_iter().map(|listed| listed.name);
+    let used = running.iter().filter(|(_, in_use)| *in_use);
     let mut cleaned = Cleaned {
         dry_run: arguments.dry_run,
-        in_use,
-        running: running
-            .chain(kind_running.into_iter().map(|listed| listed.name))
-            .collect(),
+        in_use: used.map(|(name, _)| name.clone()).collect(),
+        running: running.into_iter().map(|(name, _)| name).collect(),
         ..Cleaned::default()
     };
     let kind_dead = kind_dead.into_iter().map(|listed| listed.name);

@@ -53,11 +53,14 @@ pub(super) fn ground(environment: &EnvironmentArguments) -> Result<Ground, Failu
 }
 
 fn kept(kind: ClusterKind, name: &str) -> Result<Ground, Failure> {
-    let up = if kind == ClusterKind::Kind {
-        kind::kept(&super::assets(None, true)?.cache)
+    let cache = super::assets(None, true)?.cache;
+    let (on_kind, local) = (kind::kept(&cache), local::kept());
+    let (up, others) = if kind == ClusterKind::Kind {
+        (on_kind, local)
     } else {
-        local::kept()
+        (local, on_kind)
     };
+    let is_among_others = others.iter().any(|kept| kept.name == name);
     // One that somebody uses is no offer.
     let names: Vec<String> = up
         .iter()
@@ -77,7 +80,7 @@ fn kept(kind: ClusterKind, name: &str) -> Result<Ground, Failure> {
         .map(|(name, topology)| Ground::Kept { name, topology })
         .ok_or_else(|| {
             Failure::new(ExitCode::Environment, format!("use the cluster `{name}`"))
-                .reason(match (is_of_the_other_kind(kind, name), kind) {
+                .reason(match (is_among_others, kind) {
                     (false, _) => "no cluster of this name is up",
                     (true, ClusterKind::Kind) => "the cluster of this name is a local one",
                     (true, _) => "the cluster of this name is one of kind (--cluster kind)",
@@ -88,18 +91,6 @@ fn kept(kind: ClusterKind, name: &str) -> Result<Ground, Failure> {
                     format!("there are: {}", names.join(", "))
                 })
         })
-}
-
-/// Whether a local cluster was asked for and kind made the one of this name, or the other way round.
-fn is_of_the_other_kind(kind: ClusterKind, name: &str) -> bool {
-    let others = if kind == ClusterKind::Kind {
-        local::kept()
-    } else {
-        super::assets(None, true)
-            .map(|options| kind::kept(&options.cache))
-            .unwrap_or_default()
-    };
-    others.iter().any(|kept| kept.name == name)
 }
 
 /// The chosen cluster; one that is made for the run is called `name`.

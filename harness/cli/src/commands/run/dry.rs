@@ -50,6 +50,7 @@ pub(super) fn dry_run(
         };
         return written.map(|()| ExitCode::Success);
     }
+    let count = names.len() - skipped.len();
     let mut write = || {
         for name in &names {
             match skipped.get(name) {
@@ -60,12 +61,8 @@ pub(super) fn dry_run(
         writeln!(
             out,
             "would run {} scenario{} {} with mesh {}, seed {seed}; nothing was run",
-            names.len() - skipped.len(),
-            if names.len() - skipped.len() == 1 {
-                ""
-            } else {
-                "s"
-            },
+            count,
+            if count == 1 { "" } else { "s" },
             checked.ground.describe(),
             checked.mesh.name,
         )
