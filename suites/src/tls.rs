@@ -190,11 +190,11 @@ fn strict_refuses_plaintext() -> Scenario {
     let callee = scope([application("checkout")]);
     scenario(
         "strict-refuses-plaintext",
-        "a strict callee closes connections in plaintext, those from before within four seconds, and others go on as before",
+        "a strict callee closes connections in plaintext, those from before within two seconds, and others go on as before",
         vec![
             Act::Apply(with_tls("callee", callee, takes(InboundTls::Strict))),
-            // Connections from before are drained for three seconds.
-            Act::Hold(Span::secs(4)),
+            // Connections from before are drained for a second.
+            Act::Hold(Span::secs(2)),
             batch("plaintext", "frontend@$zone1", "checkout"),
             batch("elsewhere", "frontend@$zone1", "inventory"),
         ],

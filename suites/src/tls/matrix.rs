@@ -66,8 +66,8 @@ fn row(mode: InboundTls, name: &str) -> Scenario {
         )));
     }
     if mode == InboundTls::Strict {
-        // Connections in plaintext from before are drained for three seconds.
-        when.push(Act::Hold(Span::secs(4)));
+        // Connections in plaintext from before are drained for a second.
+        when.push(Act::Hold(Span::secs(2)));
     }
     for (offered, caller, zone) in CALLERS {
         // Out of the callee's scope nobody takes TLS.

@@ -81,8 +81,9 @@ pub(super) fn spoken(protocol: Protocol, name: &str, from: &str, to: &str) -> Ac
     })
 }
 
-/// How long after a write connections from before may still be used: two seconds of delivery, three of draining.
-const OLD_CONNECTIONS: Span = Span::secs(5);
+/// How long after a write connections from before may still be used: two seconds of delivery, one of draining, one for a busy
+/// machine.
+const OLD_CONNECTIONS: Span = Span::secs(4);
 
 /// Connections are kept and used for many requests, and a toggle says nothing to those who have one.
 pub(super) fn connections_from_before() -> Scenario {
@@ -110,14 +111,14 @@ pub(super) fn connections_from_before() -> Scenario {
             within: OLD_CONNECTIONS,
             is,
         }));
-        when.extend([caller(mode), Act::Hold(Span::secs(7))]);
+        when.extend([caller(mode), Act::Hold(Span::secs(5))]);
     }
     when.extend(loads.map(|protocol| Act::Stop(short(protocol).to_owned())));
     let mut scenario = Scenario {
         tags: vec![Tag::Qa, Tag::PreRelease],
         ..scenario(
             "connections-from-before",
-            "five seconds after TLS is turned on or off no connection from before is used, and no request was lost to that",
+            "four seconds after TLS is turned on or off no connection from before is used, and no request was lost to that",
             when,
             then,
         )

@@ -41,6 +41,9 @@ pub(crate) struct Settings {
     pub relay_port: u16,
     /// `DRAIN_SECONDS`: how long requests under way may take after SIGTERM.
     pub drain_seconds: u64,
+    /// `OLD_CONNECTIONS_SECONDS`: how long connections that an update has made old (other modes of TLS, say) may still be
+    /// used. Envoy takes nothing below a second.
+    pub old_connections_seconds: u64,
 }
 
 /// The forms of xDS.
@@ -111,6 +114,7 @@ impl Settings {
             admin_port: number("ADMIN_PORT", &variable, 15000)?,
             relay_port: number("RELAY_PORT", &variable, 15011)?,
             drain_seconds: number("DRAIN_SECONDS", &variable, 3)?,
+            old_connections_seconds: number("OLD_CONNECTIONS_SECONDS", &variable, 1)?,
         })
     }
 }

@@ -93,6 +93,7 @@ async fn rest(pause: Duration) {
 }
 
 fn start(settings: &Settings, bootstrap: &Path) -> std::io::Result<Child> {
+    let old_connections = settings.old_connections_seconds.max(1);
     Command::new(&settings.envoy)
         .arg("--config-path")
         .arg(bootstrap)
@@ -103,7 +104,9 @@ fn start(settings: &Settings, bootstrap: &Path) -> std::io::Result<Child> {
         .args(["--file-flush-interval-msec", "20"])
         .stderr(Stdio::piped())
         .stdout(Stdio::piped())
-        .args(["--drain-time-s", &settings.drain_seconds.max(1).to_string()])
+        .args(["--drain-time-s", &old_connections.to_string()])
+        // The next response says that the connection ends, so that hardly one is still in use when its time is over.
+        .args(["--drain-strategy", "immediate"])
         .kill_on_drop(true)
         .spawn()
 }
