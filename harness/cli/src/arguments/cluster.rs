@@ -16,7 +16,7 @@ pub(crate) struct ClusterChoiceArguments {
         env = "MESHPROOF_CLUSTER"
     )]
     pub(crate) kind: ClusterKind,
-    /// The node image of a kind cluster, instead of the one that belongs to `kind`
+    /// The node image of a kind cluster, instead of the pinned `kindest/node`
     #[arg(long, value_name = "IMAGE", env = "MESHPROOF_NODE_IMAGE")]
     pub(crate) node_image: Option<String>,
 }

@@ -37,7 +37,7 @@ pub struct Options {
     pub program: PathBuf,
     /// The cache folder of meshproof: what we know of the cluster is below it.
     pub cache: PathBuf,
-    /// The node image; without one, that of the `kind` program.
+    /// The node image; without one, that of `kind-config`, which has a digest.
     pub node_image: Option<String>,
     /// Whether it lives on when we end.
     pub keep: Keep,

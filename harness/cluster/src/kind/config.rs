@@ -4,6 +4,10 @@ use crate::api::discovery::{DATA_CENTER_LABEL, REGION_LABEL, ZONE_LABEL};
 use harness_model::topology::ClusterShape;
 use std::fmt::Write as _;
 
+/// The node image that the pinned version of kind was released with, for who names none: by digest, so that it is the same
+/// whatever a registry makes of the tag.
+pub(super) const NODE_IMAGE: &str =
+    "kindest/node:v1.37.0@sha256:a1ed56cfb0e7b93589bdf97c8cd566405a265939e3620fc4f5de89adff580ae5";
 /// The addresses that services are given.
 pub(super) const SERVICE_CIDR: &str = "10.96.0.0/16";
 /// The addresses that pods are given.
@@ -26,7 +30,7 @@ kubeadmConfigPatches:
 #[must_use]
 pub fn render(cluster: &ClusterShape) -> String {
     let mut text = format!(
-        "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnetworking:\n  serviceSubnet: {SERVICE_CIDR}\n  podSubnet: {POD_CIDR}\n{KUBELET}nodes:\n  - role: control-plane\n"
+        "kind: Cluster\napiVersion: kind.x-k8s.io/v1alpha4\nnetworking:\n  serviceSubnet: {SERVICE_CIDR}\n  podSubnet: {POD_CIDR}\n{KUBELET}nodes:\n  - role: control-plane\n    image: {NODE_IMAGE}\n"
     );
     for data_center in &cluster.data_centers {
         for _ in 0..data_center.nodes {
@@ -35,7 +39,7 @@ pub fn render(cluster: &ClusterShape) -> String {
             // Writing to a text cannot fail.
             let _ = write!(
                 text,
-                "  - role: worker\n    labels:\n      {REGION_LABEL}: {region}\n      {ZONE_LABEL}: {name}\n      {DATA_CENTER_LABEL}: {name}\n"
+                "  - role: worker\n    image: {NODE_IMAGE}\n    labels:\n      {REGION_LABEL}: {region}\n      {ZONE_LABEL}: {name}\n      {DATA_CENTER_LABEL}: {name}\n"
             );
         }
     }
@@ -79,6 +83,7 @@ mod tests {
             .map(|node| {
                 (
                     node["role"].as_str().unwrap(),
+                    node["image"].as_str() == Some(NODE_IMAGE),
                     node["labels"][ZONE_LABEL].as_str(),
                 )
             })
@@ -86,11 +91,11 @@ mod tests {
         assert_eq!(
             zones,
             [
-                ("control-plane", None),
-                ("worker", Some("zone-a")),
-                ("worker", Some("zone-b")),
-                ("worker", Some("zone-b")),
-                ("worker", Some("zone-c")),
+                ("control-plane", true, None),
+                ("worker", true, Some("zone-a")),
+                ("worker", true, Some("zone-b")),
+                ("worker", true, Some("zone-b")),
+                ("worker", true, Some("zone-c")),
             ]
         );
     }
