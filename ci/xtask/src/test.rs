@@ -1,9 +1,10 @@
-//! All tests, one after the other, summed up in one line.
+//! All tests, part by part, summed up in one line.
 
 mod clusters;
 mod documentation;
 mod foreign;
 mod parity;
+mod side_by_side;
 
 use crate::engine::Engine;
 use crate::junit::{Count, ignored_in_list};
@@ -13,8 +14,8 @@ use crate::{check, engine, images, node_image, registry, system, workspace};
 use anyhow::Context as _;
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 /// A part of the tests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -29,18 +30,18 @@ pub(crate) enum Part {
     Token,
     /// The images as containers, where this machine can have a container engine
     Components,
-    /// The default run on a real cluster
-    Run,
     /// The gate on a kind cluster, where this machine can have one
     Kind,
     /// Some of them on a kind cluster that is addressed as one of somebody else
     Foreign,
     /// Some of them on two kind clusters, with a mesh over both
     Clusters,
+    /// The default run on a real cluster
+    Run,
+    /// Every scenario against the seeded bugs it must catch; beside the default run
+    Selftest,
     /// Whether the runs say the same of every scenario that kind ran; makes them first
     Parity,
-    /// Every scenario against the seeded bugs it must catch
-    Selftest,
     /// The program as a whole: interrupts, kills, what is left behind
     Live,
     /// Every scenario on a kind cluster, and whether the local cluster says the same: an hour of CI is too short for it, so
@@ -62,21 +63,23 @@ pub(crate) fn test(parts: &[Part], no_install: bool) -> anyhow::Result<bool> {
     let mut total = Count::default();
     let mut not_tested = Vec::new();
     let mut sums = Vec::new();
-    for part in &parts {
-        let begun = Instant::now();
-        let name = part
-            .to_possible_value()
-            .map(|value| value.get_name().to_owned())
-            .unwrap_or_default();
-        say(started, &format!("testing: {name}"));
-        let count = match run(*part, &parts, &program, &results, !no_install) {
+    let run_piece = |part: Part, piece: u32| {
+        if piece == 1 {
+            say(started, &format!("testing: {}", name_of(part)));
+        }
+        run(part, piece, &parts, &program, &results, !no_install)
+    };
+    let stages = side_by_side::stages(&parts);
+    for ended in stages.flat_map(|stage| side_by_side::run(stage, &run_piece)) {
+        let name = name_of(ended.part);
+        let count = match ended.outcome {
             Err(error) if error.is::<CannotHere>() => {
                 not_tested.push(format!("{name}: {error:#}"));
                 Count::ONE_SKIPPED
             }
             outcome => outcome.with_context(|| format!("test {name}"))?,
         };
-        let sum = format!("{name}: {count} in {}", clock(begun));
+        let sum = format!("{name}: {count} in {}", clock(ended.took));
         say(started, &sum);
         for failed in &count.failed {
             eprintln!("  failed: {failed}");
@@ -106,6 +109,13 @@ pub(crate) fn test(parts: &[Part], no_install: bool) -> anyhow::Result<bool> {
     Ok(total.failed.is_empty() && total.passed > 0)
 }
 
+fn name_of(part: Part) -> String {
+    let value = part.to_possible_value();
+    value
+        .map(|value| value.get_name().to_owned())
+        .unwrap_or_default()
+}
+
 /// The parts in their order: all but [`Part::Everywhere`] when none is named.
 fn with_what_they_need(parts: &[Part]) -> Vec<Part> {
     let is_wanted = |part: &Part| {
@@ -123,6 +133,7 @@ fn with_what_they_need(parts: &[Part]) -> Vec<Part> {
 
 fn run(
     part: Part,
+    piece: u32,
     all: &[Part],
     program: &Path,
     results: &Path,
@@ -151,11 +162,15 @@ fn run(
             Ok(count)
         }
         Part::Selftest => {
-            let selftest = Command::new(program);
-            // What the run has shown is not shown twice.
+            // What the run shows is not shown twice.
             let without = all.contains(&Part::Run).then_some("--without-faithful");
-            let arguments: Vec<&str> = std::iter::once("selftest").chain(without).collect();
-            meshproof(selftest, &arguments, &results.join("selftest"))
+            let shard = format!("{piece}/{}", side_by_side::SELFTESTS);
+            let arguments: Vec<&str> = ["selftest", "--shard", &shard]
+                .into_iter()
+                .chain(without)
+                .collect();
+            let artifacts = results.join(format!("selftest-{piece}"));
+            meshproof(Command::new(program), &arguments, &artifacts)
         }
     }
 }
@@ -202,7 +217,8 @@ fn nextest(profile: &str, install: bool, engine: Option<&Engine>) -> anyhow::Res
         // The tests that need it fail and say so; the others tell what they have to.
         Err(error) => eprintln!("no image registry for tests: {error:#}"),
     }
-    let mut count = judged(&mut command, &report)?;
+    let status = command.status().context("start cargo nextest")?;
+    let mut count = judged(&command, status, &report)?;
     match ignored(profile, install) {
         Ok(skipped) => count.skipped += skipped,
         Err(error) => {
@@ -282,7 +298,7 @@ fn with_engine(
     outcome
 }
 
-/// `meshproof` with its artefacts in a folder of its own.
+/// `meshproof` with its artefacts in a folder of its own, whose name is before each line of what it says.
 fn meshproof(mut command: Command, arguments: &[&str], artifacts: &Path) -> anyhow::Result<Count> {
     forget_run(artifacts)?;
     command
@@ -291,15 +307,14 @@ fn meshproof(mut command: Command, arguments: &[&str], artifacts: &Path) -> anyh
         .arg("--artifacts")
         .arg(artifacts)
         .env("MESHPROOF_IMAGES", workspace::root().join("target/images"));
-    judged(&mut command, &artifacts.join("latest/junit.xml"))
+    let name = artifacts.file_name().unwrap_or_default();
+    let status = side_by_side::status(&mut command, &name.to_string_lossy())?;
+    judged(&command, status, &artifacts.join("latest/junit.xml"))
 }
 
-/// Runs a command and counts by the report it leaves. An exit code other than 0 is a failure, whatever the report
-/// says; so is a report that is not there.
-fn judged(command: &mut Command, report: &Path) -> anyhow::Result<Count> {
-    let status = command
-        .status()
-        .with_context(|| format!("start {:?}", command.get_program()))?;
+/// Counts by the report that a command has left. An exit code other than 0 is a failure, whatever the report says; so is a
+/// report that is not there.
+fn judged(command: &Command, status: ExitStatus, report: &Path) -> anyhow::Result<Count> {
     let read = std::fs::read_to_string(report).map_err(anyhow::Error::from);
     let mut count = match read.and_then(|text| Count::of_junit(&text)) {
         Ok(count) => count,
@@ -337,12 +352,12 @@ fn forget_run(artifacts: &Path) -> anyhow::Result<()> {
 }
 
 fn say(started: Instant, what: &str) {
-    eprintln!("[{}] {what}", clock(started));
+    eprintln!("[{}] {what}", clock(started.elapsed()));
 }
 
-/// Minutes and seconds since then.
-fn clock(since: Instant) -> String {
-    let seconds = since.elapsed().as_secs();
+/// Minutes and seconds.
+fn clock(time: Duration) -> String {
+    let seconds = time.as_secs();
     format!("{:02}:{:02}", seconds / 60, seconds % 60)
 }
 
@@ -354,7 +369,7 @@ mod tests {
     fn a_part_brings_what_it_needs_in_order() {
         use Part::{Everywhere, Kind, Parity, Run, Unit};
         assert_eq!(with_what_they_need(&[Kind, Unit]), [Unit, Kind]);
-        assert_eq!(with_what_they_need(&[Parity]), [Run, Kind, Parity]);
+        assert_eq!(with_what_they_need(&[Parity]), [Kind, Run, Parity]);
         assert_eq!(with_what_they_need(&[Everywhere]), [Run, Everywhere]);
         assert!(with_what_they_need(&[]).contains(&Parity));
         assert!(!with_what_they_need(&[]).contains(&Everywhere));
