@@ -2,7 +2,7 @@
 
 mod dry;
 
-use crate::arguments::{Common, OutputForm, RunArguments, When};
+use crate::arguments::{Common, OutputForm, RunArguments, SelectionArguments, When};
 use crate::artifacts::{self, Artifacts};
 use crate::commands::{cluster, write_json};
 use crate::exit_code::ExitCode;
@@ -66,7 +66,7 @@ pub(crate) fn run(
             .iter()
             .map(|s| (s.name.clone(), s.clone()))
             .collect(),
-        selection: selection::words(selection),
+        selection: whole(arguments, selection),
         options: plan::options(arguments),
         files: selected.files,
         artifacts: Some(artifacts.folder.clone()),
@@ -136,6 +136,14 @@ fn keyless(folder: &Path, record: &RunRecord, exit: ExitCode) -> ExitCode {
         }
         exit => exit,
     }
+}
+
+/// What was run and how often, for the rerun line of all of it. A line of one scenario repeats neither.
+fn whole(arguments: &RunArguments, selection: &SelectionArguments) -> Vec<String> {
+    let repeat = (arguments.repeat > 1).then(|| format!("--repeat={}", arguments.repeat));
+    let shuffle = arguments.shuffle.then(|| "--shuffle".to_owned());
+    let words = selection::words(selection).into_iter();
+    words.chain(repeat).chain(shuffle).collect()
 }
 
 /// How the user called this program, for rerun lines.
