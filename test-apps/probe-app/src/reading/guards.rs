@@ -31,6 +31,7 @@ pub(super) fn chains(listener: &Value, warming: bool) -> impl Iterator<Item = Fi
         let connections = of(CONNECTION_ACCESS).filter_map(|filter| callers(filter));
         let requests = of(HTTP)
             .flat_map(|http| items(&http["http_filters"]))
+            .filter(|filter| filter["disabled"] != Value::Bool(true))
             .map(|filter| &filter["typed_config"])
             .filter(|filter| is(filter, REQUEST_ACCESS))
             .filter_map(callers);
@@ -41,10 +42,10 @@ pub(super) fn chains(listener: &Value, warming: bool) -> impl Iterator<Item = Fi
                 .as_u64()
                 .and_then(|port| u16::try_from(port).ok()),
             terminates_tls: is_tls(&chain["transport_socket"]),
-            // Who must be on several lists is on each of them.
             callers: connections
                 .chain(requests)
-                .reduce(|known, more| known.intersection(&more).cloned().collect()),
+                .reduce(Callers::and)
+                .map(Callers::told),
             bytes_to: of(TCP_PROXY).map(|proxy| text(&proxy["cluster"])).next(),
         }
     })
@@ -72,38 +73,75 @@ pub(super) fn cluster(cluster: &Value, warming: bool) -> Cluster {
     }
 }
 
-/// The names in callers' certificates that the rules of a filter let in; none where it has no rules, which lets everybody in.
-fn callers(filter: &Value) -> Option<BTreeSet<String>> {
+/// Whom the rules of a filter let in.
+#[derive(Default)]
+struct Callers {
+    /// The names in their certificates.
+    names: BTreeSet<String>,
+    /// Rules of another form, as they stand.
+    others: BTreeSet<String>,
+}
+
+impl Callers {
+    fn of_another_form(rules: &Value) -> Self {
+        Self {
+            others: [rules.to_string()].into(),
+            ..Self::default()
+        }
+    }
+
+    /// Who must be on two lists is on both of them. Whom a rule of another form lets in nobody knows, so it stays.
+    fn and(self, more: Self) -> Self {
+        Self {
+            names: self.names.intersection(&more.names).cloned().collect(),
+            others: self.others.into_iter().chain(more.others).collect(),
+        }
+    }
+
+    fn told(self) -> BTreeSet<String> {
+        self.names.into_iter().chain(self.others).collect()
+    }
+}
+
+/// Whom the rules of a filter let in; none where it has no rules, which lets everybody in.
+fn callers(filter: &Value) -> Option<Callers> {
     if filter.get("matcher").is_some() {
-        return Some([filter.to_string()].into());
+        return Some(Callers::of_another_form(filter));
     }
     let rules = filter.get("rules")?;
     // What is the default is not shown.
     let allows = matches!(rules["action"].as_str(), None | Some("ALLOW"));
     if !allows {
-        return Some([rules.to_string()].into());
+        return Some(Callers::of_another_form(rules));
     }
     let policies = rules["policies"].as_object().into_iter().flatten();
-    let named = policies
-        .flat_map(|(_, policy)| {
-            let whole = || vec![policy.to_string()];
-            let is_plain = policy["permissions"] == serde_json::json!([{ "any": true }])
-                && policy.as_object().is_some_and(|fields| fields.len() == 2);
-            if !is_plain {
-                return whole();
+    let mut callers = Callers::default();
+    for (_, policy) in policies {
+        match named(policy) {
+            Some(names) => callers.names.extend(names),
+            None => {
+                callers.others.insert(policy.to_string());
             }
-            let names: Option<Vec<String>> = items(&policy["principals"])
-                .map(|principal| {
-                    let name = principal.pointer("/authenticated/principal_name")?;
-                    let is_whole = name.as_object().is_some_and(|fields| fields.len() == 1);
-                    let exact = name["exact"].as_str().filter(|_| is_whole)?;
-                    Some(exact.to_owned())
-                })
-                .collect();
-            names.unwrap_or_else(whole)
+        }
+    }
+    Some(callers)
+}
+
+/// The names that a policy lets in, whatever they ask for; none where it is of another form.
+fn named(policy: &Value) -> Option<Vec<String>> {
+    let is_plain = policy["permissions"] == serde_json::json!([{ "any": true }])
+        && policy.as_object().is_some_and(|fields| fields.len() == 2);
+    if !is_plain {
+        return None;
+    }
+    items(&policy["principals"])
+        .map(|principal| {
+            let name = principal.pointer("/authenticated/principal_name")?;
+            let is_whole = name.as_object().is_some_and(|fields| fields.len() == 1);
+            let exact = name["exact"].as_str().filter(|_| is_whole)?;
+            Some(exact.to_owned())
         })
-        .collect();
-    Some(named)
+        .collect()
 }
 
 fn is_tls(socket: &Value) -> bool {
@@ -230,6 +268,27 @@ mod tests {
         let mut anybody = of(&["a"]);
         anybody["policies"]["p"]["principals"] = json!([{ "any": true }]);
         assert!(told(&anybody).contains("any"));
+    }
+
+    #[test]
+    fn a_rule_of_another_form_is_told_beside_another_list_too() {
+        let mut anybody = of(&["a"]);
+        anybody["policies"]["p"]["principals"] = json!([{ "any": true }]);
+        let chain = only(json!({ "filters": [
+            access(CONNECTION_ACCESS, &anybody),
+            access(CONNECTION_ACCESS, &of(&["a"])),
+        ] }));
+        assert!(names(&chain).expect("rules").join("").contains("any"));
+    }
+
+    #[test]
+    fn a_filter_that_is_switched_off_restricts_nobody() {
+        let mut off = access(REQUEST_ACCESS, &of(&["a"]));
+        off["disabled"] = json!(true);
+        let http = json!({ "name": "any", "typed_config": {
+            "@type": format!("type.googleapis.com/{HTTP}"), "http_filters": [off],
+        } });
+        assert_eq!(names(&only(json!({ "filters": [http] }))), None);
     }
 
     #[test]
