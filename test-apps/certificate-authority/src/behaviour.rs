@@ -8,7 +8,7 @@ use identity_api::SpiffeId;
 use std::time::Duration;
 
 /// The shortest that a pod's certificate is valid: whoever asked needs some time to ask again.
-pub const LEAST_LIFETIME: Duration = Duration::from_secs(5);
+pub const LEAST_LIFETIME: Duration = Duration::from_secs(2);
 
 /// How far a root has spread since it came into the trust bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn lifetimes_have_bounds() {
         let seconds = Duration::from_secs;
-        for (asked, granted) in [(1, 5), (5, 5), (60, 60), (3600, 100)] {
+        for (asked, granted) in [(1, 2), (2, 2), (60, 60), (3600, 100)] {
             assert_eq!(
                 Faithful.lifetime(seconds(asked), seconds(100)),
                 seconds(granted)
