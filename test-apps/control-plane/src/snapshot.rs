@@ -102,7 +102,7 @@ impl fmt::Display for ResourceVersion {
 /// One resource, encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
-    /// Hash of name and content.
+    /// Hash of the content, which has the name in it.
     pub hash: ContentHash,
     /// As a field `resources` of a `DiscoveryResponse`, ready to be copied into the message. The field `resource` of a
     /// `Resource` in a `DeltaDiscoveryResponse` has the same number and type, so these bytes serve both.

@@ -1,9 +1,9 @@
 //! One ADS stream as a state machine: here in the state-of-the-world form, in [`delta`] in that one.
 //!
 //! Invariant: no I/O. Each type has at most one response in flight; what changes meanwhile is sent, once and
-//! in its newest form, when the client has answered. A rejected content is never sent again. In both forms routes and
-//! runtime values wait for clusters and listeners that changed before them and could not be sent yet: proofs of absence
-//! rest on that.
+//! in its newest form, when the client has answered. A rejected content is not sent again before something of its type
+//! changes. In both forms routes and runtime values wait for clusters and listeners that changed before them and could not
+//! be sent yet: proofs of absence rest on that.
 
 pub mod delta;
 

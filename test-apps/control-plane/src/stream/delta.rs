@@ -132,7 +132,10 @@ impl DeltaStream {
             self.nonces += 1;
             let nonce = self.nonces.to_string();
             let version = subscription.version(resources);
-            let (resources, removed) = subscription.take(news, &nonce);
+            let (told, removed) = subscription.take(news, &nonce);
+            // What was rejected together goes alone: the others of it are older than what would overtake them.
+            held_back |= holds_back(kind) && !subscription.news(resources).is_nothing();
+            let resources = told;
             let changed: BTreeSet<String> =
                 resources.iter().map(|(name, _)| name.clone()).collect();
             responses.push(DeltaResponse {
@@ -225,6 +228,8 @@ impl Subscription {
             if self.names.remove(name) {
                 self.sent.remove(name);
                 self.owed.remove(name);
+                self.suspects.remove(name);
+                self.rejected.remove(name);
                 if self.wildcard {
                     // It is subscribed to all the same, and the client does not know whether it still holds it.
                     self.owed.insert(name.clone());
@@ -236,7 +241,10 @@ impl Subscription {
             let names = &self.names;
             self.sent.retain(|name, _| names.contains(name));
             self.owed.retain(|name| names.contains(name));
+            self.suspects.retain(|name| names.contains(name));
+            self.rejected.retain(|name, _| names.contains(name));
         }
+        self.tell_rejection();
     }
 
     fn answer(&mut self, request: &DeltaRequest, handling: DeltaHandling) -> Meaning {
@@ -275,11 +283,17 @@ impl Subscription {
         } = answered;
         let alone = carried.len() == 1 && removed.is_empty();
         let with_others = !carried.is_empty();
+        // Nobody waits for what was unsubscribed from meanwhile.
+        let is_wanted = |name: &String| self.wildcard || self.names.contains(name);
+        let carried: Vec<String> = carried.into_iter().filter(is_wanted).collect();
+        let removed: Vec<String> = removed.into_iter().filter(is_wanted).collect();
         for name in carried {
             if alone {
                 self.suspects.remove(&name);
             } else {
-                self.sent.remove(&name);
+                // It may hold an older one, which is to be told as gone when there is no newer one any more.
+                self.sent.insert(name.clone(), None);
+                self.believed.remove(&name);
                 self.suspects.insert(name.clone());
             }
             self.rejected.insert(name, error.to_owned());

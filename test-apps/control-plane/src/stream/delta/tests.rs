@@ -359,6 +359,100 @@ fn a_removal_that_was_rejected_with_others_is_told_once_more_alone() {
     assert!(stream.standing(kind).rejection.is_some());
 }
 
+#[test]
+fn what_was_rejected_together_and_is_gone_is_told_as_gone() {
+    let mut stream = settled();
+    let kind = Kind::Endpoints;
+    let bad = endpoints(&[("a", "2"), ("b", "2")], 2);
+    let both = vec![("a", "2"), ("b", "2")];
+    tell(&mut stream, &bad, &[(kind, both, vec![])]);
+    stream.receive(kind, &reject("2"));
+    tell(&mut stream, &bad, &[(kind, vec![("a", "2")], vec![])]);
+    stream.receive(kind, &acknowledge("3"));
+    let gone = endpoints(&[("a", "2")], 3);
+    tell(&mut stream, &gone, &[(kind, vec![], vec!["b"])]);
+    stream.receive(kind, &acknowledge("4"));
+    let standing = stream.standing(kind);
+    assert_eq!(
+        (standing.rejection, standing.held),
+        (None, Some(gone.basis))
+    );
+}
+
+#[test]
+fn what_nobody_subscribes_to_any_more_is_no_rejection() {
+    for unsubscribed_first in [false, true] {
+        let mut stream = settled();
+        let kind = Kind::Endpoints;
+        let bad = endpoints(&[("a", "bad"), ("b", "bad")], 2);
+        let both = vec![("a", "bad"), ("b", "bad")];
+        tell(&mut stream, &bad, &[(kind, both, vec![])]);
+        let less = unsubscribe(&["a", "b"]);
+        let answers = match unsubscribed_first {
+            true => [less, reject("2")],
+            false => [reject("2"), less],
+        };
+        for answer in answers {
+            stream.receive(kind, &answer);
+        }
+        tell(&mut stream, &bad, &[]);
+        let standing = stream.standing(kind);
+        assert_eq!((standing.rejection, standing.held), (None, Some(bad.basis)));
+    }
+}
+
+#[test]
+fn routes_wait_for_every_cluster_that_was_rejected_together() {
+    let kind = Kind::Clusters;
+    let changed = |route: &'static str| {
+        snapshot(
+            &[
+                (Kind::Clusters, &[("a", "2"), ("b", "2")]),
+                (Kind::Endpoints, &[("a", "1"), ("b", "1")]),
+                (Kind::Listeners, &[("l", "1")]),
+                (Kind::Routes, &[("r", route)]),
+                (Kind::Runtime, &[("mesh", "1")]),
+            ],
+            2,
+        )
+    };
+    let mut stream = complete();
+    let both = vec![("a", "2"), ("b", "2")];
+    let endpoints = vec![("a", "1"), ("b", "1")];
+    let answer = |stream: &mut DeltaStream, kind, answer: DeltaRequest| {
+        stream.receive(kind, &answer);
+    };
+    let old = changed("1");
+    tell(
+        &mut stream,
+        &old,
+        &[(kind, both, vec![]), (Kind::Endpoints, endpoints, vec![])],
+    );
+    answer(&mut stream, Kind::Endpoints, acknowledge("7"));
+    answer(&mut stream, kind, reject("6"));
+    // The first of both goes, and the route must not overtake the other one.
+    let new = changed("2");
+    tell(
+        &mut stream,
+        &new,
+        &[
+            (kind, vec![("a", "2")], vec![]),
+            (Kind::Endpoints, vec![("a", "1")], vec![]),
+        ],
+    );
+    answer(&mut stream, Kind::Endpoints, acknowledge("9"));
+    answer(&mut stream, kind, acknowledge("8"));
+    tell(
+        &mut stream,
+        &new,
+        &[
+            (kind, vec![("b", "2")], vec![]),
+            (Kind::Endpoints, vec![("b", "1")], vec![]),
+            (Kind::Routes, vec![("r", "2")], vec![]),
+        ],
+    );
+}
+
 fn chain(cluster: &'static str, listener: &'static str, route: &'static str) -> Snapshot {
     snapshot(
         &[
