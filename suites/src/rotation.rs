@@ -1,10 +1,11 @@
 //! What certificates lead to: its keys outlive those who keep them, and it is replaced while everybody goes on.
 
 use crate::tls::{batch, kill, steady, strict_everywhere};
-use crate::traffic::{answered, over_tls};
+use crate::traffic::{answered, load_over, over_tls, stop};
 use harness_model::capability::Capability;
 use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
+use harness_model::protocol::Protocol;
 use harness_model::rotation::Rotation;
 use harness_model::scenario::{Act, Disturbs, Given, Scenario, Tag};
 
@@ -19,12 +20,32 @@ fn scenario(name: &str, claim: &str, when: Vec<Act>, then: Vec<Expectation>) -> 
         name: format!("rotation/{name}"),
         claim: claim.to_owned(),
         tags: vec![Tag::Qa, Tag::PreRelease, Tag::Chaos],
-        requires: vec![Capability::ThreeZones, Capability::Tls],
+        requires: vec![
+            Capability::ThreeZones,
+            Capability::Tls,
+            Capability::Protocols,
+        ],
         disturbs: Disturbs::Everything,
         given: Given::default(),
         when,
         then,
     }
+}
+
+/// Connections of the steady load live on, with the certificate that they began with. Of these each is new, and shows what
+/// its sidecar holds then: every exchange of bytes has a connection of its own.
+fn fresh(from: &str) -> Act {
+    load_over(Protocol::Tcp, 10, "fresh", from, "checkout")
+}
+
+/// No request is lost on connections from before, and none on new ones.
+fn goes_on() -> [Expectation; 4] {
+    [
+        answered("steady"),
+        over_tls("steady"),
+        answered("fresh"),
+        over_tls("fresh"),
+    ]
 }
 
 /// Both roots are trusted while certificates go over from one to the other, and then the old one is not any more.
@@ -35,21 +56,24 @@ fn root_rolled() -> Scenario {
         vec![
             strict_everywhere(),
             steady("frontend@$zone1"),
+            fresh("frontend@$zone1"),
             Act::Rotate(Rotation::NewRoot),
             Act::Rotate(Rotation::DropOldRoots),
             batch("afterwards", "frontend@$zone2", "checkout"),
-            Act::Stop("steady".to_owned()),
+            stop("steady"),
+            stop("fresh"),
         ],
-        vec![
+        [
             Expectation::Delivered,
-            Expectation::Rotated { step: 2 },
             Expectation::Rotated { step: 3 },
+            Expectation::Rotated { step: 4 },
             Expectation::Trusted,
-            answered("steady"),
-            over_tls("steady"),
             answered("afterwards"),
             over_tls("afterwards"),
-        ],
+        ]
+        .into_iter()
+        .chain(goes_on())
+        .collect(),
     ))
 }
 
@@ -61,16 +85,22 @@ fn intermediate_rolled() -> Scenario {
         vec![
             strict_everywhere(),
             steady("frontend@$zone3"),
+            fresh("frontend@$zone3"),
             Act::Rotate(Rotation::NewIntermediate),
-            Act::Stop("steady".to_owned()),
+            batch("afterwards", "inventory@$zone3", "checkout"),
+            stop("steady"),
+            stop("fresh"),
         ],
-        vec![
+        [
             Expectation::Delivered,
-            Expectation::Rotated { step: 2 },
+            Expectation::Rotated { step: 3 },
             Expectation::Trusted,
-            answered("steady"),
-            over_tls("steady"),
-        ],
+            answered("afterwards"),
+            over_tls("afterwards"),
+        ]
+        .into_iter()
+        .chain(goes_on())
+        .collect(),
     ))
 }
 
@@ -92,18 +122,21 @@ fn key_service_replaced() -> Scenario {
         vec![
             strict_everywhere(),
             steady("frontend@$zone1"),
+            fresh("frontend@$zone1"),
             kill("key-service"),
             Act::Recover,
             // A certificate lives for twenty seconds: who got none since would have none any more.
             Act::Hold(Span::secs(22)),
-            Act::Stop("steady".to_owned()),
+            stop("steady"),
+            stop("fresh"),
         ],
-        vec![
+        [
             Expectation::Delivered,
-            Expectation::Renewed { since: 4 },
+            Expectation::Renewed { since: 5 },
             Expectation::SameRoot,
-            answered("steady"),
-            over_tls("steady"),
-        ],
+        ]
+        .into_iter()
+        .chain(goes_on())
+        .collect(),
     )
 }

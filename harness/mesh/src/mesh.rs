@@ -10,7 +10,7 @@ use crate::keys::Keys;
 use crate::site::Site;
 use crate::write::Written;
 use crate::{wait, write};
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 use futures::stream::{BoxStream, StreamExt, select_all};
 use harness_cluster::Clusters;
 use harness_cluster::PodAddress;
@@ -171,9 +171,9 @@ impl Mesh {
     ///
     /// When the mesh does not say how, or an API server does not take it.
     pub async fn rotate(&self, rotation: Rotation) -> Result<(), MeshError> {
-        try_join_all(self.sites.iter().map(|site| site.rotate(rotation)))
-            .await
-            .map(drop)
+        // One that fails must not leave open what becomes of the others.
+        let all = join_all(self.sites.iter().map(|site| site.rotate(rotation))).await;
+        all.into_iter().collect()
     }
 
     /// What was written so far, in all clusters: where a later one fails, the earlier ones have it.

@@ -1,7 +1,9 @@
 //! Replacing what certificates lead to.
 
+use crate::history::CertificateSeen;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// One act of an operator. How it is done in a mesh is said by the mesh definition.
 #[derive(
@@ -15,4 +17,75 @@ pub enum Rotation {
     NewIntermediate,
     /// Takes every root out of trust but the one that certificates lead to.
     DropOldRoots,
+}
+
+/// What the certificates of a cluster led to before an act. The runner waits for what the checker judges, so both ask here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LedTo {
+    roots: BTreeSet<String>,
+    issuers: BTreeSet<String>,
+    trusted: BTreeSet<String>,
+}
+
+impl LedTo {
+    /// Adds a certificate.
+    pub fn note(&mut self, certificate: &CertificateSeen) {
+        self.roots.extend(certificate.root.clone());
+        self.issuers.extend(certificate.issuer.clone());
+        self.trusted.extend(certificate.roots.iter().cloned());
+    }
+
+    /// What is expected of a certificate after the act, and what is there instead; none when it is as it must be.
+    #[must_use]
+    pub fn lacking(
+        &self,
+        rotation: Rotation,
+        certificate: &CertificateSeen,
+    ) -> Option<(&'static str, String)> {
+        let Some(root) = certificate.root.as_ref() else {
+            return Some((
+                "a certificate that leads to a root that its sidecar trusts",
+                "it leads to none".to_owned(),
+            ));
+        };
+        let issuer = certificate.issuer.as_deref().unwrap_or_default();
+        let trusted = &certificate.roots;
+        match rotation {
+            Rotation::NewRoot if self.roots.contains(root) => Some((
+                "a certificate that leads to the new root",
+                "to an old one".to_owned(),
+            )),
+            Rotation::NewRoot if !trusted.is_superset(&self.roots) => Some((
+                "trust in the old root beside the new one",
+                format!(
+                    "{} trusted, and not all that certificates led to",
+                    count(trusted)
+                ),
+            )),
+            Rotation::NewIntermediate if self.issuers.contains(issuer) => Some((
+                "a certificate of the new intermediate",
+                "of an old one".to_owned(),
+            )),
+            Rotation::NewIntermediate if !self.roots.contains(root) => Some((
+                "a certificate that leads to the same root as before",
+                "to another one".to_owned(),
+            )),
+            Rotation::DropOldRoots if !(trusted.len() == 1 && trusted.contains(root)) => Some((
+                "trust in the root that its certificate leads to, and in no other",
+                format!("{} trusted", count(trusted)),
+            )),
+            Rotation::DropOldRoots if self.trusted.len() < 2 => Some((
+                "several roots that were trusted before",
+                format!("{} was, so nothing was dropped", count(&self.trusted)),
+            )),
+            Rotation::NewRoot | Rotation::NewIntermediate | Rotation::DropOldRoots => None,
+        }
+    }
+}
+
+fn count(roots: &BTreeSet<String>) -> String {
+    match roots.len() {
+        1 => "one root".to_owned(),
+        several => format!("{several} roots"),
+    }
 }

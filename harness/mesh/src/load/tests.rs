@@ -319,7 +319,7 @@ fn a_mesh_that_claims_handshakes_must_say_how() {
         ("  roots: ROOTCA", "", "but `state.roots` is missing"),
         ("  - tls\n", "", "but `tls` in `capabilities` is missing"),
         (
-            "shortestLifetimeS: 1",
+            "shortestLifetimeS: 2",
             "shortestLifetimeS: 60",
             "handshake.shortestLifetimeS",
         ),

@@ -3,7 +3,7 @@
 use super::evidence::{Evidence, detail};
 use super::timeline::{Life, Place, Point, Reading, Timeline, precedes};
 use crate::history::{CertificateSeen, EventKind};
-use crate::rotation::Rotation;
+use crate::rotation::{LedTo, Rotation};
 use crate::scenario::Act;
 use crate::verdict::Detail;
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,14 +39,6 @@ pub(super) fn check(timeline: &Timeline<'_>, step: usize) -> Evidence {
     evidence
 }
 
-/// What certificates of a cluster led to before.
-#[derive(Default)]
-struct Before<'a> {
-    roots: BTreeSet<&'a str>,
-    issuers: BTreeSet<&'a str>,
-    trusted: BTreeSet<&'a str>,
-}
-
 struct Judge<'t, 'a> {
     timeline: &'t Timeline<'a>,
     step: usize,
@@ -78,7 +70,7 @@ impl<'a> Judge<'_, 'a> {
                 evidence.open(told("a certificate afterwards", "none was read".to_owned()));
                 continue;
             };
-            match self.lacking(before, certificate) {
+            match before.lacking(self.rotation, certificate) {
                 None => {
                     evidence.support(1);
                     let all = roots.entry(&life.sidecar.cluster).or_default();
@@ -106,10 +98,15 @@ impl<'a> Judge<'_, 'a> {
         }
     }
 
-    /// By cluster, from what each sidecar had shown last when the act was acknowledged.
-    fn before(&self) -> BTreeMap<&'a str, Before<'a>> {
-        let mut before: BTreeMap<&str, Before<'_>> = BTreeMap::new();
-        for life in &self.timeline.lives {
+    /// By cluster, from what each sidecar that was there had shown last when the act was acknowledged.
+    fn before(&self) -> BTreeMap<&'a str, LedTo> {
+        let mut before: BTreeMap<&str, LedTo> = BTreeMap::new();
+        let acknowledged = self.rotated;
+        let was_there = |life: &&Life<'_>| {
+            precedes(life.joined, acknowledged)
+                && life.left.is_none_or(|left| precedes(acknowledged, left))
+        };
+        for life in self.timeline.lives.iter().filter(was_there) {
             let readings = self.timeline.readings_of(life);
             let shown = readings
                 .filter(|reading| precedes(reading.index, self.rotated))
@@ -118,67 +115,21 @@ impl<'a> Judge<'_, 'a> {
                 .last();
             if let Some(shown) = shown {
                 let all = before.entry(life.sidecar.cluster.as_str()).or_default();
-                all.roots.extend(shown.root.as_deref());
-                all.issuers.extend(shown.issuer.as_deref());
-                all.trusted.extend(shown.roots.iter().map(String::as_str));
+                all.note(shown);
             }
         }
         before
     }
 
+    /// What a sidecar showed last in the step. A reading from before the act says nothing of it.
     fn last(&self, life: &Life<'a>) -> Option<(Reading<'a>, &'a CertificateSeen)> {
         let readings = self.timeline.readings_of(life);
         readings
+            .filter(|reading| precedes(self.rotated, reading.index))
             .filter(|reading| !precedes(self.point.last, reading.index))
             .filter_map(|reading| Some((reading, reading.seen.certificate.as_ref()?)))
             .filter(|(_, certificate)| !certificate.warming)
             .last()
-    }
-
-    /// What is expected and what is there instead; none when it is as it must be.
-    fn lacking(
-        &self,
-        before: &Before<'_>,
-        certificate: &CertificateSeen,
-    ) -> Option<(&'static str, String)> {
-        let Some(root) = certificate.root.as_deref() else {
-            return Some((
-                "a certificate that leads to a root that its sidecar trusts",
-                "it leads to none".to_owned(),
-            ));
-        };
-        let issuer = certificate.issuer.as_deref().unwrap_or_default();
-        let trusted: BTreeSet<&str> = certificate.roots.iter().map(String::as_str).collect();
-        match self.rotation {
-            Rotation::NewRoot if before.roots.contains(root) => Some((
-                "a certificate that leads to the new root",
-                "to an old one".to_owned(),
-            )),
-            Rotation::NewRoot if !trusted.is_superset(&before.roots) => Some((
-                "trust in the old root beside the new one",
-                format!(
-                    "{} trusted, and not all that certificates led to",
-                    count(&trusted)
-                ),
-            )),
-            Rotation::NewIntermediate if before.issuers.contains(issuer) => Some((
-                "a certificate of the new intermediate",
-                "of an old one".to_owned(),
-            )),
-            Rotation::NewIntermediate if !before.roots.contains(root) => Some((
-                "a certificate that leads to the same root as before",
-                "to another one".to_owned(),
-            )),
-            Rotation::DropOldRoots if trusted != BTreeSet::from([root]) => Some((
-                "trust in the root that its certificate leads to, and in no other",
-                format!("{} trusted", count(&trusted)),
-            )),
-            Rotation::DropOldRoots if before.trusted.len() < 2 => Some((
-                "several roots that were trusted before",
-                format!("{} was, so nothing was dropped", count(&before.trusted)),
-            )),
-            Rotation::NewRoot | Rotation::NewIntermediate | Rotation::DropOldRoots => None,
-        }
     }
 
     /// The mesh's time was over when this was read, or nothing else was read until it was over.
@@ -188,12 +139,5 @@ impl<'a> Judge<'_, 'a> {
             .at_ns
             .saturating_add(bound);
         reading.at_ns >= deadline_ns || self.timeline.gave_up_after(&self.point, self.rotated)
-    }
-}
-
-fn count(roots: &BTreeSet<&str>) -> String {
-    match roots.len() {
-        1 => "one root".to_owned(),
-        several => format!("{several} roots"),
     }
 }

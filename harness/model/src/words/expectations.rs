@@ -74,7 +74,7 @@ pub fn expectation(expectation: &Expectation) -> String {
             is,
         } => format!(
             "{within} after step {} `{traffic}` arrives as {} alone, over whatever connections",
-            step + 1,
+            step,
             spoken(*is)
         ),
         Expectation::Received {
@@ -99,7 +99,7 @@ pub fn expectation(expectation: &Expectation) -> String {
         ),
         Expectation::Rotated { step } => format!(
             "after step {} every certificate leads to what is new, and in the end to nothing else, in time",
-            step + 1
+            step
         ),
         Expectation::Trusted => {
             "every certificate always leads to a root that every sidecar trusts then".to_owned()

@@ -4,13 +4,13 @@ use super::Execution;
 use crate::record::Seen;
 use harness_model::causes::chain;
 use harness_model::directory::Sidecar;
-use harness_model::history::{CertificateSeen, EventKind};
+use harness_model::history::EventKind;
 use harness_model::patience::Whose;
-use harness_model::rotation::Rotation;
-use std::collections::{BTreeMap, BTreeSet};
+use harness_model::rotation::{LedTo, Rotation};
+use std::collections::BTreeMap;
 
-/// What certificates led to before, by cluster: roots and issuers.
-type Before = BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)>;
+/// What certificates led to before, by cluster.
+type Before = BTreeMap<String, LedTo>;
 
 impl Execution {
     /// Does what an operator does, and waits until every certificate shows it or the mesh's time is over.
@@ -52,10 +52,9 @@ impl Execution {
         let mut before = Before::new();
         for sidecar in self.recorder.sidecars() {
             let reading = self.recorder.observation(&sidecar.name);
-            if let Some(held) = reading.and_then(|reading| reading.certificate) {
-                let (roots, issuers) = before.entry(sidecar.cluster).or_default();
-                roots.extend(held.root);
-                issuers.extend(held.issuer);
+            let held = reading.and_then(|reading| reading.certificate);
+            if let Some(held) = held.filter(|held| !held.warming) {
+                before.entry(sidecar.cluster).or_default().note(&held);
             }
         }
         before
@@ -74,19 +73,9 @@ fn shows(
         .and_then(|seen| seen.reading.as_ref().ok())
         .and_then(|reading| reading.certificate.as_ref())
         .filter(|held| !held.warming);
-    let Some(CertificateSeen {
-        root: Some(root),
-        issuer: Some(issuer),
-        roots,
-        ..
-    }) = held
-    else {
-        return false;
-    };
-    let (old_roots, old_issuers) = before.get(&sidecar.cluster).cloned().unwrap_or_default();
-    match rotation {
-        Rotation::NewRoot => !old_roots.contains(root),
-        Rotation::NewIntermediate => !old_issuers.contains(issuer),
-        Rotation::DropOldRoots => roots.len() == 1 && roots.contains(root),
-    }
+    let before = before.get(&sidecar.cluster);
+    held.is_some_and(|held| {
+        let before = before.cloned().unwrap_or_default();
+        before.lacking(rotation, held).is_none()
+    })
 }

@@ -120,6 +120,48 @@ fn a_late_reading_of_something_old_is_a_failure_by_itself() {
 }
 
 #[test]
+fn what_was_shown_before_the_act_is_not_taken_for_what_came_of_it() {
+    let mut recorder = before(NEW_ROOT, &["r1"]);
+    recorder.gave_up();
+    let found = judged(NEW_ROOT, &recorder, Expectation::Rotated { step: 1 });
+    assert_eq!(found.verdict, Verdict::Inconclusive, "{found:#?}");
+}
+
+#[test]
+fn who_was_gone_before_the_act_has_no_part_in_what_was_before() {
+    let mut recorder = Recorder::new(&sidecars());
+    recorder.step(0).write(&everybody());
+    read(&mut recorder, 0, held("r0", "i0", &["r0"]));
+    let [gone, _] = sidecars();
+    recorder.push(EventKind::SidecarLeft {
+        sidecar: gone.name.clone(),
+        pod_uid: gone.pod_uid.clone(),
+    });
+    let next = Sidecar {
+        pod_uid: "another".to_owned(),
+        ..gone
+    };
+    recorder.push(EventKind::SidecarJoined {
+        sidecar: next.clone(),
+    });
+    let read_next = |recorder: &mut Recorder, held| {
+        recorder.observe(Observation {
+            certificate: Some(held),
+            ..shows(&next, "a", "v1", "")
+        });
+    };
+    read_next(&mut recorder, held("r1", "i1", &["r1"]));
+    read(&mut recorder, 1, held("r1", "i1", &["r1"]));
+    let rotation = NEW_ROOT;
+    recorder.step(1).push(EventKind::Rotated { rotation });
+    // Nobody who is there led to r0, so nobody has to trust it.
+    read_next(&mut recorder, held("r2", "i2", &["r1", "r2"]));
+    read(&mut recorder, 1, held("r2", "i2", &["r1", "r2"]));
+    let found = judged(NEW_ROOT, &recorder, Expectation::Rotated { step: 1 });
+    assert_eq!(found.verdict, Verdict::Passed, "{found:#?}");
+}
+
+#[test]
 fn two_new_roots_are_one_too_many() {
     let mut recorder = before(NEW_ROOT, &["r1"]);
     read(&mut recorder, 0, held("r2", "i2", &["r1", "r2", "r3"]));

@@ -8,6 +8,10 @@ use crate::names::Kind;
 use crate::scenario::{Act, Scenario};
 use std::collections::BTreeMap;
 
+/// What is wrong with an expectation of certificates where nobody has one, and what helps.
+const NO_CERTIFICATES: &str = "it speaks of certificates and no configuration asks for them";
+const ASK_FOR_THEM: &str = "add `tls` to a configuration";
+
 impl Check {
     pub(super) fn expectation(&mut self, expectation: &Expectation, scenario: &Scenario) {
         match expectation {
@@ -102,6 +106,9 @@ impl Check {
             }),
             Expectation::Rotated { step } => self.at(Step::Key("rotated"), |check| {
                 check.step("step", *step, scenario);
+                if !scenario.speaks_of_tls() {
+                    check.complain_of_others(NO_CERTIFICATES, Some(ASK_FOR_THEM));
+                }
                 if scenario
                     .when
                     .get(*step)
@@ -123,10 +130,7 @@ impl Check {
             }
             Expectation::Trusted | Expectation::SameRoot => {
                 if !scenario.speaks_of_tls() {
-                    self.complain_of_others(
-                        "it speaks of certificates and no configuration asks for them",
-                        Some("add `tls` to a configuration"),
-                    );
+                    self.complain_of_others(NO_CERTIFICATES, Some(ASK_FOR_THEM));
                 }
             }
             Expectation::FailsOver { traffic, .. } => {
