@@ -44,12 +44,21 @@ pub enum Downloads {
 
 impl Downloads {
     /// `MESHPROOF_DOWNLOADS`: absent or `official`, `off`, or the address of a mirror.
-    #[must_use]
-    pub fn from_environment() -> Self {
-        match std::env::var("MESHPROOF_DOWNLOADS") {
-            Ok(word) if word == "off" => Self::Off,
-            Ok(word) if word.contains("://") => Self::Mirror(word),
-            _ => Self::Official,
+    ///
+    /// # Errors
+    ///
+    /// Another word: whoever wrote it did not mean to download from where releases are published.
+    pub fn from_environment() -> Result<Self, AssetError> {
+        let word = std::env::var("MESHPROOF_DOWNLOADS").unwrap_or_default();
+        Self::from_word(&word).ok_or(AssetError::Downloads { word })
+    }
+
+    fn from_word(word: &str) -> Option<Self> {
+        match word {
+            "" | "official" => Some(Self::Official),
+            "off" => Some(Self::Off),
+            mirror if mirror.contains("://") => Some(Self::Mirror(mirror.to_owned())),
+            _ => None,
         }
     }
 
@@ -308,6 +317,20 @@ mod tests {
         assert_eq!(hash_of(&list, "x"), Some("b".repeat(64)));
         assert_eq!(hash_of(&list, "y"), None);
         assert_eq!(hash_of("<html>", "x"), None);
+    }
+
+    #[test]
+    fn a_word_that_is_not_known_is_no_leave_to_download() {
+        let of = Downloads::from_word;
+        assert_eq!(of(""), Some(Downloads::Official));
+        assert_eq!(of("official"), Some(Downloads::Official));
+        assert_eq!(of("off"), Some(Downloads::Off));
+        let mirror = "https://mirror.example".to_owned();
+        assert_eq!(of(&mirror), Some(Downloads::Mirror(mirror)));
+        assert_eq!(
+            (of("OFF"), of("none"), of("mirror.example")),
+            (None, None, None)
+        );
     }
 
     #[test]

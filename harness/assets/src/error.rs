@@ -12,6 +12,12 @@ pub enum AssetError {
         "find a folder for the cache: neither MESHPROOF_CACHE nor XDG_CACHE_HOME nor HOME is set"
     )]
     NoCacheFolder,
+    /// `MESHPROOF_DOWNLOADS` is no word that it may be.
+    #[error("read MESHPROOF_DOWNLOADS: `{word}` is neither `official` nor `off` nor an address")]
+    Downloads {
+        /// What it is.
+        word: String,
+    },
     /// The user names a folder that is not there.
     #[error("look for assets in `{}`: there is no such folder", folder.display())]
     NoSuchFolder {
@@ -123,6 +129,7 @@ impl AssetError {
         let given = "or put ready programs into a folder and pass it with --assets";
         let hint = match self {
             Self::NoCacheFolder => "set MESHPROOF_CACHE to a folder you may write".to_owned(),
+            Self::Downloads { .. } => "an address begins with https:// or http://".to_owned(),
             Self::NoSuchFolder { .. } => "correct --assets, MESHPROOF_ASSETS or KUBEBUILDER_ASSETS".to_owned(),
             Self::Cache { source, .. } if is_full(source) => "free some space; the assets need 4 GB while they are made, 450 MB afterwards".to_owned(),
             Self::Cache { .. } => "set MESHPROOF_CACHE to a folder you may write".to_owned(),

@@ -63,7 +63,7 @@ impl AssetOptions {
     ///
     /// # Errors
     ///
-    /// When there is no place for a cache.
+    /// When there is no place for a cache, or `MESHPROOF_DOWNLOADS` is wrong.
     pub fn from_environment(folder: Option<PathBuf>) -> Result<Self, AssetError> {
         let variables = ["MESHPROOF_ASSETS", "KUBEBUILDER_ASSETS"];
         let named = variables
@@ -74,7 +74,7 @@ impl AssetOptions {
             folders: folder.into_iter().chain(named.map(PathBuf::from)).collect(),
             cache: cache_folder()?,
             offline: false,
-            downloads: Downloads::from_environment(),
+            downloads: Downloads::from_environment()?,
         })
     }
 }

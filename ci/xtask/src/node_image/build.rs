@@ -113,7 +113,7 @@ fn programs() -> anyhow::Result<BTreeMap<Asset, PathBuf>> {
         folders: Vec::new(),
         cache: harness_assets::cache_folder()?,
         offline: false,
-        downloads: Downloads::from_environment(),
+        downloads: Downloads::from_environment()?,
     };
     let made = harness_assets::obtain_each(&options, &Asset::NODE, &|progress| {
         if !matches!(progress, Progress::Activity { .. }) {
