@@ -257,8 +257,8 @@ pub(crate) struct RunArguments {
     pub(crate) fail_fast: bool,
     /// Run what did not pass in an earlier run, with its seed; absent: the last run in the folder of `--artifacts`
     ///
-    /// RUN is an artefact folder or a report.json. What failed, could not be decided or was not reached is run again; other
-    /// options of that run have to be given again.
+    /// RUN is an artefact folder or a report.json. What failed, could not be decided or was not reached is run again, all of it
+    /// whatever shard this is; other options of that run have to be given again.
     #[arg(long, value_name = "RUN", num_args = 0..=1, require_equals = true, default_missing_value = LAST_RUN, conflicts_with = "names")]
     pub(crate) rerun_failed: Option<PathBuf>,
     /// A list of scenarios whose failure is known and excused until a day: they are run and shown, and do not count

@@ -68,6 +68,7 @@ impl ExitCode {
             Self::ScenarioFailed
         } else if summary.inconclusive > 0
             || !summary.not_searched.is_empty()
+            || summary.not_run > 0
             || partial
             || summary.passed == 0
         {
@@ -107,6 +108,7 @@ mod tests {
         assert_eq!(of(|s| s.unknown_names = vec!["$zone9".to_owned()]), 2);
         assert_eq!(of(|s| s.inconclusive = 1), 11);
         assert_eq!(of(|s| s.passed = 0), 11);
+        assert_eq!(of(|s| s.not_run = 1), 11);
         assert_eq!(of(|s| s.exposed_keys = vec!["a log".to_owned()]), 1);
         assert_eq!(of(|s| s.not_searched = vec!["a log".to_owned()]), 11);
         assert_eq!(of(|s| s.left_behind = vec!["a mount".to_owned()]), 12);

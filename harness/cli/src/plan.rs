@@ -14,7 +14,7 @@ use crate::artifacts::Artifacts;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::selection::{self, Selection};
-use harness_cluster::assets::AssetOptions;
+use harness_cluster::assets::{AssetError, AssetOptions};
 use harness_cluster::registry::Prefix;
 use harness_cluster::zones_of;
 use harness_images::archive::Archive;
@@ -326,6 +326,7 @@ pub(crate) fn plan(
         repeat: 1,
         parallel: arguments.parallel,
         fail_fast: false,
+        excused: BTreeSet::new(),
         patience: patience(&arguments.bounds),
         cluster,
         mesh: MeshChoice {
@@ -359,12 +360,13 @@ pub(crate) fn assets(folder: Option<&Path>, offline: bool) -> Result<AssetOption
         .map(|options| AssetOptions { offline, ..options })
         .map_err(|error| {
             let hint = error.hint();
-            Failure::new(
-                ExitCode::Environment,
-                "find a place for the programs of the cluster",
-            )
-            .because(&error)
-            .hint_opt(hint)
+            let exit = match error {
+                AssetError::Downloads { .. } => ExitCode::Usage,
+                _ => ExitCode::Environment,
+            };
+            Failure::new(exit, "find the programs of the cluster")
+                .because(&error)
+                .hint_opt(hint)
         })
 }
 

@@ -40,6 +40,8 @@ pub(crate) fn rerun(arguments: &RunArguments) -> Result<Option<Rerun>, Failure> 
     Ok(Some(Rerun {
         selection: SelectionArguments {
             names: names.into_iter().collect(),
+            // The earlier run was the shard: a variable that still names it must not leave out failures.
+            shard: None,
             ..execution.selection.clone()
         },
         seed: document.seed,

@@ -87,6 +87,8 @@ pub enum RunEvent {
     ScenarioSkipped {
         /// Its name.
         scenario: String,
+        /// 1 for the first repetition.
+        repetition: u32,
         /// Why.
         reason: String,
     },

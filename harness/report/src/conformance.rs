@@ -177,10 +177,17 @@ fn all(record: &RunRecord) -> BTreeMap<&str, Option<&Scenario>> {
 
 /// The options that replaced something of the mesh.
 fn changes(options: &[String]) -> Vec<String> {
+    let replaced = replaced(options);
+    replaced.chunks(2).map(|pair| pair.join(" ")).collect()
+}
+
+/// Those of the options of a run that put something in the place of a part of the mesh, each with its value after it.
+pub(crate) fn replaced(options: &[String]) -> Vec<String> {
     options
         .windows(2)
         .filter(|pair| ["--image", "--images", "--mutant"].contains(&pair[0].as_str()))
-        .map(|pair| pair.join(" "))
+        .flatten()
+        .cloned()
         .collect()
 }
 

@@ -87,6 +87,7 @@ pub fn events() -> Vec<RunEvent> {
     events.extend(inconclusive());
     events.push(RunEvent::ScenarioSkipped {
         scenario: "routing/own-zone".to_owned(),
+        repetition: 1,
         reason: "needs at least three zones, the environment has two".to_owned(),
     });
     events.push(RunEvent::Used { usage: usage() });

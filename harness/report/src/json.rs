@@ -31,6 +31,12 @@ pub struct Document {
     /// Which part of a selection this run is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
+    /// What was selected, as on the command line, whichever part of it this run is; empty for everything.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub selection: Vec<String>,
+    /// Options that put something in the place of a part of the mesh, each with its value after it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<String>,
     /// What the scenarios ran on.
     pub environment: BTreeMap<String, String>,
     /// Milliseconds until the environment was ready; none when it never was.
@@ -296,6 +302,8 @@ pub fn document(record: &RunRecord, exit_code: u8) -> Document {
         exit_code,
         seed: record.seed,
         shard: record.context.shard,
+        selection: without_shard(&record.context.selection),
+        replaced: crate::conformance::replaced(&record.context.options),
         environment: record.environment.clone(),
         ready_millis: record.ready_millis,
         phases: record
@@ -324,6 +332,14 @@ pub fn document(record: &RunRecord, exit_code: u8) -> Document {
         usage: record.usage.clone(),
         scenarios,
     }
+}
+
+fn without_shard(selection: &[String]) -> Vec<String> {
+    let words = selection.iter();
+    words
+        .filter(|word| !word.starts_with("--shard="))
+        .cloned()
+        .collect()
 }
 
 /// Renders the document, indented.

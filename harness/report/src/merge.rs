@@ -3,13 +3,15 @@
 //! Invariant: no outcome is lost or made up. A scenario that is in two reports, and a shard that is there twice or not at
 //! all, is a mistake.
 
+mod problems;
+
 use crate::json::{Document, Ending, ScenarioForm};
-use crate::record::{Context, Outcome, RunRecord, ScenarioRecord, Shard, title};
+use crate::record::{Context, Outcome, RunRecord, ScenarioRecord, title};
 use crate::timeline::Timeline;
 use harness_model::run_event::Summary;
 use harness_model::scenario::Scenario;
 use harness_model::verdict::{Judgement, Verdict};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// One run.
@@ -31,7 +33,7 @@ pub struct Part {
 ///
 /// Everything that keeps them from being parts of one run.
 pub fn merge(parts: Vec<Part>, context: Context) -> Result<RunRecord, Vec<String>> {
-    let problems = problems(&parts);
+    let problems = problems::of(&parts);
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -59,6 +61,12 @@ fn add(record: &mut RunRecord, part: Part, is_first: bool) {
         record.at.clone_from(&document.started_at);
     }
     record.selected += document.selected;
+    for pair in document.replaced.chunks(2) {
+        let known = &mut record.context.options;
+        if !known.chunks(2).any(|other| other == pair) {
+            known.extend_from_slice(pair);
+        }
+    }
     record.ready_millis = record.ready_millis.max(document.ready_millis);
     for sidecar in document.sidecars {
         if !record
@@ -180,65 +188,10 @@ fn summary(parts: &[Part]) -> Summary {
     sum
 }
 
-fn problems(parts: &[Part]) -> Vec<String> {
-    let mut problems = Vec::new();
-    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
-    for part in parts {
-        for form in &part.document.scenarios {
-            let title = title(&form.name, form.repetition);
-            if let Some(other) = seen.insert(title.clone(), &part.name) {
-                problems.push(format!("{other} and {} both have {title}", part.name));
-            }
-        }
-    }
-    problems.extend(shards(parts));
-    problems
-}
-
-/// Each shard must be there once.
-fn shards(parts: &[Part]) -> Vec<String> {
-    let told: Vec<(&str, Option<Shard>)> = parts
-        .iter()
-        .map(|part| (part.name.as_str(), part.document.shard))
-        .collect();
-    let counts: BTreeSet<Option<u32>> = told
-        .iter()
-        .map(|(_, shard)| shard.map(|shard| shard.of))
-        .collect();
-    if counts.len() > 1 {
-        return told
-            .into_iter()
-            .map(|(name, shard)| match shard {
-                Some(shard) => format!("{name} is shard {shard}"),
-                None => format!("{name} is no shard"),
-            })
-            .collect();
-    }
-    let Some(Some(of)) = counts.into_iter().next() else {
-        return Vec::new();
-    };
-    let mut problems = Vec::new();
-    for number in 1..=of {
-        let names: Vec<&str> = told
-            .iter()
-            .filter(|(_, shard)| shard.is_some_and(|shard| shard.number == number))
-            .map(|(name, _)| *name)
-            .collect();
-        match names.as_slice() {
-            [] => problems.push(format!("shard {number}/{of} is missing")),
-            [_] => {}
-            several => problems.push(format!(
-                "{} are all shard {number}/{of}",
-                several.join(" and ")
-            )),
-        }
-    }
-    problems
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Shard;
 
     fn part(name: &str, shard: Option<(u32, u32)>, suites: &[&str]) -> Part {
         let mut record = crate::fixture::record();
@@ -299,6 +252,38 @@ mod tests {
         let record = merge(vec![one, older], Context::default()).expect("they fit");
         let usage = record.usage.expect("both told theirs");
         assert_eq!((usage.meshes, usage.containers.len()), (2, 14));
+    }
+
+    #[test]
+    fn shards_are_of_one_selection_and_one_mesh() {
+        let both = |change: &dyn Fn(&mut Part)| {
+            let mut other = part("b", Some((2, 2)), &["routing/"]);
+            change(&mut other);
+            let parts = vec![part("a", Some((1, 2)), &["delivery-scope/"]), other];
+            merge(parts, Context::default())
+        };
+        let replace = |with: &str| {
+            let replaced = ["--image".to_owned(), format!("control-plane={with}")];
+            move |part: &mut Part| part.document.replaced = replaced.to_vec()
+        };
+        let told = both(&|part| part.document.selection = vec!["tls".to_owned()]);
+        let told = told.expect_err("another selection");
+        assert_eq!(told, ["a has the selection ``, and b `tls`"]);
+        let told = both(&replace("candidate.tar")).expect_err("another mesh");
+        assert!(told[0].contains("candidate.tar"), "{told:?}");
+        let told = both(&|part| {
+            let facts = &mut part.document.environment;
+            facts.insert("mesh.xds".to_owned(), "another".to_owned());
+        });
+        assert_eq!(told.expect_err("another form").len(), 1);
+        // Each machine has it elsewhere, and the merged report names it.
+        let mut first = part("a", Some((1, 2)), &["delivery-scope/"]);
+        let mut second = part("b", Some((2, 2)), &["routing/"]);
+        replace("/one/candidate.tar")(&mut first);
+        replace("/two/candidate.tar")(&mut second);
+        let record = merge(vec![first, second], Context::default()).expect("they fit");
+        let conformance = crate::conformance::render(&record).expect("it has a form");
+        assert!(conformance.contains("control-plane=/one/candidate.tar"));
     }
 
     #[test]

@@ -275,13 +275,15 @@ impl Reporter for RunRecord {
                 }
             }
             RunEvent::ScenarioSkipped {
-                scenario, reason, ..
+                scenario,
+                repetition,
+                reason,
             } => {
                 let claim = self.claim_of(scenario);
                 self.scenarios.push(ScenarioRecord {
                     name: scenario.clone(),
                     claim,
-                    repetition: 1,
+                    repetition: *repetition,
                     outcome: Outcome::Skipped {
                         reason: reason.clone(),
                     },

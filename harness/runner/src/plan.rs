@@ -5,7 +5,7 @@ use harness_mesh::MeshDefinition;
 use harness_model::patience::Patience;
 use harness_model::scenario::Scenario;
 use harness_model::topology::Topology;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -28,6 +28,8 @@ pub struct RunPlan {
     pub parallel: usize,
     /// Do not start further scenarios once one has failed.
     pub fail_fast: bool,
+    /// Scenarios whose failure is excused, by name: it stops nothing.
+    pub excused: BTreeSet<String>,
     /// The bounds.
     pub patience: Patience,
     /// The cluster.

@@ -163,6 +163,7 @@ async fn run_scenarios(
             events,
             RunEvent::ScenarioSkipped {
                 scenario: item.scenario.name.clone(),
+                repetition: item.repetition,
                 reason: format!("the environment lacks {}", missing.join(", ")),
             },
         );
@@ -170,6 +171,7 @@ async fn run_scenarios(
     let policy = Policy {
         parallel: plan.parallel,
         fail_fast: plan.fail_fast,
+        excused: &plan.excused,
     };
     schedule::run_all(items, &policy, &brake, |item| {
         let brake = &brake;

@@ -3,6 +3,7 @@
 use futures::StreamExt;
 use harness_model::scenario::{Disturbs, Scenario};
 use harness_model::verdict::Verdict;
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,18 +58,20 @@ impl Brake {
 }
 
 /// How scenarios are run.
-pub(crate) struct Policy {
+pub(crate) struct Policy<'a> {
     /// How many that disturb nothing may run at once.
     pub(crate) parallel: usize,
     /// Pull the brake after a failure.
     pub(crate) fail_fast: bool,
+    /// Not after that of one of these.
+    pub(crate) excused: &'a BTreeSet<String>,
 }
 
 /// Runs those that disturb nothing side by side, then the others one by one. Returns those that were not started because
 /// the brake was pulled.
 pub(crate) async fn run_all<R, F>(
     items: Vec<Item>,
-    policy: &Policy,
+    policy: &Policy<'_>,
     brake: &Brake,
     run_one: R,
 ) -> Vec<Item>
@@ -82,12 +85,13 @@ where
     let run = |item: Item| {
         // The future is made only when the brake is free, so that nothing of a scenario happens before.
         let started = (!brake.is_pulled()).then(|| run_one(item.clone()));
+        let counts = policy.fail_fast && !policy.excused.contains(&item.scenario.name);
         async move {
             let Some(started) = started else {
                 return Some(item);
             };
             let verdict = started.await;
-            if policy.fail_fast && verdict == Verdict::Failed {
+            if counts && verdict == Verdict::Failed {
                 brake.pull();
             }
             None

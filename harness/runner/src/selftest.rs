@@ -25,6 +25,7 @@ use harness_model::run_event::RunEvent;
 use harness_model::scenario::{Disturbs, Scenario};
 use harness_model::verdict::Judgement;
 use plan::kills;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -320,6 +321,7 @@ impl Bench<'_> {
         let policy = Policy {
             parallel: group.run.parallel,
             fail_fast: false,
+            excused: &BTreeSet::new(),
         };
         let run = &RunPlan {
             artifacts: self.plan.run.artifacts.join("selftest").join(group.label),

@@ -1,6 +1,7 @@
 //! `meshproof run`: the main job.
 
 mod dry;
+mod keyless;
 
 use crate::arguments::{Common, OutputForm, RunArguments, SelectionArguments, When};
 use crate::artifacts::{self, Artifacts};
@@ -10,7 +11,6 @@ use crate::failure::Failure;
 use crate::output::{self, Out};
 use crate::progress::{HEARTBEAT, Progress};
 use crate::{ci, logging, plan, quarantine, rerun, selection, signals, tools};
-use harness_cluster::exposure;
 use harness_model::run_event::{RunEvent, Summary};
 use harness_model::scenario::Tag;
 use harness_report::Reporter;
@@ -90,6 +90,7 @@ pub(crate) fn run(
         shuffle: arguments.shuffle,
         repeat: arguments.repeat,
         fail_fast: arguments.fail_fast,
+        excused: context.quarantine.keys().cloned().collect(),
         mutant: arguments.mutant.clone(),
         ..plan::plan(
             execution,
@@ -110,8 +111,10 @@ pub(crate) fn run(
         cluster::tell_if_kept(&artifacts.cluster())?;
     }
     let colour = output::colour_on_stderr(common.color);
-    let exit = artifacts.write_documents(&readers.record, exit, colour);
-    let exit = keyless(&artifacts.folder, &readers.record, exit);
+    let mut exit = artifacts.write_documents(&readers.record, exit, colour);
+    if let Some(worse) = keyless::search(&artifacts.folder, &mut readers.record, exit) {
+        exit = artifacts.write_documents(&readers.record, worse, colour);
+    }
     ci::tell(&readers.record);
     if common.output == OutputForm::Json {
         write_json(
@@ -120,22 +123,6 @@ pub(crate) fn run(
         )?;
     }
     Ok(exit)
-}
-
-/// Documents are written after the run has been searched for private keys: none of them may hold one either.
-fn keyless(folder: &Path, record: &RunRecord, exit: ExitCode) -> ExitCode {
-    let known = record.sum().exposed_keys;
-    let mut exposed = exposure::keys_in_files(folder).found;
-    exposed.retain(|file| !known.contains(file));
-    for file in &exposed {
-        output::say(&format!("error: a private key is in {file}"));
-    }
-    match exit {
-        ExitCode::Success | ExitCode::Inconclusive if !exposed.is_empty() => {
-            ExitCode::ScenarioFailed
-        }
-        exit => exit,
-    }
 }
 
 /// What was run and how often, for the rerun line of all of it. A line of one scenario repeats neither.
@@ -288,7 +275,7 @@ impl Readers {
     }
 }
 
-/// The sum of a run as far as it counts: what is in quarantine counts neither for it nor against it.
+/// The sum of a run as far as it counts: failures in quarantine do not count against it.
 pub(crate) fn without_excused(record: &RunRecord) -> Summary {
     let mut summary = record.sum();
     let (failed, inconclusive) = record.excused();

@@ -29,7 +29,7 @@ pub struct Context {
     pub quarantine: BTreeMap<String, Quarantined>,
     /// The shipped scenarios, whether they were selected or not: what conformance is measured against.
     pub shipped: BTreeMap<String, Scenario>,
-    /// Rerun lines that are known already, as in a report that is put together from others; by title.
+    /// Rerun lines that are known already, as in a report that is put together from others; by name.
     pub reruns: BTreeMap<String, String>,
 }
 

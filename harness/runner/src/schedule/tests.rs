@@ -2,6 +2,7 @@
 
 use super::*;
 use harness_model::scenario::Given;
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 
@@ -18,10 +19,13 @@ fn scenario(name: &str, disturbs: Disturbs) -> Scenario {
     }
 }
 
-fn policy(parallel: usize, fail_fast: bool) -> Policy {
+static NOBODY: BTreeSet<String> = BTreeSet::new();
+
+fn policy(parallel: usize, fail_fast: bool) -> Policy<'static> {
     Policy {
         parallel,
         fail_fast,
+        excused: &NOBODY,
     }
 }
 
@@ -90,6 +94,27 @@ async fn a_failure_stops_the_rest_when_asked_to() {
             .collect();
         assert_eq!(names, expected);
     }
+}
+
+#[tokio::test]
+async fn a_failure_that_is_excused_stops_nothing() {
+    let scenarios = ["a", "b", "c"].map(|name| scenario(name, Disturbs::Nothing));
+    let excused = ["a".to_owned()].into();
+    let left = run_all(
+        items(&scenarios, 1, None),
+        &Policy {
+            excused: &excused,
+            ..policy(1, true)
+        },
+        &Brake::default(),
+        |_| async { Verdict::Failed },
+    )
+    .await;
+    let names: Vec<&str> = left
+        .iter()
+        .map(|item| item.scenario.name.as_str())
+        .collect();
+    assert_eq!(names, ["c"], "b counts");
 }
 
 #[test]

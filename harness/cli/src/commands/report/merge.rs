@@ -11,9 +11,9 @@ use crate::failure::Failure;
 use crate::output::{self, Out};
 use harness_model::history::file;
 use harness_model::scenario::{Scenario, Tag};
-use harness_report::json::Document;
+use harness_report::json::{Document, Ending};
 use harness_report::merge::Part;
-use harness_report::record::{Context, Outcome, RunRecord, history_path, title};
+use harness_report::record::{Context, RunRecord, history_path, title};
 use harness_report::terminal::sum_line;
 use harness_report::timeline::Timeline;
 use std::collections::BTreeMap;
@@ -44,6 +44,7 @@ pub(super) fn merge(
             .collect(),
         ..Context::default()
     };
+    let is_partial = parts.iter().any(|part| is_partial(&part.document));
     let mut record = harness_report::merge::merge(parts, context).map_err(|problems| {
         problems
             .into_iter()
@@ -54,7 +55,7 @@ pub(super) fn merge(
             .hint("name each shard of one selection once")
     })?;
     record.context.selection = record.context.scenarios.keys().cloned().collect();
-    let exit = ExitCode::of_run(&without_excused(&record), is_partial(&record));
+    let exit = ExitCode::of_run(&without_excused(&record), is_partial);
     for from in &folders {
         copy(from, &arguments.out).map_err(|error| {
             let attempt = format!(
@@ -97,15 +98,9 @@ fn tell(record: &RunRecord, exit: ExitCode, common: &Common, out: &mut Out) -> R
 }
 
 /// A scenario of the gate was skipped.
-fn is_partial(record: &RunRecord) -> bool {
-    record.scenarios.iter().any(|scenario| {
-        matches!(scenario.outcome, Outcome::Skipped { .. })
-            && record
-                .context
-                .scenarios
-                .get(&scenario.name)
-                .is_some_and(|known| known.tags.contains(&Tag::Gate))
-    })
+fn is_partial(document: &Document) -> bool {
+    let mut scenarios = document.scenarios.iter();
+    scenarios.any(|form| form.outcome == Ending::Skipped && form.tags.contains(&Tag::Gate))
 }
 
 /// Every report with its histories; everything that cannot be read is told at once.
