@@ -12,13 +12,23 @@ use tokio::process::Child;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Takes an address and a port, prints a line once it is connected, and carries bytes both ways until one side ends.
+///
+/// `wait -n` would be shorter, and waits for ever where the pod has said all before it is reached: of a job that has ended
+/// already bash does not tell it.
 const DIAL: &str = r#"exec 3<> "/dev/tcp/$1/$2" || exit 1
 echo
 exec 4<&0
 cat <&3 &
-cat <&4 >&3 &
-wait -n
-kill $(jobs -p) 2> /dev/null
+reader=$!
+{
+    trap 'kill $sender' TERM
+    cat <&4 >&3 &
+    sender=$!
+    wait $sender
+    kill $reader
+} > /dev/null 2>&1 &
+wait $reader
+kill $! 2> /dev/null
 "#;
 
 /// Opens a byte stream to a port of a pod.
