@@ -1,13 +1,14 @@
 //! How roots and intermediates come and go: what is trusted, and what is to be done next.
 //!
-//! To roll the root the operator raises `desired.root` by one. Then, one step at a time and by whichever replica is first:
+//! To roll the root the operator raises `desired.root` by one and puts the present one into `desired.trust`. Then, one step
+//! at a time and by whichever replica is first:
 //!
 //! 1. the new root is made, and with it in the ConfigMap it is in the trust bundle, beside the old one;
 //! 2. an intermediate below it is made, which nobody uses yet;
 //! 3. when the new bundle has been out for long enough and every node agent that watches has been sent it, `issuing` is
 //!    changed, and from now on pods' certificates lead to the new root;
 //! 4. the old root is trusted until the operator takes it out of `desired.trust`, which should be when no certificate that
-//!    leads to it is valid any more.
+//!    leads to it is valid any more. One that is not there goes out of trust as soon as `issuing` is changed.
 //!
 //! A root that is only brought back takes the same way. An intermediate is replaced at once: its certificate comes with
 //! that of the pod, so nobody needs to know it before.
