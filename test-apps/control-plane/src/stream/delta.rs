@@ -135,14 +135,12 @@ impl DeltaStream {
             let (told, removed) = subscription.take(news, &nonce);
             // What was rejected together goes alone: the others of it are older than what would overtake them.
             held_back |= holds_back(kind) && !subscription.news(resources).is_nothing();
-            let resources = told;
-            let changed: BTreeSet<String> =
-                resources.iter().map(|(name, _)| name.clone()).collect();
+            let changed: BTreeSet<String> = told.iter().map(|(name, _)| name.clone()).collect();
             responses.push(DeltaResponse {
                 kind,
                 version,
                 nonce,
-                resources,
+                resources: told,
                 removed,
             });
             // A client that is given a cluster or listener anew waits for what hangs on it, though it had it.
@@ -284,9 +282,10 @@ impl Subscription {
         let alone = carried.len() == 1 && removed.is_empty();
         let with_others = !carried.is_empty();
         // Nobody waits for what was unsubscribed from meanwhile.
-        let is_wanted = |name: &String| self.wildcard || self.names.contains(name);
-        let carried: Vec<String> = carried.into_iter().filter(is_wanted).collect();
-        let removed: Vec<String> = removed.into_iter().filter(is_wanted).collect();
+        let wanted = |names: Vec<String>| -> Vec<String> {
+            names.into_iter().filter(|name| self.wants(name)).collect()
+        };
+        let (carried, removed) = (wanted(carried), wanted(removed));
         for name in carried {
             if alone {
                 self.suspects.remove(&name);
@@ -311,9 +310,13 @@ impl Subscription {
         self.standing.rejection = self.rejected.values().next().cloned();
     }
 
+    /// It is subscribed to, by its name or with all others.
+    fn wants(&self, name: &str) -> bool {
+        self.wildcard || self.names.contains(name)
+    }
+
     /// What the next response is to carry.
     fn news(&self, resources: Option<&Resources>) -> News {
-        let wanted = |name: &String| self.wildcard || self.names.contains(name);
         let changed = |name: &String, resource: &Resource| match self.sent.get(name) {
             None => true,
             Some(_) if self.believed.contains(name) => false,
@@ -322,7 +325,7 @@ impl Subscription {
         let mut lacking: Vec<(String, Resource)> = resources
             .into_iter()
             .flatten()
-            .filter(|(name, resource)| wanted(name) && changed(name, resource))
+            .filter(|(name, resource)| self.wants(name) && changed(name, resource))
             .map(|(name, resource)| (name.clone(), resource.clone()))
             .collect();
         let is_there = |name: &String| resources.is_some_and(|all| all.contains_key(name));
@@ -330,7 +333,7 @@ impl Subscription {
             .sent
             .keys()
             .chain(&self.owed)
-            .filter(|name| wanted(name) && !is_there(name))
+            .filter(|name| self.wants(name) && !is_there(name))
             .cloned()
             .collect();
         let suspect = |(name, _): &(String, Resource)| self.suspects.contains(name);
@@ -371,7 +374,7 @@ impl Subscription {
         let wanted = resources
             .into_iter()
             .flatten()
-            .filter(|(name, _)| self.wildcard || self.names.contains(*name));
+            .filter(|(name, _)| self.wants(name));
         version(wanted.map(|(name, resource)| (name.as_str(), &resource.hash)))
     }
 }
