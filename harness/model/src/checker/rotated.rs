@@ -101,12 +101,7 @@ impl<'a> Judge<'_, 'a> {
     /// By cluster, from what each sidecar that was there had shown last when the act was acknowledged.
     fn before(&self) -> BTreeMap<&'a str, LedTo> {
         let mut before: BTreeMap<&str, LedTo> = BTreeMap::new();
-        let acknowledged = self.rotated;
-        let was_there = |life: &&Life<'_>| {
-            precedes(life.joined, acknowledged)
-                && life.left.is_none_or(|left| precedes(acknowledged, left))
-        };
-        for life in self.timeline.lives.iter().filter(was_there) {
+        for life in self.timeline.alive_at(self.rotated) {
             let readings = self.timeline.readings_of(life);
             let shown = readings
                 .filter(|reading| precedes(reading.index, self.rotated))

@@ -183,10 +183,14 @@ impl<'a> Timeline<'a> {
 
     /// The sidecars that were there at the end of a point.
     pub(super) fn alive(&self, point: &Point) -> impl Iterator<Item = &Life<'a>> {
-        let last = point.last;
+        self.alive_at(point.last)
+    }
+
+    /// The sidecars that are there at an event.
+    pub(super) fn alive_at(&self, index: usize) -> impl Iterator<Item = &Life<'a>> {
         self.lives
             .iter()
-            .filter(move |life| life.joined <= last && life.left.is_none_or(|left| left > last))
+            .filter(move |life| life.joined <= index && life.left.is_none_or(|left| left > index))
     }
 
     /// All readings of the history, in order.

@@ -73,9 +73,7 @@ fn shows(
         .and_then(|seen| seen.reading.as_ref().ok())
         .and_then(|reading| reading.certificate.as_ref())
         .filter(|held| !held.warming);
-    let before = before.get(&sidecar.cluster);
-    held.is_some_and(|held| {
-        let before = before.cloned().unwrap_or_default();
-        before.lacking(rotation, held).is_none()
-    })
+    let nothing = LedTo::default();
+    let before = before.get(&sidecar.cluster).unwrap_or(&nothing);
+    held.is_some_and(|held| before.lacking(rotation, held).is_none())
 }
