@@ -88,16 +88,15 @@ fn sum(part: Part, done: &mut Vec<Done>) -> Ended {
     let begun = pieces.iter().map(|piece| piece.begun).min();
     let ended = pieces.iter().map(|piece| piece.ended).max();
     let took = ended.zip(begun).map(|(ended, begun)| ended - begun);
-    let mut total = Ok(Count::default());
-    for piece in pieces {
-        total = total.and_then(|mut total| {
+    let outcome = pieces
+        .into_iter()
+        .try_fold(Count::default(), |mut total, piece| {
             total += piece.outcome?;
             Ok(total)
         });
-    }
     Ended {
         part,
-        outcome: total,
+        outcome,
         took: took.unwrap_or_default(),
     }
 }

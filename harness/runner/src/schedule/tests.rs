@@ -29,6 +29,11 @@ fn policy(parallel: usize, fail_fast: bool) -> Policy<'static> {
     }
 }
 
+fn names(items: &[Item]) -> Vec<&str> {
+    let names = items.iter().map(|item| item.scenario.name.as_str());
+    names.collect()
+}
+
 #[tokio::test]
 async fn who_disturbs_others_runs_alone_and_last() {
     let scenarios = [
@@ -88,11 +93,7 @@ async fn a_failure_stops_the_rest_when_asked_to() {
             |_| async { Verdict::Failed },
         )
         .await;
-        let names: Vec<&str> = left
-            .iter()
-            .map(|item| item.scenario.name.as_str())
-            .collect();
-        assert_eq!(names, expected);
+        assert_eq!(names(&left), expected);
     }
 }
 
@@ -110,11 +111,7 @@ async fn a_failure_that_is_excused_stops_nothing() {
         |_| async { Verdict::Failed },
     )
     .await;
-    let names: Vec<&str> = left
-        .iter()
-        .map(|item| item.scenario.name.as_str())
-        .collect();
-    assert_eq!(names, ["c"], "b counts");
+    assert_eq!(names(&left), ["c"], "b counts");
 }
 
 #[test]
