@@ -29,10 +29,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
 /// The field manager of status.
 const MANAGER: &str = "control-plane-status";
+/// What changes within this time is written once: sidecars acknowledge one by one, and each status that is written costs
+/// the API server more than the change that it tells of.
+const COLLECTED: Duration = Duration::from_millis(400);
 /// When a write failed, the next try is at the next change or after this time.
 const AGAIN: Duration = Duration::from_secs(1);
 /// A write that takes longer has failed.
@@ -93,9 +97,11 @@ impl Writing {
         let mut writes = FuturesUnordered::<Write>::new();
         let mut world = Arc::default();
         let mut reports = Vec::new();
-        let mut is_news = true;
+        // When to look at what is new; none when nothing is.
+        let mut look_at = Some(Instant::now());
         loop {
-            if is_news {
+            if look_at.is_some_and(|at| at <= Instant::now()) {
+                look_at = None;
                 world = worlds.borrow_and_update().clone();
                 own.mark_unchanged();
                 others.mark_unchanged();
@@ -108,7 +114,8 @@ impl Writing {
                 agenda.look_at(&objects(&world));
             }
             self.begin(&world, &reports, &mut agenda, &writes);
-            is_news = tokio::select! {
+            let is_news = tokio::select! {
+                () = sleep_until(look_at.unwrap_or_else(Instant::now)), if look_at.is_some() => false,
                 changed = worlds.changed() => if changed.is_err() { return } else { true },
                 changed = own.changed() => if changed.is_err() { return } else { true },
                 _ = others.changed() => true,
@@ -131,6 +138,9 @@ impl Writing {
                     false
                 }
             };
+            if is_news && look_at.is_none() {
+                look_at = Some(Instant::now() + COLLECTED);
+            }
         }
     }
 

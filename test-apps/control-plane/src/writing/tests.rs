@@ -166,6 +166,20 @@ async fn what_changes_during_a_write_is_written_once_in_its_newest_form() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_sidecars_say_one_after_the_other_is_written_together() {
+    let mut writer = writer(&["p"]);
+    let first = writer.next().await.expect("a new policy gets a status");
+    writer.accept(first);
+    writer.says("p", 1, State::Delivered);
+    tokio::time::advance(COLLECTED / 2).await;
+    writer.says("p", 1, State::Acknowledged);
+    let second = writer.next().await.expect("both");
+    assert_eq!(counts(&second)[2], 1);
+    writer.accept(second);
+    assert!(writer.next().await.is_none(), "it was written once");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_write_holds_up_nobody_else() {
     let mut writer = writer(&["p", "q"]);
     let slow = writer.next().await.expect("the first");
