@@ -14,7 +14,8 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// How long after something reached the sidecar, and after the look before, it is looked at while somebody waits:
-/// closely while it may be working on it, rarely when nothing happens.
+/// closely while it may be working on it, rarely when nothing happens. Never shorter than that look took: whoever looks more
+/// than half of the time keeps a busy sidecar from what it is looked at for, and reads what the next update has replaced.
 const PAUSES: [Duration; 7] = [
     Duration::from_millis(3),
     Duration::from_millis(5),
@@ -80,6 +81,7 @@ impl Watcher {
     /// Looks again and again while somebody waits, for ever.
     pub(crate) async fn run(self: Arc<Self>) {
         let mut pause = 0;
+        let mut took = Duration::ZERO;
         let mut active = self.activity.subscribe();
         loop {
             let called = self.somebody_waits.notified();
@@ -91,13 +93,15 @@ impl Watcher {
                 None => PAUSE_WITHOUT_LAUNCHER,
             };
             tokio::select! {
-                () = rest(length) => pause = (pause + 1).min(PAUSES.len() - 1),
+                () = rest(length.max(took)) => pause = (pause + 1).min(PAUSES.len() - 1),
                 _ = active.changed() => {
                     pause = 0;
-                    rest(PAUSES[0]).await;
+                    rest(PAUSES[0].max(took)).await;
                 }
             }
+            let began = Instant::now();
             let state = self.look().await;
+            took = began.elapsed();
             self.looked.send_replace(Some(state));
         }
     }
