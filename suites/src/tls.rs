@@ -110,7 +110,7 @@ fn scenario(name: &str, claim: &str, when: Vec<Act>, then: Vec<Expectation>) -> 
         claim: claim.to_owned(),
         tags: vec![Tag::Gate, Tag::Qa],
         requires: requirements(),
-        disturbs: Disturbs::Everything,
+        disturbs: Disturbs::Traffic,
         given: Given::default(),
         when,
         then,
@@ -305,6 +305,7 @@ fn node_agent_killed() -> Scenario {
         ],
     );
     Scenario {
+        disturbs: Disturbs::Everything,
         tags: vec![Tag::Qa, Tag::PreRelease, Tag::Chaos],
         ..scenario
     }
@@ -331,6 +332,7 @@ fn authority_killed() -> Scenario {
         ],
     );
     Scenario {
+        disturbs: Disturbs::Everything,
         tags: vec![Tag::Qa, Tag::PreRelease, Tag::Chaos],
         ..scenario
     }

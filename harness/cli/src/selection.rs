@@ -62,7 +62,7 @@ impl Selection {
     pub(crate) fn tell_clashes(&self) {
         for clash in clashes::clashes(&self.scenarios) {
             crate::output::say(&format!(
-                "note: {clash}; give the rule a header or a path of its own, or write `disturbs: everything`"
+                "note: {clash}; give the rule a header or a path of its own, or write `disturbs: traffic`"
             ));
         }
     }

@@ -32,7 +32,7 @@ impl Keys {
         }
     }
 
-    /// The keys of a scenario that runs alone and decides about TLS: certificates are its own, too.
+    /// The keys of a scenario that decides about TLS, as no other does meanwhile: certificates are its own, too.
     #[must_use]
     pub fn with_tls(self) -> Self {
         Self {

@@ -22,7 +22,7 @@ pub struct Configuration {
     /// Routing rules by name, within the scenario.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub rules: BTreeMap<String, Rule>,
-    /// TLS between sidecars. It has no key that would tell scenarios apart, so a scenario that speaks of it runs alone.
+    /// TLS between sidecars. It has no key that would tell scenarios apart, so of those that speak of it one runs at a time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
 }

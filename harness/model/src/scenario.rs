@@ -61,6 +61,24 @@ impl Scenario {
         })
     }
 
+    /// Requests are sent in it, or connections opened.
+    #[must_use]
+    pub fn sends(&self) -> bool {
+        let sends = |act: &Act| matches!(act, Act::Request(_) | Act::Load(_) | Act::Handshake(_));
+        self.when.iter().any(sends)
+    }
+
+    /// Whether it can run at the same time as the other one.
+    #[must_use]
+    pub fn bears(&self, other: &Self) -> bool {
+        match (self.disturbs, other.disturbs) {
+            (Disturbs::Nothing, Disturbs::Nothing) => true,
+            (Disturbs::Nothing, Disturbs::Traffic) => !self.sends(),
+            (Disturbs::Traffic, Disturbs::Nothing) => !other.sends(),
+            _ => false,
+        }
+    }
+
     /// One of its configurations speaks of TLS.
     #[must_use]
     pub fn speaks_of_tls(&self) -> bool {
@@ -100,6 +118,9 @@ pub enum Disturbs {
     /// them a header or path that no other scenario sends, or let it disturb everything.
     #[default]
     Nothing,
+    /// Changes how requests of everybody travel (TLS, rules without a header or path of their own): runs beside those that
+    /// send nothing, and one of its kind at a time.
+    Traffic,
     /// Changes what others would see (kills, cuts, rejected updates): runs alone.
     Everything,
 }

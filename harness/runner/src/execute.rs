@@ -255,7 +255,7 @@ impl Execution {
                 self.settle_and_prove().await;
             }
             Act::Request(traffic) => self.request(&traffic).await,
-            Act::Ask(ask) => self.ask(&ask).await,
+            Act::Ask(ask) => self.ask_aside(&ask).await,
             Act::Handshake(handshake) => self.handshake(&handshake).await,
             Act::Load(load) => self.load(&load).await,
             Act::Stop(name) => {

@@ -91,8 +91,9 @@ async fn carry_out(
     enough: Option<Enough<'_>>,
 ) -> Judgement {
     let scenario = script.scenario.clone();
-    if scenario.disturbs == Disturbs::Everything {
-        environment.arrange(arrangement(&scenario)).await;
+    let disturbs = scenario.disturbs == Disturbs::Everything;
+    if disturbs && takes_replicas_away(&scenario) {
+        environment.arrange(Arrangement::Free).await;
     }
     let keys = Keys::new(&prefix(plan, item.number));
     let keys = if scenario.speaks_of_tls() {
@@ -143,12 +144,14 @@ async fn carry_out(
     clean_up(environment, &scenario, &keys, &recorder, &loads, interrupt).await;
     // The scenario would have waited for that itself.
     let ended_early = was_enough || matches!(broke_off, Some(Break::Early(_)));
-    let disturbed = scenario.disturbs == Disturbs::Everything;
-    if ended_early && disturbed {
+    if ended_early && disturbs {
         environment.wait_until_whole().await;
     }
-    if (disturbed || scales(&scenario)) && interrupt.signal().is_none() {
+    if (disturbs || scales(&scenario)) && interrupt.signal().is_none() {
         environment.wait_until_in_sync().await;
+    }
+    if disturbs && interrupt.signal().is_none() {
+        environment.arrange(Arrangement::Spread).await;
     }
     let mut judgement = match broke_off {
         Some(Break::Undecided(reason)) => undecided(reason),
@@ -321,18 +324,13 @@ fn scales(scenario: &Scenario) -> bool {
     scenario.when.iter().any(moves)
 }
 
-/// Where the sidecars have to be for this scenario.
-fn arrangement(scenario: &Scenario) -> Arrangement {
-    let takes_replicas_away = scenario.when.iter().any(|act| match act {
+/// Sidecars must not be pinned to a replica that goes away.
+fn takes_replicas_away(scenario: &Scenario) -> bool {
+    scenario.when.iter().any(|act| match act {
         Act::Inject(fault) => fault.may_take_replicas(),
         Act::Restart(Rollout::Component(_)) => true,
         _ => false,
-    });
-    if takes_replicas_away {
-        Arrangement::Free
-    } else {
-        Arrangement::Spread
-    }
+    })
 }
 
 /// Unique for each scenario of each run, so that runs on one cluster never share keys.

@@ -59,7 +59,7 @@ impl Brake {
 
 /// How scenarios are run.
 pub(crate) struct Policy<'a> {
-    /// How many that disturb nothing may run at once.
+    /// How many that disturb nothing may run at once, beside one that disturbs traffic.
     pub(crate) parallel: usize,
     /// Pull the brake after a failure.
     pub(crate) fail_fast: bool,
@@ -67,8 +67,11 @@ pub(crate) struct Policy<'a> {
     pub(crate) excused: &'a BTreeSet<String>,
 }
 
-/// Runs those that disturb nothing side by side, then the others one by one. Returns those that were not started because
-/// the brake was pulled.
+/// First those that send something side by side; then those that disturb everything, one by one; then those that disturb
+/// traffic one by one, beside those that send nothing. Returns those that were not started because the brake was pulled.
+///
+/// Whoever speaks of TLS comes after whoever does not: sidecars leave a callee that refused them alone for a while (outlier
+/// detection), and a scenario about zones that followed would blame the mesh for that.
 pub(crate) async fn run_all<R, F>(
     items: Vec<Item>,
     policy: &Policy<'_>,
@@ -79,9 +82,18 @@ where
     R: Fn(Item) -> F,
     F: Future<Output = Verdict>,
 {
-    let (side_by_side, alone): (Vec<Item>, Vec<Item>) = items
-        .into_iter()
-        .partition(|item| item.scenario.disturbs == Disturbs::Nothing);
+    let (mut silent, mut sending) = (Vec::new(), Vec::new());
+    let (mut traffic, mut alone) = (Vec::new(), Vec::new());
+    for item in items {
+        let kind = match item.scenario.disturbs {
+            Disturbs::Nothing if item.scenario.sends() => &mut sending,
+            Disturbs::Nothing => &mut silent,
+            Disturbs::Traffic => &mut traffic,
+            Disturbs::Everything => &mut alone,
+        };
+        kind.push(item);
+    }
+    alone.sort_by_key(|item| item.scenario.speaks_of_tls());
     let run = |item: Item| {
         // The future is made only when the brake is free, so that nothing of a scenario happens before.
         let started = (!brake.is_pulled()).then(|| run_one(item.clone()));
@@ -97,15 +109,18 @@ where
             None
         }
     };
-    let mut left: Vec<Item> = futures::stream::iter(side_by_side)
-        .map(run)
-        .buffer_unordered(policy.parallel.max(1))
-        .filter_map(futures::future::ready)
-        .collect()
-        .await;
-    for item in alone {
-        left.extend(run(item).await);
-    }
+    // Iterators are lazy, too: each is started when there is a place for it.
+    let at_once = |places: usize, items: Vec<Item>| {
+        futures::stream::iter(items.into_iter().map(&run))
+            .buffer_unordered(places)
+            .filter_map(futures::future::ready)
+            .collect::<Vec<Item>>()
+    };
+    let parallel = policy.parallel.max(1);
+    let mut left = at_once(parallel, sending).await;
+    left.extend(at_once(1, alone).await);
+    let (others, more) = tokio::join!(at_once(parallel, silent), at_once(1, traffic));
+    left.extend(others.into_iter().chain(more));
     left
 }
 

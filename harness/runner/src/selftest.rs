@@ -262,7 +262,7 @@ impl Bench<'_> {
         let scenarios = &self.plan.run.scenarios;
         let has_others_wait = |name: &str| {
             let mut scenarios = scenarios.iter();
-            scenarios.any(|one| one.name == name && one.disturbs == Disturbs::Everything)
+            scenarios.any(|one| one.name == name && one.disturbs != Disturbs::Nothing)
         };
         let enough = |scenario: &str, judgement: &Judgement| {
             has_others_wait(scenario)

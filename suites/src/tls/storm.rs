@@ -10,7 +10,7 @@ use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
 use harness_model::history::Spoken;
 use harness_model::protocol::Protocol;
-use harness_model::scenario::{Act, Scenario, Tag};
+use harness_model::scenario::{Act, Disturbs, Scenario, Tag};
 
 /// Who dials: a caller in each data center.
 const STORMS: [(&str, &str); 3] = [
@@ -71,6 +71,8 @@ pub(super) fn handshake_storm() -> Scenario {
     when.extend(STORMS.map(|(name, _)| stop(name)));
     let mut scenario = Scenario {
         tags: vec![Tag::Qa, Tag::PreRelease],
+        // It is about time, so nobody else takes the processor.
+        disturbs: Disturbs::Everything,
         ..scenario(
             "handshake-storm",
             "while many connections are made at once TLS is turned on, off and on again without a lost one, and those made two seconds later are as the toggle says",

@@ -9,7 +9,7 @@ use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
 use harness_model::history::Spoken;
 use harness_model::protocol::Protocol;
-use harness_model::scenario::{Act, Scenario, Tag, Traffic};
+use harness_model::scenario::{Act, Disturbs, Scenario, Tag, Traffic};
 use std::collections::BTreeMap;
 
 /// What the callee's sidecar says of TLS is one thing; what somebody between two data centers can read is another.
@@ -46,6 +46,7 @@ pub(super) fn on_the_wire() -> Scenario {
             .chain(after.iter().flat_map(|sent| seen(sent, Spoken::Tls)))
             .collect(),
     );
+    scenario.disturbs = Disturbs::Everything;
     scenario
         .requires
         .extend([Capability::Wire, Capability::Protocols]);
@@ -116,6 +117,8 @@ pub(super) fn connections_from_before() -> Scenario {
     when.extend(loads.map(|protocol| Act::Stop(short(protocol).to_owned())));
     let mut scenario = Scenario {
         tags: vec![Tag::Qa, Tag::PreRelease],
+        // It is about time, so nobody else takes the processor.
+        disturbs: Disturbs::Everything,
         ..scenario(
             "connections-from-before",
             "four seconds after TLS is turned on or off no connection from before is used, and no request was lost to that",

@@ -96,8 +96,15 @@ fn words_of(scenario: &Scenario, out: &mut Out) -> std::io::Result<()> {
         let needs: Vec<String> = needs.iter().map(|c| words::capability(*c)).collect();
         writeln!(out, "needs: {}", needs.join(", "))?;
     }
-    if scenario.disturbs == Disturbs::Everything {
-        writeln!(out, "runs alone: it changes what others would see")?;
+    match scenario.disturbs {
+        Disturbs::Nothing => {}
+        Disturbs::Traffic => {
+            writeln!(
+                out,
+                "runs beside those that send nothing: it changes how requests travel"
+            )?;
+        }
+        Disturbs::Everything => writeln!(out, "runs alone: it changes what others would see")?,
     }
     section(out, "given", &words::given(scenario), false)?;
     section(out, "when", &words::acts(scenario), true)?;

@@ -2,7 +2,7 @@
 //! and the mesh would be blamed.
 
 use harness_model::configuration::{Configuration, Rule};
-use harness_model::scenario::{Act, Disturbs, Scenario};
+use harness_model::scenario::{Act, Scenario};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -42,15 +42,12 @@ struct Sent<'a> {
 
 /// Every pair of a rule and of requests of another scenario that it catches, wherever they are sent from.
 pub(super) fn clashes(scenarios: &[Scenario]) -> Vec<Clash<'_>> {
-    let beside: Vec<&Scenario> = scenarios
-        .iter()
-        .filter(|scenario| scenario.disturbs == Disturbs::Nothing)
-        .collect();
     let mut found = Vec::new();
-    for catcher in &beside {
+    for catcher in scenarios {
         let rules = configurations(catcher).flat_map(|configuration| &configuration.rules);
         for (name, rule) in rules {
-            for sender in beside.iter().filter(|sender| sender.name != catcher.name) {
+            let beside = |sender: &&Scenario| sender.name != catcher.name && sender.bears(catcher);
+            for sender in scenarios.iter().filter(beside) {
                 let caught = sent(sender).into_iter().filter(|sent| catches(rule, sent));
                 found.extend(caught.map(|sent| Clash {
                     catcher: &catcher.name,
@@ -111,6 +108,7 @@ fn catches(rule: &Rule, sent: &Sent<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use harness_model::scenario::Disturbs;
 
     #[test]
     fn no_shipped_scenario_catches_what_another_sends() {

@@ -1,8 +1,10 @@
 //! Who runs beside whom, and what stops the rest.
 
 use super::*;
-use harness_model::scenario::Given;
-use std::collections::BTreeSet;
+use harness_model::configuration::{Configuration, InboundTls, Scope, Tls};
+use harness_model::protocol::Protocol;
+use harness_model::scenario::{Act, Given, Traffic};
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 
@@ -16,6 +18,21 @@ fn scenario(name: &str, disturbs: Disturbs) -> Scenario {
         given: Given::default(),
         when: Vec::new(),
         then: Vec::new(),
+    }
+}
+
+fn sending(name: &str, disturbs: Disturbs) -> Scenario {
+    Scenario {
+        when: vec![Act::Request(Traffic {
+            name: "batch".to_owned(),
+            from: "a@b".to_owned(),
+            to: "c".to_owned(),
+            path: "/".to_owned(),
+            headers: BTreeMap::new(),
+            protocol: Protocol::Http1,
+            count: 1,
+        })],
+        ..scenario(name, disturbs)
     }
 }
 
@@ -35,7 +52,7 @@ fn names(items: &[Item]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn who_disturbs_others_runs_alone_and_last() {
+async fn who_disturbs_others_runs_alone() {
     let scenarios = [
         scenario("loud-1", Disturbs::Everything),
         scenario("quiet-1", Disturbs::Nothing),
@@ -75,7 +92,96 @@ async fn who_disturbs_others_runs_alone_and_last() {
         "no more than allowed, and no fewer"
     );
     let log = log.into_inner().expect("nobody panics");
-    assert_eq!(log[3..], ["loud-1", "loud-2"]);
+    assert_eq!(log[..2], ["loud-1", "loud-2"]);
+}
+
+/// What is under way, and what was seen to be under way at the same time.
+#[derive(Default)]
+struct UnderWay {
+    now: Vec<Arc<Scenario>>,
+    together: BTreeSet<(String, String)>,
+}
+
+#[tokio::test]
+async fn whoever_disturbs_traffic_runs_beside_those_that_send_nothing() {
+    let scenarios = [
+        sending("sends-1", Disturbs::Nothing),
+        scenario("silent-1", Disturbs::Nothing),
+        scenario("tls-1", Disturbs::Traffic),
+        scenario("loud", Disturbs::Everything),
+        scenario("tls-2", Disturbs::Traffic),
+        sending("sends-2", Disturbs::Nothing),
+        scenario("silent-2", Disturbs::Nothing),
+    ];
+    let seen = Mutex::new(UnderWay::default());
+    let seen = &seen;
+    let left = run_all(
+        items(&scenarios, 1, None),
+        &policy(8, false),
+        &Brake::default(),
+        |item| async move {
+            {
+                let mut seen = seen.lock().expect("nobody panics");
+                for other in seen.now.clone() {
+                    let (one, other) = (&item.scenario, &other);
+                    assert!(one.bears(other), "{} beside {}", one.name, other.name);
+                    seen.together.insert((other.name.clone(), one.name.clone()));
+                }
+                seen.now.push(Arc::clone(&item.scenario));
+            }
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+            }
+            let mut seen = seen.lock().expect("nobody panics");
+            seen.now.retain(|one| one.name != item.scenario.name);
+            Verdict::Passed
+        },
+    )
+    .await;
+    assert!(left.is_empty());
+    let seen = seen.lock().expect("nobody panics");
+    for (one, other) in [("silent-1", "tls-1"), ("sends-1", "sends-2")] {
+        let pair = (one.to_owned(), other.to_owned());
+        assert!(seen.together.contains(&pair), "{:?}", seen.together);
+    }
+}
+
+#[tokio::test]
+async fn whoever_speaks_of_tls_comes_after_whoever_sends_without() {
+    let tls = |name: &str, disturbs| Scenario {
+        when: vec![Act::Apply(Configuration {
+            name: "strict".to_owned(),
+            scope: Scope::default(),
+            priority: 0,
+            toggles: BTreeMap::new(),
+            rules: BTreeMap::new(),
+            tls: Some(Tls {
+                inbound: Some(InboundTls::Strict),
+                ..Tls::default()
+            }),
+        })],
+        ..scenario(name, disturbs)
+    };
+    let scenarios = [
+        tls("traffic", Disturbs::Traffic),
+        tls("everything", Disturbs::Everything),
+        sending("zones", Disturbs::Everything),
+        sending("rule", Disturbs::Nothing),
+    ];
+    let log = Mutex::new(Vec::new());
+    run_all(
+        items(&scenarios, 1, None),
+        &policy(8, false),
+        &Brake::default(),
+        |item| {
+            let mut log = log.lock().expect("nobody panics");
+            log.push(item.scenario.name.clone());
+            async { Verdict::Passed }
+        },
+    )
+    .await;
+    let log = log.into_inner().expect("nobody panics");
+    assert_eq!(log, ["rule", "zones", "everything", "traffic"]);
 }
 
 #[tokio::test]
@@ -85,7 +191,7 @@ async fn a_failure_stops_the_rest_when_asked_to() {
         scenario("b", Disturbs::Nothing),
         scenario("c", Disturbs::Everything),
     ];
-    for (fail_fast, expected) in [(true, vec!["b", "c"]), (false, vec![])] {
+    for (fail_fast, expected) in [(true, vec!["a", "b"]), (false, vec![])] {
         let left = run_all(
             items(&scenarios, 1, None),
             &policy(1, fail_fast),

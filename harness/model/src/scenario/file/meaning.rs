@@ -143,7 +143,7 @@ impl Check {
             }
             for (index, act) in scenario.when.iter().enumerate() {
                 check.at(Step::Index(index), |check| {
-                    if scenario.disturbs == Disturbs::Nothing {
+                    if scenario.disturbs != Disturbs::Everything {
                         check.beside_others(act);
                     }
                     check.act(act);

@@ -742,7 +742,7 @@ fn the_schema_knows_every_word_of_the_sample() {
 }
 
 #[test]
-fn who_speaks_of_tls_runs_alone_and_says_what_it_needs() {
+fn who_speaks_of_tls_disturbs_traffic_and_says_what_it_needs() {
     let mut speaking = scenario(vec![Act::Apply(Configuration {
         tls: Some(Tls {
             inbound: Some(InboundTls::Strict),
@@ -759,8 +759,11 @@ fn who_speaks_of_tls_runs_alone_and_says_what_it_needs() {
         told.iter().any(|told| told.contains("`requires`")),
         "{told:?}"
     );
-    speaking.disturbs = Disturbs::Everything;
     speaking.requires = vec![Capability::Tls];
-    let told = check_for(&speaking, &known());
-    assert!(!told.iter().any(|told| told.contains("TLS")), "{told:?}");
+    for disturbs in [Disturbs::Traffic, Disturbs::Everything] {
+        speaking.disturbs = disturbs;
+        let told = check_for(&speaking, &known());
+        let complains = |of: &str| told.iter().any(|told| told.contains(of));
+        assert!(!complains("`disturbs`") && !complains("TLS"), "{told:?}");
+    }
 }

@@ -190,7 +190,7 @@ impl Check {
         if scenario.disturbs == Disturbs::Nothing {
             self.complain_of_others(
                 "it changes how sidecars speak to each other, and `disturbs` does not say so",
-                Some("write `disturbs: everything`, so that the scenario runs alone"),
+                Some("write `disturbs: traffic`, so that nobody who sends requests runs beside it"),
             );
         }
         if !scenario.requires.contains(&Capability::Tls) {
