@@ -221,7 +221,7 @@ pub(crate) struct ExecutionArguments {
     /// Seed of everything random; absent: a new one, which the report names
     #[arg(long, value_name = "N", env = "MESHPROOF_SEED")]
     pub(crate) seed: Option<u64>,
-    /// How many scenarios that do not disturb each other run at once
+    /// How many scenarios that do not disturb each other run at once, beside one that changes TLS
     #[arg(long, value_name = "N", default_value_t = 8, env = "MESHPROOF_PARALLEL", value_parser = parse::at_least_one)]
     pub(crate) parallel: usize,
     /// Leave the cluster standing at the end, for a look at it (`--keep` alone: always)

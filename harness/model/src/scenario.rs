@@ -73,8 +73,8 @@ impl Scenario {
     pub fn bears(&self, other: &Self) -> bool {
         match (self.disturbs, other.disturbs) {
             (Disturbs::Nothing, Disturbs::Nothing) => true,
-            (Disturbs::Nothing, Disturbs::Traffic) => !self.sends(),
-            (Disturbs::Traffic, Disturbs::Nothing) => !other.sends(),
+            (Disturbs::Nothing, Disturbs::Traffic) => !self.sends() && other.speaks_of_tls(),
+            (Disturbs::Traffic, Disturbs::Nothing) => !other.sends() && self.speaks_of_tls(),
             _ => false,
         }
     }
@@ -115,11 +115,11 @@ pub enum Tag {
 #[serde(rename_all = "kebab-case")]
 pub enum Disturbs {
     /// Runs beside others, each with configuration keys of its own. Its rules must catch none of their requests: give
-    /// them a header or path that no other scenario sends, or let it disturb everything.
+    /// them a header or path that no other scenario sends, or let it disturb traffic.
     #[default]
     Nothing,
-    /// Changes how requests of everybody travel (TLS, rules without a header or path of their own): runs beside those that
-    /// send nothing, and one of its kind at a time.
+    /// Changes how requests of everybody travel (TLS, rules without a header or path of their own): one of its kind at a time,
+    /// with TLS beside those that send nothing, else alone.
     Traffic,
     /// Changes what others would see (kills, cuts, rejected updates): runs alone.
     Everything,

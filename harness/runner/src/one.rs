@@ -92,8 +92,11 @@ async fn carry_out(
 ) -> Judgement {
     let scenario = script.scenario.clone();
     let disturbs = scenario.disturbs == Disturbs::Everything;
-    if disturbs && takes_replicas_away(&scenario) {
-        environment.arrange(Arrangement::Free).await;
+    let arrangement = arrangement(&scenario);
+    if disturbs {
+        // A round that somebody has left would put the sidecars back afterwards.
+        drop(environment.rendezvous().busy().await);
+        environment.arrange(arrangement).await;
     }
     let keys = Keys::new(&prefix(plan, item.number));
     let keys = if scenario.speaks_of_tls() {
@@ -143,8 +146,9 @@ async fn carry_out(
     writes.ended().await;
     clean_up(environment, &scenario, &keys, &recorder, &loads, interrupt).await;
     // The scenario would have waited for that itself.
-    let ended_early = was_enough || matches!(broke_off, Some(Break::Early(_)));
-    if ended_early && disturbs {
+    let ended_early = was_enough || broke_off.is_some();
+    let may_lack_replicas = ended_early || arrangement == Arrangement::Free;
+    if disturbs && may_lack_replicas && interrupt.signal().is_none() {
         environment.wait_until_whole().await;
     }
     if (disturbs || scales(&scenario)) && interrupt.signal().is_none() {
@@ -324,13 +328,18 @@ fn scales(scenario: &Scenario) -> bool {
     scenario.when.iter().any(moves)
 }
 
-/// Sidecars must not be pinned to a replica that goes away.
-fn takes_replicas_away(scenario: &Scenario) -> bool {
-    scenario.when.iter().any(|act| match act {
+/// Where the sidecars have to be for a scenario that disturbs others: nobody on a replica that goes away.
+fn arrangement(scenario: &Scenario) -> Arrangement {
+    let takes_replicas_away = scenario.when.iter().any(|act| match act {
         Act::Inject(fault) => fault.may_take_replicas(),
         Act::Restart(Rollout::Component(_)) => true,
         _ => false,
-    })
+    });
+    if takes_replicas_away {
+        Arrangement::Free
+    } else {
+        Arrangement::Spread
+    }
 }
 
 /// Unique for each scenario of each run, so that runs on one cluster never share keys.

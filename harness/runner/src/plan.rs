@@ -24,7 +24,7 @@ pub struct RunPlan {
     pub shuffle: bool,
     /// How often each scenario is run, at least once.
     pub repeat: u32,
-    /// How many scenarios that disturb nothing may run at once, at least one.
+    /// How many scenarios that disturb nothing may run at once, at least one; beside them one that disturbs traffic.
     pub parallel: usize,
     /// Do not start further scenarios once one has failed.
     pub fail_fast: bool,

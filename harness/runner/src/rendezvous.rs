@@ -1,6 +1,6 @@
 //! Reconnecting disturbs the proofs of others, so scenarios that run side by side do it together.
 //!
-//! A scenario is busy from its start, but for its spans of holding and its reconnections. A round starts when
+//! A scenario is busy from its start, but for its spans of holding, its asks and its reconnections. A round starts when
 //! somebody wants to reconnect and nobody is busy: in it all sidecars are moved to each replica in turn, and
 //! every scenario of the round proves on each.
 
@@ -68,8 +68,7 @@ impl Rendezvous {
             async move {
                 loop {
                     let turns = shared.next_round().await;
-                    let back_to = *arrangement.borrow();
-                    whole(&turns, round(&streams, &watch, &turns, back_to)).await;
+                    whole(&turns, round(&streams, &watch, &turns, &arrangement)).await;
                     shared.end_round(turns);
                 }
             }
@@ -158,9 +157,9 @@ async fn whole(turns: &[mpsc::UnboundedSender<Turn>], round: impl Future<Output 
 
 async fn round(
     streams: &Streams,
-    watch: &SidecarWatch,
+    sidecars: &SidecarWatch,
     turns: &[mpsc::UnboundedSender<Turn>],
-    arrangement: Arrangement,
+    arrangement: &watch::Receiver<Arrangement>,
 ) {
     match streams.replicas().await {
         Ok(replicas) => {
@@ -174,11 +173,12 @@ async fn round(
         }
         Err(reason) => take_turns(turns, &Err(reason), &[]).await,
     }
-    match streams.arrange(arrangement).await {
+    let back_to = *arrangement.borrow();
+    match streams.arrange(back_to).await {
         Ok(late) if late.is_empty() => {}
         Ok(late) => tracing::warn!(
             ?late,
-            sidecars = watch.workloads().len(),
+            sidecars = sidecars.workloads().len(),
             "some sidecars did not go back to their replica"
         ),
         Err(reason) => tracing::warn!(reason, "cannot put the sidecars back on their replicas"),

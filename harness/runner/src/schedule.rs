@@ -67,8 +67,8 @@ pub(crate) struct Policy<'a> {
     pub(crate) excused: &'a BTreeSet<String>,
 }
 
-/// First those that send something side by side; then those that disturb everything, one by one; then those that disturb
-/// traffic one by one, beside those that send nothing. Returns those that were not started because the brake was pulled.
+/// First those that send something side by side; then those that disturb others, one by one; then those that disturb traffic
+/// with TLS, one by one, beside those that send nothing. Returns those that were not started because the brake was pulled.
 ///
 /// Whoever speaks of TLS comes after whoever does not: sidecars leave a callee that refused them alone for a while (outlier
 /// detection), and a scenario about zones that followed would blame the mesh for that.
@@ -88,8 +88,8 @@ where
         let kind = match item.scenario.disturbs {
             Disturbs::Nothing if item.scenario.sends() => &mut sending,
             Disturbs::Nothing => &mut silent,
-            Disturbs::Traffic => &mut traffic,
-            Disturbs::Everything => &mut alone,
+            Disturbs::Traffic if item.scenario.speaks_of_tls() => &mut traffic,
+            Disturbs::Traffic | Disturbs::Everything => &mut alone,
         };
         kind.push(item);
     }

@@ -1,7 +1,7 @@
 //! Writes status, while this replica leads.
 //!
 //! Invariant: only what differs from what the API server has is written. A status is computed when its write
-//! begins, an object has at most one write in flight, and all objects together at most [`IN_FLIGHT`]: what
+//! begins, of what was known at the last look, an object has at most one write in flight, and all objects together at most [`IN_FLIGHT`]: what
 //! changes meanwhile is written once, in its newest form, and nobody waits for a slow write but its own object.
 
 mod agenda;

@@ -12,7 +12,7 @@ pub struct SidecarState {
     pub hash: String,
     /// When the reading was finished, nanoseconds since the Unix epoch.
     pub observed_at_ns: u64,
-    /// How far apart two looks at most are while somebody waits and something has just reached the sidecar, in
+    /// How far apart two looks are while somebody waits and something has just reached a sidecar that is quick to answer, in
     /// milliseconds: the resolution of `observed_at_ns` for changes that the control plane makes.
     pub resolution_ms: u64,
     /// Who this workload is, from the downward API.

@@ -14,7 +14,8 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// How long after something reached the sidecar, and after the look before, it is looked at while somebody waits:
-/// closely while it may be working on it, rarely when nothing happens. Never shorter than that look took: whoever looks more
+/// closely while it may be working on it, rarely when nothing happens. Never shorter than that look took, up to the
+/// longest: whoever looks more
 /// than half of the time keeps a busy sidecar from what it is looked at for, and reads what the next update has replaced.
 const PAUSES: [Duration; 7] = [
     Duration::from_millis(3),
@@ -25,6 +26,9 @@ const PAUSES: [Duration; 7] = [
     Duration::from_millis(64),
     Duration::from_millis(100),
 ];
+
+/// The longest of the [`PAUSES`].
+const LONGEST: Duration = PAUSES[PAUSES.len() - 1];
 
 /// The longest of the [`PAUSES`] within the first 30 ms, in which a sidecar takes an update over.
 const CLOSE: usize = 3;
@@ -101,7 +105,8 @@ impl Watcher {
             }
             let began = Instant::now();
             let state = self.look().await;
-            took = began.elapsed();
+            // A look at a pod that was stopped meanwhile took as long as that.
+            took = began.elapsed().min(LONGEST);
             self.looked.send_replace(Some(state));
         }
     }
@@ -284,7 +289,7 @@ impl Watcher {
         Ok(Fingerprint { stats, launcher })
     }
 
-    /// The longest pause between two looks while something happens.
+    /// The longest pause between two looks while something happens, where looks are shorter than that.
     fn resolution_ms(&self) -> u64 {
         let pause = match self.launcher {
             Some(_) => PAUSES[CLOSE],

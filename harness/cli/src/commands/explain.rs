@@ -98,13 +98,15 @@ fn words_of(scenario: &Scenario, out: &mut Out) -> std::io::Result<()> {
     }
     match scenario.disturbs {
         Disturbs::Nothing => {}
-        Disturbs::Traffic => {
+        Disturbs::Traffic if scenario.speaks_of_tls() => {
             writeln!(
                 out,
                 "runs beside those that send nothing: it changes how requests travel"
             )?;
         }
-        Disturbs::Everything => writeln!(out, "runs alone: it changes what others would see")?,
+        Disturbs::Traffic | Disturbs::Everything => {
+            writeln!(out, "runs alone: it changes what others would see")?
+        }
     }
     section(out, "given", &words::given(scenario), false)?;
     section(out, "when", &words::acts(scenario), true)?;

@@ -205,15 +205,18 @@ impl Execution {
         );
     }
 
-    /// Reads the mesh's status of a configuration until it is about the latest generation and everybody who matched has
-    /// answered; records the last one.
+    /// Reads the mesh's status of a configuration until it is about the latest generation and everybody who must match has
+    /// answered; records the last one. A scope has generations of its own, so who matches tells whether it is known.
     pub(super) async fn record_status(&self, name: &str) {
         let deadline = self.deadline(self.environment.patience().delivery);
         let mesh = self.environment.mesh();
+        let sidecars = self.recorder.sidecars();
+        let is_matched = |sidecar: &&Sidecar| self.oracle.in_scope(name, sidecar);
+        let matched = sidecars.iter().filter(is_matched).count() as u64;
         let (last, problem) = loop {
             let (status, problem) = match mesh.status(&self.keys, name).await {
                 Ok(Some(status)) => {
-                    let problem = unsettled(&status);
+                    let problem = unsettled(&status, matched);
                     (status, problem)
                 }
                 Ok(None) => (
@@ -249,13 +252,15 @@ fn by_application() -> ScopeEntry {
     }
 }
 
-fn unsettled(status: &DeliveryStatus) -> Option<String> {
+fn unsettled(status: &DeliveryStatus, matched: u64) -> Option<String> {
     let answered = status.acknowledged + status.rejected.len() as u64;
     if status.observed_generation != status.generation {
         Some(format!(
             "it is about generation {} of {}",
             status.observed_generation, status.generation
         ))
+    } else if status.matched != matched {
+        Some(format!("{} of {matched} match", status.matched))
     } else if answered != status.matched {
         Some(format!("{answered} of {} have answered", status.matched))
     } else {

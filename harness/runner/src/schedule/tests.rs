@@ -36,6 +36,23 @@ fn sending(name: &str, disturbs: Disturbs) -> Scenario {
     }
 }
 
+fn tls(name: &str, disturbs: Disturbs) -> Scenario {
+    Scenario {
+        when: vec![Act::Apply(Configuration {
+            name: "strict".to_owned(),
+            scope: Scope::default(),
+            priority: 0,
+            toggles: BTreeMap::new(),
+            rules: BTreeMap::new(),
+            tls: Some(Tls {
+                inbound: Some(InboundTls::Strict),
+                ..Tls::default()
+            }),
+        })],
+        ..scenario(name, disturbs)
+    }
+}
+
 static NOBODY: BTreeSet<String> = BTreeSet::new();
 
 fn policy(parallel: usize, fail_fast: bool) -> Policy<'static> {
@@ -107,9 +124,9 @@ async fn whoever_disturbs_traffic_runs_beside_those_that_send_nothing() {
     let scenarios = [
         sending("sends-1", Disturbs::Nothing),
         scenario("silent-1", Disturbs::Nothing),
-        scenario("tls-1", Disturbs::Traffic),
+        tls("tls-1", Disturbs::Traffic),
         scenario("loud", Disturbs::Everything),
-        scenario("tls-2", Disturbs::Traffic),
+        tls("tls-2", Disturbs::Traffic),
         sending("sends-2", Disturbs::Nothing),
         scenario("silent-2", Disturbs::Nothing),
     ];
@@ -148,24 +165,11 @@ async fn whoever_disturbs_traffic_runs_beside_those_that_send_nothing() {
 
 #[tokio::test]
 async fn whoever_speaks_of_tls_comes_after_whoever_sends_without() {
-    let tls = |name: &str, disturbs| Scenario {
-        when: vec![Act::Apply(Configuration {
-            name: "strict".to_owned(),
-            scope: Scope::default(),
-            priority: 0,
-            toggles: BTreeMap::new(),
-            rules: BTreeMap::new(),
-            tls: Some(Tls {
-                inbound: Some(InboundTls::Strict),
-                ..Tls::default()
-            }),
-        })],
-        ..scenario(name, disturbs)
-    };
     let scenarios = [
         tls("traffic", Disturbs::Traffic),
         tls("everything", Disturbs::Everything),
         sending("zones", Disturbs::Everything),
+        sending("catch-all", Disturbs::Traffic),
         sending("rule", Disturbs::Nothing),
     ];
     let log = Mutex::new(Vec::new());
@@ -181,7 +185,7 @@ async fn whoever_speaks_of_tls_comes_after_whoever_sends_without() {
     )
     .await;
     let log = log.into_inner().expect("nobody panics");
-    assert_eq!(log, ["rule", "zones", "everything", "traffic"]);
+    assert_eq!(log, ["rule", "zones", "catch-all", "everything", "traffic"]);
 }
 
 #[tokio::test]
