@@ -1,11 +1,10 @@
 //! What certificates lead to: its keys outlive those who keep them, and it is replaced while everybody goes on.
 
 use crate::tls::{batch, kill, steady, strict_everywhere};
-use crate::traffic::{answered, load_over, over_tls, stop};
+use crate::traffic::{answered, fresh, over_tls, stop};
 use harness_model::capability::Capability;
 use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
-use harness_model::protocol::Protocol;
 use harness_model::rotation::Rotation;
 use harness_model::scenario::{Act, Disturbs, Given, Scenario, Tag};
 
@@ -30,12 +29,6 @@ fn scenario(name: &str, claim: &str, when: Vec<Act>, then: Vec<Expectation>) -> 
         when,
         then,
     }
-}
-
-/// Connections of the steady load live on, with the certificate that they began with. Of these each is new, and shows what
-/// its sidecar holds then: every exchange of bytes has a connection of its own.
-fn fresh(from: &str) -> Act {
-    load_over(Protocol::Tcp, 10, "fresh", from, "checkout")
 }
 
 /// No request is lost on connections from before, and none on new ones.

@@ -192,6 +192,8 @@ fn strict_refuses_plaintext() -> Scenario {
         "strict-refuses-plaintext",
         "a strict callee closes connections in plaintext, those from before within two seconds, and others go on as before",
         vec![
+            // Its connections are kept, and would be used again as long as the callee takes what comes on them.
+            batch("before", "frontend@$zone1", "checkout"),
             Act::Apply(with_tls("callee", callee, takes(InboundTls::Strict))),
             // Connections from before are drained for a second.
             Act::Hold(Span::secs(2)),
@@ -201,6 +203,8 @@ fn strict_refuses_plaintext() -> Scenario {
         vec![
             Expectation::Delivered,
             Expectation::Confined,
+            answered("before"),
+            in_plaintext("before"),
             refused("plaintext", RefusalCause::Plaintext),
             answered("elsewhere"),
             in_plaintext("elsewhere"),

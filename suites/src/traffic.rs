@@ -21,6 +21,12 @@ pub(crate) fn load_over(protocol: Protocol, rate: u32, name: &str, from: &str, t
     })
 }
 
+/// Connections of a steady load live on, with the certificate that they began with. Of these each is new, and shows what its
+/// sidecar holds then: every exchange of bytes has a connection of its own.
+pub(crate) fn fresh(from: &str) -> Act {
+    load_over(Protocol::Tcp, 10, "fresh", from, "checkout")
+}
+
 /// The load ends.
 pub(crate) fn stop(name: &str) -> Act {
     Act::Stop(name.to_owned())

@@ -107,6 +107,8 @@ pub enum PodSelector {
     Workload(String),
     /// One control-plane replica: the one that most sidecars are connected to.
     ControlPlaneReplica,
+    /// One pod of a part of the mesh, by the name that the mesh definition gives the part: the first by name.
+    Replica(String),
     /// Every pod of a part of the mesh, by the name that the mesh definition gives it; the control plane by that of its
     /// Deployment.
     Component(String),

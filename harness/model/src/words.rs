@@ -288,6 +288,7 @@ fn pod(selector: &PodSelector) -> String {
         PodSelector::ControlPlaneReplica => {
             "the control-plane replica that most sidecars are connected to".to_owned()
         }
+        PodSelector::Replica(name) => format!("one pod of {name}"),
         PodSelector::Component(name) => format!("every pod of {name}"),
     }
 }

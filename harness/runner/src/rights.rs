@@ -92,13 +92,13 @@ fn of_fault(fault: &Fault, mesh: &MeshDefinition) -> Vec<Right> {
     match fault {
         Fault::PodKill { selector } | Fault::PodFreeze { selector, .. } => {
             let component = match selector {
-                PodSelector::Component(name) => mesh.component(name),
+                PodSelector::Component(name) | PodSelector::Replica(name) => mesh.component(name),
                 _ => None,
             };
             let namespace = match selector {
                 PodSelector::Workload(_) => workloads,
                 PodSelector::ControlPlaneReplica => control_plane.unwrap_or(workloads),
-                PodSelector::Component(_) => component
+                PodSelector::Component(_) | PodSelector::Replica(_) => component
                     .as_ref()
                     .map_or(workloads, |component| component.namespace.as_str()),
             };

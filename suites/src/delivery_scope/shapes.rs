@@ -61,6 +61,14 @@ fn shapes() -> Vec<Shape> {
             }]),
         },
         Shape {
+            name: "address-in-cluster",
+            claim: "an address is that of a sidecar in its cluster, and not of who has it in another",
+            scope: scope([ScopeEntry {
+                cluster: Some("$cluster1".to_owned()),
+                ..address("$ip:checkout@$zone1")
+            }]),
+        },
+        Shape {
             name: "cluster",
             claim: "a configuration for one cluster reaches every sidecar there and no other",
             scope: scope([ScopeEntry {

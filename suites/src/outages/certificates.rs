@@ -2,7 +2,8 @@
 
 use super::{hold, scenario};
 use crate::tls::{self, steady, strict_everywhere};
-use crate::traffic::{answered, over_tls, stop};
+use crate::traffic::{answered, fresh, over_tls, stop};
+use harness_model::capability::Capability;
 use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
 use harness_model::fault::{Fault, PodSelector};
@@ -15,6 +16,7 @@ const AUTHORITY: &str = "certificate-authority";
 pub(super) fn all() -> Vec<Scenario> {
     vec![
         authority_away(),
+        authority_replica_killed(),
         authority_slow(),
         authority_cut_off(),
         key_service_frozen(),
@@ -33,18 +35,20 @@ fn while_renewed(name: &str, claim: &str, from: &str, faults: Vec<Act>) -> Scena
         Act::Recover,
         strict_everywhere(),
         steady(from),
+        fresh(from),
         hold(7),
     ];
     let since = when.len();
     when.extend(faults);
-    when.extend([hold(3), stop("steady")]);
+    when.extend([hold(3), stop("steady"), stop("fresh")]);
     under_tls(name, claim, since, when)
 }
 
-/// Steady traffic over TLS goes on, and each certificate is renewed from that step on.
+/// Traffic over TLS goes on, on connections from before and on new ones, which a certificate that has ended would not get;
+/// each certificate is renewed from that step on, and nobody is disturbed otherwise.
 pub(super) fn under_tls(name: &str, claim: &str, since: usize, when: Vec<Act>) -> Scenario {
     Scenario {
-        requires: tls::requirements(),
+        requires: [tls::requirements(), vec![Capability::Protocols]].concat(),
         ..scenario(
             name,
             claim,
@@ -52,8 +56,11 @@ pub(super) fn under_tls(name: &str, claim: &str, since: usize, when: Vec<Act>) -
             vec![
                 Expectation::Delivered,
                 Expectation::Renewed { since },
+                Expectation::Confined,
                 answered("steady"),
                 over_tls("steady"),
+                answered("fresh"),
+                over_tls("fresh"),
             ],
         )
     }
@@ -70,6 +77,22 @@ fn authority_away() -> Scenario {
                 duration: Span::secs(5),
             }),
             Act::Recover,
+        ],
+    )
+}
+
+/// The other replica goes on, and nobody has to wait for the one that comes in its place.
+fn authority_replica_killed() -> Scenario {
+    while_renewed(
+        "authority-replica-killed",
+        "certificates are renewed though one replica of the certificate authority is killed when they are to be renewed",
+        "frontend@$zone1",
+        vec![
+            Act::Inject(Fault::PodKill {
+                selector: PodSelector::Replica(AUTHORITY.to_owned()),
+            }),
+            Act::Recover,
+            hold(3),
         ],
     )
 }
@@ -128,10 +151,11 @@ fn key_service_frozen() -> Scenario {
 fn rolled_out() -> Scenario {
     let parts = ["key-service", AUTHORITY, "node-agent"];
     let parts = parts.map(|part| Act::Restart(Rollout::Component(part.to_owned())));
-    let mut when = vec![strict_everywhere(), steady("frontend@$zone1")];
+    let from = "frontend@$zone1";
+    let mut when = vec![strict_everywhere(), steady(from), fresh(from)];
     let since = when.len();
     when.extend(parts);
-    when.extend([hold(2), stop("steady")]);
+    when.extend([hold(2), stop("steady"), stop("fresh")]);
     under_tls(
         "identities-rolled-out",
         "the key service, the authority and the node agents are replaced without a lost request, and each sidecar has a certificate by the new ones",

@@ -5,7 +5,7 @@ use super::certificates::under_tls;
 use super::hold;
 use crate::payload::{application, scope};
 use crate::tls::{batch, steady, strict};
-use crate::traffic::{answered, over_tls, stop};
+use crate::traffic::{answered, fresh, over_tls, stop};
 use harness_model::duration::Span;
 use harness_model::fault::{Fault, SocketHarm};
 use harness_model::scenario::{Act, Rollout, Scenario};
@@ -65,7 +65,8 @@ fn full() -> Scenario {
 fn harmed(name: &str, claim: &str, acts: Vec<Act>) -> Scenario {
     let before = scope([application("frontend"), application("checkout")]);
     let afterwards = scope([application("inventory")]);
-    let mut when = vec![strict("before", before), steady("frontend@$zone1")];
+    let from = "frontend@$zone1";
+    let mut when = vec![strict("before", before), steady(from), fresh(from)];
     let since = when.len();
     when.extend(acts);
     when.extend([
@@ -74,6 +75,7 @@ fn harmed(name: &str, claim: &str, acts: Vec<Act>) -> Scenario {
         batch("newcomer", "inventory@$zone1", "checkout"),
         hold(13),
         stop("steady"),
+        stop("fresh"),
         Act::Recover,
     ]);
     let mut scenario = under_tls(name, claim, since, when);

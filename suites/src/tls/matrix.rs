@@ -136,7 +136,7 @@ pub(super) fn impostor() -> Scenario {
             .chain(
                 to_impostor
                     .iter()
-                    .map(|(_, name)| refused(name, RefusalCause::Untrusted)),
+                    .map(|(_, name)| refused(name, RefusalCause::OtherName)),
             )
             .chain(
                 to_others

@@ -98,7 +98,9 @@ pub enum RefusalCause {
     Plaintext,
     /// The callee's sidecar does not speak TLS.
     NoTls,
-    /// One side does not trust the other's certificate, or that is for somebody else.
+    /// The callee's certificate is trusted, but it is that of somebody else than the caller called.
+    OtherName,
+    /// One side does not trust the other's certificate.
     Untrusted,
     /// The caller is not on the list of those who may call.
     NotAllowed,

@@ -210,6 +210,7 @@ pub fn cause(cause: RefusalCause) -> &'static str {
     match cause {
         RefusalCause::Plaintext => "the callee takes no plaintext",
         RefusalCause::NoTls => "the callee speaks no TLS",
+        RefusalCause::OtherName => "the callee is somebody else",
         RefusalCause::Untrusted => "a certificate is not trusted",
         RefusalCause::NotAllowed => "the caller may not call",
         RefusalCause::Timeout => "the callee takes too long",

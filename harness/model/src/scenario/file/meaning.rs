@@ -222,6 +222,7 @@ impl Check {
                 | Act::Leave { .. }
                 | Act::Reschedule { .. }
                 | Act::Rotate(_)
+                | Act::Recover
         ) {
             self.complain_of_others(
                 "it disturbs other scenarios, and `disturbs` does not say so",
@@ -329,6 +330,9 @@ impl Check {
                     PodSelector::Workload(workload) => check.workload("workload", workload),
                     PodSelector::Component(component) => {
                         check.named("component", Kind::Component, component);
+                    }
+                    PodSelector::Replica(component) => {
+                        check.named("replica", Kind::Component, component);
                     }
                     PodSelector::ControlPlaneReplica => {}
                 });

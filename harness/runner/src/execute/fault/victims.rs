@@ -41,6 +41,16 @@ impl Execution {
                     victims: vec![of_replica(busiest)?],
                 })
             }
+            PodSelector::Replica(name) => {
+                let mut chosen = self.pods_of(name).await?;
+                chosen
+                    .victims
+                    .sort_by(|a, b| a.address.name.cmp(&b.address.name));
+                chosen.victims.truncate(1);
+                chosen.hits.sort();
+                chosen.hits.truncate(1);
+                Ok(chosen)
+            }
             PodSelector::Component(name) => self.pods_of(name).await,
         }
     }
