@@ -5,6 +5,7 @@ mod documentation;
 mod foreign;
 mod parity;
 mod side_by_side;
+mod topologies;
 
 use crate::engine::Engine;
 use crate::junit::{Count, ignored_in_list};
@@ -36,10 +37,14 @@ pub(crate) enum Part {
     Foreign,
     /// Some of them on two kind clusters, with a mesh over both
     Clusters,
+    /// Some of them on the local cluster in other topologies, and with certificates that live for ten seconds
+    Topologies,
     /// The default run on a real cluster
     Run,
     /// Every scenario against the seeded bugs it must catch; beside the default run
     Selftest,
+    /// The gate with every sidecar on delta xDS; beside the default run
+    Delta,
     /// Whether the runs say the same of every scenario that kind ran; makes them first
     Parity,
     /// The program as a whole: interrupts, kills, what is left behind
@@ -151,6 +156,11 @@ fn run(
         Part::Components => with_engine(install, |engine| {
             nextest("components", install, Some(engine))
         }),
+        Part::Topologies => topologies::run(program, &results.join("topologies")),
+        Part::Delta => {
+            let arguments = ["run", "--tag", "gate", "--set", "xds=delta"];
+            meshproof(Command::new(program), &arguments, &results.join("delta"))
+        }
         Part::Run => meshproof(Command::new(program), &["run"], &results.join("run")),
         Part::Kind => on_kind(program, &results.join("kind"), &["--tag", "gate"], install),
         Part::Foreign => foreign::run(program, &results.join("foreign"), install),

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// What runs at the same time where it is asked for together.
-const TOGETHER: [Part; 2] = [Part::Run, Part::Selftest];
+const TOGETHER: [Part; 3] = [Part::Run, Part::Selftest, Part::Delta];
 /// How many clusters there are at the same time. Each Envoy has four instances of inotify, and a user 128 of them unless
 /// the machine is told otherwise: three clusters are too many.
 const AT_ONCE: usize = 2;

@@ -1,0 +1,77 @@
+//! Scenarios on the local cluster otherwise than by default: over several clusters and many data centers, and with
+//! certificates that live as short as they may.
+
+use super::{forget_run, meshproof};
+use crate::junit::Count;
+use anyhow::Context as _;
+use std::path::Path;
+use std::process::Command;
+
+/// What is run, and the fewest sidecars that it is to be run with.
+struct Pass {
+    /// The folder of its artefacts.
+    name: &'static str,
+    options: &'static [&'static str],
+    sidecars: usize,
+}
+
+const PASSES: [Pass; 3] = [
+    Pass {
+        name: "two-clusters",
+        options: &[
+            "delivery-scope",
+            "--tag=gate",
+            "--topology=two-clusters",
+            // Two cores carry twice the sidecars, and the bounds are not what this is about.
+            "--parallel=4",
+            "--delivery=15s",
+            "--patience=marker=30s",
+        ],
+        sidecars: 15,
+    },
+    Pass {
+        name: "five-data-centers",
+        options: &[
+            "delivery-scope/data-center",
+            "delivery-scope/cluster-and-data-center",
+            "delivery-scope/rescheduled",
+            "routing/across-zones",
+            "tls/scope",
+            "--topology=three-regions-five-data-centers",
+        ],
+        sidecars: 15,
+    },
+    Pass {
+        name: "short-certificates",
+        options: &["tls/renewal", "--set=certificateLifetime=10"],
+        sidecars: 11,
+    },
+];
+
+/// Runs them, one after the other.
+pub(super) fn run(program: &Path, results: &Path) -> anyhow::Result<Count> {
+    forget_run(results)?;
+    let mut total = Count::default();
+    for pass in &PASSES {
+        let artifacts = results.join(pass.name);
+        let arguments = [&["run"], pass.options].concat();
+        total += meshproof(Command::new(program), &arguments, &artifacts)?;
+        let sidecars = sidecars(&artifacts.join("latest/report.json"))?;
+        total += if sidecars >= pass.sidecars {
+            Count::ONE_PASSED
+        } else {
+            let (name, fewest) = (pass.name, pass.sidecars);
+            Count::one_failed(format!("{name} had {sidecars} sidecars, not {fewest}"))
+        };
+    }
+    Ok(total)
+}
+
+/// How many sidecars a run was made with, as its report tells.
+fn sidecars(report: &Path) -> anyhow::Result<usize> {
+    let text =
+        std::fs::read_to_string(report).with_context(|| format!("read {}", report.display()))?;
+    let report: serde_json::Value = serde_json::from_str(&text)?;
+    let sidecars = report["sidecars"].as_array();
+    Ok(sidecars.context("the report tells no sidecars")?.len())
+}
