@@ -41,7 +41,11 @@ fn while_renewed(name: &str, claim: &str, from: &str, faults: Vec<Act>) -> Scena
     let since = when.len();
     when.extend(faults);
     when.extend([hold(3), stop("steady"), stop("fresh")]);
-    under_tls(name, claim, since, when)
+    Scenario {
+        // Before TLS there must be something whose absence elsewhere can be proven.
+        given: super::steady(),
+        ..under_tls(name, claim, since, when)
+    }
 }
 
 /// Traffic over TLS goes on, on connections from before and on new ones, which a certificate that has ended would not get;
