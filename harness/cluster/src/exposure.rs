@@ -15,7 +15,7 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How many logs are fetched at once.
 const AT_ONCE: usize = 16;
-/// A line that begins or ends a key is shorter than this, in bytes.
+/// A line that begins or ends a key is shorter than this, in bytes; in base64, what it is known by is.
 const LINE: usize = 128;
 
 /// What a search for private keys came to.
@@ -247,7 +247,13 @@ mod tests {
         let line = "2026-11-26T19:43:08Z INFO nothing of interest\n";
         let long = line.repeat(200_000);
         let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAw\n";
-        for (text, holds) in [(long.clone(), false), (format!("{long}{key}{line}"), true)] {
+        // The same, in base64 as a Secret has it.
+        let encoded = "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCk1DNENBUUF3Cg==\n";
+        for (text, holds) in [
+            (long.clone(), false),
+            (format!("{long}{key}{line}"), true),
+            (format!("{long}{encoded}{line}"), true),
+        ] {
             // Pieces that cut the line in two somewhere.
             let reader = futures::io::BufReader::with_capacity(61, text.as_bytes());
             assert_eq!(flows(reader).await.expect("read"), holds);

@@ -1,24 +1,59 @@
-//! Keeps secrets out of what is collected for people: private keys and tokens are cut out of any text.
+//! Keeps secrets out of what is collected for people: private keys and tokens are cut out of any text, keys also where the
+//! text in PEM is in base64, as Secrets and kubeconfigs of Kubernetes carry it.
 //!
 //! Invariant: what is cut out is replaced by a mark, so that a reader sees that something was there.
 
 /// How a private key begins and ends in PEM, around its kind.
 const BEGIN: &str = "-----BEGIN ";
 const KEY: &str = "PRIVATE KEY-----";
+/// [`KEY`] in base64. Three bytes become four characters, so it depends on how many bytes stand before it, which are one more
+/// or less with each kind of key and each certificate before the key: all three forms occur. Left out at both ends is what
+/// the bytes beside it change. None has a character in which the alphabets of base64 differ, and each is too long to be there
+/// by chance. Base64 that is broken into lines may have an end of line within one of these; that of Kubernetes is not broken.
+const ENCODED_KEY: [&str; 3] = [
+    "UFJJVkFURSBLRVktLS0tL",
+    "BSSVZBVEUgS0VZLS0tLS",
+    "QUklWQVRFIEtFWS0tLS0t",
+];
 /// How a JSON Web Token begins: `{"` in base64url.
 const TOKEN: &str = "eyJ";
 /// Shortest part of a token that is taken for one, in bytes.
 const SHORTEST_PART: usize = 16;
 
-/// The text without private keys (PEM) and signed tokens (JWT).
+/// What stands in the place of a key.
+const REMOVED: &str = "[private key removed]";
+
+/// The text without private keys (PEM, and that in base64) and signed tokens (JWT).
 pub(crate) fn redact(text: &str) -> String {
-    without_tokens(&without_keys(text))
+    without_tokens(&without_encoded_keys(&without_keys(text)))
 }
 
 /// Whether there is a private key in the text.
 pub(crate) fn holds_private_key(text: &str) -> bool {
     // The one is the beginning of the other, and far quicker to look for.
-    text.contains(KEY) && without_keys(text) != text
+    (text.contains(KEY) && without_keys(text) != text) || encoded_key(text).is_some()
+}
+
+/// Where the first key in base64 is.
+fn encoded_key(text: &str) -> Option<usize> {
+    ENCODED_KEY.iter().filter_map(|key| text.find(key)).min()
+}
+
+/// Each piece of base64 that has a key in it is cut out whole: what else is in it cannot be told from the key.
+fn without_encoded_keys(text: &str) -> String {
+    let is_outside = |byte: u8| !(byte.is_ascii_alphanumeric() || b"+/-_=".contains(&byte));
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = encoded_key(rest) {
+        let bytes = rest.as_bytes();
+        let before = bytes[..at].iter().rposition(|byte| is_outside(*byte));
+        let after = bytes[at..].iter().position(|byte| is_outside(*byte));
+        kept.push_str(&rest[..before.map_or(0, |place| place + 1)]);
+        kept.push_str(REMOVED);
+        rest = after.map_or("", |length| &rest[at + length..]);
+    }
+    kept.push_str(rest);
+    kept
 }
 
 fn without_keys(text: &str) -> String {
@@ -36,7 +71,7 @@ fn without_keys(text: &str) -> String {
             continue;
         }
         kept.push_str(&rest[..at]);
-        kept.push_str("[private key removed]");
+        kept.push_str(REMOVED);
         let end = inside.find("-----END ").map(|end| &inside[end..]);
         // A key without an end was cut: nothing after it can be trusted.
         rest = end
@@ -47,7 +82,7 @@ fn without_keys(text: &str) -> String {
     // An end alone: the log was cut in the middle of a key.
     let end = kept.rfind(KEY).map(|end| end + KEY.len());
     match end {
-        Some(end) => format!("[private key removed]{}", &kept[end..]),
+        Some(end) => format!("{REMOVED}{}", &kept[end..]),
         None => kept,
     }
 }
@@ -85,7 +120,11 @@ fn without_tokens(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::redact;
+    use super::{holds_private_key, redact};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+
+    const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nAA\n-----END CERTIFICATE-----\n";
 
     #[test]
     fn private_keys_are_cut_out_and_certificates_stay() {
@@ -110,6 +149,48 @@ mod tests {
             redact("secret\n-----END RSA PRIVATE KEY-----\nb"),
             "[private key removed]\nb"
         );
+    }
+
+    #[test]
+    fn keys_in_base64_are_found_and_cut_out_wherever_they_begin() {
+        for kind in ["", "EC ", "RSA ", "ENCRYPTED "] {
+            let key = format!("-----BEGIN {kind}PRIVATE KEY-----\nMC4CAQAw\n");
+            for before in ["", "x", "xy", "xyz", CERTIFICATE] {
+                let pem = format!("{before}{key}-----END {kind}PRIVATE KEY-----\n");
+                for encoded in [STANDARD.encode(&pem), URL_SAFE_NO_PAD.encode(&pem)] {
+                    let text = format!("ä\"tls.key\": \"{encoded}\", b: {encoded}\nc");
+                    assert!(holds_private_key(&text), "{pem}");
+                    assert_eq!(
+                        redact(&text),
+                        "ä\"tls.key\": \"[private key removed]\", b: [private key removed]\nc"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_key_in_base64_is_found_by_its_beginning_and_by_its_end() {
+        let lines = "MC4CAQAwBQYDK2VwBCIEIHl5\n".repeat(9);
+        let pem = format!("-----BEGIN PRIVATE KEY-----\n{lines}-----END PRIVATE KEY-----\n");
+        let encoded = STANDARD.encode(pem);
+        let (first, last) = encoded.split_at(encoded.len() / 2);
+        for half in [first, last] {
+            assert_eq!(redact(half), "[private key removed]");
+        }
+    }
+
+    #[test]
+    fn certificates_public_keys_and_what_envoy_has_cut_out_stay_in_base64() {
+        for text in [
+            CERTIFICATE,
+            "-----BEGIN PUBLIC KEY-----\nMC4CAQAw\n",
+            "[redacted]",
+        ] {
+            let encoded = STANDARD.encode(text);
+            assert!(!holds_private_key(&encoded), "{text}");
+            assert_eq!(redact(&encoded), encoded);
+        }
     }
 
     #[test]
