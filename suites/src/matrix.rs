@@ -1,6 +1,7 @@
 //! Which scenario must catch which seeded bug, by which checker and at which sidecar: `matrix.yaml` as data; and what each
 //! bug is, `mutants.yaml`.
 
+use harness_model::checker;
 use harness_model::document::{self, Problems};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -14,12 +15,20 @@ pub type Matrix = BTreeMap<String, Vec<Kill>>;
 pub struct Kill {
     /// Scenario name.
     pub scenario: String,
-    /// The checker that must find it failed.
+    /// The checker that must find it failed; or [`checker::PRIVATE_KEYS`].
     pub checker: String,
     /// The sidecar that one detail of the finding must name; `*` stands for any run of characters,
     /// `$zone1` for the first data center. Absent where the finding is not about one sidecar.
     #[serde(default)]
     pub sidecar: Option<String>,
+}
+
+impl Kill {
+    /// Not the scenario must fail, but the search for private keys that follows it must find one.
+    #[must_use]
+    pub fn is_by_search(&self) -> bool {
+        self.checker == checker::PRIVATE_KEYS
+    }
 }
 
 /// The checked-in matrix.

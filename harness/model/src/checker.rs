@@ -63,6 +63,10 @@ pub fn judge(scenario: &Scenario, events: &[Event], patience: &Patience) -> Judg
     }
 }
 
+/// Stands in the matrix of seeded bugs for a checker where it is not a scenario that finds a bug, but the search for private
+/// keys at the end of a run.
+pub const PRIVATE_KEYS: &str = "private_keys";
+
 /// The checker that judges an expectation, as findings and the mutant matrix name it.
 #[must_use]
 pub fn name(expectation: &Expectation) -> &'static str {

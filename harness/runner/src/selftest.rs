@@ -26,6 +26,7 @@ use harness_model::scenario::{Disturbs, Scenario};
 use harness_model::verdict::Judgement;
 use plan::kills;
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -218,6 +219,7 @@ impl Bench<'_> {
         let data_centers = environment.data_centers();
         let compared = |scenario: &str, judgement: &Judgement| -> Vec<SelftestCase> {
             kills(row, scenario)
+                .filter(|kill| !kill.is_by_search())
                 .map(|kill| compare::mutant(&row.mutant, kill, &data_centers, judgement))
                 .collect()
         };
@@ -241,6 +243,27 @@ impl Bench<'_> {
             },
         )
         .await;
+        self.search(environment, row, &scenarios).await;
+    }
+
+    /// Searches for private keys where that must find a mutant, after the scenarios in which it gives them away.
+    async fn search(&self, environment: &Environment, row: &MatrixRow, scenarios: &[Scenario]) {
+        let expected = scenarios.iter().flat_map(|one| kills(row, &one.name));
+        let wanted: Vec<_> = expected.filter(|kill| kill.is_by_search()).collect();
+        if wanted.is_empty() || self.interrupt.signal().is_some() {
+            return;
+        }
+        let started = Instant::now();
+        let search = environment.exposed_keys(&self.folder(&row.mutant)).await;
+        for kill in wanted {
+            let case = compare::searched(&row.mutant, kill, &search);
+            self.add(case, millis_since(started));
+        }
+    }
+
+    /// Where scenarios leave what they leave.
+    fn folder(&self, label: &str) -> PathBuf {
+        self.plan.run.artifacts.join("selftest").join(label)
     }
 
     /// No mesh at all, in an environment of its own, with short waits: nothing will come. Scenarios that have others wait
@@ -324,7 +347,7 @@ impl Bench<'_> {
             excused: &BTreeSet::new(),
         };
         let run = &RunPlan {
-            artifacts: self.plan.run.artifacts.join("selftest").join(group.label),
+            artifacts: self.folder(group.label),
             ..group.run
         };
         let brake = Brake::default();

@@ -4,10 +4,12 @@
 //! Invariant: none of this is in the `node-agent` binary.
 
 use node_agent::behaviour::{Behaviour, Faithful};
+use node_agent::certificate::Identity;
 use node_agent::pods::{Pod, Pods};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
+use tracing::info;
 
 /// One seeded bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,11 +32,13 @@ pub enum Mutation {
     KeepsFirstRoots,
     /// A token for the control plane will do, too.
     AnyAudience,
+    /// The key of each certificate is in the log.
+    LogsKey,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ServesAnother,
         Self::NeverRenews,
         Self::GivesUp,
@@ -44,6 +48,7 @@ impl Mutation {
         Self::NeedsDisk,
         Self::KeepsFirstRoots,
         Self::AnyAudience,
+        Self::LogsKey,
     ];
 
     /// As in `MESH_MUTANT`.
@@ -59,6 +64,7 @@ impl Mutation {
             Self::NeedsDisk => "agent-needs-disk",
             Self::KeepsFirstRoots => "agent-keeps-first-roots",
             Self::AnyAudience => "agent-takes-any-audience",
+            Self::LogsKey => "agent-logs-key",
         }
     }
 
@@ -103,13 +109,19 @@ impl Behaviour for Mutation {
         *self != Self::IgnoresMode
     }
 
-    fn before_serving(&self, pod: &Pod, chain: &[Vec<u8>]) -> io::Result<()> {
-        if *self != Self::NeedsDisk {
-            return Ok(());
+    fn before_serving(&self, pod: &Pod, identity: &Identity) -> io::Result<()> {
+        match self {
+            Self::NeedsDisk => {
+                let socket = std::env::var_os("SOCKET").map(PathBuf::from);
+                let folder = socket.as_deref().and_then(Path::parent);
+                write_down(folder.unwrap_or(Path::new(FOLDER)), pod, &identity.chain)
+            }
+            Self::LogsKey => {
+                log_key(pod, identity.key.pem());
+                Ok(())
+            }
+            _ => Ok(()),
         }
-        let socket = std::env::var_os("SOCKET").map(PathBuf::from);
-        let folder = socket.as_deref().and_then(Path::parent);
-        write_down(folder.unwrap_or(Path::new(FOLDER)), pod, chain)
     }
 
     fn follows_bundle(&self) -> bool {
@@ -139,6 +151,11 @@ fn write_down(folder: &Path, pod: &Pod, chain: &[Vec<u8>]) -> io::Result<()> {
         let _ = fs::remove_file(&first_path);
     }
     written
+}
+
+/// Writes a key (PEM) into the log, as somebody who looks for a mistake may do and forget to take out again.
+fn log_key(pod: &Pod, key: &str) {
+    info!(pod = pod.name, key, "a certificate is served");
 }
 
 #[cfg(test)]
@@ -183,11 +200,24 @@ mod tests {
         assert!(Faithful.replaces_socket() && !Mutation::LeavesSocket.replaces_socket());
         assert!(Faithful.restores_place() && !Mutation::ForgetsSocket.restores_place());
         assert!(Faithful.restores_mode() && !Mutation::IgnoresMode.restores_mode());
-        assert!(Faithful.before_serving(&own, &[]).is_ok());
         assert!(Faithful.follows_bundle() && Mutation::NeverRenews.follows_bundle());
         assert!(!Mutation::KeepsFirstRoots.follows_bundle());
         assert_eq!(Faithful.audiences().len(), 1);
         assert_eq!(Mutation::AnyAudience.audiences().len(), 2);
+    }
+
+    #[test]
+    fn a_key_that_is_logged_can_be_told_for_one() {
+        let log = tempfile::NamedTempFile::new().expect("a file");
+        // As the program logs.
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(Arc::new(log.reopen().expect("there")))
+            .with_ansi(false)
+            .finish();
+        let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAw\n-----END PRIVATE KEY-----\n";
+        tracing::subscriber::with_default(subscriber, || log_key(&pod("1", "checkout"), key));
+        let written = fs::read_to_string(log.path()).expect("text");
+        assert!(written.contains("-----BEGIN PRIVATE KEY-----"), "{written}");
     }
 
     #[test]

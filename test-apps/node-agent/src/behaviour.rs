@@ -3,6 +3,7 @@
 //! Invariant: every method's default is the faithful behaviour, and nothing here knows of any other.
 
 use crate::authenticate::PodClaim;
+use crate::certificate::Identity;
 use crate::pods::{Pod, Pods};
 use identity_api::authority::NODE_AGENT_AUDIENCE;
 use std::io;
@@ -26,13 +27,12 @@ pub trait Behaviour: Send + Sync + 'static {
         pod.clone()
     }
 
-    /// Done with a certificate and what leads from it to a root (DER) before it is served. It is served from memory: there
-    /// is nothing to do.
+    /// Done with a certificate and its key before they are served. They are served from memory: there is nothing to do.
     ///
     /// # Errors
     ///
     /// Why it cannot be served.
-    fn before_serving(&self, _pod: &Pod, _chain: &[Vec<u8>]) -> io::Result<()> {
+    fn before_serving(&self, _pod: &Pod, _identity: &Identity) -> io::Result<()> {
         Ok(())
     }
 

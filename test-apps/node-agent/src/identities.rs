@@ -219,7 +219,7 @@ impl Identities {
         let identity = request.answered(chain, lifetime, SystemTime::now())?;
         let behaviour = &self.sources.behaviour;
         behaviour
-            .before_serving(pod, &identity.chain)
+            .before_serving(pod, &identity)
             .map_err(ObtainError::Prepare)?;
         Ok(identity)
     }

@@ -124,7 +124,7 @@ fn kills(
         .flat_map(|(mutant, kills)| {
             kills
                 .iter()
-                .filter(|kill| kill.scenario == scenario.name)
+                .filter(|kill| kill.scenario == scenario.name && !kill.is_by_search())
                 .map(move |kill| {
                     let at = kill
                         .sidecar

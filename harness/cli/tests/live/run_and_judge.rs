@@ -59,6 +59,33 @@ fn a_stored_history_is_judged_like_the_run_that_made_it() {
 }
 
 #[test]
+fn a_private_key_in_a_log_is_told_and_fails_the_run() {
+    let place = Place::new();
+    let run = place
+        .command(&["run", "tls/scope", "--mutant", "agent-logs-key"])
+        .args(["--color", "never"])
+        .output()
+        .expect("the built binary starts");
+    let said = String::from_utf8_lossy(&run.stdout);
+    let complaints = String::from_utf8_lossy(&run.stderr);
+    assert_eq!(run.status.code(), Some(1), "{said}\n{complaints}");
+    // Nobody but the search saw anything.
+    assert!(said.contains("PASS tls/scope"), "{said}");
+    let found = "the log of mesh-system/node-agent-";
+    assert!(said.contains(&format!("PRIVATE KEY {found}")), "{said}");
+    let report = fs::read_to_string(place.artifacts().join("latest/report.json"));
+    let report: Value = serde_json::from_str(&report.expect("report.json is written"))
+        .expect("report.json is JSON");
+    let places = report["exposedKeys"].as_array().expect("a list");
+    assert!(!places.is_empty());
+    for place in places {
+        let place = place.as_str().unwrap_or_default();
+        assert!(place.starts_with(found), "only the agents log it: {place}");
+    }
+    no_key_is_in(&place);
+}
+
+#[test]
 fn no_private_key_is_in_an_artefact() {
     let place = Place::new();
     let run = place
@@ -71,6 +98,11 @@ fn no_private_key_is_in_an_artefact() {
         "{}",
         String::from_utf8_lossy(&run.stderr)
     );
+    no_key_is_in(&place);
+}
+
+/// Looks through every file that the runs of a place have left.
+fn no_key_is_in(place: &Place) {
     let mut files = 0;
     let mut folders = vec![place.artifacts()];
     while let Some(folder) = folders.pop() {
@@ -85,7 +117,7 @@ fn no_private_key_is_in_an_artefact() {
                 files += 1;
                 let text = String::from_utf8_lossy(&bytes);
                 assert!(
-                    !text.contains("PRIVATE KEY"),
+                    !text.contains("PRIVATE KEY-----"),
                     "a private key is in {}",
                     path.display()
                 );

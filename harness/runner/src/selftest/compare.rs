@@ -2,6 +2,7 @@
 
 use super::{ExpectedKill, SelftestCase};
 use crate::one::RUNNER;
+use harness_cluster::exposure::Search;
 use harness_model::verdict::{Finding, Judgement, Verdict};
 
 /// The faithful control plane: the scenario must pass.
@@ -53,6 +54,25 @@ pub(super) fn mutant(
         agrees,
         millis: 0,
         judgement: Some(judgement.clone()),
+    }
+}
+
+/// A mutant that gives keys away: the search for private keys must find one.
+pub(super) fn searched(mutant: &str, kill: &ExpectedKill, search: &Search) -> SelftestCase {
+    let told = |what: &str, places: &[String]| format!("{what} {}", places.join("; "));
+    let observed = match (&search.found[..], &search.not_searched[..]) {
+        ([], []) => "no private key found".to_owned(),
+        ([], unknown) => told("no private key found; not searched:", unknown),
+        (found, _) => told("a private key found in", found),
+    };
+    SelftestCase {
+        control_plane: mutant.to_owned(),
+        scenario: kill.scenario.clone(),
+        expected: "a private key found by the search".to_owned(),
+        observed,
+        agrees: !search.found.is_empty(),
+        millis: 0,
+        judgement: None,
     }
 }
 
@@ -244,6 +264,19 @@ mod tests {
             &kill(None),
             judgement("confined", Verdict::Failed, None)
         ));
+    }
+
+    #[test]
+    fn a_key_must_be_found_where_the_search_must_find_one() {
+        let mut search = Search::default();
+        let case = |search: &Search| searched("m", &kill(None), search);
+        assert!(!case(&search).agrees);
+        search.not_searched.push("the log of a/b/c".to_owned());
+        let unknown = case(&search);
+        assert!(!unknown.agrees && unknown.observed.contains("the log of a/b/c"));
+        search.found.push("the log of a/d/e".to_owned());
+        let found = case(&search);
+        assert!(found.agrees && found.observed.ends_with("in the log of a/d/e"));
     }
 
     #[test]

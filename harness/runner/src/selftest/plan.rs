@@ -60,7 +60,7 @@ impl SelftestPlan {
     pub(super) fn never_killed(&self) -> Vec<String> {
         let is_killed = |scenario: &&Scenario| {
             let mut mutants = self.matrix.mutants.iter();
-            mutants.any(|row| kills(row, &scenario.name).next().is_some())
+            mutants.any(|row| kills(row, &scenario.name).any(|kill| !kill.is_by_search()))
         };
         self.run
             .scenarios

@@ -195,8 +195,8 @@ async fn what_there_is_stays_while_the_authority_is_away() {
 struct Refusing(AtomicU64);
 
 impl Behaviour for Refusing {
-    fn before_serving(&self, _pod: &Pod, chain: &[Vec<u8>]) -> io::Result<()> {
-        assert_eq!(chain.len(), 1);
+    fn before_serving(&self, _pod: &Pod, identity: &Identity) -> io::Result<()> {
+        assert_eq!(identity.chain.len(), 1);
         match self.0.fetch_sub(1, Ordering::Relaxed) {
             0 => Ok(()),
             _ => Err(io::ErrorKind::StorageFull.into()),

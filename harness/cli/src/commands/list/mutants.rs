@@ -11,6 +11,7 @@ use harness_model::scenario::Scenario;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
+use suites::matrix::Kill;
 
 /// One seeded bug, for programs.
 #[derive(Debug, Serialize)]
@@ -19,6 +20,9 @@ struct Listed {
     name: String,
     bug: String,
     caught_by: BTreeSet<String>,
+    /// Scenarios after which the search for private keys must find one.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    searched_after: BTreeSet<String>,
 }
 
 /// Lists those that one of the scenarios must catch.
@@ -32,16 +36,20 @@ pub(super) fn list(
     let selected: BTreeSet<&str> = scenarios.iter().map(|s| s.name.as_str()).collect();
     let listed: Vec<Listed> = matrix
         .into_iter()
-        .map(|(name, kills)| Listed {
-            bug: sentences.get(&name).cloned().unwrap_or_default(),
-            caught_by: kills
+        .map(|(name, kills)| {
+            let kills = kills
                 .into_iter()
-                .map(|kill| kill.scenario)
-                .filter(|scenario| selected.contains(scenario.as_str()))
-                .collect(),
-            name,
+                .filter(|kill| selected.contains(kill.scenario.as_str()));
+            let (search, scenarios): (Vec<Kill>, Vec<Kill>) = kills.partition(Kill::is_by_search);
+            let names = |kills: Vec<Kill>| kills.into_iter().map(|kill| kill.scenario).collect();
+            Listed {
+                bug: sentences.get(&name).cloned().unwrap_or_default(),
+                caught_by: names(scenarios),
+                searched_after: names(search),
+                name,
+            }
         })
-        .filter(|mutant| !mutant.caught_by.is_empty())
+        .filter(|mutant| !mutant.caught_by.is_empty() || !mutant.searched_after.is_empty())
         .collect();
     if listed.is_empty() {
         return Err(Failure::new(ExitCode::NothingSelected, "list seeded bugs")
@@ -73,11 +81,21 @@ fn unreadable(problems: &Problems) -> Failure {
 fn text(listed: &[Listed], out: &mut Out) -> std::io::Result<()> {
     for mutant in listed {
         writeln!(out, "{}", mutant.name)?;
-        let scenarios: Vec<&str> = mutant.caught_by.iter().map(String::as_str).collect();
-        for line in wrapped(&mutant.bug)
+        let caught = [
+            ("caught by ", &mutant.caught_by),
+            (
+                "caught by the search for private keys after ",
+                &mutant.searched_after,
+            ),
+        ];
+        let caught = caught
             .into_iter()
-            .chain(wrapped(&format!("caught by {}", scenarios.join(", "))))
-        {
+            .filter(|(_, scenarios)| !scenarios.is_empty())
+            .flat_map(|(by, scenarios)| {
+                let scenarios: Vec<&str> = scenarios.iter().map(String::as_str).collect();
+                wrapped(&format!("{by}{}", scenarios.join(", ")))
+            });
+        for line in wrapped(&mutant.bug).into_iter().chain(caught) {
             writeln!(out, "{INDENT}{line}")?;
         }
     }
