@@ -16,6 +16,8 @@ pub enum Mutation {
     AnyAccount,
     /// An agent gets certificates for pods of other nodes, too.
     AnyNode,
+    /// A request is granted though it was changed after it was signed.
+    NoSignature,
     /// A request is granted whatever names it is for.
     AnyName,
     /// A certificate is valid for as long as is asked.
@@ -26,9 +28,10 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::AnyAccount,
         Self::AnyNode,
+        Self::NoSignature,
         Self::AnyName,
         Self::AnyLifetime,
         Self::DropsOldRoot,
@@ -40,6 +43,7 @@ impl Mutation {
         match self {
             Self::AnyAccount => "authority-takes-any-account",
             Self::AnyNode => "authority-takes-any-node",
+            Self::NoSignature => "authority-skips-signature",
             Self::AnyName => "authority-takes-any-name",
             Self::AnyLifetime => "authority-takes-any-lifetime",
             Self::DropsOldRoot => "authority-drops-old-root",
@@ -62,6 +66,10 @@ impl Behaviour for Mutation {
 
     fn accepts_place(&self, node: &str, pod: &PodFacts) -> bool {
         *self == Self::AnyNode || Faithful.accepts_place(node, pod)
+    }
+
+    fn accepts_signature(&self, is_signed: bool) -> bool {
+        *self == Self::NoSignature || Faithful.accepts_signature(is_signed)
     }
 
     fn accepts_names(&self, names: &[String], identity: &SpiffeId) -> bool {
@@ -89,8 +97,8 @@ mod tests {
         id.expect("an identity")
     }
 
-    /// What each of the seams says of something wrong: account, node, name, lifetime, and of an old root.
-    fn says(behaviour: &dyn Behaviour) -> [bool; 5] {
+    /// What each of the seams says of something wrong: account, node, signature, name, lifetime, and of an old root.
+    fn says(behaviour: &dyn Behaviour) -> [bool; 6] {
         let pod = PodFacts {
             name: "checkout-0".to_owned(),
             node: "node-b".to_owned(),
@@ -106,6 +114,7 @@ mod tests {
         [
             behaviour.accepts_account("mesh-workloads/checkout", "mesh-system/node-agent"),
             behaviour.accepts_place("node-a", &pod),
+            behaviour.accepts_signature(false),
             behaviour.accepts_names(&[other], &identity()),
             behaviour.lifetime(asked, most) > most,
             !behaviour.trusts(1, &desired),
@@ -122,9 +131,9 @@ mod tests {
 
     #[test]
     fn every_mutant_does_what_its_name_says_and_nothing_else() {
-        assert_eq!(says(&Faithful), [false; 5]);
+        assert_eq!(says(&Faithful), [false; 6]);
         for (place, mutation) in Mutation::ALL.iter().enumerate() {
-            let mut expected = [false; 5];
+            let mut expected = [false; 6];
             expected[place] = true;
             assert_eq!(says(mutation), expected, "{}", mutation.name());
         }

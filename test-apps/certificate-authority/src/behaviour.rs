@@ -31,6 +31,11 @@ pub trait Behaviour: Send + Sync + 'static {
         pod.node == node
     }
 
+    /// Whether a request is taken; `is_signed` tells whether its signature is of the key in it.
+    fn accepts_signature(&self, is_signed: bool) -> bool {
+        is_signed
+    }
+
     /// Whether a pod of this identity may have a certificate for these names, each with its kind (`URI:spiffe://...`).
     fn accepts_names(&self, names: &[String], identity: &SpiffeId) -> bool {
         matches!(names, [name] if *name == format!("URI:{identity}"))

@@ -1,8 +1,10 @@
 //! Certificate signing requests (PKCS #10, RFC 2986): what one asks for, and that whoever made it has the key.
 //!
-//! Invariant: a request that was read has a valid signature of its own key, and asks for nothing but names and the usage
-//! of the key. What usage it asks for does not matter: every certificate has the same one.
+//! Invariant: a request that was read has a valid signature of its own key, as [`Behaviour::accepts_signature`] wants it, and
+//! asks for nothing but names and the usage of the key. What usage it asks for does not matter: every certificate has the
+//! same one.
 
+use crate::behaviour::Behaviour;
 use crate::public_key::{PublicKey, ReadPublicKeyError};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::cri_attributes::ParsedCriAttribute;
@@ -54,7 +56,7 @@ impl Request {
     /// # Errors
     ///
     /// When it is malformed, its signature is none of its key, or it asks for what nobody gets.
-    pub fn read(der: &[u8]) -> Result<Self, ReadRequestError> {
+    pub fn read(der: &[u8], behaviour: &dyn Behaviour) -> Result<Self, ReadRequestError> {
         let Ok((&[], request)) = X509CertificationRequest::from_der(der) else {
             return Err(ReadRequestError::Malformed);
         };
@@ -70,9 +72,9 @@ impl Request {
         if !accepted.contains(&request.signature_algorithm.algorithm) {
             return Err(ReadRequestError::Algorithm);
         }
-        request
-            .verify_signature()
-            .map_err(|_| ReadRequestError::Signature)?;
+        if !behaviour.accepts_signature(request.verify_signature().is_ok()) {
+            return Err(ReadRequestError::Signature);
+        }
         let mut extensions = None;
         for attribute in info.iter_attributes() {
             match attribute.parsed_attribute() {
@@ -118,12 +120,17 @@ fn name(name: &GeneralName<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::behaviour::Faithful;
     use rcgen::{
         Attribute, BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, KeyPair,
         KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, SanType,
     };
 
     const NAME: &str = "spiffe://mesh.local/ns/a/sa/b";
+
+    fn read(der: &[u8]) -> Result<Request, ReadRequestError> {
+        Request::read(der, &Faithful)
+    }
 
     fn uri(name: &str) -> SanType {
         SanType::URI(name.try_into().expect("ASCII"))
@@ -151,7 +158,7 @@ mod tests {
         for algorithm in [&PKCS_ECDSA_P256_SHA256, &PKCS_ED25519] {
             let key = KeyPair::generate_for(algorithm).expect("a key");
             let request = params.serialize_request(&key).expect("a request");
-            let request = Request::read(request.der()).expect("accepted");
+            let request = read(request.der()).expect("accepted");
             assert_eq!(request.names, [format!("URI:{NAME}")]);
         }
     }
@@ -168,7 +175,7 @@ mod tests {
         for place in start..start + signed.len() {
             let mut changed = whole.clone();
             changed[place] ^= 1;
-            assert!(Request::read(&changed).is_err(), "byte {place}");
+            assert!(read(&changed).is_err(), "byte {place}");
         }
         let mut tampered = whole.clone();
         let place = whole
@@ -176,10 +183,10 @@ mod tests {
             .position(|window| window == b"sa/b")
             .expect("the name");
         tampered[place + 3] = b'c';
-        assert_eq!(Request::read(&tampered), Err(ReadRequestError::Signature));
+        assert_eq!(read(&tampered), Err(ReadRequestError::Signature));
         let mut longer = whole;
         longer.push(0);
-        assert_eq!(Request::read(&longer), Err(ReadRequestError::Malformed));
+        assert_eq!(read(&longer), Err(ReadRequestError::Malformed));
     }
 
     #[test]
@@ -189,7 +196,7 @@ mod tests {
             uri("spiffe://mesh.local/ns/a/sa/c"),
             SanType::DnsName("b".try_into().expect("ASCII")),
         ]);
-        let request = Request::read(&made(&params)).expect("accepted");
+        let request = read(&made(&params)).expect("accepted");
         let expected = [
             format!("URI:{NAME}"),
             "URI:spiffe://mesh.local/ns/a/sa/c".to_owned(),
@@ -197,7 +204,7 @@ mod tests {
         ];
         assert_eq!(request.names, expected);
         let none = CertificateParams::default();
-        assert!(Request::read(&made(&none)).is_ok_and(|request| request.names.is_empty()));
+        assert!(read(&made(&none)).is_ok_and(|request| request.names.is_empty()));
     }
 
     #[test]
@@ -205,13 +212,13 @@ mod tests {
         let mut authority = params();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         assert_eq!(
-            Request::read(&made(&authority)),
+            read(&made(&authority)),
             Err(ReadRequestError::Extension("CA:TRUE".to_owned()))
         );
         let mut signer = params();
         signer.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning];
         assert_eq!(
-            Request::read(&made(&signer)),
+            read(&made(&signer)),
             Err(ReadRequestError::Extension("2.5.29.37".to_owned()))
         );
     }
@@ -228,7 +235,7 @@ mod tests {
             .serialize_request_with_attributes(&key, vec![attribute])
             .expect("a request");
         assert_eq!(
-            Request::read(request.der()),
+            read(request.der()),
             Err(ReadRequestError::Attribute(
                 "1.2.840.113549.1.9.2".to_owned()
             ))
@@ -240,7 +247,7 @@ mod tests {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).expect("a key");
         let request = params().serialize_request(&key).expect("a request");
         assert_eq!(
-            Request::read(request.der()),
+            read(request.der()),
             Err(ReadRequestError::Key(ReadPublicKeyError::Unsupported))
         );
     }
@@ -250,7 +257,7 @@ mod tests {
         // Made by `openssl req -new -newkey rsa:1024 -outform der`.
         let request = include_bytes!("request/rsa-1024.der");
         assert_eq!(
-            Request::read(request),
+            read(request),
             Err(ReadRequestError::Key(ReadPublicKeyError::Weak(1024)))
         );
     }
@@ -259,7 +266,7 @@ mod tests {
     fn a_long_rsa_key_is_accepted() {
         // Made by `openssl req -new -newkey rsa:2048 -addext subjectAltName=URI:... -outform der`.
         let request = include_bytes!("request/rsa-2048.der");
-        let request = Request::read(request).expect("accepted");
+        let request = read(request).expect("accepted");
         assert_eq!(request.names, [format!("URI:{NAME}")]);
     }
 }

@@ -103,7 +103,8 @@ impl Service {
 
     async fn grant(&self, agent: &Agent, asked: &IssueRequest) -> Result<IssueReply, Status> {
         let pod = self.admit(agent, &asked.pod).await?;
-        let csr = Csr::read(&asked.csr).map_err(|error| Status::invalid_argument(told(&error)))?;
+        let csr = Csr::read(&asked.csr, self.behaviour.as_ref())
+            .map_err(|error| Status::invalid_argument(told(&error)))?;
         let identity = SpiffeId {
             trust_domain: self.settings.trust_domain.clone(),
             namespace: asked.pod.namespace.clone(),

@@ -3,6 +3,7 @@
 //!
 //! Invariant: none of this is in the `node-agent` binary.
 
+use node_agent::authenticate::PodClaim;
 use node_agent::behaviour::{Behaviour, Faithful};
 use node_agent::certificate::Identity;
 use node_agent::pods::{Pod, Pods};
@@ -32,13 +33,15 @@ pub enum Mutation {
     KeepsFirstRoots,
     /// A token for the control plane will do, too.
     AnyAudience,
+    /// A token of a pod of another node will do, too.
+    OtherNodes,
     /// The key of each certificate is in the log.
     LogsKey,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ServesAnother,
         Self::NeverRenews,
         Self::GivesUp,
@@ -48,6 +51,7 @@ impl Mutation {
         Self::NeedsDisk,
         Self::KeepsFirstRoots,
         Self::AnyAudience,
+        Self::OtherNodes,
         Self::LogsKey,
     ];
 
@@ -64,6 +68,7 @@ impl Mutation {
             Self::NeedsDisk => "agent-needs-disk",
             Self::KeepsFirstRoots => "agent-keeps-first-roots",
             Self::AnyAudience => "agent-takes-any-audience",
+            Self::OtherNodes => "agent-takes-other-nodes",
             Self::LogsKey => "agent-logs-key",
         }
     }
@@ -78,6 +83,10 @@ impl Mutation {
 }
 
 impl Behaviour for Mutation {
+    fn may_serve(&self, claim: &PodClaim, node: &str) -> bool {
+        *self == Self::OtherNodes || Faithful.may_serve(claim, node)
+    }
+
     fn identity_of(&self, pod: &Arc<Pod>, all: &Pods) -> Arc<Pod> {
         let another = all
             .by_uid
@@ -204,6 +213,17 @@ mod tests {
         assert!(!Mutation::KeepsFirstRoots.follows_bundle());
         assert_eq!(Faithful.audiences().len(), 1);
         assert_eq!(Mutation::AnyAudience.audiences().len(), 2);
+        let claim = PodClaim {
+            namespace: own.namespace.clone(),
+            service_account: own.service_account.clone(),
+            name: own.name.clone(),
+            uid: own.uid.clone(),
+            node: Some("node-b".to_owned()),
+        };
+        assert!(Faithful.may_serve(&claim, "node-b"));
+        assert!(!Faithful.may_serve(&claim, "node-a"));
+        assert!(!Mutation::LogsKey.may_serve(&claim, "node-a"));
+        assert!(Mutation::OtherNodes.may_serve(&claim, "node-a"));
     }
 
     #[test]
