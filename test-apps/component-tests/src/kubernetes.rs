@@ -7,11 +7,11 @@ use crate::session::Session;
 use crate::wait;
 use anyhow::Context as _;
 use harness_assets::Asset;
-use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
-use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec};
+use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::config::AuthInfo;
-use kube::{Client, Config};
+use kube::{Client, Config, ResourceExt as _};
 use mesh_api::{PolicyConfig, ScopeConfig};
 use rcgen::KeyPair;
 use std::time::Duration;
@@ -175,18 +175,7 @@ impl Kubernetes {
     ///
     /// When the API server refuses something.
     pub async fn apply_rights(&self) {
-        self.apply_files(&BEFORE_THE_CONTROL_PLANE).await;
-        let client = self.administrator().await.expect("a client");
-        let scopes: Api<ScopeConfig> = Api::all(client.clone());
-        let policies: Api<PolicyConfig> = Api::all(client);
-        // A definition is established a moment before its kind is served.
-        wait::until("the kinds of the mesh are served", READY, async || {
-            let all = ListParams::default();
-            let refused = |error: kube::Error| error.to_string();
-            scopes.list(&all).await.map_err(refused)?;
-            policies.list(&all).await.map_err(refused)
-        })
-        .await;
+        apply_rights(&self.administrator().await.expect("a client")).await;
     }
 
     /// Applies files of the reference mesh that are no templates.
@@ -195,20 +184,7 @@ impl Kubernetes {
     ///
     /// When there is no such file, or the API server refuses something.
     pub async fn apply_files(&self, names: &[&str]) {
-        let client = self.administrator().await.expect("a client");
-        let reference = &fixtures::meshes::ALL[0];
-        for name in names {
-            let (_, text) = reference
-                .files
-                .iter()
-                .find(|(file, _)| file == name)
-                .unwrap_or_else(|| panic!("the reference mesh has no file {name}"));
-            let objects: Vec<DynamicObject> =
-                serde_saphyr::from_multiple(text).unwrap_or_else(|error| panic!("{name}: {error}"));
-            for object in objects {
-                apply(&client, &object).await;
-            }
-        }
+        apply_files(&self.administrator().await.expect("a client"), names).await;
     }
 
     /// A container that finds this API server and shows it a token, as in a pod of the control plane's namespace.
@@ -327,6 +303,61 @@ pub async fn request_token(
         .await
         .with_context(|| format!("ask for a token of {account}"))?;
     Ok(made.status.context("a token has a status")?.token)
+}
+
+/// A request for a token that is bound to a pod, for so many seconds.
+#[must_use]
+pub fn bound_to(pod: &Pod, audience: &str, seconds: i64) -> TokenRequestSpec {
+    TokenRequestSpec {
+        audiences: vec![audience.to_owned()],
+        expiration_seconds: Some(seconds),
+        bound_object_ref: Some(BoundObjectReference {
+            api_version: Some("v1".to_owned()),
+            kind: Some("Pod".to_owned()),
+            name: pod.metadata.name.clone(),
+            uid: pod.uid(),
+        }),
+    }
+}
+
+/// Applies what the mesh definition applies before the control plane: namespaces, its kinds, its rights.
+///
+/// # Panics
+///
+/// When the API server refuses something.
+pub async fn apply_rights(client: &Client) {
+    apply_files(client, &BEFORE_THE_CONTROL_PLANE).await;
+    let scopes: Api<ScopeConfig> = Api::all(client.clone());
+    let policies: Api<PolicyConfig> = Api::all(client.clone());
+    // A definition is established a moment before its kind is served.
+    wait::until("the kinds of the mesh are served", READY, async || {
+        let all = ListParams::default();
+        let refused = |error: kube::Error| error.to_string();
+        scopes.list(&all).await.map_err(refused)?;
+        policies.list(&all).await.map_err(refused)
+    })
+    .await;
+}
+
+/// Applies files of the reference mesh that are no templates.
+///
+/// # Panics
+///
+/// When there is no such file, or the API server refuses something.
+pub async fn apply_files(client: &Client, names: &[&str]) {
+    let reference = &fixtures::meshes::ALL[0];
+    for name in names {
+        let (_, text) = reference
+            .files
+            .iter()
+            .find(|(file, _)| file == name)
+            .unwrap_or_else(|| panic!("the reference mesh has no file {name}"));
+        let objects: Vec<DynamicObject> =
+            serde_saphyr::from_multiple(text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        for object in objects {
+            apply(client, &object).await;
+        }
+    }
 }
 
 /// Applies an object by what it says of itself.

@@ -12,16 +12,14 @@
 
 mod alone;
 mod mesh;
-mod program;
 mod sidecars;
 
 use anyhow::{Context as _, ensure};
+use component_tests::programs::{Programs, allow_open_files};
 use futures::{StreamExt as _, TryStreamExt as _};
 use identity_api::authority::IssueRequest;
 use identity_api::authority::service::certificate_authority_client::CertificateAuthorityClient;
 use mesh::{Identity, Mesh};
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use program::Programs;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -46,23 +44,11 @@ async fn main() -> anyhow::Result<()> {
         .parse()
         .with_context(|| format!("`{count}` is no count"))?;
     ensure!(count > 0, "a count of 0 measures nothing");
-    allow_files(count)?;
+    allow_open_files(count)?;
     let programs = Programs::new([programs, folder, logs].map(PathBuf::from))?;
     let figures = measure(&programs, count).await?;
     println!("{figures}");
     Ok(())
-}
-
-/// A sidecar is an open file of this process and of the agent, which inherits the limit.
-fn allow_files(count: usize) -> anyhow::Result<()> {
-    let (_, most) =
-        getrlimit(Resource::RLIMIT_NOFILE).context("ask for the limit of open files")?;
-    let needed = count as u64 + 1000;
-    ensure!(
-        needed <= most,
-        "{count} sidecars take {needed} open files, but a process may have {most} here (`ulimit -Hn`)"
-    );
-    setrlimit(Resource::RLIMIT_NOFILE, most, most).context("raise the limit of open files")
 }
 
 async fn measure(programs: &Programs, count: usize) -> anyhow::Result<Value> {

@@ -1,15 +1,14 @@
 //! The part of the mesh that identities need: accounts and rights, pods that nobody runs, the authority with its key
 //! service, and the agent of one node.
 
-use crate::program::{Program, Programs};
 use anyhow::{Context as _, ensure};
 use component_tests::certificate_authority::{agent_pod, pod};
 use component_tests::certificates::Authority;
-use component_tests::kubernetes::{NAMESPACE, apply, request_token};
+use component_tests::kubernetes::{NAMESPACE, apply, bound_to, request_token};
+use component_tests::programs::{Program, Programs};
 use futures::{StreamExt as _, TryStreamExt as _};
 use identity_api::authority::service::certificate_authority_client::CertificateAuthorityClient;
 use identity_api::authority::{AUDIENCE, NODE_AGENT_AUDIENCE, PORT, PodReference};
-use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequestSpec};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::PostParams;
 use kube::core::DynamicObject;
@@ -135,34 +134,8 @@ impl Mesh {
         pod: &Pod,
         audience: &str,
     ) -> anyhow::Result<String> {
-        let spec = TokenRequestSpec {
-            audiences: vec![audience.to_owned()],
-            expiration_seconds: Some(TOKEN_LIFETIME),
-            bound_object_ref: Some(BoundObjectReference {
-                api_version: Some("v1".to_owned()),
-                kind: Some("Pod".to_owned()),
-                name: pod.metadata.name.clone(),
-                uid: pod.uid(),
-            }),
-        };
+        let spec = bound_to(pod, audience, TOKEN_LIFETIME);
         request_token(&self.client, namespace, account, spec).await
-    }
-
-    /// A kubeconfig by which a program is its own service account, no more.
-    async fn kubeconfig(&self, programs: &Programs, account: &str) -> anyhow::Result<String> {
-        let own = std::env::var("KUBECONFIG").context("KUBECONFIG is not set")?;
-        let text = std::fs::read_to_string(&own).with_context(|| format!("read {own}"))?;
-        let mut config: serde_json::Value =
-            serde_json::from_str(&text).context("read the kubeconfig")?;
-        let token = request_token(
-            &self.client,
-            NAMESPACE,
-            account,
-            TokenRequestSpec::default(),
-        )
-        .await?;
-        config["users"][0]["user"] = json!({"token": token});
-        programs.write(&format!("{account}.kubeconfig"), &config.to_string())
     }
 
     /// Starts the key service and one replica of the authority.
@@ -174,7 +147,7 @@ impl Mesh {
                 &[
                     (
                         "KUBECONFIG",
-                        self.kubeconfig(programs, "key-service").await?,
+                        programs.kubeconfig(&self.client, "key-service").await?,
                     ),
                     ("POD_NAMESPACE", NAMESPACE.to_owned()),
                     ("TLS_DIRECTORY", programs.path("key-service")),
@@ -191,7 +164,9 @@ impl Mesh {
                 &[
                     (
                         "KUBECONFIG",
-                        self.kubeconfig(programs, "certificate-authority").await?,
+                        programs
+                            .kubeconfig(&self.client, "certificate-authority")
+                            .await?,
                     ),
                     ("POD_NAMESPACE", NAMESPACE.to_owned()),
                     ("TLS_DIRECTORY", programs.path("authority")),
@@ -218,7 +193,10 @@ impl Mesh {
                 "node-agent",
                 AGENT_ADMIN,
                 &[
-                    ("KUBECONFIG", self.kubeconfig(programs, "node-agent").await?),
+                    (
+                        "KUBECONFIG",
+                        programs.kubeconfig(&self.client, "node-agent").await?,
+                    ),
                     ("NODE_NAME", NODE.to_owned()),
                     ("SOCKET", programs.socket().display().to_string()),
                     ("CERTIFICATE_LIFETIME", lifetime.as_secs().to_string()),
