@@ -2,7 +2,7 @@
 //! `target/bench/NAME.json`.
 //!
 //! Machines differ, so what counts is ratios of things measured in one run. Aims are shown, not enforced: a bench
-//! fails only when what it measures did not work.
+//! fails only when what it measures did not work. `check` alone enforces: the noise of a figure, and its limit.
 
 mod alone;
 mod bring_up;
@@ -48,7 +48,7 @@ pub(crate) enum Bench {
     Identities,
     /// The gate many times, every second time on a loaded machine: is a verdict ever another one?
     Gate,
-    /// The others against the stored baseline (`ci/bench-baseline.json`): has one become worse?
+    /// The others against the stored baseline (`ci/bench-baseline.json`): has one become worse, or is one over its limit?
     Check,
     /// The gate on kind: until its first act against plain kind, its suites against those on the local cluster
     Kind,

@@ -1,60 +1,25 @@
-//! Figures of now against a stored baseline: has something become slower than noise explains?
+//! Figures of now against a stored baseline: has something become slower than noise explains, or is it over its limit?
+//!
+//! A limit is what a figure may be at most, whatever it was before. Where the stored baseline is over it already, that was
+//! accepted when it was stored: it is said, and only noise decides.
 //!
 //! Ratios of things that were measured in one run are judged everywhere; times only on a machine with the processor and the
 //! number of cores that the baseline was measured on.
+
+mod compared;
 
 use super::report::Report;
 use super::{Bench, machine};
 use crate::workspace;
 use anyhow::{Context as _, bail};
 use clap::ValueEnum as _;
+use compared::{Bound, Compared};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// The version of the baseline's form, and of what is written.
 const SCHEMA_VERSION: u64 = 1;
-
-/// How a figure compares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Within the noise.
-    Alike,
-    /// Better than noise explains: the baseline should follow.
-    Better,
-    /// Worse than noise explains.
-    Worse,
-    /// A time, and another machine.
-    OtherMachine,
-    /// The bench did not give it.
-    Missing,
-}
-
-impl State {
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Alike => "alike",
-            Self::Better => "better",
-            Self::Worse => "worse",
-            Self::OtherMachine => "other machine",
-            Self::Missing => "missing",
-        }
-    }
-
-    const fn is_fine(self) -> bool {
-        !matches!(self, Self::Worse | Self::Missing)
-    }
-}
-
-/// One figure of the baseline.
-#[derive(Clone, Debug, PartialEq)]
-struct Bound {
-    bench: String,
-    figure: String,
-    baseline: f64,
-    /// The share by which it differs from run to run on a machine that others use too: 0.3 is 30 %.
-    noise: f64,
-}
 
 /// The baseline as it is stored.
 struct Baseline {
@@ -84,7 +49,8 @@ pub(super) fn benches() -> anyhow::Result<Vec<Bench>> {
     Ok(benches)
 }
 
-/// Compares what was measured, prints a table, and writes `target/bench/check.json`. True when nothing is worse.
+/// Compares what was measured, prints a table, and writes `target/bench/check.json`. True when nothing is worse, and nothing
+/// over a limit that its baseline keeps.
 ///
 /// # Errors
 ///
@@ -92,41 +58,21 @@ pub(super) fn benches() -> anyhow::Result<Vec<Bench>> {
 pub(super) fn compare(reports: &[Report], update: bool) -> anyhow::Result<bool> {
     let mut baseline = Baseline::read()?;
     let is_same = is_same_machine(&baseline.document["machine"], &here());
-    let mut compared = Vec::new();
-    for bound in &baseline.bounds {
-        let report = reports.iter().find(|report| report.bench() == bound.bench);
-        let measured = report.and_then(|report| report.value(&bound.figure));
-        let is_ratio = report.is_some_and(|report| report.is_ratio(&bound.figure));
-        let state = match measured {
-            None => State::Missing,
-            Some(_) if !is_ratio && !is_same => State::OtherMachine,
-            Some(value) => judge(bound, value),
-        };
-        let shown = measured.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
-        println!(
-            "{:10} {:24} {shown:>10}  baseline {:.3} ± {:.0} %  {}",
-            bound.bench,
-            bound.figure,
-            bound.baseline,
-            bound.noise * 100.0,
-            state.word()
-        );
-        compared.push((bound.clone(), measured, state));
-    }
-    let is_fine = !compared.is_empty() && compared.iter().all(|(_, _, state)| state.is_fine());
-    let figures: Vec<Value> = compared
+    let compared: Vec<Compared> = baseline
+        .bounds
         .iter()
-        .map(|(bound, measured, state)| {
-            json!({
-                "bench": bound.bench,
-                "figure": bound.figure,
-                "baseline": bound.baseline,
-                "noise": bound.noise,
-                "measured": measured,
-                "state": state.word(),
-            })
+        .map(|bound| {
+            let report = reports.iter().find(|report| report.bench() == bound.bench);
+            let measured = report.and_then(|report| report.value(&bound.figure));
+            let is_ratio = report.is_some_and(|report| report.is_ratio(&bound.figure));
+            Compared::of(bound, measured, is_ratio || is_same)
         })
         .collect();
+    for one in &compared {
+        println!("{}", one.line());
+    }
+    let is_fine = !compared.is_empty() && compared.iter().all(Compared::is_fine);
+    let figures: Vec<Value> = compared.iter().map(Compared::document).collect();
     let outcome = json!({
         "schemaVersion": SCHEMA_VERSION,
         "fine": is_fine,
@@ -137,24 +83,13 @@ pub(super) fn compare(reports: &[Report], update: bool) -> anyhow::Result<bool> 
     if update {
         let measured: BTreeMap<(String, String), f64> = compared
             .into_iter()
-            .filter_map(|(bound, measured, _)| Some(((bound.bench, bound.figure), measured?)))
+            .filter_map(|one| Some(((one.bound.bench, one.bound.figure), one.measured?)))
             .collect();
         baseline.take_over(&measured);
         write(&file(), &baseline.document)?;
         println!("{} has the new figures", file().display());
     }
     Ok(is_fine)
-}
-
-/// Every figure is one of which less is better.
-fn judge(bound: &Bound, value: f64) -> State {
-    if value > bound.baseline * (1.0 + bound.noise) {
-        State::Worse
-    } else if value < bound.baseline / (1.0 + bound.noise) {
-        State::Better
-    } else {
-        State::Alike
-    }
 }
 
 fn here() -> Value {
@@ -194,17 +129,22 @@ impl Baseline {
             .map(|figure| {
                 let word = |key: &str| figure[key].as_str().map(str::to_owned);
                 let number = |key: &str| figure[key].as_f64().filter(|value| *value > 0.0);
+                let most = match &figure["most"] {
+                    Value::Null => None,
+                    _ => Some(number("most")?),
+                };
                 Some(Bound {
                     bench: word("bench")?,
                     figure: word("figure")?,
                     baseline: number("baseline")?,
                     noise: number("noise")?,
+                    most,
                 })
             })
             .enumerate()
             .map(|(index, bound)| {
                 bound.with_context(|| {
-                    format!("figure {index} needs `bench`, `figure`, and a `baseline` and `noise` above 0")
+                    format!("figure {index} needs `bench`, `figure`, and a `baseline` and `noise` above 0; so is `most`, where it is")
                 })
             })
             .collect::<anyhow::Result<Vec<Bound>>>()?;
@@ -230,25 +170,6 @@ impl Baseline {
 mod tests {
     use super::*;
 
-    fn bound() -> Bound {
-        Bound {
-            bench: "run".to_owned(),
-            figure: "seconds".to_owned(),
-            baseline: 100.0,
-            noise: 0.25,
-        }
-    }
-
-    #[test]
-    fn only_what_noise_does_not_explain_is_worse() {
-        let judged = |value| judge(&bound(), value);
-        assert_eq!(judged(125.0), State::Alike);
-        assert_eq!(judged(125.1), State::Worse);
-        assert_eq!(judged(80.0), State::Alike);
-        assert_eq!(judged(79.9), State::Better);
-        assert!(!State::Missing.is_fine() && State::OtherMachine.is_fine());
-    }
-
     #[test]
     fn the_stored_baseline_is_right_and_takes_new_figures() {
         let mut baseline = Baseline::read().expect("it is in the repository");
@@ -259,7 +180,11 @@ mod tests {
         baseline.take_over(&measured);
         let again = Baseline::parse(&baseline.document.to_string()).expect("it stays right");
         assert!((again.bounds[0].baseline - 7.5).abs() < f64::EPSILON);
+        assert_eq!(again.bounds[0].most, baseline.bounds[0].most);
         assert!(Baseline::parse(r#"{"schemaVersion": 1, "figures": [{}]}"#).is_err());
+        let mut document = baseline.document.clone();
+        document["figures"][0]["most"] = json!("much");
+        assert!(Baseline::parse(&document.to_string()).is_err());
     }
 
     #[test]

@@ -1,0 +1,235 @@
+//! What a figure of now is beside its baseline and its limit.
+
+use serde_json::{Value, json};
+
+/// How a figure compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// Within the noise.
+    Alike,
+    /// Better than noise explains: the baseline should follow.
+    Better,
+    /// Worse than noise explains.
+    Worse,
+    /// A time, and another machine.
+    OtherMachine,
+    /// The bench did not give it.
+    Missing,
+}
+
+impl State {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Alike => "alike",
+            Self::Better => "better",
+            Self::Worse => "worse",
+            Self::OtherMachine => "other machine",
+            Self::Missing => "missing",
+        }
+    }
+
+    const fn is_fine(self) -> bool {
+        !matches!(self, Self::Worse | Self::Missing)
+    }
+}
+
+/// How a figure stands to its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Limit {
+    /// It has none, or keeps it, or nobody can say.
+    Kept,
+    /// It is over it, and the baseline is not.
+    Over,
+    /// It is over it, as the baseline is.
+    OverAsBaseline,
+}
+
+impl Limit {
+    const fn words(self) -> Option<&'static str> {
+        match self {
+            Self::Kept => None,
+            Self::Over => Some("over its limit"),
+            Self::OverAsBaseline => Some("over its limit, as the baseline that was accepted"),
+        }
+    }
+
+    const fn is_fine(self) -> bool {
+        !matches!(self, Self::Over)
+    }
+}
+
+/// One figure of the baseline.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Bound {
+    pub(super) bench: String,
+    pub(super) figure: String,
+    pub(super) baseline: f64,
+    /// The share by which it differs from run to run on a machine that others use too: 0.3 is 30 %.
+    pub(super) noise: f64,
+    /// What it may be at most, if there is a limit.
+    pub(super) most: Option<f64>,
+}
+
+/// A figure of the baseline, and what became of it.
+pub(super) struct Compared {
+    pub(super) bound: Bound,
+    pub(super) measured: Option<f64>,
+    pub(super) state: State,
+    pub(super) limit: Limit,
+}
+
+impl Compared {
+    /// `counts`: it is a ratio, or the machine is of the baseline's kind.
+    pub(super) fn of(bound: &Bound, measured: Option<f64>, counts: bool) -> Self {
+        let (state, limit) = match measured {
+            None => (State::Missing, Limit::Kept),
+            Some(_) if !counts => (State::OtherMachine, Limit::Kept),
+            Some(value) => (judge(bound, value), limit(bound, value)),
+        };
+        Self {
+            bound: bound.clone(),
+            measured,
+            state,
+            limit,
+        }
+    }
+
+    pub(super) const fn is_fine(&self) -> bool {
+        self.state.is_fine() && self.limit.is_fine()
+    }
+
+    pub(super) fn line(&self) -> String {
+        let bound = &self.bound;
+        let shown = self
+            .measured
+            .map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"));
+        let mut line = format!(
+            "{:13} {:40} {shown:>10}  baseline {:.3} ± {:.0} %",
+            bound.bench,
+            bound.figure,
+            bound.baseline,
+            bound.noise * 100.0,
+        );
+        if let Some(most) = bound.most {
+            line += &format!(", at most {most}");
+        }
+        line += "  ";
+        line += self.state.word();
+        if let Some(words) = self.limit.words() {
+            line += ", ";
+            line += words;
+        }
+        line
+    }
+
+    pub(super) fn document(&self) -> Value {
+        json!({
+            "bench": self.bound.bench,
+            "figure": self.bound.figure,
+            "baseline": self.bound.baseline,
+            "noise": self.bound.noise,
+            "most": self.bound.most,
+            "measured": self.measured,
+            "state": self.state.word(),
+            "limit": self.limit.words(),
+        })
+    }
+}
+
+/// Every figure is one of which less is better.
+fn judge(bound: &Bound, value: f64) -> State {
+    if value > bound.baseline * (1.0 + bound.noise) {
+        State::Worse
+    } else if value < bound.baseline / (1.0 + bound.noise) {
+        State::Better
+    } else {
+        State::Alike
+    }
+}
+
+/// Noise is no excuse here.
+fn limit(bound: &Bound, value: f64) -> Limit {
+    match bound.most {
+        Some(most) if value > most && bound.baseline > most => Limit::OverAsBaseline,
+        Some(most) if value > most => Limit::Over,
+        _ => Limit::Kept,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bound() -> Bound {
+        Bound {
+            bench: "run".to_owned(),
+            figure: "seconds".to_owned(),
+            baseline: 100.0,
+            noise: 0.25,
+            most: None,
+        }
+    }
+
+    fn limited(baseline: f64, most: f64) -> Bound {
+        Bound {
+            baseline,
+            most: Some(most),
+            ..bound()
+        }
+    }
+
+    #[test]
+    fn only_what_noise_does_not_explain_is_worse() {
+        let judged = |value| judge(&bound(), value);
+        assert_eq!(judged(125.0), State::Alike);
+        assert_eq!(judged(125.1), State::Worse);
+        assert_eq!(judged(80.0), State::Alike);
+        assert_eq!(judged(79.9), State::Better);
+        assert!(!State::Missing.is_fine() && State::OtherMachine.is_fine());
+    }
+
+    #[test]
+    fn what_is_over_its_limit_fails_though_noise_would_explain_it() {
+        let compared = |bound: &Bound, value| Compared::of(bound, Some(value), true);
+        let kept = compared(&limited(100.0, 110.0), 110.0);
+        assert!(kept.is_fine() && kept.limit == Limit::Kept);
+        assert!(
+            kept.line().ends_with(", at most 110  alike"),
+            "{}",
+            kept.line()
+        );
+        let over = compared(&limited(100.0, 110.0), 111.0);
+        assert_eq!((over.state, over.limit), (State::Alike, Limit::Over));
+        assert!(!over.is_fine());
+        assert!(
+            over.line().ends_with("alike, over its limit"),
+            "{}",
+            over.line()
+        );
+        assert_eq!(over.document()["limit"], "over its limit");
+        let both = compared(&limited(100.0, 110.0), 200.0);
+        assert_eq!((both.state, both.limit), (State::Worse, Limit::Over));
+    }
+
+    #[test]
+    fn a_baseline_over_its_limit_was_accepted_and_is_only_told() {
+        let bound = limited(100.0, 75.0);
+        let compared = |value| Compared::of(&bound, Some(value), true);
+        let accepted = compared(101.0);
+        assert!(accepted.is_fine() && accepted.limit == Limit::OverAsBaseline);
+        let words = "alike, over its limit, as the baseline that was accepted";
+        assert!(accepted.line().ends_with(words), "{}", accepted.line());
+        assert!(compared(79.0).is_fine());
+        assert!(!compared(126.0).is_fine(), "noise still decides");
+        assert_eq!(compared(75.0).limit, Limit::Kept);
+    }
+
+    #[test]
+    fn a_time_of_another_machine_and_what_is_missing_are_held_to_no_limit() {
+        let bound = limited(100.0, 110.0);
+        let elsewhere = Compared::of(&bound, Some(1000.0), false);
+        assert!(elsewhere.is_fine() && elsewhere.state == State::OtherMachine);
+        let missing = Compared::of(&bound, None, true);
+        assert!(!missing.is_fine() && missing.limit == Limit::Kept);
+    }
+}
