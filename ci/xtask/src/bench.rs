@@ -5,9 +5,11 @@
 //! fails only when what it measures did not work. `check` alone enforces: the noise of a figure, and its limit.
 
 mod alone;
+mod beside;
 mod bring_up;
 mod check;
 mod clusters;
+mod control_plane;
 mod credentials;
 mod delivery;
 mod gate;
@@ -46,6 +48,8 @@ pub(crate) enum Bench {
     Tls,
     /// Ten thousand identities: the rate of the authority, the memory of a node agent
     Identities,
+    /// The control plane with 15 and with 1,000 sidecars: changes a second, time until the last has one, memory for each
+    ControlPlane,
     /// The gate many times, every second time on a loaded machine: is a verdict ever another one?
     Gate,
     /// The others against the stored baseline (`ci/bench-baseline.json`): has one become worse, or is one over its limit?
@@ -59,7 +63,7 @@ impl Bench {
     fn samples(self) -> usize {
         match self {
             Self::BringUp | Self::Tls => 5,
-            Self::Run => 3,
+            Self::Run | Self::ControlPlane => 3,
             Self::Delivery | Self::Kind | Self::Identities => 1,
             Self::Overhead | Self::Gate => 20,
             // Those of each bench.
@@ -161,6 +165,7 @@ fn measure(
         Bench::Delivery => delivery::measure(&program, samples, &mut report),
         Bench::Tls => tls::measure(&program, samples, &mut report),
         Bench::Identities => identities::measure(&program, samples, &mut report),
+        Bench::ControlPlane => control_plane::measure(&program, samples, &mut report),
         Bench::Gate => gate::measure(&program, samples, &arguments.only, &mut report),
         Bench::Kind => kind::measure(&program, samples, &mut report),
     }

@@ -1,14 +1,10 @@
 //! Many identities at once: what the authority issues with a core against `rcgen` alone, and what an identity costs a node
 //! agent. The program `identity-bench` measures; this starts it beside an API server alone.
 
-use super::alone;
+use super::beside::Beside;
 use super::program::Program;
 use super::report::{Report, Unit};
-use crate::workspace;
-use anyhow::{Context as _, bail};
-use harness_assets::{AssetOptions, Progress};
 use serde_json::Value;
-use std::ffi::OsString;
 
 /// How many pods one node agent is asked to serve. A node has a hundred; the issue is what each costs.
 const IDENTITIES: usize = 10_000;
@@ -30,30 +26,11 @@ pub(super) fn measure(
     samples: usize,
     report: &mut Report,
 ) -> anyhow::Result<bool> {
-    let built = PROGRAMS.map(workspace::build_program).into_iter();
-    let built: Vec<_> = built.collect::<anyhow::Result<_>>()?;
-    let [bench, ..] = built.as_slice() else {
-        bail!("there is nothing to build");
-    };
-    let folder_of_programs = bench.parent().context("a program is in a folder")?;
-    let assets = harness_assets::obtain(&AssetOptions::from_environment(None)?, &|progress| {
-        if !matches!(progress, Progress::Activity { .. }) {
-            eprintln!("{progress}");
-        }
-    })?;
+    let bench = Beside::build(&PROGRAMS)?;
     let mut seen: Vec<Value> = Vec::new();
     for number in 1..=samples {
         let folder = program.folder().join(format!("sample-{number}"));
-        let then: Vec<OsString> = vec![
-            bench.clone().into_os_string(),
-            folder_of_programs.into(),
-            // In memory, since there are keys in it.
-            folder.join("state/bench").into(),
-            folder.clone().into(),
-            IDENTITIES.to_string().into(),
-        ];
-        let text = alone::with(&assets, &folder, &then)?;
-        let figures: Value = serde_json::from_str(&text).context("read its figures")?;
+        let figures = bench.figures(&folder, IDENTITIES)?;
         report.sample(figures.clone());
         seen.push(figures);
     }

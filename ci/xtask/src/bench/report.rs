@@ -21,6 +21,10 @@ pub(super) enum Unit {
     Ratio,
     /// A number of things.
     Count,
+    /// How often in a second.
+    Rate,
+    /// Memory, in KiB.
+    Kibibytes,
 }
 
 impl Unit {
@@ -31,6 +35,8 @@ impl Unit {
             Self::Seconds => format!("{value:.1} s"),
             Self::Ratio => format!("{value:.2} x"),
             Self::Count => format!("{value:.0}"),
+            Self::Rate => format!("{value:.1} /s"),
+            Self::Kibibytes => format!("{value:.1} KiB"),
         }
     }
 }
