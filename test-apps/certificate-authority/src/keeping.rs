@@ -6,19 +6,20 @@
 //! root that is new in it.
 
 use crate::behaviour::{Behaviour, Spread};
-use crate::bundle::{Announcements, Bundle, Spreading};
+use crate::bundle::{Announcements, Spreading};
 use crate::certificate::{Authority, Draft};
 use crate::keys::{INTERMEDIATE, Keys, KeysError, ROOT};
 use crate::ledger::{
     self, DESIRED, Desired, ISSUING, Ledger, Place, ReadLedgerError, intermediate_key, root_key,
 };
 use crate::metrics::Metrics;
+use crate::publishing::{PublishError, Publishing};
 use crate::roll::{Step, next, trusted};
 use crate::settings::Settings;
 use api_client::Impatient;
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::PostParams;
 use kube::runtime::watcher::Config;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use kube::{Api, Client};
@@ -27,17 +28,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
-use tokio::time::Instant;
 use tracing::{info, warn};
 
-/// The ConfigMap with the trust bundle, in the workloads' namespace.
-pub const BUNDLE: &str = "mesh-trust-bundle";
-/// Its only key: all roots, PEM.
-pub const BUNDLE_KEY: &str = "roots.pem";
-/// Who writes it.
-const WRITER: &str = "certificate-authority";
-/// How often it is written again though nothing changed: somebody may have taken it away.
+/// How often everything is looked at again though nothing changed.
 const AGAIN: Duration = Duration::from_secs(60);
+/// Whoever writes the trust bundle otherwise than we do is not fought faster than this.
+const TRUCE: Duration = Duration::from_millis(100);
 
 /// What pods' certificates are issued below.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,9 +56,9 @@ pub enum KeepError {
     /// It cannot be written.
     #[error("write ConfigMap {}", ledger::NAME)]
     Write(#[source] kube::Error),
-    /// The trust bundle cannot be written.
-    #[error("publish ConfigMap {BUNDLE}")]
-    Publish(#[source] kube::Error),
+    /// The trust bundle cannot be written everywhere.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
     /// The key service fails.
     #[error(transparent)]
     Keys(#[from] KeysError),
@@ -82,9 +78,9 @@ pub struct Keeping {
     issuer: watch::Sender<Option<Arc<Issuer>>>,
     metrics: Arc<Metrics>,
     own: Api<ConfigMap>,
-    of_workloads: Api<ConfigMap>,
+    /// It is not `Sync`, so who waits has all of this for itself.
+    publishing: Publishing,
     spreading: Spreading,
-    published: Option<(String, Instant)>,
 }
 
 impl Keeping {
@@ -101,7 +97,7 @@ impl Keeping {
     ) -> Self {
         Self {
             own: Api::namespaced(client.clone(), &settings.pod_namespace),
-            of_workloads: Api::namespaced(client, &settings.workload_namespace),
+            publishing: Publishing::new(client, &settings.trust_bundle_namespaces, metrics.clone()),
             settings,
             behaviour,
             keys,
@@ -109,7 +105,6 @@ impl Keeping {
             issuer,
             metrics,
             spreading: Spreading::default(),
-            published: None,
         }
     }
 
@@ -125,6 +120,8 @@ impl Keeping {
             .boxed();
         let mut progress = self.announcements.progress();
         let mut failures = Impatient::default();
+        // Nothing is issued before the bundle is where it belongs.
+        self.publishing.listed().await;
         loop {
             progress.mark_unchanged();
             let (pause, is_waiting) = match self.turn().await {
@@ -146,6 +143,8 @@ impl Keeping {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 _ = progress.changed(), if is_waiting => {}
+                // Another replica that knows of a newer root has perhaps written it: the ledger is read before it is undone.
+                () = self.publishing.lacks() => tokio::time::sleep(TRUCE).await,
                 change = changes.next() => if let Some(Err(error)) = change {
                     self.metrics.watch_failures.fetch_add(1, Ordering::Relaxed);
                     warn!(%error, "the watch of the ledger failed and is started again");
@@ -205,7 +204,7 @@ impl Keeping {
             let count = roots.len() as u64;
             let bundle = self.announcements.announce(roots);
             self.metrics.trusted_roots.store(count, Ordering::Relaxed);
-            outcome = self.apply(&bundle).await;
+            outcome = self.publishing.publish(&bundle.pem()).await;
             if outcome.is_ok() {
                 self.spreading.published(&bundle);
             }
@@ -231,30 +230,7 @@ impl Keeping {
             }
             is_changed
         });
-        outcome
-    }
-
-    async fn apply(&mut self, bundle: &Bundle) -> Result<(), KeepError> {
-        let pem = bundle.pem();
-        if let Some((published, at)) = &self.published
-            && *published == pem
-            && at.elapsed() < AGAIN
-        {
-            return Ok(());
-        }
-        let map = serde_json::json!({
-            "apiVersion": "v1", "kind": "ConfigMap",
-            "metadata": {"name": BUNDLE, "namespace": self.settings.workload_namespace},
-            "data": {BUNDLE_KEY: pem},
-        });
-        let params = PatchParams::apply(WRITER).force();
-        self.published = None;
-        self.of_workloads
-            .patch(BUNDLE, &params, &Patch::Apply(map))
-            .await
-            .map_err(KeepError::Publish)?;
-        self.published = Some((pem, Instant::now()));
-        Ok(())
+        Ok(outcome?)
     }
 
     fn has_spread(&self, root: u32) -> bool {
@@ -270,7 +246,7 @@ impl Keeping {
 
     /// What is wanted at first: the newest keys that there are, so that an authority that has lost its ConfigMap goes on
     /// with the keys that are trusted.
-    async fn begin(&self) -> Result<(String, String), KeepError> {
+    async fn begin(&mut self) -> Result<(String, String), KeepError> {
         let root = self.keys.newest(ROOT).await?.max(1);
         let desired = Desired {
             root,
@@ -280,14 +256,14 @@ impl Keeping {
         Ok((DESIRED.to_owned(), serde_json::json!(desired).to_string()))
     }
 
-    async fn root(&self, version: u32) -> Result<String, KeepError> {
+    async fn root(&mut self, version: u32) -> Result<String, KeepError> {
         let key = self.keys.obtain(ROOT, version).await?;
         let name = format!("{} root {version}", self.settings.trust_domain);
         let draft = Draft::root(&name, key, SystemTime::now());
         Ok(self.keys.sign(&draft, ROOT, version).await?.pem())
     }
 
-    async fn intermediate(&self, ledger: &Ledger, place: Place) -> Result<String, KeepError> {
+    async fn intermediate(&mut self, ledger: &Ledger, place: Place) -> Result<String, KeepError> {
         let Place { root, intermediate } = place;
         let key = self.keys.obtain(INTERMEDIATE, intermediate).await?;
         let name = format!(
@@ -303,7 +279,12 @@ impl Keeping {
     }
 
     /// Writes one key of the ledger as it was read. When another one has written first, that is read next.
-    async fn write(&self, mut map: ConfigMap, key: String, value: String) -> Result<(), KeepError> {
+    async fn write(
+        &mut self,
+        mut map: ConfigMap,
+        key: String,
+        value: String,
+    ) -> Result<(), KeepError> {
         map.data.get_or_insert_default().insert(key, value);
         let params = PostParams::default();
         let written = if map.metadata.resource_version.is_some() {

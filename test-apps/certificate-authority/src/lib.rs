@@ -17,12 +17,16 @@ pub mod authenticate;
 pub mod behaviour;
 pub mod bundle;
 pub mod certificate;
+#[cfg(test)]
+#[path = "../../node-agent/src/fake_api.rs"]
+mod fake_api;
 pub mod keeping;
 pub mod keys;
 pub mod ledger;
 pub mod metrics;
 pub mod pods;
 pub mod public_key;
+pub mod publishing;
 mod pulse;
 pub mod request;
 pub mod roll;

@@ -18,6 +18,8 @@ pub struct Metrics {
     pub keeping_failures: AtomicU64,
     /// Roots in the trust bundle.
     pub trusted_roots: AtomicU64,
+    /// Namespaces that have the trust bundle.
+    pub bundle_namespaces: AtomicU64,
     /// The version of the root that is issued below; 0 before there is one.
     pub issuing_root: AtomicU64,
     /// The version of the intermediate that is issued below; 0 before there is one.
@@ -65,6 +67,12 @@ impl Metrics {
                 "gauge",
                 "Roots in the trust bundle.",
                 load(&self.trusted_roots),
+            ),
+            (
+                "bundle_namespaces",
+                "gauge",
+                "Namespaces that have the trust bundle.",
+                load(&self.bundle_namespaces),
             ),
             (
                 "issuing_root",

@@ -10,8 +10,11 @@ use std::time::Duration;
 pub struct Settings {
     /// `POD_NAMESPACE`: where the replicas and their ConfigMap are.
     pub pod_namespace: String,
-    /// `WORKLOAD_NAMESPACE` (`mesh-workloads`): whose pods get certificates, and where the trust bundle is published.
+    /// `WORKLOAD_NAMESPACE` (`mesh-workloads`): whose pods get certificates.
     pub workload_namespace: String,
+    /// `TRUST_BUNDLE_NAMESPACES` (empty): a label selector for the namespaces in which the trust bundle is published; an
+    /// empty one selects all. A namespace that is not selected any more keeps what it has.
+    pub trust_bundle_namespaces: String,
     /// `TRUST_DOMAIN` (`mesh.local`): what every SPIFFE ID begins with.
     pub trust_domain: String,
     /// `NODE_AGENT_ACCOUNT` (`mesh-system/node-agent`): namespace and name of the service account that may ask.
@@ -92,6 +95,7 @@ impl Settings {
             pod_namespace: variable("POD_NAMESPACE")
                 .ok_or(ReadSettingsError::Missing("POD_NAMESPACE"))?,
             workload_namespace: text("WORKLOAD_NAMESPACE", "mesh-workloads"),
+            trust_bundle_namespaces: text("TRUST_BUNDLE_NAMESPACES", "").trim().to_owned(),
             trust_domain: text("TRUST_DOMAIN", "mesh.local"),
             node_agent_account: account,
             max_lifetime: duration("MAX_LIFETIME", "24h")?,
@@ -134,6 +138,7 @@ mod tests {
         assert_eq!(settings.listen.port(), identity_api::authority::PORT);
         assert_eq!(settings.max_lifetime, Duration::from_secs(24 * 60 * 60));
         assert_eq!(settings.roll_after, Duration::from_secs(5));
+        assert_eq!(settings.trust_bundle_namespaces, "", "all of them");
         let told = |pairs: &[(&str, &str)]| read(pairs).expect_err("no").to_string();
         assert_eq!(told(&[]), "environment variable POD_NAMESPACE is not set");
         for (name, value) in [

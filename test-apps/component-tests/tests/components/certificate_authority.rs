@@ -8,9 +8,9 @@ use identity_api::authority::{
     AUDIENCE, IssueRequest, PodReference, TrustBundle, WatchTrustBundleRequest,
 };
 use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequestSpec};
-use k8s_openapi::api::core::v1::{ConfigMap, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::Client;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use rcgen::{CertificateParams, KeyPair, SanType};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
@@ -198,6 +198,67 @@ async fn a_new_root_is_trusted_before_anything_leads_to_it() {
             let chain = mesh.certificate(replica).await.expect("a certificate");
             assert_eq!(verified(&new, &chain), Ok(()));
         }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_trust_bundle_is_in_every_namespace_and_comes_back() {
+    with_engine(async |session| {
+        let kubernetes = Kubernetes::start(session).await;
+        let client = kubernetes.administrator().await.expect("a client");
+        let namespaces: Api<Namespace> = Api::all(client.clone());
+        let make = async |name: &str| {
+            let object = json!({"metadata": {"name": name}});
+            let object = serde_json::from_value(object).expect("a namespace");
+            let made = namespaces.create(&PostParams::default(), &object).await;
+            made.expect("a namespace");
+        };
+        let maps = |place: &str| -> Api<ConfigMap> { Api::namespaced(client.clone(), place) };
+        make("before").await;
+        let _authorities = Authorities::deployed(session, &kubernetes).await;
+        let workloads = maps(WORKLOADS).get("mesh-trust-bundle").await;
+        let published = workloads.expect("the bundle").data;
+        let is_in = async |place: &str| {
+            wait::until(&format!("the bundle is in {place}"), PATIENCE, async || {
+                let map = maps(place).get("mesh-trust-bundle").await;
+                let map = map.map_err(|error| error.to_string())?;
+                if map.data == published {
+                    Ok(())
+                } else {
+                    Err(format!("{:?}", map.data))
+                }
+            })
+            .await;
+        };
+        make("after").await;
+        for place in [NAMESPACE, "default", "before", "after"] {
+            is_in(place).await;
+        }
+
+        let take_away = async |place: &str| {
+            let maps = maps(place);
+            let params = DeleteParams::default();
+            let deleted = maps.delete("mesh-trust-bundle", &params).await;
+            deleted.expect("deleted");
+        };
+        let (change, params) = (maps("before"), PatchParams::default());
+        let patch = Patch::Merge(json!({"data": {"roots.pem": "mine"}}));
+        let changed = change.patch("mesh-trust-bundle", &params, &patch).await;
+        changed.expect("changed");
+        take_away("after").await;
+        is_in("before").await;
+        is_in("after").await;
+
+        // Nobody removes what is in a namespace here, so it goes for ever.
+        let params = DeleteParams::default();
+        let going = namespaces.delete("before", &params).await;
+        going.expect("it goes");
+        take_away("before").await;
+        make("last").await;
+        is_in("last").await;
+        let left = maps("before").get_opt("mesh-trust-bundle").await;
+        assert_eq!(left.expect("an answer"), None, "it is left alone");
     })
     .await;
 }
