@@ -1,5 +1,6 @@
 //! Puts everything together and takes it down again.
 
+use crate::access::Access;
 use crate::admin;
 use crate::behaviour::Behaviour;
 use crate::keep::folder::Folder;
@@ -176,9 +177,10 @@ impl KeyService {
             .http2_keepalive_interval(Some(PING_EVERY))
             .http2_keepalive_timeout(Some(PING_ANSWERED));
         let metrics = Arc::new(Metrics::default());
+        let access = Access::new(settings.client_names_file.clone());
         Ok(Self {
             server,
-            keys: Keys::new(store, metrics.clone()),
+            keys: Keys::new(store, access, metrics.clone()),
             metrics,
             listener: listen(settings.listen).await?,
             admin_listener: listen(settings.admin_listen).await?,

@@ -1,8 +1,9 @@
-//! The gRPC service: asks the store, and writes each call into the audit log.
+//! The gRPC service: lets in whom it may, asks the store, and writes each call into the audit log.
 //!
 //! An entry of the audit log is an event of target `audit` with `caller`, `method`, `key`, `version` (the one that was
 //! asked for, or else answered; 0 where there is none) and `outcome` (`ok`, or why not).
 
+use crate::access::{Access, AccessError};
 use crate::caller;
 use crate::metrics::Metrics;
 use crate::store::{KeyName, KeyStore, KeyStoreError, KeyVersion};
@@ -21,6 +22,7 @@ pub const MESSAGE_LIMIT: usize = 64 * 1024;
 /// The service in front of a store.
 pub struct Keys {
     store: Arc<dyn KeyStore>,
+    access: Access,
     metrics: Arc<Metrics>,
 }
 
@@ -47,17 +49,32 @@ impl Call {
 }
 
 impl Keys {
-    /// A service in front of this store.
+    /// A service in front of this store, for clients that have access.
     #[must_use]
-    pub fn new(store: Arc<dyn KeyStore>, metrics: Arc<Metrics>) -> Self {
-        Self { store, metrics }
+    pub fn new(store: Arc<dyn KeyStore>, access: Access, metrics: Arc<Metrics>) -> Self {
+        Self {
+            store,
+            access,
+            metrics,
+        }
     }
 
-    /// Does it where blocking harms nobody.
+    /// Does it for a caller that may call, where blocking harms nobody.
     async fn ask<T: Send + 'static>(
         &self,
+        caller: &str,
         act: impl FnOnce(&dyn KeyStore) -> Result<T, KeyStoreError> + Send + 'static,
     ) -> Result<T, Status> {
+        self.access.check(caller).await.map_err(|error| {
+            let text = error.to_string();
+            match error {
+                AccessError::Denied(_) => Status::permission_denied(text),
+                AccessError::Read(_) => {
+                    warn!(error = &error as &dyn Error, "nobody is served");
+                    Status::unavailable(text)
+                }
+            }
+        })?;
         let store = self.store.clone();
         let outcome = tokio::task::spawn_blocking(move || act(&*store)).await;
         outcome
@@ -98,7 +115,9 @@ impl KeyService for Keys {
         let mut call = Call::of(&request, "CreateKey");
         let outcome = async {
             let name = key_name(&request.get_ref().name, &mut call)?;
-            let key = self.ask(move |store| store.create(&name)).await?;
+            let key = self
+                .ask(&call.caller, move |store| store.create(&name))
+                .await?;
             call.version = key.version;
             Ok(message(key))
         };
@@ -114,7 +133,9 @@ impl KeyService for Keys {
         let outcome = async {
             let after = request.get_ref().after;
             let name = key_name(&request.get_ref().name, &mut call)?;
-            let key = self.ask(move |store| store.rotate(&name, after)).await?;
+            let key = self
+                .ask(&call.caller, move |store| store.rotate(&name, after))
+                .await?;
             call.version = key.version;
             Ok(message(key))
         };
@@ -127,7 +148,7 @@ impl KeyService for Keys {
         request: Request<ListKeysRequest>,
     ) -> Result<Response<ListKeysReply>, Status> {
         let call = Call::of(&request, "ListKeys");
-        let outcome = self.ask(|store| store.list()).await;
+        let outcome = self.ask(&call.caller, |store| store.list()).await;
         let outcome = outcome.map(|keys| ListKeysReply {
             keys: keys.into_iter().map(message).collect(),
         });
@@ -152,7 +173,9 @@ impl KeyService for Keys {
                 return Err(Status::invalid_argument(told));
             }
             let signature = self
-                .ask(move |store| store.sign(&name, version, &message))
+                .ask(&call.caller, move |store| {
+                    store.sign(&name, version, &message)
+                })
                 .await?;
             Ok(SignReply { signature })
         };

@@ -25,6 +25,8 @@ pub struct Settings {
     pub tls_directory: PathBuf,
     /// `CLIENT_ROOT_FILE` (`/etc/key-service/client/root.pem`): whose clients may call.
     pub client_root_file: PathBuf,
+    /// `CLIENT_NAMES_FILE` (none): the names of those that may, one a line; without it all of them may.
+    pub client_names_file: Option<PathBuf>,
     /// What keeps the keys.
     pub store: StoreSettings,
 }
@@ -108,6 +110,7 @@ impl Settings {
             admin_listen: address("ADMIN_LISTEN", "0.0.0.0:15018")?,
             tls_directory: text("TLS_DIRECTORY", "/etc/key-service/tls").into(),
             client_root_file: text("CLIENT_ROOT_FILE", "/etc/key-service/client/root.pem").into(),
+            client_names_file: variable("CLIENT_NAMES_FILE").map(PathBuf::from),
             store: match TokenSettings::read(&variable)? {
                 Some(token) => StoreSettings::Token(token),
                 None => StoreSettings::Sealed {
@@ -220,6 +223,10 @@ mod tests {
         let settings = read(&[]).expect("defaults");
         assert_eq!(settings.listen.port(), identity_api::keys::PORT);
         assert!(matches!(settings.store, StoreSettings::Sealed { .. }));
+        assert_eq!(settings.client_names_file, None);
+        // Set to nothing it is a list that cannot be read, and not none: nobody is let in by mistake.
+        let settings = read(&[("CLIENT_NAMES_FILE", "")]).expect("defaults");
+        assert_eq!(settings.client_names_file, Some(PathBuf::new()));
         assert_eq!(
             mistake(&[("LISTEN", "here")]),
             "environment variable LISTEN: `here` is no address with port"

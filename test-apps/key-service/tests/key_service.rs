@@ -1,15 +1,18 @@
 //! The key service as a client sees it, over loopback with real TLS: who is let in, what it answers, what the audit log
 //! says.
 
+#[path = "shared/authority.rs"]
+mod authority;
 #[path = "shared/service.rs"]
 mod service;
 
+use authority::Front;
 use identity_api::keys::{CreateKeyRequest, ListKeysRequest, RotateKeyRequest, SignRequest};
 use key_service::behaviour::Faithful;
 use key_service::run::{KeyService, RunError};
 use key_service::settings::{KeepSettings, StoreSettings};
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
-use service::{Authority, Running, log, settings};
+use service::{Authority, NAMES, Running, log, settings};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -138,6 +141,69 @@ async fn it_makes_keys_signs_and_writes_each_call_down() {
         );
         assert!(log.contains(&entry), "{entry} is not in\n{log}");
     }
+}
+
+#[tokio::test]
+async fn an_authority_that_is_denied_says_so_and_issues_again_when_it_is_allowed() {
+    let serve_only = |folder: &Path, names: &str| {
+        std::fs::write(folder.join(NAMES), names).expect("written");
+    };
+    let running = Running::start(|folder| {
+        serve_only(folder, "denied.svc");
+        sealed(folder)
+    })
+    .await;
+    let folder = running.folder.path();
+    let front = Front::new(running.authority("denied.svc")).await;
+    let before = front.issue().await.expect("a certificate");
+
+    serve_only(folder, "another.svc");
+    let refusal = front.issue().await.expect_err("denied");
+    // An agent tries again: the list is the operator's, and the agent did nothing wrong.
+    assert_eq!(refusal.code(), Code::Unavailable);
+    let reason = "`denied.svc` is not in the list of clients";
+    let told = format!("ask the key service to sign: {reason}");
+    assert_eq!(refusal.message(), told);
+    let log = log();
+    let entry = |outcome| {
+        format!(
+            "audit: call caller=\"denied.svc\" method=\"Sign\" key=\"intermediate\" version=1 outcome=\"{outcome}\""
+        )
+    };
+    assert_eq!(log.matches(&entry("ok")).count(), 1, "{log}");
+    // It is asked once: what was denied would be denied again.
+    assert_eq!(log.matches(&entry(reason)).count(), 1, "{log}");
+    let mut client = running
+        .client(Some(running.clients.pair(&["denied.svc"])))
+        .await
+        .expect("TLS lets it in");
+    for outcome in [
+        client.list_keys(ListKeysRequest {}).await.map(drop),
+        client
+            .create_key(CreateKeyRequest {
+                name: "root".to_owned(),
+            })
+            .await
+            .map(drop),
+    ] {
+        let status = outcome.expect_err("denied");
+        assert_eq!(
+            (status.code(), status.message()),
+            (Code::PermissionDenied, reason)
+        );
+    }
+
+    // Without a list that can be read nobody is served.
+    std::fs::remove_file(folder.join(NAMES)).expect("removed");
+    let refusal = client.list_keys(ListKeysRequest {}).await;
+    assert_eq!(refusal.expect_err("no list").code(), Code::Unavailable);
+
+    serve_only(folder, "another.svc\ndenied.svc");
+    let after = front.issue().await.expect("a certificate again");
+    assert_eq!(
+        before.chain[1], after.chain[1],
+        "below the same intermediate"
+    );
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! A key service in this process, over loopback with real TLS, and what it logs.
 
+use certificate_authority::keys::Keys;
+use certificate_authority::settings::KeyServiceSettings;
 use identity_api::keys::service::key_service_client::KeyServiceClient;
 use key_service::behaviour::Faithful;
 use key_service::run::{KeyService, RunError};
@@ -118,6 +120,26 @@ impl Running {
         }
     }
 
+    /// The certificate authority's client, with a certificate for this name.
+    pub(crate) fn authority(&self, name: &str) -> Keys {
+        let folder = self.folder.path().join("authority");
+        std::fs::create_dir(&folder).expect("made");
+        let (certificate, key) = self.clients.pair(&[name]);
+        for (name, text) in [
+            ("tls.crt", &certificate),
+            ("tls.key", &key),
+            ("root.pem", &self.servers.certificate),
+        ] {
+            std::fs::write(folder.join(name), text).expect("written");
+        }
+        let settings = KeyServiceSettings {
+            address: format!("{}:{}", SERVER[1], self.address.port()),
+            root_file: folder.join("root.pem"),
+            tls_directory: folder,
+        };
+        Keys::connect(&settings, Arc::default()).expect("a client")
+    }
+
     /// A client with this certificate.
     pub(crate) async fn client(
         &self,
@@ -137,6 +159,9 @@ impl Running {
     }
 }
 
+/// The file with the names of clients, in the folder for everything: where a test has written it, they alone are served.
+pub(crate) const NAMES: &str = "names";
+
 /// Everything in one folder but the store.
 pub(crate) fn settings(folder: &Path, store: StoreSettings) -> Settings {
     let any = "127.0.0.1:0".parse().expect("an address");
@@ -145,6 +170,7 @@ pub(crate) fn settings(folder: &Path, store: StoreSettings) -> Settings {
         admin_listen: any,
         tls_directory: folder.to_owned(),
         client_root_file: folder.join("root.pem"),
+        client_names_file: Some(folder.join(NAMES)).filter(|file| file.exists()),
         store,
     }
 }

@@ -1,19 +1,17 @@
 //! A whole key service on a token, and the certificate authority's client in front of it.
 
 use crate::conformance::verifies;
-use crate::service::{Running, SERVER, log};
+use crate::service::{Running, log};
 use crate::soft_hsm::{LABEL, PIN, SoftHsm, module, tool};
 use certificate_authority::certificate::{Authority, Draft};
-use certificate_authority::keys::{INTERMEDIATE, Keys, ROOT};
+use certificate_authority::keys::{INTERMEDIATE, ROOT};
 use certificate_authority::public_key::PublicKey;
-use certificate_authority::settings::KeyServiceSettings;
 use identity_api::keys::{CreateKeyRequest, ListKeysRequest, RotateKeyRequest, SignRequest};
 use key_service::settings::StoreSettings;
 use key_service::store::KeyVersion;
 use rcgen::{KeyPair, PublicKeyData as _};
 use std::net::SocketAddr;
 use std::process::{Command, Output};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -105,22 +103,7 @@ fn root_and_intermediate_are_signed_by_the_token() {
     let token = SoftHsm::new();
     token.block_on(async {
         let running = start(&token).await;
-        let folder = running.folder.path().join("authority");
-        std::fs::create_dir(&folder).expect("made");
-        let (certificate, key) = running.clients.pair(&["authority.svc"]);
-        for (name, text) in [
-            ("tls.crt", &certificate),
-            ("tls.key", &key),
-            ("root.pem", &running.servers.certificate),
-        ] {
-            std::fs::write(folder.join(name), text).expect("written");
-        }
-        let settings = KeyServiceSettings {
-            address: format!("{}:{}", SERVER[1], running.address.port()),
-            root_file: folder.join("root.pem"),
-            tls_directory: folder,
-        };
-        let keys = Keys::connect(&settings, Arc::default()).expect("a client");
+        let keys = running.authority("authority.svc");
 
         let now = SystemTime::now();
         let root_key = keys.obtain(ROOT, 1).await.expect("made");
