@@ -108,6 +108,15 @@ impl Keys {
         })
     }
 
+    /// A client over this connection.
+    #[cfg(test)]
+    pub(crate) fn over(channel: Channel) -> Self {
+        Self {
+            client: KeyServiceClient::new(channel),
+            metrics: Arc::default(),
+        }
+    }
+
     /// All keys.
     ///
     /// # Errors

@@ -29,7 +29,11 @@ pub mod public_key;
 pub mod publishing;
 mod pulse;
 pub mod request;
+#[cfg(test)]
+mod rights;
 pub mod roll;
 pub mod run;
 pub mod service;
 pub mod settings;
+#[cfg(test)]
+mod stub;

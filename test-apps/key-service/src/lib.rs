@@ -12,9 +12,14 @@ pub mod access;
 mod admin;
 pub mod behaviour;
 pub mod caller;
+#[cfg(test)]
+#[path = "../../node-agent/src/fake_api.rs"]
+mod fake_api;
 pub mod keep;
 pub mod metrics;
 pub mod pkcs11;
+#[cfg(test)]
+mod rights;
 pub mod run;
 pub mod sealed_store;
 pub mod sealing;
