@@ -285,6 +285,7 @@ impl<W: Wire> Session<W> {
             &effective,
             shared.behaviour.traffic(),
             shared.behaviour.security(),
+            W::FORM,
         );
         (world, snapshot)
     }

@@ -1,7 +1,8 @@
 //! From the world and what a sidecar is to hold to Envoy's resources.
 //!
-//! Whatever is equal for two sidecars is made and encoded once: clusters for all, endpoints for a zone, routes
-//! for equal rules, runtime for equal toggles. Only the listeners are a sidecar's own, since they say its name.
+//! Whatever is equal for two sidecars is made and encoded once: clusters for all that speak one form of xDS, endpoints for
+//! a zone, routes for equal rules, runtime for equal toggles. Only the listeners are a sidecar's own, since they say its
+//! name.
 //!
 //! Invariant: pure but for the memory of what was made already.
 
@@ -16,6 +17,7 @@ mod tls;
 use crate::behaviour::{Security, Traffic};
 use crate::effective::Effective;
 use crate::snapshot::{Kind, Resource, Resources, Snapshot};
+use crate::stream::Form;
 use crate::world::{Services, Sidecar, World};
 use mesh_api::{OutboundTls, RoutingRule, TlsPolicy};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -43,15 +45,16 @@ pub struct Translator {
 /// Everything that a set of resources depends on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Ingredients {
-    Clusters([u8; 32], OutboundTls),
+    Clusters([u8; 32], OutboundTls, Form),
     Endpoints([u8; 32], String, Arc<BTreeSet<IpAddr>>),
-    Listeners([u8; 32], String, TlsPolicy),
+    Listeners([u8; 32], String, TlsPolicy, Form),
     Routes([u8; 32], Vec<RoutingRule>),
     Runtime(BTreeMap<String, String>),
 }
 
 impl Translator {
-    /// Makes the snapshot of one sidecar. `traffic` and `security` must be the same in every call.
+    /// Makes the snapshot of one sidecar, which fetches its secrets in `form` too. `traffic` and `security` must be the
+    /// same in every call.
     #[must_use]
     pub fn snapshot(
         &self,
@@ -60,6 +63,7 @@ impl Translator {
         effective: &Effective,
         traffic: Traffic,
         security: Security,
+        form: Form,
     ) -> Snapshot {
         let services = &*world.services;
         let namespace = &world.namespace;
@@ -74,8 +78,8 @@ impl Translator {
         let resources = [
             (
                 Kind::Clusters,
-                self.make(Ingredients::Clusters(hash, outbound), || {
-                    cluster::clusters(world, outbound, traffic, security)
+                self.make(Ingredients::Clusters(hash, outbound, form), || {
+                    cluster::clusters(world, outbound, traffic, security, form)
                 }),
             ),
             (
@@ -88,8 +92,8 @@ impl Translator {
             (
                 Kind::Listeners,
                 self.make(
-                    Ingredients::Listeners(hash, sidecar.pod.clone(), inbound.clone()),
-                    || listener::listeners(world, &sidecar.pod, &inbound, traffic, security),
+                    Ingredients::Listeners(hash, sidecar.pod.clone(), inbound.clone(), form),
+                    || listener::listeners(world, &sidecar.pod, &inbound, traffic, security, form),
                 ),
             ),
             (

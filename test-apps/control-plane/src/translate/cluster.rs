@@ -4,6 +4,7 @@ use super::message::{any, milliseconds, number, over_ads, socket};
 use super::{cluster_name, inbound_ports, resources, tls};
 use crate::behaviour::{Security, Traffic};
 use crate::snapshot::{Kind, Resources};
+use crate::stream::Form;
 use crate::world::{Service, World};
 use envoy_types::pb::envoy::config::cluster::v3::{
     CircuitBreakers, Cluster, OutlierDetection, circuit_breakers,
@@ -33,13 +34,17 @@ pub(super) fn clusters(
     outbound: OutboundTls,
     traffic: Traffic,
     security: Security,
+    form: Form,
 ) -> Resources {
     let of_services = world.services.by_name.iter().flat_map(|(name, service)| {
         let callees = identities(world, service);
         let (socket, where_taken) = match outbound {
             OutboundTls::Plaintext => (None, None),
-            OutboundTls::Permissive => (None, Some(tls::upstream_where_taken(&callees, security))),
-            OutboundTls::Strict => (Some(tls::upstream(&callees, security)), None),
+            OutboundTls::Permissive => (
+                None,
+                Some(tls::upstream_where_taken(&callees, security, form)),
+            ),
+            OutboundTls::Strict => (Some(tls::upstream(&callees, security, form)), None),
         };
         service.ports.keys().map(move |port| Cluster {
             transport_socket: socket.clone(),

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::behaviour::{Security, Traffic};
 use crate::snapshot::{Kind, Resources};
+use crate::stream::Form;
 use crate::world::World;
 use envoy_types::pb::envoy::config::core::v3::{CidrRange, TrafficDirection};
 use envoy_types::pb::envoy::config::listener::v3::{
@@ -51,6 +52,7 @@ pub(super) fn listeners(
     tls: &TlsPolicy,
     traffic: Traffic,
     security: Security,
+    form: Form,
 ) -> Resources {
     let inbound = Inbound {
         world,
@@ -62,6 +64,7 @@ pub(super) fn listeners(
             .filter(|_| security.callers_are_restricted)
             .map(|ids| ids.iter().map(|id| id.0.clone()).collect()),
         security,
+        form,
     };
     let all = [outbound(world, pod, traffic), inbound.listener()];
     resources(
@@ -209,6 +212,8 @@ struct Inbound<'a> {
     /// The callers that are let in; none: everybody.
     allow: Option<Vec<String>>,
     security: Security,
+    /// The form of xDS that the sidecar speaks.
+    form: Form,
 }
 
 impl Inbound<'_> {
@@ -251,6 +256,7 @@ impl Inbound<'_> {
             transport_socket: Some(tls::downstream(
                 &self.world.trust_domain,
                 self.security.callers,
+                self.form,
             )),
             ..chain(":mesh", passed_on())
         };

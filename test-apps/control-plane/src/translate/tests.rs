@@ -106,6 +106,7 @@ fn destinations_get_the_weights_of_their_rule() {
         &effective,
         Traffic::default(),
         Security::default(),
+        Form::default(),
     );
     let routes: RouteConfiguration = read(&snapshot, Kind::Routes, OUTBOUND_ROUTES);
     let weights: Vec<(String, Option<u32>)> = routes
@@ -150,6 +151,7 @@ fn a_rule_says_how_long_how_often_and_to_whom_besides() {
         &effective,
         Traffic::default(),
         Security::default(),
+        Form::default(),
     );
     let routes: RouteConfiguration = read(&snapshot, Kind::Routes, OUTBOUND_ROUTES);
     let routes = routes.virtual_hosts.iter().flat_map(|host| &host.routes);
@@ -180,6 +182,7 @@ fn the_own_zone_comes_first() {
         &effective(),
         Traffic::default(),
         Security::default(),
+        Form::default(),
     );
     let assignment: ClusterLoadAssignment =
         read(&snapshot, Kind::Endpoints, "checkout.mesh-workloads:8080");
@@ -208,6 +211,7 @@ fn without_endpoints_in_the_own_zone_priorities_have_no_gap() {
         &effective(),
         Traffic::default(),
         Security::default(),
+        Form::default(),
     );
     let assignment: ClusterLoadAssignment =
         read(&snapshot, Kind::Endpoints, "checkout.mesh-workloads:8080");
@@ -228,6 +232,7 @@ fn rules_stand_before_the_default_route_and_keep_their_names() {
         &effective(),
         Traffic::default(),
         Security::default(),
+        Form::default(),
     );
     let routes: RouteConfiguration = read(&snapshot, Kind::Routes, OUTBOUND_ROUTES);
     let names = |host: &str| -> Vec<String> {
@@ -258,6 +263,7 @@ fn toggles_are_text_in_one_layer() {
         &effective(),
         Traffic::default(),
         Security::default(),
+        Form::default(),
     );
     let runtime: Runtime = read(&snapshot, Kind::Runtime, RUNTIME_LAYER);
     assert_eq!(runtime.name, RUNTIME_LAYER);
@@ -282,6 +288,7 @@ fn equal_content_is_one_set_of_bytes_for_all() {
         &effective(),
         Traffic::default(),
         Security::default(),
+        Form::default(),
     );
     let two = translator.snapshot(
         &world(),
@@ -289,6 +296,7 @@ fn equal_content_is_one_set_of_bytes_for_all() {
         &effective(),
         Traffic::default(),
         Security::default(),
+        Form::default(),
     );
     for kind in [Kind::Clusters, Kind::Endpoints, Kind::Routes, Kind::Runtime] {
         assert!(
@@ -312,6 +320,7 @@ fn another_replica_makes_the_same_bytes() {
             &effective(),
             Traffic::default(),
             Security::default(),
+            Form::default(),
         )
     };
     let (one, two) = (make(), make());

@@ -1,8 +1,9 @@
 //! TLS between sidecars: who shows what to whom. Certificates and roots are not here: both sides fetch them over SDS
-//! from the node agent, under names that every mesh on Envoy uses.
+//! from the node agent, under names that every mesh on Envoy uses, and in the form of xDS that the sidecar speaks anyway.
 
 use super::message::{any, filter, milliseconds, seconds, yes};
 use crate::behaviour::{CallerChecks, Security};
+use crate::stream::Form;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::TransportSocketMatch;
 use envoy_types::pb::envoy::config::core::v3::{
     ApiConfigSource, ApiVersion, BackoffStrategy, ConfigSource, GrpcService, RetryPolicy,
@@ -48,16 +49,20 @@ pub(super) fn taken() -> Struct {
 }
 
 /// [`upstream`] to endpoints that take it; to the others what the cluster has without.
-pub(super) fn upstream_where_taken(callees: &[String], security: Security) -> TransportSocketMatch {
+pub(super) fn upstream_where_taken(
+    callees: &[String],
+    security: Security,
+    form: Form,
+) -> TransportSocketMatch {
     TransportSocketMatch {
         name: "takes-tls".to_owned(),
         r#match: Some(taken()),
-        transport_socket: Some(upstream(callees, security)),
+        transport_socket: Some(upstream(callees, security, form)),
     }
 }
 
 /// What a caller's sidecar does: shows its certificate, and takes only callees that are one of `callees` (SPIFFE IDs).
-pub(super) fn upstream(callees: &[String], security: Security) -> TransportSocket {
+pub(super) fn upstream(callees: &[String], security: Security, form: Form) -> TransportSocket {
     let names = if security.callee_is_verified {
         let exact = callees.iter().map(|id| MatchPattern::Exact(id.clone()));
         // An empty list would mean anybody.
@@ -71,14 +76,14 @@ pub(super) fn upstream(callees: &[String], security: Security) -> TransportSocke
     socket(&UpstreamTlsContext {
         common_tls_context: Some(CommonTlsContext {
             alpn_protocols: vec![ALPN.to_owned()],
-            ..common(of(names))
+            ..common(of(names), form)
         }),
         ..UpstreamTlsContext::default()
     })
 }
 
 /// What a callee's sidecar does: shows its certificate, and takes callers of the trust domain only.
-pub(super) fn downstream(trust_domain: &str, checks: CallerChecks) -> TransportSocket {
+pub(super) fn downstream(trust_domain: &str, checks: CallerChecks, form: Form) -> TransportSocket {
     let of_the_domain = MatchPattern::Prefix(format!("spiffe://{trust_domain}/"));
     let trusted = if checks.root_is_known {
         TrustChainVerification::VerifyTrustChain
@@ -96,7 +101,7 @@ pub(super) fn downstream(trust_domain: &str, checks: CallerChecks) -> TransportS
             .collect())
     };
     socket(&DownstreamTlsContext {
-        common_tls_context: Some(common(accepted)),
+        common_tls_context: Some(common(accepted, form)),
         require_client_certificate: checks.one_is_required.then(yes).flatten(),
         ..DownstreamTlsContext::default()
     })
@@ -175,7 +180,7 @@ fn of(names: Vec<SubjectAltNameMatcher>) -> CertificateValidationContext {
     }
 }
 
-fn common(accepted: CertificateValidationContext) -> CommonTlsContext {
+fn common(accepted: CertificateValidationContext, form: Form) -> CommonTlsContext {
     CommonTlsContext {
         // A sidecar as a client would stop at 1.2 by itself.
         tls_params: Some(TlsParameters {
@@ -183,11 +188,11 @@ fn common(accepted: CertificateValidationContext) -> CommonTlsContext {
             tls_maximum_protocol_version: TlsProtocol::TlSv13.into(),
             ..TlsParameters::default()
         }),
-        tls_certificate_sds_secret_configs: vec![secret(CERTIFICATE)],
+        tls_certificate_sds_secret_configs: vec![secret(CERTIFICATE, form)],
         validation_context_type: Some(ValidationContextType::CombinedValidationContext(
             CombinedCertificateValidationContext {
                 default_validation_context: Some(accepted),
-                validation_context_sds_secret_config: Some(secret(ROOTS)),
+                validation_context_sds_secret_config: Some(secret(ROOTS, form)),
                 ..CombinedCertificateValidationContext::default()
             },
         )),
@@ -195,7 +200,11 @@ fn common(accepted: CertificateValidationContext) -> CommonTlsContext {
     }
 }
 
-fn secret(name: &str) -> SdsSecretConfig {
+fn secret(name: &str, form: Form) -> SdsSecretConfig {
+    let api_type = match form {
+        Form::StateOfTheWorld => ApiType::Grpc,
+        Form::Delta => ApiType::DeltaGrpc,
+    };
     SdsSecretConfig {
         name: name.to_owned(),
         sds_config: Some(ConfigSource {
@@ -204,7 +213,7 @@ fn secret(name: &str) -> SdsSecretConfig {
             initial_fetch_timeout: seconds(0),
             config_source_specifier: Some(ConfigSourceSpecifier::ApiConfigSource(
                 ApiConfigSource {
-                    api_type: ApiType::Grpc.into(),
+                    api_type: api_type.into(),
                     transport_api_version: ApiVersion::V3.into(),
                     set_node_on_first_message_only: true,
                     grpc_services: vec![GrpcService {

@@ -85,6 +85,7 @@ fn without_services(world: World) -> World {
     }
 }
 
+/// Where no TLS is spoken, since secrets are fetched in the form of the stream.
 #[tokio::test]
 async fn both_forms_are_sent_the_same_resources() {
     let replica = replica(world("on")).await;

@@ -37,6 +37,7 @@ fn listener(world: &World, name: &str, tls: TlsPolicy, traffic: Traffic) -> List
         &effective,
         traffic,
         Security::default(),
+        Form::default(),
     );
     read(&snapshot, Kind::Listeners, name)
 }
@@ -88,6 +89,7 @@ fn bytes_have_no_virtual_host() {
         &Effective::default(),
         Traffic::default(),
         Security::default(),
+        Form::default(),
     );
     let routes: RouteConfiguration = read(&snapshot, Kind::Routes, OUTBOUND_ROUTES);
     let hosts = routes.virtual_hosts.iter();

@@ -2,7 +2,10 @@
 
 use super::*;
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
-use envoy_types::pb::envoy::config::core::v3::{TransportSocket, transport_socket};
+use envoy_types::pb::envoy::config::core::v3::{
+    TransportSocket, api_config_source::ApiType, config_source::ConfigSourceSpecifier,
+    transport_socket,
+};
 use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
     CommonTlsContext, DownstreamTlsContext, UpstreamTlsContext,
@@ -12,6 +15,10 @@ use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use mesh_api::{InboundTls, OutboundTls, SpiffeUri};
 
 fn snapshot(tls: TlsPolicy, security: Security) -> Snapshot {
+    snapshot_in(Form::default(), tls, security)
+}
+
+fn snapshot_in(form: Form, tls: TlsPolicy, security: Security) -> Snapshot {
     let effective = Effective {
         tls,
         ..Effective::default()
@@ -22,6 +29,7 @@ fn snapshot(tls: TlsPolicy, security: Security) -> Snapshot {
         &effective,
         Traffic::default(),
         security,
+        form,
     )
 }
 
@@ -62,6 +70,102 @@ fn names(common: &CommonTlsContext) -> Vec<MatchPattern> {
         .iter()
         .filter_map(|name| name.matcher.clone()?.match_pattern)
         .collect()
+}
+
+/// In which form each secret is fetched.
+fn forms(common: &CommonTlsContext) -> Vec<ApiType> {
+    let Some(ValidationContextType::CombinedValidationContext(combined)) =
+        &common.validation_context_type
+    else {
+        panic!("a combined validation context");
+    };
+    let roots = combined.validation_context_sds_secret_config.iter();
+    let secrets = common.tls_certificate_sds_secret_configs.iter();
+    secrets
+        .chain(roots)
+        .map(|secret| {
+            let source = secret.sds_config.as_ref().expect("a source");
+            let Some(ConfigSourceSpecifier::ApiConfigSource(source)) =
+                &source.config_source_specifier
+            else {
+                panic!("a source of its own: {source:?}");
+            };
+            source.api_type()
+        })
+        .collect()
+}
+
+#[test]
+fn secrets_are_fetched_in_the_form_that_the_sidecar_speaks() {
+    let name = "checkout.mesh-workloads:8080";
+    for (form, expected) in [
+        (Form::StateOfTheWorld, ApiType::Grpc),
+        (Form::Delta, ApiType::DeltaGrpc),
+    ] {
+        let of = |outbound| {
+            let tls = TlsPolicy {
+                outbound: Some(outbound),
+                ..inbound(InboundTls::Strict)
+            };
+            snapshot_in(form, tls, Security::default())
+        };
+        let strict = of(OutboundTls::Strict);
+        let listener: Listener = read(&strict, Kind::Listeners, "inbound");
+        let callee = listener.filter_chains[0].transport_socket.as_ref();
+        let callee: DownstreamTlsContext = context(callee.expect("TLS"));
+        let cluster: Cluster = read(&strict, Kind::Clusters, name);
+        let caller: UpstreamTlsContext = context(cluster.transport_socket.as_ref().expect("TLS"));
+        let cluster: Cluster = read(&of(OutboundTls::Permissive), Kind::Clusters, name);
+        let where_taken = cluster.transport_socket_matches[0]
+            .transport_socket
+            .as_ref();
+        let where_taken: UpstreamTlsContext = context(where_taken.expect("TLS"));
+        for common in [
+            callee.common_tls_context,
+            caller.common_tls_context,
+            where_taken.common_tls_context,
+        ] {
+            assert_eq!(forms(&common.expect("common")), [expected, expected]);
+        }
+    }
+}
+
+#[test]
+fn one_translator_serves_both_forms() {
+    let translator = Translator::default();
+    let tls = TlsPolicy {
+        outbound: Some(OutboundTls::Strict),
+        ..inbound(InboundTls::Strict)
+    };
+    let effective = Effective {
+        tls,
+        ..Effective::default()
+    };
+    let [one, other] = Form::ALL.map(|form| {
+        translator.snapshot(
+            &world(),
+            &sidecar("a", "west"),
+            &effective,
+            Traffic::default(),
+            Security::default(),
+            form,
+        )
+    });
+    for kind in [Kind::Clusters, Kind::Listeners] {
+        assert_ne!(
+            one.resources[&kind],
+            other.resources[&kind],
+            "{}",
+            kind.short()
+        );
+    }
+    for kind in [Kind::Endpoints, Kind::Routes, Kind::Runtime] {
+        assert!(
+            Arc::ptr_eq(&one.resources[&kind], &other.resources[&kind]),
+            "{}",
+            kind.short()
+        );
+    }
 }
 
 #[test]
@@ -241,6 +345,7 @@ fn a_permissive_caller_tells_who_takes_tls_by_their_endpoints() {
         &effective,
         Traffic::default(),
         Security::default(),
+        Form::default(),
     );
     let name = "checkout.mesh-workloads:8080";
     let cluster: Cluster = read(&snapshot, Kind::Clusters, name);
