@@ -1,10 +1,13 @@
 //! The ADS service as a client sees it, over loopback, with identities told by the test; [`delta`] in that form,
-//! [`envoy`] with the real client, and [`clients`] with clients of that.
+//! [`envoy`] with the real client, [`clients`] with clients of that, and [`inbound`] with an application behind it.
 
+mod authority;
 mod clients;
 mod delta;
 mod envoy;
+mod inbound;
 mod replica;
+mod sidecar;
 
 use control_plane::snapshot::Kind;
 use envoy_types::pb::envoy::service::discovery::v3::aggregated_discovery_service_client::AggregatedDiscoveryServiceClient;
