@@ -2,9 +2,9 @@
 
 use control_plane::behaviour::{Behaviour, Recipient};
 use control_plane::effective::{Candidate, Effective, Resolution, resolve, stronger_first};
-use control_plane::scope::{Specificity, narrowest};
+use control_plane::scope::{Specificity, narrowest, specificity};
 use control_plane::world::{Policy, Sidecar, World};
-use mesh_api::{PolicyConfigStatus, ScopeConfigSpec};
+use mesh_api::{PolicyConfigStatus, ScopeConfigSpec, ScopeEntry};
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) enum ScopeMistake {
     ScopeIgnored,
     ExceptIgnored,
+    ClusterIgnored,
 }
 
 impl Behaviour for ScopeMistake {
@@ -20,6 +21,7 @@ impl Behaviour for ScopeMistake {
         let covers = match self {
             Self::ScopeIgnored => covers_everybody,
             Self::ExceptIgnored => covers_whom_it_excepts,
+            Self::ClusterIgnored => covers_in_any_cluster,
         };
         let resolution = Resolution {
             covers,
@@ -35,6 +37,22 @@ pub(crate) fn covers_everybody(scope: &ScopeConfigSpec, sidecar: &Sidecar) -> Op
 
 fn covers_whom_it_excepts(scope: &ScopeConfigSpec, sidecar: &Sidecar) -> Option<Specificity> {
     narrowest(&scope.entries, sidecar)
+}
+
+/// Every cluster that is named counts as the sidecar's own. Who wins is not changed by that.
+fn covers_in_any_cluster(scope: &ScopeConfigSpec, sidecar: &Sidecar) -> Option<Specificity> {
+    let here = |entries: &[ScopeEntry]| {
+        let entries = entries.iter().map(|entry| ScopeEntry {
+            cluster: entry.cluster.as_ref().map(|_| sidecar.cluster.clone()),
+            ..entry.clone()
+        });
+        entries.collect()
+    };
+    let blind = ScopeConfigSpec {
+        entries: here(&scope.entries),
+        except: here(&scope.except),
+    };
+    specificity(&blind, sidecar)
 }
 
 /// The wrong policy wins.

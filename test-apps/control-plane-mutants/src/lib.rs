@@ -33,6 +33,7 @@ pub fn build(mutation: Mutation, own_name: &str) -> Arc<dyn Behaviour> {
     match mutation {
         Mutation::ScopeIgnored => Arc::new(ScopeMistake::ScopeIgnored),
         Mutation::ExceptIgnored => Arc::new(ScopeMistake::ExceptIgnored),
+        Mutation::ClusterIgnored => Arc::new(ScopeMistake::ClusterIgnored),
         Mutation::PrecedenceReversed => Arc::new(Precedence::Reversed),
         Mutation::PrefixPrecedenceWrong => Arc::new(Precedence::ShorterPrefixWins),
         Mutation::ZoneDropped => Arc::new(OneZoneDropped::default()),

@@ -7,6 +7,8 @@ pub enum Mutation {
     ScopeIgnored,
     /// Whom `except` names receives it all the same.
     ExceptIgnored,
+    /// What an entry says of the cluster is not looked at.
+    ClusterIgnored,
     /// The weakest policy wins.
     PrecedenceReversed,
     /// Of two matching blocks the shorter prefix wins.
@@ -95,9 +97,10 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 45] = [
         Self::ScopeIgnored,
         Self::ExceptIgnored,
+        Self::ClusterIgnored,
         Self::PrecedenceReversed,
         Self::PrefixPrecedenceWrong,
         Self::ZoneDropped,
@@ -148,6 +151,7 @@ impl Mutation {
         match self {
             Self::ScopeIgnored => "scope-ignored",
             Self::ExceptIgnored => "except-ignored",
+            Self::ClusterIgnored => "cluster-ignored",
             Self::PrecedenceReversed => "precedence-reversed",
             Self::PrefixPrecedenceWrong => "prefix-precedence-wrong",
             Self::ZoneDropped => "zone-dropped",

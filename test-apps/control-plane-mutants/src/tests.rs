@@ -276,6 +276,21 @@ fn except_and_precedence() {
 }
 
 #[test]
+fn a_configuration_for_another_cluster_comes_here() {
+    let elsewhere = |zone: &str| ScopeEntry {
+        cluster: Some("elsewhere".into()),
+        ..entry(zone, "")
+    };
+    let world = with_scope(base(), "elsewhere", vec![elsewhere("west")], vec![]);
+    let world = with_policy(world, "p", "elsewhere", 1, "on");
+    assert_eq!(Trial::faithful().publish(&world).key("b"), None);
+    let mut trial = Trial::of(Mutation::ClusterIgnored);
+    trial.publish(&world);
+    assert!(trial.key("b").is_some());
+    assert_eq!(trial.key("a"), None, "its other fields are looked at");
+}
+
+#[test]
 fn histories_go_wrong() {
     let one = with_policy(base(), "p", "east", 1, "one");
     let two = with_policy(base(), "p", "east", 2, "two");
