@@ -7,6 +7,8 @@ use crate::template::Context;
 use crate::{Keys, certificate, manifest};
 use std::time::Duration;
 
+mod forms;
+
 /// The reference mesh with another text of its definition.
 fn changed(change: impl Fn(&str) -> String) -> Result<MeshDefinition, LoadMeshError> {
     let mesh = &fixtures::meshes::ALL[0];
