@@ -175,6 +175,28 @@ fn every_scenario_is_killed_by_a_seeded_bug() {
 }
 
 #[test]
+fn the_matrix_has_every_seeded_bug_and_no_other() {
+    let control_plane =
+        control_plane_mutants::Mutation::ALL.map(control_plane_mutants::Mutation::name);
+    let node_agent = node_agent_mutants::Mutation::ALL.map(node_agent_mutants::Mutation::name);
+    let authority = certificate_authority_mutants::Mutation::ALL
+        .map(certificate_authority_mutants::Mutation::name);
+    let key_service = key_service_mutants::Mutation::ALL.map(key_service_mutants::Mutation::name);
+    let seeded: BTreeSet<&str> = control_plane
+        .into_iter()
+        .chain(node_agent)
+        .chain(authority)
+        .chain(key_service)
+        .collect();
+    let matrix = suites::matrix::checked_in().unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(
+        seeded,
+        matrix.keys().map(String::as_str).collect(),
+        "left: names in the crates of mutants; right: keys of suites/matrix.yaml"
+    );
+}
+
+#[test]
 fn every_seeded_bug_is_told_in_a_sentence() {
     let matrix = suites::matrix::checked_in().unwrap_or_else(|problems| panic!("{problems}"));
     let sentences = suites::matrix::sentences().unwrap_or_else(|problems| panic!("{problems}"));
