@@ -9,19 +9,19 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Scopes are read wrongly.
+/// What of a scope is not looked at.
 pub(crate) enum ScopeMistake {
-    ScopeIgnored,
-    ExceptIgnored,
-    ClusterIgnored,
+    Everything,
+    Exceptions,
+    Clusters,
 }
 
 impl Behaviour for ScopeMistake {
     fn effective(&self, world: &World, recipient: &Recipient) -> Effective {
         let covers = match self {
-            Self::ScopeIgnored => covers_everybody,
-            Self::ExceptIgnored => covers_whom_it_excepts,
-            Self::ClusterIgnored => covers_in_any_cluster,
+            Self::Everything => covers_everybody,
+            Self::Exceptions => covers_whom_it_excepts,
+            Self::Clusters => covers_in_any_cluster,
         };
         let resolution = Resolution {
             covers,

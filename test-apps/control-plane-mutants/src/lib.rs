@@ -31,9 +31,9 @@ use traffic::{FailoverOff, ProtocolMistake, RuleMistake, ZonePreferenceOff};
 pub fn build(mutation: Mutation, own_name: &str) -> Arc<dyn Behaviour> {
     let leak = |victims| Leak::new(victims, LeakedPart::Everything, own_name);
     match mutation {
-        Mutation::ScopeIgnored => Arc::new(ScopeMistake::ScopeIgnored),
-        Mutation::ExceptIgnored => Arc::new(ScopeMistake::ExceptIgnored),
-        Mutation::ClusterIgnored => Arc::new(ScopeMistake::ClusterIgnored),
+        Mutation::ScopeIgnored => Arc::new(ScopeMistake::Everything),
+        Mutation::ExceptIgnored => Arc::new(ScopeMistake::Exceptions),
+        Mutation::ClusterIgnored => Arc::new(ScopeMistake::Clusters),
         Mutation::PrecedenceReversed => Arc::new(Precedence::Reversed),
         Mutation::PrefixPrecedenceWrong => Arc::new(Precedence::ShorterPrefixWins),
         Mutation::ZoneDropped => Arc::new(OneZoneDropped::default()),
