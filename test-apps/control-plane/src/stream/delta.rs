@@ -2,7 +2,7 @@
 //!
 //! Invariant: no I/O. Each type has at most one response in flight, with what changed since the client was sent it last,
 //! and no more; what changes meanwhile is sent, once and in its newest form, when the client has answered. What a client
-//! brings along from an earlier stream counts as sent, so a client that lost nothing is sent nothing again.
+//! brings along from an earlier stream counts as sent, so a client that lost nothing is sent nothing again but endpoints.
 //!
 //! A rejection does not say of which resource of a response it is. So what was rejected together is sent once more, each
 //! resource alone; what is rejected alone is not sent again before it changes, and keeps nothing else from the client.
@@ -196,7 +196,12 @@ impl Subscription {
             .held
             .iter()
             .filter(|(name, _)| wildcard || names.contains(*name))
-            .map(|(name, held)| (name.clone(), ResourceVersion::from_text(held)))
+            .map(|(name, held)| {
+                // It may have been given a cluster just before the other stream ended, which waits for its endpoints though
+                // the client has them: it does not ask for them again.
+                let held = (kind != Kind::Endpoints).then(|| ResourceVersion::from_text(held));
+                (name.clone(), held.flatten())
+            })
             .collect();
         Self {
             owed: names

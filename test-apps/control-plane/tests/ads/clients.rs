@@ -10,7 +10,7 @@ use envoy_types::pb::envoy::config::core::v3::TransportSocket;
 use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener, filter};
 use envoy_types::pb::google::protobuf::Any;
 use mesh_api::{InboundTls, TlsPolicy};
-use rcgen::{DnType, ExtendedKeyUsagePurpose, KeyPair};
+use rcgen::{DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair};
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, ClientConfig};
 use std::path::{Path, PathBuf};

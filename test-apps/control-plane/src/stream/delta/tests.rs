@@ -203,7 +203,7 @@ fn a_subscription_changes_also_with_an_answer_that_is_stale() {
 #[test]
 fn who_comes_back_is_sent_only_what_it_lacks() {
     let mut stream = DeltaStream::default();
-    let kind = Kind::Endpoints;
+    let kind = Kind::Routes;
     let brought = [
         ("a", version_of(kind, "1")),
         ("b", version_of(kind, "old")),
@@ -213,18 +213,16 @@ fn who_comes_back_is_sent_only_what_it_lacks() {
     ];
     let asked = ["a", "b", "c", "gone", "missing"];
     stream.receive(kind, &resume(&asked, &brought));
+    let there = [("a", "1"), ("b", "2"), ("c", "1"), ("not asked for", "2")];
     tell(
         &mut stream,
-        &endpoints(
-            &[("a", "1"), ("b", "2"), ("c", "1"), ("not asked for", "2")],
-            1,
-        ),
+        &snapshot(&[(kind, &there)], 1),
         &[(kind, vec![("b", "2"), ("c", "1")], vec!["gone", "missing"])],
     );
 }
 
 #[test]
-fn who_comes_back_and_lacks_nothing_is_only_greeted() {
+fn who_comes_back_and_lacks_nothing_is_greeted_and_sent_endpoints() {
     let mut stream = DeltaStream::default();
     let all = snapshot(
         &[
@@ -241,10 +239,18 @@ fn who_comes_back_and_lacks_nothing_is_only_greeted() {
     ] {
         stream.receive(kind, &resume(&asked, &[(name, version_of(kind, "1"))]));
     }
-    // The client learns from it which replica serves it now.
-    tell(&mut stream, &all, &[(Kind::Clusters, vec![], vec![])]);
+    // The client learns from it which replica serves it now. A cluster of its may wait for endpoints that it has.
+    tell(
+        &mut stream,
+        &all,
+        &[
+            (Kind::Clusters, vec![], vec![]),
+            (Kind::Endpoints, vec![("c", "1")], vec![]),
+        ],
+    );
     assert_eq!(stream.standing(Kind::Routes).held, Some(all.basis.clone()));
     stream.receive(Kind::Clusters, &acknowledge("1"));
+    stream.receive(Kind::Endpoints, &acknowledge("2"));
     tell(&mut stream, &all, &[]);
 }
 
