@@ -248,6 +248,10 @@ impl Identities {
                 .map(drop);
         };
         if tokio::time::timeout(ROOT_ARRIVES, arrives).await.is_err() {
+            self.sources
+                .metrics
+                .rootless
+                .fetch_add(1, Ordering::Relaxed);
             warn!(
                 pod = entry.pod.name,
                 "a certificate is served though its root has not arrived"

@@ -20,6 +20,8 @@ pub struct Metrics {
     pub renewals: AtomicU64,
     /// Certificates that could not be obtained.
     pub failures: AtomicU64,
+    /// Certificates that were served though not every stream of the pod had answered a bundle with their root.
+    pub rootless: AtomicU64,
     /// Trust bundles taken.
     pub bundles: AtomicU64,
     /// Watches of the trust bundle that failed and were started again.
@@ -71,6 +73,11 @@ impl Metrics {
                 "issue_failures_total",
                 "Certificates that could not be obtained.",
                 &self.failures,
+            ),
+            (
+                "served_without_root_total",
+                "Certificates served though their root had not arrived.",
+                &self.rootless,
             ),
             ("bundles_total", "Trust bundles taken.", &self.bundles),
             (

@@ -107,6 +107,12 @@ impl Stream {
         self.subscribed.contains(&kind)
     }
 
+    /// The version that the client has of a resource or is being sent.
+    #[must_use]
+    pub fn version_of(&self, kind: Kind) -> Option<&str> {
+        self.sent.get(&kind).map(String::as_str)
+    }
+
     /// Takes a request.
     pub fn receive(&mut self, request: &Request) -> Meaning {
         let answers_newest = self.nonces > 0 && request.nonce == self.nonces.to_string();

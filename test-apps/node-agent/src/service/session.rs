@@ -218,6 +218,14 @@ impl Session {
         if let Some(identity) = &identity {
             versions.insert(Kind::Certificate, identity.version.clone());
         }
+        if let Some(bundle) = &bundle
+            && self.sent_bundle.is_none()
+            && stream.version_of(Kind::Bundle) == Some(bundle.version.as_str())
+        {
+            // The client has brought it along from an earlier stream. It is not sent again, so no answer will come.
+            self.sent_bundle = Some(bundle.clone());
+            self.lease.has_seen(BundleSeen::Answered(bundle.clone()));
+        }
         let response = stream.due(&versions)?;
         if response
             .resources

@@ -190,6 +190,8 @@ async fn a_socket_that_was_removed_is_bound_again_and_an_agent_may_be_replaced()
     let agent = bench.agent();
     agent.counts("both connect again", |m| &m.streams, 4).await;
     another(&a, &client, &first).await;
+    // Both have brought the trust bundle along, and wait for nothing before the certificate.
+    assert_eq!(agent.metrics.rootless.load(Ordering::Relaxed), 0);
     agent.end().await;
 }
 
