@@ -97,7 +97,12 @@ impl Keeping {
     ) -> Self {
         Self {
             own: Api::namespaced(client.clone(), &settings.pod_namespace),
-            publishing: Publishing::new(client, &settings.trust_bundle_namespaces, metrics.clone()),
+            publishing: Publishing::new(
+                client,
+                &settings.workload_namespace,
+                &settings.trust_bundle_namespaces,
+                metrics.clone(),
+            ),
             settings,
             behaviour,
             keys,

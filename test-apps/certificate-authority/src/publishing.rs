@@ -3,8 +3,9 @@
 //! Two watches tell which namespaces there are and what is in their ConfigMaps. Each replica writes what lacks: all of
 //! them write the same thing, so nobody has to lead.
 //!
-//! Invariant: a namespace that is going is left alone. A namespace that refuses is an error, since somebody there would
-//! not know a root that is new: nothing leads to it until all have it.
+//! Invariant: a namespace that is going is left alone. That of the workloads whose certificates lead to the roots always
+//! gets the bundle, selected or not, and is an error where it refuses: nothing leads to a new root until they can know
+//! it. Another one that refuses is told and tried again, and holds up nobody else.
 
 use crate::metrics::Metrics;
 use api_client::Impatient;
@@ -29,17 +30,13 @@ const WRITER: &str = "certificate-authority";
 /// So many are written at once.
 const AT_ONCE: usize = 8;
 
-/// The trust bundle is not in every namespace.
+/// The trust bundle is not in the namespace of the workloads.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "publish ConfigMap {BUNDLE} in namespace {namespace}, and in {others} more where it lacks too"
-)]
+#[error("publish ConfigMap {BUNDLE} in namespace {namespace}")]
 pub struct PublishError {
-    /// The first namespace that refuses it.
+    /// The namespace of the workloads.
     pub namespace: String,
-    /// How many more do.
-    pub others: usize,
-    /// What the API server says of the first one.
+    /// What the API server says.
     #[source]
     pub source: kube::Error,
 }
@@ -50,6 +47,8 @@ type Events<K> = BoxStream<'static, Result<Event<K>, watcher::Error>>;
 pub struct Publishing {
     client: Client,
     metrics: Arc<Metrics>,
+    /// The namespace of the workloads.
+    home: String,
     /// What they are to say; none before the first bundle.
     wanted: Option<String>,
     namespaces: Told<()>,
@@ -60,9 +59,10 @@ pub struct Publishing {
 }
 
 impl Publishing {
-    /// Watches the namespaces that a label selector selects; an empty one selects all. Nothing is asked yet.
+    /// Watches the namespaces that a label selector selects, beside that of the workloads; an empty one selects all. Nothing
+    /// is asked yet.
     #[must_use]
-    pub fn new(client: Client, selector: &str, metrics: Arc<Metrics>) -> Self {
+    pub fn new(client: Client, home: &str, selector: &str, metrics: Arc<Metrics>) -> Self {
         let namespaces: Api<Namespace> = Api::all(client.clone());
         let maps: Api<ConfigMap> = Api::all(client.clone());
         let selected = match selector {
@@ -73,6 +73,7 @@ impl Publishing {
         Self {
             client,
             metrics,
+            home: home.to_owned(),
             wanted: None,
             namespaces: Told::default(),
             texts: Told::default(),
@@ -111,7 +112,7 @@ impl Publishing {
     ///
     /// # Errors
     ///
-    /// When a namespace that stays does not take it. The others have it then.
+    /// When the namespace of the workloads does not take it. The others have it then, but those that the log names.
     pub async fn publish(&mut self, pem: &str) -> Result<(), PublishError> {
         self.wanted = Some(pem.to_owned());
         let writes = self.lacking().into_iter().map(|namespace| {
@@ -129,7 +130,7 @@ impl Publishing {
                     info!(namespace, "the trust bundle is written");
                     self.texts.known.insert(namespace, pem.to_owned());
                 }
-                Err(error) if is_going(&error) => {
+                Err(error) if is_going(&error) && namespace != self.home => {
                     self.namespaces.known.remove(&namespace);
                 }
                 Err(error) => {
@@ -142,18 +143,25 @@ impl Publishing {
                 }
             }
         }
-        let count = self.namespaces.known.len() - refused.len();
+        let count = self.places().count() - refused.len();
         self.metrics
             .bundle_namespaces
             .store(count as u64, Ordering::Relaxed);
-        match refused.pop_first() {
+        match refused.remove(&self.home) {
             None => Ok(()),
-            Some((namespace, source)) => Err(PublishError {
-                namespace,
-                others: refused.len(),
+            Some(source) => Err(PublishError {
+                namespace: self.home.clone(),
                 source,
             }),
         }
+    }
+
+    /// Where the bundle is to be.
+    fn places(&self) -> impl Iterator<Item = &String> {
+        let others = self.namespaces.known.keys();
+        others
+            .filter(|namespace| **namespace != self.home)
+            .chain([&self.home])
     }
 
     fn lacking(&self) -> Vec<String> {
@@ -162,8 +170,7 @@ impl Publishing {
         };
         let is_lacking =
             |namespace: &&String| self.texts.known.get(namespace.as_str()) != Some(wanted);
-        let namespaces = self.namespaces.known.keys();
-        namespaces.filter(is_lacking).cloned().collect()
+        self.places().filter(is_lacking).cloned().collect()
     }
 
     /// Takes the next word of either watch.

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 
 const NAMESPACES: &str = "/api/v1/namespaces";
 const MAPS: &str = "/api/v1/configmaps";
+/// Of the workloads.
+const HOME: &str = "home";
 
 fn namespace(name: &str, is_going: bool) -> Value {
     let mut namespace = json!({"apiVersion": "v1", "kind": "Namespace",
@@ -57,7 +59,7 @@ async fn listed(namespaces: &[Value], maps: &[Value], selector: &str) -> (Publis
         maps: maps.to_vec(),
         watches: BTreeMap::new(),
     };
-    let mut publishing = Publishing::new(client, selector, Arc::default());
+    let mut publishing = Publishing::new(client, HOME, selector, Arc::default());
     tokio::join!(publishing.listed(), cluster.serve(taken));
     (publishing, cluster)
 }
@@ -138,7 +140,7 @@ async fn the_bundle_is_in_every_namespace_that_stays_and_comes_back() {
 
     let (outcome, places) = published(&mut publishing, &mut cluster, "one", taken).await;
     assert!(outcome.is_ok());
-    assert_eq!(places, written(&["a", "b"], "one"));
+    assert_eq!(places, written(&["a", "b", HOME], "one"));
     let (outcome, places) = published(&mut publishing, &mut cluster, "one", taken).await;
     assert!(outcome.is_ok());
     assert!(places.is_empty(), "nothing lacks");
@@ -163,16 +165,16 @@ async fn the_bundle_is_in_every_namespace_that_stays_and_comes_back() {
     assert!(cluster.watches[MAPS].query.contains(selected));
     let (outcome, places) = published(&mut publishing, &mut cluster, "two", taken).await;
     assert!(outcome.is_ok());
-    assert_eq!(places, written(&["a", "b", "has-it", "new"], "two"));
+    assert_eq!(places, written(&["a", "b", "has-it", HOME, "new"], "two"));
     assert_eq!(
         publishing.metrics.bundle_namespaces.load(Ordering::Relaxed),
-        4
+        5
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_namespace_that_goes_meanwhile_is_no_failure_and_one_that_refuses_is() {
-    let namespaces = ["gone", "going", "open", "shut"].map(|name| namespace(name, false));
+async fn only_the_workloads_namespace_must_take_it_and_one_that_goes_is_asked_no_more() {
+    let namespaces = ["gone", "going", "open", "shut", HOME].map(|name| namespace(name, false));
     let (mut publishing, mut cluster) = listed(&namespaces, &[], "").await;
     let status = |code: u16, cause: &str| {
         let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {},
@@ -184,15 +186,23 @@ async fn a_namespace_that_goes_meanwhile_is_no_failure_and_one_that_refuses_is()
         "gone" => status(404, ""),
         "going" => status(403, "NamespaceTerminating"),
         "shut" => status(403, ""),
+        HOME => status(404, ""),
         other => taken(other),
     };
     let (outcome, places) = published(&mut publishing, &mut cluster, "one", answers).await;
-    assert_eq!(places.len(), 4, "one that refuses keeps none from another");
-    let error = outcome.expect_err("one refuses");
-    assert_eq!((error.namespace.as_str(), error.others), ("shut", 0));
+    assert_eq!(places.len(), 5, "one that refuses keeps none from another");
+    let error = outcome.expect_err("it is not there");
+    assert_eq!(error.namespace, HOME);
+    let but_home = |namespace: &str| match namespace {
+        HOME => taken(HOME),
+        other => status(403, other),
+    };
+    let (outcome, places) = published(&mut publishing, &mut cluster, "one", but_home).await;
+    assert!(outcome.is_ok(), "nobody of the mesh is in the other one");
+    assert_eq!(places, written(&[HOME, "shut"], "one"));
     let (outcome, places) = published(&mut publishing, &mut cluster, "one", taken).await;
     assert!(outcome.is_ok());
-    assert_eq!(places, written(&["shut"], "one"));
+    assert_eq!(places, written(&["shut"], "one"), "it is tried again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -201,7 +211,8 @@ async fn only_the_namespaces_that_are_selected_are_asked_for() {
     let (mut publishing, mut cluster) = listed(&namespaces, &[], "mesh=ours").await;
     let (outcome, places) = published(&mut publishing, &mut cluster, "one", taken).await;
     assert!(outcome.is_ok());
-    assert_eq!(places, written(&["a"], "one"));
+    // The workloads have it, selected or not.
+    assert_eq!(places, written(&["a", HOME], "one"));
     assert!(!lacks(&mut publishing, &mut cluster).await, "no news");
     let query = &cluster.watches[NAMESPACES].query;
     assert!(query.contains("labelSelector=mesh%3Dours"), "{query}");
