@@ -85,19 +85,18 @@ fn authority_away() -> Scenario {
     )
 }
 
-/// The other replica goes on, and nobody has to wait for the one that comes in its place.
+/// The other replica goes on, and nobody has to wait for the one that comes in its place. Twice, since a replica is back in a
+/// moment, and certificates are renewed at different times.
 fn authority_replica_killed() -> Scenario {
+    let kill = || {
+        let selector = PodSelector::Replica(AUTHORITY.to_owned());
+        vec![Act::Inject(Fault::PodKill { selector }), Act::Recover]
+    };
     while_renewed(
         "authority-replica-killed",
         "certificates are renewed though one replica of the certificate authority is killed when they are to be renewed",
         "frontend@$zone1",
-        vec![
-            Act::Inject(Fault::PodKill {
-                selector: PodSelector::Replica(AUTHORITY.to_owned()),
-            }),
-            Act::Recover,
-            hold(3),
-        ],
+        [vec![hold(3)], kill(), kill(), vec![hold(1)]].concat(),
     )
 }
 
