@@ -17,9 +17,6 @@ pub mod authenticate;
 pub mod behaviour;
 pub mod bundle;
 pub mod certificate;
-#[cfg(test)]
-#[path = "../../node-agent/src/fake_api.rs"]
-mod fake_api;
 pub mod keeping;
 pub mod keys;
 pub mod ledger;

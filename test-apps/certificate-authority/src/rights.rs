@@ -4,15 +4,15 @@
 use crate::authenticate::TokenReviews;
 use crate::behaviour::Faithful;
 use crate::bundle::Announcements;
-use crate::fake_api::{Asked, FakeApi};
 use crate::keeping::Keeping;
 use crate::ledger;
 use crate::pods::Pods;
 use crate::publishing::BUNDLE;
 use crate::settings::Settings;
 use crate::stub;
+use fake_api::rights::{granted, needed};
+use fake_api::{Asked, FakeApi};
 use identity_api::authority::AUDIENCE;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,104 +20,6 @@ use tokio::sync::watch;
 
 const ROLES: &str =
     include_str!("../../../fixtures/meshes/reference/certificate-authority-rbac.yaml");
-
-/// `NAMESPACE GROUP/RESOURCE[ NAME] VERB`; the namespace is empty for the whole cluster.
-type Right = String;
-
-#[derive(Deserialize)]
-struct Role {
-    #[serde(default)]
-    metadata: Value,
-    #[serde(default)]
-    rules: Vec<Rule>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Rule {
-    api_groups: Vec<String>,
-    resources: Vec<String>,
-    #[serde(default)]
-    resource_names: Vec<String>,
-    verbs: Vec<String>,
-}
-
-fn right(namespace: &str, resource: &str, name: Option<&str>, verb: &str) -> Right {
-    let name = name.map(|name| format!(" {name}")).unwrap_or_default();
-    format!("{namespace} {resource}{name} {verb}")
-}
-
-fn granted() -> BTreeSet<Right> {
-    let documents = ROLES.split("\n---\n");
-    let roles = documents.map(|text| serde_saphyr::from_str::<Role>(text).expect("well-formed"));
-    let mut granted = BTreeSet::new();
-    for role in roles {
-        let namespace = role.metadata["namespace"].as_str().unwrap_or_default();
-        for rule in &role.rules {
-            let mut names: Vec<_> = rule
-                .resource_names
-                .iter()
-                .map(|n| Some(n.as_str()))
-                .collect();
-            if names.is_empty() {
-                names.push(None);
-            }
-            for group in &rule.api_groups {
-                for resource in &rule.resources {
-                    let resource = format!("{group}/{resource}");
-                    for name in &names {
-                        let rights = rule.verbs.iter();
-                        granted.extend(rights.map(|verb| right(namespace, &resource, *name, verb)));
-                    }
-                }
-            }
-        }
-    }
-    granted
-}
-
-/// The rights that a request needs: of those that would do, the smallest one that is granted.
-fn needed(asked: &Asked, granted: &BTreeSet<Right>) -> Vec<Right> {
-    let parts: Vec<&str> = asked.path.trim_matches('/').split('/').collect();
-    let (group, rest) = match parts.as_slice() {
-        ["api", _, rest @ ..] => ("", rest),
-        ["apis", group, _, rest @ ..] => (*group, rest),
-        _ => panic!("{} is no API", asked.path),
-    };
-    let (namespace, resource, name) = match rest {
-        ["namespaces", namespace, resource] => (*namespace, *resource, None),
-        ["namespaces", namespace, resource, name] => (*namespace, *resource, Some(*name)),
-        [resource] => ("", *resource, None),
-        _ => panic!("{} is not expected", asked.path),
-    };
-    // An API server takes the name that a list or watch is restricted to for the name of the request.
-    let selected = asked
-        .query
-        .split('&')
-        .find_map(|part| part.strip_prefix("fieldSelector=metadata.name%3D"));
-    let name = name.or(selected);
-    let is_single = name.is_some() && selected.is_none();
-    let verbs: &[&str] = match (asked.method.as_str(), is_single) {
-        ("GET", false) if asked.query.contains("watch=true") => &["watch"],
-        ("GET", false) => &["list"],
-        ("GET", true) => &["get"],
-        ("POST", false) => &["create"],
-        ("PUT", true) => &["update"],
-        // Server-side apply, which creates an object of this name where there is none.
-        ("PATCH", true) => &["patch", "create"],
-        (method, _) => panic!("{method} {} is not expected", asked.path),
-    };
-    let resource = format!("{group}/{resource}");
-    let smallest = |verb: &&str| {
-        let places = [(namespace, name), (namespace, None), ("", name), ("", None)];
-        let rights = places.map(|(namespace, name)| right(namespace, &resource, name, verb));
-        let [most_exact, ..] = rights.clone();
-        let mut rights = rights.into_iter();
-        let granted = rights.find(|right| granted.contains(right));
-        granted.unwrap_or(most_exact)
-    };
-    verbs.iter().map(smallest).collect()
-}
 
 /// Answers so that everybody goes on.
 fn answer(asked: Asked, kept: &mut Option<Value>) {
@@ -192,7 +94,7 @@ async fn every_right_is_used_and_none_is_missing() {
             let _ = reviews.identify("token").await;
         }),
     ];
-    let granted = granted();
+    let granted = granted(ROLES);
     let mut used = BTreeSet::new();
     let mut kept = None;
     // The ledger is read, made, and written once for each step, until there is something to issue below.

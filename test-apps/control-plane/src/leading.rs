@@ -182,7 +182,7 @@ impl Candidate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake_api::{Asked, FakeApi};
+    use fake_api::{Asked, FakeApi};
     use serde_json::json;
 
     fn lease(asked: &Asked, holder: &str) -> serde_json::Value {

@@ -12,8 +12,6 @@ pub mod admin;
 pub mod authenticate;
 pub mod behaviour;
 pub mod effective;
-#[cfg(test)]
-mod fake_api;
 pub mod leading;
 pub mod metrics;
 pub mod peers;

@@ -12,9 +12,6 @@ pub mod access;
 mod admin;
 pub mod behaviour;
 pub mod caller;
-#[cfg(test)]
-#[path = "../../node-agent/src/fake_api.rs"]
-mod fake_api;
 pub mod keep;
 pub mod metrics;
 pub mod pkcs11;

@@ -2,76 +2,17 @@
 //! the mesh definition gives it, both ways.
 
 use crate::behaviour::Faithful;
-use crate::fake_api::{Asked, FakeApi};
 use crate::keep::secret::KeptSecret;
 use crate::sealed_store::SealedStore;
 use crate::sealing::MasterKey;
 use crate::store::KeyStore as _;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use fake_api::FakeApi;
+use fake_api::rights::{granted, needed};
+use serde_json::json;
 use std::collections::BTreeSet;
 use tokio::runtime::Handle;
 
 const ROLES: &str = include_str!("../../../fixtures/meshes/reference/key-service-rbac.yaml");
-
-#[derive(Deserialize)]
-struct Role {
-    #[serde(default)]
-    metadata: Value,
-    #[serde(default)]
-    rules: Vec<Rule>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Rule {
-    api_groups: Vec<String>,
-    resources: Vec<String>,
-    // A rule for objects of every name is none that the key service needs.
-    resource_names: Vec<String>,
-    verbs: Vec<String>,
-}
-
-/// `NAMESPACE GROUP/RESOURCE NAME VERB`.
-fn granted() -> BTreeSet<String> {
-    let documents = ROLES.split("\n---\n");
-    let roles = documents.map(|text| serde_saphyr::from_str::<Role>(text).expect("well-formed"));
-    let mut granted = BTreeSet::new();
-    for role in roles {
-        let namespace = role.metadata["namespace"].as_str().unwrap_or_default();
-        for rule in &role.rules {
-            for group in &rule.api_groups {
-                for resource in &rule.resources {
-                    for name in &rule.resource_names {
-                        for verb in &rule.verbs {
-                            granted.insert(format!("{namespace} {group}/{resource} {name} {verb}"));
-                        }
-                    }
-                }
-            }
-        }
-    }
-    granted
-}
-
-/// The right that a request needs.
-fn needed(asked: &Asked) -> String {
-    let parts: Vec<&str> = asked.path.trim_matches('/').split('/').collect();
-    let verb = match asked.method.as_str() {
-        "GET" => "get",
-        "PUT" => "update",
-        _ => "?",
-    };
-    match parts.as_slice() {
-        ["api", "v1", "namespaces", namespace, resource, name] if verb != "?" => {
-            format!("{namespace} /{resource} {name} {verb}")
-        }
-        _ => panic!(
-            "{} {}?{} is not expected",
-            asked.method, asked.path, asked.query
-        ),
-    }
-}
 
 #[tokio::test]
 async fn every_right_is_used_and_none_is_missing() {
@@ -87,6 +28,11 @@ async fn every_right_is_used_and_none_is_missing() {
         store.sign(&root, 2, b"message").expect("signed");
         store.list().expect("a list").len()
     });
+    let granted = granted(ROLES);
+    assert!(
+        granted.iter().all(|right| right.name.is_some()),
+        "no rule of the key service is for objects of every name: {granted:?}"
+    );
     let mut used = BTreeSet::new();
     let mut secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {
         "name": "key-service-keys", "namespace": "mesh-system", "resourceVersion": "1"}});
@@ -98,7 +44,7 @@ async fn every_right_is_used_and_none_is_missing() {
         };
         // None when nobody has asked for a while: a slow machine is making keys.
         let Some(asked) = asked else { continue };
-        used.insert(needed(&asked));
+        used.extend(needed(&asked, &granted));
         if asked.method == http::Method::PUT {
             // Another key service has written first, once: then it is read again.
             if !std::mem::replace(&mut is_refused, true) {
@@ -111,5 +57,5 @@ async fn every_right_is_used_and_none_is_missing() {
         asked.answer(200, secret);
     };
     assert_eq!(versions, 2);
-    assert_eq!(used, granted(), "used against granted");
+    assert_eq!(used, granted, "used against granted");
 }

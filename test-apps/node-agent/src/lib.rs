@@ -19,8 +19,6 @@ pub mod backoff;
 pub mod behaviour;
 pub mod bundle;
 pub mod certificate;
-#[cfg(test)]
-mod fake_api;
 pub mod identities;
 pub mod metrics;
 pub mod pods;

@@ -1,7 +1,7 @@
 //! Against an API server that the test plays.
 
 use super::*;
-use crate::fake_api::{Asked, FakeApi};
+use fake_api::{Asked, FakeApi};
 use serde_json::{Value, json};
 
 const NAMESPACES: &str = "/api/v1/namespaces";

@@ -3,7 +3,7 @@
 use super::*;
 use crate::acknowledgements::{PolicyStanding, State};
 use crate::behaviour::Faithful;
-use crate::fake_api::{Asked, FakeApi};
+use fake_api::{Asked, FakeApi};
 use crate::world::{Policy, Scope, Sidecar};
 use mesh_api::{PolicyConfigSpec, PolicyConfigStatus, ScopeConfigSpec, ScopeEntry};
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::behaviour::Faithful;
-use crate::fake_api::FakeApi;
+use fake_api::FakeApi;
 use identity_api::authority::NODE_AGENT_AUDIENCE;
 use serde_json::json;
 

@@ -1,7 +1,7 @@
 //! An agent with an API server and an authority that the test plays.
 
 use crate::authority::{AGENT_TOKEN, Authority};
-use crate::fake_api::{Asked, FakeApi};
+use fake_api::{Asked, FakeApi};
 use crate::stub::Root;
 use identity_api::authority::NODE_AGENT_AUDIENCE;
 use node_agent::behaviour::Faithful;

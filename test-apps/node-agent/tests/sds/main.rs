@@ -4,8 +4,6 @@
 mod agent;
 mod authority;
 mod envoy;
-#[path = "../../src/fake_api.rs"]
-mod fake_api;
 mod program;
 #[path = "../../src/stub.rs"]
 mod stub;

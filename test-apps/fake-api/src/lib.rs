@@ -1,4 +1,7 @@
-//! An API server that a test plays: it sees every request and answers when and how it likes.
+//! For tests: an API server that the test plays, which sees every request and answers when and how it likes; and what rights
+//! a manifest grants, to be compared with those that the requests need.
+
+pub mod rights;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -13,21 +16,27 @@ use tokio::sync::{mpsc, oneshot};
 const QUIET: Duration = Duration::from_millis(500);
 
 /// A request that is not answered yet.
-pub(crate) struct Asked {
-    pub(crate) method: http::Method,
-    pub(crate) path: String,
-    pub(crate) query: String,
-    pub(crate) body: Value,
+pub struct Asked {
+    /// `GET`, `POST`, ...
+    pub method: http::Method,
+    /// The path of the address, from `/api` or `/apis` on.
+    pub path: String,
+    /// What comes behind `?` there, as it was sent.
+    pub query: String,
+    /// What was sent with it; null where that is nothing, or no JSON.
+    pub body: Value,
     answer: oneshot::Sender<(u16, Value)>,
 }
 
 impl Asked {
-    pub(crate) fn answer(self, code: u16, body: Value) {
+    /// Answers with a status code of HTTP and an object.
+    pub fn answer(self, code: u16, body: Value) {
         // Who asked may have gone.
         let _ = self.answer.send((code, body));
     }
 
-    pub(crate) fn refuse(self, code: u16) {
+    /// Answers with a status code of HTTP and the `Status` that Kubernetes sends with it.
+    pub fn refuse(self, code: u16) {
         let reason = match code {
             404 => "NotFound",
             409 => "Conflict",
@@ -40,12 +49,18 @@ impl Asked {
 }
 
 /// The requests in the order in which they arrive.
-pub(crate) struct FakeApi {
+pub struct FakeApi {
     requests: mpsc::UnboundedReceiver<Asked>,
 }
 
 impl FakeApi {
-    pub(crate) fn new() -> (Client, Self) {
+    /// A client, and the API server that it speaks to.
+    ///
+    /// # Panics
+    ///
+    /// The client's request, if it sends a body that breaks off.
+    #[must_use]
+    pub fn new() -> (Client, Self) {
         let (sender, requests) = mpsc::unbounded_channel();
         let service = tower::service_fn(move |request: http::Request<Body>| {
             let sender = sender.clone();
@@ -81,7 +96,7 @@ impl FakeApi {
     }
 
     /// The next request; none when everybody is waiting for something else.
-    pub(crate) async fn next(&mut self) -> Option<Asked> {
+    pub async fn next(&mut self) -> Option<Asked> {
         tokio::time::timeout(QUIET, self.requests.recv())
             .await
             .ok()
