@@ -5,7 +5,7 @@ use harness_model::directory::{Directory, Sidecar};
 use harness_model::expectation::Expectation;
 use harness_model::names::{Components, Names, Places};
 use harness_model::placeholder::resolve_scenario;
-use harness_model::scenario::{Act, Scenario, file};
+use harness_model::scenario::{Act, Disturbs, Scenario, Tag, file};
 use std::collections::BTreeSet;
 
 fn three_zones() -> Directory {
@@ -170,6 +170,27 @@ fn every_scenario_is_killed_by_a_seeded_bug() {
             killed.contains(scenario.name.as_str()),
             "{} is killed by nothing",
             scenario.name
+        );
+    }
+}
+
+/// The gate leaves out what others of it see as well, and what takes the life of a certificate or breaks something for
+/// longer than a gate may take.
+#[test]
+fn the_gate_catches_every_seeded_bug_that_shows_at_once() {
+    let matrix = suites::matrix::checked_in().unwrap_or_else(|problems| panic!("{problems}"));
+    let all = scenarios();
+    let takes_time = |scenario: &Scenario| {
+        let renews = |e: &Expectation| matches!(e, Expectation::Renewed { .. });
+        scenario.disturbs == Disturbs::Everything || scenario.then.iter().any(renews)
+    };
+    for (mutant, kills) in &matrix {
+        let of = |scenario: &&Scenario| kills.iter().any(|kill| kill.scenario == scenario.name);
+        let catchers: Vec<&Scenario> = all.iter().filter(of).collect();
+        let is_in_gate = catchers.iter().any(|s| s.tags.contains(&Tag::Gate));
+        assert!(
+            is_in_gate || catchers.iter().all(|s| takes_time(s)),
+            "{mutant} is caught at once, but by nothing in the gate"
         );
     }
 }
