@@ -1,35 +1,12 @@
 //! Which scenario must catch which seeded bug, by which checker and at which sidecar: `matrix.yaml` as data; and what each
 //! bug is, `mutants.yaml`.
 
-use harness_model::checker;
 use harness_model::document::{self, Problems};
-use serde::Deserialize;
+use harness_model::kill::Kill;
 use std::collections::BTreeMap;
 
 /// Mutant → the kills that are expected of the suites.
 pub type Matrix = BTreeMap<String, Vec<Kill>>;
-
-/// One scenario that must fail, and how.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Kill {
-    /// Scenario name.
-    pub scenario: String,
-    /// The checker that must find it failed; or [`checker::PRIVATE_KEYS`].
-    pub checker: String,
-    /// The sidecar that one detail of the finding must name; `*` stands for any run of characters,
-    /// `$zone1` for the first data center. Absent where the finding is not about one sidecar.
-    #[serde(default)]
-    pub sidecar: Option<String>,
-}
-
-impl Kill {
-    /// Not the scenario must fail, but the search for private keys that follows it must find one.
-    #[must_use]
-    pub fn is_by_search(&self) -> bool {
-        self.checker == checker::PRIVATE_KEYS
-    }
-}
 
 /// The checked-in matrix.
 ///

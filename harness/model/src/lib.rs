@@ -16,6 +16,7 @@ pub mod expectation;
 pub mod fault;
 pub mod handshake;
 pub mod history;
+pub mod kill;
 pub mod names;
 pub mod oracle;
 pub mod patience;

@@ -36,8 +36,7 @@ pub use plan::{
 };
 pub use run::run;
 pub use selftest::{
-    ExpectedKill, Matrix, MatrixRow, OnCase, Position, SelftestCase, SelftestPlan, SelftestReport,
-    selftest,
+    Matrix, MatrixRow, OnCase, Position, SelftestCase, SelftestPlan, SelftestReport, selftest,
 };
 
 use harness_model::run_event::RunEvent;

@@ -9,7 +9,7 @@ mod plan;
 mod report;
 
 pub use plan::SelftestPlan;
-pub use report::{ExpectedKill, Matrix, MatrixRow, OnCase, Position, SelftestCase, SelftestReport};
+pub use report::{Matrix, MatrixRow, OnCase, Position, SelftestCase, SelftestReport};
 
 use crate::environment::Environment;
 use crate::interrupt::Interrupt;

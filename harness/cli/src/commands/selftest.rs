@@ -13,8 +13,7 @@ use harness_report::junit::{self, Comparison};
 use harness_report::record::Context;
 use harness_report::terminal::seconds;
 use harness_runner::{
-    ExpectedKill, Matrix, MatrixRow, MeshChoice, Position, SelftestCase, SelftestPlan,
-    SelftestReport,
+    Matrix, MatrixRow, MeshChoice, Position, SelftestCase, SelftestPlan, SelftestReport,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
@@ -125,14 +124,7 @@ fn matrix() -> Result<Matrix, Failure> {
             .map(|(mutant, kills)| MatrixRow {
                 own_mesh: suites::matrix::needs_own_mesh(&mutant),
                 mutant,
-                killed_by: kills
-                    .into_iter()
-                    .map(|kill| ExpectedKill {
-                        scenario: kill.scenario,
-                        checker: kill.checker,
-                        sidecar: kill.sidecar,
-                    })
-                    .collect(),
+                killed_by: kills,
             })
             .collect(),
     })

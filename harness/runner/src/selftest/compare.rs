@@ -1,8 +1,9 @@
 //! What had to come out against what came out.
 
-use super::{ExpectedKill, SelftestCase};
+use super::SelftestCase;
 use crate::one::RUNNER;
 use harness_cluster::exposure::Search;
+use harness_model::kill::Kill;
 use harness_model::verdict::{Finding, Judgement, Verdict};
 
 /// The faithful control plane: the scenario must pass.
@@ -22,7 +23,7 @@ pub(super) fn faithful(scenario: &str, judgement: &Judgement) -> SelftestCase {
 /// failure for another reason.
 pub(super) fn mutant(
     mutant: &str,
-    kill: &ExpectedKill,
+    kill: &Kill,
     data_centers: &[String],
     judgement: &Judgement,
 ) -> SelftestCase {
@@ -58,7 +59,7 @@ pub(super) fn mutant(
 }
 
 /// A mutant that gives keys away: the search for private keys must find one.
-pub(super) fn searched(mutant: &str, kill: &ExpectedKill, search: &Search) -> SelftestCase {
+pub(super) fn searched(mutant: &str, kill: &Kill, search: &Search) -> SelftestCase {
     let told = |what: &str, places: &[String]| format!("{what} {}", places.join("; "));
     let observed = match (&search.found[..], &search.not_searched[..]) {
         ([], []) => "no private key found".to_owned(),
@@ -77,7 +78,7 @@ pub(super) fn searched(mutant: &str, kill: &ExpectedKill, search: &Search) -> Se
 }
 
 /// The mutant could not be put in place: that is no kill.
-pub(super) fn no_mutant(mutant: &str, kill: &ExpectedKill, reason: &str) -> SelftestCase {
+pub(super) fn no_mutant(mutant: &str, kill: &Kill, reason: &str) -> SelftestCase {
     SelftestCase {
         control_plane: mutant.to_owned(),
         scenario: kill.scenario.clone(),
@@ -214,8 +215,8 @@ mod tests {
         }
     }
 
-    fn kill(sidecar: Option<&str>) -> ExpectedKill {
-        ExpectedKill {
+    fn kill(sidecar: Option<&str>) -> Kill {
+        Kill {
             scenario: "s".to_owned(),
             checker: "confined".to_owned(),
             sidecar: sidecar.map(str::to_owned),
@@ -236,8 +237,7 @@ mod tests {
     #[test]
     fn a_kill_is_the_right_failure_and_nothing_else() {
         let zones = ["alpha".to_owned(), "beta".to_owned()];
-        let agrees =
-            |expected: &ExpectedKill, judged| mutant("m", expected, &zones, &judged).agrees;
+        let agrees = |expected: &Kill, judged| mutant("m", expected, &zones, &judged).agrees;
         let at = Some("checkout@alpha");
         let expected = kill(Some("checkout@$zone1"));
         assert!(agrees(

@@ -1,7 +1,8 @@
 //! What is to be compared, and how much that is.
 
-use super::{ExpectedKill, Matrix, MatrixRow};
+use super::{Matrix, MatrixRow};
 use crate::plan::{MeshChoice, RunPlan};
+use harness_model::kill::Kill;
 use harness_model::scenario::Scenario;
 
 /// What a self-test is made of.
@@ -72,10 +73,7 @@ impl SelftestPlan {
 }
 
 /// The kills of a scenario that are expected of a mutant.
-pub(super) fn kills<'a>(
-    row: &'a MatrixRow,
-    scenario: &'a str,
-) -> impl Iterator<Item = &'a ExpectedKill> {
+pub(super) fn kills<'a>(row: &'a MatrixRow, scenario: &'a str) -> impl Iterator<Item = &'a Kill> {
     row.killed_by
         .iter()
         .filter(move |kill| kill.scenario == scenario)

@@ -1,6 +1,6 @@
 //! What must come out of a self-test and what did: the matrix, the comparisons and their sum.
 
-use harness_model::checker;
+use harness_model::kill::Kill;
 use harness_model::run_event::Summary;
 use harness_model::verdict::Judgement;
 use serde::{Deserialize, Serialize};
@@ -23,30 +23,7 @@ pub struct MatrixRow {
     #[serde(default)]
     pub own_mesh: bool,
     /// The scenarios that must fail, each in the expected way.
-    pub killed_by: Vec<ExpectedKill>,
-}
-
-/// One expected kill: the scenario's verdict is *failed*, by this checker, naming this sidecar.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ExpectedKill {
-    /// Scenario name.
-    pub scenario: String,
-    /// Checker, as in [`harness_model::verdict::Finding::checker`]; or [`checker::PRIVATE_KEYS`], where the scenario need not
-    /// fail, and the search for private keys that follows it must find one.
-    pub checker: String,
-    /// Stable name of a sidecar that a failed detail must name; `$zone1` is the first data center and
-    /// `*` any run of characters. Absent:
-    /// the failure is about no one sidecar.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sidecar: Option<String>,
-}
-
-impl ExpectedKill {
-    /// It is the search for private keys that must find the mutant.
-    pub(super) fn is_by_search(&self) -> bool {
-        self.checker == checker::PRIVATE_KEYS
-    }
+    pub killed_by: Vec<Kill>,
 }
 
 /// One comparison of a self-test.

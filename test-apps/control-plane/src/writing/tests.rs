@@ -3,8 +3,8 @@
 use super::*;
 use crate::acknowledgements::{PolicyStanding, State};
 use crate::behaviour::Faithful;
-use fake_api::{Asked, FakeApi};
 use crate::world::{Policy, Scope, Sidecar};
+use fake_api::{Asked, FakeApi};
 use mesh_api::{PolicyConfigSpec, PolicyConfigStatus, ScopeConfigSpec, ScopeEntry};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;

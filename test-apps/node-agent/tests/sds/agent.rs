@@ -1,8 +1,8 @@
 //! An agent with an API server and an authority that the test plays.
 
 use crate::authority::{AGENT_TOKEN, Authority};
-use fake_api::{Asked, FakeApi};
 use crate::stub::Root;
+use fake_api::{Asked, FakeApi};
 use identity_api::authority::NODE_AGENT_AUDIENCE;
 use node_agent::behaviour::Faithful;
 use node_agent::certificate::{Identity, Request};

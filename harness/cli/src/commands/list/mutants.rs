@@ -7,11 +7,11 @@ use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::Out;
 use harness_model::document::Problems;
+use harness_model::kill::Kill;
 use harness_model::scenario::Scenario;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
-use suites::matrix::Kill;
 
 /// One seeded bug, for programs.
 #[derive(Debug, Serialize)]
