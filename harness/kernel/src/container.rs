@@ -71,12 +71,29 @@ pub struct ContainerSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BindMount {
-    /// Path as the caller sees it.
+    /// Path as the caller sees it. Links in it are followed, so it must be the caller's own.
     pub source: PathBuf,
+    /// What of it, as if it were a whole disk: links lead nowhere else. Empty: all of it.
+    pub inside: PathBuf,
+    /// What of that. A link that leads out of it is an error. Empty: all of it.
+    pub part: PathBuf,
     /// Absolute path inside the container; made when it is missing.
     pub target: PathBuf,
     /// Whether it is read-only inside.
     pub read_only: bool,
+}
+
+impl BindMount {
+    /// What is mounted, in words.
+    fn name(&self) -> String {
+        let mut name = self.source.display().to_string();
+        for part in [&self.inside, &self.part] {
+            if !part.as_os_str().is_empty() {
+                name = format!("{name}, of it {}", part.display());
+            }
+        }
+        name
+    }
 }
 
 /// The process that is executed in the end.

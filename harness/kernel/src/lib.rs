@@ -4,6 +4,7 @@
 //! Invariant: the only crate where `unsafe` is allowed, and it knows nothing of Kubernetes, a cluster or a mesh.
 //! Everything here is blocking and short (microseconds to a few milliseconds), unless its name says otherwise.
 
+pub mod beneath;
 pub mod container;
 pub mod control_group;
 pub mod fd_passing;

@@ -2,15 +2,15 @@
 
 use crate::environment::{self, expand};
 use crate::limits;
+use crate::mounts;
 use crate::pod_context::PodContext;
 use crate::security;
-use crate::volumes;
 use harness_images::store::Image;
-use harness_kernel::container::{BindMount, ContainerSpec, ProcessSpec};
+use harness_kernel::container::{ContainerSpec, ProcessSpec};
 use harness_kernel::control_group::Group;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A container cannot be started for now: the reason and message of its waiting state.
 #[derive(Debug)]
@@ -81,7 +81,8 @@ pub(crate) async fn prepare(
         .map(|argument| expand(argument, value))
         .collect();
     let own = context.folder.join("containers").join(&container.name);
-    let mounts = mounts(context, container, &own, |text| expand(text, value))?;
+    let mounts = mounts::of(context, container, &own, &variables)
+        .map_err(|error| Refusal::configuration(&error))?;
     let working_directory = container
         .working_dir
         .clone()
@@ -158,69 +159,6 @@ fn command(container: &Container, image: &Image) -> Vec<String> {
         (None, Some(arguments)) => [image.entrypoint.clone(), arguments].concat(),
         (None, None) => [image.entrypoint.clone(), image.cmd.clone()].concat(),
     }
-}
-
-fn mounts(
-    context: &PodContext,
-    container: &Container,
-    own: &Path,
-    expand: impl Fn(&str) -> String,
-) -> Result<Vec<BindMount>, Refusal> {
-    let refuse = |message: String| Refusal {
-        reason: "CreateContainerConfigError",
-        message,
-    };
-    let mut mounts = Vec::new();
-    for file in ["hosts", "resolv.conf", "hostname"] {
-        mounts.push(BindMount {
-            source: context.folder.join("etc").join(file),
-            target: Path::new("/etc").join(file),
-            read_only: false,
-        });
-    }
-    let last_words = termination_log(context, container);
-    std::fs::create_dir_all(own)
-        .and_then(|()| std::fs::write(&last_words, ""))
-        .map_err(|error| refuse(format!("make {}: {error}", last_words.display())))?;
-    let path = container
-        .termination_message_path
-        .as_deref()
-        .unwrap_or("/dev/termination-log");
-    mounts.push(BindMount {
-        source: last_words,
-        target: PathBuf::from(path),
-        read_only: false,
-    });
-    let volumes = context.volumes.get();
-    for mount in container.volume_mounts.iter().flatten() {
-        let volume = volumes.and_then(|volumes| volumes.get(&mount.name));
-        let mut source = volume
-            .cloned()
-            .ok_or_else(|| refuse(format!("volume `{}` is not in the pod", mount.name)))?;
-        let part = mount
-            .sub_path_expr
-            .as_deref()
-            .map(&expand)
-            .or_else(|| mount.sub_path.clone());
-        if let Some(part) = part.filter(|part| !part.is_empty()) {
-            if !volumes::is_inside(Path::new(&part)) {
-                return Err(refuse(format!("subPath `{part}` leads out of its volume")));
-            }
-            source.push(part);
-            if !source.exists() {
-                std::fs::create_dir_all(&source)
-                    .map_err(|error| refuse(format!("make {}: {error}", source.display())))?;
-            }
-        }
-        mounts.push(BindMount {
-            source,
-            target: PathBuf::from(&mount.mount_path),
-            read_only: mount.read_only == Some(true),
-        });
-    }
-    // A mount below another must come after it.
-    mounts.sort_by_key(|mount| mount.target.components().count());
-    Ok(mounts)
 }
 
 #[cfg(test)]

@@ -54,7 +54,9 @@ pub(crate) fn replace(folder: &Path, files: &Files) -> io::Result<()> {
     }
     for entry in fs::read_dir(folder)?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        if !name.starts_with("..") && !names.contains(name.as_str()) {
+        // What is no link is no file of ours, but a folder that was made for a `subPath`.
+        let is_link = entry.file_type()?.is_symlink();
+        if is_link && !name.starts_with("..") && !names.contains(name.as_str()) {
             fs::remove_file(entry.path())?;
         }
     }
@@ -84,6 +86,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(fs::read_to_string(folder.join("d/b")).unwrap(), "2");
+        fs::create_dir(folder.join("part")).unwrap();
         replace(&folder, &Files::from([("a".to_owned(), file("3"))])).unwrap();
         assert_eq!(fs::read_to_string(folder.join("a")).unwrap(), "3");
         assert_eq!(
@@ -97,6 +100,6 @@ mod tests {
             .collect();
         names.sort();
         fs::remove_dir_all(&folder).unwrap();
-        assert_eq!(names, ["..data", "a"]);
+        assert_eq!(names, ["..data", "a", "part"]);
     }
 }

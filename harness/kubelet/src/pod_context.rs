@@ -4,6 +4,7 @@ use crate::logs::Logs;
 use crate::node::Node;
 use crate::pods::Newest;
 use crate::sandbox::Sandbox;
+use crate::volumes::Place;
 use harness_kernel::container::ProcessSpec;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerState, ContainerStateWaiting, Pod};
@@ -23,8 +24,8 @@ pub(crate) struct PodContext {
     pub(crate) folder: PathBuf,
     pub(crate) newest: watch::Receiver<Newest>,
     pub(crate) sandbox: OnceLock<Sandbox>,
-    /// Folders of the volumes, by name.
-    pub(crate) volumes: OnceLock<BTreeMap<String, PathBuf>>,
+    /// Where the volumes are, by name.
+    pub(crate) volumes: OnceLock<BTreeMap<String, Place>>,
     pub(crate) facts: watch::Sender<Facts>,
     pub(crate) logs: Logs,
 }

@@ -10,6 +10,7 @@ use crate::status::is_sidecar;
 use crate::status_writer;
 use crate::supervisor::{self, Kind};
 use k8s_openapi::api::core::v1::{Container, ContainerState, ContainerStateTerminated, Pod};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -242,28 +243,30 @@ async fn make_volumes_ready(context: &Arc<PodContext>) {
         .wait_for(|facts| facts.address.is_some())
         .await;
     let mut wait = Duration::from_millis(50);
-    let mut told = false;
+    let mut told = BTreeSet::new();
     loop {
-        match crate::volumes::prepare(context).await {
+        let failed = match crate::volumes::prepare(context).await {
             Ok(volumes) => {
                 let _ = context.volumes.set(volumes);
                 return;
             }
-            Err(error) => {
-                // What was created together with the pod arrives within moments.
-                if !told && wait >= Duration::from_secs(1) {
-                    told = true;
-                    let message = format!("MountVolume.SetUp failed: {}", chain(&error));
-                    let pod = context.pod();
-                    context
-                        .node
-                        .events
-                        .record(&pod, None, Level::Warning, "FailedMount", message);
+            Err(failed) => failed,
+        };
+        // What was created together with the pod arrives within moments.
+        if wait >= Duration::from_secs(1) {
+            let pod = context.pod();
+            for (volume, error) in failed {
+                let message = chain(&error);
+                let message = format!("MountVolume.SetUp failed for volume {volume:?} : {message}");
+                // Once each: Kubernetes waits longer and longer between two tries, we do not.
+                if told.insert(message.clone()) {
+                    let events = &context.node.events;
+                    events.record(&pod, None, Level::Warning, "FailedMount", message);
                 }
-                pause(wait).await;
-                wait = (wait * 3 / 2).min(Duration::from_secs(2));
             }
         }
+        pause(wait).await;
+        wait = (wait * 3 / 2).min(Duration::from_secs(2));
     }
 }
 

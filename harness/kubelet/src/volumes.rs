@@ -9,14 +9,14 @@
 use crate::environment::{self, EnvironmentError, Sources};
 use crate::files::{self, File, Files};
 use crate::host_disk::HOST_FOLDER;
+use crate::host_path;
 use crate::pod_context::PodContext;
 use crate::resource_fields;
 use crate::tokens::Tokens;
 use crate::volume_refresh::{self, Filled};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{
-    ConfigMap, DownwardAPIVolumeFile, HostPathVolumeSource, KeyToPath, ProjectedVolumeSource,
-    Secret, Volume,
+    ConfigMap, DownwardAPIVolumeFile, KeyToPath, ProjectedVolumeSource, Secret, Volume,
 };
 use std::collections::BTreeMap;
 use std::io;
@@ -25,6 +25,10 @@ use std::sync::Arc;
 
 /// Permission bits where the pod names none.
 const DEFAULT_MODE: i32 = 0o644;
+
+/// What Kubernetes says of a key that is not there.
+const CONFIG_MAP_KEY: &str = "configmap references non-existent config key";
+const SECRET_KEY: &str = "references non-existent secret key";
 
 /// A volume cannot be made ready.
 #[derive(Debug, thiserror::Error)]
@@ -36,73 +40,105 @@ pub(crate) enum VolumeError {
     #[error("request a token")]
     Token(#[source] Box<kube::Error>),
     /// The disk.
-    #[error("write {path}")]
+    #[error("{path}")]
     Write {
         path: String,
         #[source]
         source: io::Error,
     },
+    /// A key that the pod names is not there.
+    #[error("{refers}: {key}")]
+    Key { refers: &'static str, key: String },
     /// A host path is not what the pod says it is.
-    #[error("hostPath {0} is not there, or not of the type the pod asks for")]
+    #[error("{0}")]
     HostPath(String),
     /// A path that leads out of the volume.
     #[error("path `{0}` leads out of the volume")]
     Escapes(String),
 }
 
-/// Makes all volumes ready: folders (or files, for a host path) by the volumes' names. Tasks that keep them fresh end
-/// when the pod has settled.
+/// Where a volume is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The volume's own folder, or the node's disk.
+    pub(crate) folder: PathBuf,
+    /// What of the node's disk, for a host path.
+    pub(crate) inside: PathBuf,
+    /// Whether nobody but the kubelet may write to it.
+    pub(crate) is_read_only: bool,
+}
+
+/// Makes all volumes ready, and tells where they are by their names; otherwise why not, of each that is not. Tasks that keep
+/// them fresh end when the pod has settled.
 pub(crate) async fn prepare(
     context: &Arc<PodContext>,
-) -> Result<BTreeMap<String, PathBuf>, VolumeError> {
+) -> Result<BTreeMap<String, Place>, BTreeMap<String, VolumeError>> {
     let pod = context.pod();
     let volumes = pod
         .spec
         .as_ref()
         .and_then(|spec| spec.volumes.as_deref())
         .unwrap_or_default();
-    let ready = futures::future::try_join_all(volumes.iter().map(|volume| async move {
-        Ok::<_, VolumeError>((volume, prepare_one(context, volume).await?))
-    }));
+    let ready =
+        futures::future::join_all(volumes.iter().map(|volume| async move {
+            (volume.name.clone(), prepare_one(context, volume).await)
+        }));
     // All of them, or this is tried again from the start.
-    let mut folders = BTreeMap::new();
-    for (volume, (folder, filled)) in ready.await? {
-        folders.insert(volume.name.clone(), folder);
-        if let Some(filled) = filled {
-            tokio::spawn(volume_refresh::keep_fresh(context.clone(), filled));
+    let (mut places, mut refreshed) = (BTreeMap::new(), Vec::new());
+    let mut failed = BTreeMap::new();
+    for (name, ready) in ready.await {
+        match ready {
+            Ok((place, filled)) => {
+                places.insert(name, place);
+                refreshed.extend(filled);
+            }
+            Err(error) => {
+                failed.insert(name, error);
+            }
         }
     }
-    Ok(folders)
+    if !failed.is_empty() {
+        return Err(failed);
+    }
+    for filled in refreshed {
+        tokio::spawn(volume_refresh::keep_fresh(context.clone(), filled));
+    }
+    Ok(places)
 }
 
 /// The volume's place, and what there is to keep fresh in it.
 async fn prepare_one(
     context: &PodContext,
     volume: &Volume,
-) -> Result<(PathBuf, Option<Filled>), VolumeError> {
-    let folder = context.folder.join("volumes").join(&volume.name);
+) -> Result<(Place, Option<Filled>), VolumeError> {
     if let Some(source) = &volume.host_path {
-        let path = host_path(&context.node.config.state_dir.join(HOST_FOLDER), source)?;
-        return Ok((path, None));
+        let disk = context.node.config.state_dir.join(HOST_FOLDER);
+        return Ok((host_path::prepare(&disk, source)?, None));
     }
+    let folder = context.folder.join("volumes").join(&volume.name);
+    let place = Place {
+        folder: folder.clone(),
+        inside: PathBuf::new(),
+        is_read_only: false,
+    };
     let write_error = |source| VolumeError::Write {
         path: folder.display().to_string(),
         source,
     };
     if volume.empty_dir.is_some() {
         std::fs::create_dir_all(&folder).map_err(write_error)?;
-        return Ok((folder, None));
+        return Ok((place, None));
     }
     let mut tokens = Tokens::default();
     let held = contents(context, volume, &mut tokens).await?;
     files::replace(&folder, &held).map_err(write_error)?;
     let filled = Filled {
         volume: volume.clone(),
-        folder: folder.clone(),
+        folder,
         held,
         tokens,
     };
-    Ok((folder, Some(filled)))
+    Ok((place, Some(filled)))
 }
 
 /// What a volume must hold now.
@@ -123,7 +159,7 @@ pub(crate) async fn contents(
             items,
             mode,
             source.optional,
-            &source.name,
+            CONFIG_MAP_KEY,
         )?;
     } else if let Some(source) = &volume.secret {
         let name = source.secret_name.clone().unwrap_or_default();
@@ -136,7 +172,7 @@ pub(crate) async fn contents(
             items,
             mode,
             source.optional,
-            &name,
+            SECRET_KEY,
         )?;
     } else if let Some(source) = &volume.downward_api {
         let mode = source.default_mode.unwrap_or(DEFAULT_MODE);
@@ -181,7 +217,7 @@ async fn projected(
                 items,
                 mode,
                 from.optional,
-                &from.name,
+                CONFIG_MAP_KEY,
             )?;
         }
         if let Some(from) = &source.secret {
@@ -193,7 +229,7 @@ async fn projected(
                 items,
                 mode,
                 from.optional,
-                &from.name,
+                SECRET_KEY,
             )?;
         }
         if let Some(from) = &source.downward_api {
@@ -234,7 +270,7 @@ fn select(
     items: Option<&[KeyToPath]>,
     mode: i32,
     optional: Option<bool>,
-    name: &str,
+    refers: &'static str,
 ) -> Result<(), VolumeError> {
     let Some(items) = items else {
         return data
@@ -246,13 +282,8 @@ fn select(
             Some(bytes) => add(contents, &item.path, bytes, item.mode.unwrap_or(mode))?,
             None if optional == Some(true) => {}
             None => {
-                let (name, key) = (name.to_owned(), item.key.clone());
-                return Err(EnvironmentError::Key {
-                    kind: "volume source",
-                    name,
-                    key,
-                }
-                .into());
+                let key = item.key.clone();
+                return Err(VolumeError::Key { refers, key });
             }
         }
     }
@@ -308,41 +339,6 @@ pub(crate) fn is_inside(path: &Path) -> bool {
         .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
-fn host_path(disk: &Path, source: &HostPathVolumeSource) -> Result<PathBuf, VolumeError> {
-    let relative = source.path.trim_start_matches('/');
-    if !is_inside(Path::new(relative)) {
-        return Err(VolumeError::Escapes(source.path.clone()));
-    }
-    let path = disk.join(relative);
-    let write_error = |source| VolumeError::Write {
-        path: path.display().to_string(),
-        source,
-    };
-    let good = match source.type_.as_deref().unwrap_or_default() {
-        // Container runtimes make what is missing when no type is given.
-        "" | "DirectoryOrCreate" => {
-            if !path.exists() {
-                std::fs::create_dir_all(&path).map_err(write_error)?;
-            }
-            true
-        }
-        "FileOrCreate" => {
-            if !path.exists() {
-                std::fs::write(&path, "").map_err(write_error)?;
-            }
-            path.is_file()
-        }
-        "Directory" => path.is_dir(),
-        "File" => path.is_file(),
-        _ => path.exists(),
-    };
-    if good {
-        Ok(path)
-    } else {
-        Err(VolumeError::HostPath(source.path.clone()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -363,7 +359,7 @@ mod tests {
             ])
         };
         let mut all = Files::new();
-        select(&mut all, data(), None, 0o600, None, "map").unwrap();
+        select(&mut all, data(), None, 0o600, None, CONFIG_MAP_KEY).unwrap();
         assert_eq!(all.len(), 2);
         let item = KeyToPath {
             key: "a".to_owned(),
@@ -371,13 +367,22 @@ mod tests {
             mode: None,
         };
         let mut one = Files::new();
-        select(&mut one, data(), Some(&[item]), 0o600, None, "map").unwrap();
+        select(&mut one, data(), Some(&[item]), 0o600, None, CONFIG_MAP_KEY).unwrap();
         assert_eq!(one.keys().collect::<Vec<_>>(), ["x/y"]);
         let missing = KeyToPath {
             key: "c".to_owned(),
             path: "c".to_owned(),
             mode: None,
         };
-        assert!(select(&mut one, data(), Some(&[missing]), 0o600, None, "map").is_err());
+        let error = select(
+            &mut one,
+            data(),
+            Some(&[missing]),
+            0o600,
+            None,
+            CONFIG_MAP_KEY,
+        );
+        let told = error.unwrap_err().to_string();
+        assert_eq!(told, "configmap references non-existent config key: c");
     }
 }

@@ -15,6 +15,7 @@ mod figures;
 mod limits;
 mod pods;
 mod stage;
+mod volumes;
 mod workload;
 
 use harness_cluster::local::{self, LocalCluster};

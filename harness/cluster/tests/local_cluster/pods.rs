@@ -4,6 +4,7 @@ use crate::execute::programs_are_executed;
 use crate::figures::what_containers_use_is_told;
 use crate::limits::{groups_of, limits_are_in_force_or_the_node_says_why_not};
 use crate::stage::Stage;
+use crate::volumes::volumes_are_as_in_kubernetes;
 use crate::workload::{IMAGE, PORT, SECRET};
 use futures::io::AsyncBufReadExt as _;
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -54,6 +55,7 @@ pub(crate) fn pods_are_as_in_kubernetes(stage: &Stage) {
             programs_are_executed(&pods),
             what_containers_use_is_told(&pods),
             limits_are_in_force_or_the_node_says_why_not(&pods, "pods"),
+            volumes_are_as_in_kubernetes(&pods),
         );
         diagnostics_tell_why_and_no_secrets(&pods, &cluster).await;
         assert_eq!(cluster.down().await, Vec::<String>::new());
@@ -116,7 +118,7 @@ impl Pods {
         main(pod.unwrap().as_ref()).unwrap()
     }
 
-    async fn waits_because(&self, name: &str, reason: &str) {
+    pub(crate) async fn waits_because(&self, name: &str, reason: &str) {
         self.main_is(name, |main| waiting(main) == Some(reason))
             .await;
     }
@@ -130,7 +132,7 @@ impl Pods {
     }
 
     /// Waits for an event about the pod; its message.
-    async fn event(&self, pod: &str, reason: &str) -> String {
+    pub(crate) async fn event(&self, pod: &str, reason: &str) -> String {
         let events: Api<Event> = Api::namespaced(self.0.clone(), "default");
         let seen = watcher(events, watcher::Config::default()).applied_objects();
         let wanted = seen.try_filter(|event| {

@@ -4,6 +4,8 @@ use harness_images::pack::{FileSpec, ImageSpec, pack};
 use nix::sys::signal::{SigSet, Signal};
 use std::io::{IsTerminal as _, Read as _};
 use std::net::TcpListener;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -71,6 +73,11 @@ pub(crate) fn run(arguments: &[String]) {
             std::hint::black_box(&held);
             hold();
         }
+        ["make", ref things @ ..] => {
+            make(things);
+            hold();
+        }
+        ["make-and-end", ref things @ ..] => make(things),
         ["show", file] => show(Path::new(file)),
         ["tell-secret"] => {
             println!("-----BEGIN PRIVATE KEY-----\n{SECRET}\n-----END PRIVATE KEY-----\nafter it");
@@ -105,6 +112,24 @@ fn burn(ticks: u64) {
     while used() < ticks {
         std::hint::black_box((0..1_000_000_u64).sum::<u64>());
     }
+}
+
+/// Makes things on the disk, each told as `folder:PATH`, `socket:PATH`, `file:PATH=TEXT` or `link:PATH=TARGET`.
+fn make(things: &[&str]) {
+    for thing in things {
+        let (kind, rest) = thing.split_once(':').unwrap();
+        let (path, text) = rest.split_once('=').unwrap_or((rest, ""));
+        let made = match kind {
+            "folder" => std::fs::create_dir_all(path),
+            "socket" => UnixListener::bind(path).map(drop),
+            "file" => std::fs::create_dir_all(Path::new(path).parent().unwrap())
+                .and_then(|()| std::fs::write(path, text)),
+            "link" => symlink(text, path),
+            _ => panic!("{thing}"),
+        };
+        made.unwrap_or_else(|error| panic!("{thing}: {error}"));
+    }
+    println!("made");
 }
 
 fn hold() -> ! {

@@ -1,11 +1,14 @@
 //! The root file system of a container: overlay, pivot, /proc, /dev, /sys and the mounts that were asked for.
 //!
-//! Invariant: targets are resolved after the pivot, so that a symbolic link in an image cannot lead out of it.
+//! Invariant: targets are resolved after the pivot, so that a symbolic link in an image cannot lead out of it; sources are
+//! resolved before it, once, and mounted by their descriptors, so that a link that is put there meanwhile changes nothing.
 
 use super::{Act, BindMount, ContainerSpec, StepError};
+use crate::beneath::{self, Links};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::statvfs::{FsFlags, statvfs};
-use std::fs;
+use std::fs::{self, File};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -26,14 +29,7 @@ pub(super) fn enter(spec: &ContainerSpec) -> Result<(), StepError> {
     let mounts = spec
         .mounts
         .iter()
-        .map(|bind| {
-            let source = fs::canonicalize(&bind.source)
-                .act(|| format!("find the mount source {}", bind.source.display()))?;
-            Ok(BindMount {
-                source,
-                ..bind.clone()
-            })
-        })
+        .map(|bind| Ok((bind, source_of(bind)?)))
         .collect::<Result<Vec<_>, StepError>>()?;
     let merged = overlay(spec)?;
     let old = merged.join(&OLD_ROOT[1..]);
@@ -52,8 +48,8 @@ pub(super) fn enter(spec: &ContainerSpec) -> Result<(), StepError> {
     .act(|| "mount /proc".to_owned())?;
     system_folder();
     devices()?;
-    for bind in &mounts {
-        bind_mount(bind)?;
+    for (bind, source) in mounts {
+        bind_mount(bind, source)?;
     }
     umount2(OLD_ROOT, MntFlags::MNT_DETACH).act(|| "let go of the old root".to_owned())?;
     fs::remove_dir(OLD_ROOT).act(|| "remove the folder of the old root".to_owned())?;
@@ -159,10 +155,21 @@ fn devices() -> Result<(), StepError> {
     Ok(())
 }
 
-fn bind_mount(bind: &BindMount) -> Result<(), StepError> {
-    let source = Path::new(OLD_ROOT).join(bind.source.strip_prefix("/").unwrap_or(&bind.source));
-    let is_folder = fs::metadata(&source)
-        .act(|| format!("look at the mount source {}", bind.source.display()))?
+/// What is mounted. It is in the mount namespace of this process, so that a mount of it may be made.
+fn source_of(bind: &BindMount) -> Result<OwnedFd, StepError> {
+    let find = || {
+        let whole = beneath::open(&bind.source)?;
+        let inside = beneath::find(whole, &bind.inside, Links::FromRoot)?;
+        beneath::find(inside, &bind.part, Links::Stay)
+    };
+    find().act(|| format!("find {}", bind.name()))
+}
+
+fn bind_mount(bind: &BindMount, source: OwnedFd) -> Result<(), StepError> {
+    let source = File::from(source);
+    let is_folder = source
+        .metadata()
+        .act(|| format!("look at {}", bind.name()))?
         .is_dir();
     if is_folder {
         make_folder(&bind.target)?;
@@ -172,15 +179,10 @@ fn bind_mount(bind: &BindMount) -> Result<(), StepError> {
         }
         fs::write(&bind.target, "").act(|| format!("make {}", bind.target.display()))?;
     }
-    let act = || {
-        format!(
-            "mount {} at {}",
-            bind.source.display(),
-            bind.target.display()
-        )
-    };
+    let act = || format!("mount {} at {}", bind.name(), bind.target.display());
+    // A link of /proc is followed to what is open, whatever its name is by now.
     mount(
-        Some(&source),
+        Some(format!("/proc/self/fd/{}", source.as_raw_fd()).as_str()),
         &bind.target,
         NONE,
         MsFlags::MS_BIND | MsFlags::MS_REC,
