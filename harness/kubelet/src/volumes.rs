@@ -116,7 +116,7 @@ async fn prepare_one(
         return Ok((host_path::prepare(&disk, source)?, None));
     }
     let folder = context.folder.join("volumes").join(&volume.name);
-    let place = Place {
+    let mut place = Place {
         folder: folder.clone(),
         inside: PathBuf::new(),
         is_read_only: false,
@@ -138,6 +138,8 @@ async fn prepare_one(
         held,
         tokens,
     };
+    // Whoever could write there could have the kubelet write, and remove, what links lead to.
+    place.is_read_only = true;
     Ok((place, Some(filled)))
 }
 

@@ -5,8 +5,9 @@ use crate::pods::{Pods, within};
 use crate::workload::IMAGE;
 use futures::StreamExt as _;
 use futures::io::AsyncBufReadExt as _;
-use k8s_openapi::api::core::v1::ContainerStatus;
-use kube::api::LogParams;
+use k8s_openapi::api::core::v1::{ConfigMap, ContainerStatus};
+use kube::Api;
+use kube::api::{LogParams, PostParams};
 use serde_json::{Value, json};
 
 pub(crate) async fn volumes_are_as_in_kubernetes(pods: &Pods) {
@@ -28,6 +29,7 @@ pub(crate) async fn volumes_are_as_in_kubernetes(pods: &Pods) {
         a_host_path_that_comes_later_is_mounted(pods),
         parts_of_volumes_stay_inside(pods),
         expressions_name_parts_of_volumes(pods),
+        volumes_of_objects_are_read_only(pods),
     );
 }
 
@@ -202,4 +204,29 @@ async fn expressions_name_parts_of_volumes(pods: &Pods) {
         upwards,
         "unable to provision SubPath `folder/../..`: must not contain '..'"
     );
+}
+
+async fn volumes_of_objects_are_read_only(pods: &Pods) {
+    let maps: Api<ConfigMap> = Api::namespaced(pods.client(), "default");
+    let map = json!({"metadata": {"name": "fixed"}, "data": {"key": "one"}});
+    let map = serde_json::from_value(map).unwrap();
+    maps.create(&PostParams::default(), &map).await.unwrap();
+    let volume = json!({
+        "volumes": [{"name": "config", "configMap": {"name": "fixed"}}], "restartPolicy": "Never",
+    });
+    let mount = json!({"volumeMounts": [{"name": "config", "mountPath": "/config"}]});
+    let arguments = ["make", "link:/config/..new=/etc"];
+    pods.make("writer", &arguments, volume, mount).await;
+    let ended = |main: &ContainerStatus| {
+        let ended = main.state.as_ref()?.terminated.as_ref()?;
+        Some(ended.exit_code)
+    };
+    let main = pods.main_is("writer", |main| ended(main).is_some()).await;
+    assert_ne!(ended(&main), Some(0));
+    let log = pods
+        .api()
+        .logs("writer", &LogParams::default())
+        .await
+        .unwrap();
+    assert!(log.contains("Read-only file system"), "{log}");
 }
