@@ -11,7 +11,7 @@ use crate::engine::Engine;
 use crate::junit::{Count, ignored_in_list};
 use crate::system::CannotHere;
 use crate::tools::Tool;
-use crate::{check, engine, images, node_image, registry, system, workspace};
+use crate::{check, dist, engine, images, node_image, registry, system, workspace};
 use anyhow::Context as _;
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
@@ -39,6 +39,8 @@ pub(crate) enum Part {
     Clusters,
     /// Some of them on the local cluster in other topologies, and with certificates that live for ten seconds
     Topologies,
+    /// The archive for other machines, used as on one that has neither Rust nor this repository
+    Dist,
     /// The default run on a real cluster
     Run,
     /// Every scenario against the seeded bugs it must catch; beside the default run
@@ -157,6 +159,7 @@ fn run(
             nextest("components", install, Some(engine))
         }),
         Part::Topologies => topologies::run(program, &results.join("topologies")),
+        Part::Dist => archive(),
         Part::Delta => {
             let arguments = ["run", "--tag", "gate", "--set", "xds=delta"];
             meshproof(Command::new(program), &arguments, &results.join("delta"))
@@ -195,6 +198,14 @@ fn checks(install: bool) -> anyhow::Result<Count> {
             .map(|step| format!("cargo xtask check {step}"))
             .collect(),
         skipped: 0,
+    })
+}
+
+/// The program and the images are those that all parts use, so this packs them, unpacks them elsewhere and runs a scenario.
+fn archive() -> anyhow::Result<Count> {
+    Ok(match dist::dist(true) {
+        Ok(_) => Count::ONE_PASSED,
+        Err(error) => Count::one_failed(format!("cargo xtask dist --try: {error:#}")),
     })
 }
 
