@@ -26,6 +26,7 @@ mod images;
 mod latency;
 mod made;
 mod making;
+mod measure;
 mod names;
 mod on_disks;
 mod pods;
@@ -40,6 +41,7 @@ pub use cluster::KindCluster;
 pub use engine::check_engine;
 pub use group::{attach, inotify_limit, kept, left_of, remove_kept, up};
 pub use images::ImagesToCome;
+pub use measure::round_trips;
 pub use state::{Listed, State, list};
 
 use crate::ClusterError;

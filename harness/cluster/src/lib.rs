@@ -20,6 +20,7 @@ mod redaction;
 mod reexec;
 pub mod registry;
 pub mod rights;
+mod round_trip;
 pub mod together;
 pub mod topology;
 mod wire;
@@ -31,6 +32,7 @@ mod folder_lock;
 pub use clusters::Clusters;
 pub use on_disks::{DiskHarm, OnDisks};
 pub use reexec::reexec;
+pub use round_trip::RoundTrip;
 
 use futures::future::BoxFuture;
 use harness_model::capability::Capability;

@@ -34,7 +34,7 @@ mod zone;
 
 pub use cluster::{LocalCluster, Options};
 pub use group::{attach, kept, remove_kept, up};
-pub use measure::{RoundTrip, round_trips};
+pub use measure::round_trips;
 pub(crate) use plan::{MOST_DATA_CENTERS, MOST_NODES};
 pub use programs::Programs;
 

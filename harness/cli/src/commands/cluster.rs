@@ -237,6 +237,26 @@ impl From<kind::Listed> for ListedForm {
     }
 }
 
+/// The same, with the round trips of those that have latency.
+fn listed_and_measured() -> Result<Vec<ListedForm>, Failure> {
+    let cache = plan::assets(None, true)?.cache;
+    let local = local::list().into_iter().map(|cluster| {
+        let round_trips = distances::of_local(&cluster);
+        (ListedForm::from(cluster), round_trips)
+    });
+    let kind = kind::list(&cache).into_iter().map(|cluster| {
+        let round_trips = distances::of_kind(&cluster);
+        (ListedForm::from(cluster), round_trips)
+    });
+    Ok(local
+        .chain(kind)
+        .map(|(listed, round_trips)| ListedForm {
+            round_trips,
+            ..listed
+        })
+        .collect())
+}
+
 fn written(at: jiff::Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
@@ -267,13 +287,7 @@ pub(crate) fn tell_if_kept(name: &str) -> Result<(), Failure> {
 }
 
 fn list(common: &Common, out: &mut Out) -> Result<ExitCode, Failure> {
-    let mut listed = listed()?;
-    for cluster in local::list() {
-        let is_it = |one: &&mut ListedForm| one.provider == "local" && one.name == cluster.name;
-        if let Some(one) = listed.iter_mut().find(is_it) {
-            one.round_trips = distances::measured(&cluster);
-        }
-    }
+    let listed = listed_and_measured()?;
     match common.output {
         OutputForm::Json => write_json(out, &listed)?,
         OutputForm::Jsonl => {

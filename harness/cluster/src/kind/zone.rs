@@ -18,7 +18,7 @@ const TABLE: &str = "meshproof";
 /// The network device of a node that leads to the other nodes.
 pub(super) const LINK: &str = "eth0";
 /// The kubelet's port, through which the API server forwards connections to pods.
-const KUBELET_PORT: u16 = 10250;
+pub(super) const KUBELET_PORT: u16 = 10250;
 
 /// A node in a data center.
 #[derive(Clone, Debug, PartialEq, Eq)]

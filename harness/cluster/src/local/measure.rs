@@ -5,8 +5,8 @@ use super::plan::Plan;
 use super::wiring::Network;
 use super::{cluster, control, control_socket, failed, run_folder};
 use crate::ClusterError;
+use crate::round_trip::RoundTrip;
 use harness_kubelet::KUBELET_PORT;
-use serde::{Deserialize, Serialize};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
@@ -14,20 +14,6 @@ use std::time::{Duration, Instant};
 const TIMES: usize = 3;
 /// How long an answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// The way from one data center to another and back.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RoundTrip {
-    /// A data center.
-    pub from: String,
-    /// Another one.
-    pub to: String,
-    /// What was measured; none when no answer came.
-    pub measured: Option<Duration>,
-    /// What the topology says, both directions together.
-    pub configured: Duration,
-}
 
 /// Measures the round trips between the data centers of a running cluster, each pair once.
 ///
@@ -44,15 +30,9 @@ pub async fn round_trips(name: &str) -> Result<Vec<RoundTrip>, ClusterError> {
     let told = control::ask(&control_socket(&folder), &request).await?;
     let measured: Vec<(String, String, Option<Duration>)> =
         serde_json::from_str(&told).map_err(failed(act()))?;
-    let one_way = |from: &str, to: &str| topology.latency.one_way(from, to).unwrap_or_default();
     Ok(measured
         .into_iter()
-        .map(|(from, to, measured)| RoundTrip {
-            configured: one_way(&from, &to) + one_way(&to, &from),
-            from,
-            to,
-            measured,
-        })
+        .map(|(from, to, measured)| RoundTrip::new(&topology, from, to, measured))
         .collect())
 }
 

@@ -1,7 +1,9 @@
 //! How far the data centers of a running cluster are from each other, as `cluster list` tells it.
 
-use harness_cluster::local::{self, Listed, RoundTrip};
+use harness_cluster::{ClusterError, RoundTrip, kind, local};
+use harness_model::topology::Topology;
 use serde::Serialize;
+use std::future::Future;
 use std::time::Duration;
 
 /// One round trip, for programs.
@@ -9,16 +11,25 @@ use std::time::Duration;
 #[serde(rename_all = "camelCase")]
 pub(super) struct RoundTripForm {
     from: String,
+    from_region: String,
     to: String,
+    to_region: String,
     /// Milliseconds; none when no answer came.
     measured_ms: Option<f64>,
     /// Milliseconds, as the topology says.
     configured_ms: f64,
 }
 
-impl From<RoundTrip> for RoundTripForm {
-    fn from(trip: RoundTrip) -> Self {
+impl RoundTripForm {
+    fn new(topology: &Topology, trip: RoundTrip) -> Self {
+        let region = |name: &str| {
+            let mut all = topology.data_centers();
+            let found = all.find(|data_center| data_center.name == name);
+            found.map_or(String::new(), |found| found.region.clone())
+        };
         Self {
+            from_region: region(&trip.from),
+            to_region: region(&trip.to),
             measured_ms: trip.measured.map(millis),
             configured_ms: millis(trip.configured),
             from: trip.from,
@@ -31,39 +42,56 @@ fn millis(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 10_000.0).round() / 10.0
 }
 
-/// Measures a cluster that is up and has data centers that are far from each other. Nothing where that cannot be asked:
-/// it is a list, and not a check.
-pub(super) fn measured(listed: &Listed) -> Vec<RoundTripForm> {
-    let is_wide = |listed: &Listed| {
-        let topology = listed.topology.as_ref();
-        listed.running && topology.is_some_and(|topology| topology.has_latency())
-    };
-    if !is_wide(listed) {
+/// Measures a local cluster that is up and has data centers that are far from each other.
+pub(super) fn of_local(listed: &local::Listed) -> Vec<RoundTripForm> {
+    let topology = listed.topology.as_ref().filter(|_| listed.running);
+    measured(&listed.name, topology, local::round_trips(&listed.name))
+}
+
+/// The same of a kind cluster that is kept.
+pub(super) fn of_kind(listed: &kind::Listed) -> Vec<RoundTripForm> {
+    let topology = listed.topology.as_ref();
+    measured(&listed.name, topology, kind::round_trips(listed))
+}
+
+/// Nothing where nobody is far, or that cannot be asked: it is a list, and not a check.
+fn measured(
+    cluster: &str,
+    topology: Option<&Topology>,
+    ask: impl Future<Output = Result<Vec<RoundTrip>, ClusterError>>,
+) -> Vec<RoundTripForm> {
+    let Some(topology) = topology.filter(|topology| topology.has_latency()) else {
         return Vec::new();
-    }
+    };
     let Ok(runtime) = super::runtime() else {
         return Vec::new();
     };
-    let measured = runtime.block_on(local::round_trips(&listed.name));
-    let measured = measured.unwrap_or_else(|error| {
-        tracing::warn!(%error, cluster = listed.name, "its round trips are not measured");
+    let trips = runtime.block_on(ask).unwrap_or_else(|error| {
+        tracing::warn!(%error, cluster, "its round trips are not measured");
         Vec::new()
     });
-    measured.into_iter().map(RoundTripForm::from).collect()
+    trips
+        .into_iter()
+        .map(|trip| RoundTripForm::new(topology, trip))
+        .collect()
 }
 
-/// As a table: a line for each data center but the last, a column for each but the first.
+/// As a table: a line for each data center but the last, a column for each but the first. Both with their region, where there
+/// are several.
 pub(super) fn table(trips: &[RoundTripForm]) -> Vec<String> {
-    let mut columns: Vec<&str> = Vec::new();
-    let mut rows: Vec<&str> = Vec::new();
+    let mut columns: Vec<(&str, &str)> = Vec::new();
+    let mut rows: Vec<(&str, &str)> = Vec::new();
     for trip in trips {
-        if !rows.contains(&trip.from.as_str()) {
-            rows.push(&trip.from);
+        let from = (trip.from.as_str(), trip.from_region.as_str());
+        let to = (trip.to.as_str(), trip.to_region.as_str());
+        if !rows.contains(&from) {
+            rows.push(from);
         }
-        if !columns.contains(&trip.to.as_str()) {
-            columns.push(&trip.to);
+        if !columns.contains(&to) {
+            columns.push(to);
         }
     }
+    let has_regions = trips.iter().any(|trip| trip.from_region != trip.to_region);
     let cell = |from: &str, to: &str| {
         let trip = trips.iter().find(|trip| trip.from == from && trip.to == to);
         trip.map_or(String::new(), |trip| match trip.measured_ms {
@@ -71,18 +99,23 @@ pub(super) fn table(trips: &[RoundTripForm]) -> Vec<String> {
             None => format!("no answer ({})", trip.configured_ms),
         })
     };
-    let line = |first: &str, cells: Vec<String>| {
+    let line = |first: &str, second: &str, cells: Vec<String>| {
         let cells: String = cells.iter().map(|cell| format!("  {cell:>14}")).collect();
-        format!("  {first:12}{cells}").trim_end().to_owned()
+        let second = match has_regions {
+            true => format!("{second:12}"),
+            false => String::new(),
+        };
+        format!("  {second}{first:12}{cells}").trim_end().to_owned()
     };
-    let head = columns.iter().map(ToString::to_string).collect();
-    let mut lines = vec![
-        "  round trips in ms, measured (and as the topology says):".to_owned(),
-        line("", head),
-    ];
-    lines.extend(rows.iter().map(|from| {
-        let cells = columns.iter().map(|to| cell(from, to)).collect();
-        line(from, cells)
+    let head = |of: fn(&(&str, &str)) -> String| columns.iter().map(of).collect();
+    let mut lines = vec!["  round trips in ms, measured (and as the topology says):".to_owned()];
+    if has_regions {
+        lines.push(line("", "", head(|(_, region)| (*region).to_owned())));
+    }
+    lines.push(line("", "", head(|(name, _)| (*name).to_owned())));
+    lines.extend(rows.iter().map(|(from, region)| {
+        let cells = columns.iter().map(|(to, _)| cell(from, to)).collect();
+        line(from, region, cells)
     }));
     lines
 }
@@ -91,14 +124,19 @@ pub(super) fn table(trips: &[RoundTripForm]) -> Vec<String> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_pair_has_a_cell() {
-        let trip = |from: &str, to: &str, measured_ms| RoundTripForm {
+    fn trip(from: &str, to: &str, measured_ms: Option<f64>) -> RoundTripForm {
+        RoundTripForm {
             from: from.to_owned(),
+            from_region: "one".to_owned(),
             to: to.to_owned(),
+            to_region: "one".to_owned(),
             measured_ms,
             configured_ms: 2.0,
-        };
+        }
+    }
+
+    #[test]
+    fn every_pair_has_a_cell() {
         let trips = [
             trip("a", "b", Some(2.1)),
             trip("a", "c", None),
@@ -110,6 +148,42 @@ mod tests {
                 "                             b               c",
                 "  a                    2.1 (2)   no answer (2)",
                 "  b                                      2 (2)",
+            ]
+        );
+    }
+
+    #[test]
+    fn five_data_centers_in_three_regions_have_their_matrix() {
+        let topology = harness_cluster::topology::load("three-regions-five-data-centers");
+        let topology = topology.expect("it is shipped");
+        let names: Vec<&str> = topology
+            .data_centers()
+            .map(|data_center| data_center.name.as_str())
+            .collect();
+        let one_way = |from: &str, to: &str| topology.latency.one_way(from, to).unwrap_or_default();
+        let mut trips = Vec::new();
+        for (number, from) in names.iter().enumerate() {
+            for to in &names[number + 1..] {
+                let configured = one_way(from, to) + one_way(to, from);
+                let trip = RoundTrip {
+                    from: (*from).to_owned(),
+                    to: (*to).to_owned(),
+                    measured: Some(configured + Duration::from_micros(310)),
+                    configured,
+                };
+                trips.push(RoundTripForm::new(&topology, trip));
+            }
+        }
+        assert_eq!(
+            table(&trips),
+            [
+                "  round trips in ms, measured (and as the topology says):",
+                "                                  region-1        region-2        region-2        region-3",
+                "                                    zone-b          zone-c          zone-d          zone-e",
+                "  region-1    zone-a               2.3 (2)       30.3 (30)       30.3 (30)       60.3 (60)",
+                "  region-1    zone-b                             30.3 (30)       30.3 (30)       60.3 (60)",
+                "  region-2    zone-c                                               2.3 (2)       50.3 (50)",
+                "  region-2    zone-d                                                             50.3 (50)",
             ]
         );
     }
