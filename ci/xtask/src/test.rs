@@ -1,6 +1,7 @@
 //! All tests, part by part, summed up in one line.
 
 mod clusters;
+mod distances;
 mod documentation;
 mod foreign;
 mod parity;

@@ -1,7 +1,7 @@
 //! Scenarios on the local cluster otherwise than by default: over several clusters and many data centers, and with
-//! certificates that live as short as they may.
+//! certificates that live as short as they may; and how far data centers are from each other.
 
-use super::{forget_run, meshproof};
+use super::{distances, forget_run, meshproof};
 use crate::junit::Count;
 use anyhow::Context as _;
 use std::path::Path;
@@ -64,6 +64,7 @@ pub(super) fn run(program: &Path, results: &Path) -> anyhow::Result<Count> {
             Count::one_failed(format!("{name} had {sidecars} sidecars, not {fewest}"))
         };
     }
+    total += distances::run(program)?;
     Ok(total)
 }
 
