@@ -15,6 +15,8 @@ use sha2::{Digest as _, Sha256};
 
 mod head;
 mod layout;
+#[cfg(test)]
+mod look;
 mod markup;
 mod traffic;
 mod used;
@@ -254,7 +256,7 @@ fn then_views(setting: Setting<'_>, findings: &[Finding]) -> Vec<ThenView> {
                     .take(SHOWN_DEVIATIONS)
                     .map(|deviation| DeviationView {
                         at: marked_up(&deviation.place(setting)),
-                        expected: deviation.expected,
+                        expected: marked_up(&deviation.expected),
                         observed: deviation.observed,
                     })
                     .collect(),
