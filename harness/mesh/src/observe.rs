@@ -6,7 +6,8 @@ use crate::definition::{Evidence, State};
 use crate::{Keys, Mesh, template};
 use harness_model::directory::Sidecar;
 use harness_model::history::{
-    Answerer, Arrival, CertificateSeen, Observation, RefusalCause, RequestSeen, Stream, XdsForm,
+    Answerer, Arrival, CertificateSeen, Observation, RefusalCause, RequestSeen, Stream, Validity,
+    XdsForm,
 };
 use harness_model::protocol::Protocol;
 use probe_api::request::{Answer, PeerView, RequestOutcome, RequestResult};
@@ -17,7 +18,8 @@ use std::collections::BTreeMap;
 const HTTP_PORT: u16 = 80;
 
 impl Mesh {
-    /// One reading of a sidecar, reduced to the scenario's keys and marker. `sidecar` is who was asked.
+    /// One reading of a sidecar, reduced to the scenario's keys and marker. `sidecar` is who was asked, `began_ms` when the
+    /// history's clock began, in milliseconds since the Unix epoch.
     ///
     /// # Errors
     ///
@@ -28,6 +30,7 @@ impl Mesh {
         keys: &Keys,
         sidecar: &Sidecar,
         state: &SidecarState,
+        began_ms: i64,
     ) -> Result<Observation, String> {
         // Readings come often, and few ask for this.
         let applications = if keys.own_tls() {
@@ -35,7 +38,8 @@ impl Mesh {
         } else {
             BTreeMap::new()
         };
-        reduce(&self.definition.state, &applications, keys, sidecar, state)
+        let form = &self.definition.state;
+        reduce(form, &applications, keys, sidecar, state, began_ms)
     }
 
     /// The outcome of a request in the words of a history. `due_ns` is when it was due on the history's clock.
@@ -134,6 +138,7 @@ fn reduce(
     keys: &Keys,
     sidecar: &Sidecar,
     state: &SidecarState,
+    began_ms: i64,
 ) -> Result<Observation, String> {
     if state.identity.pod_uid != sidecar.pod_uid {
         return Err(format!(
@@ -172,7 +177,7 @@ fn reduce(
             .and_then(|name| held.secrets.get(name))
             .map(|own| {
                 let roots = form.roots.as_ref().and_then(|name| held.secrets.get(name));
-                certificate(own, roots)
+                certificate(own, roots, began_ms)
             }),
         tls: form
             .tls
@@ -239,7 +244,7 @@ fn note(rules: &mut BTreeMap<String, String>, rule: &str, hash: &str) {
 }
 
 /// A sidecar's own certificate, and what it leads to: the signatures were verified where it was read.
-fn certificate(secret: &Secret, roots: Option<&Secret>) -> CertificateSeen {
+fn certificate(secret: &Secret, roots: Option<&Secret>, began_ms: i64) -> CertificateSeen {
     let own = secret.certificates.first();
     let trusted = roots
         .map(|roots| &roots.certificates[..])
@@ -268,7 +273,16 @@ fn certificate(secret: &Secret, roots: Option<&Secret>) -> CertificateSeen {
         warming: secret.warming,
         identities: own.map(|own| own.uris.clone()).unwrap_or_default(),
         serial: own.map(|own| own.serial.clone()).unwrap_or_default(),
+        valid: own.map(|own| Validity {
+            from_ms: since(began_ms, own.not_before_s),
+            until_ms: since(began_ms, own.not_after_s),
+        }),
     }
+}
+
+/// A time of day (seconds since the Unix epoch) in milliseconds since another (milliseconds since the same).
+fn since(began_ms: i64, at_s: i64) -> i64 {
+    at_s.saturating_mul(1000).saturating_sub(began_ms)
 }
 
 fn header<'a>(headers: &'a BTreeMap<String, String>, name: Option<&String>) -> Option<&'a str> {

@@ -129,7 +129,8 @@ pub enum Expectation {
         because: RefusalCause,
     },
     /// From the step (0-based) on every sidecar that must hold a certificate then gets a new one, and shows none but its
-    /// own.
+    /// own and none after its end, as the machine of the harness tells the time. One that had ended when the step began is
+    /// replaced within [`crate::patience::Patience::recovery`] of the end of the step's faults, or of its beginning.
     Renewed {
         /// Index of the act.
         since: usize,

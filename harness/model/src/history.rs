@@ -253,6 +253,32 @@ pub struct CertificateSeen {
     /// The roots that the sidecar trusts, the same way; empty where nobody tells.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub roots: BTreeSet<String>,
+    /// From when to when it is valid; none where nobody tells, as in older histories.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid: Option<Validity>,
+}
+
+/// From when to when a certificate is valid, on the history's clock, in milliseconds: before the run they are negative.
+///
+/// X.509 tells times of day. They are translated by what the time of day was on the harness's machine when the run began, so
+/// this is as right as that clock, and as long as nobody sets it: it must agree with that of whoever signed the certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Validity {
+    /// The first moment (`notBefore`).
+    pub from_ms: i64,
+    /// The last moment (`notAfter`).
+    pub until_ms: i64,
+}
+
+impl Validity {
+    /// The last moment in nanoseconds, as events tell theirs; 0 where that was before the run.
+    #[must_use]
+    pub fn until_ns(self) -> u64 {
+        u64::try_from(self.until_ms)
+            .unwrap_or(0)
+            .saturating_mul(1_000_000)
+    }
 }
 
 /// A control-plane stream: readings with equal streams are of one connection to one replica.

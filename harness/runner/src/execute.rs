@@ -360,6 +360,7 @@ fn record_readings(
 ) -> Readings {
     let (sender, mut updates) = environment.watch().subscribe();
     let mesh = environment.mesh();
+    let began_ms = recorder.clock().began_ms();
     let (keys, recorder) = (keys.clone(), Arc::clone(recorder));
     let mut sidecars: BTreeMap<String, Sidecar> = BTreeMap::new();
     let mut take = move |update| match update {
@@ -374,7 +375,8 @@ fn record_readings(
             state,
         } => {
             if let Some(sidecar) = sidecars.get(&name) {
-                let reading = state.and_then(|state| mesh.observe(&keys, sidecar, &state));
+                let reading =
+                    state.and_then(|state| mesh.observe(&keys, sidecar, &state, began_ms));
                 recorder.read(&name, &pod_uid, reading);
             }
         }

@@ -72,6 +72,7 @@ fn observe(state: &SidecarState) -> Result<Observation, String> {
         &Keys::new("s1"),
         &sidecar(),
         state,
+        0,
     )
 }
 
@@ -215,6 +216,8 @@ fn certificate_and_modes_are_shown_to_the_scenario_that_owns_tls_alone() {
                 certificates: vec![state::Certificate {
                     serial: "1".to_owned(),
                     uris: vec!["spiffe://a/b".to_owned()],
+                    not_before_s: 40,
+                    not_after_s: 120,
                     ..state::Certificate::default()
                 }],
                 ..state::Secret::default()
@@ -223,8 +226,15 @@ fn certificate_and_modes_are_shown_to_the_scenario_that_owns_tls_alone() {
         .into();
     });
     let seen = |keys: &Keys| {
-        let seen =
-            reduce(&form(), &BTreeMap::new(), keys, &sidecar(), &holding).expect("a reading");
+        let seen = reduce(
+            &form(),
+            &BTreeMap::new(),
+            keys,
+            &sidecar(),
+            &holding,
+            98_500,
+        )
+        .expect("a reading");
         (seen.certificate, seen.tls)
     };
     assert_eq!(seen(&Keys::new("s1")), (None, None));
@@ -233,6 +243,12 @@ fn certificate_and_modes_are_shown_to_the_scenario_that_owns_tls_alone() {
     assert!(modes.is_some());
     assert_eq!(own.identities, ["spiffe://a/b"]);
     assert!(!own.warming);
+    // The history's clock began at 98.5 s.
+    let valid = Validity {
+        from_ms: -58_500,
+        until_ms: 21_500,
+    };
+    assert_eq!(own.valid, Some(valid));
 }
 
 #[test]
@@ -247,7 +263,7 @@ fn a_certificate_leads_to_a_root_that_its_sidecar_trusts_or_to_none() {
         ..state::Secret::default()
     };
     let seen = |chain: &[state::Certificate], roots: &[state::Certificate]| {
-        let seen = certificate(&secret(chain), Some(&secret(roots)));
+        let seen = certificate(&secret(chain), Some(&secret(roots)), 0);
         (seen.root, seen.issuer, seen.roots.len())
     };
     let root = |name: &str| signed(name, Some(name));

@@ -1,7 +1,8 @@
-//! `renewed`: certificates are replaced again and again, each by one of the same sidecar.
+//! `renewed`: certificates are replaced again and again, each by one of the same sidecar and before it ends.
 
-use super::evidence::{Evidence, detail};
-use super::timeline::{Place, Reading, Timeline, precedes};
+use super::evidence::{Evidence, clock, detail};
+use super::timeline::{Life, Place, Point, Reading, Timeline, precedes};
+use crate::history::{CertificateSeen, EventKind};
 use crate::verdict::Detail;
 use std::collections::BTreeSet;
 
@@ -24,43 +25,129 @@ pub(super) fn check(timeline: &Timeline<'_>, step: usize) -> Evidence {
         if !in_force.expected(life.sidecar).certificate {
             continue;
         }
-        let told = |expected: &str, observed: String| Detail {
-            sidecar: Some(life.sidecar.name.clone()),
-            step: Some(step),
-            ..detail(expected, observed)
-        };
         // Readings are recorded when they differ from the last one: what was shown when the step began counts.
         let is_before = |reading: &Reading<'_>| precedes(reading.index, point.first);
         let before = timeline.readings_of(life).filter(is_before).last();
         let since = timeline
             .readings_of(life)
             .filter(|reading| !is_before(reading));
-        let certificates: Vec<_> = before
-            .into_iter()
-            .chain(since)
-            .filter_map(|reading| reading.seen.certificate.as_ref())
-            .filter(|certificate| !certificate.warming)
-            .collect();
-        let own = life.sidecar.identity.as_ref();
-        let strange = certificates
-            .iter()
-            .find(|certificate| certificate.identities.first() != own);
-        let serials: BTreeSet<&str> = certificates
-            .iter()
+        let judge = Judge {
+            timeline,
+            point: &point,
+            life,
+            readings: before.into_iter().chain(since).collect(),
+        };
+        judge.check(&mut evidence);
+    }
+    evidence
+}
+
+/// One sidecar's certificates.
+struct Judge<'t, 'a> {
+    timeline: &'t Timeline<'a>,
+    point: &'t Point,
+    life: &'t Life<'a>,
+    readings: Vec<Reading<'a>>,
+}
+
+impl<'a> Judge<'_, 'a> {
+    fn check(&self, evidence: &mut Evidence) {
+        let certificates = || self.readings.iter().filter_map(|reading| held(reading));
+        let own = self.life.sidecar.identity.as_ref();
+        let strange = certificates().find(|certificate| certificate.identities.first() != own);
+        let serials: BTreeSet<&str> = certificates()
             .map(|certificate| certificate.serial.as_str())
             .collect();
         match (strange, serials.len()) {
-            (Some(strange), _) => evidence.contradict(told(
+            (Some(strange), _) => evidence.contradict(self.told(
                 "certificates of its own",
                 format!("one of {}", strange.identities.join(", ")),
             )),
-            (None, 0) => evidence.open(told("a certificate", "none was read".to_owned())),
-            (None, 1) => evidence.contradict(told(
-                "a new certificate",
-                "the same all the time".to_owned(),
-            )),
-            (None, several) => evidence.support(u64::try_from(several - 1).unwrap_or(u64::MAX)),
+            (None, 0) => evidence.open(self.told("a certificate", "none was read".to_owned())),
+            (None, 1) => evidence
+                .contradict(self.told("a new certificate", "the same all the time".to_owned())),
+            (None, several) => {
+                evidence.support(u64::try_from(several - 1).unwrap_or(u64::MAX));
+                self.in_time(evidence);
+            }
         }
     }
-    evidence
+
+    /// No certificate was kept beyond its time. A reading comes to us as late as a probe may take to answer: what is read
+    /// until then may have been in time.
+    fn in_time(&self, evidence: &mut Evidence) {
+        let margin = self.timeline.patience.probe.as_nanos();
+        let mut uncertain = None;
+        for pair in self.readings.windows(2) {
+            let [earlier, later] = pair else { continue };
+            let Some((certificate, deadline)) =
+                held(earlier).and_then(|held| Some((held, self.deadline_ns(held)?)))
+            else {
+                continue;
+            };
+            if later.at_ns <= deadline {
+                continue;
+            }
+            let after = held(later);
+            let is_kept = after.is_some_and(|after| after.serial == certificate.serial);
+            let what = match after {
+                Some(_) if is_kept => "the same still",
+                Some(_) => "another one",
+                None => "none any more",
+            };
+            let (at, until) = (later.clock(), clock(deadline));
+            let detail = Detail {
+                event: Some(later.index),
+                ..self.told(
+                    "another certificate in time",
+                    format!("{what} at {at}, to be replaced until {until}"),
+                )
+            };
+            // Who could not be read meanwhile may have had another one by then.
+            let is_certain = is_kept || !self.is_unread_between(earlier, later);
+            if is_certain && later.at_ns > deadline.saturating_add(margin) {
+                evidence.contradict(detail);
+                return;
+            }
+            uncertain.get_or_insert(detail);
+        }
+        if let Some(detail) = uncertain {
+            evidence.open(detail);
+        }
+    }
+
+    /// Until when a certificate may be shown: to its end. One that had ended when the step began could not be renewed in time
+    /// any more; it has the mesh's bound from the end of what was broken, or from the step's beginning. None where its end is
+    /// not told.
+    fn deadline_ns(&self, certificate: &CertificateSeen) -> Option<u64> {
+        let until = certificate.valid?.until_ns();
+        let began = self.timeline.events[self.point.first].at_ns;
+        if until >= began {
+            return Some(until);
+        }
+        let recovered = self.timeline.recovered_in(self.point);
+        let since = recovered.map_or(began, |index| self.timeline.events[index].at_ns);
+        Some(since.saturating_add(self.timeline.patience.recovery.as_nanos()))
+    }
+
+    fn is_unread_between(&self, earlier: &Reading<'_>, later: &Reading<'_>) -> bool {
+        let name = &self.life.sidecar.name;
+        self.timeline.events[earlier.index..later.index]
+            .iter()
+            .any(|event| matches!(&event.kind, EventKind::ObservationFailed { sidecar, .. } if sidecar == name))
+    }
+
+    fn told(&self, expected: &str, observed: String) -> Detail {
+        Detail {
+            sidecar: Some(self.life.sidecar.name.clone()),
+            step: self.point.place.step(),
+            ..detail(expected, observed)
+        }
+    }
+}
+
+/// The certificate that a reading shows.
+fn held<'a>(reading: &Reading<'a>) -> Option<&'a CertificateSeen> {
+    let certificate = reading.seen.certificate.as_ref();
+    certificate.filter(|certificate| !certificate.warming)
 }

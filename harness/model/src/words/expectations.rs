@@ -94,7 +94,7 @@ pub fn expectation(expectation: &Expectation) -> String {
             cause(*because)
         ),
         Expectation::Renewed { since } => format!(
-            "from step {} on every sidecar that holds a certificate gets a new one of its own",
+            "from step {} on every sidecar that holds a certificate gets a new one of its own in time",
             since
         ),
         Expectation::Rotated { step } => format!(

@@ -84,6 +84,7 @@ impl Environment {
     pub(crate) async fn wait_until_gone(&self, keys: &harness_mesh::Keys) -> Vec<String> {
         let deadline = Instant::now() + self.patience.delivery.0;
         let workloads = self.watch.workloads();
+        let began_ms = self.clock.began_ms();
         self.watch
             .wait_until_nobody(deadline, |latest| {
                 workloads
@@ -91,7 +92,9 @@ impl Environment {
                     .filter(|workload| {
                         let sidecar = &workload.sidecar;
                         latest(&sidecar.name)
-                            .and_then(|state| self.mesh.observe(keys, sidecar, &state).ok())
+                            .and_then(|state| {
+                                self.mesh.observe(keys, sidecar, &state, began_ms).ok()
+                            })
                             .is_some_and(|seen| {
                                 !seen.toggles.is_empty()
                                     || !seen.rules.is_empty()

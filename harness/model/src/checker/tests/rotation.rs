@@ -35,6 +35,7 @@ fn held(root: &str, issuer: &str, roots: &[&str]) -> CertificateSeen {
         issuer: Some(issuer.to_owned()),
         roots: roots.iter().map(|root| (*root).to_owned()).collect(),
         warming: false,
+        valid: None,
     }
 }
 

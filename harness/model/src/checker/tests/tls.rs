@@ -6,7 +6,8 @@ use crate::configuration::{Configuration, InboundTls, OutboundTls, Tls};
 use crate::duration::Span;
 use crate::expectation::Expectation;
 use crate::history::{
-    Arrival, CertificateSeen, EventKind, Observation, RefusalCause, Spoken, WireConnection,
+    Arrival, CertificateSeen, EventKind, Observation, RefusalCause, Spoken, Validity,
+    WireConnection,
 };
 use crate::scenario::Act;
 use crate::testing::{Recorder, configuration, entry_zone, shows};
@@ -279,6 +280,93 @@ fn certificates_must_be_renewed(
         &recorder,
     );
     assert_eq!(found.verdict, verdict, "{found:#?}");
+}
+
+/// `(when in ms, serial, its end in ms)` of each reading; no serial: the sidecar could not be read. The step that counts begins
+/// at 10 s and has the end of a fault at 12 s. A probe may take 5 s to answer, and recovery 20 s.
+#[rstest]
+#[case::in_time(&[(9_000, "1", 20_000), (19_900, "2", 40_000)], None, Verdict::Passed)]
+#[case::ends_untold(&[(9_000, "1", 0), (39_000, "2", 0)], None, Verdict::Passed)]
+#[case::perhaps_read_late(&[(9_000, "1", 20_000), (24_900, "2", 40_000)], Some("another one at 24.9"), Verdict::Inconclusive)]
+#[case::late(&[(9_000, "1", 20_000), (25_100, "2", 40_000)], Some("another one at 25.1"), Verdict::Failed)]
+#[case::a_later_one_late(
+    &[(9_000, "1", 20_000), (15_000, "2", 35_000), (41_000, "3", 60_000)],
+    Some("to be replaced until 35.000 s"),
+    Verdict::Failed
+)]
+#[case::kept(
+    &[(9_000, "1", 20_000), (19_000, "2", 30_000), (36_000, "2", 30_000)],
+    Some("the same still at 36.0"),
+    Verdict::Failed
+)]
+#[case::unread_meanwhile(
+    &[(9_000, "1", 20_000), (15_000, "", 0), (26_000, "2", 40_000)],
+    Some("another one at 26.0"),
+    Verdict::Inconclusive
+)]
+#[case::kept_and_unread_meanwhile(
+    &[(9_000, "1", 20_000), (15_000, "2", 30_000), (29_000, "", 0), (36_000, "2", 30_000)],
+    Some("the same still at 36.0"),
+    Verdict::Failed
+)]
+#[case::perhaps_late_and_then_late(
+    &[(9_000, "1", 20_000), (21_000, "2", 30_000), (36_000, "3", 50_000)],
+    Some("another one at 36.0"),
+    Verdict::Failed
+)]
+// It had ended before: the mesh has its time from the end of the fault on.
+#[case::ended_before(&[(9_000, "1", 8_000), (31_900, "2", 60_000)], None, Verdict::Passed)]
+#[case::ended_before_and_late(
+    &[(9_000, "1", 8_000), (37_100, "2", 60_000)],
+    Some("to be replaced until 32.0"),
+    Verdict::Failed
+)]
+#[case::ended_before_and_kept(&[(9_000, "1", 8_000), (37_100, "1", 8_000)], Some("the same all the time"), Verdict::Failed)]
+fn certificates_must_be_renewed_before_they_end(
+    #[case] readings: &[(u64, &str, i64)],
+    #[case] wrong: Option<&str>,
+    #[case] verdict: Verdict,
+) {
+    let mut recorder = Recorder::new(&both());
+    recorder.step(0).write(&permissive());
+    let at = |recorder: &mut Recorder, at_ms: u64| {
+        recorder.wait(at_ms - recorder.at_ms - 1);
+    };
+    let mut step = 0;
+    for (at_ms, serial, until_ms) in readings {
+        if *at_ms >= 10_000 && step == 0 {
+            step = 1;
+            at(&mut recorder, 10_000);
+            recorder.step(1);
+            at(&mut recorder, 12_000);
+            recorder.fault_ended();
+        }
+        at(&mut recorder, *at_ms);
+        if serial.is_empty() {
+            recorder.unreadable(&inside().name);
+            continue;
+        }
+        let valid = (*until_ms != 0).then_some(Validity {
+            from_ms: until_ms - 20_000,
+            until_ms: *until_ms,
+        });
+        let certificate = certificate(OWN, serial).map(|own| CertificateSeen { valid, ..own });
+        recorder.observe(Observation {
+            certificate,
+            ..shows(&inside(), "a", "v1", "")
+        });
+    }
+    let when = vec![Act::Apply(permissive()), Act::Recover];
+    let found = finding(
+        &expecting(when, Expectation::Renewed { since: 1 }),
+        &recorder,
+    );
+    assert_eq!(found.verdict, verdict, "{found:#?}");
+    let told = found.details.first().map(|detail| detail.observed.as_str());
+    match wrong {
+        None => assert_eq!(told, None),
+        Some(words) => assert!(told.is_some_and(|told| told.contains(words)), "{found:#?}"),
+    }
 }
 
 #[rstest]
