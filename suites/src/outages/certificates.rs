@@ -1,12 +1,13 @@
 //! Certificates that are to be renewed while what gives them is away, slow or cut off.
 
 use super::{hold, scenario};
-use crate::tls::{self, steady, strict_everywhere};
+use crate::tls::{self, batch, steady, strict_everywhere};
 use crate::traffic::{answered, fresh, over_tls, stop};
 use harness_model::capability::Capability;
 use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
 use harness_model::fault::{Fault, PodSelector};
+use harness_model::history::RefusalCause;
 use harness_model::scenario::{Act, Rollout, Scenario};
 
 /// The name that the mesh definitions give the certificate authority.
@@ -16,6 +17,7 @@ const AUTHORITY: &str = "certificate-authority";
 pub(super) fn all() -> Vec<Scenario> {
     vec![
         authority_away(),
+        authority_away_past_expiry(),
         authority_replica_killed(),
         authority_slow(),
         authority_cut_off(),
@@ -83,6 +85,51 @@ fn authority_away() -> Scenario {
             Act::Recover,
         ],
     )
+}
+
+/// Every certificate has ended before the authority is back, and what nobody can prove is refused. Whom the refusals hit sends
+/// nothing else: a connection from before is not ended by the end of a certificate (RFC 8446 does not say so, and Envoy does
+/// not do it), and a sidecar leaves a callee that refused it alone for seconds.
+fn authority_away_past_expiry() -> Scenario {
+    let when = vec![
+        strict_everywhere(),
+        steady("frontend@$zone1"),
+        batch("before", "frontend@$zone2", "checkout"),
+        Act::Inject(Fault::ComponentOutage {
+            component: AUTHORITY.to_owned(),
+            duration: Span::secs(40),
+        }),
+        // A certificate lives for twenty seconds, and the last ones were issued just before.
+        hold(21),
+        batch("ended", "inventory@$zone2", "checkout"),
+        Act::Recover,
+        // The mesh's bound for everything to be as configured again.
+        hold(20),
+        batch("afterwards", "frontend@$zone3", "checkout"),
+        stop("steady"),
+    ];
+    Scenario {
+        requires: tls::requirements(),
+        ..scenario(
+            "authority-away-past-expiry",
+            "new connections are refused once certificates have ended without an authority, and everybody gets a new one once it is back",
+            when,
+            vec![
+                Expectation::Delivered,
+                answered("before"),
+                over_tls("before"),
+                Expectation::Refused {
+                    traffic: "ended".to_owned(),
+                    because: RefusalCause::Expired,
+                },
+                Expectation::Renewed { since: 6 },
+                answered("afterwards"),
+                over_tls("afterwards"),
+                // It may lose requests, but nothing of it goes without TLS.
+                over_tls("steady"),
+            ],
+        )
+    }
 }
 
 /// The other replica goes on, and nobody has to wait for the one that comes in its place. Twice, since a replica is back in a

@@ -78,6 +78,7 @@ pub fn build(mutation: Mutation, own_name: &str) -> Arc<dyn Behaviour> {
         Mutation::CallersNeedNoCertificate => Arc::new(CheckLeftOut::CertificateRequired),
         Mutation::CallersOfAnyRoot => Arc::new(CheckLeftOut::RootKnown),
         Mutation::CallersMayBeExpired => Arc::new(CheckLeftOut::NotExpired),
+        Mutation::AnybodyMayBeExpired => Arc::new(CheckLeftOut::NobodyExpired),
         Mutation::ListOneTooMany => Arc::new(TlsMistake::ListOneTooMany),
         Mutation::StrictOneTooMany => Arc::new(TlsMistake::StrictOneTooMany),
     }

@@ -89,6 +89,8 @@ pub enum Mutation {
     CallersOfAnyRoot,
     /// A caller's certificate may have ended.
     CallersMayBeExpired,
+    /// Neither a caller nor a callee looks at whether the other one's certificate has ended.
+    AnybodyMayBeExpired,
     /// One sidecar out of scope has the list of allowed callers.
     ListOneTooMany,
     /// One sidecar out of scope that takes TLS beside plaintext takes nothing else.
@@ -97,7 +99,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 45] = [
+    pub const ALL: [Self; 46] = [
         Self::ScopeIgnored,
         Self::ExceptIgnored,
         Self::ClusterIgnored,
@@ -141,6 +143,7 @@ impl Mutation {
         Self::CallersNeedNoCertificate,
         Self::CallersOfAnyRoot,
         Self::CallersMayBeExpired,
+        Self::AnybodyMayBeExpired,
         Self::ListOneTooMany,
         Self::StrictOneTooMany,
     ];
@@ -192,6 +195,7 @@ impl Mutation {
             Self::CallersNeedNoCertificate => "callers-need-no-certificate",
             Self::CallersOfAnyRoot => "callers-of-any-root",
             Self::CallersMayBeExpired => "callers-may-be-expired",
+            Self::AnybodyMayBeExpired => "anybody-may-be-expired",
             Self::ListOneTooMany => "list-one-too-many",
             Self::StrictOneTooMany => "strict-one-too-many",
         }

@@ -84,18 +84,24 @@ pub(crate) enum CheckLeftOut {
     RootKnown,
     /// Callers' certificates may have ended.
     NotExpired,
+    /// Anybody's certificate may have ended.
+    NobodyExpired,
 }
 
 impl Behaviour for CheckLeftOut {
     fn security(&self) -> Security {
         let mut security = Security::default();
         match self {
-            Self::CalleeVerified => security.callee_is_verified = false,
+            Self::CalleeVerified => security.callees.is_who_was_called = false,
             Self::PlaintextRefused => security.plaintext_is_refused = false,
             Self::CallersRestricted => security.callers_are_restricted = false,
             Self::CertificateRequired => security.callers.one_is_required = false,
             Self::RootKnown => security.callers.root_is_known = false,
             Self::NotExpired => security.callers.end_is_to_come = false,
+            Self::NobodyExpired => {
+                security.callers.end_is_to_come = false;
+                security.callees.end_is_to_come = false;
+            }
         }
         security
     }

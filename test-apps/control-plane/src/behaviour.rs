@@ -48,14 +48,32 @@ impl Default for Traffic {
 /// How sidecars treat each other over TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Security {
-    /// A caller takes only callees with the identity of the service that it calls.
-    pub callee_is_verified: bool,
+    /// What callers look at in the certificates of callees.
+    pub callees: CalleeChecks,
     /// A strict callee closes connections in plaintext.
     pub plaintext_is_refused: bool,
     /// Who is not on the list of allowed callers is turned away.
     pub callers_are_restricted: bool,
     /// What callees look at in the certificates of callers.
     pub callers: CallerChecks,
+}
+
+/// What callers look at in the certificates of callees, beside the root that they lead to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CalleeChecks {
+    /// It carries the identity of the service that is called.
+    pub is_who_was_called: bool,
+    /// It has not ended.
+    pub end_is_to_come: bool,
+}
+
+impl Default for CalleeChecks {
+    fn default() -> Self {
+        Self {
+            is_who_was_called: true,
+            end_is_to_come: true,
+        }
+    }
 }
 
 /// What callees look at in the certificates of callers.
@@ -82,7 +100,7 @@ impl Default for CallerChecks {
 impl Default for Security {
     fn default() -> Self {
         Self {
-            callee_is_verified: true,
+            callees: CalleeChecks::default(),
             plaintext_is_refused: true,
             callers_are_restricted: true,
             callers: CallerChecks::default(),

@@ -100,6 +100,8 @@ pub enum RefusalCause {
     NoTls,
     /// The callee's certificate is trusted, but it is that of somebody else than the caller called.
     OtherName,
+    /// The certificate that one side shows has ended.
+    Expired,
     /// One side does not trust the other's certificate.
     Untrusted,
     /// The caller is not on the list of those who may call.

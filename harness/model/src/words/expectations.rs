@@ -211,6 +211,7 @@ pub fn cause(cause: RefusalCause) -> &'static str {
         RefusalCause::Plaintext => "the callee takes no plaintext",
         RefusalCause::NoTls => "the callee speaks no TLS",
         RefusalCause::OtherName => "the callee is somebody else",
+        RefusalCause::Expired => "a certificate has ended",
         RefusalCause::Untrusted => "a certificate is not trusted",
         RefusalCause::NotAllowed => "the caller may not call",
         RefusalCause::Timeout => "the callee takes too long",

@@ -63,7 +63,8 @@ pub(super) fn upstream_where_taken(
 
 /// What a caller's sidecar does: shows its certificate, and takes only callees that are one of `callees` (SPIFFE IDs).
 pub(super) fn upstream(callees: &[String], security: Security, form: Form) -> TransportSocket {
-    let names = if security.callee_is_verified {
+    let checks = security.callees;
+    let names = if checks.is_who_was_called {
         let exact = callees.iter().map(|id| MatchPattern::Exact(id.clone()));
         // An empty list would mean anybody.
         let nobody = callees
@@ -73,10 +74,14 @@ pub(super) fn upstream(callees: &[String], security: Security, form: Form) -> Tr
     } else {
         Vec::new()
     };
+    let accepted = CertificateValidationContext {
+        allow_expired_certificate: !checks.end_is_to_come,
+        ..of(names)
+    };
     socket(&UpstreamTlsContext {
         common_tls_context: Some(CommonTlsContext {
             alpn_protocols: vec![ALPN.to_owned()],
-            ..common(of(names), form)
+            ..common(accepted, form)
         }),
         ..UpstreamTlsContext::default()
     })

@@ -1,6 +1,7 @@
 //! What listeners and clusters say of TLS.
 
 use super::*;
+use crate::behaviour::{CalleeChecks, CallerChecks};
 use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::core::v3::{
     TransportSocket, api_config_source::ApiType, config_source::ConfigSourceSpecifier,
@@ -8,7 +9,7 @@ use envoy_types::pb::envoy::config::core::v3::{
 };
 use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
-    CommonTlsContext, DownstreamTlsContext, UpstreamTlsContext,
+    CertificateValidationContext, CommonTlsContext, DownstreamTlsContext, UpstreamTlsContext,
     common_tls_context::ValidationContextType,
 };
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
@@ -214,9 +215,18 @@ fn a_callee_demands_a_certificate_of_the_trust_domain() {
     );
 }
 
+/// What is accepted of the other side's certificate.
+fn accepted(common: CommonTlsContext) -> CertificateValidationContext {
+    let Some(ValidationContextType::CombinedValidationContext(combined)) =
+        common.validation_context_type
+    else {
+        panic!("a combined validation context");
+    };
+    combined.default_validation_context.expect("said")
+}
+
 #[test]
 fn what_a_callee_asks_of_its_callers_is_asked_unless_it_is_left_out() {
-    use crate::behaviour::CallerChecks;
     use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::certificate_validation_context::TrustChainVerification;
     let asked = |callers| {
         let security = Security {
@@ -227,12 +237,7 @@ fn what_a_callee_asks_of_its_callers_is_asked_unless_it_is_left_out() {
         let socket = strict.filter_chains[0].transport_socket.as_ref();
         let context: DownstreamTlsContext = context(socket.expect("TLS"));
         let common = context.common_tls_context.expect("common");
-        let Some(ValidationContextType::CombinedValidationContext(combined)) =
-            common.validation_context_type
-        else {
-            panic!("a combined validation context");
-        };
-        let own = combined.default_validation_context.expect("said");
+        let own = accepted(common);
         let verified = TrustChainVerification::VerifyTrustChain;
         CallerChecks {
             one_is_required: context
@@ -288,13 +293,34 @@ fn a_caller_takes_nobody_but_the_accounts_behind_the_service() {
         )]
     );
     assert_eq!(common.alpn_protocols, ["mesh"]);
-    let lax = Security {
-        callee_is_verified: false,
-        ..Security::default()
+    let asked = |callees| {
+        let security = Security {
+            callees,
+            ..Security::default()
+        };
+        let strict = cluster(outbound.clone(), security);
+        let upstream: UpstreamTlsContext = context(strict.transport_socket.as_ref().expect("TLS"));
+        let common = upstream.common_tls_context.expect("common");
+        CalleeChecks {
+            is_who_was_called: !names(&common).is_empty(),
+            end_is_to_come: !accepted(common).allow_expired_certificate,
+        }
     };
-    let strict = cluster(outbound, lax);
-    let upstream: UpstreamTlsContext = context(strict.transport_socket.as_ref().expect("TLS"));
-    assert!(names(&upstream.common_tls_context.expect("common")).is_empty());
+    let all = CalleeChecks::default();
+    assert!(all.is_who_was_called && all.end_is_to_come);
+    for checks in [
+        all,
+        CalleeChecks {
+            is_who_was_called: false,
+            ..all
+        },
+        CalleeChecks {
+            end_is_to_come: false,
+            ..all
+        },
+    ] {
+        assert_eq!(asked(checks), checks);
+    }
 }
 
 #[test]
