@@ -8,6 +8,7 @@ use crate::{
 use futures::future::{join_all, select_all, try_join_all};
 use harness_model::capability::Capability;
 use harness_model::topology::Topology;
+use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -250,10 +251,16 @@ impl Clusters {
         join_all(collected).await.into_iter().collect()
     }
 
-    /// As [`exposure::keys_in_logs`], of all clusters.
-    pub async fn keys_in_logs(&self, namespaces: &[String]) -> exposure::Search {
+    /// As [`exposure::keys_in_logs`], of all clusters; and as [`exposure::keys_in_kept_logs`] of those that keep them, where
+    /// they ended after `since`.
+    pub async fn keys_in_logs(&self, namespaces: &[String], since: Timestamp) -> exposure::Search {
         let looks = self.all.iter().map(|cluster| async move {
-            exposure::keys_in_logs(&cluster.client(), namespaces).await
+            let client = cluster.client();
+            let mut search = exposure::keys_in_logs(&client, namespaces).await;
+            if cluster.keeps_logs() {
+                search.add(exposure::keys_in_kept_logs(&client, namespaces, since).await);
+            }
+            search
         });
         let mut search = exposure::Search::default();
         for of_one in join_all(looks).await {

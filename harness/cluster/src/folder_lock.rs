@@ -77,6 +77,15 @@ pub(crate) fn is_held(folder: &Path) -> bool {
     is_file_held(&folder.join("lock"))
 }
 
+/// Waits until nobody holds the folder's lock, looking this often: a lock tells nobody that it is free, except those who
+/// block on it. Looking costs a microsecond.
+pub(crate) async fn released(folder: &Path, every: Duration) {
+    let mut ask = tokio::time::interval(every);
+    while is_held(folder) {
+        ask.tick().await;
+    }
+}
+
 /// Whether somebody uses the folder (see [`use_alone`]). Changes nothing there.
 pub(crate) fn is_used(folder: &Path) -> bool {
     is_file_held(&folder.join(USE))

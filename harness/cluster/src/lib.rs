@@ -5,9 +5,12 @@
 /// Where the programs of a local cluster come from.
 pub use harness_assets as assets;
 
+mod api;
 pub mod clusters;
 pub mod existing;
+pub mod exposure;
 pub mod figures;
+mod folder_lock;
 pub mod healer;
 pub mod kind;
 pub mod kinds;
@@ -25,14 +28,11 @@ pub mod together;
 pub mod topology;
 mod wire;
 
-mod api;
-pub mod exposure;
-mod folder_lock;
-
 pub use clusters::Clusters;
 pub use on_disks::{DiskHarm, OnDisks};
 pub use reexec::reexec;
 pub use round_trip::RoundTrip;
+pub use topology::zones_of;
 
 use futures::future::BoxFuture;
 use harness_model::capability::Capability;
@@ -67,6 +67,11 @@ pub trait Cluster: Send + Sync {
 
     /// What can be done with it beyond the Kubernetes API.
     fn capabilities(&self) -> BTreeSet<Capability>;
+
+    /// Its nodes keep the logs of pods that are gone, for [`exposure::keys_in_kept_logs`].
+    fn keeps_logs(&self) -> bool {
+        false
+    }
 
     /// Those of these rights that our user of it lacks; none where the cluster is ours.
     ///
@@ -379,21 +384,4 @@ where
 {
     let act = act.into();
     move |source| ClusterError::new(act, source)
-}
-
-/// The capabilities that follow from the number of data centers.
-#[must_use]
-pub fn zones_of(topology: &Topology) -> BTreeSet<Capability> {
-    let zones = topology
-        .clusters
-        .first()
-        .map_or(0, |cluster| cluster.data_centers.len());
-    let mut capabilities = BTreeSet::new();
-    if zones >= 2 {
-        capabilities.insert(Capability::TwoZones);
-    }
-    if zones >= 3 {
-        capabilities.insert(Capability::ThreeZones);
-    }
-    capabilities
 }

@@ -5,6 +5,7 @@
 
 use crate::ClusterError;
 use crate::local::{MOST_DATA_CENTERS, MOST_NODES};
+use harness_model::capability::Capability;
 use harness_model::duration::Span;
 use harness_model::topology::{ClusterShape, DataCenter, Latency, Topology};
 use serde::Deserialize;
@@ -270,6 +271,23 @@ fn check_name(what: &str, name: &Spanned<String>, problem: &mut impl FnMut(u64, 
         );
         problem(name.referenced.line(), text);
     }
+}
+
+/// The capabilities that follow from the number of data centers.
+#[must_use]
+pub fn zones_of(topology: &Topology) -> BTreeSet<Capability> {
+    let zones = topology
+        .clusters
+        .first()
+        .map_or(0, |cluster| cluster.data_centers.len());
+    let mut capabilities = BTreeSet::new();
+    if zones >= 2 {
+        capabilities.insert(Capability::TwoZones);
+    }
+    if zones >= 3 {
+        capabilities.insert(Capability::ThreeZones);
+    }
+    capabilities
 }
 
 #[cfg(test)]

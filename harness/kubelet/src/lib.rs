@@ -26,6 +26,7 @@ mod freeze;
 mod host_disk;
 mod host_path;
 mod images;
+mod kept_logs;
 mod leases;
 mod limits;
 mod logs;

@@ -1,5 +1,6 @@
 //! Container logs: written in the form that container runtimes write (`TIME STREAM F TEXT`), read as the API asks.
 
+use crate::kept_logs::{KeptLogs, Owner};
 use crate::runtime::Output;
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
@@ -21,6 +22,9 @@ const RUN_LIMIT: u64 = 32 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Logs {
     folder: PathBuf,
+    namespace: String,
+    pod: String,
+    kept: Arc<KeptLogs>,
     /// By container, oldest run first.
     runs: Mutex<BTreeMap<String, Vec<Run>>>,
 }
@@ -31,6 +35,14 @@ pub(crate) struct Run {
     path: PathBuf,
     /// Length in bytes, and whether the run has ended.
     length: watch::Receiver<(u64, bool)>,
+}
+
+impl Run {
+    /// One that has ended, of so many bytes.
+    pub(crate) fn ended(path: PathBuf, bytes: u64) -> Self {
+        let (_, length) = watch::channel((bytes, true));
+        Self { path, length }
+    }
 }
 
 /// What a reader asks for.
@@ -49,10 +61,37 @@ struct Writer {
 }
 
 impl Logs {
-    pub(crate) fn new(folder: PathBuf) -> Self {
+    /// Those of a pod; `kept` gets what nobody can ask this for any more.
+    pub(crate) fn new(folder: PathBuf, namespace: &str, pod: &str, kept: Arc<KeptLogs>) -> Self {
         Self {
             folder,
+            namespace: namespace.to_owned(),
+            pod: pod.to_owned(),
+            kept,
             runs: Mutex::default(),
+        }
+    }
+
+    /// The pod is gone, and nothing is written any more.
+    pub(crate) fn hand_over(&self) {
+        let runs =
+            std::mem::take(&mut *self.runs.lock().expect("no panic while the logs are held"));
+        for (container, runs) in &runs {
+            // Those before the last two were handed over when they were too old.
+            for run in &runs[runs.len().saturating_sub(2)..] {
+                self.keep(container, run);
+            }
+        }
+    }
+
+    fn keep(&self, container: &str, run: &Run) {
+        let owner = Owner {
+            namespace: &self.namespace,
+            pod: &self.pod,
+            container,
+        };
+        if let Err(error) = self.kept.take(owner, &run.path) {
+            tracing::warn!(%error, log = %run.path.display(), "log not kept");
         }
     }
 
@@ -83,7 +122,7 @@ impl Logs {
             });
             // Only the last two can be asked for.
             if let Some(old) = runs.len().checked_sub(3) {
-                let _ = std::fs::remove_file(&runs[old].path);
+                self.keep(container, &runs[old]);
             }
             path
         };
@@ -275,7 +314,8 @@ mod tests {
     #[tokio::test]
     async fn a_follower_sees_everything_and_then_the_end() {
         let folder = std::env::temp_dir().join(format!("meshproof-logs-{}", std::process::id()));
-        let logs = Logs::new(folder.clone());
+        let kept = Arc::new(KeptLogs::new(folder.join("kept"), u64::MAX));
+        let logs = Logs::new(folder.join("logs"), "default", "teller", kept.clone());
         let (mut near, far) = tokio::io::duplex(64);
         let task = logs.record("main", Box::new(far), Box::new(tokio::io::empty()));
         near.write_all(b"one\n").await.unwrap();
@@ -303,6 +343,27 @@ mod tests {
         assert!(receiver.recv().await.is_none());
         task.await.unwrap();
         reader.await.unwrap().unwrap();
+
+        // Of four runs two can be asked for; the others are kept, and those two as well when the pod is gone.
+        for run in ["2", "3", "4"] {
+            let output = Box::new(io::Cursor::new(format!("run {run}\n").into_bytes()));
+            let task = logs.record("main", output, Box::new(tokio::io::empty()));
+            task.await.unwrap();
+        }
+        let names = |kept: &KeptLogs| -> Vec<String> {
+            let of = |log: &crate::kept_logs::Kept| {
+                format!("{}/{}/{}", log.namespace, log.pod, log.container)
+            };
+            kept.listing().logs.iter().map(of).collect()
+        };
+        assert_eq!(names(&kept), ["default/teller/main"; 2]);
+        logs.hand_over();
+        assert_eq!(names(&kept), ["default/teller/main"; 4]);
+        assert!(logs.find("main", false).is_none());
+        let (sender, mut receiver) = mpsc::channel(8);
+        let last = kept.find(3).unwrap();
+        read(last, Request::default(), sender).await.unwrap();
+        assert_eq!(receiver.recv().await.unwrap().unwrap(), "run 4\n");
         std::fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -5,6 +5,7 @@ use crate::addresses::Addresses;
 use crate::events::Recorder;
 use crate::freeze::{PodName, Stopped};
 use crate::images::Images;
+use crate::kept_logs::{self, KeptLogs};
 use crate::leases::Leases;
 use crate::limits;
 use crate::pod_context::PodContext;
@@ -52,6 +53,8 @@ pub(crate) struct Node {
     pub(crate) broken: Arc<Leases<String, Trace>>,
     /// The file systems of its disk that are full, by paths of folders on them.
     pub(crate) full: Arc<Leases<String, Full>>,
+    /// The logs of pods that are gone.
+    pub(crate) kept_logs: Arc<KeptLogs>,
     /// When the kubelet started.
     pub(crate) since: Timestamp,
     /// The processor times that were told.
@@ -67,6 +70,7 @@ impl Node {
         services: ServiceTable,
     ) -> Self {
         let addresses = Addresses::new(&config.pod_cidr, config.pod_gateway);
+        let kept_logs = KeptLogs::new(config.state_dir.join("kept-logs"), kept_logs::MOST);
         Self {
             config,
             client,
@@ -78,6 +82,7 @@ impl Node {
             frozen: Arc::default(),
             broken: Arc::default(),
             full: Arc::default(),
+            kept_logs: Arc::new(kept_logs),
             since: Timestamp::now(),
             told: Told::default(),
         }

@@ -99,14 +99,17 @@ impl PodContext {
         let metadata = &pod.metadata;
         let uid = metadata.uid.clone().unwrap_or_default();
         let folder = node.config.state_dir.join("pods").join(&uid);
+        let namespace = metadata.namespace.clone().unwrap_or_default();
+        let name = metadata.name.clone().unwrap_or_default();
+        let kept = Arc::clone(&node.kept_logs);
         let facts = Facts {
             started: Some(Timestamp::now()),
             ..Facts::default()
         };
         Arc::new(Self {
-            namespace: metadata.namespace.clone().unwrap_or_default(),
-            name: metadata.name.clone().unwrap_or_default(),
-            logs: Logs::new(folder.join("logs")),
+            logs: Logs::new(folder.join("logs"), &namespace, &name, kept),
+            namespace,
+            name,
             uid,
             folder,
             newest,

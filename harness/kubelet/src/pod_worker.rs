@@ -60,8 +60,12 @@ pub(crate) async fn run(node: Arc<Node>, mut newest: watch::Receiver<Newest>) {
     if finished {
         end_requested(&mut newest).await;
     }
-    let folder = context.folder.clone();
-    let _ = tokio::task::spawn_blocking(move || std::fs::remove_dir_all(folder)).await;
+    let ended = context.clone();
+    let put_away = move || {
+        ended.logs.hand_over();
+        std::fs::remove_dir_all(&ended.folder)
+    };
+    let _ = tokio::task::spawn_blocking(put_away).await;
     status_writer::delete(&context).await;
     node.forget_pod(&context.uid);
 }

@@ -99,6 +99,8 @@ fn router(node: Arc<Node>) -> Router {
             get(container_logs),
         )
         .route("/logs/kubelet.log", get(own_log))
+        .route("/logs/kept", get(kept_logs))
+        .route("/logs/kept/{number}", get(kept_log))
         .route("/stats/summary", get(stats::summary))
         .route("/exec/{namespace}/{pod}/{container}", any(exec))
         .route("/attach/{*rest}", any(not_yet))
@@ -127,6 +129,18 @@ async fn own_log(State(node): State<Arc<Node>>) -> Response {
     match tokio::fs::read(&node.config.log).await {
         Ok(text) => text.into_response(),
         Err(error) => (StatusCode::NOT_FOUND, error.to_string()).into_response(),
+    }
+}
+
+/// The logs that nobody can ask for by a pod's name any more.
+async fn kept_logs(State(node): State<Arc<Node>>) -> Response {
+    axum::Json(node.kept_logs.listing()).into_response()
+}
+
+async fn kept_log(State(node): State<Arc<Node>>, Path(number): Path<u64>) -> Response {
+    match node.kept_logs.find(number) {
+        Some(run) => streamed(run, logs::Request::default()),
+        None => (StatusCode::NOT_FOUND, "there is no such log\n").into_response(),
     }
 }
 
@@ -176,6 +190,10 @@ async fn container_logs(
         since: query.since_time.or(since_seconds),
         limit: query.limit_bytes,
     };
+    streamed(run, request)
+}
+
+fn streamed(run: logs::Run, request: logs::Request) -> Response {
     let (sender, mut receiver) = tokio::sync::mpsc::channel(64);
     tokio::spawn(async move {
         if let Err(error) = logs::read(run, request, sender.clone()).await {

@@ -182,7 +182,7 @@ impl LocalCluster {
         let ended = async {
             match &self.owned {
                 Some(fabric) => drop(fabric.wait().await),
-                None => released(&self.folder, MOMENT).await,
+                None => folder_lock::released(&self.folder, MOMENT).await,
             }
         };
         let mut left = Vec::new();
@@ -237,6 +237,10 @@ impl Cluster for LocalCluster {
             capabilities.insert(Capability::ZoneLatency);
         }
         capabilities
+    }
+
+    fn keeps_logs(&self) -> bool {
+        true
     }
 
     fn connect<'a>(
@@ -364,7 +368,7 @@ impl Cluster for LocalCluster {
             let how = match &self.owned {
                 Some(fabric) => fabric.wait().await,
                 None => {
-                    released(&self.folder, GLANCE).await;
+                    folder_lock::released(&self.folder, GLANCE).await;
                     "nobody knows how".to_owned()
                 }
             };
@@ -388,13 +392,4 @@ impl Cluster for LocalCluster {
 pub(super) fn description(folder: &Path) -> io::Result<Description> {
     let text = std::fs::read_to_string(folder.join("cluster.json"))?;
     Ok(serde_json::from_str(&text)?)
-}
-
-/// Waits until nobody holds the folder's lock, looking this often: a lock tells nobody that it is free, except those who
-/// block on it. Looking costs a microsecond.
-async fn released(folder: &Path, every: Duration) {
-    let mut ask = tokio::time::interval(every);
-    while crate::folder_lock::is_held(folder) {
-        ask.tick().await;
-    }
 }

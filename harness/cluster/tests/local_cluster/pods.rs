@@ -10,9 +10,11 @@ use futures::io::AsyncBufReadExt as _;
 use futures::{StreamExt as _, TryStreamExt as _};
 use harness_cluster::local::LocalCluster;
 use harness_cluster::{Cluster as _, ImageArchive, exposure};
+use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, ContainerStatus, Event, Pod, ServiceAccount};
 use kube::api::{Api, DeleteParams, LogParams, Patch, PatchParams, PostParams};
+use kube::runtime::conditions::is_deleted;
 use kube::runtime::wait::await_condition;
 use kube::runtime::{WatchStreamExt as _, watcher};
 use serde_json::{Value, json};
@@ -404,6 +406,43 @@ async fn diagnostics_tell_why_and_no_secrets(pods: &Pods, cluster: &LocalCluster
     let search = exposure::keys_in_logs(&client, &namespaces).await;
     assert_eq!(search.found, ["the log of default/teller/main"]);
     assert!(search.not_searched.is_empty(), "{search:?}");
+
+    // Killed as the act `podKill` does it: the API knows nothing of it any more, and its node has what it wrote.
+    let beforehand = Timestamp::now();
+    let at_once = DeleteParams::default().grace_period(0);
+    let uid = pods
+        .api()
+        .get("teller")
+        .await
+        .unwrap()
+        .metadata
+        .uid
+        .unwrap();
+    pods.api().delete("teller", &at_once).await.unwrap();
+    within(await_condition(pods.api(), "teller", is_deleted(&uid)))
+        .await
+        .unwrap();
+    let search = exposure::keys_in_logs(&client, &namespaces).await;
+    assert_eq!(search, exposure::Search::default());
+    let gone = ["the log of default/teller/main, which is gone"];
+    // The API server forgets it at once, the node only when its processes have ended.
+    let kept = async {
+        loop {
+            let search = exposure::keys_in_kept_logs(&client, &namespaces, beforehand).await;
+            assert!(search.not_searched.is_empty(), "{search:?}");
+            if !search.found.is_empty() {
+                return search.found;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    assert_eq!(within(kept).await, gone);
+    let others = ["another".to_owned()];
+    let search = exposure::keys_in_kept_logs(&client, &others, beforehand).await;
+    assert_eq!(search, exposure::Search::default());
+    // What ended before is no matter of this run.
+    let search = exposure::keys_in_kept_logs(&client, &namespaces, Timestamp::now()).await;
+    assert_eq!(search, exposure::Search::default());
 }
 
 fn no_secret_in(folder: &Path) {

@@ -2,12 +2,16 @@
 
 use super::Environment;
 use harness_cluster::exposure::{self, Search};
+use jiff::Timestamp;
 use std::path::Path;
 
 impl Environment {
-    /// Looks for private keys in the logs of the mesh's pods and in the files below `artifacts`.
+    /// Looks for private keys in the logs of the mesh's pods, those among them that are gone since the run began where the
+    /// cluster keeps their logs, and in the files below `artifacts`.
     pub async fn exposed_keys(&self, artifacts: &Path) -> Search {
-        let mut search = self.clusters.keys_in_logs(&self.mesh.namespaces()).await;
+        let namespaces = self.mesh.namespaces();
+        let began = Timestamp::from_millisecond(self.clock.began_ms()).unwrap_or(Timestamp::MIN);
+        let mut search = self.clusters.keys_in_logs(&namespaces, began).await;
         search.add(exposure::keys_in_files(artifacts));
         search
     }
