@@ -16,13 +16,32 @@ const DAY: u64 = 24 * 3600 + 60;
 /// The scenarios of this suite.
 #[must_use]
 pub fn all() -> Vec<Scenario> {
-    vec![at_the_node_agent(), at_the_authority(), requests()]
+    vec![
+        at_the_node_agent(),
+        at_the_authority(),
+        expired_tokens(),
+        requests(),
+    ]
 }
 
 /// One attempt and what must come of it.
 type Attempt = (&'static str, Token, Wish, Result<(), DenialCause>);
 
 fn scenario(name: &str, claim: &str, at: Desk, attempts: Vec<Attempt>) -> Scenario {
+    let (when, then) = steps(at, attempts);
+    Scenario {
+        name: format!("identity/{name}"),
+        claim: claim.to_owned(),
+        tags: vec![Tag::Gate, Tag::Qa],
+        requires: vec![Capability::TwoZones, Capability::Identities],
+        disturbs: Disturbs::Nothing,
+        given: Given::default(),
+        when,
+        then,
+    }
+}
+
+fn steps(at: Desk, attempts: Vec<Attempt>) -> (Vec<Act>, Vec<Expectation>) {
     let mut when = Vec::new();
     let mut then = Vec::new();
     for (name, token, wish, outcome) in attempts {
@@ -42,16 +61,7 @@ fn scenario(name: &str, claim: &str, at: Desk, attempts: Vec<Attempt>) -> Scenar
             Err(because) => Expectation::Denied { ask, because },
         });
     }
-    Scenario {
-        name: format!("identity/{name}"),
-        claim: claim.to_owned(),
-        tags: vec![Tag::Gate, Tag::Qa],
-        requires: vec![Capability::TwoZones, Capability::Identities],
-        disturbs: Disturbs::Nothing,
-        given: Given::default(),
-        when,
-        then,
-    }
+    (when, then)
 }
 
 fn at_the_node_agent() -> Scenario {
@@ -105,6 +115,38 @@ fn at_the_authority() -> Scenario {
             ),
         ],
     )
+}
+
+/// An API server makes no token for less than ten minutes, so these are signed by the harness. The one that has not ended shows
+/// that nothing else is wrong with the one that has.
+fn expired_tokens() -> Scenario {
+    let plain = |name, token, outcome| (name, token, Wish::Right, outcome);
+    let mut scenario = scenario(
+        "expired-tokens",
+        "neither the node agent nor the authority takes a token that has ended, right though it was",
+        Desk::NodeAgent,
+        vec![
+            plain("agent-signed", Token::Signed, Ok(())),
+            plain("agent-expired", Token::Expired, Err(DenialCause::Expired)),
+        ],
+    );
+    let (when, then) = steps(
+        Desk::Authority,
+        vec![
+            plain("authority-signed", Token::Signed, Ok(())),
+            plain(
+                "authority-expired",
+                Token::Expired,
+                Err(DenialCause::Expired),
+            ),
+        ],
+    );
+    scenario.when.extend(when);
+    scenario.then.extend(then);
+    scenario.requires.push(Capability::TokenSigning);
+    // Few clusters leave the key of their tokens to the harness, and a gate is for all of them.
+    scenario.tags = vec![Tag::Qa];
+    scenario
 }
 
 fn requests() -> Scenario {

@@ -95,6 +95,7 @@ pub(crate) fn capabilities(topology: &Topology, mesh: &MeshDefinition) -> BTreeS
         Capability::SocketFault,
         Capability::DiskFull,
         Capability::KubernetesOutage,
+        Capability::TokenSigning,
     ]);
     if topology.has_latency() {
         has.insert(Capability::ZoneLatency);

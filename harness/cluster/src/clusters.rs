@@ -235,6 +235,25 @@ impl Clusters {
             .await
     }
 
+    /// As [`Cluster::token_ending`], of the cluster with this name.
+    ///
+    /// # Errors
+    ///
+    /// As there, and when there is no such cluster.
+    pub fn token_ending(
+        &self,
+        cluster: &str,
+        token: &str,
+        end_s: i64,
+    ) -> Result<String, ClusterError> {
+        let is_it = |known: &&Arc<dyn Cluster>| name(known.as_ref()) == cluster;
+        let found = self.all.iter().find(is_it).ok_or_else(|| {
+            let reason = format!("there is no cluster `{cluster}`");
+            ClusterError::because("sign a token anew", reason)
+        })?;
+        found.token_ending(token, end_s)
+    }
+
     /// As [`Cluster::collect_diagnostics`]; of several each below a folder with its name.
     ///
     /// # Errors

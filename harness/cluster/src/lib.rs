@@ -5,6 +5,7 @@
 /// Where the programs of a local cluster come from.
 pub use harness_assets as assets;
 
+mod account_token;
 mod api;
 pub mod clusters;
 pub mod existing;
@@ -71,6 +72,17 @@ pub trait Cluster: Send + Sync {
     /// Its nodes keep the logs of pods that are gone, for [`exposure::keys_in_kept_logs`].
     fn keeps_logs(&self) -> bool {
         false
+    }
+
+    /// The same token of a service account, signed anew so that it ends at `end_s`, in seconds since the Unix epoch
+    /// ([`Capability::TokenSigning`]).
+    ///
+    /// # Errors
+    ///
+    /// When somebody else has the key, or it is no such token.
+    fn token_ending(&self, token: &str, end_s: i64) -> Result<String, ClusterError> {
+        let _ = (token, end_s);
+        Err(cannot("sign a token anew"))
     }
 
     /// Those of these rights that our user of it lacks; none where the cluster is ours.

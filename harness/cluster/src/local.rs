@@ -101,6 +101,9 @@ pub fn sweep() -> Vec<PathBuf> {
     run_folder::sweep()
 }
 
+/// The key that the API server signs tokens of service accounts with, in the folder of a run.
+const ACCOUNT_KEY: &str = "service-account.key";
+
 fn control_socket(folder: &Path) -> PathBuf {
     folder.join("control.sock")
 }

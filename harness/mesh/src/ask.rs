@@ -24,7 +24,7 @@ const GARBAGE: &str = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJub2JvZHkifQ.bm9ib2R5";
 
 impl Mesh {
     /// What the probe of `from` is to be told for an attempt. `other` is the workload that the attempt names, where it names
-    /// one.
+    /// one. A token that is to be [signed anew](Token::is_signed_anew) is not yet: it is the holder's own.
     ///
     /// # Errors
     ///
@@ -55,7 +55,9 @@ impl Mesh {
         let token = match &ask.token {
             Token::None => None,
             Token::Garbage => Some(GARBAGE.to_owned()),
-            Token::Right | Token::Own | Token::Of(_) => Some(bound(audience).await?),
+            Token::Right | Token::Own | Token::Of(_) | Token::Signed | Token::Expired => {
+                Some(bound(audience).await?)
+            }
             Token::OtherAudience => Some(bound(&form.other_audience).await?),
             Token::Unbound => {
                 let account = site.account(&holder).await?.1;
@@ -298,6 +300,10 @@ mod tests {
             (
                 "[invalid bearer token, service account token has been invalidated]",
                 Some(DenialCause::PodGone),
+            ),
+            (
+                "[invalid bearer token, service account token has expired]",
+                Some(DenialCause::Expired),
             ),
             (
                 "the pod that the token is bound to is not on this node (yet)",

@@ -60,6 +60,11 @@ pub enum Token {
     None,
     /// Something that nobody has signed.
     Garbage,
+    /// The holder's own, signed anew with the API server's key, and valid for some more minutes.
+    Signed,
+    /// The same, signed anew in the same way, that has ended ten minutes ago: API servers bear with clocks that are a minute
+    /// behind.
+    Expired,
     /// The holder's own, for somebody else.
     OtherAudience,
     /// Of the holder's account, bound to no pod.
@@ -70,6 +75,24 @@ pub enum Token {
     Own,
     /// That of a workload, `application@data-center` with placeholders; at the authority that of the agent of its node.
     Of(String),
+}
+
+impl Token {
+    /// Whether it takes the API server's key to make it.
+    #[must_use]
+    pub fn is_signed_anew(&self) -> bool {
+        self.ends_in_s().is_some()
+    }
+
+    /// From now on, in seconds, where it is signed anew; negative when it has ended.
+    #[must_use]
+    pub fn ends_in_s(&self) -> Option<i64> {
+        match self {
+            Self::Signed => Some(600),
+            Self::Expired => Some(-600),
+            _ => None,
+        }
+    }
 }
 
 /// What a certificate is asked for.
@@ -140,6 +163,8 @@ pub enum DenialCause {
     NoToken,
     /// The API server has not made this token.
     UnknownToken,
+    /// It has ended.
+    Expired,
     /// It was made for somebody else.
     OtherAudience,
     /// The pod that it is bound to is gone.

@@ -39,6 +39,8 @@ pub enum Capability {
     Tls,
     /// What certificates lead to can be replaced while the mesh runs.
     Rotation,
+    /// The harness has the key that the API server signs tokens of service accounts with, and can make some that have ended.
+    TokenSigning,
     /// The probe can ask for identities where sidecars and node agents do.
     Identities,
     /// The probe can speak TLS to sidecars as sidecars do among themselves, with certificates of its choice.

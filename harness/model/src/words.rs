@@ -68,6 +68,8 @@ fn ask(ask: &Ask) -> String {
         Token::Right => "with the right token".to_owned(),
         Token::None => "without a token".to_owned(),
         Token::Garbage => "with a token that nobody made".to_owned(),
+        Token::Signed => "with the right token, signed anew".to_owned(),
+        Token::Expired => "with the right token, signed anew so that it has ended".to_owned(),
         Token::OtherAudience => "with a token for somebody else".to_owned(),
         Token::Unbound => "with a token that is bound to no pod".to_owned(),
         Token::Gone => "with the token of a pod that is gone".to_owned(),

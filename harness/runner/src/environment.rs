@@ -6,6 +6,7 @@ mod error;
 mod exposed_keys;
 mod forms;
 mod names;
+mod tokens;
 mod waits;
 
 pub use error::PrepareError;

@@ -3,7 +3,10 @@
 //!
 //! Invariant: none of this is in the `node-agent` binary.
 
-use node_agent::authenticate::PodClaim;
+mod expired;
+
+use expired::Expired;
+use node_agent::authenticate::{Authenticator, PodClaim};
 use node_agent::behaviour::{Behaviour, Faithful};
 use node_agent::certificate::Identity;
 use node_agent::pods::{Pod, Pods};
@@ -35,13 +38,15 @@ pub enum Mutation {
     AnyAudience,
     /// A token of a pod of another node will do, too.
     OtherNodes,
+    /// A token that has ended is taken for what it says of itself.
+    TakesExpired,
     /// The key of each certificate is in the log.
     LogsKey,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ServesAnother,
         Self::NeverRenews,
         Self::GivesUp,
@@ -52,6 +57,7 @@ impl Mutation {
         Self::KeepsFirstRoots,
         Self::AnyAudience,
         Self::OtherNodes,
+        Self::TakesExpired,
         Self::LogsKey,
     ];
 
@@ -69,6 +75,7 @@ impl Mutation {
             Self::KeepsFirstRoots => "agent-keeps-first-roots",
             Self::AnyAudience => "agent-takes-any-audience",
             Self::OtherNodes => "agent-takes-other-nodes",
+            Self::TakesExpired => "agent-takes-expired",
             Self::LogsKey => "agent-logs-key",
         }
     }
@@ -83,6 +90,13 @@ impl Mutation {
 }
 
 impl Behaviour for Mutation {
+    fn vouches(&self, reviews: Arc<dyn Authenticator>) -> Arc<dyn Authenticator> {
+        match self {
+            Self::TakesExpired => Arc::new(Expired(reviews)),
+            _ => reviews,
+        }
+    }
+
     fn may_serve(&self, claim: &PodClaim, node: &str) -> bool {
         *self == Self::OtherNodes || Faithful.may_serve(claim, node)
     }

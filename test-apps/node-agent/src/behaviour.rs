@@ -2,7 +2,7 @@
 //!
 //! Invariant: every method's default is the faithful behaviour, and nothing here knows of any other.
 
-use crate::authenticate::PodClaim;
+use crate::authenticate::{Authenticator, PodClaim};
 use crate::certificate::Identity;
 use crate::pods::{Pod, Pods};
 use identity_api::authority::NODE_AGENT_AUDIENCE;
@@ -14,6 +14,11 @@ pub trait Behaviour: Send + Sync + 'static {
     /// The audiences of which a token must carry one to be accepted.
     fn audiences(&self) -> Vec<String> {
         vec![NODE_AGENT_AUDIENCE.to_owned()]
+    }
+
+    /// Who says whom a token is of; `reviews` asks the API server.
+    fn vouches(&self, reviews: Arc<dyn Authenticator>) -> Arc<dyn Authenticator> {
+        reviews
     }
 
     /// Whether who shows a token of this claim may be served by the agent of this node. A claim that names no node is

@@ -251,10 +251,11 @@ fn shared(
         bundle: bundle.clone(),
         metrics: metrics.clone(),
     };
+    let reviews = TokenReviews::new(client.clone(), behaviour.audiences());
     Arc::new(Shared {
         node: settings.node_name.clone(),
         namespace: settings.workload_namespace.clone(),
-        authenticator: Arc::new(TokenReviews::new(client.clone(), behaviour.audiences())),
+        authenticator: behaviour.vouches(Arc::new(reviews)),
         identities: Identities::new(terms, sources),
         behaviour: behaviour.clone(),
         pods,

@@ -3,12 +3,12 @@
 use super::handle::{self, Fabric};
 use super::programs::Programs;
 use super::protocol::{Description, Request};
-use super::{away, connect_socket, control, control_socket, dial, plan, run_folder};
+use super::{ACCOUNT_KEY, away, connect_socket, control, control_socket, dial, plan, run_folder};
 use crate::folder_lock::{self, Attempt, FolderLock};
 use crate::together::Whole;
 use crate::{
     Cluster, ClusterError, ConnectError, ImageArchive, ImageNames, Part, PodAddress, PodStream,
-    WireSeen, api, failed, zones_of,
+    WireSeen, account_token, api, failed, zones_of,
 };
 use futures::future::BoxFuture;
 use harness_images::store::Store;
@@ -232,6 +232,7 @@ impl Cluster for LocalCluster {
             Capability::SocketFault,
             Capability::DiskFull,
             Capability::KubernetesOutage,
+            Capability::TokenSigning,
         ]);
         if self.topology.has_latency() {
             capabilities.insert(Capability::ZoneLatency);
@@ -241,6 +242,10 @@ impl Cluster for LocalCluster {
 
     fn keeps_logs(&self) -> bool {
         true
+    }
+
+    fn token_ending(&self, token: &str, end_s: i64) -> Result<String, ClusterError> {
+        account_token::ending(token, &self.folder.join(ACCOUNT_KEY), end_s)
     }
 
     fn connect<'a>(

@@ -2,11 +2,11 @@
 //!
 //! They are started all at once; those that need the API server reach it through a gate (see `gate`).
 
-use super::failed;
 use super::pki::{Authority, Pair, Subject, service_account_key};
 use super::plan::{API_PORT, API_SERVER, CLUSTER_DOMAIN, SERVICE_CIDR};
 use super::programs::Programs;
 use super::switch::Switch;
+use super::{ACCOUNT_KEY, failed};
 use crate::ClusterError;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -84,7 +84,7 @@ pub(super) fn prepare(
     let ca = write("ca.crt", &authority.certificate)?;
     let (private, public) =
         service_account_key().map_err(failed("make the service account key"))?;
-    let account_private = write("service-account.key", &private)?;
+    let account_private = write(ACCOUNT_KEY, &private)?;
     let account_public = write("service-account.pub", &public)?;
     let (serving, serving_key) = write_pair("apiserver", &signed(authority.api_server())?)?;
     let kubelet_client = client("kube-apiserver-kubelet-client", "system:masters")?;

@@ -13,7 +13,7 @@ use super::protocol::{
 };
 use super::run_folder::RunFolder;
 use super::wiring::{self, Network};
-use super::{bootstrap, control, failed, gate, groups, log_to, roles};
+use super::{ACCOUNT_KEY, bootstrap, control, failed, gate, groups, log_to, roles};
 use crate::ClusterError;
 use harness_kernel::{fd_passing, mount};
 use std::collections::BTreeMap;
@@ -241,6 +241,10 @@ async fn bring_up(
         &administrator,
     );
     write_file(&config.folder.join("kubeconfig"), &kubeconfig)?;
+    // Who has the administrator's key above may have this one, too.
+    let key = std::fs::read_to_string(folders.state.join(ACCOUNT_KEY))
+        .map_err(failed("read the key for tokens of service accounts"))?;
+    write_file(&config.folder.join(ACCOUNT_KEY), &key)?;
     step("starting etcd, kube-apiserver, kube-controller-manager and kube-scheduler");
 
     let control_groups = groups::make(&config.folder, &config.name);

@@ -156,6 +156,7 @@ pub fn capability(capability: Capability) -> String {
         Capability::Reconnect => "sidecars that can be told which replica to dial",
         Capability::Tls => "a mesh with TLS between sidecars",
         Capability::Rotation => "a mesh whose roots can be replaced",
+        Capability::TokenSigning => "a cluster of ours, whose key for tokens the harness has",
         Capability::Identities => "a probe that can ask for identities",
         Capability::Handshakes => "a probe that can speak TLS as sidecars do",
         Capability::Wire => "a place between data centers where packets can be looked at",
@@ -183,6 +184,7 @@ pub fn denial(cause: DenialCause) -> &'static str {
     match cause {
         DenialCause::NoToken => "there is no token",
         DenialCause::UnknownToken => "nobody knows the token",
+        DenialCause::Expired => "the token has ended",
         DenialCause::OtherAudience => "the token is for somebody else",
         DenialCause::PodGone => "the token's pod is gone",
         DenialCause::Unbound => "the token is bound to no pod",

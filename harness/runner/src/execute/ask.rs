@@ -6,6 +6,7 @@ use super::Execution;
 use harness_model::asking::{Ask, Token};
 use harness_model::causes::chain;
 use harness_model::history::EventKind;
+use jiff::Timestamp;
 
 impl Execution {
     /// Others may reconnect meanwhile: an agent or the authority is asked, and streams of configurations have no part in that.
@@ -34,13 +35,24 @@ impl Execution {
         let attempt = mesh
             .identity_ask(ask, &from, other.flatten().as_ref())
             .await;
-        let attempt = match attempt {
+        let mut attempt = match attempt {
             Ok(attempt) => attempt,
             Err(error) => {
                 self.give_up(format!("`{}` to be asked: {}", ask.name, chain(&error)));
                 return;
             }
         };
+        if let (Some(token), Some(ends_in_s)) = (&attempt.token, ask.token.ends_in_s()) {
+            let end_s = Timestamp::now().as_second().saturating_add(ends_in_s);
+            let cluster = &from.address.cluster;
+            match self.environment.token_ending(cluster, token, end_s) {
+                Ok(signed) => attempt.token = Some(signed),
+                Err(error) => {
+                    self.give_up(format!("the token of `{}`: {}", ask.name, chain(&error)));
+                    return;
+                }
+            }
+        }
         let prober = self.environment.prober();
         match prober.ask_identity(&from.address, &attempt).await {
             Ok(answer) => self.recorder.push(EventKind::Asked {

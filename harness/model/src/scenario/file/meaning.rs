@@ -154,6 +154,7 @@ impl Check {
         self.tls_alone(scenario);
         self.rotation_said(scenario);
         self.identities_said(scenario);
+        self.token_signing_said(scenario);
         self.handshakes_said(scenario);
         self.protocols_required(scenario);
         self.at(Step::Key("then"), |check| {

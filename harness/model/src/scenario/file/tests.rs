@@ -1,5 +1,6 @@
 //! Every word is read and printed, and every mistake of form and meaning is told with its line.
 
+mod asks;
 mod handshakes;
 
 use super::*;

@@ -148,6 +148,18 @@ impl Check {
         }
     }
 
+    /// Few clusters leave their keys to the harness.
+    pub(super) fn token_signing_said(&mut self, scenario: &Scenario) {
+        let signs = |act: &Act| matches!(act, Act::Ask(ask) if ask.token.is_signed_anew());
+        if scenario.when.iter().any(signs) && !scenario.requires.contains(&Capability::TokenSigning)
+        {
+            self.complain_of_others(
+                "it shows tokens that are signed anew, and `requires` does not say so",
+                Some("add `token-signing` to `requires`, so that it is skipped where the harness has no key"),
+            );
+        }
+    }
+
     /// Who calls itself meets its own sidecar, and past that nobody.
     pub(super) fn handshake(&mut self, handshake: &Handshake) {
         self.workload("from", &handshake.from);
