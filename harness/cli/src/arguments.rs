@@ -238,6 +238,9 @@ pub(crate) struct ExecutionArguments {
         env = "MESHPROOF_ARTIFACTS"
     )]
     pub(crate) artifacts: PathBuf,
+    /// Use a cluster that `meshproof cluster up` keeps, and leave it standing
+    #[arg(long, value_name = "NAME", conflicts_with = "topology")]
+    pub(crate) reuse: Option<String>,
     /// What is deployed.
     #[command(flatten)]
     pub(crate) environment: EnvironmentArguments,

@@ -1,9 +1,11 @@
 //! From arguments to what a run needs: topology, mesh, bounds and the rest of the plan.
 
+pub(crate) mod candidates;
+
 mod cluster_choice;
 mod options;
 
-pub(crate) use cluster_choice::Ground;
+pub(crate) use cluster_choice::{Ground, Stand};
 pub(crate) use options::options;
 
 use crate::arguments::{
@@ -17,17 +19,15 @@ use crate::selection::{self, Selection};
 use harness_cluster::assets::{AssetError, AssetOptions};
 use harness_cluster::registry::Prefix;
 use harness_cluster::zones_of;
-use harness_images::archive::Archive;
 use harness_mesh::MeshDefinition;
 use harness_model::capability::Capability;
-use harness_model::causes::chain;
 use harness_model::document;
 use harness_model::names::{Names, Places};
 use harness_model::patience::Patience;
 use harness_model::scenario::Scenario;
 use harness_model::topology::Topology;
 use harness_runner::plan::ImageSource;
-use harness_runner::{CollectPolicy, ImageChoice, KeepPolicy, MeshChoice, RunPlan};
+use harness_runner::{CollectPolicy, ImageChoice, KeepPolicy, MeshChoice, Replacement, RunPlan};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -127,19 +127,19 @@ pub(crate) struct Checked {
     pub(crate) ground: Ground,
     pub(crate) mesh: MeshDefinition,
     registry: Option<Prefix>,
-    replacements: BTreeMap<String, PathBuf>,
+    replacements: BTreeMap<String, Replacement>,
     assets: AssetOptions,
 }
 
 /// Reads and checks every file that the arguments name.
-pub(crate) fn check(arguments: &EnvironmentArguments) -> Result<Checked, Failure> {
-    let registry = cluster_choice::check(arguments)?;
-    let ground = cluster_choice::ground(arguments)?;
+pub(crate) fn check(
+    arguments: &EnvironmentArguments,
+    stand: Stand<'_>,
+) -> Result<Checked, Failure> {
+    let registry = cluster_choice::check(arguments, stand)?;
+    let ground = cluster_choice::ground(arguments, stand)?;
     let mesh = mesh_with(&arguments.mesh, &arguments.set)?;
-    let mut replacements = BTreeMap::new();
-    for (name, path) in &arguments.image {
-        replacements.insert(own_image(name)?.to_owned(), archive(name, path)?);
-    }
+    let replacements = candidates::replacements(&arguments.image, arguments.cluster.kind)?;
     folders(arguments.images.as_deref(), arguments.assets.as_deref())?;
     let assets = assets(arguments.assets.as_deref(), arguments.offline)?;
     Ok(Checked {
@@ -216,23 +216,6 @@ pub(crate) fn check_images(
     })
 }
 
-/// The name of one of our images, when it is one.
-pub(crate) fn own_image(name: &str) -> Result<&str, Failure> {
-    let known = harness_images::build::NAMES;
-    if known.contains(&name) {
-        return Ok(name);
-    }
-    let meant = document::suggestion(name, known);
-    Err(
-        Failure::new(ExitCode::Usage, format!("replace the image `{name}`"))
-            .reason(format!("there is no image `{name}`"))
-            .hint(match meant {
-                Some(meant) => format!("did you mean `{meant}`?"),
-                None => format!("the images are {}", known.join(", ")),
-            }),
-    )
-}
-
 /// A seeded bug of the shipped mesh must be one of those in the matrix; those of other meshes are theirs to know.
 pub(crate) fn check_mutant(arguments: &RunArguments) -> Result<(), Failure> {
     let Some(name) = &arguments.mutant else {
@@ -261,20 +244,6 @@ pub(crate) fn check_mutant(arguments: &RunArguments) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
-}
-
-/// The archive that an image is to be taken from.
-pub(crate) fn archive(name: &str, path: &str) -> Result<PathBuf, Failure> {
-    let reason = match Archive::open(Path::new(path)) {
-        Ok(_) => return Ok(absolute(Path::new(path))),
-        Err(_) if !Path::new(path).is_file() => format!("there is no file {path}"),
-        Err(error) => chain(&error),
-    };
-    Err(
-        Failure::new(ExitCode::Usage, format!("replace the image `{name}`"))
-            .reason(reason)
-            .hint("name an OCI archive, as `cargo xtask images` makes them"),
-    )
 }
 
 /// Checks that folders which options name are there.
@@ -311,9 +280,36 @@ pub(crate) fn plan(
     artifacts: &Artifacts,
     started: Instant,
 ) -> RunPlan {
-    let environment = &arguments.environment;
-    let name = artifacts.cluster();
-    let cluster = cluster_choice::choose(environment, name, checked.ground, checked.registry);
+    let (environment, bounds) = (&arguments.environment, &arguments.bounds);
+    let cluster = artifacts.cluster();
+    RunPlan {
+        scenarios,
+        seed,
+        parallel: arguments.parallel,
+        keep: match arguments.keep {
+            When::Never => KeepPolicy::Never,
+            When::OnFailure => KeepPolicy::OnFailure,
+            When::Always => KeepPolicy::Always,
+        },
+        collect: match arguments.collect {
+            When::Never => CollectPolicy::Never,
+            When::OnFailure => CollectPolicy::OnFailure,
+            When::Always => CollectPolicy::Always,
+        },
+        ..without_scenarios(environment, bounds, checked, cluster, artifacts, started)
+    }
+}
+
+/// The plan of a run of nothing; a cluster that is made for it is called `cluster`, and stays.
+pub(crate) fn without_scenarios(
+    environment: &EnvironmentArguments,
+    bounds: &BoundArguments,
+    checked: Checked,
+    cluster: String,
+    artifacts: &Artifacts,
+    started: Instant,
+) -> RunPlan {
+    let cluster = cluster_choice::choose(environment, cluster, checked.ground, checked.registry);
     let source = match ready_images(environment.images.as_deref()) {
         Some(folder) => ImageSource::Folder(folder),
         None => ImageSource::Built,
@@ -321,14 +317,14 @@ pub(crate) fn plan(
     RunPlan {
         run: artifacts.run.clone(),
         started,
-        scenarios,
-        seed,
+        scenarios: Vec::new(),
+        seed: 0,
         shuffle: false,
         repeat: 1,
-        parallel: arguments.parallel,
+        parallel: 1,
         fail_fast: false,
         excused: BTreeSet::new(),
-        patience: patience(&arguments.bounds),
+        patience: patience(bounds),
         cluster,
         mesh: MeshChoice {
             name: environment.mesh.clone(),
@@ -341,16 +337,8 @@ pub(crate) fn plan(
             seeded_bugs: false,
         },
         assets: checked.assets,
-        keep: match arguments.keep {
-            When::Never => KeepPolicy::Never,
-            When::OnFailure => KeepPolicy::OnFailure,
-            When::Always => KeepPolicy::Always,
-        },
-        collect: match arguments.collect {
-            When::Never => CollectPolicy::Never,
-            When::OnFailure => CollectPolicy::OnFailure,
-            When::Always => CollectPolicy::Always,
-        },
+        keep: KeepPolicy::Always,
+        collect: CollectPolicy::OnFailure,
         artifacts: absolute(&artifacts.folder),
     }
 }

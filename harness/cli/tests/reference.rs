@@ -571,7 +571,7 @@ fn an_unknown_image_is_told_with_a_suggestion() {
     exit 2
     --- stderr
     error: failed to replace the image `controlplane`
-      caused by: there is no image `controlplane`
+      caused by: --image controlplane=x.tar: there is no image `controlplane`
 
     hint: did you mean `control-plane`?
     ");
@@ -584,6 +584,42 @@ fn what_is_no_image_archive_is_told_before_anything_is_started() {
     assert!(said.starts_with("exit 2\n"), "{said}");
     assert!(said.contains("bad.tar"), "{said}");
     assert!(said.contains("name an OCI archive"), "{said}");
+}
+
+#[test]
+fn an_image_that_no_engine_holds_is_told_with_what_was_tried() {
+    let place = Place::new(&[]);
+    let reference = "meshproof.invalid/nobody/has:this";
+    let image = format!("control-plane={reference}");
+    let said = place.say(&["run", "--image", &image, "--dry-run"]);
+    assert!(said.starts_with("exit 2\n"), "{said}");
+    let reason = format!(
+        "caused by: --image {image}: no container engine of this machine holds the image {reference}"
+    );
+    assert!(said.contains(&reason), "{said}");
+    for engine in ["docker", "nerdctl", "podman"] {
+        let tried = [" is not installed", " does not have it: "];
+        let tried = tried.map(|what| format!("{engine}{what}"));
+        assert!(tried.iter().any(|tried| said.contains(tried)), "{said}");
+    }
+    assert!(
+        said.contains(&format!("hint: pull it (docker pull {reference})")),
+        "{said}"
+    );
+}
+
+#[test]
+fn an_image_that_nodes_of_somebody_else_pull_needs_no_engine() {
+    let place = Place::new(&[]);
+    let run = ["run", "routing/own-zone", "--dry-run", "--cluster"];
+    let kubeconfig = ["kubeconfig", "--images-preloaded", "--image"];
+    let reference = ["control-plane=meshproof.invalid/team/control-plane:1"];
+    let said = place.say(&[&run[..], &kubeconfig, &reference].concat());
+    assert!(said.starts_with("exit 0\n"), "{said}");
+    let archive = ["control-plane=candidate.tar"];
+    let said = place.say(&[&run[..], &kubeconfig, &archive].concat());
+    assert!(said.starts_with("exit 2\n"), "{said}");
+    assert!(said.contains("name an image that the nodes pull"), "{said}");
 }
 
 #[test]

@@ -21,6 +21,7 @@ mod engine;
 #[cfg(test)]
 mod fakes;
 mod group;
+mod held;
 mod identity;
 mod images;
 mod latency;
@@ -40,6 +41,7 @@ pub use bring_up::{Keep, Options};
 pub use cluster::KindCluster;
 pub use engine::check_engine;
 pub use group::{attach, inotify_limit, kept, left_of, remove_kept, up};
+pub use held::{Held, Saved, held, save};
 pub use images::ImagesToCome;
 pub use measure::round_trips;
 pub use state::{Listed, State, list};

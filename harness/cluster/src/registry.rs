@@ -124,6 +124,27 @@ impl Prefix {
     }
 }
 
+/// Checks that a text names one image: with its tag, its digest, or both.
+///
+/// # Errors
+///
+/// What is wrong with it, in words.
+pub fn check_reference(text: &str) -> Result<(), &'static str> {
+    if text.contains("://") {
+        return Err("it has a scheme, and names of images have none");
+    }
+    let last = text.rsplit('/').next().unwrap_or_default();
+    if !last.contains([':', '@']) {
+        return Err("it has neither a tag nor a digest");
+    }
+    match text.parse::<Reference>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(
+            "an image's name is lower-case letters and digits with `.`, `_`, `-` and `/` between them, and after it `:TAG` or `@sha256:` and 64 digits",
+        ),
+    }
+}
+
 impl fmt::Display for Prefix {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.trim_end_matches('/');
@@ -175,6 +196,30 @@ mod tests {
         ] {
             let error = Prefix::parse(text, Protocol::Secure).unwrap_err();
             assert!(error.reason.contains(reason), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn an_image_is_named_with_its_tag_or_digest() {
+        let digest = format!("team/app@sha256:{}", "0".repeat(64));
+        for text in [
+            "app:1",
+            "team/app:1",
+            "registry.example:5000/team/app:1.2",
+            &digest,
+        ] {
+            assert_eq!(check_reference(text), Ok(()), "{text}");
+        }
+        for (text, reason) in [
+            ("app", "neither a tag"),
+            ("registry.example:5000/team/app", "neither a tag"),
+            ("https://registry.example/app:1", "scheme"),
+            ("Team/App:1", "lower-case"),
+            ("team/app:", "lower-case"),
+            ("team/app@sha256:00", "64 digits"),
+        ] {
+            let told = check_reference(text).expect_err(text);
+            assert!(told.contains(reason), "{text}: {told}");
         }
     }
 

@@ -137,6 +137,13 @@ impl Archive {
         self.layers.len()
     }
 
+    /// Whether the archive has a manifest, whose digest names the image wherever it is brought; what older engines save
+    /// has none.
+    #[must_use]
+    pub fn has_manifest(&self) -> bool {
+        self.manifest.is_some()
+    }
+
     /// Hands a layer's tar stream, decompressed, to `read`, and checks the layer's digest while it is read.
     pub(crate) fn read_layer<T>(
         &mut self,

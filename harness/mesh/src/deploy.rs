@@ -5,10 +5,10 @@ use crate::definition::{MeshDefinition, WaitFor};
 use crate::error::DeployMeshError;
 use crate::site::Site;
 use crate::template::Context;
-use crate::{certificate, manifest, wait};
+use crate::{certificate, manifest, pull, wait};
 use harness_cluster::Cluster;
 use kube::api::DynamicObject;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ pub struct DeployOptions {
     pub run: String,
     /// Component → image reference, in place of those of the definition.
     pub images: BTreeMap<String, String>,
+    /// Those of the images that nodes pull by themselves, as they are named.
+    pub pulled: BTreeSet<String>,
     /// Values in place of the definition's `variables`.
     pub variables: BTreeMap<String, String>,
     /// Deploy the control plane with this seeded bug.
@@ -140,7 +142,7 @@ pub(crate) fn waves(
     Ok(waves)
 }
 
-fn rendered(
+pub(crate) fn rendered(
     definition: &MeshDefinition,
     context: &Context,
     files: &[String],
@@ -151,5 +153,6 @@ fn rendered(
         let text = context.render_manifest(definition, file, mutant)?;
         objects.extend(manifest::parse(file, &text, context.run())?);
     }
+    pull::each_time(&mut objects, context.pulled());
     Ok(objects)
 }

@@ -24,8 +24,10 @@ mod handshake;
 mod manifest;
 mod mesh;
 mod parts;
+mod pull;
 mod restart;
 mod rotate;
+mod running;
 mod site;
 mod status;
 mod template;
@@ -41,6 +43,7 @@ pub use mesh::Mesh;
 pub use observe::asked;
 pub use parts::{MeshPod, Part};
 pub use restart::RolledOut;
+pub use running::RunningImage;
 pub use write::Written;
 
 /// The label that everything we write carries: its value is the run.

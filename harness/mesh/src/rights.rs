@@ -212,6 +212,7 @@ mod tests {
         DeployOptions {
             run: "r1".to_owned(),
             images: BTreeMap::new(),
+            pulled: BTreeSet::new(),
             variables: BTreeMap::new(),
             mutant: None,
             ready: Duration::from_secs(1),

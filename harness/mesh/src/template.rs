@@ -12,7 +12,7 @@ use harness_model::rotation::Rotation;
 use kube::api::DynamicObject;
 use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What templates see.
 #[derive(Clone, Debug, Serialize)]
@@ -28,6 +28,9 @@ pub(crate) struct Context {
     data_centers: Vec<String>,
     /// Component → image reference.
     images: BTreeMap<String, String>,
+    /// Those that nodes pull by themselves.
+    #[serde(skip)]
+    pulled: BTreeSet<String>,
     /// The definition's variables.
     variables: BTreeMap<String, String>,
     /// Certificates by name.
@@ -78,6 +81,7 @@ impl Context {
             service_cidr,
             data_centers,
             images,
+            pulled: options.pulled.clone(),
             variables,
             certificates,
             applications: definition.workloads.applications.clone(),
@@ -90,6 +94,10 @@ impl Context {
 
     pub(crate) fn data_centers(&self) -> &[String] {
         &self.data_centers
+    }
+
+    pub(crate) fn pulled(&self) -> &BTreeSet<String> {
+        &self.pulled
     }
 
     pub(crate) fn run(&self) -> &str {

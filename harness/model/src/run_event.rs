@@ -51,6 +51,9 @@ pub enum RunEvent {
     EnvironmentReady {
         /// Who is there.
         sidecars: Vec<Sidecar>,
+        /// Image that was replaced (`control-plane`) → the digests that the nodes tell of the containers that run it.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        candidates: BTreeMap<String, Vec<String>>,
         /// From the start of the process, milliseconds.
         millis: u64,
     },

@@ -78,6 +78,7 @@ pub fn events() -> Vec<RunEvent> {
         },
         RunEvent::EnvironmentReady {
             sidecars: sidecars(),
+            candidates: BTreeMap::new(),
             millis: 5310,
         },
     ];

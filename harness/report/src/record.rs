@@ -231,8 +231,14 @@ impl Reporter for RunRecord {
                 }
             }
             RunEvent::EnvironmentReady {
-                sidecars, millis, ..
+                sidecars,
+                candidates,
+                millis,
             } => {
+                for (image, digests) in candidates {
+                    let fact = format!("candidate.{image}");
+                    self.environment.insert(fact, digests.join(", "));
+                }
                 self.sidecars.clone_from(sidecars);
                 self.ready_millis = Some(*millis);
             }

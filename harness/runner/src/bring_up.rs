@@ -1,19 +1,15 @@
 //! Bringing up or finding the cluster, with its programs and images.
 
 use crate::environment::{PrepareError, deploy_options};
+use crate::images::{self, Images, Made};
 use crate::phases::Phases;
-use crate::plan::{ClusterChoice, ImageSource, KeepPolicy, RunPlan};
+use crate::plan::{ClusterChoice, KeepPolicy, RunPlan};
 use harness_cluster::assets::{self, Assets, KindPrograms, Progress};
 use harness_cluster::existing::{self, ExistingCluster};
 use harness_cluster::kind::{self, ImagesToCome};
 use harness_cluster::local;
-use harness_cluster::{Cluster, ClusterError, Clusters, ImageArchive, ImageNames};
-use harness_images::build::{self, BuildOptions};
-use harness_images::reference::normalize;
-use harness_images::store::Store;
-use harness_mesh::MeshDefinition;
+use harness_cluster::{Cluster, ClusterError, Clusters};
 use harness_model::causes::chain;
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -24,8 +20,8 @@ pub(crate) struct Bringing {
     pub(crate) clusters: Arc<Clusters>,
     /// They, or what we put into them, are ours to take down.
     pub(crate) ours: bool,
-    /// What their nodes call the images, where it is not what manifests call them.
-    pub(crate) images: ImageNames,
+    /// The images that pods of the mesh get.
+    pub(crate) images: Images,
 }
 
 /// There is no cluster.
@@ -98,9 +94,9 @@ pub(crate) async fn bring_up(plan: &RunPlan, phases: &Phases) -> Result<Bringing
     // Nodes of kind are given their images before they are nodes.
     let (tell, to_come) = watch::channel(None);
     let make_images = async move {
-        let made = images(plan, envoy, phases).await?;
+        let made = images::make(plan, envoy, phases).await?;
         // Who is not there any more wants none.
-        let _ = tell.send(Some(made.clone()));
+        let _ = tell.send(Some(made.archives.clone()));
         Ok(made)
     };
     let (cluster, images) = tokio::join!(
@@ -109,7 +105,7 @@ pub(crate) async fn bring_up(plan: &RunPlan, phases: &Phases) -> Result<Bringing
     );
     let brought = cluster?;
     let loaded = match images {
-        Ok(images) => load(plan, &brought.clusters, images, phases).await,
+        Ok(made) => load(plan, &brought.clusters, made, phases).await,
         Err(error) => Err(error),
     };
     match loaded {
@@ -168,83 +164,25 @@ async fn obtain(plan: &RunPlan, phases: &Phases) -> Result<Programs, PrepareErro
     .await
 }
 
-/// Obtains the images. For local clusters they are unpacked into the store that all of this machine share.
-async fn images(
-    plan: &RunPlan,
-    envoy: Option<PathBuf>,
-    phases: &Phases,
-) -> Result<Vec<ImageArchive>, PrepareError> {
-    let Some(envoy) = envoy else {
-        return Ok(Vec::new());
-    };
-    let options = BuildOptions {
-        prebuilt: match &plan.images.source {
-            ImageSource::Built => None,
-            ImageSource::Folder(folder) => Some(folder.clone()),
-        },
-        replacements: plan.images.replacements.clone(),
-        without: if plan.images.seeded_bugs {
-            BTreeSet::new()
-        } else {
-            mutant_images(&plan.mesh.definition)
-        },
-        envoy,
-    };
-    let line = phases.lines("images");
-    let store = plan.cluster.is_local().then(|| store(plan));
-    blocking("obtaining the images", move || {
-        let images = build::build(&options, &|text: &str| line(text.to_owned()))
-            .map_err(PrepareError::Images)?;
-        if let Some(store) = store {
-            let store = Store::open(&store).map_err(PrepareError::Store)?;
-            for image in &images {
-                store.load(&image.archive).map_err(PrepareError::Store)?;
-            }
-        }
-        let archives = images.into_iter().map(|image| ImageArchive {
-            archive: image.archive,
-            reference: image.reference,
-        });
-        Ok(archives.collect())
-    })
-    .await
-}
-
-/// The images of a mesh that are needed for seeded bugs only, by name.
-#[must_use]
-pub fn mutant_images(definition: &MeshDefinition) -> BTreeSet<String> {
-    let mutants = definition
-        .control_plane
-        .iter()
-        .flat_map(|control_plane| &control_plane.mutants)
-        .filter_map(|mutants| definition.images.get(&mutants.component))
-        .map(|reference| normalize(reference));
-    let references: BTreeSet<String> = mutants.collect();
-    build::NAMES
-        .into_iter()
-        .filter(|name| references.contains(&normalize(&build::reference_of(name))))
-        .map(str::to_owned)
-        .collect()
-}
-
 /// Makes the images known on the cluster's nodes. A local cluster only names what is unpacked already.
 async fn load(
     plan: &RunPlan,
     clusters: &Clusters,
-    images: Vec<ImageArchive>,
+    made: Made,
     phases: &Phases,
-) -> Result<ImageNames, PrepareError> {
-    let load = clusters.load_images(&images);
-    if plan.cluster.is_local() || images.is_empty() {
+) -> Result<Images, PrepareError> {
+    let load = clusters.load_images(&made.archives);
+    let names = if plan.cluster.is_local() || made.archives.is_empty() {
         load.await
     } else {
         phases.part("load", load).await
     }
-    .map_err(PrepareError::Load)
+    .map_err(PrepareError::Load)?;
+    Ok(made.known_as(names))
 }
 
 /// Runs work that blocks where it may.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     what: &'static str,
     work: impl FnOnce() -> Result<T, PrepareError> + Send + 'static,
 ) -> Result<T, PrepareError> {
@@ -316,7 +254,7 @@ async fn up(
             },
             _,
         ) => {
-            let deployment = deploy_options(plan, &ImageNames::new());
+            let deployment = deploy_options(plan, &Images::default());
             let needs = harness_mesh::rights::needed(&plan.mesh.definition, &deployment).map_err(
                 |source| PrepareError::Mesh {
                     mesh: plan.mesh.name.clone(),
@@ -343,7 +281,7 @@ async fn up(
     Ok(Bringing {
         clusters: Arc::new(clusters),
         ours,
-        images: ImageNames::new(),
+        images: Images::default(),
     })
 }
 
@@ -353,6 +291,6 @@ fn one<C: Cluster + 'static>(cluster: Result<C, ClusterError>) -> Result<Cluster
     Ok(Clusters::one(Arc::new(cluster)))
 }
 
-fn store(plan: &RunPlan) -> PathBuf {
+pub(crate) fn store(plan: &RunPlan) -> PathBuf {
     plan.assets.cache.join("images")
 }

@@ -2,6 +2,9 @@
 //!
 //! Invariant: the only place that makes drivers and takes them down.
 
+mod candidates;
+mod collect;
+mod deployment;
 mod error;
 mod exposed_keys;
 mod forms;
@@ -9,32 +12,34 @@ mod names;
 mod tokens;
 mod waits;
 
+pub(crate) use deployment::deploy_options;
 pub use error::PrepareError;
 
 use crate::bring_up::{self, Bringing, NotBrought, bring_up};
 use crate::clock::Clock;
 use crate::directory_watch::DirectoryWatch;
+use crate::images::Images;
 use crate::phases::Phases;
 use crate::plan::{CollectPolicy, RunPlan};
 use crate::rendezvous::Rendezvous;
 use crate::sidecar_watch::SidecarWatch;
 use crate::streams::{Arrangement, Streams};
 use crate::{Events, Interrupt, rights};
+use collect::{collect, write_state};
+use harness_cluster::Clusters;
 use harness_cluster::rights::Right;
-use harness_cluster::{Clusters, ImageNames};
 use harness_faults::{Injector, Ledger};
-use harness_images::reference::normalize;
-use harness_mesh::{DeployMeshError, DeployOptions, Mesh};
+use harness_mesh::{DeployMeshError, Mesh};
 use harness_model::capability::Capability;
 use harness_model::causes::chain;
 use harness_model::directory::Sidecar;
 use harness_model::patience::Patience;
+use harness_model::run_event::RunEvent;
 use harness_model::scenario::Scenario;
 use harness_probe::Prober;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::watch;
 
 /// Clusters, a mesh and the drivers, ready.
@@ -51,6 +56,8 @@ pub struct Environment {
     rendezvous: Rendezvous,
     arrangement: watch::Sender<Arrangement>,
     capabilities: BTreeSet<Capability>,
+    /// Image that was replaced → the digests that nodes tell of the containers that run it.
+    candidates: BTreeMap<String, Vec<String>>,
     /// Of the rights that the scenarios take, those that we do not have.
     missing_rights: BTreeSet<Right>,
     patience: Patience,
@@ -112,7 +119,7 @@ impl Environment {
         clusters: Arc<Clusters>,
         ours: bool,
         plan: &RunPlan,
-        images: &ImageNames,
+        images: &Images,
         phases: &Phases,
     ) -> Result<Self, PrepareError> {
         let choice = &plan.mesh;
@@ -128,10 +135,15 @@ impl Environment {
                 mesh: choice.name.clone(),
                 source,
             })?;
+        let candidates = candidates::seen(&mesh, plan, &images.candidates, phases).await?;
         let mesh = Arc::new(mesh);
         phases
             .part("sidecars", Self::watching(clusters, ours, plan, mesh))
             .await
+            .map(|environment| Self {
+                candidates,
+                ..environment
+            })
             .inspect(|environment| environment.tell_forms(phases))
     }
 
@@ -176,6 +188,7 @@ impl Environment {
             rendezvous,
             arrangement,
             capabilities,
+            candidates: BTreeMap::new(),
             missing_rights,
             patience,
             clock: Clock::new(plan.started),
@@ -223,6 +236,15 @@ impl Environment {
             .iter()
             .map(|workload| workload.sidecar.clone())
             .collect()
+    }
+
+    /// That it is ready, this long after the start of the process.
+    pub(crate) fn ready(&self, millis: u64) -> RunEvent {
+        RunEvent::EnvironmentReady {
+            sidecars: self.sidecars(),
+            candidates: self.candidates.clone(),
+            millis,
+        }
     }
 
     /// Has the list of who is there made once more.
@@ -348,50 +370,5 @@ impl Environment {
             ),
             Err(reason) => tracing::warn!(reason, "cannot put the sidecars on their replicas"),
         }
-    }
-}
-
-/// How the mesh of a run is deployed, with images of these names.
-pub(crate) fn deploy_options(plan: &RunPlan, images: &ImageNames) -> DeployOptions {
-    DeployOptions {
-        run: plan.run.clone(),
-        images: renamed(&plan.mesh.definition.images, images),
-        variables: BTreeMap::new(),
-        mutant: plan.mutant.clone(),
-        ready: plan.patience.ready.0,
-    }
-}
-
-/// How long collecting may take: it is for people, and must not hold up the end.
-const COLLECT: Duration = Duration::from_secs(20);
-
-async fn collect(clusters: &Clusters, folder: &Path) {
-    match tokio::time::timeout(COLLECT, clusters.collect_diagnostics(folder)).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::warn!(error = chain(&error), "cannot collect diagnostics"),
-        Err(_) => tracing::warn!("collecting diagnostics took too long"),
-    }
-}
-
-/// Component → the name by which the nodes know its image, for those that go by another name than in the definition.
-fn renamed(components: &BTreeMap<String, String>, names: &ImageNames) -> BTreeMap<String, String> {
-    components
-        .iter()
-        .filter_map(|(component, reference)| {
-            let (_, name) = names
-                .iter()
-                .find(|(known, _)| normalize(known) == normalize(reference))?;
-            Some((component.clone(), name.clone()))
-        })
-        .collect()
-}
-
-fn write_state(folder: &Path, name: &str, state: &probe_api::state::SidecarState) {
-    let written = std::fs::create_dir_all(folder).and_then(|()| {
-        let text = serde_json::to_string_pretty(state)?;
-        std::fs::write(folder.join(format!("{name}.json")), text)
-    });
-    if let Err(error) = written {
-        tracing::warn!(name, %error, "cannot write the state of a sidecar");
     }
 }

@@ -15,6 +15,7 @@ mod clock;
 mod directory_watch;
 mod endpoints;
 mod execute;
+mod images;
 mod lost;
 mod one;
 mod phases;
@@ -28,11 +29,12 @@ mod sidecar_watch;
 mod streams;
 mod usage;
 
-pub use bring_up::mutant_images;
 pub use environment::{Environment, PrepareError};
+pub use images::mutant_images;
 pub use interrupt::Interrupt;
 pub use plan::{
-    ClusterChoice, CollectPolicy, ImageChoice, ImageSource, KeepPolicy, MeshChoice, RunPlan,
+    ClusterChoice, CollectPolicy, ImageChoice, ImageSource, KeepPolicy, MeshChoice, Replacement,
+    RunPlan,
 };
 pub use run::run;
 pub use selftest::{

@@ -1,6 +1,7 @@
 //! What is to be run, on what, and what is kept.
 
 use harness_cluster::assets::AssetOptions;
+use harness_cluster::kind::Held;
 use harness_mesh::MeshDefinition;
 use harness_model::patience::Patience;
 use harness_model::scenario::Scenario;
@@ -141,10 +142,21 @@ pub struct MeshChoice {
 pub struct ImageChoice {
     /// Where they are built from or found.
     pub source: ImageSource,
-    /// Image name (`control-plane`) → archive that replaces it.
-    pub replacements: BTreeMap<String, PathBuf>,
+    /// Image name (`control-plane`) → what replaces it.
+    pub replacements: BTreeMap<String, Replacement>,
     /// Those with seeded bugs are needed, too.
     pub seeded_bugs: bool,
+}
+
+/// What replaces an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Replacement {
+    /// An archive on this machine.
+    Archive(PathBuf),
+    /// An image that a container engine of this machine holds.
+    Held(Held),
+    /// An image that nodes pull by themselves, by this name.
+    Pulled(String),
 }
 
 /// Where images are built from or found.

@@ -70,13 +70,7 @@ async fn whole(
             return summary;
         }
     };
-    tell(
-        events,
-        RunEvent::EnvironmentReady {
-            sidecars: environment.sidecars(),
-            millis: millis_since(plan.started),
-        },
-    );
+    tell(events, environment.ready(millis_since(plan.started)));
     if let Err(error) = work(&environment, plan, events, interrupt, tally, &mut summary).await {
         summary.environment_error = Some(error.report());
     }

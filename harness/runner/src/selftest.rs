@@ -319,13 +319,7 @@ impl Bench<'_> {
         report.left_behind.extend(prepared.left_behind);
         match prepared.environment {
             Ok(environment) => {
-                tell(
-                    self.events,
-                    RunEvent::EnvironmentReady {
-                        sidecars: environment.sidecars(),
-                        millis: millis_since(run.started),
-                    },
-                );
+                tell(self.events, environment.ready(millis_since(run.started)));
                 Some(Arc::new(environment))
             }
             Err(error) => {

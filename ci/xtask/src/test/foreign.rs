@@ -1,6 +1,8 @@
 //! Scenarios on a kind cluster that is addressed as one of somebody else: by its kubeconfig alone. First with images that
-//! its nodes have, then with images that they pull from a registry.
+//! its nodes have, then with images that they pull from a registry. Last as one of ours, with a candidate that the container
+//! engine holds.
 
+mod candidate;
 mod pods;
 mod registry;
 
@@ -75,6 +77,7 @@ fn on(
         };
         let mut count = foreign.preloaded(&results.join("preloaded"))?;
         count += foreign.pulled_from_registry(&results.join("registry"), install)?;
+        count += candidate::run(engine, program, &results.join("candidate"))?;
         Ok(count)
     });
     finish(&mut cluster(&["down", NAME])).context("take the cluster down")?;

@@ -74,7 +74,10 @@ pub(crate) struct ClusterUpArguments {
     pub(crate) topology: String,
     /// Replace one of our images (`control-plane=candidate.tar`), or load another by the name that
     /// manifests use (`example.org/shop:1=shop.tar`)
-    #[arg(long = "image", value_name = "NAME=TAR", value_parser = parse::pair)]
+    ///
+    /// In the place of the archive an image can be named that a container engine of this machine holds, with its tag or digest:
+    /// `control-plane=team/control-plane:candidate`.
+    #[arg(long = "image", value_name = "NAME=TAR|REF", value_parser = parse::pair)]
     pub(crate) image: Vec<(String, String)>,
     /// A folder with ready images instead of building them
     #[arg(long, value_name = "DIR", env = "MESHPROOF_IMAGES")]

@@ -1,6 +1,6 @@
 //! Options about what is deployed, and how long it may take.
 
-use super::cluster::{ClusterChoiceArguments, ClusterKind};
+use super::cluster::ClusterChoiceArguments;
 use super::parse;
 use clap::{Args, ValueEnum};
 use harness_model::duration::Span;
@@ -50,8 +50,14 @@ pub(crate) struct EnvironmentArguments {
         env = "MESHPROOF_SET"
     )]
     pub(crate) set: Vec<(String, String)>,
-    /// Replace one image, for example `control-plane=candidate.tar`
-    #[arg(long = "image", value_name = "NAME=TAR", value_parser = parse::pair)]
+    /// Replace one image by a candidate: an archive (`control-plane=candidate.tar`) or an image by its name
+    /// (`control-plane=registry.example/team/control-plane:tag`, or `...@sha256:DIGEST`)
+    ///
+    /// What is there as a file, ends with `.tar`, `.tar.gz` or `.tgz`, or begins with `/`, `./` or `../` is an archive, as
+    /// `docker save` writes it; all else is the name of an image and needs a tag or a digest. With `--cluster kubeconfig` the
+    /// nodes pull it by that name; nodes of ours have no registry, so it is taken from the container engine of this machine
+    /// that holds it (Docker, nerdctl or Podman).
+    #[arg(long = "image", value_name = "NAME=TAR|REF", value_parser = parse::pair)]
     pub(crate) image: Vec<(String, String)>,
     /// A folder with ready images instead of building them
     #[arg(long, value_name = "DIR", env = "MESHPROOF_IMAGES")]
@@ -65,9 +71,6 @@ pub(crate) struct EnvironmentArguments {
     /// Use nothing that is not on this machine already
     #[arg(long, env = "MESHPROOF_OFFLINE")]
     pub(crate) offline: bool,
-    /// Use a cluster that `meshproof cluster up` keeps, and leave it standing
-    #[arg(long, value_name = "NAME", conflicts_with = "topology")]
-    pub(crate) reuse: Option<String>,
 }
 
 /// How images come to nodes that are not ours.
@@ -109,13 +112,4 @@ pub(crate) enum Wait {
     Probe,
     /// Workloads to become ready.
     Ready,
-}
-
-impl EnvironmentArguments {
-    /// Whether something is brought up or built here, which needs tools of the distribution.
-    pub(crate) fn needs_tools(&self) -> bool {
-        let builds =
-            self.cluster.kind != ClusterKind::Kubeconfig || self.registry.registry.is_some();
-        self.reuse.is_none() && builds
-    }
 }

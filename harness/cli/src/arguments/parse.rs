@@ -5,13 +5,13 @@ use clap::ValueEnum as _;
 use harness_model::duration::Span;
 use harness_report::record::Shard;
 
-/// `NAME=TAR`.
+/// `NAME=TAR|REF`.
 pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() && !value.is_empty() => {
             Ok((name.to_owned(), value.to_owned()))
         }
-        _ => Err("write NAME=TAR, for example control-plane=candidate.tar".to_owned()),
+        _ => Err("write NAME=TAR or NAME=REF, for example control-plane=candidate.tar".to_owned()),
     }
 }
 

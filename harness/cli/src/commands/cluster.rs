@@ -270,17 +270,22 @@ fn listed() -> Result<Vec<ListedForm>, Failure> {
         .collect())
 }
 
-/// Says how a cluster that a run has left standing is reached and taken down. Nothing when it is not there.
-pub(crate) fn tell_if_kept(name: &str) -> Result<(), Failure> {
+/// How kubectl reaches the clusters of ours that go by this name: a list of files. None when none is there.
+pub(crate) fn kubeconfig_of(name: &str) -> Result<Option<String>, Failure> {
     let files: Vec<String> = listed()?
         .into_iter()
         .filter(|one| one.handle == name && one.running)
         .map(|one| one.kubeconfig)
         .collect();
-    if !files.is_empty() {
+    Ok((!files.is_empty()).then(|| files.join(":")))
+}
+
+/// Says how a cluster that a run has left standing is reached and taken down. Nothing when it is not there.
+pub(crate) fn tell_if_kept(name: &str) -> Result<(), Failure> {
+    if let Some(files) = kubeconfig_of(name)? {
         output::say(&format!(
             "kept      {name}: export KUBECONFIG={}; it stays until `meshproof cluster down {name}`",
-            quote(&files.join(":"))
+            quote(&files)
         ));
     }
     Ok(())

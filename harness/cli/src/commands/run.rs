@@ -34,7 +34,7 @@ pub(crate) fn run(
     started: Instant,
 ) -> Result<ExitCode, Failure> {
     let execution = &arguments.execution;
-    let checked = plan::check(&execution.environment)?;
+    let checked = plan::check(&execution.environment, plan::Stand::of(execution))?;
     let rerun = rerun::rerun(arguments)?;
     let selection = rerun
         .as_ref()
@@ -54,7 +54,7 @@ pub(crate) fn run(
     if arguments.dry_run {
         return dry::dry_run(arguments, common, &selected.scenarios, &checked, seed, out);
     }
-    if execution.environment.needs_tools() {
+    if checked.ground.needs_tools(&execution.environment) {
         tools::ensure(execution.environment.no_install)?;
     }
     let artifacts = Artifacts::create(&execution.artifacts, seed)?;
@@ -107,7 +107,7 @@ pub(crate) fn run(
         harness_runner::run(plan, events, interrupt).await;
     })?;
     let exit = readers.end(&gate, started);
-    if execution.keep != When::Never && execution.environment.reuse.is_none() {
+    if execution.keep != When::Never && execution.reuse.is_none() {
         cluster::tell_if_kept(&artifacts.cluster())?;
     }
     let colour = output::colour_on_stderr(common.color);

@@ -31,7 +31,7 @@ pub(crate) fn selftest(
     started: Instant,
 ) -> Result<ExitCode, Failure> {
     let run = &arguments.execution;
-    let checked = plan::check(&run.environment)?;
+    let checked = plan::check(&run.environment, plan::Stand::of(run))?;
     let selected = plan::select(&run.selection, &checked)?;
     plan::check_images(&run.environment, &BTreeSet::new())?;
     let matrix = matrix()?;
@@ -44,7 +44,7 @@ pub(crate) fn selftest(
             definition: plan::mesh("absent")?,
         })
     };
-    if run.environment.needs_tools() {
+    if checked.ground.needs_tools(&run.environment) {
         tools::ensure(run.environment.no_install)?;
     }
     let seed = run

@@ -1,8 +1,9 @@
 //! Which cluster a run uses, and which options go together.
 
-use crate::arguments::{ClusterKind, EnvironmentArguments};
+use crate::arguments::{ClusterKind, EnvironmentArguments, ExecutionArguments};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
+use crate::plan::candidates;
 use crate::plan::options::DEFAULT_TOPOLOGY;
 use harness_cluster::registry::{Prefix, Protocol};
 use harness_cluster::{kind, local};
@@ -29,6 +30,15 @@ impl Ground {
         }
     }
 
+    /// Whether something is brought up or built here, which needs tools of the distribution.
+    pub(crate) fn needs_tools(&self, environment: &EnvironmentArguments) -> bool {
+        match self {
+            Self::New(_) => true,
+            Self::Kept { .. } => false,
+            Self::Foreign => environment.registry.registry.is_some(),
+        }
+    }
+
     /// In words that fit behind "would run".
     pub(crate) fn describe(&self) -> String {
         match self {
@@ -43,12 +53,32 @@ impl Ground {
     }
 }
 
+/// What the user wants to stand on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Stand<'a> {
+    /// A cluster of its own, or one of somebody else.
+    Own,
+    /// A kept cluster of this name.
+    Kept(&'a str),
+}
+
+impl<'a> Stand<'a> {
+    /// That of a run.
+    pub(crate) fn of(arguments: &'a ExecutionArguments) -> Self {
+        arguments.reuse.as_deref().map_or(Self::Own, Self::Kept)
+    }
+}
+
 /// Finds what a run is to stand on: a kept cluster must be up.
-pub(super) fn ground(environment: &EnvironmentArguments) -> Result<Ground, Failure> {
-    match (environment.cluster.kind, &environment.reuse) {
+pub(super) fn ground(
+    environment: &EnvironmentArguments,
+    stand: Stand<'_>,
+) -> Result<Ground, Failure> {
+    let new = || super::topology(&environment.topology).map(Ground::New);
+    match (environment.cluster.kind, stand) {
         (ClusterKind::Kubeconfig, _) => Ok(Ground::Foreign),
-        (kind, Some(name)) => kept(kind, name),
-        (_, None) => super::topology(&environment.topology).map(Ground::New),
+        (kind, Stand::Kept(name)) => kept(kind, name),
+        (_, Stand::Own) => new(),
     }
 }
 
@@ -146,7 +176,10 @@ fn given<'a>(name: &'static str, value: &'a Option<String>) -> Option<(&'static 
 }
 
 /// Refuses options that do not go together; everything that is wrong is told at once.
-pub(super) fn check(environment: &EnvironmentArguments) -> Result<Option<Prefix>, Failure> {
+pub(super) fn check(
+    environment: &EnvironmentArguments,
+    stand: Stand<'_>,
+) -> Result<Option<Prefix>, Failure> {
     let registry = environment.registry.registry.as_deref().map(|text| {
         let protocol = if environment.registry.registry_insecure {
             Protocol::Plain
@@ -155,7 +188,7 @@ pub(super) fn check(environment: &EnvironmentArguments) -> Result<Option<Prefix>
         };
         Prefix::parse(text, protocol)
     });
-    let mut problems = of_cluster(environment);
+    let mut problems = of_cluster(environment, stand);
     let registry = match registry.transpose() {
         Ok(registry) => registry,
         Err(error) => {
@@ -184,9 +217,13 @@ pub(super) fn check(environment: &EnvironmentArguments) -> Result<Option<Prefix>
 }
 
 /// What does not go together, each with what to do about it.
-fn of_cluster(environment: &EnvironmentArguments) -> Vec<(String, &'static str)> {
+fn of_cluster(environment: &EnvironmentArguments, stand: Stand<'_>) -> Vec<(String, &'static str)> {
     let registry = environment.registry.registry.is_some();
     let preloaded = environment.images_preloaded;
+    let archives = environment
+        .image
+        .iter()
+        .any(|(_, text)| candidates::is_archive(text));
     let mut problems = Vec::new();
     let mut add = |wrong: bool, problem: &str, hint| {
         if wrong {
@@ -219,7 +256,7 @@ fn of_cluster(environment: &EnvironmentArguments) -> Vec<(String, &'static str)>
         return problems;
     }
     add(
-        environment.reuse.is_some(),
+        matches!(stand, Stand::Kept(_)),
         "--reuse names a cluster of ours, and --cluster kubeconfig one of somebody else",
         "leave one of them out",
     );
@@ -239,9 +276,9 @@ fn of_cluster(environment: &EnvironmentArguments) -> Vec<(String, &'static str)>
         "name a registry they pull from with --registry; or put the images of `cargo xtask images` on the nodes, and say so with --images-preloaded",
     );
     add(
-        preloaded && !registry && !environment.image.is_empty(),
-        "--image replaces an image that is brought to the nodes, and --images-preloaded says that they are there",
-        "leave --image out, or bring the images with --registry",
+        preloaded && !registry && archives,
+        "--image with an archive replaces an image that is brought to the nodes, and --images-preloaded says that they are there",
+        "name an image that the nodes pull (--image NAME=registry.example/team/NAME:tag), or bring the images with --registry",
     );
     problems
 }

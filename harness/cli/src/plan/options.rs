@@ -2,7 +2,7 @@
 //! came from the command line or from a variable.
 
 use super::cluster_choice;
-use crate::arguments::RunArguments;
+use crate::arguments::{EnvironmentArguments, RunArguments};
 use clap::ValueEnum as _;
 
 /// What is left out because it is the default of the option.
@@ -12,56 +12,29 @@ const DEFAULT_MESH: &str = "reference";
 
 /// The options of a run, for rerun lines.
 pub(crate) fn options(arguments: &RunArguments) -> Vec<String> {
-    let mut options: Vec<String> = Vec::new();
-    let mut add = |name: &str, value: &str| {
-        options.push(name.to_owned());
-        options.push(value.to_owned());
-    };
-    let environment = &arguments.execution.environment;
-    for (name, value) in cluster_choice::options(environment) {
-        add(name, value);
-    }
-    if let Some(name) = &environment.reuse {
-        add("--reuse", name);
-    } else if environment.topology != DEFAULT_TOPOLOGY {
-        add("--topology", &environment.topology);
-    }
-    if environment.mesh != DEFAULT_MESH {
-        add("--mesh", &environment.mesh);
-    }
-    if let Some(mutant) = &arguments.mutant {
-        add("--mutant", mutant);
-    }
-    for (name, value) in &environment.set {
-        add("--set", &format!("{name}={value}"));
-    }
-    for (name, path) in &environment.image {
-        add("--image", &format!("{name}={path}"));
-    }
-    if let Some(folder) = &environment.images {
-        add("--images", &folder.display().to_string());
-    }
-    if let Some(folder) = &environment.assets {
-        add("--assets", &folder.display().to_string());
-    }
-    let bounds = &arguments.execution.bounds;
+    let execution = &arguments.execution;
+    let environment = &execution.environment;
+    let mutant = arguments.mutant.as_deref();
+    let mut options = of_environment(environment, execution.reuse.as_deref(), mutant);
+    let bounds = &execution.bounds;
     if let Some(span) = bounds.delivery {
-        add("--delivery", &span.to_string());
+        add(&mut options, "--delivery", &span.to_string());
     }
     if let Some(span) = bounds.recovery {
-        add("--recovery", &span.to_string());
+        add(&mut options, "--recovery", &span.to_string());
     }
     for (wait, span) in &bounds.patience {
         if let Some(wait) = wait.to_possible_value() {
-            add("--patience", &format!("{}={span}", wait.get_name()));
+            let patience = format!("{}={span}", wait.get_name());
+            add(&mut options, "--patience", &patience);
         }
     }
     if let Some(file) = &arguments.quarantine {
-        add("--quarantine", &file.display().to_string());
+        add(&mut options, "--quarantine", &file.display().to_string());
     }
-    let artifacts = arguments.execution.artifacts.display().to_string();
+    let artifacts = execution.artifacts.display().to_string();
     if artifacts != DEFAULT_ARTIFACTS {
-        add("--artifacts", &artifacts);
+        add(&mut options, "--artifacts", &artifacts);
     }
     for (flag, given) in [
         ("--offline", environment.offline),
@@ -77,6 +50,47 @@ pub(crate) fn options(arguments: &RunArguments) -> Vec<String> {
         }
     }
     options
+}
+
+/// Those that decide what is deployed, and where.
+pub(crate) fn of_environment(
+    environment: &EnvironmentArguments,
+    reuse: Option<&str>,
+    mutant: Option<&str>,
+) -> Vec<String> {
+    let mut options = Vec::new();
+    for (name, value) in cluster_choice::options(environment) {
+        add(&mut options, name, value);
+    }
+    if let Some(name) = reuse {
+        add(&mut options, "--reuse", name);
+    } else if environment.topology != DEFAULT_TOPOLOGY {
+        add(&mut options, "--topology", &environment.topology);
+    }
+    if environment.mesh != DEFAULT_MESH {
+        add(&mut options, "--mesh", &environment.mesh);
+    }
+    if let Some(mutant) = mutant {
+        add(&mut options, "--mutant", mutant);
+    }
+    for (name, value) in &environment.set {
+        add(&mut options, "--set", &format!("{name}={value}"));
+    }
+    for (name, candidate) in &environment.image {
+        add(&mut options, "--image", &format!("{name}={candidate}"));
+    }
+    if let Some(folder) = &environment.images {
+        add(&mut options, "--images", &folder.display().to_string());
+    }
+    if let Some(folder) = &environment.assets {
+        add(&mut options, "--assets", &folder.display().to_string());
+    }
+    options
+}
+
+fn add(options: &mut Vec<String>, name: &str, value: &str) {
+    options.push(name.to_owned());
+    options.push(value.to_owned());
 }
 
 #[cfg(test)]
@@ -104,7 +118,7 @@ mod tests {
         for words in [
             "--artifacts elsewhere",
             "--cluster kind --node-image mine:1 --topology two-clusters",
-            "--image control-plane=candidate.tar --image probe-app=probe.tar",
+            "--image control-plane=candidate.tar --image probe-app=team/probe:1",
             "--assets /programs --patience ready=5m --artifacts /tmp/a --offline --no-install",
             "--cluster kubeconfig --context a --allow-context a --registry r.example/team --registry-insecure",
             "--mutant leak-late --set xds=delta --delivery 5s --recovery 1m",

@@ -211,6 +211,16 @@ pub(super) async fn run(
     command: &mut Command,
     input: Input<'_>,
 ) -> Result<String, ClusterError> {
+    run_into(act, command, input, Stdio::piped()).await
+}
+
+/// The same with another standard output; what goes elsewhere than into a pipe is not returned.
+pub(super) async fn run_into(
+    act: &str,
+    command: &mut Command,
+    input: Input<'_>,
+    stdout: Stdio,
+) -> Result<String, ClusterError> {
     let (stdin, text) = match input {
         Input::Nothing => (Stdio::null(), None),
         Input::Text(text) => (Stdio::piped(), Some(text)),
@@ -220,7 +230,7 @@ pub(super) async fn run(
         let mut child = command
             .kill_on_drop(true)
             .stdin(stdin)
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .spawn()
             .map_err(failed(act))?;

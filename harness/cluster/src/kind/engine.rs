@@ -1,6 +1,6 @@
 //! The container engine below kind: which one, whether it answers, running programs in nodes.
 
-use super::command::{Input, run};
+use super::command::{Input, run, run_into};
 use super::identity::Identity;
 use super::said::hint_for;
 use crate::{ClusterError, failed};
@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::process::{Child, Command};
 
 /// The engines that kind supports, in the order in which it looks for them (`DetectNodeProvider`).
-const ENGINES: [&str; 3] = ["docker", "nerdctl", "podman"];
+pub(super) const ENGINES: [&str; 3] = ["docker", "nerdctl", "podman"];
 /// The variable by which kind is told which engine to use.
 pub(super) const CHOICE: &str = "KIND_EXPERIMENTAL_PROVIDER";
 
@@ -101,6 +101,25 @@ impl Engine {
     /// Whether an image is there.
     pub(super) async fn has_image(&self, reference: &str) -> bool {
         self.ask(&["image", "inspect", reference]).await.is_ok()
+    }
+
+    /// The names that it has for an image it holds, with their tags.
+    pub(super) async fn tags_of(&self, reference: &str) -> Result<Vec<String>, ClusterError> {
+        let question = ["image", "inspect", "--format", "{{json .RepoTags}}"];
+        let said = self.ask(&[&question[..], &[reference]].concat()).await?;
+        let tags: Option<Vec<String>> = serde_json::from_str(said.trim())
+            .map_err(failed("read what the container engine says"))?;
+        Ok(tags.unwrap_or_default())
+    }
+
+    /// Writes an image it holds as an archive.
+    pub(super) async fn save(&self, reference: &str, to: File) -> Result<(), ClusterError> {
+        let mut command = Command::new(&self.program);
+        command.args(["save", reference]);
+        let act = format!("save the image {reference} of {}", self.program);
+        run_into(&act, &mut command, Input::Nothing, Stdio::from(to))
+            .await
+            .map(drop)
     }
 
     /// Runs a program in a node, with `input` on its standard input.

@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::definition::ComponentKind;
-use crate::deploy::DeployOptions;
+use crate::deploy::{self, DeployOptions};
 use crate::template::Context;
 use crate::{Keys, certificate, manifest};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 mod forms;
@@ -102,9 +103,18 @@ fn a_misspelt_mesh_gets_a_suggestion() {
 }
 
 fn context(definition: &MeshDefinition) -> Context {
+    context_with(definition, BTreeMap::new(), BTreeSet::new())
+}
+
+fn context_with(
+    definition: &MeshDefinition,
+    images: BTreeMap<String, String>,
+    pulled: BTreeSet<String>,
+) -> Context {
     let options = DeployOptions {
         run: "r1".to_owned(),
-        images: BTreeMap::new(),
+        images,
+        pulled,
         variables: BTreeMap::new(),
         mutant: None,
         ready: Duration::ZERO,
@@ -204,6 +214,36 @@ fn the_identity_manifests_render_with_a_certificate_for_each_end() {
     ] {
         assert!(found.iter().any(|found| found == wanted), "{found:?}");
     }
+}
+
+#[test]
+fn an_image_that_nodes_pull_stands_in_the_manifest_as_it_was_named() {
+    const CANDIDATE: &str = "registry.example:5000/team/control-plane:candidate";
+    let definition = MeshDefinition::load("reference").unwrap();
+    let images = BTreeMap::from([("control-plane".to_owned(), CANDIDATE.to_owned())]);
+    let context = context_with(&definition, images, BTreeSet::from([CANDIDATE.to_owned()]));
+    let files = ["control-plane.yaml", "workloads.yaml"].map(str::to_owned);
+    let objects = deploy::rendered(&definition, &context, &files, None).unwrap();
+    let mut others = 0;
+    for object in objects {
+        let containers = object.data.pointer("/spec/template/spec/containers");
+        for container in containers
+            .and_then(|found| found.as_array())
+            .into_iter()
+            .flatten()
+        {
+            let is_candidate = container["image"] == CANDIDATE;
+            let policy = &container["imagePullPolicy"];
+            assert_eq!(
+                policy == "Always",
+                is_candidate,
+                "a tag may mean another image now: {container}"
+            );
+            assert_eq!(container["name"] == "control-plane", is_candidate);
+            others += usize::from(!is_candidate);
+        }
+    }
+    assert!(others > 0, "workloads have images of ours");
 }
 
 #[test]

@@ -44,6 +44,9 @@ pub enum PrepareError {
     /// Scenarios speak of what is not there: each name, with its scenario and field.
     #[error("run the scenarios here: {}", .0.join("; "))]
     Names(Vec<String>),
+    /// Pods do not run the images that were put in the place of ours: who runs what.
+    #[error("run the candidates: {}", .0.join("; "))]
+    Candidates(Vec<String>),
     /// A part of it panicked: a defect of ours.
     #[error("{0}")]
     Broken(String),
@@ -67,6 +70,10 @@ impl PrepareError {
             }
             Self::Ledger(_) => Some(
                 "look at the free space and the rights of the artefact folder, or choose another"
+                    .to_owned(),
+            ),
+            Self::Candidates(_) => Some(
+                "look at the pods (--keep leaves the cluster standing): something else than this run decides about their images"
                     .to_owned(),
             ),
             Self::Names(_) | Self::Broken(_) | Self::Interrupted => None,

@@ -4,8 +4,11 @@ use crate::arguments::ClusterUpArguments;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::plan;
+use crate::plan::candidates::{self, Problem, Source};
 use harness_cluster::ImageArchive;
-use harness_images::build::{self, BuildOptions};
+use harness_cluster::assets::AssetOptions;
+use harness_cluster::kind::{self, Held, Saved};
+use harness_images::build::{self, BuildOptions, NAMES};
 use harness_images::store::Store;
 use std::path::Path;
 
@@ -15,6 +18,15 @@ pub(super) struct Wanted {
     /// Ours; none when they are not wanted.
     own: Option<BuildOptions>,
     others: Vec<ImageArchive>,
+    /// Name → the image in a container engine.
+    held: Vec<(String, Held)>,
+}
+
+/// Images to be loaded.
+pub(super) struct Obtained {
+    pub(super) images: Vec<ImageArchive>,
+    /// Archives that are there as long as this.
+    _saved: Vec<Saved>,
 }
 
 /// Reads the arguments and checks every file that they name.
@@ -24,33 +36,72 @@ pub(super) fn check(arguments: &ClusterUpArguments) -> Result<Wanted, Failure> {
         prebuilt: plan::ready_images(arguments.images.as_deref()),
         ..BuildOptions::default()
     };
+    // A word alone is one of ours, or a mistake.
+    let is_own = |name: &str| !arguments.no_images && !name.contains(['/', ':']);
+    let unknown = arguments.image.iter().filter(|(name, _)| is_own(name));
+    let mut problems: Vec<Problem> = unknown
+        .filter_map(|(name, text)| candidates::unknown(name, text))
+        .collect();
+    let sources = match candidates::sources(&arguments.image, arguments.cluster.kind) {
+        Ok(sources) if problems.is_empty() => sources,
+        Ok(_) => return Err(candidates::failure(problems)),
+        Err(others) => {
+            problems.extend(others);
+            return Err(candidates::failure(problems));
+        }
+    };
     let mut others = Vec::new();
-    for (name, path) in &arguments.image {
-        let archive = plan::archive(name, path)?;
-        // A word alone is one of ours, or a mistake.
-        if !arguments.no_images && !name.contains(['/', ':']) {
-            own.replacements
-                .insert(plan::own_image(name)?.to_owned(), archive);
-        } else {
-            let reference = name.clone();
-            others.push(ImageArchive { archive, reference });
+    let mut held = Vec::new();
+    for (name, source) in sources {
+        match source {
+            Source::Archive(archive) if is_own(&name) => {
+                own.replacements.insert(name, archive);
+            }
+            Source::Archive(archive) => others.push(ImageArchive {
+                archive,
+                reference: name,
+            }),
+            Source::Held(image) => held.push((name, image)),
+            Source::Reference(reference) => {
+                let bug = format!("take the image {reference} from somewhere");
+                return Err(Failure::new(ExitCode::Internal, bug));
+            }
         }
     }
     Ok(Wanted {
         own: (!arguments.no_images).then_some(own),
         others,
+        held,
     })
 }
 
 /// Builds what is not ready, and unpacks everything into `store`, which all local clusters of this machine share.
 pub(super) fn obtain(
-    wanted: Wanted,
+    mut wanted: Wanted,
     envoy: &Path,
+    options: &AssetOptions,
     store: Option<&Path>,
     progress: &dyn Fn(&str),
-) -> Result<Vec<ImageArchive>, Failure> {
+) -> Result<Obtained, Failure> {
     let failed = || Failure::new(ExitCode::Environment, "obtain the images");
     let mut images = Vec::new();
+    let mut saved = Vec::new();
+    for (name, image) in std::mem::take(&mut wanted.held) {
+        progress(&format!("saving {} of {}", image.reference, image.engine));
+        let archive = super::runtime()?
+            .block_on(kind::save(&image, &options.cache))
+            .map_err(|error| super::failure("obtain the images", &error))?;
+        match &mut wanted.own {
+            Some(own) if NAMES.contains(&name.as_str()) => {
+                own.replacements.insert(name, archive.path());
+            }
+            _ => wanted.others.push(ImageArchive {
+                archive: archive.path(),
+                reference: name,
+            }),
+        }
+        saved.push(archive);
+    }
     if let Some(own) = wanted.own {
         let envoy = envoy.to_owned();
         let built = build::build(&BuildOptions { envoy, ..own }, progress).map_err(|error| {
@@ -73,5 +124,8 @@ pub(super) fn obtain(
         });
         unpacked.map_err(|error| failed().because(&error))?;
     }
-    Ok(images)
+    Ok(Obtained {
+        images,
+        _saved: saved,
+    })
 }

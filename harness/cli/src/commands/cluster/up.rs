@@ -49,9 +49,10 @@ pub(super) fn up(
         Programs::Local(programs) => (&programs.envoy, Some(plan::image_store(&options))),
         Programs::Kind(programs) => (&programs.envoy, None),
     };
-    let images = images::obtain(wanted, envoy, store.as_deref(), &|line| {
+    let obtained = images::obtain(wanted, envoy, &options, store.as_deref(), &|line| {
         tell("images", line.to_owned());
     })?;
+    let images = obtained.images.clone();
     let mut say = say.into_inner();
     let attempt = format!("bring up the cluster `{}`", arguments.name);
     let order = Order {

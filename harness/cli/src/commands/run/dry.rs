@@ -35,7 +35,7 @@ pub(super) fn dry_run(
     if common.output != OutputForm::Text {
         let plan = serde_json::json!({
             "dryRun": true,
-            "reuse": &execution.environment.reuse,
+            "reuse": &execution.reuse,
             "topology": checked.ground.topology().map(|topology| &topology.name),
             "mesh": checked.mesh.name,
             "seed": seed,

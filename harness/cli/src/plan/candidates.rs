@@ -1,0 +1,301 @@
+//! What `--image` puts in the place of our images: archives, and images by their names.
+
+use crate::arguments::ClusterKind;
+use crate::exit_code::ExitCode;
+use crate::failure::Failure;
+use harness_cluster::kind::{self, Held};
+use harness_cluster::registry::check_reference;
+use harness_images::archive::Archive;
+use harness_model::causes::chain;
+use harness_model::document;
+use harness_runner::Replacement;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What the file names of archives end with.
+const ENDINGS: [&str; 3] = [".tar", ".tar.gz", ".tgz"];
+/// What paths begin with that cannot be names of images.
+const PATHS: [&str; 3] = ["/", "./", "../"];
+
+/// Where a candidate is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// In an archive, which can be read.
+    Archive(PathBuf),
+    /// In a container engine of this machine.
+    Held(Held),
+    /// Somewhere else, by this name.
+    Reference(String),
+}
+
+/// One `--image` that cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Problem {
+    /// As it was given.
+    argument: String,
+    name: String,
+    reason: String,
+    hint: String,
+}
+
+/// Whether the text can only mean an archive.
+pub(super) fn is_archive(text: &str) -> bool {
+    ENDINGS.iter().any(|ending| text.ends_with(ending))
+        || PATHS.iter().any(|start| text.starts_with(start))
+        || Path::new(text).exists()
+}
+
+/// What a text means; nothing is asked but the file system.
+fn meant(text: &str) -> Result<Source, (String, String)> {
+    if is_archive(text) {
+        let path = Path::new(text);
+        let reason = match Archive::open(path) {
+            Ok(_) => return Ok(Source::Archive(super::absolute(path))),
+            Err(_) if !path.is_file() => format!("there is no file {text}"),
+            Err(error) => chain(&error),
+        };
+        let hint =
+            "name an OCI archive, as `cargo xtask images` makes them, or what `docker save` writes";
+        return Err((reason, hint.to_owned()));
+    }
+    match check_reference(text) {
+        Ok(()) => Ok(Source::Reference(text.to_owned())),
+        Err(reason) => Err((
+            format!("`{text}` is neither a file that is there nor the name of an image: {reason}"),
+            "name an archive (candidate.tar), or an image with its tag or digest (registry.example/team/control-plane:tag, team/control-plane@sha256:...)".to_owned(),
+        )),
+    }
+}
+
+/// Where the candidates are that the arguments name; what nodes of ours get has to be on this machine.
+///
+/// # Errors
+///
+/// All that cannot be used, each with the reason.
+pub(crate) fn sources(
+    images: &[(String, String)],
+    cluster: ClusterKind,
+) -> Result<Vec<(String, Source)>, Vec<Problem>> {
+    let mut found = Vec::new();
+    let mut problems = Vec::new();
+    for (name, text) in images {
+        let source = match meant(text) {
+            Ok(Source::Reference(reference)) if cluster != ClusterKind::Kubeconfig => {
+                held(&reference)
+            }
+            other => other,
+        };
+        match source.and_then(|source| with_a_name(source, cluster)) {
+            Ok(source) => found.push((name.clone(), source)),
+            Err((reason, hint)) => problems.push(Problem {
+                argument: format!("--image {name}={text}"),
+                name: name.clone(),
+                reason,
+                hint,
+            }),
+        }
+    }
+    if problems.is_empty() {
+        Ok(found)
+    } else {
+        Err(problems)
+    }
+}
+
+/// Nodes of kind take no image without a name.
+fn with_a_name(source: Source, cluster: ClusterKind) -> Result<Source, (String, String)> {
+    let nameless = match &source {
+        Source::Archive(path) => {
+            let has_none = |archive: &Archive| archive.references.is_empty();
+            Archive::open(path).is_ok_and(|archive| has_none(&archive))
+        }
+        Source::Held(held) => held.reference.contains('@'),
+        Source::Reference(_) => false,
+    };
+    if nameless && cluster == ClusterKind::Kind {
+        let reason = "it has no tag, and nodes of kind take no image without one";
+        let hint = "give it one (docker tag IMAGE NAME:TAG), and name or save it by that";
+        return Err((reason.to_owned(), hint.to_owned()));
+    }
+    Ok(source)
+}
+
+fn held(reference: &str) -> Result<Source, (String, String)> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| (chain(&error), "try again".to_owned()))?;
+    runtime
+        .block_on(kind::held(reference))
+        .map(Source::Held)
+        .map_err(|tried| {
+            let tried: String = tried.iter().map(|tried| format!("\n{tried}")).collect();
+            (
+                format!(
+                    "no container engine of this machine holds the image {reference}, and nodes of this cluster have no registry to pull it from{tried}"
+                ),
+                format!(
+                    "pull it (docker pull {reference}), name an archive of it (docker save --output candidate.tar {reference}), or use a cluster that pulls it: --cluster kubeconfig"
+                ),
+            )
+        })
+}
+
+/// What replaces our images.
+pub(super) fn replacements(
+    images: &[(String, String)],
+    cluster: ClusterKind,
+) -> Result<BTreeMap<String, Replacement>, Failure> {
+    let mut problems: Vec<Problem> = images
+        .iter()
+        .filter_map(|(name, text)| unknown(name, text))
+        .collect();
+    let mut seen = BTreeMap::new();
+    for (name, text) in images {
+        if let Some(other) = seen.insert(name, text) {
+            problems.push(Problem {
+                argument: format!("--image {name}={text}"),
+                name: name.clone(),
+                reason: format!("it is given twice, as {other} before"),
+                hint: "leave one of them out".to_owned(),
+            });
+        }
+    }
+    let known: Vec<(String, String)> = images
+        .iter()
+        .filter(|(name, _)| harness_images::build::NAMES.contains(&name.as_str()))
+        .cloned()
+        .collect();
+    match sources(&known, cluster) {
+        Ok(sources) if problems.is_empty() => {
+            let replacements = sources.into_iter().map(|(name, source)| {
+                let replacement = match source {
+                    Source::Archive(archive) => Replacement::Archive(archive),
+                    Source::Held(held) => Replacement::Held(held),
+                    Source::Reference(reference) => Replacement::Pulled(reference),
+                };
+                (name, replacement)
+            });
+            return Ok(replacements.collect());
+        }
+        Ok(_) => {}
+        Err(others) => problems.extend(others),
+    }
+    Err(failure(problems))
+}
+
+/// The problem that no image of ours has this name.
+pub(crate) fn unknown(name: &str, text: &str) -> Option<Problem> {
+    let known = harness_images::build::NAMES;
+    (!known.contains(&name)).then(|| Problem {
+        argument: format!("--image {name}={text}"),
+        name: name.to_owned(),
+        reason: format!("there is no image `{name}`"),
+        hint: match document::suggestion(name, known) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => format!("the images are {}", known.join(", ")),
+        },
+    })
+}
+
+/// All of them at once.
+pub(crate) fn failure(problems: Vec<Problem>) -> Failure {
+    if let [problem] = problems.as_slice() {
+        let attempt = format!("replace the image `{}`", problem.name);
+        return Failure::new(ExitCode::Usage, attempt)
+            .reason(format!("{}: {}", problem.argument, problem.reason))
+            .hint(problem.hint.clone());
+    }
+    let mut hints: Vec<String> = Vec::new();
+    let mut failure = Failure::new(ExitCode::Usage, "replace images");
+    for Problem {
+        argument,
+        reason,
+        hint,
+        ..
+    } in problems
+    {
+        failure = failure.item(format!("{argument}: {}", reason.replace('\n', "; ")));
+        if !hints.contains(&hint) {
+            hints.push(hint);
+        }
+    }
+    hints.into_iter().fold(failure, Failure::hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(words: &[&str]) -> Vec<(String, String)> {
+        words
+            .iter()
+            .map(|word| word.split_once('=').expect("NAME=VALUE"))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn an_archive_is_told_from_the_name_of_an_image() {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let file = folder.path().join("image:1");
+        std::fs::write(&file, "").expect("a fresh folder can be written");
+        for archive in ["a.tar", "a.tar.gz", "a.tgz", "./image:1", "../b", "/c:1"] {
+            assert!(is_archive(archive), "{archive}");
+        }
+        assert!(is_archive(&file.display().to_string()), "it is there");
+        for name in ["a", "team/app:1", "registry.example:5000/team/app:1.tar2"] {
+            assert!(!is_archive(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_nodes_of_others_pull_is_taken_as_it_is_named() {
+        let digest = format!("localhost:5000/team/app@sha256:{}", "0".repeat(64));
+        for reference in ["registry.example/team/app:1", "app:1", &digest] {
+            let images = pairs(&[&format!("control-plane={reference}")]);
+            let found = replacements(&images, ClusterKind::Kubeconfig).expect("it is a name");
+            let expected = Replacement::Pulled(reference.to_owned());
+            assert_eq!(found["control-plane"], expected);
+        }
+    }
+
+    #[test]
+    fn everything_that_is_wrong_is_told_at_once() {
+        let images = pairs(&[
+            "controlplane=a:1",
+            "sidecar=candidate",
+            "identity=missing.tar",
+            "probe-app=Team/App:1",
+            "capture-init=a:1",
+            "capture-init=a:2",
+        ]);
+        let failure = replacements(&images, ClusterKind::Kubeconfig).expect_err("all are wrong");
+        assert_eq!(failure.exit, ExitCode::Usage);
+        let told = failure.render(false);
+        for part in [
+            "--image controlplane=a:1: there is no image `controlplane`",
+            "did you mean `control-plane`?",
+            "--image sidecar=candidate: `candidate` is neither a file that is there nor the name of an image: it has neither a tag",
+            "--image identity=missing.tar: there is no file missing.tar",
+            "--image probe-app=Team/App:1: `Team/App:1` is neither",
+            "--image capture-init=a:2: it is given twice, as a:1 before",
+            "hint: name an archive (candidate.tar), or an image with its tag or digest",
+        ] {
+            assert!(told.contains(part), "{part}\n{told}");
+        }
+    }
+
+    #[test]
+    fn nodes_of_kind_take_no_image_without_a_name() {
+        let held = |reference: &str| {
+            Source::Held(Held {
+                engine: "docker".to_owned(),
+                reference: reference.to_owned(),
+            })
+        };
+        assert!(with_a_name(held("a@sha256:00"), ClusterKind::Kind).is_err());
+        assert!(with_a_name(held("a@sha256:00"), ClusterKind::Local).is_ok());
+        assert!(with_a_name(held("a:1"), ClusterKind::Kind).is_ok());
+    }
+}
