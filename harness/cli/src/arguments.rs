@@ -1,11 +1,13 @@
 //! The command line. Every option that a CI job may want to set once also has an environment variable.
 
 mod cluster;
+mod deploy;
 mod environment;
 mod parse;
 mod report;
 
 pub(crate) use cluster::{ClusterArguments, ClusterCommand, ClusterKind, ClusterUpArguments};
+pub(crate) use deploy::DeployArguments;
 pub(crate) use environment::{BoundArguments, EnvironmentArguments, Wait};
 pub(crate) use report::{CompareArguments, MergeArguments, ReportArguments, ReportCommand};
 
@@ -150,6 +152,13 @@ pub(crate) enum Command {
     Report(ReportArguments),
     /// Keep a cluster for work by hand
     Cluster(ClusterArguments),
+    /// Deploy the mesh onto a kept cluster and leave it there, for work by hand
+    ///
+    /// The cluster is brought up first where none of this name is kept. What is there of an earlier deployment is brought to
+    /// what the options say now, so a candidate build takes the place of what runs. `meshproof run --reuse NAME` with the same
+    /// options runs scenarios on it; `meshproof cluster down NAME` takes it down.
+    #[command(after_help = deploy::DEPLOY_EXAMPLES)]
+    Deploy(Box<DeployArguments>),
     /// Check whether this machine has what a run needs
     Doctor(DoctorArguments),
     /// Remove what killed runs left behind

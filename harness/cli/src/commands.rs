@@ -2,6 +2,7 @@
 
 pub(crate) mod clean;
 pub(crate) mod cluster;
+pub(crate) mod deploy;
 pub(crate) mod doctor;
 pub(crate) mod explain;
 pub(crate) mod judge;

@@ -96,6 +96,7 @@ fn dispatch(arguments: Arguments, started: Instant) -> Result<ExitCode, Failure>
         Command::Cluster(cluster) => {
             commands::cluster::cluster(&cluster.command, &common, &mut out)
         }
+        Command::Deploy(deploy) => commands::deploy::deploy(&deploy, &common, &mut out, started),
         Command::Doctor(doctor) => commands::doctor::doctor(&doctor, &common, &mut out),
         Command::Clean(clean) => commands::clean::clean(&clean, &common, &mut out),
         Command::Completions { shell } => commands::completions(shell, &mut out),

@@ -6,7 +6,7 @@ mod cluster_choice;
 mod options;
 
 pub(crate) use cluster_choice::{Ground, Stand};
-pub(crate) use options::options;
+pub(crate) use options::{of_environment, options};
 
 use crate::arguments::{
     BoundArguments, EnvironmentArguments, ExecutionArguments, RunArguments, SelectionArguments,

@@ -623,6 +623,14 @@ fn an_image_that_nodes_of_somebody_else_pull_needs_no_engine() {
 }
 
 #[test]
+fn nothing_is_deployed_for_good_in_a_cluster_of_somebody_else() {
+    let place = Place::new(&[]);
+    let said = place.say(&["deploy", "--cluster", "kubeconfig", "--images-preloaded"]);
+    assert!(said.starts_with("exit 2\n"), "{said}");
+    assert!(said.contains("what is deployed stays"), "{said}");
+}
+
+#[test]
 fn garbage_is_no_history() {
     let place = Place::new(&[(
         "history.jsonl",

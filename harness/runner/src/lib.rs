@@ -12,6 +12,7 @@ pub mod selftest;
 mod artifacts;
 mod bring_up;
 mod clock;
+mod deploy;
 mod directory_watch;
 mod endpoints;
 mod execute;
@@ -29,6 +30,7 @@ mod sidecar_watch;
 mod streams;
 mod usage;
 
+pub use deploy::deploy;
 pub use environment::{Environment, PrepareError};
 pub use images::mutant_images;
 pub use interrupt::Interrupt;

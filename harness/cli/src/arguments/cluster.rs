@@ -41,10 +41,18 @@ pub(crate) struct ClusterArguments {
     pub(crate) command: ClusterCommand,
 }
 
+/// What clap prints below the help of `cluster up`.
+const UP_EXAMPLES: &str = "\
+Examples:
+  meshproof cluster up                                     the cluster `dev`, with the images of the mesh
+  meshproof cluster up --image example.org/shop:1=shop.tar --no-images     with one of yours alone
+  meshproof deploy                                         the mesh on it; also brings the cluster up";
+
 /// What to do with a kept cluster.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum ClusterCommand {
-    /// Bring one up and keep it
+    /// Bring one up and keep it, without a mesh
+    #[command(after_help = UP_EXAMPLES)]
     Up(ClusterUpArguments),
     /// Take one down
     Down {

@@ -97,7 +97,7 @@ fn up(arguments: &ClusterUpArguments, common: &Common, out: &mut Out) -> Result<
             output::say(&format!("images for pods: {}", kept.images.join(", ")));
         }
         output::say(&format!(
-            "no mesh is deployed: `meshproof run{on_kind} --reuse {}` deploys one, which stays there\nthe cluster stays until `meshproof cluster down {}`",
+            "no mesh is deployed: `meshproof deploy {}{on_kind}` deploys one\nthe cluster stays until `meshproof cluster down {}`",
             arguments.name, arguments.name
         ));
     }

@@ -60,6 +60,8 @@ pub(crate) enum Stand<'a> {
     Own,
     /// A kept cluster of this name.
     Kept(&'a str),
+    /// A kept cluster of this name, which is brought up where it is not there.
+    KeptOrNew(&'a str),
 }
 
 impl<'a> Stand<'a> {
@@ -79,6 +81,39 @@ pub(super) fn ground(
         (ClusterKind::Kubeconfig, _) => Ok(Ground::Foreign),
         (kind, Stand::Kept(name)) => kept(kind, name),
         (_, Stand::Own) => new(),
+        (_, Stand::KeptOrNew(name)) if !is_up(name)? => new(),
+        (kind, Stand::KeptOrNew(name)) => {
+            let ground = kept(kind, name)?;
+            of_shape(&environment.topology, name, ground)
+        }
+    }
+}
+
+/// Whether a kept cluster has this name, of whichever kind.
+fn is_up(name: &str) -> Result<bool, Failure> {
+    let cache = super::assets(None, true)?.cache;
+    let mut up = kind::kept(&cache).into_iter().chain(local::kept());
+    Ok(up.any(|kept| kept.name == name))
+}
+
+/// A cluster that is up does not change its shape.
+fn of_shape(wanted: &str, name: &str, ground: Ground) -> Result<Ground, Failure> {
+    if wanted == DEFAULT_TOPOLOGY {
+        return Ok(ground);
+    }
+    let wanted = super::topology(wanted)?;
+    match ground.topology() {
+        Some(topology) if topology.name != wanted.name => {
+            let attempt = format!("use the cluster `{name}`");
+            let reason = format!(
+                "it is up with topology {}, not {}",
+                topology.name, wanted.name
+            );
+            Err(Failure::new(ExitCode::Usage, attempt)
+                .reason(reason)
+                .hint("leave --topology out, or name another cluster"))
+        }
+        _ => Ok(ground),
     }
 }
 
@@ -255,6 +290,11 @@ fn of_cluster(environment: &EnvironmentArguments, stand: Stand<'_>) -> Vec<(Stri
         );
         return problems;
     }
+    add(
+        matches!(stand, Stand::KeptOrNew(_)),
+        "what is deployed stays, and in a cluster of somebody else nothing of ours does",
+        "use --cluster local or --cluster kind; `meshproof run --cluster kubeconfig` deploys, runs scenarios and removes it all",
+    );
     add(
         matches!(stand, Stand::Kept(_)),
         "--reuse names a cluster of ours, and --cluster kubeconfig one of somebody else",
