@@ -4,6 +4,7 @@
 //! Invariant: a test ends only processes that it started itself, by pid.
 
 mod baseline;
+mod candidate;
 mod existing_cluster;
 mod foreign;
 mod interrupted;

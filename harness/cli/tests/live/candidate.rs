@@ -1,0 +1,140 @@
+//! A candidate build of the control plane: deployed for work by hand, and run against. What the pods run is read from the
+//! API server; nothing is taken for granted.
+
+use crate::baseline::{Baseline, Footprint};
+use crate::foreign::output;
+use crate::meshproof::{Place, images};
+use harness_images::archive::Archive;
+use harness_images::pack::{FileSpec, ImageSpec, pack};
+use harness_images::store::Store;
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Api, ListParams};
+use kube::config::{Config, KubeConfigOptions, Kubeconfig};
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+const NAME: &str = "candidate";
+
+/// The reference control plane as somebody else would have built it: under another name, and with an environment variable
+/// more, so that its digest is another. The digest.
+fn build_candidate(place: &Place, archive: &Path) -> String {
+    let folder = place.path().join("unpacked");
+    let store = Store::open(&folder).expect("a store can be made in a fresh folder");
+    store
+        .load(&images().join("control-plane.tar"))
+        .expect("`cargo xtask images` has made it");
+    let image = store
+        .resolve("meshproof/control-plane:dev")
+        .expect("it is loaded");
+    let program = image.entrypoint.first().expect("it has an entrypoint");
+    let env = image.env.iter();
+    let env = env.map(|(name, value)| format!("{name}={value}"));
+    let spec = ImageSpec {
+        reference: "somebody/mesh-control-plane:candidate".to_owned(),
+        files: vec![FileSpec {
+            target: program.into(),
+            source: image.rootfs.join(program.trim_start_matches('/')),
+            mode: 0o755,
+        }],
+        folders: vec![("/etc".into(), 0o755), ("/tmp".into(), 0o1777)],
+        entrypoint: image.entrypoint.clone(),
+        cmd: image.cmd.clone(),
+        env: env.chain(["CANDIDATE=yes".to_owned()]).collect(),
+    };
+    pack(&spec, archive).expect("the archive can be written");
+    let packed = Archive::open(archive).expect("it is an image").digest;
+    fs::remove_dir_all(folder).expect("a folder of the test can be removed");
+    packed
+}
+
+/// The digests of what the control plane's pods run, as the API server tells them.
+fn control_plane_runs(kubeconfig: &str) -> BTreeSet<String> {
+    // A second call finds it installed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
+    let parsed = Kubeconfig::read_from(kubeconfig).expect("a kept cluster has a kubeconfig");
+    let listed = runtime.block_on(async {
+        let options = KubeConfigOptions::default();
+        let config = Config::from_custom_kubeconfig(parsed, &options).await;
+        let client = kube::Client::try_from(config.expect("the kubeconfig is whole"));
+        let client = client.expect("the kubeconfig makes a client");
+        let pods: Api<Pod> = Api::namespaced(client, "mesh-system");
+        pods.list(&ListParams::default()).await
+    });
+    let pods = listed.expect("the API server lists pods").items.into_iter();
+    pods.filter(|pod| pod.metadata.deletion_timestamp.is_none())
+        .filter_map(|pod| pod.status?.container_statuses)
+        .flatten()
+        .filter(|container| container.name == "control-plane")
+        .map(|container| container.image_id)
+        .collect()
+}
+
+fn only(digest: &str) -> BTreeSet<String> {
+    BTreeSet::from([digest.to_owned()])
+}
+
+#[test]
+fn a_candidate_is_deployed_run_against_and_named_by_what_its_pods_run() {
+    let place = Place::new();
+    let before = Baseline::take(&place.folders);
+    let reference = Archive::open(&images().join("control-plane.tar"));
+    let reference = reference.expect("`cargo xtask images` has made it").digest;
+    let archive = place.path().join("candidate.tar");
+    let candidate = build_candidate(&place, &archive);
+    assert_ne!(candidate, reference);
+    let image = format!("control-plane={}", archive.display());
+
+    let deploy = |options: &[&str]| -> Value {
+        let arguments = ["deploy", NAME, "-o", "json", "--quiet"];
+        let run = place
+            .command(&[&arguments[..], options].concat())
+            .output()
+            .expect("the built binary starts");
+        assert!(
+            run.status.success(),
+            "{options:?}: {}",
+            String::from_utf8_lossy(&run.stderr)
+        );
+        serde_json::from_slice(&run.stdout).expect("it says one JSON document")
+    };
+    let said = deploy(&[]);
+    let kubeconfig = said["kubeconfig"].as_str().expect("a path").to_owned();
+    assert_eq!(control_plane_runs(&kubeconfig), only(&reference));
+    assert_eq!(said["candidates"], serde_json::json!({}));
+
+    // It takes the place of what runs there.
+    let said = deploy(&["--image", &image]);
+    assert_eq!(
+        said["candidates"]["control-plane"],
+        Value::from(&*candidate)
+    );
+    assert_eq!(control_plane_runs(&kubeconfig), only(&candidate));
+
+    let run = ["run", "--reuse", NAME, "--color", "never"];
+    let scenarios = ["delivery-scope/application", "--image", &image];
+    let (code, said) = output(place.command(&[&run[..], &scenarios].concat()));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("PASS delivery-scope/application"), "{said}");
+    assert_eq!(control_plane_runs(&kubeconfig), only(&candidate));
+    let report = fs::read_to_string(place.artifacts().join("latest/report.json"));
+    let report: Value = serde_json::from_str(&report.expect("report.json is written"))
+        .expect("report.json is JSON");
+    let told = &report["environment"]["candidate.control-plane"];
+    assert_eq!(*told, Value::from(&*candidate), "{report}");
+
+    // A run deploys what its options say: without the candidate, ours.
+    let (code, said) = output(place.command(&[&run[..], &["routing/own-zone"]].concat()));
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(control_plane_runs(&kubeconfig), only(&reference));
+
+    let (code, said) = output(place.command(&["cluster", "down", NAME]));
+    assert_eq!(code, Some(0), "{said}");
+    before.is_restored(
+        &place.folders,
+        &Footprint::default(),
+        "after a deployed mesh",
+    );
+}
