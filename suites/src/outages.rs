@@ -23,6 +23,7 @@ pub fn all() -> Vec<Scenario> {
         api_server_away(),
         etcd_frozen(),
         applications_rolled_out(),
+        rolled_out_without_control_plane(),
         control_plane_rolled_out(),
     ];
     scenarios.extend(certificates::all());
@@ -256,6 +257,34 @@ fn applications_rolled_out() -> Scenario {
             vec![
                 meanwhile(),
                 Act::Restart(Rollout::Application("checkout".to_owned())),
+                Act::Apply(payload("after", scope([application("checkout")]), "v1")),
+                stop("meanwhile"),
+            ],
+            vec![
+                answered("meanwhile"),
+                passes_both_sidecars("meanwhile"),
+                Expectation::Delivered,
+            ],
+        )
+    }
+}
+
+/// What starts then cannot be told anything: it must not count as ready, and what it is to replace has to wait for it.
+fn rolled_out_without_control_plane() -> Scenario {
+    Scenario {
+        requires: vec![Capability::ThreeZones, Capability::SeveralReplicas],
+        given: steady(),
+        ..scenario(
+            "rolled-out-without-control-plane",
+            "pods that start without any control plane take no requests, and the ones that they are to replace go on until they can",
+            vec![
+                meanwhile(),
+                Act::Inject(Fault::ComponentOutage {
+                    component: CONTROL_PLANE.to_owned(),
+                    duration: Span::secs(10),
+                }),
+                Act::Restart(Rollout::Application("checkout".to_owned())),
+                Act::Recover,
                 Act::Apply(payload("after", scope([application("checkout")]), "v1")),
                 stop("meanwhile"),
             ],

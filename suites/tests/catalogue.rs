@@ -203,11 +203,14 @@ fn the_matrix_has_every_seeded_bug_and_no_other() {
     let authority = certificate_authority_mutants::Mutation::ALL
         .map(certificate_authority_mutants::Mutation::name);
     let key_service = key_service_mutants::Mutation::ALL.map(key_service_mutants::Mutation::name);
+    let sidecar =
+        sidecar_launcher_mutants::Mutation::ALL.map(sidecar_launcher_mutants::Mutation::name);
     let seeded: BTreeSet<&str> = control_plane
         .into_iter()
         .chain(node_agent)
         .chain(authority)
         .chain(key_service)
+        .chain(sidecar)
         .collect();
     let matrix = suites::matrix::checked_in().unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(

@@ -18,13 +18,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The images, in the order they are built. In manifests each is `meshproof/NAME:dev`.
-pub const NAMES: [&str; 7] = [
+pub const NAMES: [&str; 8] = [
     "control-plane",
     "control-plane-mutants",
     "identity",
     "identity-mutants",
     "probe-app",
     "sidecar",
+    "sidecar-mutants",
     "capture-init",
 ];
 

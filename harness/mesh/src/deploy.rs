@@ -79,8 +79,8 @@ impl Site {
         Ok(site)
     }
 
-    /// Puts the control plane with this seeded bug (or the sound one again) in place and waits until no other
-    /// replica is left.
+    /// Puts the control plane, or whatever else has this seeded bug (or the sound one again), in place and waits until nothing
+    /// of what was there before is left.
     ///
     /// # Errors
     ///

@@ -61,8 +61,8 @@ impl Mesh {
         Ok(Self { definition, sites })
     }
 
-    /// Puts the control plane with this seeded bug (or the sound one again) in place and waits until no other
-    /// replica is left.
+    /// Puts the control plane, or whatever else has this seeded bug (or the sound one again), in place and waits until nothing
+    /// of what was there before is left. Pods of workloads may be new ones: see [`settle_names`](Self::settle_names).
     ///
     /// # Errors
     ///

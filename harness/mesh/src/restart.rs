@@ -116,6 +116,19 @@ async fn rename(site: &Site, before: &BTreeMap<String, String>) -> Result<(), Me
     Ok(())
 }
 
+impl Site {
+    /// The Deployments of workloads that are to have pods.
+    pub(crate) fn running_workloads(&self) -> Vec<Component> {
+        let form = &self.definition.workloads;
+        let canary = form.canary.iter().map(|canary| &canary.application);
+        let applications = form.applications.iter().chain(canary);
+        applications
+            .flat_map(|application| deployments(self, application))
+            .filter(|part| self.wanted(&part.name) > 0)
+            .collect()
+    }
+}
+
 /// The objects that run it in this cluster.
 fn parts(site: &Site, what: &Rollout) -> Result<Vec<Component>, MeshError> {
     match what {
@@ -126,25 +139,26 @@ fn parts(site: &Site, what: &Rollout) -> Result<Vec<Component>, MeshError> {
             .ok_or_else(|| {
                 MeshError::Missing(format!("find the component {name}: the mesh has none"))
             }),
-        Rollout::Application(application) => {
-            let form = &site.definition.workloads;
-            let deployments: BTreeSet<String> = match &form.canary {
-                Some(canary) if canary.application == *application => {
-                    [canary.deployment.clone()].into()
-                }
-                _ => site
-                    .context
-                    .data_centers()
-                    .iter()
-                    .map(|data_center| site.deployment_of(application, data_center))
-                    .collect(),
-            };
-            let selector: BTreeMap<_, _> =
-                [(form.application_label.clone(), application.clone())].into();
-            let of = |name| Component::deployment(&form.namespace, name, selector.clone());
-            Ok(deployments.into_iter().map(of).collect())
-        }
+        Rollout::Application(application) => Ok(deployments(site, application)),
     }
+}
+
+/// The Deployments of an application.
+fn deployments(site: &Site, application: &str) -> Vec<Component> {
+    let form = &site.definition.workloads;
+    let names: BTreeSet<String> = match &form.canary {
+        Some(canary) if canary.application == application => [canary.deployment.clone()].into(),
+        _ => site
+            .context
+            .data_centers()
+            .iter()
+            .map(|data_center| site.deployment_of(application, data_center))
+            .collect(),
+    };
+    let selector: BTreeMap<_, _> =
+        [(form.application_label.clone(), application.to_owned())].into();
+    let of = |name| Component::deployment(&form.namespace, name, selector.clone());
+    names.into_iter().map(of).collect()
 }
 
 /// UID → name of the pods that run it.

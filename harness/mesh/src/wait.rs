@@ -47,7 +47,7 @@ pub(crate) async fn until_ready(site: &Site, patience: Duration) -> Result<(), M
     .await
 }
 
-/// The control plane's Deployment runs only its newest template.
+/// The control plane's Deployment and those of the workloads run only their newest template.
 pub(crate) async fn until_rolled_out(
     site: &Site,
     control_plane: &ControlPlane,
@@ -55,13 +55,16 @@ pub(crate) async fn until_rolled_out(
 ) -> Result<(), MeshError> {
     let deployments: Api<Deployment> =
         Api::namespaced(site.client.clone(), &control_plane.namespace);
-    let changes = select_all([changes(deployments.clone()), changes_of_pods(site)]).boxed();
+    let workloads = site.running_workloads();
+    let of_workloads = workloads.iter().map(|part| components::changes(site, part));
+    let changes = [changes(deployments.clone()), changes_of_pods(site)];
+    let changes = select_all(changes.into_iter().chain(of_workloads)).boxed();
     until(
-        "the control plane to be rolled out",
+        "the control plane and the workloads to be rolled out",
         patience,
         changes,
         || {
-            let deployments = deployments.clone();
+            let (deployments, workloads) = (deployments.clone(), &workloads);
             async move {
                 let deployment =
                     deployments
@@ -72,6 +75,10 @@ pub(crate) async fn until_rolled_out(
                         })?;
                 if let Some(missing) = rollout(&deployment) {
                     return Ok(Err(missing));
+                }
+                let old = components::missing_of(site, workloads).await?;
+                if !old.is_empty() {
+                    return Ok(Err(old.join("; ")));
                 }
                 ready_now(site).await
             }

@@ -262,7 +262,7 @@ impl Environment {
             .collect()
     }
 
-    /// Puts another control plane in place, with a seeded bug or the sound one, and waits until every sidecar is
+    /// Puts another mesh in place, with a seeded bug or the sound one, and waits until every sidecar is
     /// connected to it.
     ///
     /// # Errors
@@ -270,6 +270,8 @@ impl Environment {
     /// When the mesh has no mutants or the control plane does not become ready.
     pub async fn set_mutant(&self, mutant: Option<&str>) -> Result<(), DeployMeshError> {
         self.mesh.set_mutant(mutant).await?;
+        // Where the bug is one of the sidecars, pods of workloads have been replaced.
+        self.wait_until_whole().await;
         self.arrange(Arrangement::Spread).await;
         self.wait_until_in_sync().await;
         Ok(())

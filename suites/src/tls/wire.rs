@@ -102,9 +102,13 @@ pub(super) fn connections_from_before() -> Scenario {
     );
     let mut then = vec![Expectation::Delivered];
     then.extend(loads.map(|protocol| answered(short(protocol))));
-    for (mode, is) in [
-        (OutboundTls::Strict, Spoken::Tls),
-        (OutboundTls::Plaintext, Spoken::Plaintext),
+    // At last it is the callee that turns TLS off. A permissive caller goes on with the connections that it has: only the callee
+    // can end them.
+    for (act, is) in [
+        (caller(OutboundTls::Strict), Spoken::Tls),
+        (caller(OutboundTls::Plaintext), Spoken::Plaintext),
+        (caller(OutboundTls::Permissive), Spoken::Tls),
+        (Act::Delete("callee".to_owned()), Spoken::Plaintext),
     ] {
         then.extend(loads.map(|protocol| Expectation::MovesTo {
             traffic: short(protocol).to_owned(),
@@ -112,7 +116,7 @@ pub(super) fn connections_from_before() -> Scenario {
             within: OLD_CONNECTIONS,
             is,
         }));
-        when.extend([caller(mode), Act::Hold(Span::secs(5))]);
+        when.extend([act, Act::Hold(Span::secs(5))]);
     }
     when.extend(loads.map(|protocol| Act::Stop(short(protocol).to_owned())));
     let mut scenario = Scenario {
@@ -121,7 +125,7 @@ pub(super) fn connections_from_before() -> Scenario {
         disturbs: Disturbs::Everything,
         ..scenario(
             "connections-from-before",
-            "four seconds after TLS is turned on or off no connection from before is used, and no request was lost to that",
+            "four seconds after TLS is turned on or off, at callers or at callees, no connection from before is used, and no request was lost to that",
             when,
             then,
         )

@@ -199,14 +199,9 @@ async fn received(
     Json(Received { count })
 }
 
-async fn readyz(State(shared): State<Shared>) -> Result<&'static str, Refusal> {
-    match shared.watcher.ready().await {
-        Ok(()) => Ok("ready\n"),
-        Err(reason) => Err(Refusal(
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("the sidecar is not ready: {reason}"),
-        )),
-    }
+/// It serves. Whether its sidecar does is for that one to say: an application that looked would hide a mistake of the mesh.
+async fn readyz() -> &'static str {
+    "ready\n"
 }
 
 #[cfg(test)]

@@ -184,18 +184,6 @@ impl Watcher {
             .map_err(|error| error.to_string())
     }
 
-    /// The sidecar takes traffic, or why not. Without a sidecar there is nothing to wait for.
-    pub(crate) async fn ready(&self) -> Result<(), String> {
-        match &self.admin {
-            None => Ok(()),
-            Some(admin) => admin
-                .get("/ready")
-                .await
-                .map(drop)
-                .map_err(|error| error.to_string()),
-        }
-    }
-
     /// The state now: the last reading when nothing changed since, else a new one.
     async fn look(&self) -> Arc<SidecarState> {
         let Some(admin) = &self.admin else {

@@ -17,6 +17,8 @@ pub(crate) struct Relay {
     state: Mutex<State>,
     /// Grows with each reconnect: connections of an older generation end.
     generation: watch::Sender<u64>,
+    /// Connections that are open now.
+    open: watch::Sender<u64>,
     service: String,
     activity: Activity,
 }
@@ -25,7 +27,6 @@ pub(crate) struct Relay {
 struct State {
     target: String,
     epoch: u64,
-    open: u64,
 }
 
 impl Relay {
@@ -35,9 +36,9 @@ impl Relay {
             state: Mutex::new(State {
                 target: service.to_owned(),
                 epoch: 0,
-                open: 0,
             }),
             generation: watch::Sender::new(0),
+            open: watch::Sender::new(0),
             service: service.to_owned(),
             activity,
         })
@@ -62,6 +63,11 @@ impl Relay {
         }
     }
 
+    /// Follows how many connections are open.
+    pub(crate) fn open(&self) -> watch::Receiver<u64> {
+        self.open.subscribe()
+    }
+
     /// Where connections stand. `starts` and `rejections` are told by others.
     pub(crate) fn describe(
         &self,
@@ -72,7 +78,7 @@ impl Relay {
         LauncherState {
             epoch: state.epoch,
             target: state.target.clone(),
-            open: state.open,
+            open: *self.open.borrow(),
             starts,
             activity: self.activity.count(),
             rejections,
@@ -110,7 +116,7 @@ impl Relay {
                 let current = *self.generation.borrow() == own;
                 if current {
                     state.epoch += 1;
-                    state.open += 1;
+                    self.open.send_modify(|open| *open += 1);
                 }
                 current
             };
@@ -174,7 +180,7 @@ struct OpenGuard<'a>(&'a Relay);
 
 impl Drop for OpenGuard<'_> {
     fn drop(&mut self) {
-        self.0.state().open -= 1;
+        self.0.open.send_modify(|open| *open -= 1);
         self.0.activity.note();
     }
 }
@@ -213,6 +219,7 @@ mod tests {
         let mut first = TcpStream::connect(address).await.unwrap();
         assert_eq!(first.read_u8().await.unwrap(), b'a');
         assert_eq!((describe(&relay).epoch, describe(&relay).open), (1, 1));
+        assert_eq!(*relay.open().borrow(), 1);
 
         assert_eq!(relay.reconnect(Some(b.clone())), 2);
         let mut rest = Vec::new();

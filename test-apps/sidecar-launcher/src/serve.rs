@@ -2,6 +2,7 @@
 
 use crate::activity::Activity;
 use crate::admin::Admin;
+use crate::behaviour::Behaviour;
 use crate::connections::Connections;
 use crate::log::Rejections;
 use crate::relay::Relay;
@@ -49,14 +50,15 @@ struct ConnectionQuery {
 }
 
 /// `GET /ready`, with `wait_ms` a long poll, so that a start is noticed when it happens and not a period later.
-pub(crate) fn ready(admin: Admin) -> Router {
-    let handler = async |State(admin): State<Admin>, Query(query): Query<ReadyQuery>| {
+pub(crate) fn ready(admin: Admin, behaviour: Arc<dyn Behaviour>) -> Router {
+    let handler = async |State((admin, behaviour)): State<(Admin, Arc<dyn Behaviour>)>,
+                         Query(query): Query<ReadyQuery>| {
         let wait = Duration::from_millis(query.wait_ms).min(LONGEST_WAIT);
         let until = Instant::now() + wait;
         let mut looks = interval(READY_LOOK);
         loop {
             looks.tick().await;
-            if admin.is_ready().await {
+            if behaviour.is_ready(admin.is_ready().await) {
                 return (StatusCode::OK, "LIVE\n");
             }
             if Instant::now() >= until {
@@ -66,7 +68,7 @@ pub(crate) fn ready(admin: Admin) -> Router {
     };
     Router::new()
         .route(paths::READY, get(handler))
-        .with_state(admin)
+        .with_state((admin, behaviour))
 }
 
 /// `GET /xds`, `GET /connection` and `POST /reconnect`.

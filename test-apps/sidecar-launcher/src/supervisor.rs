@@ -1,6 +1,7 @@
 //! Starting the sidecar, starting it again when it crashes, and draining it at the end.
 
 use crate::admin::Admin;
+use crate::behaviour::Behaviour;
 use crate::connections::{self, Connections};
 use crate::log::{self, Rejections};
 use crate::settings::Settings;
@@ -36,26 +37,29 @@ impl Starts {
     }
 }
 
-/// Where what the sidecar says goes.
+/// Where what the sidecar says goes, and whether it has somebody to listen to.
 #[derive(Debug)]
 pub(crate) struct Heard {
     /// Its log.
     pub rejections: Arc<Rejections>,
     /// Its standard output.
     pub connections: Arc<Connections>,
+    /// How many connections to its control plane it has.
+    pub control_plane: watch::Receiver<u64>,
 }
 
 /// Keeps the sidecar running until `ended` says otherwise; then drains it.
 pub(crate) async fn supervise(
     settings: &Settings,
     bootstrap: &Path,
+    behaviour: &dyn Behaviour,
     starts: &Starts,
     heard: &Heard,
     mut ended: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
     let mut pause = FIRST_PAUSE;
     loop {
-        let mut child = start(settings, bootstrap)?;
+        let mut child = start(settings, bootstrap, behaviour)?;
         heard.rejections.clear();
         if let Some(output) = child.stderr.take() {
             tokio::spawn(log::forward(output, Arc::clone(&heard.rejections)));
@@ -68,6 +72,11 @@ pub(crate) async fn supervise(
         let status = tokio::select! {
             status = child.wait() => Some(status?),
             _ = ended.wait_for(|ended| *ended) => None,
+            () = behaviour.has_to_start_anew(heard.control_plane.clone()) => {
+                tracing::warn!("the sidecar is started anew");
+                child.kill().await?;
+                continue;
+            }
         };
         let Some(status) = status else {
             return drain(settings, child).await;
@@ -92,9 +101,13 @@ async fn rest(pause: Duration) {
     sleep(pause).await;
 }
 
-fn start(settings: &Settings, bootstrap: &Path) -> std::io::Result<Child> {
-    let old_connections = settings.old_connections_seconds.max(1);
-    Command::new(&settings.envoy)
+fn start(
+    settings: &Settings,
+    bootstrap: &Path,
+    behaviour: &dyn Behaviour,
+) -> std::io::Result<Child> {
+    let mut command = Command::new(&settings.envoy);
+    command
         .arg("--config-path")
         .arg(bootstrap)
         .args(["--concurrency", "1", "--disable-hot-restart"])
@@ -104,11 +117,15 @@ fn start(settings: &Settings, bootstrap: &Path) -> std::io::Result<Child> {
         .args(["--file-flush-interval-msec", "20"])
         .stderr(Stdio::piped())
         .stdout(Stdio::piped())
-        .args(["--drain-time-s", &old_connections.to_string()])
-        // The next response says that the connection ends, so that hardly one is still in use when its time is over.
-        .args(["--drain-strategy", "immediate"])
-        .kill_on_drop(true)
-        .spawn()
+        .kill_on_drop(true);
+    if behaviour.ends_old_connections() {
+        let seconds = settings.old_connections_seconds.max(1);
+        command
+            .args(["--drain-time-s", &seconds.to_string()])
+            // The next response says that the connection ends, so that hardly one is still in use when its time is over.
+            .args(["--drain-strategy", "immediate"]);
+    }
+    command.spawn()
 }
 
 /// Lets requests under way end, within the bound, then ends the sidecar.

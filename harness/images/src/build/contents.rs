@@ -12,6 +12,7 @@ pub(super) fn programs_of(name: &'static str) -> Vec<(&'static str, &'static str
     let same = |program| (program, program);
     match name {
         "sidecar" => vec![same("sidecar-launcher")],
+        "sidecar-mutants" => vec![same("sidecar-launcher-mutants")],
         "capture-init" => vec![],
         // What hands out identities shares one image: each part is small beside what they have in common.
         "identity" => vec![
@@ -51,7 +52,7 @@ pub(super) fn spec_of(
         .collect::<Result<Vec<_>, BuildError>>()?;
     let mut entrypoint = own.first().map(|(_, called)| format!("/{called}"));
     match name {
-        "sidecar" => files.extend(with_libraries("/usr/bin/envoy", envoy)?),
+        "sidecar" | "sidecar-mutants" => files.extend(with_libraries("/usr/bin/envoy", envoy)?),
         "capture-init" => {
             let nft = find_nft().ok_or(BuildError::NoNft)?;
             files.extend(with_libraries("/usr/sbin/nft", &nft)?);

@@ -296,6 +296,30 @@ fn a_mutant_of_an_identity_program_starts_that_one_alone_with_its_name() {
 }
 
 #[test]
+fn a_mutant_of_the_sidecar_is_in_every_workload_and_nowhere_else() {
+    let definition = MeshDefinition::load("reference").unwrap();
+    let context = context(&definition);
+    let rendered = |file: &str, mutant| {
+        context
+            .render_manifest(&definition, file, mutant)
+            .unwrap_or_else(|error| panic!("{error}"))
+    };
+    let count = |text: &str, what: &str| text.matches(what).count();
+    let sound = rendered("workloads.yaml", None);
+    let pods = count(&sound, "meshproof/sidecar:dev");
+    assert!(pods > 1, "{sound}");
+    assert_eq!(count(&sound, "MUTANT") + count(&sound, "mutants:dev"), 0);
+    assert_eq!(rendered("workloads.yaml", Some("agent-x")), sound);
+    let mutant = rendered("workloads.yaml", Some("sidecar-x"));
+    assert_eq!(count(&mutant, "meshproof/sidecar:dev"), 0, "{mutant}");
+    assert_eq!(count(&mutant, "meshproof/sidecar-mutants:dev"), pods);
+    assert_eq!(count(&mutant, "value: \"sidecar-x\""), pods);
+    for file in ["control-plane.yaml", "node-agent.yaml"] {
+        assert_eq!(rendered(file, Some("sidecar-x")), rendered(file, None));
+    }
+}
+
+#[test]
 fn a_rotation_renders_to_what_the_authority_wants_next() {
     use harness_model::rotation::Rotation;
     let definition = MeshDefinition::load("reference").unwrap();

@@ -1,0 +1,141 @@
+//! Seeded bugs of the sidecar launcher. Each is one small wrong decision at one of the seams of
+//! [`sidecar_launcher::behaviour`]; everything else is the real thing.
+//!
+//! Invariant: none of this is in the `sidecar-launcher` binary.
+
+use sidecar_launcher::behaviour::{Behaviour, Faithful};
+use std::future::{Future, pending};
+use std::pin::Pin;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+/// One seeded bug.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mutation {
+    /// Connections that an update has made old live on.
+    KeepsOldConnections,
+    /// A pod counts as ready before its sidecar has its configuration.
+    ReadyTooEarly,
+    /// A sidecar whose control plane is away is started anew, and has nothing then.
+    Forgets,
+}
+
+impl Mutation {
+    /// All of them.
+    pub const ALL: [Self; 3] = [
+        Self::KeepsOldConnections,
+        Self::ReadyTooEarly,
+        Self::Forgets,
+    ];
+
+    /// As in `MESH_MUTANT`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::KeepsOldConnections => "sidecar-keeps-old-connections",
+            Self::ReadyTooEarly => "sidecar-ready-too-early",
+            Self::Forgets => "sidecar-forgets",
+        }
+    }
+
+    /// The mutant of a name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|mutation| mutation.name() == name)
+    }
+}
+
+impl Behaviour for Mutation {
+    fn ends_old_connections(&self) -> bool {
+        *self != Self::KeepsOldConnections
+    }
+
+    fn is_ready(&self, sidecar_says_so: bool) -> bool {
+        *self == Self::ReadyTooEarly || Faithful.is_ready(sidecar_says_so)
+    }
+
+    fn has_to_start_anew(
+        &self,
+        open: watch::Receiver<u64>,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        match self {
+            Self::Forgets => Box::pin(is_left_alone(open)),
+            _ => Faithful.has_to_start_anew(open),
+        }
+    }
+}
+
+/// How long a control plane may be away. The seconds that one needs to be replaced are less, and an outage is longer.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Ends when there has been no connection for [`PATIENCE`] where there was one before.
+async fn is_left_alone(mut open: watch::Receiver<u64>) {
+    while open.wait_for(|open| *open > 0).await.is_ok()
+        && open.wait_for(|open| *open == 0).await.is_ok()
+    {
+        if timeout(PATIENCE, open.wait_for(|open| *open > 0))
+            .await
+            .is_err()
+        {
+            return;
+        }
+    }
+    // Nobody counts any more: the launcher is at its end.
+    pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_known_both_ways() {
+        for mutation in Mutation::ALL {
+            assert_eq!(Mutation::from_name(mutation.name()), Some(mutation));
+        }
+        assert_eq!(Mutation::from_name(""), None);
+    }
+
+    #[test]
+    fn every_mutant_does_what_its_name_says() {
+        assert!(Faithful.ends_old_connections() && Mutation::Forgets.ends_old_connections());
+        assert!(!Mutation::KeepsOldConnections.ends_old_connections());
+        assert!(!Faithful.is_ready(false) && !Mutation::Forgets.is_ready(false));
+        assert!(Faithful.is_ready(true) && Mutation::ReadyTooEarly.is_ready(false));
+    }
+
+    /// Whether a mutant has its sidecar started anew within a minute of what `happens` to the count of connections.
+    async fn starts_anew(
+        behaviour: &dyn Behaviour,
+        happens: impl AsyncFnOnce(&watch::Sender<u64>),
+    ) -> bool {
+        let open = watch::Sender::new(0);
+        let anew = behaviour.has_to_start_anew(open.subscribe());
+        let anew = tokio::spawn(timeout(Duration::from_secs(60), anew));
+        happens(&open).await;
+        anew.await.expect("no panic").is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_who_forgets_starts_anew_and_only_when_it_is_left_alone() {
+        let waits = |seconds| timeout(Duration::from_secs(seconds), pending::<()>());
+        let is_left_alone = async |open: &watch::Sender<u64>| {
+            open.send_replace(1);
+            let _ = waits(1).await;
+            open.send_replace(0);
+        };
+        assert!(starts_anew(&Mutation::Forgets, is_left_alone).await);
+        assert!(!starts_anew(&Mutation::ReadyTooEarly, is_left_alone).await);
+        assert!(!starts_anew(&Faithful, is_left_alone).await);
+        let dials_again = async |open: &watch::Sender<u64>| {
+            is_left_alone(open).await;
+            let _ = waits(1).await;
+            open.send_replace(1);
+        };
+        assert!(!starts_anew(&Mutation::Forgets, dials_again).await);
+        assert!(!starts_anew(&Mutation::Forgets, async |_: &watch::Sender<u64>| {}).await);
+    }
+}

@@ -1,0 +1,36 @@
+//! Where the launcher takes its decisions, so that another binary can take wrong ones on purpose.
+//!
+//! Invariant: every method's default is the faithful behaviour, and nothing here knows of any other.
+
+use std::future::{Future, pending};
+use std::pin::Pin;
+use tokio::sync::watch;
+
+/// The decisions of the launcher.
+pub trait Behaviour: Send + Sync + 'static {
+    /// Whether the sidecar is told how long connections that an update has made old may still be used. By itself it lets them
+    /// live for ten minutes.
+    fn ends_old_connections(&self) -> bool {
+        true
+    }
+
+    /// Whether the pod may take traffic, where the sidecar says so or says that it may not, or says nothing yet.
+    fn is_ready(&self, sidecar_says_so: bool) -> bool {
+        sidecar_says_so
+    }
+
+    /// Ends when a sidecar that runs is to be started anew. It never is: what it holds is good until the control plane says
+    /// otherwise, however long that is away. `open` counts the sidecar's connections to its control plane.
+    fn has_to_start_anew(
+        &self,
+        _open: watch::Receiver<u64>,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(pending())
+    }
+}
+
+/// As designed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faithful;
+
+impl Behaviour for Faithful {}
