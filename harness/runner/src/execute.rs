@@ -1,6 +1,7 @@
 //! Carrying one scenario out: given, the acts in order, and the readings at the end. Everything that is seen goes into
 //! the recorder; nothing is judged here.
 
+mod aside;
 mod ask;
 mod configuration;
 mod fault;
@@ -28,7 +29,7 @@ use harness_model::scenario::{Act, Scenario};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::sync::{RwLock, mpsc};
 use tokio::task::{JoinError, JoinHandle};
 
@@ -248,10 +249,7 @@ impl Execution {
             }
             Act::Reconnect => self.reconnect().await,
             Act::Hold(span) => {
-                // Others may reconnect meanwhile: what holds is watched on every stream.
-                self.busy = None;
-                hold(span.0).await;
-                self.busy = Some(self.environment.rendezvous().busy().await);
+                self.hold(span.0).await;
                 self.settle_and_prove().await;
             }
             Act::Request(traffic) => self.request(&traffic).await,
@@ -342,14 +340,6 @@ impl Execution {
     fn deadline(&self, bound: harness_model::duration::Span) -> Instant {
         Instant::now() + bound.0
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the span itself is what the scenario tests: leaks that come late"
-)]
-async fn hold(span: Duration) {
-    tokio::time::sleep(span).await;
 }
 
 /// Takes who is there, and every reading from now on, into the recorder, reduced to the scenario's keys.

@@ -9,15 +9,8 @@ use harness_model::history::EventKind;
 use jiff::Timestamp;
 
 impl Execution {
-    /// Others may reconnect meanwhile: an agent or the authority is asked, and streams of configurations have no part in that.
-    pub(super) async fn ask_aside(&mut self, ask: &Ask) {
-        self.busy = None;
-        self.ask(ask).await;
-        self.busy = Some(self.environment.rendezvous().busy().await);
-    }
-
     /// Has a probe make an attempt, and records the answer.
-    async fn ask(&self, ask: &Ask) {
+    pub(super) async fn ask(&self, ask: &Ask) {
         let watch = self.environment.watch();
         let other = match &ask.token {
             Token::Of(name) => Some(name),

@@ -178,7 +178,7 @@ impl Execution {
             self.give_up_on(Whose::Harness, &waited_for, &missing);
             self.settle_and_prove().await;
         }
-        self.busy = Some(self.environment.rendezvous().busy().await);
+        self.be_busy().await;
     }
 }
 
