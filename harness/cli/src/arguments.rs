@@ -146,7 +146,8 @@ pub(crate) enum Command {
     ///
     /// Each scenario must pass with the faithful control plane, must catch the seeded bugs that the checked-in matrix names
     /// for it (by the expected checker, at the expected sidecar), and must not pass without a mesh. One line tells of each
-    /// comparison as it is made; exit code 1 when any differs.
+    /// comparison as it is made; exit code 1 when any differs. A candidate (`--image`) counts where nothing has a seeded bug,
+    /// so it is refused with `--without-faithful`.
     Selftest(Box<SelftestArguments>),
     /// Compare what runs reported, or put it together
     Report(ReportArguments),
@@ -155,8 +156,9 @@ pub(crate) enum Command {
     /// Deploy the mesh onto a kept cluster and leave it there, for work by hand
     ///
     /// The cluster is brought up first where none of this name is kept. What is there of an earlier deployment is brought to
-    /// what the options say now, so a candidate build takes the place of what runs. `meshproof run --reuse NAME` with the same
-    /// options runs scenarios on it; `meshproof cluster down NAME` takes it down.
+    /// what the options say now, so a candidate build takes the place of what runs; of another mesh (`--mesh`) that is there
+    /// nothing is removed. `meshproof run --reuse NAME` with the same options runs scenarios on it; `meshproof cluster down
+    /// NAME` takes it down.
     #[command(after_help = deploy::DEPLOY_EXAMPLES)]
     Deploy(Box<DeployArguments>),
     /// Check whether this machine has what a run needs
@@ -247,7 +249,7 @@ pub(crate) struct ExecutionArguments {
         env = "MESHPROOF_ARTIFACTS"
     )]
     pub(crate) artifacts: PathBuf,
-    /// Use a cluster that `meshproof cluster up` keeps, and leave it standing
+    /// Use a kept cluster (`meshproof deploy`, `meshproof cluster up`), and leave it standing
     #[arg(long, value_name = "NAME", conflicts_with = "topology")]
     pub(crate) reuse: Option<String>,
     /// What is deployed.

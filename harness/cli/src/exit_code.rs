@@ -52,16 +52,28 @@ impl ExitCode {
         }
     }
 
-    /// The code of a run. What endangers others outranks what was found: something left behind, then a signal,
-    /// then an environment that was not there or scenarios that do not fit it, then the verdicts. `partial` says that a scenario of the gate was
-    /// skipped, which is never green.
+    /// The code of what did not come to its own end; none where it did. What endangers others outranks what was found:
+    /// something left behind, then a signal, then an environment that was not there or broke.
+    pub(crate) const fn of_end(
+        left_behind: bool,
+        signal: Option<i32>,
+        environment_error: bool,
+    ) -> Option<Self> {
+        match (left_behind, signal) {
+            (true, _) => Some(Self::LeftBehind),
+            (false, Some(signal)) => Some(Self::of_signal(signal)),
+            (false, None) if environment_error => Some(Self::Environment),
+            (false, None) => None,
+        }
+    }
+
+    /// The code of a run: how it ended, then scenarios that do not fit the environment, then the verdicts. `partial` says
+    /// that a scenario of the gate was skipped, which is never green.
     pub(crate) fn of_run(summary: &Summary, partial: bool) -> Self {
-        if !summary.left_behind.is_empty() {
-            Self::LeftBehind
-        } else if let Some(signal) = summary.interrupted {
-            Self::of_signal(signal)
-        } else if summary.environment_error.is_some() {
-            Self::Environment
+        let left_behind = !summary.left_behind.is_empty();
+        let broken = summary.environment_error.is_some();
+        if let Some(end) = Self::of_end(left_behind, summary.interrupted, broken) {
+            end
         } else if !summary.unknown_names.is_empty() {
             Self::Usage
         } else if summary.failed > 0 || !summary.exposed_keys.is_empty() {

@@ -598,7 +598,7 @@ fn an_image_that_no_engine_holds_is_told_with_what_was_tried() {
     );
     assert!(said.contains(&reason), "{said}");
     for engine in ["docker", "nerdctl", "podman"] {
-        let tried = [" is not installed", " does not have it: "];
+        let tried = [" is not installed", " did not give it: "];
         let tried = tried.map(|what| format!("{engine}{what}"));
         assert!(tried.iter().any(|tried| said.contains(tried)), "{said}");
     }
@@ -620,6 +620,34 @@ fn an_image_that_nodes_of_somebody_else_pull_needs_no_engine() {
     let said = place.say(&[&run[..], &kubeconfig, &archive].concat());
     assert!(said.starts_with("exit 2\n"), "{said}");
     assert!(said.contains("name an image that the nodes pull"), "{said}");
+}
+
+#[test]
+fn an_image_that_a_kept_cluster_would_get_twice_is_told() {
+    let place = Place::new(&[]);
+    let images = ["--image", "sidecar=a.tar", "--image", "sidecar=b.tar"];
+    let said = place.say(&[&["cluster", "up"][..], &images].concat());
+    assert!(said.starts_with("exit 2\n"), "{said}");
+    let twice = "--image sidecar=b.tar: it is given twice, as a.tar before";
+    assert!(said.contains(twice), "{said}");
+}
+
+#[test]
+fn a_self_test_that_says_nothing_about_a_candidate_takes_none() {
+    let place = Place::new(&[]);
+    let selftest = ["selftest", "--cluster", "kubeconfig", "--images-preloaded"];
+    let image = "control-plane=meshproof.invalid/team/control-plane:1";
+    let options = ["--without-faithful", "--image", image];
+    let said = place.say(&[&selftest[..], &options].concat());
+    assert!(said.starts_with("exit 2\n"), "{said}");
+    assert!(
+        said.contains("is judged by the part without seeded bugs alone"),
+        "{said}"
+    );
+    assert!(
+        said.contains("hint: leave one of the two options out"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -33,8 +33,8 @@ pub struct DeployOptions {
 pub type Progress<'a> = &'a (dyn Fn(String) + Send + Sync);
 
 impl Site {
-    /// Deploys the mesh and its workloads and waits until all of them are Ready. The images must have been loaded, or
-    /// be on their way: pods wait for them.
+    /// Deploys the mesh and its workloads and waits until all of them are Ready, and nothing is left of what was there
+    /// before. The images must have been loaded, or be on their way: pods wait for them.
     ///
     /// # Errors
     ///
@@ -73,7 +73,8 @@ impl Site {
             }
         }
         progress("wait until the control plane and every workload are ready".to_owned());
-        wait::until_ready(&site, options.ready)
+        // Over another deployment all pods may be Ready that were there before.
+        wait::until_rolled_out(&site, options.ready)
             .await
             .map_err(DeployMeshError::from)?;
         Ok(site)
@@ -100,7 +101,7 @@ impl Site {
         )?;
         let applier = Applier::survey(self.client.clone(), &objects).await?;
         applier.apply(objects).await?;
-        wait::until_rolled_out(self, control_plane, self.ready)
+        wait::until_rolled_out(self, self.ready)
             .await
             .map_err(DeployMeshError::from)
     }

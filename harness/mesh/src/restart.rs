@@ -120,7 +120,8 @@ impl Site {
     /// The Deployments of workloads that are to have pods.
     pub(crate) fn running_workloads(&self) -> Vec<Component> {
         let form = &self.definition.workloads;
-        let canary = form.canary.iter().map(|canary| &canary.application);
+        let canary = form.canary.iter().filter(|canary| canary.replicas > 0);
+        let canary = canary.map(|canary| &canary.application);
         let applications = form.applications.iter().chain(canary);
         applications
             .flat_map(|application| deployments(self, application))

@@ -161,6 +161,13 @@ fn granted(object: &DynamicObject) -> Vec<Right> {
 fn reading(definition: &MeshDefinition) -> Vec<Right> {
     let workloads = &definition.workloads.namespace;
     let mut needed = rights::verbs(&["list", "watch"], "", "pods", Some(workloads));
+    // Whether their newest template runs.
+    needed.extend(rights::verbs(
+        &["get", "list", "watch"],
+        "apps",
+        "deployments",
+        Some(workloads),
+    ));
     needed.extend(rights::to_connect(workloads));
     if let Some(control_plane) = &definition.control_plane {
         let namespace = Some(control_plane.namespace.as_str());
@@ -250,6 +257,7 @@ mod tests {
             "delete namespaces",
             "watch customresourcedefinitions.apiextensions.k8s.io",
             "patch deployments.apps in the namespace mesh-workloads",
+            "watch deployments.apps in the namespace mesh-workloads",
             "get secrets in the namespace mesh-system",
             "create pods/portforward in the namespace mesh-workloads",
             "deletecollection scopeconfigs.mesh.meshproof.io in the namespace mesh-workloads",

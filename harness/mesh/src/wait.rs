@@ -2,7 +2,7 @@
 
 mod components;
 
-use crate::definition::{Component, ControlPlane};
+use crate::definition::Component;
 use crate::directory::{is_ready, is_there, labels};
 use crate::error::{DeployMeshError, MeshError};
 use crate::site::Site;
@@ -47,44 +47,18 @@ pub(crate) async fn until_ready(site: &Site, patience: Duration) -> Result<(), M
     .await
 }
 
-/// The control plane's Deployment and those of the workloads run only their newest template.
-pub(crate) async fn until_rolled_out(
-    site: &Site,
-    control_plane: &ControlPlane,
-    patience: Duration,
-) -> Result<(), MeshError> {
-    let deployments: Api<Deployment> =
-        Api::namespaced(site.client.clone(), &control_plane.namespace);
-    let workloads = site.running_workloads();
-    let of_workloads = workloads.iter().map(|part| components::changes(site, part));
-    let changes = [changes(deployments.clone()), changes_of_pods(site)];
-    let changes = select_all(changes.into_iter().chain(of_workloads)).boxed();
-    until(
-        "the control plane and the workloads to be rolled out",
-        patience,
-        changes,
-        || {
-            let (deployments, workloads) = (deployments.clone(), &workloads);
-            async move {
-                let deployment =
-                    deployments
-                        .get(&control_plane.deployment)
-                        .await
-                        .map_err(|source| {
-                            MeshError::api("read the control plane's Deployment", source)
-                        })?;
-                if let Some(missing) = rollout(&deployment) {
-                    return Ok(Err(missing));
-                }
-                let old = components::missing_of(site, workloads).await?;
-                if !old.is_empty() {
-                    return Ok(Err(old.join("; ")));
-                }
-                ready_now(site).await
-            }
-        },
-    )
-    .await
+/// The control plane and the workloads run only their newest template, and everything is there and Ready.
+pub(crate) async fn until_rolled_out(site: &Site, patience: Duration) -> Result<(), MeshError> {
+    let control_plane = site.definition.control_plane.iter().map(|control_plane| {
+        Component::deployment(
+            &control_plane.namespace,
+            control_plane.deployment.clone(),
+            control_plane.selector.clone(),
+        )
+    });
+    let parts: Vec<Component> = control_plane.chain(site.running_workloads()).collect();
+    let what = "the control plane and the workloads to be rolled out";
+    until_newest(site, &parts, what, patience).await
 }
 
 /// These parts run only their newest template, completely, and everything else is there and Ready.
@@ -93,13 +67,27 @@ pub(crate) async fn until_restarted(
     parts: &[Component],
     patience: Duration,
 ) -> Result<(), MeshError> {
+    until_newest(site, parts, "the rollout to be complete", patience).await
+}
+
+async fn until_newest(
+    site: &Site,
+    parts: &[Component],
+    what: &str,
+    patience: Duration,
+) -> Result<(), MeshError> {
     let of_parts = parts.iter().map(|part| components::changes(site, part));
     let changes = select_all(of_parts.chain([changes_of_pods(site)])).boxed();
-    until("the rollout to be complete", patience, changes, || async {
+    until(what, patience, changes, || async {
+        // At first: what pods wait for says more than how many of them there are.
+        if let Err(missing) = ready_now(site).await? {
+            return Ok(Err(missing));
+        }
         let missing = components::missing_of(site, parts).await?;
         if !missing.is_empty() {
             return Ok(Err(missing.join("; ")));
         }
+        // Once more: those that were ready may have been the old ones.
         ready_now(site).await
     })
     .await
@@ -375,24 +363,4 @@ fn words(pod: &Pod) -> String {
     } else {
         format!("{name} {phase}: {}", reasons.join(", "))
     }
-}
-
-/// What is missing of a rollout; nothing when it is complete.
-fn rollout(deployment: &Deployment) -> Option<String> {
-    let wanted = deployment
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.replicas)
-        .unwrap_or(1);
-    let generation = deployment.metadata.generation.unwrap_or_default();
-    let status = deployment.status.clone().unwrap_or_default();
-    if status.observed_generation.unwrap_or_default() < generation {
-        return Some("the Deployment was not looked at yet".to_owned());
-    }
-    let updated = status.updated_replicas.unwrap_or_default();
-    let total = status.replicas.unwrap_or_default();
-    let available = status.available_replicas.unwrap_or_default();
-    (updated < wanted || total > updated || available < wanted).then(|| {
-        format!("{updated} of {wanted} replicas updated, {available} available, {total} in all")
-    })
 }

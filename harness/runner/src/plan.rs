@@ -61,7 +61,7 @@ pub enum ClusterChoice {
         /// Its shape.
         topology: Topology,
     },
-    /// A cluster that `meshproof cluster up` keeps; it stays afterwards.
+    /// A kept cluster (`meshproof deploy`, `meshproof cluster up`); it stays afterwards.
     Attach {
         /// Its name.
         name: String,
@@ -75,7 +75,7 @@ pub enum ClusterChoice {
         /// The node image; without one, that of the `kind` program.
         node_image: Option<String>,
     },
-    /// A kind cluster that `meshproof cluster up` keeps; it stays afterwards.
+    /// A kept kind cluster (`meshproof deploy`, `meshproof cluster up`); it stays afterwards.
     AttachKind {
         /// Its name.
         name: String,

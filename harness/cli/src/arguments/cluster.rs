@@ -46,7 +46,9 @@ const UP_EXAMPLES: &str = "\
 Examples:
   meshproof cluster up                                     the cluster `dev`, with the images of the mesh
   meshproof cluster up --image example.org/shop:1=shop.tar --no-images     with one of yours alone
-  meshproof deploy                                         the mesh on it; also brings the cluster up";
+  meshproof deploy                                         the mesh on it; also brings the cluster up
+
+Images given here are for pods of yours; `deploy` takes its own `--image`.";
 
 /// What to do with a kept cluster.
 #[derive(Clone, Debug, Subcommand)]

@@ -70,15 +70,9 @@ pub(crate) fn deploy(
 }
 
 fn exit_code(summary: &Summary) -> ExitCode {
-    if !summary.left_behind.is_empty() {
-        ExitCode::LeftBehind
-    } else if let Some(signal) = summary.interrupted {
-        ExitCode::of_signal(signal)
-    } else if summary.environment_error.is_some() {
-        ExitCode::Environment
-    } else {
-        ExitCode::Success
-    }
+    let left_behind = !summary.left_behind.is_empty();
+    let broken = summary.environment_error.is_some();
+    ExitCode::of_end(left_behind, summary.interrupted, broken).unwrap_or(ExitCode::Success)
 }
 
 /// Says how what is there now is reached, and what can be done with it.

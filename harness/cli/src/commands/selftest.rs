@@ -9,6 +9,7 @@ use crate::failure::Failure;
 use crate::output::Out;
 use crate::{logging, output, plan, tools};
 use anstyle::{AnsiColor, Style};
+use harness_mesh::MeshDefinition;
 use harness_report::junit::{self, Comparison};
 use harness_report::record::Context;
 use harness_report::terminal::seconds;
@@ -32,6 +33,9 @@ pub(crate) fn selftest(
 ) -> Result<ExitCode, Failure> {
     let run = &arguments.execution;
     let checked = plan::check(&run.environment, plan::Stand::of(run))?;
+    if arguments.without_faithful {
+        refuse_candidates(&run.environment.image, &checked.mesh)?;
+    }
     let selected = plan::select(&run.selection, &checked)?;
     plan::check_images(&run.environment, &BTreeSet::new())?;
     let matrix = matrix()?;
@@ -109,6 +113,19 @@ pub(crate) fn selftest(
     Ok(exit)
 }
 
+/// A candidate is judged by the faithful part: without it nothing would be said about it.
+fn refuse_candidates(images: &[(String, String)], mesh: &MeshDefinition) -> Result<(), Failure> {
+    let of_bugs = harness_runner::mutant_images(mesh);
+    match images.iter().find(|(name, _)| !of_bugs.contains(name)) {
+        None => Ok(()),
+        Some((name, text)) => Err(Failure::new(ExitCode::Usage, "use --without-faithful")
+            .reason(format!(
+                "--image {name}={text}: a candidate is judged by the part without seeded bugs alone, which is left out"
+            ))
+            .hint("leave one of the two options out")),
+    }
+}
+
 /// The checked-in matrix in the runner's words.
 fn matrix() -> Result<Matrix, Failure> {
     let checked_in = suites::matrix::checked_in().map_err(|problems| {
@@ -131,12 +148,10 @@ fn matrix() -> Result<Matrix, Failure> {
 }
 
 fn exit_code(report: &SelftestReport) -> ExitCode {
-    if !report.left_behind.is_empty() {
-        ExitCode::LeftBehind
-    } else if let Some(signal) = report.interrupted {
-        ExitCode::of_signal(signal)
-    } else if report.environment_error.is_some() {
-        ExitCode::Environment
+    let left_behind = !report.left_behind.is_empty();
+    let broken = report.environment_error.is_some();
+    if let Some(end) = ExitCode::of_end(left_behind, report.interrupted, broken) {
+        end
     } else if report.matches() {
         ExitCode::Success
     } else {

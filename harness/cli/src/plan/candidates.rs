@@ -51,6 +51,7 @@ fn meant(text: &str) -> Result<Source, (String, String)> {
         let path = Path::new(text);
         let reason = match Archive::open(path) {
             Ok(_) => return Ok(Source::Archive(super::absolute(path))),
+            Err(_) if path.is_dir() => format!("{text} is a folder"),
             Err(_) if !path.is_file() => format!("there is no file {text}"),
             Err(error) => chain(&error),
         };
@@ -71,14 +72,23 @@ fn meant(text: &str) -> Result<Source, (String, String)> {
 ///
 /// # Errors
 ///
-/// All that cannot be used, each with the reason.
+/// All that cannot be used or are given twice, each with the reason.
 pub(crate) fn sources(
     images: &[(String, String)],
     cluster: ClusterKind,
 ) -> Result<Vec<(String, Source)>, Vec<Problem>> {
     let mut found = Vec::new();
     let mut problems = Vec::new();
+    let mut seen = BTreeMap::new();
     for (name, text) in images {
+        if let Some(other) = seen.insert(name, text) {
+            problems.push(Problem {
+                argument: format!("--image {name}={text}"),
+                name: name.clone(),
+                reason: format!("it is given twice, as {other} before"),
+                hint: "leave one of them out".to_owned(),
+            });
+        }
         let source = match meant(text) {
             Ok(Source::Reference(reference)) if cluster != ClusterKind::Kubeconfig => {
                 held(&reference)
@@ -150,17 +160,6 @@ pub(super) fn replacements(
         .iter()
         .filter_map(|(name, text)| unknown(name, text))
         .collect();
-    let mut seen = BTreeMap::new();
-    for (name, text) in images {
-        if let Some(other) = seen.insert(name, text) {
-            problems.push(Problem {
-                argument: format!("--image {name}={text}"),
-                name: name.clone(),
-                reason: format!("it is given twice, as {other} before"),
-                hint: "leave one of them out".to_owned(),
-            });
-        }
-    }
     let known: Vec<(String, String)> = images
         .iter()
         .filter(|(name, _)| harness_images::build::NAMES.contains(&name.as_str()))
@@ -247,6 +246,14 @@ mod tests {
         for name in ["a", "team/app:1", "registry.example:5000/team/app:1.tar2"] {
             assert!(!is_archive(name), "{name}");
         }
+    }
+
+    #[test]
+    fn a_folder_is_told_to_be_one() {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let text = folder.path().display().to_string();
+        let (reason, _) = meant(&text).expect_err("it is no archive");
+        assert_eq!(reason, format!("{text} is a folder"));
     }
 
     #[test]

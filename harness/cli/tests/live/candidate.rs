@@ -7,6 +7,7 @@ use crate::meshproof::{Place, images};
 use harness_images::archive::Archive;
 use harness_images::pack::{FileSpec, ImageSpec, pack};
 use harness_images::store::Store;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
 use kube::config::{Config, KubeConfigOptions, Kubeconfig};
@@ -49,18 +50,21 @@ fn build_candidate(place: &Place, archive: &Path) -> String {
     packed
 }
 
-/// The digests of what the control plane's pods run, as the API server tells them.
-fn control_plane_runs(kubeconfig: &str) -> BTreeSet<String> {
+async fn client(kubeconfig: &str) -> kube::Client {
     // A second call finds it installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
     let parsed = Kubeconfig::read_from(kubeconfig).expect("a kept cluster has a kubeconfig");
+    let options = KubeConfigOptions::default();
+    let config = Config::from_custom_kubeconfig(parsed, &options).await;
+    let client = kube::Client::try_from(config.expect("the kubeconfig is whole"));
+    client.expect("the kubeconfig makes a client")
+}
+
+/// The digests of what the control plane's pods run, as the API server tells them.
+fn control_plane_runs(kubeconfig: &str) -> BTreeSet<String> {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
     let listed = runtime.block_on(async {
-        let options = KubeConfigOptions::default();
-        let config = Config::from_custom_kubeconfig(parsed, &options).await;
-        let client = kube::Client::try_from(config.expect("the kubeconfig is whole"));
-        let client = client.expect("the kubeconfig makes a client");
-        let pods: Api<Pod> = Api::namespaced(client, "mesh-system");
+        let pods: Api<Pod> = Api::namespaced(client(kubeconfig).await, "mesh-system");
         pods.list(&ListParams::default()).await
     });
     let pods = listed.expect("the API server lists pods").items.into_iter();
@@ -69,6 +73,25 @@ fn control_plane_runs(kubeconfig: &str) -> BTreeSet<String> {
         .flatten()
         .filter(|container| container.name == "control-plane")
         .map(|container| container.image_id)
+        .collect()
+}
+
+/// The workloads that do not run their newest template alone, as the API server tells them.
+fn old_workloads(kubeconfig: &str) -> Vec<String> {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
+    let listed = runtime.block_on(async {
+        let api: Api<Deployment> = Api::namespaced(client(kubeconfig).await, "mesh-workloads");
+        api.list(&ListParams::default()).await
+    });
+    let deployments = listed.expect("the API server lists Deployments").items;
+    assert!(!deployments.is_empty(), "the mesh has workloads");
+    let is_old = |deployment: &Deployment| {
+        let status = deployment.status.clone().unwrap_or_default();
+        status.observed_generation != deployment.metadata.generation
+            || status.updated_replicas != status.replicas
+    };
+    let old = deployments.into_iter().filter(is_old);
+    old.filter_map(|deployment| deployment.metadata.name)
         .collect()
 }
 
@@ -105,8 +128,9 @@ fn a_candidate_is_deployed_run_against_and_named_by_what_its_pods_run() {
     assert_eq!(control_plane_runs(&kubeconfig), only(&reference));
     assert_eq!(said["candidates"], serde_json::json!({}));
 
-    // It takes the place of what runs there.
-    let said = deploy(&["--image", &image]);
+    // It takes the place of what runs there, and so do sidecars that speak otherwise: nothing of before is left.
+    let said = deploy(&["--image", &image, "--set", "xds=delta"]);
+    assert_eq!(old_workloads(&kubeconfig), Vec::<String>::new());
     assert_eq!(
         said["candidates"]["control-plane"],
         Value::from(&*candidate)
@@ -114,8 +138,9 @@ fn a_candidate_is_deployed_run_against_and_named_by_what_its_pods_run() {
     assert_eq!(control_plane_runs(&kubeconfig), only(&candidate));
 
     let run = ["run", "--reuse", NAME, "--color", "never"];
-    let scenarios = ["delivery-scope/application", "--image", &image];
-    let (code, said) = output(place.command(&[&run[..], &scenarios].concat()));
+    let scenarios = ["delivery-scope/application", "--set", "xds=delta"];
+    let options = ["--image", &image];
+    let (code, said) = output(place.command(&[&run[..], &scenarios, &options].concat()));
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("PASS delivery-scope/application"), "{said}");
     assert_eq!(control_plane_runs(&kubeconfig), only(&candidate));

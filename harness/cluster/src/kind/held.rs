@@ -44,7 +44,7 @@ pub async fn held(reference: &str) -> Result<Held, Vec<String>> {
                     reference: name_to_save_by(reference, tags),
                 });
             }
-            Err(error) => tried.push(format!("{program} does not have it: {}", chain(&error))),
+            Err(error) => tried.push(format!("{program} did not give it: {}", chain(&error))),
         }
     }
     Err(tried)
@@ -73,13 +73,14 @@ impl Saved {
     }
 }
 
-/// Saves an image as an archive on the file system of `folder`, which has to be there.
+/// Saves an image as an archive on the file system of `folder`, which is made where it is not there.
 ///
 /// # Errors
 ///
 /// When no file can be made, or the engine does not give the image out.
 pub async fn save(held: &Held, folder: &Path) -> Result<Saved, ClusterError> {
     let act = format!("make a file in {}", folder.display());
+    std::fs::create_dir_all(folder).map_err(failed(act.clone()))?;
     let file = tempfile::tempfile_in(folder).map_err(failed(act.clone()))?;
     let to = file.try_clone().map_err(failed(act))?;
     let engine = Engine::of(held.engine.clone());
@@ -117,12 +118,12 @@ mod tests {
             engine: engine(folder.path(), r#"printf '%s' "$*""#),
             reference: "team/app:1".to_owned(),
         };
-        let files = || std::fs::read_dir(folder.path()).unwrap().count();
-        let before = files();
-        let saved = save(&held, folder.path()).await.unwrap();
+        // With ready programs nobody has made it.
+        let cache = folder.path().join("cache/meshproof");
+        let saved = save(&held, &cache).await.unwrap();
         let text = std::fs::read_to_string(saved.path()).unwrap();
         assert_eq!(text, "save team/app:1");
-        assert_eq!(files(), before);
+        assert_eq!(std::fs::read_dir(&cache).unwrap().count(), 0);
     }
 
     #[tokio::test]

@@ -65,6 +65,34 @@ fn every_word_can_be_read_in_both_schemes() {
     }
 }
 
+/// Whether the property takes a colour.
+fn colours(property: &str) -> bool {
+    let begins = ["fill", "stroke", "background", "border", "outline"];
+    let property = property.trim();
+    property.ends_with("color") || begins.iter().any(|begin| property.starts_with(*begin))
+}
+
+/// A word of a property's value that sets no colour of its own: one of the scheme, one of somebody else, a measure.
+fn plain(word: &str) -> bool {
+    word.starts_with("var(--")
+        || word.starts_with(|first: char| first.is_ascii_digit() || first == '.')
+        || ["inherit", "none", "solid"].contains(&word)
+}
+
+#[test]
+fn only_words_that_set_no_colour_are_plain() {
+    for word in ["var(--ink)", "inherit", "none", "1px", ".6"] {
+        assert!(plain(word), "{word}");
+    }
+    for word in ["#fff", "rgb(0", "hsl(0", "white", "black", "tomato"] {
+        assert!(!plain(word), "{word}");
+    }
+    for property in [" color", "fill", "border-top", "text-decoration-color"] {
+        assert!(colours(property), "{property}");
+    }
+    assert!(!colours("display"));
+}
+
 #[test]
 fn the_dark_scheme_is_dark_and_whole() {
     let [light, dark] = [LIGHT, DARK].map(scheme);
@@ -89,6 +117,7 @@ fn the_dark_scheme_is_dark_and_whole() {
             .filter_map(|rule| rule.split_once(": "))
         {
             assert!(!value.1.contains('#'), "{line}");
+            assert!(!colours(value.0) || value.1.split(' ').all(plain), "{line}");
         }
     }
     // The browser's own parts, such as the scroll bar and the boxes of the filter.

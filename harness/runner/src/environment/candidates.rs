@@ -19,18 +19,22 @@ pub(super) async fn seen(
     candidates: &[Candidate],
     phases: &Phases,
 ) -> Result<Seen, PrepareError> {
-    // A seeded bug is in the place of what is replaced.
-    if candidates.is_empty() || plan.mutant.is_some() {
+    if candidates.is_empty() {
         return Ok(Seen::new());
     }
     let running = mesh.running_images().await.map_err(PrepareError::Read)?;
-    let of_bugs = mutant_images(&plan.mesh.definition);
-    let deployed: BTreeSet<String> = plan
-        .mesh
-        .definition
+    let definition = &plan.mesh.definition;
+    let of_bugs = mutant_images(definition);
+    // A seeded bug is in the place of this component.
+    let seeded = plan.mutant.as_deref().and_then(|mutant| {
+        let control_plane = definition.control_plane.as_ref()?;
+        Some(&control_plane.mutants_with(mutant)?.replaces)
+    });
+    let deployed: BTreeSet<String> = definition
         .images
-        .values()
-        .map(|reference| normalize(reference))
+        .iter()
+        .filter(|(component, _)| Some(*component) != seeded)
+        .map(|(_, reference)| normalize(reference))
         .collect();
     let mut seen = Seen::new();
     let mut wrong = Vec::new();
@@ -60,22 +64,33 @@ pub(super) async fn seen(
     }
 }
 
-/// The digests by which nodes know the candidate and how many containers run it, or who runs something else by its name.
+/// The digests by which nodes know the candidate and how many containers run it, or who runs something else by its name, or
+/// another build of what it replaces.
 fn judged(
     candidate: &Candidate,
     running: &[RunningImage],
 ) -> Result<(Vec<String>, usize), Vec<String>> {
-    let by_its_name: Vec<&RunningImage> = running
+    let name = normalize(&candidate.name);
+    let (by_its_name, by_others): (Vec<&RunningImage>, Vec<&RunningImage>) = running
         .iter()
-        .filter(|one| one.image == candidate.name)
-        .collect();
+        .partition(|one| normalize(&one.image) == name);
     if by_its_name.is_empty() {
         return Err(vec![format!(
             "no container runs {}, the candidate for {}",
             candidate.name, candidate.replaces
         )]);
     }
-    let others: Vec<String> = by_its_name
+    let replaced = repository(&reference_of(&candidate.replaces));
+    let stale = by_others
+        .iter()
+        .filter(|one| repository(&one.image) == replaced)
+        .map(|one| {
+            format!(
+                "{} runs {}, and the candidate for {} is {}",
+                one.container, one.image, candidate.replaces, candidate.name
+            )
+        });
+    let wrong: Vec<String> = by_its_name
         .iter()
         .filter(|one| !candidate.digests.is_empty() && !candidate.digests.contains(one.digest()))
         .map(|one| {
@@ -88,13 +103,33 @@ fn judged(
                 expected.join(" or ")
             )
         })
+        .chain(stale)
         .collect();
-    if !others.is_empty() {
-        return Err(others);
+    if !wrong.is_empty() {
+        return Err(wrong);
     }
     let digests: BTreeSet<&str> = by_its_name.iter().map(|one| one.digest()).collect();
-    let digests = digests.into_iter().map(str::to_owned).collect();
+    let digests: Vec<String> = digests.into_iter().map(str::to_owned).collect();
+    if candidate.digests.is_empty() && digests.len() > 1 {
+        return Err(vec![format!(
+            "containers run {} by the name {}, and the candidate for {} is one image (nodes of several architectures may tell a digest each)",
+            digests.join(" and "),
+            candidate.name,
+            candidate.replaces
+        )]);
+    }
     Ok((digests, by_its_name.len()))
+}
+
+/// An image's name without its tag and digest.
+fn repository(reference: &str) -> String {
+    let name = normalize(reference);
+    let name = name.split('@').next().unwrap_or_default();
+    match name.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') => repository.to_owned(),
+        // What stands before the `:` is a host, and its port behind.
+        _ => name.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -139,6 +174,36 @@ mod tests {
     }
 
     #[test]
+    fn who_runs_another_build_of_what_is_replaced_is_told() {
+        let known = candidate(&["sha256:config"]);
+        let new = running("docker.io/library/c:1", "sha256:config");
+        let bug = running("meshproof/control-plane-mutants:dev", "sha256:bug");
+        let (_, containers) = judged(&known, &[new.clone(), bug]).unwrap();
+        assert_eq!(containers, 1);
+
+        let old = "meshproof/control-plane:sha256-old";
+        for image in [old, &format!("docker.io/{old}")] {
+            let told = judged(&known, &[new.clone(), running(image, "sha256:old")]).unwrap_err();
+            let expected = format!(
+                "one: mesh/{image} runs {image}, and the candidate for control-plane is c:1"
+            );
+            assert_eq!(told, [expected]);
+        }
+    }
+
+    #[test]
+    fn a_repository_is_a_name_without_tag_and_digest() {
+        for reference in [
+            "h:5000/a/b",
+            "h:5000/a/b:1",
+            "h:5000/a/b@sha256:00",
+            "h:5000/a/b:1@sha256:00",
+        ] {
+            assert_eq!(repository(reference), "h:5000/a/b", "{reference}");
+        }
+    }
+
+    #[test]
     fn a_candidate_that_nobody_runs_is_told() {
         let others = [running("c:2", "sha256:config")];
         let told = judged(&candidate(&["sha256:config"]), &others).unwrap_err();
@@ -153,5 +218,13 @@ mod tests {
         let pulled = [running("c:1", "r.example/c@sha256:pulled")];
         let (digests, _) = judged(&candidate(&[]), &pulled).unwrap();
         assert_eq!(digests, ["sha256:pulled"]);
+
+        let two = [pulled[0].clone(), running("c:1", "sha256:before")];
+        let told = judged(&candidate(&[]), &two).unwrap_err();
+        assert_eq!(told.len(), 1);
+        assert!(
+            told[0].contains("sha256:before and sha256:pulled by the name c:1"),
+            "{told:?}"
+        );
     }
 }

@@ -73,7 +73,7 @@ impl PrepareError {
                     .to_owned(),
             ),
             Self::Candidates(_) => Some(
-                "look at the pods (--keep leaves the cluster standing): something else than this run decides about their images"
+                "look at the images of the pods on a cluster that stays (`run --keep`, `deploy`): something else than this run decides about them"
                     .to_owned(),
             ),
             Self::Names(_) | Self::Broken(_) | Self::Interrupted => None,
