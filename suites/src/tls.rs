@@ -7,7 +7,7 @@ mod storm;
 mod wire;
 
 use crate::payload::{application, data_center, everybody, payload, payload_as, scope};
-use crate::traffic::{answered, load, over_tls, stop};
+use crate::traffic::{answered, fresh, load, load_over, over_tls, stop};
 use harness_model::capability::Capability;
 use harness_model::configuration::{Configuration, InboundTls, OutboundTls, Scope, Tls};
 use harness_model::duration::Span;
@@ -30,7 +30,7 @@ pub fn all() -> Vec<Scenario> {
         clients::client_certificates(),
         wire::on_the_wire(),
         matrix::impostor(),
-        matrix::allowed_callers_of_bytes(),
+        matrix::allowed_callers_in_other_protocols(),
         wire::connections_from_before(),
         storm::handshake_storm(),
         renewal(),
@@ -154,11 +154,15 @@ fn step_by_step() -> Scenario {
     let callee = |mode| Act::Apply(with_tls("callee", scope([everybody()]), takes(mode)));
     let caller = |mode| Act::Apply(with_tls("caller", scope([everybody()]), offers(mode)));
     let from = "frontend@$zone1";
-    scenario(
+    let bytes = load_over(Protocol::Tcp, 10, "bytes", from, "checkout");
+    let calls = load_over(Protocol::Grpc, 10, "calls", from, "checkout");
+    let mut scenario = scenario(
         "step-by-step",
-        "TLS is turned on from plaintext over permissive to strict and off again without a lost request",
+        "TLS is turned on from plaintext over permissive to strict and off again without a lost request, call or connection",
         vec![
             steady(from),
+            calls,
+            bytes,
             callee(InboundTls::Permissive),
             batch("callee-permissive", from, "checkout"),
             caller(OutboundTls::Strict),
@@ -170,10 +174,14 @@ fn step_by_step() -> Scenario {
             batch("caller-off", from, "checkout"),
             Act::Delete("callee".to_owned()),
             stop("steady"),
+            stop("calls"),
+            stop("bytes"),
         ],
         vec![
             Expectation::Delivered,
             answered("steady"),
+            answered("calls"),
+            answered("bytes"),
             answered("callee-permissive"),
             in_plaintext("callee-permissive"),
             answered("caller-strict"),
@@ -183,7 +191,9 @@ fn step_by_step() -> Scenario {
             answered("caller-off"),
             in_plaintext("caller-off"),
         ],
-    )
+    );
+    scenario.requires.push(Capability::Protocols);
+    scenario
 }
 
 fn strict_refuses_plaintext() -> Scenario {
@@ -301,19 +311,24 @@ fn node_agent_killed() -> Scenario {
         vec![
             strict_everywhere(),
             steady("frontend@$zone1"),
+            fresh("frontend@$zone2"),
             kill("node-agent"),
             Act::Recover,
             Act::Hold(Span::secs(3)),
             stop("steady"),
+            stop("fresh"),
         ],
         vec![
             Expectation::Delivered,
-            Expectation::Renewed { since: 2 },
+            Expectation::Renewed { since: 3 },
             answered("steady"),
             over_tls("steady"),
+            answered("fresh"),
+            over_tls("fresh"),
         ],
     );
     Scenario {
+        requires: [requirements(), vec![Capability::Protocols]].concat(),
         disturbs: Disturbs::Everything,
         tags: vec![Tag::Qa, Tag::PreRelease, Tag::Chaos],
         ..scenario
@@ -328,19 +343,24 @@ fn authority_killed() -> Scenario {
         vec![
             strict_everywhere(),
             steady("frontend@$zone1"),
+            fresh("frontend@$zone2"),
             kill("certificate-authority"),
             Act::Recover,
             Act::Hold(Span::secs(14)),
             stop("steady"),
+            stop("fresh"),
         ],
         vec![
             Expectation::Delivered,
-            Expectation::Renewed { since: 4 },
+            Expectation::Renewed { since: 5 },
             answered("steady"),
             over_tls("steady"),
+            answered("fresh"),
+            over_tls("fresh"),
         ],
     );
     Scenario {
+        requires: [requirements(), vec![Capability::Protocols]].concat(),
         disturbs: Disturbs::Everything,
         tags: vec![Tag::Qa, Tag::PreRelease, Tag::Chaos],
         ..scenario

@@ -62,10 +62,11 @@ fn shapes() -> Vec<Shape> {
         },
         Shape {
             name: "address-in-cluster",
-            claim: "an address is that of a sidecar in its cluster, and not of who has it in another",
+            claim: "addresses are those of sidecars in their cluster, and not of who has them in another",
+            // Clusters that have the same plan of addresses have sidecars in this block, whoever has which of them.
             scope: scope([ScopeEntry {
                 cluster: Some("$cluster1".to_owned()),
-                ..address("$ip:checkout@$zone1")
+                ..address("$ip:checkout@$zone1/24")
             }]),
         },
         Shape {

@@ -12,6 +12,8 @@ use harness_model::scenario::{Act, Rollout, Scenario};
 
 /// The name that the mesh definitions give the certificate authority.
 const AUTHORITY: &str = "certificate-authority";
+/// And the key service.
+const KEY_SERVICE: &str = "key-service";
 
 /// The scenarios about certificates.
 pub(super) fn all() -> Vec<Scenario> {
@@ -22,6 +24,7 @@ pub(super) fn all() -> Vec<Scenario> {
         authority_slow(),
         authority_cut_off(),
         key_service_frozen(),
+        key_service_away(),
         rolled_out(),
     ]
 }
@@ -160,7 +163,7 @@ fn authority_slow() -> Scenario {
     };
     while_renewed(
         "authority-slow",
-        "certificates are renewed in time though every answer of the certificate authority takes seconds",
+        "certificates are renewed in time though the certificate authority hangs for seconds, twice, when they are to be renewed",
         "frontend@$zone2",
         [pulse(), pulse()].concat(),
     )
@@ -188,7 +191,23 @@ fn key_service_frozen() -> Scenario {
         "frontend@$zone2",
         vec![
             Act::Inject(Fault::PodFreeze {
-                selector: PodSelector::Component("key-service".to_owned()),
+                selector: PodSelector::Component(KEY_SERVICE.to_owned()),
+                duration: Span::secs(5),
+            }),
+            Act::Recover,
+        ],
+    )
+}
+
+/// An authority without it cannot sign, and says so at once.
+fn key_service_away() -> Scenario {
+    while_renewed(
+        "key-service-away",
+        "certificates serve while the key service is away when they are to be renewed, and are renewed before they end",
+        "frontend@$zone3",
+        vec![
+            Act::Inject(Fault::ComponentOutage {
+                component: KEY_SERVICE.to_owned(),
                 duration: Span::secs(5),
             }),
             Act::Recover,
@@ -199,7 +218,7 @@ fn key_service_frozen() -> Scenario {
 /// An upgrade of everything that certificates come from, one after the other. An agent keeps its keys in memory only, so the
 /// new one fetches every certificate anew.
 fn rolled_out() -> Scenario {
-    let parts = ["key-service", AUTHORITY, "node-agent"];
+    let parts = [KEY_SERVICE, AUTHORITY, "node-agent"];
     let parts = parts.map(|part| Act::Restart(Rollout::Component(part.to_owned())));
     let from = "frontend@$zone1";
     let mut when = vec![strict_everywhere(), steady(from), fresh(from)];

@@ -155,35 +155,43 @@ pub(super) fn impostor() -> Scenario {
     scenario
 }
 
-/// The list of callers, for connections of which nothing is known but whose certificate they come with.
-pub(super) fn allowed_callers_of_bytes() -> Scenario {
+/// The list of callers in what `allowed-callers` does not send.
+pub(super) fn allowed_callers_in_other_protocols() -> Scenario {
     let only_frontend = Tls {
         allow: Some(vec!["frontend".to_owned()]),
         ..takes(InboundTls::Strict)
     };
+    let mut when = vec![
+        Act::Apply(with_tls(
+            "callee",
+            scope([application("checkout")]),
+            only_frontend,
+        )),
+        Act::Apply(with_tls(
+            "callers",
+            scope([application("frontend"), application("inventory")]),
+            offers(OutboundTls::Strict),
+        )),
+    ];
+    let mut then = vec![Expectation::Delivered];
+    for protocol in [Protocol::Http2, Protocol::Grpc, Protocol::Tcp] {
+        let name = |what: &str| format!("{what}-{}", short(protocol));
+        let (allowed, not_allowed) = (name("allowed"), name("not-allowed"));
+        when.extend([
+            spoken(protocol, &allowed, "frontend@$zone1", "checkout"),
+            spoken(protocol, &not_allowed, "inventory@$zone1", "checkout"),
+        ]);
+        then.extend([
+            answered(&allowed),
+            over_tls(&allowed),
+            refused(&not_allowed, RefusalCause::NotAllowed),
+        ]);
+    }
     let mut scenario = scenario(
-        "allowed-callers-tcp",
-        "of those who send bytes only callers whose certificate carries an allowed identity come through",
-        vec![
-            Act::Apply(with_tls(
-                "callee",
-                scope([application("checkout")]),
-                only_frontend,
-            )),
-            Act::Apply(with_tls(
-                "callers",
-                scope([application("frontend"), application("inventory")]),
-                offers(OutboundTls::Strict),
-            )),
-            spoken(Protocol::Tcp, "allowed", "frontend@$zone1", "checkout"),
-            spoken(Protocol::Tcp, "not-allowed", "inventory@$zone1", "checkout"),
-        ],
-        vec![
-            Expectation::Delivered,
-            answered("allowed"),
-            over_tls("allowed"),
-            refused("not-allowed", RefusalCause::NotAllowed),
-        ],
+        "allowed-callers-protocols",
+        "of those who speak HTTP/2, gRPC or send bytes only callers whose certificate carries an allowed identity come through",
+        when,
+        then,
     );
     scenario.requires.push(Capability::Protocols);
     scenario

@@ -3,15 +3,21 @@
 //!
 //! Invariant: none of this is in the `certificate-authority` binary.
 
+use api_client::{BoundToken, ReadTokenError};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certificate_authority::behaviour::{Behaviour, Faithful};
 use certificate_authority::ledger::Desired;
 use certificate_authority::pods::PodFacts;
 use identity_api::SpiffeId;
+use serde_json::Value;
 use std::time::Duration;
 
 /// One seeded bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mutation {
+    /// Any token is taken for what it says of itself.
+    AnyToken,
     /// Whoever has a token for the authority is taken for a node agent.
     AnyAccount,
     /// An agent gets certificates for pods of other nodes, too.
@@ -28,7 +34,8 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
+        Self::AnyToken,
         Self::AnyAccount,
         Self::AnyNode,
         Self::NoSignature,
@@ -41,6 +48,7 @@ impl Mutation {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::AnyToken => "authority-takes-any-token",
             Self::AnyAccount => "authority-takes-any-account",
             Self::AnyNode => "authority-takes-any-node",
             Self::NoSignature => "authority-skips-signature",
@@ -60,6 +68,17 @@ impl Mutation {
 }
 
 impl Behaviour for Mutation {
+    fn vouched(
+        &self,
+        token: &str,
+        said: Result<BoundToken, ReadTokenError>,
+    ) -> Result<BoundToken, ReadTokenError> {
+        match said {
+            Err(error) if *self == Self::AnyToken => own_word(token).ok_or(error),
+            said => said,
+        }
+    }
+
     fn accepts_account(&self, account: &str, expected: &str) -> bool {
         *self == Self::AnyAccount || Faithful.accepts_account(account, expected)
     }
@@ -88,6 +107,20 @@ impl Behaviour for Mutation {
     }
 }
 
+/// What a token says of itself.
+fn own_word(token: &str) -> Option<BoundToken> {
+    let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    let claims: Value = serde_json::from_slice(&payload).ok()?;
+    let of = |pointer: &str| Some(claims.pointer(pointer)?.as_str()?.to_owned());
+    Some(BoundToken {
+        namespace: of("/kubernetes.io/namespace")?,
+        account: of("/kubernetes.io/serviceaccount/name")?,
+        pod_uid: of("/kubernetes.io/pod/uid")?,
+        pod_name: of("/kubernetes.io/pod/name"),
+        node: of("/kubernetes.io/node/name"),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,8 +130,8 @@ mod tests {
         id.expect("an identity")
     }
 
-    /// What each of the seams says of something wrong: account, node, signature, name, lifetime, and of an old root.
-    fn says(behaviour: &dyn Behaviour) -> [bool; 6] {
+    /// What each of the seams says of something wrong: token, account, node, signature, name, lifetime, and of an old root.
+    fn says(behaviour: &dyn Behaviour) -> [bool; 7] {
         let pod = PodFacts {
             name: "checkout-0".to_owned(),
             node: "node-b".to_owned(),
@@ -111,7 +144,12 @@ mod tests {
             trust: [1, 2].into(),
         };
         let other = "URI:spiffe://mesh.local/ns/mesh-workloads/sa/frontend".to_owned();
+        let claims = r#"{"kubernetes.io":{"namespace":"mesh-system","node":{"name":"node-a"},
+            "pod":{"name":"agent-0","uid":"u"},"serviceaccount":{"name":"node-agent","uid":"v"}}}"#;
+        let token = format!("e30.{}.x", URL_SAFE_NO_PAD.encode(claims));
+        let refused = Err(ReadTokenError::Invalid("it has ended".to_owned()));
         [
+            behaviour.vouched(&token, refused).is_ok(),
             behaviour.accepts_account("mesh-workloads/checkout", "mesh-system/node-agent"),
             behaviour.accepts_place("node-a", &pod),
             behaviour.accepts_signature(false),
@@ -131,9 +169,9 @@ mod tests {
 
     #[test]
     fn every_mutant_does_what_its_name_says_and_nothing_else() {
-        assert_eq!(says(&Faithful), [false; 6]);
+        assert_eq!(says(&Faithful), [false; 7]);
         for (place, mutation) in Mutation::ALL.iter().enumerate() {
-            let mut expected = [false; 6];
+            let mut expected = [false; 7];
             expected[place] = true;
             assert_eq!(says(mutation), expected, "{}", mutation.name());
         }

@@ -111,7 +111,8 @@ impl TokenReviews {
             .create(&PostParams::default(), &review)
             .await
             .map_err(AuthenticateError::Review)?;
-        let claim = claim(&review)?;
+        let said = BoundToken::read(&review, &[AUDIENCE]);
+        let claim = Claim::of(self.behaviour.vouched(token, said)?)?;
         let account = format!("{}/{}", claim.namespace, claim.account);
         if !self.behaviour.accepts_account(&account, &self.account) {
             return Err(AuthenticateError::Stranger(account));
@@ -154,15 +155,16 @@ impl From<ReadTokenError> for AuthenticateError {
     }
 }
 
-fn claim(review: &TokenReview) -> Result<Claim, AuthenticateError> {
-    let token = BoundToken::read(review, &[AUDIENCE])?;
-    Ok(Claim {
-        pod: token.pod_name.ok_or(AuthenticateError::Unbound)?,
-        namespace: token.namespace,
-        account: token.account,
-        uid: token.pod_uid,
-        node: token.node,
-    })
+impl Claim {
+    fn of(token: BoundToken) -> Result<Self, AuthenticateError> {
+        Ok(Self {
+            pod: token.pod_name.ok_or(AuthenticateError::Unbound)?,
+            namespace: token.namespace,
+            account: token.account,
+            uid: token.pod_uid,
+            node: token.node,
+        })
+    }
 }
 
 #[cfg(test)]
@@ -173,6 +175,10 @@ mod tests {
     const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
     const POD_UID: &str = "authentication.kubernetes.io/pod-uid";
     const NODE_NAME: &str = "authentication.kubernetes.io/node-name";
+
+    fn claim(review: &TokenReview) -> Result<Claim, AuthenticateError> {
+        Claim::of(BoundToken::read(review, &[AUDIENCE])?)
+    }
 
     fn review(status: Value) -> TokenReview {
         serde_json::from_value(json!({"spec": {}, "status": status})).expect("well-formed")

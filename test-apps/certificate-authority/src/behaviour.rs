@@ -4,6 +4,7 @@
 
 use crate::ledger::Desired;
 use crate::pods::PodFacts;
+use api_client::{BoundToken, ReadTokenError};
 use identity_api::SpiffeId;
 use std::time::Duration;
 
@@ -21,6 +22,19 @@ pub struct Spread {
 
 /// The decisions of the authority.
 pub trait Behaviour: Send + Sync + 'static {
+    /// Whom a token is taken to be of, when the API server says this of it.
+    ///
+    /// # Errors
+    ///
+    /// When it does not count.
+    fn vouched(
+        &self,
+        _token: &str,
+        said: Result<BoundToken, ReadTokenError>,
+    ) -> Result<BoundToken, ReadTokenError> {
+        said
+    }
+
     /// Whether a service account (`NAMESPACE/NAME`) may ask for certificates; `expected` is that of node agents.
     fn accepts_account(&self, account: &str, expected: &str) -> bool {
         account == expected

@@ -3,13 +3,13 @@
 //!
 //! Invariant: none of this is in the `node-agent` binary.
 
-mod expired;
+mod own_word;
 
-use expired::Expired;
 use node_agent::authenticate::{Authenticator, PodClaim};
 use node_agent::behaviour::{Behaviour, Faithful};
 use node_agent::certificate::Identity;
 use node_agent::pods::{Pod, Pods};
+use own_word::OwnWord;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
@@ -38,6 +38,8 @@ pub enum Mutation {
     AnyAudience,
     /// A token of a pod of another node will do, too.
     OtherNodes,
+    /// Any token is taken for what it says of itself.
+    AnyToken,
     /// A token that has ended is taken for what it says of itself.
     TakesExpired,
     /// The key of each certificate is in the log.
@@ -46,7 +48,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::ServesAnother,
         Self::NeverRenews,
         Self::GivesUp,
@@ -57,6 +59,7 @@ impl Mutation {
         Self::KeepsFirstRoots,
         Self::AnyAudience,
         Self::OtherNodes,
+        Self::AnyToken,
         Self::TakesExpired,
         Self::LogsKey,
     ];
@@ -75,6 +78,7 @@ impl Mutation {
             Self::KeepsFirstRoots => "agent-keeps-first-roots",
             Self::AnyAudience => "agent-takes-any-audience",
             Self::OtherNodes => "agent-takes-other-nodes",
+            Self::AnyToken => "agent-takes-any-token",
             Self::TakesExpired => "agent-takes-expired",
             Self::LogsKey => "agent-logs-key",
         }
@@ -92,7 +96,8 @@ impl Mutation {
 impl Behaviour for Mutation {
     fn vouches(&self, reviews: Arc<dyn Authenticator>) -> Arc<dyn Authenticator> {
         match self {
-            Self::TakesExpired => Arc::new(Expired(reviews)),
+            Self::AnyToken => Arc::new(OwnWord::of_any(reviews)),
+            Self::TakesExpired => Arc::new(OwnWord::of_expired(reviews)),
             _ => reviews,
         }
     }

@@ -1,4 +1,4 @@
-//! Whoever shows a token that has ended is taken for the one whom it was made for.
+//! Whoever shows a token that the API server does not vouch for is taken for the one whom it tells of.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,14 +11,36 @@ use std::sync::Arc;
 /// In the API server's words (`ValidateServiceAccountToken` of Kubernetes).
 const HAS_EXPIRED: &str = "token has expired";
 
-/// Asks, and does not take the end of a token for a reason to refuse it.
-pub(crate) struct Expired(pub(crate) Arc<dyn Authenticator>);
+/// Asks, and takes a token for what it says of itself where the API server refuses it for certain reasons.
+pub(crate) struct OwnWord {
+    reviews: Arc<dyn Authenticator>,
+    /// Whether this reason of the API server is none to refuse a token.
+    overlooks: fn(&str) -> bool,
+}
 
-impl Authenticator for Expired {
+impl OwnWord {
+    /// The end of a token is no reason to refuse it.
+    pub(crate) fn of_expired(reviews: Arc<dyn Authenticator>) -> Self {
+        Self {
+            reviews,
+            overlooks: |why| why.contains(HAS_EXPIRED),
+        }
+    }
+
+    /// Nothing is a reason to refuse a token.
+    pub(crate) fn of_any(reviews: Arc<dyn Authenticator>) -> Self {
+        Self {
+            reviews,
+            overlooks: |_| true,
+        }
+    }
+}
+
+impl Authenticator for OwnWord {
     fn authenticate(&self, token: String) -> BoxFuture<'_, Result<PodClaim, AuthenticateError>> {
         async move {
-            match self.0.authenticate(token.clone()).await {
-                Err(AuthenticateError::Invalid(why)) if why.contains(HAS_EXPIRED) => {
+            match self.reviews.authenticate(token.clone()).await {
+                Err(AuthenticateError::Invalid(why)) if (self.overlooks)(&why) => {
                     said(&token).ok_or(AuthenticateError::Invalid(why))
                 }
                 vouched => vouched,
