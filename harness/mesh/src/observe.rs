@@ -164,6 +164,8 @@ fn reduce(
             epoch: held.control_plane.epoch,
             form: held.control_plane.form.map(form_of),
         },
+        // 0 where nobody counts.
+        starts: Some(held.starts).filter(|starts| *starts > 0),
         toggles: BTreeMap::new(),
         rules: BTreeMap::new(),
         warming_rules: BTreeMap::new(),

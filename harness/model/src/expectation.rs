@@ -184,7 +184,7 @@ pub enum Expectation {
         within: Span,
     },
     /// From the first fault to its end, sidecars that lost their control plane go on with unchanged
-    /// configuration (static stability).
+    /// configuration (static stability), and are not started anew.
     Unchanged,
     /// After the fault, traffic from and to what it hit is answered again within
     /// [`crate::patience::Patience::recovery`].

@@ -208,6 +208,9 @@ pub struct Observation {
     pub pod_uid: String,
     /// The control-plane stream the sidecar is on.
     pub stream: Stream,
+    /// How often the sidecar's process was started in this pod, where that is told: another number is another process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub starts: Option<u64>,
     /// The scenario's toggles, key (without prefix) → value.
     pub toggles: BTreeMap<String, String>,
     /// The scenario's rules in force, name (without prefix) → content hash.

@@ -66,6 +66,7 @@ pub(crate) fn reading(sidecar: &str, uid: &str) -> Observation {
             epoch: 1,
             form: None,
         },
+        starts: None,
         toggles: BTreeMap::new(),
         rules: BTreeMap::new(),
         warming_rules: BTreeMap::new(),

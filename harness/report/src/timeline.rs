@@ -287,6 +287,7 @@ mod tests {
                 sidecar: sidecar.to_owned(),
                 pod_uid: "1".to_owned(),
                 stream: Stream::default(),
+                starts: None,
                 toggles: toggle
                     .map(|v| BTreeMap::from([("t".to_owned(), v.to_owned())]))
                     .unwrap_or_default(),

@@ -78,17 +78,26 @@ impl<'a> Judge<'_, 'a> {
     fn in_time(&self, evidence: &mut Evidence) {
         let margin = self.timeline.patience.probe.as_nanos();
         let mut uncertain = None;
-        for pair in self.readings.windows(2) {
-            let [earlier, later] = pair else { continue };
-            let Some((certificate, deadline)) =
-                held(earlier).and_then(|held| Some((held, self.deadline_ns(held)?)))
-            else {
+        // The last reading with a certificate. Who asks for another one and waits still has to have it in time; who has none and
+        // asks for none is not to have one.
+        let mut last = None;
+        for later in &self.readings {
+            let after = held(later);
+            let before = last;
+            if after.is_some() {
+                last = Some(later);
+            } else if later.seen.certificate.is_none() {
+                last = None;
+            }
+            let Some((earlier, certificate, deadline)) = before.and_then(|earlier| {
+                let certificate = held(earlier)?;
+                Some((earlier, certificate, self.deadline_ns(certificate)?))
+            }) else {
                 continue;
             };
             if later.at_ns <= deadline {
                 continue;
             }
-            let after = held(later);
             let is_kept = after.is_some_and(|after| after.serial == certificate.serial);
             let what = match after {
                 Some(_) if is_kept => "the same still",

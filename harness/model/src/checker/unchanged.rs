@@ -6,7 +6,8 @@ use super::timeline::{Life, Place, Reading, Timeline, precedes};
 use crate::verdict::Detail;
 
 /// Compares the readings from the step of each fault on with the last one before that step (the fault bites
-/// before it is measured to), at every sidecar that it hit or whose control-plane replica it hit.
+/// before it is measured to), at every sidecar that it hit or whose control-plane replica it hit. A sidecar that is another
+/// process afterwards has not gone on, whatever it shows by then.
 pub(super) fn check(timeline: &Timeline<'_>) -> Evidence {
     let mut evidence = Evidence::default();
     for outage in outages(timeline) {
@@ -67,6 +68,22 @@ fn check_life(
             precedes(before.index, reading.index) && precedes(reading.index, outage.end)
         })
         .collect();
+    // Who was started anew has lost what it held, though nobody could read it then: the first reading after the fault tells, too.
+    let after = timeline
+        .readings_of(life)
+        .find(|reading| precedes(outage.end, reading.index));
+    let anew = during.iter().copied().chain(after).find(|reading| {
+        let starts = (before.seen.starts, reading.seen.starts);
+        matches!(starts, (Some(then), Some(now)) if then != now)
+    });
+    if let Some(reading) = anew {
+        let observed = format!(
+            "another process by {}, which began with nothing",
+            reading.clock()
+        );
+        evidence.contradict(detail(observed, Some(reading.index)));
+        return;
+    }
     if !during
         .iter()
         .any(|reading| precedes(outage.begin, reading.index))

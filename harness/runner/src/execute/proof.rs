@@ -239,6 +239,7 @@ mod tests {
             sidecar: "a".to_owned(),
             pod_uid: "1".to_owned(),
             stream: Stream::default(),
+            starts: None,
             toggles: toggles
                 .iter()
                 .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))

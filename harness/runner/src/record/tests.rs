@@ -21,6 +21,7 @@ fn holding(name: &str, uid: &str, value: &str) -> Observation {
         sidecar: name.to_owned(),
         pod_uid: uid.to_owned(),
         stream: Stream::default(),
+        starts: None,
         toggles: BTreeMap::from([("color".to_owned(), value.to_owned())]),
         rules: BTreeMap::new(),
         warming_rules: BTreeMap::new(),

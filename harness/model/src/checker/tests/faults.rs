@@ -464,6 +464,38 @@ fn an_answer_that_is_late_or_after_the_fault_is_no_failover(
     assert_eq!(found.verdict, verdict, "{found:?}");
 }
 
+/// What a process held is gone with it, though the next one has it again by the time that it can be read.
+#[test]
+fn who_is_started_anew_has_not_gone_on() {
+    let one = sidecar("frontend", 1, 1);
+    let started = |times: Option<u64>| {
+        let mut seen = shows(&one, "a", "x", "");
+        seen.starts = times;
+        seen
+    };
+    for (before, after, verdict) in [
+        (Some(1), Some(2), Verdict::Failed),
+        // The container around it is another one, which counts anew.
+        (Some(2), Some(1), Verdict::Failed),
+        (Some(1), Some(1), Verdict::Passed),
+        (Some(1), None, Verdict::Passed),
+        (None, Some(1), Verdict::Passed),
+    ] {
+        let mut recorder = Recorder::new(std::slice::from_ref(&one));
+        recorder.observe(started(before));
+        recorder.step(0);
+        recorder.fault_started(outage(), &["a"]);
+        recorder.observe(started(before));
+        recorder.fault_ended();
+        recorder.observe(started(after));
+        assert_eq!(
+            finding(&unchanged(), &recorder).verdict,
+            verdict,
+            "{before:?} then {after:?}"
+        );
+    }
+}
+
 #[test]
 fn a_fault_that_hits_none_of_the_sidecars_leaves_unchanged_open() {
     // One fault is survived, and another one of the same scenario hits nobody who is there.

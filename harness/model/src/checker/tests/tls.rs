@@ -282,7 +282,7 @@ fn certificates_must_be_renewed(
     assert_eq!(found.verdict, verdict, "{found:#?}");
 }
 
-/// `(when in ms, serial, its end in ms)` of each reading; no serial: the sidecar could not be read. The step that counts begins
+/// `(when in ms, serial, its end in ms)` of each reading; no serial: the sidecar could not be read; `waits`: it asks for one. The step that counts begins
 /// at 10 s and has the end of a fault at 12 s. A probe may take 5 s to answer, and recovery 20 s.
 #[rstest]
 #[case::in_time(&[(9_000, "1", 20_000), (19_900, "2", 40_000)], None, Verdict::Passed)]
@@ -312,6 +312,11 @@ fn certificates_must_be_renewed(
 #[case::perhaps_late_and_then_late(
     &[(9_000, "1", 20_000), (21_000, "2", 30_000), (36_000, "3", 50_000)],
     Some("another one at 36.0"),
+    Verdict::Failed
+)]
+#[case::waited_too_long(
+    &[(9_000, "1", 20_000), (19_000, "waits", 0), (26_000, "2", 40_000)],
+    Some("another one at 26.0"),
     Verdict::Failed
 )]
 // It had ended before: the mesh has its time from the end of the fault on.
@@ -350,7 +355,12 @@ fn certificates_must_be_renewed_before_they_end(
             from_ms: until_ms - 20_000,
             until_ms: *until_ms,
         });
-        let certificate = certificate(OWN, serial).map(|own| CertificateSeen { valid, ..own });
+        let warming = *serial == "waits";
+        let certificate = certificate(OWN, serial).map(|own| CertificateSeen {
+            valid,
+            warming,
+            ..own
+        });
         recorder.observe(Observation {
             certificate,
             ..shows(&inside(), "a", "v1", "")
