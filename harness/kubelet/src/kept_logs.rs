@@ -33,7 +33,7 @@ struct State {
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Listing {
-    /// When the youngest of those had ended that had to go; none when all are there.
+    /// When the youngest of those had ended that had to go, or could not be kept; none when all are there.
     pub(crate) dropped_until: Option<Timestamp>,
     pub(crate) logs: VecDeque<Kept>,
 }
@@ -103,9 +103,16 @@ impl KeptLogs {
             };
             state.bytes -= oldest.bytes;
             state.listing.dropped_until = Some(oldest.ended_at);
-            std::fs::remove_file(self.path(oldest.number))?;
+            if let Err(error) = std::fs::remove_file(self.path(oldest.number)) {
+                tracing::warn!(%error, "a log that had to go is there still");
+            }
         }
         Ok(())
+    }
+
+    /// Tells that one could not be taken.
+    pub(crate) fn lost(&self) {
+        self.state().listing.dropped_until = Some(Timestamp::now());
     }
 
     /// What is kept now.
@@ -168,6 +175,9 @@ mod tests {
         assert_eq!(kept.listing().dropped_until, Some(oldest));
         assert!(kept.find(0).is_none());
         assert!(kept.find(1).is_some());
+
+        kept.lost();
+        assert!(kept.listing().dropped_until > Some(oldest));
         let files = std::fs::read_dir(folder.path().join("kept")).expect("there");
         assert_eq!(files.count(), 2, "what went is gone from the disk");
     }

@@ -92,6 +92,7 @@ impl Logs {
         };
         if let Err(error) = self.kept.take(owner, &run.path) {
             tracing::warn!(%error, log = %run.path.display(), "log not kept");
+            self.kept.lost();
         }
     }
 

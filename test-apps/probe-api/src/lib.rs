@@ -53,7 +53,7 @@ pub mod paths {
     pub const RECEIVED: &str = "/v1/received";
     /// `GET`: 200 as soon as the process serves.
     pub const HEALTHZ: &str = "/healthz";
-    /// `GET`: 200 when the sidecar (if the pod has one) is ready, else 503 with the reason.
+    /// `GET`: 200 as soon as the probe serves; whether its sidecar is ready is for that one to say.
     pub const READYZ: &str = "/readyz";
     /// `GET`: the OpenAPI document of this interface.
     pub const OPENAPI: &str = "/openapi.json";

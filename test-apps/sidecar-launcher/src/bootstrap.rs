@@ -88,8 +88,9 @@ fn clusters(settings: &Settings, folder: &Path) -> Vec<Value> {
         .collect()
 }
 
+/// Without a configuration there is nothing to serve with: by itself a sidecar counts as live after fifteen seconds without one.
 fn ads() -> Value {
-    json!({ "ads": {}, "resource_api_version": "V3" })
+    json!({ "ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s" })
 }
 
 /// The launcher's relay as a cluster. TLS goes through the relay to the control plane itself.

@@ -1,5 +1,6 @@
-//! TLS, from the histories of the scenarios that turn it on: how long from the toggle to each sidecar that shows a
-//! certificate of its own, to the last of them and to the first request over TLS, and what was lost meanwhile.
+//! TLS, from the histories of the scenarios that turn it on: how long from the toggle to each sidecar that is on TLS (holds a
+//! certificate of its own and takes or offers TLS), to the last of them and to the first request over TLS, and what was lost
+//! meanwhile.
 
 use super::program::Program;
 use super::report::{Report, Unit};
@@ -32,7 +33,7 @@ pub(super) fn measure(
         for (name, history) in histories {
             let seen = history.end();
             eprintln!(
-                "run {number} of {samples}, {name}: {} certificates, {} of {} requests lost",
+                "run {number} of {samples}, {name}: {} sidecars on TLS, {} of {} requests lost",
                 seen.each.len(),
                 seen.lost,
                 seen.requests
@@ -52,12 +53,12 @@ pub(super) fn measure(
     let rows = [
         (
             "toggleToEach",
-            "TLS toggle to a sidecar with a certificate of its own",
+            "TLS toggle to a sidecar that is on TLS",
             &all.each,
         ),
         (
             "toggleToLast",
-            "TLS toggle to the last sidecar with one",
+            "TLS toggle to the last sidecar that is",
             &all.last,
         ),
         (
@@ -70,8 +71,8 @@ pub(super) fn measure(
         report.distribution(name, words, Unit::Millis, values);
     }
     report.figure(
-        "certificates",
-        "certificates measured",
+        "sidecars",
+        "times that a sidecar came on TLS",
         Unit::Count,
         all.each.len() as f64,
     );
@@ -109,9 +110,9 @@ impl Seen {
 /// A scenario's events as they come.
 #[derive(Debug, Default)]
 struct History {
-    /// Sidecars that show a certificate.
-    certified: BTreeSet<String>,
-    /// When TLS was turned on for somebody, and when the last sidecar showed its first certificate since.
+    /// Sidecars that are on TLS.
+    on_tls: BTreeSet<String>,
+    /// When TLS was turned on for somebody, and when the last sidecar came on it since.
     toggle: Option<(f64, Option<f64>)>,
     /// When callers were told to speak TLS, and when a request of a load that was due since first came over it. The
     /// recorder hands the requests of a load over in bundles, so they come late but in order.
@@ -145,12 +146,13 @@ impl History {
     fn observed(&mut self, at: f64, event: &Value) {
         let sidecar = event["sidecar"].as_str().unwrap_or_default();
         let certificate = &event["certificate"];
-        // One that is only asked for serves nobody yet.
-        if certificate.is_null() || certificate["warming"] == true {
-            self.certified.remove(sidecar);
+        // One that is only asked for serves nobody yet, and one that is held serves nobody without a mode that uses it.
+        let is_held = !certificate.is_null() && certificate["warming"] != true;
+        if !is_held || !speaks_tls(&event["tls"]) {
+            self.on_tls.remove(sidecar);
             return;
         }
-        if self.certified.insert(sidecar.to_owned())
+        if self.on_tls.insert(sidecar.to_owned())
             && let Some((issued, last)) = &mut self.toggle
         {
             self.seen.each.push(at - *issued);
@@ -192,12 +194,27 @@ impl History {
     }
 }
 
+/// Whether a sidecar with these modes takes or offers anything but plaintext.
+fn speaks_tls(modes: &Value) -> bool {
+    let listed = |direction: &str| modes[direction].as_array().cloned().unwrap_or_default();
+    let takes = listed("inbound")
+        .iter()
+        .any(|one| one["takes"] != "plaintext");
+    let offers = listed("outbound").iter().any(|one| one != "plaintext");
+    takes || offers
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn observed(at_ms: u64, sidecar: &str, certificate: &Value) -> Value {
-        json!({"atNs": at_ms * 1_000_000, "event": "observed", "sidecar": sidecar, "certificate": certificate})
+        read(at_ms, sidecar, certificate, "strict")
+    }
+
+    fn read(at_ms: u64, sidecar: &str, certificate: &Value, offers: &str) -> Value {
+        json!({"atNs": at_ms * 1_000_000, "event": "observed", "sidecar": sidecar, "certificate": certificate,
+               "tls": {"inbound": [{"takes": "plaintext"}], "outbound": [offers]}})
     }
 
     fn toggled(at_ms: u64, direction: &str) -> Value {
@@ -216,12 +233,13 @@ mod tests {
     }
 
     #[test]
-    fn a_sidecar_is_there_once_it_shows_a_certificate_of_its_own() {
+    fn a_sidecar_is_on_tls_once_it_holds_a_certificate_and_uses_it() {
         let ready = json!({"serial": "1"});
         let seen = after(&[
             observed(5, "a", &Value::Null),
             toggled(10, "inbound"),
             observed(20, "a", &json!({"warming": true, "serial": ""})),
+            read(25, "a", &ready, "plaintext"),
             observed(30, "a", &ready),
             observed(40, "a", &json!({"serial": "2"})),
             observed(50, "b", &ready),

@@ -1,6 +1,6 @@
 //! Scenarios on a kind cluster that is addressed as one of somebody else: by its kubeconfig alone. First with images that
-//! its nodes have, then with images that they pull from a registry. Last as one of ours, with a candidate that the container
-//! engine holds.
+//! its nodes have, then with images that they pull from a registry. Last on one of ours, with a candidate that the container
+//! engine holds: another one, since a kubelet that has pulled an image asks for it again when it has another name.
 
 mod candidate;
 mod pods;
@@ -77,11 +77,12 @@ fn on(
         };
         let mut count = foreign.preloaded(&results.join("preloaded"))?;
         count += foreign.pulled_from_registry(&results.join("registry"), install)?;
-        count += candidate::run(engine, program, &results.join("candidate"))?;
         Ok(count)
     });
     finish(&mut cluster(&["down", NAME])).context("take the cluster down")?;
-    outcome
+    let mut count = outcome?;
+    count += candidate::run(engine, image, program, &results.join("candidate"))?;
+    Ok(count)
 }
 
 /// The cluster, as those see it who are told of its kubeconfig.

@@ -47,7 +47,7 @@ pub async fn keys_in_kept_logs(client: &Client, namespaces: &[String], since: Ti
         match within(listing(client, &node)).await {
             Ok(listing) => {
                 if listing.dropped_until.is_some_and(|until| until >= since) {
-                    let why = "there were too many to keep them all".to_owned();
+                    let why = "not all of them could be kept".to_owned();
                     search.note(what(), Err(why));
                 }
                 let ours = listing

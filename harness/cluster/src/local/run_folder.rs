@@ -1,4 +1,4 @@
-//! Where a cluster keeps its sockets and logs: `<tmp>/meshproof-<uid>/<name>/`, with a lock that its fabric holds
+//! Where a cluster keeps its sockets, its logs, the administrator's kubeconfig and the key that its tokens are signed with: `<tmp>/meshproof-<uid>/<name>/`, with a lock that its fabric holds
 //! as long as it lives.
 //!
 //! Invariant: a folder whose lock is free belongs to nobody, and whoever holds the lock may remove it.

@@ -1,6 +1,6 @@
-//! A candidate that is named as the container engine knows it, on a kind cluster that is kept.
+//! A candidate that is named as the container engine knows it, on a kind cluster.
 
-use super::{NAME, meshproof};
+use super::meshproof;
 use crate::engine::Engine;
 use crate::junit::Count;
 use crate::workspace;
@@ -15,15 +15,22 @@ const CANDIDATE: &str = "candidate/control-plane:engine";
 const SCENARIO: &str = "delivery-scope/everybody";
 
 /// Gives the engine the candidate, runs against it, and takes it away.
-pub(super) fn run(engine: &Engine, program: &Path, results: &Path) -> anyhow::Result<Count> {
+pub(super) fn run(
+    engine: &Engine,
+    node_image: &str,
+    program: &Path,
+    results: &Path,
+) -> anyhow::Result<Count> {
     let archive = workspace::root().join("target/images/control-plane.tar");
     let archive = archive.to_string_lossy();
     docker(engine, &["load", "--quiet", "--input", &archive])?;
     docker(engine, &["tag", "meshproof/control-plane:dev", CANDIDATE])?;
     let image = format!("control-plane={CANDIDATE}");
-    let arguments = ["run", "--cluster", "kind", "--reuse", NAME, "--image"];
-    let arguments = [&arguments[..], &[&image, SCENARIO]].concat();
-    let count = meshproof(engine.command(program), &arguments, results);
+    let arguments = ["run", "--cluster", "kind", "--topology", "one-zone"];
+    let arguments = [&arguments[..], &["--image", &image, SCENARIO]].concat();
+    let mut command = engine.command(program);
+    command.env("MESHPROOF_NODE_IMAGE", node_image);
+    let count = meshproof(command, &arguments, results);
     let names = [CANDIDATE, "meshproof/control-plane:dev"];
     docker(engine, &[&["image", "rm"][..], &names].concat())?;
     let mut count = count?;
