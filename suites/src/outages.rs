@@ -114,6 +114,7 @@ fn replica_frozen() -> Scenario {
     }
 }
 
+/// Nobody can tell a sidecar anything: what it holds has to do.
 fn control_plane_away() -> Scenario {
     Scenario {
         requires: vec![Capability::ThreeZones, Capability::SeveralReplicas],
@@ -123,6 +124,7 @@ fn control_plane_away() -> Scenario {
             "traffic and configuration stay as they are without any control plane, and changes are delivered once it is back",
             vec![
                 meanwhile(),
+                // About two seconds pass until it is measured to bite; the rest is longer than a replica takes to be replaced.
                 Act::Inject(Fault::ComponentOutage {
                     component: CONTROL_PLANE.to_owned(),
                     duration: Span::secs(8),

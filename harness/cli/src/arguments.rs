@@ -29,7 +29,7 @@ First steps:
 const EXIT_CODES: &str = "\
 Exit codes:
   0    all selected scenarios passed
-  1    a scenario failed, or what was compared differs
+  1    a scenario failed, what was compared differs, or a private key was found in a log
   2    wrong arguments or an invalid file
   3    the environment could not be prepared, or was lost
   4    nothing was selected
@@ -144,7 +144,7 @@ pub(crate) enum Command {
     Judge(JudgeArguments),
     /// Prove that the scenarios can fail: run them against seeded bugs
     ///
-    /// Each scenario must pass with the faithful control plane, must catch the seeded bugs that the checked-in matrix names
+    /// Each scenario must pass with the faithful mesh, must catch the seeded bugs that the checked-in matrix names
     /// for it (by the expected checker, at the expected sidecar), and must not pass without a mesh. One line tells of each
     /// comparison as it is made; exit code 1 when any differs. A candidate (`--image`) counts where nothing has a seeded bug,
     /// so it is refused with `--without-faithful`.
@@ -284,7 +284,7 @@ pub(crate) struct RunArguments {
     /// Say what would be run and where, and touch nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Deploy the mesh with this seeded bug (tests of meshproof itself)
+    /// Deploy the mesh with this seeded bug (tests of meshproof itself); `meshproof list --mutants` names them
     #[arg(long, value_name = "NAME", hide_short_help = true)]
     pub(crate) mutant: Option<String>,
     /// What is not only a run's.
@@ -350,7 +350,7 @@ pub(crate) struct ExplainArguments {
 /// Arguments of `judge`.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct JudgeArguments {
-    /// History files (`history.jsonl`); `-` reads stdin
+    /// History files (`history.jsonl`), or folders with one; `-` reads stdin
     #[arg(value_name = "HISTORY", required = true)]
     pub(crate) histories: Vec<PathBuf>,
 }
@@ -361,7 +361,7 @@ pub(crate) struct SelftestArguments {
     /// Leave out the control group without a mesh
     #[arg(long)]
     pub(crate) without_absent: bool,
-    /// Leave out the sound control plane, which a run has shown to pass already
+    /// Leave out the faithful mesh, which a run has shown to pass already
     #[arg(long)]
     pub(crate) without_faithful: bool,
     /// As for a run, on every mutant.

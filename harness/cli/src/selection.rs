@@ -220,7 +220,7 @@ fn check_names(names: &[&str], built_in: &[Scenario]) -> Result<(), Failure> {
             None => format!("there is no scenario or suite `{name}`"),
         });
     }
-    Err(failure.hint("`meshproof list` shows what there is; a file must end in .yaml"))
+    Err(failure.hint("`meshproof list` shows what there is; a file must end in .yaml or .yml"))
 }
 
 /// What was selected, as it is said on the command line.

@@ -67,7 +67,7 @@ fn an_unknown_scenario_is_told_with_a_suggestion() {
     error: failed to find the scenario `delivery-scope/one-aplication`
       there is no scenario or suite `delivery-scope/one-aplication`; did you mean `delivery-scope/application`?
 
-    hint: `meshproof list` shows what there is; a file must end in .yaml
+    hint: `meshproof list` shows what there is; a file must end in .yaml or .yml
     ");
 }
 

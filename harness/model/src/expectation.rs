@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 pub enum Expectation {
     /// After every step each sidecar shows what the oracle says for it, toggles and rules, and holds a certificate of its own
     /// where it is to speak TLS, within [`crate::patience::Patience::delivery`] of the write. What it shows beside that is
-    /// judged by [`Confined`](Self::Confined).
+    /// judged by `confined`.
     Delivered,
     /// After every step no sidecar shows anything the oracle does not say for it, toggles, rules or a certificate, proven by a
     /// marker on the same stream, in active and warming state, and again at the end of the scenario.
@@ -183,8 +183,8 @@ pub enum Expectation {
         /// The mesh's duty to have moved the traffic.
         within: Span,
     },
-    /// From the first fault to its end, sidecars that lost their control plane go on with unchanged
-    /// configuration (static stability), and are not started anew.
+    /// From the step of each fault to the fault's end, sidecars that it hits or that lost their control plane go on with unchanged
+    /// configuration (toggles and rules; static stability), and are not started anew.
     Unchanged,
     /// After the fault, traffic from and to what it hit is answered again within
     /// [`crate::patience::Patience::recovery`].

@@ -208,7 +208,8 @@ pub struct Observation {
     pub pod_uid: String,
     /// The control-plane stream the sidecar is on.
     pub stream: Stream,
-    /// How often the sidecar's process was started in this pod, where that is told: another number is another process.
+    /// How often the sidecar's process was started in this container, where that is told: another number is another process. A
+    /// container that is started anew counts from 1 again, and the stream's epoch from 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub starts: Option<u64>,
     /// The scenario's toggles, key (without prefix) → value.

@@ -12,7 +12,7 @@ use std::time::Duration;
 pub struct Topology {
     /// Name, as in `--topology NAME`.
     pub name: String,
-    /// Clusters, at least one, each with an API server of its own. Several take `--cluster kind`.
+    /// Clusters, at least one, each with an API server of its own. Several are made side by side.
     pub clusters: Vec<ClusterShape>,
     /// One-way latency between data centers.
     #[serde(default)]

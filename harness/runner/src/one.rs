@@ -91,9 +91,9 @@ async fn carry_out(
     enough: Option<Enough<'_>>,
 ) -> Judgement {
     let scenario = script.scenario.clone();
-    let disturbs = scenario.disturbs == Disturbs::Everything;
+    let disturbs_everything = scenario.disturbs == Disturbs::Everything;
     let arrangement = arrangement(&scenario);
-    if disturbs {
+    if disturbs_everything {
         // A round that somebody has left would put the sidecars back afterwards.
         drop(environment.rendezvous().busy().await);
         environment.arrange(arrangement).await;
@@ -148,13 +148,13 @@ async fn carry_out(
     // The scenario would have waited for that itself.
     let ended_early = was_enough || broke_off.is_some();
     let may_lack_replicas = ended_early || arrangement == Arrangement::Free;
-    if disturbs && may_lack_replicas && interrupt.signal().is_none() {
+    if disturbs_everything && may_lack_replicas && interrupt.signal().is_none() {
         environment.wait_until_whole().await;
     }
-    if (disturbs || scales(&scenario)) && interrupt.signal().is_none() {
+    if (disturbs_everything || scales(&scenario)) && interrupt.signal().is_none() {
         environment.wait_until_in_sync().await;
     }
-    if disturbs && interrupt.signal().is_none() {
+    if disturbs_everything && interrupt.signal().is_none() {
         environment.arrange(Arrangement::Spread).await;
     }
     let mut judgement = match broke_off {
@@ -328,7 +328,8 @@ fn scales(scenario: &Scenario) -> bool {
     scenario.when.iter().any(moves)
 }
 
-/// Where the sidecars have to be for a scenario that disturbs others: nobody on a replica that goes away.
+/// How sidecars are to be pinned for a scenario that disturbs everything: nobody is where a replica may go away, since who is
+/// pinned to it could not dial another.
 fn arrangement(scenario: &Scenario) -> Arrangement {
     let takes_replicas_away = scenario.when.iter().any(|act| match act {
         Act::Inject(fault) => fault.may_take_replicas(),

@@ -1,4 +1,4 @@
-//! Proof that the scenarios can fail: seeded bugs, the faithful control plane and no mesh at all, compared with a
+//! Proof that the scenarios can fail: seeded bugs, the faithful mesh and no mesh at all, compared with a
 //! checked-in matrix.
 //!
 //! Invariant: a kill is the failure that the matrix names, found while everything else of the scenario went on as in a
@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// What cases of the faithful control plane are called.
+/// What cases of the faithful mesh are called.
 const FAITHFUL: &str = "faithful";
 
 /// What cases without any mesh are called.
@@ -40,7 +40,7 @@ const ABSENT: &str = "absent";
 /// Most of a scenario that fails is waiting for what does not come, so more of them run at once than in a run.
 const WAITING_AT_ONCE: usize = 32;
 
-/// Runs the scenarios against every mutant of the matrix, the faithful control plane and no mesh, and compares.
+/// Runs the scenarios against every mutant of the matrix, the faithful mesh and no mesh, and compares.
 /// [`RunEvent::RunFinished`] is the last event.
 pub async fn selftest(
     plan: SelftestPlan,
@@ -129,7 +129,7 @@ async fn take_down(environment: &Environment, keep: bool, report: &mut SelftestR
 }
 
 impl Bench<'_> {
-    /// The faithful control plane and every mutant, in one environment.
+    /// The faithful mesh and every mutant, in one environment.
     async fn with_mesh(&self, report: &mut SelftestReport) {
         let run = &self.plan.run;
         let Some(environment) = self.prepare(run, report).await else {

@@ -80,16 +80,16 @@ fn form((recorded, judgement): (Recorded, Judgement)) -> Judged {
 
 /// Reads a history file; a folder stands for the `history.jsonl` in it, `-` for stdin.
 fn read(path: &Path) -> Result<Vec<Recorded>, Failure> {
+    let path: PathBuf = if path.is_dir() {
+        path.join("history.jsonl")
+    } else {
+        path.to_owned()
+    };
     let failed = || {
         Failure::new(
             ExitCode::Usage,
             format!("read the history {}", path.display()),
         )
-    };
-    let path: PathBuf = if path.is_dir() {
-        path.join("history.jsonl")
-    } else {
-        path.to_owned()
     };
     let text = if path.as_os_str() == "-" {
         let mut text = String::new();

@@ -73,8 +73,11 @@ fn check_life(
         .readings_of(life)
         .find(|reading| precedes(outage.end, reading.index));
     let anew = during.iter().copied().chain(after).find(|reading| {
+        // Histories from before starts were told have none.
         let starts = (before.seen.starts, reading.seen.starts);
-        matches!(starts, (Some(then), Some(now)) if then != now)
+        // Who counts both is in the same container: where that was started anew, the epoch is not greater, too.
+        let counts_anew = reading.seen.stream.epoch < before.seen.stream.epoch;
+        matches!(starts, (Some(then), Some(now)) if then != now || counts_anew)
     });
     if let Some(reading) = anew {
         let observed = format!(
@@ -90,6 +93,7 @@ fn check_life(
     {
         evidence.open(detail("not read during the fault".to_owned(), None));
     }
+    // Who holds nothing could lose nothing: it supports nothing.
     let has_something = !before.seen.toggles.is_empty() || !before.seen.rules.is_empty();
     for reading in during {
         let is_same =

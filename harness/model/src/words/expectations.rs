@@ -128,7 +128,7 @@ pub fn expectation(expectation: &Expectation) -> String {
             "{within} after the fault began `{traffic}` is answered by others, without loss"
         ),
         Expectation::Unchanged => {
-            "sidecars that lost their control plane go on with unchanged configuration".to_owned()
+            "sidecars that lost their control plane go on with unchanged configuration, and are not started anew".to_owned()
         }
         Expectation::Recovers { traffic, .. } => {
             format!("after the fault `{traffic}` is answered again by what was hit, in time")

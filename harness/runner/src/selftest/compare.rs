@@ -6,7 +6,7 @@ use harness_cluster::exposure::Search;
 use harness_model::kill::Kill;
 use harness_model::verdict::{Finding, Judgement, Verdict};
 
-/// The faithful control plane: the scenario must pass.
+/// The faithful mesh: the scenario must pass.
 pub(super) fn faithful(scenario: &str, judgement: &Judgement) -> SelftestCase {
     SelftestCase {
         control_plane: super::FAITHFUL.to_owned(),

@@ -12,7 +12,7 @@ pub struct SelftestPlan {
     pub run: RunPlan,
     /// The expected kills. Rows or kills of scenarios that are not selected are left out.
     pub matrix: Matrix,
-    /// Run the scenarios against the faithful control plane, too.
+    /// Run the scenarios against the faithful mesh, too.
     pub faithful: bool,
     /// The mesh that is none, for the control group; absent: the control group is left out.
     pub absent: Option<MeshChoice>,

@@ -47,7 +47,7 @@ pub struct SelftestCase {
 }
 
 impl SelftestCase {
-    /// A seeded bug was to be caught; else the scenarios were run against the faithful control plane or none.
+    /// A seeded bug was to be caught; else the scenarios were run against the faithful mesh or none.
     #[must_use]
     pub fn is_of_mutant(&self) -> bool {
         ![super::FAITHFUL, super::ABSENT].contains(&self.control_plane.as_str())
