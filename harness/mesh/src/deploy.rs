@@ -72,6 +72,10 @@ impl Site {
                 applier.wait_until_established(options.ready).await?;
             }
         }
+        // On a cluster that is kept, a run may have been killed.
+        site.delete_leftovers()
+            .await
+            .map_err(DeployMeshError::from)?;
         progress("wait until the control plane and every workload are ready".to_owned());
         // Over another deployment all pods may be Ready that were there before.
         wait::until_rolled_out(&site, options.ready)

@@ -131,10 +131,26 @@ impl Site {
     ///
     /// When the API server does not answer or refuses.
     pub(crate) async fn delete_scenario(&self, keys: &Keys) -> Result<(), MeshError> {
-        let selector = ListParams::default().labels(&format!("{SCENARIO_LABEL}={}", keys.prefix()));
+        let selector = format!("{SCENARIO_LABEL}={}", keys.prefix());
+        self.delete_labelled(&selector, &format!("of scenario `{}`", keys.prefix()))
+            .await
+    }
+
+    /// Removes what scenarios of a killed run have left.
+    ///
+    /// # Errors
+    ///
+    /// When the API server refuses.
+    pub(crate) async fn delete_leftovers(&self) -> Result<(), MeshError> {
+        self.delete_labelled(SCENARIO_LABEL, "that scenarios left")
+            .await
+    }
+
+    async fn delete_labelled(&self, labels: &str, whose: &str) -> Result<(), MeshError> {
+        let selector = ListParams::default().labels(labels);
         // The policies go first, so that nobody sees a scope vanish below a policy that is still there.
         for form in self.definition.configuration.objects.iter().rev() {
-            let act = format!("delete the {} of scenario `{}`", form.plural, keys.prefix());
+            let act = format!("delete the {} {whose}", form.plural);
             self.objects(form)
                 .delete_collection(&DeleteParams::default(), &selector)
                 .await
