@@ -4,8 +4,11 @@ use super::*;
 use std::collections::BTreeSet;
 
 #[test]
-fn by_default_each_application_and_each_data_center_has_both_forms_of_xds() {
-    let definition = MeshDefinition::load("reference").unwrap();
+fn with_both_forms_of_xds_each_application_and_each_data_center_has_both() {
+    let mut definition = MeshDefinition::load("reference").unwrap();
+    definition
+        .variables
+        .insert("xds".to_owned(), "mixed".to_owned());
     let file = "workloads.yaml";
     let text = context(&definition)
         .render_manifest(&definition, file, None)
