@@ -38,7 +38,7 @@ fn a_cluster_of_somebody_else_is_used_when_allowed_by_one_run_at_a_time_and_left
         "routing/own-zone",
         "delivery-scope/application",
         "resilience/control-plane-replica-killed",
-        "routing/unreachable-zone",
+        "resilience/zone-cut-off",
     ];
     let (code, said) = output(foreign.run_allowed(&scenarios));
     assert!(said.contains("removing what a dead run left"), "{said}");
