@@ -247,20 +247,21 @@ fn client_needs_a_server() -> Scenario {
     }
 }
 
-fn allowed_callers() -> Scenario {
-    let only_frontend = Tls {
+/// The callee takes TLS only, and of callers `frontend` alone.
+fn only_frontend_may_call() -> Act {
+    let tls = Tls {
         allow: Some(vec!["frontend".to_owned()]),
         ..takes(InboundTls::Strict)
     };
+    Act::Apply(with_tls("callee", scope([application("checkout")]), tls))
+}
+
+fn allowed_callers() -> Scenario {
     scenario(
         "allowed-callers",
         "only callers whose certificate carries an allowed identity come through, and the list is nobody else's",
         vec![
-            Act::Apply(with_tls(
-                "callee",
-                scope([application("checkout")]),
-                only_frontend,
-            )),
+            only_frontend_may_call(),
             Act::Apply(with_tls(
                 "callers",
                 scope([application("frontend"), application("inventory")]),

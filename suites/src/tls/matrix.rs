@@ -2,11 +2,13 @@
 //! What comes of it is computed and not typed.
 
 use super::wire::{short, spoken};
-use super::{both, in_plaintext, offers, refused, scenario, takes, with_tls};
+use super::{
+    both, in_plaintext, offers, only_frontend_may_call, refused, scenario, takes, with_tls,
+};
 use crate::payload::{application, everybody, scope, workload};
 use crate::traffic::{answered, over_tls};
 use harness_model::capability::Capability;
-use harness_model::configuration::{InboundTls, OutboundTls, Tls};
+use harness_model::configuration::{InboundTls, OutboundTls};
 use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
 use harness_model::history::RefusalCause;
@@ -157,16 +159,8 @@ pub(super) fn impostor() -> Scenario {
 
 /// The list of callers in what `allowed-callers` does not send.
 pub(super) fn allowed_callers_in_other_protocols() -> Scenario {
-    let only_frontend = Tls {
-        allow: Some(vec!["frontend".to_owned()]),
-        ..takes(InboundTls::Strict)
-    };
     let mut when = vec![
-        Act::Apply(with_tls(
-            "callee",
-            scope([application("checkout")]),
-            only_frontend,
-        )),
+        only_frontend_may_call(),
         Act::Apply(with_tls(
             "callers",
             scope([application("frontend"), application("inventory")]),
