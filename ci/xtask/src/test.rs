@@ -42,11 +42,11 @@ pub(crate) enum Part {
     Topologies,
     /// The archive for other machines, used as on one that has neither Rust nor this repository
     Dist,
-    /// The default run on a real cluster
+    /// Every scenario on the local cluster, each with half of the sidecars on state of the world and half on delta xDS
     Run,
-    /// Every scenario against the seeded bugs it must catch; beside the default run
+    /// Every scenario against the seeded bugs it must catch; beside the run
     Selftest,
-    /// The gate with every sidecar on delta xDS; beside the default run
+    /// The gate with every sidecar on delta xDS; beside the run
     Delta,
     /// Whether the runs say the same of every scenario that kind ran; makes them first
     Parity,
@@ -147,6 +147,8 @@ fn run(
     results: &Path,
     install: bool,
 ) -> anyhow::Result<Count> {
+    let here =
+        |arguments: &[&str], name| meshproof(Command::new(program), arguments, &results.join(name));
     match part {
         Part::Checks => checks(install),
         Part::Unit => nextest("default", install, None),
@@ -161,11 +163,8 @@ fn run(
         }),
         Part::Topologies => topologies::run(program, &results.join("topologies")),
         Part::Dist => archive(),
-        Part::Delta => {
-            let arguments = ["run", "--tag", "gate", "--set", "xds=delta"];
-            meshproof(Command::new(program), &arguments, &results.join("delta"))
-        }
-        Part::Run => meshproof(Command::new(program), &["run"], &results.join("run")),
+        Part::Delta => here(&["run", "--tag", "gate", "--set", "xds=delta"], "delta"),
+        Part::Run => here(&["run", "--set", "xds=mixed"], "run"),
         Part::Kind => on_kind(program, &results.join("kind"), &["--tag", "gate"], install),
         Part::Foreign => foreign::run(program, &results.join("foreign"), install),
         Part::Clusters => clusters::run(program, &results.join("clusters"), install),
