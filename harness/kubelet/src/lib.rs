@@ -47,6 +47,7 @@ mod server;
 mod service_proxy;
 mod service_table;
 mod socket_fault;
+mod spdy;
 mod stats;
 mod status;
 mod status_writer;

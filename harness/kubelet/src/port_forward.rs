@@ -1,15 +1,26 @@
-//! Port-forward by WebSocket (`v4.channel.k8s.io`): for the port of index `i`, channel `2i` carries bytes both ways and
-//! channel `2i+1` the reason why there are none. The first message on each is the port, 16 bits, low byte first.
+//! Port-forward, in each form that a client may choose: by WebSocket (`v4.channel.k8s.io`, as kube-rs does), here; and
+//! SPDY/3.1 ([`session`]), in messages of a WebSocket as kubectl sends it, or on the bare connection as older ones do.
+//!
+//! By WebSocket, for the port of index `i`, channel `2i` carries bytes both ways and channel `2i+1` the reason why there are
+//! none. The first message on each is the port, 16 bits, low byte first.
+
+mod connection;
+mod session;
+mod transport;
 
 use crate::channels::{CHUNK, UNDER_WAY, close, message, not_here, refuse};
 use crate::node::Node;
 use crate::pod_context::PodContext;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
-use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
-use axum::response::Response;
+use axum::extract::{FromRequestParts as _, Path, Query, Request, State};
+use axum::http::header::{CONNECTION, UPGRADE};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
+use connection::{FromPod, Names, Pod, ToPod};
+use futures::future::BoxFuture;
 use futures::{SinkExt, StreamExt};
+use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::io;
@@ -20,8 +31,17 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-/// The only protocol of ours; kubectl's tunnelled SPDY is another one.
-const PROTOCOL: &str = "v4.channel.k8s.io";
+/// Channels for ports that are told before.
+const CHANNELS: &str = "v4.channel.k8s.io";
+/// SPDY in messages.
+const TUNNEL: &str = "SPDY/3.1+portforward.k8s.io";
+/// SPDY on the bare connection, and what is spoken over it.
+const SPDY: &str = "SPDY/3.1";
+const OVER_SPDY: &str = "portforward.k8s.io";
+/// Where both sides say what is spoken over SPDY.
+const SPOKEN: &str = "x-stream-protocol-version";
+/// Most of one message; kubectl sends what it reads at once, 32 KiB.
+const MOST_MESSAGE: usize = 1024 * 1024;
 /// Channel numbers are bytes, two for each port.
 const MOST_PORTS: usize = 128;
 
@@ -36,26 +56,100 @@ pub(crate) struct Ports {
 pub(crate) async fn port_forward(
     State(node): State<Arc<Node>>,
     Path((namespace, pod)): Path<(String, String)>,
-    Query(query): Query<Ports>,
-    upgrade: WebSocketUpgrade,
+    request: Request,
 ) -> Response {
     let Some(context) = node.find_pod(&namespace, &pod) else {
         return not_here(&namespace, &pod);
     };
-    let ports: Result<Vec<u16>, _> = query.port.split(',').map(str::parse).collect();
-    let ports = match ports {
-        Ok(ports) if (1..=MOST_PORTS).contains(&ports.len()) => ports,
-        _ => {
-            let text = format!("`{}` are not ports\n", query.port);
+    if asks_for_spdy(request.headers()) {
+        return bare(request, context);
+    }
+    let (mut parts, _) = request.into_parts();
+    let upgrade = match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+        Ok(upgrade) => upgrade
+            .max_message_size(MOST_MESSAGE)
+            .max_frame_size(MOST_MESSAGE),
+        Err(refused) => return refused.into_response(),
+    };
+    let upgrade = upgrade.protocols([TUNNEL, CHANNELS]);
+    match upgrade
+        .selected_protocol()
+        .map(|protocol| protocol.to_str())
+    {
+        Some(Ok(TUNNEL)) => {
+            return upgrade.on_upgrade(move |socket| {
+                let (outlet, incoming) = transport::of_messages(socket);
+                session::serve(incoming, outlet, context)
+            });
+        }
+        Some(_) => {}
+        None => {
+            let text = format!("this kubelet forwards ports by {TUNNEL} or {CHANNELS} only\n");
             return refuse(StatusCode::BAD_REQUEST, text);
         }
-    };
-    let upgrade = upgrade.protocols([PROTOCOL]);
-    if upgrade.selected_protocol().is_none() {
-        let text = format!("this kubelet forwards ports by {PROTOCOL} only\n");
-        return refuse(StatusCode::BAD_REQUEST, text);
     }
-    upgrade.on_upgrade(move |socket| forward(socket, context, ports))
+    let ports = match Query::<Ports>::try_from_uri(&parts.uri) {
+        Ok(Query(query)) => query.port,
+        Err(refused) => return refused.into_response(),
+    };
+    let numbers: Result<Vec<u16>, _> = ports.split(',').map(str::parse).collect();
+    match numbers {
+        Ok(numbers) if (1..=MOST_PORTS).contains(&numbers.len()) => {
+            upgrade.on_upgrade(move |socket| forward(socket, context, numbers))
+        }
+        _ => refuse(
+            StatusCode::BAD_REQUEST,
+            format!("`{ports}` are not ports\n"),
+        ),
+    }
+}
+
+fn asks_for_spdy(headers: &HeaderMap) -> bool {
+    let asked = headers.get(UPGRADE).and_then(|value| value.to_str().ok());
+    asked.is_some_and(|asked| asked.eq_ignore_ascii_case(SPDY))
+}
+
+/// SPDY on the connection of the request itself.
+fn bare(mut request: Request, context: Arc<PodContext>) -> Response {
+    let spoken = request.headers().get_all(SPOKEN);
+    let mut spoken = spoken.iter().filter_map(|value| value.to_str().ok());
+    if !spoken.any(|list| list.split(',').any(|one| one.trim() == OVER_SPDY)) {
+        let text = format!("over {SPDY} this kubelet speaks {OVER_SPDY} only\n");
+        return refuse(StatusCode::FORBIDDEN, text);
+    }
+    let upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        match upgrade.await {
+            Ok(connection) => {
+                let (outlet, incoming) = transport::of_bytes(TokioIo::new(connection));
+                session::serve(incoming, outlet, context).await;
+            }
+            Err(error) => tracing::debug!(%error, "connection not handed over"),
+        }
+    });
+    let headers = [
+        (CONNECTION.as_str(), "Upgrade"),
+        (UPGRADE.as_str(), SPDY),
+        (SPOKEN, OVER_SPDY),
+    ];
+    (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+}
+
+impl Pod for PodContext {
+    fn connect(self: Arc<Self>, port: u16) -> BoxFuture<'static, io::Result<(FromPod, ToPod)>> {
+        Box::pin(async move {
+            let (from_pod, to_pod) = dial(self, port).await?.into_split();
+            Ok((Box::new(from_pod) as FromPod, Box::new(to_pod) as ToPod))
+        })
+    }
+
+    fn names(&self) -> Names<'_> {
+        Names {
+            namespace: &self.namespace,
+            name: &self.name,
+            uid: &self.uid,
+        }
+    }
 }
 
 async fn forward(socket: WebSocket, context: Arc<PodContext>, ports: Vec<u16>) {

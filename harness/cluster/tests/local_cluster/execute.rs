@@ -22,7 +22,7 @@ pub(crate) async fn programs_are_executed(pods: &Pods) {
     pods.delete(name).await;
 }
 
-async fn exec(
+pub(crate) async fn exec(
     pods: &Pods,
     pod: &str,
     command: &[&str],

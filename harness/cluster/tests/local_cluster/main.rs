@@ -12,6 +12,7 @@
 mod away;
 mod execute;
 mod figures;
+mod forward;
 mod limits;
 mod pods;
 mod stage;

@@ -2,6 +2,7 @@
 
 use crate::execute::programs_are_executed;
 use crate::figures::what_containers_use_is_told;
+use crate::forward::ports_are_forwarded;
 use crate::limits::{groups_of, limits_are_in_force_or_the_node_says_why_not};
 use crate::stage::Stage;
 use crate::volumes::volumes_are_as_in_kubernetes;
@@ -56,6 +57,7 @@ pub(crate) fn pods_are_as_in_kubernetes(stage: &Stage) {
             a_lease_is_renewed(&pods),
             programs_are_executed(&pods),
             what_containers_use_is_told(&pods),
+            ports_are_forwarded(&pods, cluster.kubeconfig().unwrap()),
             limits_are_in_force_or_the_node_says_why_not(&pods, "pods"),
             volumes_are_as_in_kubernetes(&pods),
         );

@@ -2,7 +2,7 @@
 //! machine shows before and after.
 
 use crate::workload;
-use harness_cluster::assets::{AssetOptions, Progress, obtain};
+use harness_cluster::assets::{Asset, AssetOptions, Progress, obtain, obtain_each};
 use harness_cluster::local::{LocalCluster, Options, Programs};
 use harness_cluster::{Cluster as _, ClusterError, topology};
 use harness_kernel::namespace::{CloneFlags, Spawn};
@@ -24,18 +24,20 @@ pub(crate) const FORBIDDEN_ROLE: &str = "forbidden";
 /// Environment variables by which the outer process tells the inner ones.
 const PROGRAMS: &str = "MESHPROOF_TEST_PROGRAMS";
 const IMAGES: &str = "MESHPROOF_TEST_IMAGES";
+const KUBECTL: &str = "MESHPROOF_TEST_KUBECTL";
 /// How long something may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Runs this program again with a temporary folder of its own.
 pub(crate) fn go_inside(arguments: &[String]) {
     let options = AssetOptions::from_environment(None).unwrap();
-    let programs = obtain(&options, &|progress| {
+    let show = |progress: &Progress| {
         if !matches!(progress, Progress::Activity { .. }) {
             println!("{progress}");
         }
-    })
-    .unwrap();
+    };
+    let programs = obtain(&options, &show).unwrap();
+    let kubectl = obtain_each(&options, &[Asset::Kubectl], &show).unwrap();
     let temporary = tempfile::tempdir().unwrap();
     let images = tempfile::tempdir().unwrap();
     let status = Command::new(std::env::current_exe().unwrap())
@@ -47,9 +49,15 @@ pub(crate) fn go_inside(arguments: &[String]) {
             serde_json::to_string(&Programs::from(&programs)).unwrap(),
         )
         .env(IMAGES, images.path())
+        .env(KUBECTL, &kubectl[&Asset::Kubectl])
         .status()
         .unwrap();
     assert!(status.success(), "{status}");
+}
+
+/// The program `kubectl`, of the version of the cluster.
+pub(crate) fn kubectl() -> PathBuf {
+    std::env::var_os(KUBECTL).unwrap().into()
 }
 
 pub(crate) struct Stage {

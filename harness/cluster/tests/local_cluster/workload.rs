@@ -2,8 +2,8 @@
 
 use harness_images::pack::{FileSpec, ImageSpec, pack};
 use nix::sys::signal::{SigSet, Signal};
-use std::io::{IsTerminal as _, Read as _};
-use std::net::TcpListener;
+use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,9 @@ pub(crate) const ROLE: &str = "workload";
 pub(crate) const IMAGE: &str = "test/workload:1";
 /// Where `obey` listens.
 pub(crate) const PORT: u16 = 8080;
+/// Where `talk` listens too: what it hears there it says in capital letters, and nothing is heard.
+pub(crate) const SHOUT_PORT: u16 = 8081;
+pub(crate) const DEAF_PORT: u16 = 8082;
 /// What must never be found in what is collected for people. No real key.
 pub(crate) const SECRET: &str = "MIGHAgEAMBMGByqGSM49AgEG";
 
@@ -79,6 +82,15 @@ pub(crate) fn run(arguments: &[String]) {
         }
         ["make-and-end", ref things @ ..] => make(things),
         ["show", file] => show(Path::new(file)),
+        ["talk"] => talk(),
+        ["left-alone", ref ports @ ..] => {
+            wait_until_left_alone(
+                &ports
+                    .iter()
+                    .map(|port| port.parse().unwrap())
+                    .collect::<Vec<_>>(),
+            );
+        }
         ["tell-secret"] => {
             println!("-----BEGIN PRIVATE KEY-----\n{SECRET}\n-----END PRIVATE KEY-----\nafter it");
             hold();
@@ -130,6 +142,63 @@ fn make(things: &[&str]) {
         made.unwrap_or_else(|error| panic!("{thing}: {error}"));
     }
     println!("made");
+}
+
+/// Repeats what it hears at [`PORT`]; see the other two.
+fn talk() -> ! {
+    let answers: [(u16, fn(TcpStream)); 3] = [
+        (DEAF_PORT, |_held| hold()),
+        (SHOUT_PORT, |stream| {
+            answer(stream, |byte| byte.to_ascii_uppercase())
+        }),
+        // Probes see that it listens to the others by then.
+        (PORT, |stream| answer(stream, |byte| byte)),
+    ];
+    for (port, answer) in answers {
+        let door = TcpListener::bind(("0.0.0.0", port)).unwrap();
+        std::thread::spawn(move || {
+            for stream in door.incoming() {
+                let stream = stream.unwrap();
+                std::thread::spawn(move || answer(stream));
+            }
+        });
+    }
+    hold()
+}
+
+fn answer(mut stream: TcpStream, change: fn(u8) -> u8) {
+    let mut chunk = [0; 4096];
+    // Who left in the middle wants no answer.
+    while let Ok(count @ 1..) = stream.read(&mut chunk) {
+        chunk[..count]
+            .iter_mut()
+            .for_each(|byte| *byte = change(*byte));
+        if stream.write_all(&chunk[..count]).is_err() {
+            return;
+        }
+    }
+}
+
+/// Waits until nobody in the pod's network has a connection to one of these ports.
+#[expect(clippy::disallowed_methods, reason = "the kernel tells nobody of it")]
+fn wait_until_left_alone(ports: &[u16]) {
+    let established = |line: &str| {
+        let fields: Vec<_> = line.split_whitespace().skip(2).take(2).collect();
+        let [there, "01"] = fields[..] else {
+            return false;
+        };
+        let port = there.rsplit_once(':').unwrap().1;
+        ports.contains(&u16::from_str_radix(port, 16).unwrap())
+    };
+    let connected = || {
+        std::fs::read_to_string("/proc/self/net/tcp")
+            .unwrap()
+            .lines()
+            .any(established)
+    };
+    while connected() {
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 fn hold() -> ! {
