@@ -234,7 +234,7 @@ fn unreachable_zone_is_failed_over() -> Scenario {
         disturbs: Disturbs::Everything,
         ..scenario(
             "unreachable-zone",
-            "requests to a data center that cannot be reached are answered by another one within two seconds",
+            "requests to a data center that cannot be reached are answered by another one within two seconds, and by it again once it can",
             vec![
                 // Nobody at home, so that the other two data centers share the requests.
                 leave("checkout", "$zone1"),
@@ -244,12 +244,17 @@ fn unreachable_zone_is_failed_over() -> Scenario {
                     duration: Span::secs(4),
                 }),
                 Act::Recover,
+                // Only traffic that goes on beyond the bound for recovery, twenty seconds, can show that it was not kept.
+                Act::Hold(Span::secs(22)),
                 stop("away"),
             ],
             vec![
                 Expectation::FailsOver {
                     traffic: "away".to_owned(),
                     within: Span::secs(2),
+                },
+                Expectation::Recovers {
+                    traffic: "away".to_owned(),
                 },
                 passes_both_sidecars("away"),
             ],

@@ -174,6 +174,27 @@ fn every_scenario_is_killed_by_a_seeded_bug() {
     }
 }
 
+#[test]
+fn every_expectation_that_scenarios_have_is_failed_by_a_seeded_bug() {
+    let matrix = suites::matrix::checked_in().unwrap_or_else(|problems| panic!("{problems}"));
+    let in_use: BTreeSet<&str> = scenarios()
+        .iter()
+        .flat_map(|scenario| &scenario.then)
+        .map(checker::name)
+        .collect();
+    let failed: BTreeSet<&str> = matrix
+        .values()
+        .flatten()
+        .filter(|kill| !kill.is_by_search())
+        .map(|kill| kill.checker.as_str())
+        .collect();
+    let never: Vec<&&str> = in_use.difference(&failed).collect();
+    assert!(
+        never.is_empty(),
+        "no row of suites/matrix.yaml has one of the checkers {never:?}: nothing shows that they can fail"
+    );
+}
+
 /// What shows only when something is away for seconds, when a certificate's life passes, or on the local cluster alone: too
 /// much for a gate, which is for every cluster.
 const BEYOND_THE_GATE: &[&str] = &[
@@ -187,7 +208,9 @@ const BEYOND_THE_GATE: &[&str] = &[
     "agent-takes-expired",
     "anybody-may-be-expired",
     "authority-drops-old-root",
+    "authority-rolls-unasked",
     "keys-forgotten-at-start",
+    "never-taken-back",
     "sidecar-forgets",
     "sidecar-ready-too-early",
     "stale-after-hang",

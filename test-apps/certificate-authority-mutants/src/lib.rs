@@ -7,11 +7,12 @@ use api_client::{BoundToken, ReadTokenError};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certificate_authority::behaviour::{Behaviour, Faithful};
-use certificate_authority::ledger::Desired;
+use certificate_authority::certificate::AUTHORITY_SKEW;
+use certificate_authority::ledger::{Desired, Ledger};
 use certificate_authority::pods::PodFacts;
 use identity_api::SpiffeId;
 use serde_json::Value;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// One seeded bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,11 +31,13 @@ pub enum Mutation {
     AnyLifetime,
     /// A new root takes the old one's place in the bundle at once.
     DropsOldRoot,
+    /// An intermediate is replaced after some seconds, though nobody has asked for that.
+    RollsUnasked,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::AnyToken,
         Self::AnyAccount,
         Self::AnyNode,
@@ -42,6 +45,7 @@ impl Mutation {
         Self::AnyName,
         Self::AnyLifetime,
         Self::DropsOldRoot,
+        Self::RollsUnasked,
     ];
 
     /// As in `MESH_MUTANT`.
@@ -55,6 +59,7 @@ impl Mutation {
             Self::AnyName => "authority-takes-any-name",
             Self::AnyLifetime => "authority-takes-any-lifetime",
             Self::DropsOldRoot => "authority-drops-old-root",
+            Self::RollsUnasked => "authority-rolls-unasked",
         }
     }
 
@@ -102,10 +107,30 @@ impl Behaviour for Mutation {
         }
     }
 
+    fn read(&self, ledger: &mut Ledger, now: SystemTime) -> Option<Duration> {
+        if *self != Self::RollsUnasked {
+            return Faithful.read(ledger, now);
+        }
+        let place = ledger.issuing?;
+        let made = UNIX_EPOCH
+            + Duration::from_secs(ledger.intermediates.get(&place)?.validity.from)
+            + AUTHORITY_SKEW;
+        let is_old = now.duration_since(made).is_ok_and(|age| age >= OLD);
+        let desired = ledger.desired.as_mut()?;
+        // What was raised before stays, or the next turn would go back to what the operator wants.
+        desired.intermediate = desired
+            .intermediate
+            .max(place.intermediate + u32::from(is_old));
+        Some(OLD)
+    }
+
     fn trusts(&self, root: u32, desired: &Desired) -> bool {
         *self != Self::DropsOldRoot || root == desired.root
     }
 }
+
+/// The age at which an intermediate is replaced unasked: somebody has taken seconds for days.
+const OLD: Duration = Duration::from_secs(7);
 
 /// What a token says of itself.
 fn own_word(token: &str) -> Option<BoundToken> {
@@ -130,8 +155,33 @@ mod tests {
         id.expect("an identity")
     }
 
-    /// What each of the seams says of something wrong: token, account, node, signature, name, lifetime, and of an old root.
-    fn says(behaviour: &dyn Behaviour) -> [bool; 7] {
+    /// What is kept when certificates are issued below an intermediate that was made at this time.
+    fn issuing(made: SystemTime) -> Ledger {
+        let mut certificate = rcgen::CertificateParams::default();
+        certificate.not_before = (made - AUTHORITY_SKEW).into();
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let certificate = certificate.self_signed(&key).expect("signed").pem();
+        let data = [
+            ("desired", r#"{"root": 1, "intermediate": 1}"#),
+            ("issuing", r#"{"root": 1, "intermediate": 1}"#),
+            ("root-1.pem", certificate.as_str()),
+            ("intermediate-1-below-root-1.pem", certificate.as_str()),
+        ];
+        let data = data.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        Ledger::read(&data.into()).expect("well-formed")
+    }
+
+    /// Whether an intermediate of this age is to be replaced.
+    fn replaces(behaviour: &dyn Behaviour, age: Duration) -> bool {
+        let made = UNIX_EPOCH + Duration::from_secs(2_000_000_000);
+        let mut ledger = issuing(made);
+        let _ = behaviour.read(&mut ledger, made + age);
+        ledger.desired.expect("there").intermediate > 1
+    }
+
+    /// What each of the seams says of something wrong: token, account, node, signature, name, lifetime, and of an old root and
+    /// an old intermediate.
+    fn says(behaviour: &dyn Behaviour) -> [bool; 8] {
         let pod = PodFacts {
             name: "checkout-0".to_owned(),
             node: "node-b".to_owned(),
@@ -156,6 +206,7 @@ mod tests {
             behaviour.accepts_names(&[other], &identity()),
             behaviour.lifetime(asked, most) > most,
             !behaviour.trusts(1, &desired),
+            replaces(behaviour, OLD),
         ]
     }
 
@@ -169,11 +220,27 @@ mod tests {
 
     #[test]
     fn every_mutant_does_what_its_name_says_and_nothing_else() {
-        assert_eq!(says(&Faithful), [false; 7]);
+        assert_eq!(says(&Faithful), [false; 8]);
         for (place, mutation) in Mutation::ALL.iter().enumerate() {
-            let mut expected = [false; 7];
+            let mut expected = [false; 8];
             expected[place] = true;
             assert_eq!(says(mutation), expected, "{}", mutation.name());
         }
+    }
+
+    #[test]
+    fn an_intermediate_is_replaced_when_it_is_old_and_what_was_raised_stays() {
+        let rolls = Mutation::RollsUnasked;
+        assert!(!replaces(&rolls, OLD - Duration::from_secs(1)));
+        let mut ledger = issuing(UNIX_EPOCH + Duration::from_secs(2_000_000_000));
+        // As it is after one was replaced: the operator still wants the first.
+        if let Some(desired) = &mut ledger.desired {
+            desired.intermediate = 0;
+        }
+        let again = rolls.read(&mut ledger, UNIX_EPOCH + Duration::from_secs(2_000_000_000));
+        assert_eq!(again, Some(OLD));
+        assert_eq!(ledger.desired.expect("there").intermediate, 1);
+        let mut begun = Ledger::default();
+        assert_eq!(rolls.read(&mut begun, SystemTime::now()), None);
     }
 }

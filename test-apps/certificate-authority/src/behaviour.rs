@@ -2,11 +2,11 @@
 //!
 //! Invariant: every method's default is the faithful behaviour, and nothing here knows of any other.
 
-use crate::ledger::Desired;
+use crate::ledger::{Desired, Ledger};
 use crate::pods::PodFacts;
 use api_client::{BoundToken, ReadTokenError};
 use identity_api::SpiffeId;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// The shortest that a pod's certificate is valid: whoever asked needs some time to ask again.
 pub const LEAST_LIFETIME: Duration = Duration::from_secs(2);
@@ -58,6 +58,12 @@ pub trait Behaviour: Send + Sync + 'static {
     /// How long a certificate is valid when this is asked for, and that is the most.
     fn lifetime(&self, asked: Duration, most: Duration) -> Duration {
         asked.min(most).max(LEAST_LIFETIME)
+    }
+
+    /// The ledger was read at this time, and is about to be followed. Tells when it is to be read again though nobody writes to
+    /// it; none: that is early enough when roots and intermediates are looked after anyway.
+    fn read(&self, _ledger: &mut Ledger, _now: SystemTime) -> Option<Duration> {
+        None
     }
 
     /// Whether certificates may lead to a root that came into the bundle after another one; `roll_after` is how long that

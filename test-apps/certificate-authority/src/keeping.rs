@@ -158,7 +158,7 @@ impl Keeping {
         }
     }
 
-    /// Does all that can be done; tells how long to wait at most when a root must spread first.
+    /// Does all that can be done; tells how long to wait at most when a root must spread first, or the behaviour says so.
     async fn turn(&mut self) -> Result<Option<Duration>, KeepError> {
         loop {
             let map = self
@@ -167,7 +167,8 @@ impl Keeping {
                 .await
                 .map_err(KeepError::Read)?
                 .unwrap_or_default();
-            let ledger = Ledger::read(map.data.as_ref().unwrap_or(&BTreeMap::new()))?;
+            let mut ledger = Ledger::read(map.data.as_ref().unwrap_or(&BTreeMap::new()))?;
+            let again = self.behaviour.read(&mut ledger, SystemTime::now());
             let published = self.publish(&ledger).await;
             let (key, value) = match next(&ledger, |root| self.has_spread(root)) {
                 Step::Begin => self.begin().await?,
@@ -190,7 +191,7 @@ impl Keeping {
                 }
                 Step::Rest => {
                     published?;
-                    return Ok(None);
+                    return Ok(again);
                 }
             };
             info!(key, "the ledger is written");

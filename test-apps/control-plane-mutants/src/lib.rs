@@ -23,8 +23,8 @@ use history::{
 use leak::{Leak, LeakedPart, Victims};
 use outage::{StaleAfterHang, StartsEmpty, StopsWatching};
 use std::sync::Arc;
-use tls::{CheckLeftOut, NobodyTakesTls, TlsMistake};
-use traffic::{FailoverOff, ProtocolMistake, RuleMistake, ZonePreferenceOff};
+use tls::{CallersKeepTls, CheckLeftOut, NobodyTakesTls, TlsMistake};
+use traffic::{FailoverOff, NeverTakenBack, ProtocolMistake, RuleMistake, ZonePreferenceOff};
 
 /// Makes the behaviour of a mutant. `own_name` is the pod name of this replica.
 #[must_use]
@@ -58,8 +58,10 @@ pub fn build(mutation: Mutation, own_name: &str) -> Arc<dyn Behaviour> {
         }
         Mutation::ZonePreferenceOff => Arc::new(ZonePreferenceOff),
         Mutation::FailoverOff => Arc::new(FailoverOff::default()),
+        Mutation::NeverTakenBack => Arc::new(NeverTakenBack),
         Mutation::HttpDowngraded => Arc::new(ProtocolMistake::Downgraded),
         Mutation::BytesPassBy => Arc::new(ProtocolMistake::BytesPassedBy),
+        Mutation::RequestsTakenForBytes => Arc::new(ProtocolMistake::RequestsTakenForBytes),
         Mutation::HeaderRuleForAll => Arc::new(RuleMistake::Headers),
         Mutation::WeightsIgnored => Arc::new(RuleMistake::Weights),
         Mutation::ZoneKept => Arc::new(ZoneKept::default()),
@@ -71,6 +73,7 @@ pub fn build(mutation: Mutation, own_name: &str) -> Arc<dyn Behaviour> {
         Mutation::MirrorIgnored => Arc::new(RuleMistake::Mirror),
         Mutation::TlsForEverybody => Arc::new(TlsMistake::ForEverybody),
         Mutation::CallersStayPlaintext => Arc::new(TlsMistake::CallersStayPlaintext),
+        Mutation::CallersKeepTls => Arc::new(CallersKeepTls::default()),
         Mutation::PermissiveStaysPlaintext => Arc::new(NobodyTakesTls),
         Mutation::CalleeNotVerified => Arc::new(CheckLeftOut::CalleeVerified),
         Mutation::StrictTakesPlaintext => Arc::new(CheckLeftOut::PlaintextRefused),

@@ -49,10 +49,14 @@ pub enum Mutation {
     ZonePreferenceOff,
     /// No retries, no outlier detection, no other zones, and endpoints that are gone stay.
     FailoverOff,
+    /// An endpoint that has failed is left out for good.
+    NeverTakenBack,
     /// Everything goes out as HTTP/1.1.
     HttpDowngraded,
     /// Connections of bytes go to whatever address they were made to.
     BytesPassBy,
+    /// Callees take requests for bytes, and hand them on without a look.
+    RequestsTakenForBytes,
     /// A rule's headers are not looked at.
     HeaderRuleForAll,
     /// All destinations of a rule weigh the same.
@@ -75,6 +79,8 @@ pub enum Mutation {
     TlsForEverybody,
     /// Callers never offer TLS.
     CallersStayPlaintext,
+    /// Callers offer TLS still after it was turned off.
+    CallersKeepTls,
     /// A permissive caller knows of nobody who takes TLS.
     PermissiveStaysPlaintext,
     /// A caller takes any callee of the mesh, whoever it called.
@@ -99,7 +105,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 46] = [
+    pub const ALL: [Self; 49] = [
         Self::ScopeIgnored,
         Self::ExceptIgnored,
         Self::ClusterIgnored,
@@ -123,8 +129,10 @@ impl Mutation {
         Self::LeakTogglesOnly,
         Self::ZonePreferenceOff,
         Self::FailoverOff,
+        Self::NeverTakenBack,
         Self::HttpDowngraded,
         Self::BytesPassBy,
+        Self::RequestsTakenForBytes,
         Self::HeaderRuleForAll,
         Self::WeightsIgnored,
         Self::ZoneKept,
@@ -136,6 +144,7 @@ impl Mutation {
         Self::MirrorIgnored,
         Self::TlsForEverybody,
         Self::CallersStayPlaintext,
+        Self::CallersKeepTls,
         Self::PermissiveStaysPlaintext,
         Self::CalleeNotVerified,
         Self::StrictTakesPlaintext,
@@ -175,8 +184,10 @@ impl Mutation {
             Self::LeakTogglesOnly => "leak-toggles-only",
             Self::ZonePreferenceOff => "zone-preference-off",
             Self::FailoverOff => "failover-off",
+            Self::NeverTakenBack => "never-taken-back",
             Self::HttpDowngraded => "http-downgraded",
             Self::BytesPassBy => "bytes-pass-by",
+            Self::RequestsTakenForBytes => "requests-taken-for-bytes",
             Self::HeaderRuleForAll => "header-rule-for-all",
             Self::WeightsIgnored => "weights-ignored",
             Self::ZoneKept => "zone-kept",
@@ -188,6 +199,7 @@ impl Mutation {
             Self::MirrorIgnored => "mirror-ignored",
             Self::TlsForEverybody => "tls-for-everybody",
             Self::CallersStayPlaintext => "callers-stay-plaintext",
+            Self::CallersKeepTls => "callers-keep-tls",
             Self::PermissiveStaysPlaintext => "permissive-stays-plaintext",
             Self::CalleeNotVerified => "callee-not-verified",
             Self::StrictTakesPlaintext => "strict-takes-plaintext",

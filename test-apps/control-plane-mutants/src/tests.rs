@@ -10,8 +10,8 @@ use control_plane::world::{
     Endpoint, Policy, Replica, Scope, Service, Services, Sidecar, World, WorldStore,
 };
 use mesh_api::{
-    Destination, HeaderMatch, InboundTls, PolicyConfigSpec, PolicyConfigStatus, RoutingRule,
-    RuleMatch, ScopeConfigSpec, ScopeEntry, TlsPolicy,
+    Destination, HeaderMatch, InboundTls, OutboundTls, PolicyConfigSpec, PolicyConfigStatus,
+    RoutingRule, RuleMatch, ScopeConfigSpec, ScopeEntry, TlsPolicy,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -499,6 +499,21 @@ fn traffic_goes_wrong() {
         }
     );
 
+    assert_eq!(
+        build(Mutation::NeverTakenBack, "").traffic(),
+        Traffic {
+            failed_return: false,
+            ..faithful
+        }
+    );
+    assert_eq!(
+        build(Mutation::RequestsTakenForBytes, "").traffic(),
+        Traffic {
+            requests_are_looked_at: false,
+            ..faithful
+        }
+    );
+
     let services = |endpoints| {
         let service = Service {
             ports: [(80, endpoints)].into(),
@@ -570,6 +585,34 @@ fn what_is_said_of_tls_leaks_to_the_last_one_out_of_scope() {
     let strict = |pod| tls(Mutation::StrictOneTooMany, &everybody, pod).inbound;
     assert_eq!(strict("b"), Some(InboundTls::Permissive));
     assert_eq!(strict("c"), Some(InboundTls::Strict));
+}
+
+#[test]
+fn callers_go_on_with_tls_that_was_turned_off() {
+    use OutboundTls::{Permissive, Plaintext, Strict};
+    let offers = |mode| {
+        let mut world = with_policy(base(), "p", "east", 1, "on");
+        let policy = world.policies.get_mut("p").expect("there");
+        Arc::make_mut(policy).spec.tls = Some(TlsPolicy {
+            outbound: Some(mode),
+            ..TlsPolicy::default()
+        });
+        world
+    };
+    let after = |mut trial: Trial, modes: &[OutboundTls]| {
+        for mode in modes {
+            trial.publish(&offers(*mode));
+        }
+        trial.at("a", 1, false).tls.outbound
+    };
+    let keeps = |modes: &[OutboundTls]| after(Trial::of(Mutation::CallersKeepTls), modes);
+    assert_eq!(keeps(&[Plaintext]), Some(Plaintext));
+    assert_eq!(keeps(&[Strict, Plaintext]), Some(Strict));
+    assert_eq!(keeps(&[Strict, Permissive, Plaintext]), Some(Permissive));
+    assert_eq!(
+        after(Trial::faithful(), &[Strict, Plaintext]),
+        Some(Plaintext)
+    );
 }
 
 #[test]

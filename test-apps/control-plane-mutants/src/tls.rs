@@ -4,8 +4,9 @@ use control_plane::behaviour::{Behaviour, Recipient, Security};
 use control_plane::effective::{Effective, Resolution, resolve};
 use control_plane::scope::specificity;
 use control_plane::world::World;
-use mesh_api::{InboundTls, TlsPolicy};
-use std::sync::Arc;
+use mesh_api::{InboundTls, OutboundTls, TlsPolicy};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Scope or mode of TLS is not what the policies say.
 pub(crate) enum TlsMistake {
@@ -48,6 +49,37 @@ impl Behaviour for TlsMistake {
             Self::StrictOneTooMany => {}
         }
         effective
+    }
+}
+
+/// A policy that says that callers offer TLS no more is taken to say still what it said before.
+#[derive(Default)]
+pub(crate) struct CallersKeepTls {
+    /// UID of a policy → the last TLS that it had callers offer.
+    offered: Mutex<BTreeMap<String, OutboundTls>>,
+}
+
+impl Behaviour for CallersKeepTls {
+    fn publish(&self, world: Arc<World>) -> Arc<World> {
+        let mut offered = self.offered.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = (*world).clone();
+        for policy in kept.policies.values_mut() {
+            let said = policy.spec.tls.as_ref().and_then(|tls| tls.outbound);
+            match (said, offered.get(&policy.uid)) {
+                (Some(OutboundTls::Plaintext), Some(before)) => {
+                    let mut copy = (**policy).clone();
+                    if let Some(tls) = &mut copy.spec.tls {
+                        tls.outbound = Some(*before);
+                    }
+                    *policy = Arc::new(copy);
+                }
+                (Some(mode), _) => {
+                    offered.insert(policy.uid.clone(), mode);
+                }
+                (None, _) => {}
+            }
+        }
+        Arc::new(kept)
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) enum ProtocolMistake {
     Downgraded,
     /// Connections of bytes go to whatever address they were made to.
     BytesPassedBy,
+    /// Callees take requests for bytes.
+    RequestsTakenForBytes,
 }
 
 impl Behaviour for ProtocolMistake {
@@ -31,8 +33,21 @@ impl Behaviour for ProtocolMistake {
         match self {
             Self::Downgraded => traffic.http_as_it_came = false,
             Self::BytesPassedBy => traffic.bytes_to_endpoints = false,
+            Self::RequestsTakenForBytes => traffic.requests_are_looked_at = false,
         }
         traffic
+    }
+}
+
+/// What has failed once is left out for good.
+pub(crate) struct NeverTakenBack;
+
+impl Behaviour for NeverTakenBack {
+    fn traffic(&self) -> Traffic {
+        Traffic {
+            failed_return: false,
+            ..Traffic::default()
+        }
     }
 }
 

@@ -28,10 +28,14 @@ pub struct Traffic {
     pub own_zone_first: bool,
     /// Failed requests are tried again elsewhere, failing endpoints are left out, other zones take over.
     pub failover: bool,
+    /// Endpoints that were left out since they failed are tried again after some seconds, and never all are left out.
+    pub failed_return: bool,
     /// Requests go on in the HTTP in which they came.
     pub http_as_it_came: bool,
     /// Connections to services are shared among their endpoints though nothing is known of what they carry.
     pub bytes_to_endpoints: bool,
+    /// Callees' sidecars look at requests before they hand them on.
+    pub requests_are_looked_at: bool,
 }
 
 impl Default for Traffic {
@@ -39,8 +43,10 @@ impl Default for Traffic {
         Self {
             own_zone_first: true,
             failover: true,
+            failed_return: true,
             http_as_it_came: true,
             bytes_to_endpoints: true,
+            requests_are_looked_at: true,
         }
     }
 }

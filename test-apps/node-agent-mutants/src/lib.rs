@@ -44,11 +44,13 @@ pub enum Mutation {
     TakesExpired,
     /// The key of each certificate is in the log.
     LogsKey,
+    /// The intermediate that leads from a certificate to a root is not served with it.
+    LeavesOutIntermediate,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::ServesAnother,
         Self::NeverRenews,
         Self::GivesUp,
@@ -62,6 +64,7 @@ impl Mutation {
         Self::AnyToken,
         Self::TakesExpired,
         Self::LogsKey,
+        Self::LeavesOutIntermediate,
     ];
 
     /// As in `MESH_MUTANT`.
@@ -81,6 +84,7 @@ impl Mutation {
             Self::AnyToken => "agent-takes-any-token",
             Self::TakesExpired => "agent-takes-expired",
             Self::LogsKey => "agent-logs-key",
+            Self::LeavesOutIntermediate => "agent-leaves-out-intermediate",
         }
     }
 
@@ -114,6 +118,13 @@ impl Behaviour for Mutation {
         match (self, another) {
             (Self::ServesAnother, Some(another)) => Arc::clone(another),
             _ => Arc::clone(pod),
+        }
+    }
+
+    fn served<'a>(&self, chain: &'a [Vec<u8>]) -> &'a [Vec<u8>] {
+        match self {
+            Self::LeavesOutIntermediate => chain.get(..1).unwrap_or_default(),
+            _ => Faithful.served(chain),
         }
     }
 
@@ -230,6 +241,10 @@ mod tests {
         assert!(Faithful.restores_mode() && !Mutation::IgnoresMode.restores_mode());
         assert!(Faithful.follows_bundle() && Mutation::NeverRenews.follows_bundle());
         assert!(!Mutation::KeepsFirstRoots.follows_bundle());
+        let chain = [vec![1], vec![2]];
+        assert_eq!(Faithful.served(&chain), chain);
+        assert_eq!(Mutation::LogsKey.served(&chain), chain);
+        assert_eq!(Mutation::LeavesOutIntermediate.served(&chain), &chain[..1]);
         assert_eq!(Faithful.audiences().len(), 1);
         assert_eq!(Mutation::AnyAudience.audiences().len(), 2);
         let claim = PodClaim {

@@ -41,6 +41,11 @@ pub trait Behaviour: Send + Sync + 'static {
         Ok(())
     }
 
+    /// What of a chain, a pod's own certificate first, the pod is served. A peer that knows the roots alone needs all of it.
+    fn served<'a>(&self, chain: &'a [Vec<u8>]) -> &'a [Vec<u8>] {
+        chain
+    }
+
     /// Whether certificates are renewed.
     fn renews(&self) -> bool {
         true

@@ -55,11 +55,11 @@ pub fn of_bundle(bundle: &Bundle) -> Any {
     resource(Kind::Bundle, secret::Type::ValidationContext(context))
 }
 
-/// A pod's certificate and key as a resource.
+/// A pod's certificate and key as a resource; `chain` is what of its chain is served.
 #[must_use]
-pub fn of_identity(identity: &Identity) -> Any {
+pub fn of_identity(identity: &Identity, chain: &[Vec<u8>]) -> Any {
     let certificate = TlsCertificate {
-        certificate_chain: Some(inline(pem("CERTIFICATE", &identity.chain).into_bytes())),
+        certificate_chain: Some(inline(pem("CERTIFICATE", chain).into_bytes())),
         private_key: Some(inline(identity.key.pem().as_bytes().to_vec())),
         ..TlsCertificate::default()
     };

@@ -29,6 +29,9 @@ pub(super) const PASSTHROUGH: &str = "passthrough";
 /// is busy needs more of it than a network does.
 const CONNECT_MILLISECONDS: u32 = 500;
 
+/// A day, in milliseconds: longer than any run.
+const FOR_GOOD: u32 = 24 * 60 * 60 * 1000;
+
 pub(super) fn clusters(
     world: &World,
     outbound: OutboundTls,
@@ -90,7 +93,7 @@ fn service_cluster(name: String, traffic: Traffic) -> Cluster {
             healthy_panic_threshold: Some(Percent { value: 0.0 }),
             ..CommonLbConfig::default()
         }),
-        outlier_detection: traffic.failover.then(outlier_detection),
+        outlier_detection: traffic.failover.then(|| outlier_detection(traffic)),
         // The default of three retries at once is used up by the first moment of a zone outage.
         circuit_breakers: Some(CircuitBreakers {
             thresholds: vec![circuit_breakers::Thresholds {
@@ -111,13 +114,18 @@ fn service_cluster(name: String, traffic: Traffic) -> Cluster {
 }
 
 /// Two failures in a row put an endpoint aside for two seconds, longer each time, at most ten.
-fn outlier_detection() -> OutlierDetection {
+fn outlier_detection(traffic: Traffic) -> OutlierDetection {
+    let (shortest, longest, percent) = if traffic.failed_return {
+        // Endpoints that all fail in one way, because they refuse this caller, say so until the end: one of them always stays.
+        (2000, 10_000, 50)
+    } else {
+        (FOR_GOOD, FOR_GOOD, 100)
+    };
     OutlierDetection {
         interval: milliseconds(500),
-        base_ejection_time: milliseconds(2000),
-        max_ejection_time: milliseconds(10_000),
-        // Endpoints that all fail in one way, because they refuse this caller, say so until the end: one of them always stays.
-        max_ejection_percent: number(50),
+        base_ejection_time: milliseconds(shortest),
+        max_ejection_time: milliseconds(longest),
+        max_ejection_percent: number(percent),
         split_external_local_origin_errors: true,
         consecutive_local_origin_failure: number(2),
         enforcing_consecutive_local_origin_failure: number(100),

@@ -63,6 +63,7 @@ pub(super) fn listeners(
             .as_ref()
             .filter(|_| security.callers_are_restricted)
             .map(|ids| ids.iter().map(|id| id.0.clone()).collect()),
+        traffic,
         security,
         form,
     };
@@ -211,6 +212,7 @@ struct Inbound<'a> {
     mode: InboundTls,
     /// The callers that are let in; none: everybody.
     allow: Option<Vec<String>>,
+    traffic: Traffic,
     security: Security,
     /// The form of xDS that the sidecar speaks.
     form: Form,
@@ -237,8 +239,8 @@ impl Inbound<'_> {
     fn chains(&self, port: u16, carries: Carries) -> Vec<FilterChain> {
         let name = inbound_name(port);
         let passed_on = || match carries {
-            Carries::Requests => vec![self.requests(port)],
-            Carries::Bytes => self.bytes(port),
+            Carries::Requests if self.traffic.requests_are_looked_at => vec![self.requests(port)],
+            Carries::Requests | Carries::Bytes => self.bytes(port),
         };
         let chain = |suffix: &str, filters| FilterChain {
             name: format!("{name}{suffix}"),

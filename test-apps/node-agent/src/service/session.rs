@@ -234,9 +234,12 @@ impl Session {
         {
             self.sent_bundle.clone_from(&bundle);
         }
+        let behaviour = &self.shared.behaviour;
         Some(P::write(response, |kind| match kind {
             Kind::Bundle => bundle.as_deref().map(of_bundle),
-            Kind::Certificate => identity.as_deref().map(of_identity),
+            Kind::Certificate => identity
+                .as_deref()
+                .map(|identity| of_identity(identity, behaviour.served(&identity.chain))),
         }))
     }
 }
