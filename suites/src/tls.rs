@@ -1,6 +1,7 @@
 //! TLS between sidecars: the toggle reaches whom it is meant for, certificates are their own and are renewed, and who must
 //! not come through is turned away for the right reason.
 
+mod applications;
 mod clients;
 mod matrix;
 mod storm;
@@ -39,6 +40,7 @@ pub fn all() -> Vec<Scenario> {
     ]
     .into_iter()
     .chain(matrix::all())
+    .chain(applications::all())
     .collect()
 }
 

@@ -4,6 +4,14 @@ use harness_model::expectation::Expectation;
 use harness_model::protocol::Protocol;
 use harness_model::scenario::{Act, Load};
 
+/// In what the caller speaks first, and nobody else speaks TLS.
+pub(crate) const SPOKEN: [Protocol; 4] = [
+    Protocol::Http1,
+    Protocol::Http2,
+    Protocol::Grpc,
+    Protocol::Tcp,
+];
+
 /// Twenty requests a second: each that waits has a connection of its own, and all those do their handshakes at once when a
 /// machine that was busy gets round to them. They go on until they are [stopped](stop()).
 pub(crate) fn load(name: &str, from: &str, to: &str) -> Act {
@@ -42,6 +50,13 @@ pub(crate) fn answered_but(traffic: &str, lost: u64) -> Expectation {
     Expectation::Answered {
         traffic: traffic.to_owned(),
         lost,
+    }
+}
+
+/// Every request reaches the callee's application as what it was sent.
+pub(crate) fn keeps_protocol(traffic: &str) -> Expectation {
+    Expectation::KeepsProtocol {
+        traffic: traffic.to_owned(),
     }
 }
 

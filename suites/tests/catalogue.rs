@@ -196,7 +196,8 @@ fn every_expectation_that_scenarios_have_is_failed_by_a_seeded_bug() {
 }
 
 /// What shows only when something is away for seconds, when a certificate's life passes, or on the local cluster alone: too
-/// much for a gate, which is for every cluster.
+/// much for a gate, which is for every cluster. Those about applications that speak TLS themselves or first show in no other
+/// scenario than that about them, which takes several steps one after another, alone.
 const BEYOND_THE_GATE: &[&str] = &[
     "agent-forgets-socket",
     "agent-gives-up",
@@ -209,13 +210,16 @@ const BEYOND_THE_GATE: &[&str] = &[
     "anybody-may-be-expired",
     "authority-drops-old-root",
     "authority-rolls-unasked",
+    "inspector-waits-forever",
     "keys-forgotten-at-start",
     "never-taken-back",
+    "permissive-matches-any-tls",
     "sidecar-forgets",
     "sidecar-ready-too-early",
     "stale-after-hang",
     "starts-empty",
     "stops-watching",
+    "strict-takes-application-tls",
 ];
 
 /// The gate leaves out what others of it see as well, and no bug by mistake.

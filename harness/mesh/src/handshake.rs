@@ -188,6 +188,7 @@ mod tests {
                     .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                     .collect(),
                 remote_address: String::new(),
+                certificate: None,
             }),
         }))
     }

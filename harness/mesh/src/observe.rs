@@ -314,6 +314,8 @@ pub fn asked(protocol: Protocol) -> probe_api::request::Protocol {
         Protocol::Http2 => probe_api::request::Protocol::Http2,
         Protocol::Grpc => probe_api::request::Protocol::Grpc,
         Protocol::Tcp => probe_api::request::Protocol::Tcp,
+        Protocol::ServerFirst => probe_api::request::Protocol::ServerFirst,
+        Protocol::ApplicationTls => probe_api::request::Protocol::ApplicationTls,
     }
 }
 

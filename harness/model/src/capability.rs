@@ -47,6 +47,10 @@ pub enum Capability {
     Handshakes,
     /// Workloads speak HTTP/2, gRPC and bytes beside HTTP/1.1.
     Protocols,
+    /// Workloads have a port for bytes on which the callee speaks first.
+    ServerFirst,
+    /// Workloads have a port for bytes on which they speak TLS themselves.
+    ApplicationTls,
     /// There is a service `impostor` whose pods run under another identity than the mesh is told to expect.
     Impostor,
     /// The mesh reports per-resource status (matched, delivered, acknowledged, rejected).

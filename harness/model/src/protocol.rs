@@ -1,5 +1,6 @@
 //! What workloads speak to each other.
 
+use crate::capability::Capability;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
     Deserialize,
     JsonSchema,
 )]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "camelCase")]
 pub enum Protocol {
     /// HTTP/1.1.
     #[default]
@@ -29,11 +30,23 @@ pub enum Protocol {
     Grpc,
     /// Bytes of which sidecars know nothing: a line there and a line back, over a connection of its own.
     Tcp,
+    /// Bytes as with `tcp`, but the callee speaks first, and the caller says nothing before.
+    ServerFirst,
+    /// Bytes as with `tcp`, within TLS that the applications speak themselves: the callee shows a certificate of its own, which is
+    /// none of the mesh's, and a caller that is shown any other has no answer.
+    ApplicationTls,
 }
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Http1, Self::Http2, Self::Grpc, Self::Tcp];
+    pub const ALL: [Self; 6] = [
+        Self::Http1,
+        Self::Http2,
+        Self::Grpc,
+        Self::Tcp,
+        Self::ServerFirst,
+        Self::ApplicationTls,
+    ];
 
     /// As people call it.
     #[must_use]
@@ -43,6 +56,25 @@ impl Protocol {
             Self::Http2 => "HTTP/2",
             Self::Grpc => "gRPC",
             Self::Tcp => "TCP",
+            Self::ServerFirst => "TCP, server first",
+            Self::ApplicationTls => "the application's own TLS",
+        }
+    }
+
+    /// Neither paths nor headers, and every exchange has a connection of its own.
+    #[must_use]
+    pub fn is_bytes(self) -> bool {
+        matches!(self, Self::Tcp | Self::ServerFirst | Self::ApplicationTls)
+    }
+
+    /// What workloads must be able to for it; none where all are.
+    #[must_use]
+    pub fn takes(self) -> Option<Capability> {
+        match self {
+            Self::Http1 => None,
+            Self::Http2 | Self::Grpc | Self::Tcp => Some(Capability::Protocols),
+            Self::ServerFirst => Some(Capability::ServerFirst),
+            Self::ApplicationTls => Some(Capability::ApplicationTls),
         }
     }
 

@@ -51,13 +51,12 @@ impl Scenario {
         self.requires.iter().copied().chain(of_faults).collect()
     }
 
-    /// Something else than HTTP/1.1 is spoken in it.
-    #[must_use]
-    pub fn speaks_other_protocols(&self) -> bool {
-        self.when.iter().any(|act| match act {
-            Act::Request(traffic) => !traffic.protocol.is_http1(),
-            Act::Load(load) => !load.protocol.is_http1(),
-            _ => false,
+    /// What is spoken in it.
+    pub fn speaks(&self) -> impl Iterator<Item = Protocol> {
+        self.when.iter().filter_map(|act| match act {
+            Act::Request(traffic) => Some(traffic.protocol),
+            Act::Load(load) => Some(load.protocol),
+            _ => None,
         })
     }
 

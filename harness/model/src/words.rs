@@ -167,7 +167,10 @@ pub fn act(act: &Act) -> String {
                 .collect();
             let path = match traffic.protocol {
                 Protocol::Http1 | Protocol::Http2 => traffic.path.as_str(),
-                Protocol::Grpc | Protocol::Tcp => traffic.path.trim_end_matches('/'),
+                Protocol::Grpc
+                | Protocol::Tcp
+                | Protocol::ServerFirst
+                | Protocol::ApplicationTls => traffic.path.trim_end_matches('/'),
             };
             format!(
                 "{} sends {} requests to {}{path}{headers}{} (`{}`)",

@@ -1,7 +1,7 @@
 //! What is spoken beside HTTP/1.1 goes where it belongs, as what it is.
 
 use super::{answered_by, leave, scenario, traffic};
-use crate::traffic::{answered, load_over, passes_both_sidecars, stop};
+use crate::traffic::{answered, keeps_protocol, load_over, passes_both_sidecars, stop};
 use harness_model::capability::Capability;
 use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
@@ -21,12 +21,6 @@ fn spoken(protocol: Protocol, name: &str, from: &str) -> Act {
         protocol,
         ..traffic(name, from, "/", &[])
     })
-}
-
-fn keeps_protocol(traffic: &str) -> Expectation {
-    Expectation::KeepsProtocol {
-        traffic: traffic.to_owned(),
-    }
 }
 
 pub(super) fn every_protocol() -> Scenario {

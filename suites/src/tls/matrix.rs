@@ -6,7 +6,7 @@ use super::{
     both, in_plaintext, offers, only_frontend_may_call, refused, scenario, takes, with_tls,
 };
 use crate::payload::{application, everybody, scope, workload};
-use crate::traffic::{answered, over_tls};
+use crate::traffic::{SPOKEN, answered, over_tls};
 use harness_model::capability::Capability;
 use harness_model::configuration::{InboundTls, OutboundTls};
 use harness_model::duration::Span;
@@ -77,7 +77,7 @@ fn row(mode: InboundTls, name: &str) -> Scenario {
             ("checkout", "in-scope", mode),
             ("inventory", "out-of-scope", InboundTls::Plaintext),
         ] {
-            for protocol in Protocol::ALL {
+            for protocol in SPOKEN {
                 let traffic = format!("{caller}-{place}-{}", short(protocol));
                 when.push(spoken(
                     protocol,
@@ -115,7 +115,7 @@ fn row(mode: InboundTls, name: &str) -> Scenario {
 pub(super) fn impostor() -> Scenario {
     let from = "frontend@$zone1";
     let send = |callee: &str| {
-        Protocol::ALL.map(|protocol| {
+        SPOKEN.map(|protocol| {
             let name = format!("{callee}-{}", short(protocol));
             (spoken(protocol, &name, from, callee), name)
         })

@@ -2,7 +2,7 @@
 
 use super::{both, offers, scenario, takes, with_tls};
 use crate::payload::{everybody, scope};
-use crate::traffic::{answered, load_over};
+use crate::traffic::{SPOKEN, answered, load_over};
 use harness_model::capability::Capability;
 use harness_model::configuration::{InboundTls, OutboundTls};
 use harness_model::duration::Span;
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 pub(super) fn on_the_wire() -> Scenario {
     let from = "frontend@$zone1";
     let send = |prefix: &str| {
-        Protocol::ALL.map(|protocol| {
+        SPOKEN.map(|protocol| {
             let name = format!("{prefix}-{}", short(protocol));
             (protocol, name)
         })
@@ -67,6 +67,8 @@ pub(super) fn short(protocol: Protocol) -> &'static str {
         Protocol::Http2 => "http2",
         Protocol::Grpc => "grpc",
         Protocol::Tcp => "tcp",
+        Protocol::ServerFirst => "server-first",
+        Protocol::ApplicationTls => "application-tls",
     }
 }
 

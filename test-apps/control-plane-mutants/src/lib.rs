@@ -84,6 +84,9 @@ pub fn build(mutation: Mutation, own_name: &str) -> Arc<dyn Behaviour> {
         Mutation::AnybodyMayBeExpired => Arc::new(CheckLeftOut::NobodyExpired),
         Mutation::ListOneTooMany => Arc::new(TlsMistake::ListOneTooMany),
         Mutation::StrictOneTooMany => Arc::new(TlsMistake::StrictOneTooMany),
+        Mutation::PermissiveMatchesAnyTls => Arc::new(CheckLeftOut::WhoseTls),
+        Mutation::StrictTakesApplicationTls => Arc::new(CheckLeftOut::OtherTlsRefused),
+        Mutation::InspectorWaitsForever => Arc::new(ProtocolMistake::SilenceWaitedFor),
     }
 }
 

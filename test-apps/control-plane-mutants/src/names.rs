@@ -101,11 +101,17 @@ pub enum Mutation {
     ListOneTooMany,
     /// One sidecar out of scope that takes TLS beside plaintext takes nothing else.
     StrictOneTooMany,
+    /// A permissive callee takes the TLS of applications for that of the mesh.
+    PermissiveMatchesAnyTls,
+    /// A strict callee takes the TLS of applications.
+    StrictTakesApplicationTls,
+    /// A sidecar waits for ever for what a caller says first.
+    InspectorWaitsForever,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 52] = [
         Self::ScopeIgnored,
         Self::ExceptIgnored,
         Self::ClusterIgnored,
@@ -155,6 +161,9 @@ impl Mutation {
         Self::AnybodyMayBeExpired,
         Self::ListOneTooMany,
         Self::StrictOneTooMany,
+        Self::PermissiveMatchesAnyTls,
+        Self::StrictTakesApplicationTls,
+        Self::InspectorWaitsForever,
     ];
 
     /// As in `MESH_MUTANT`.
@@ -210,6 +219,9 @@ impl Mutation {
             Self::AnybodyMayBeExpired => "anybody-may-be-expired",
             Self::ListOneTooMany => "list-one-too-many",
             Self::StrictOneTooMany => "strict-one-too-many",
+            Self::PermissiveMatchesAnyTls => "permissive-matches-any-tls",
+            Self::StrictTakesApplicationTls => "strict-takes-application-tls",
+            Self::InspectorWaitsForever => "inspector-waits-forever",
         }
     }
 

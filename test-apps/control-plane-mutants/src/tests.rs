@@ -1,7 +1,7 @@
 //! Every mutant does what its name says, and the faithful behaviour does not.
 
 use crate::{Mutation, build};
-use control_plane::behaviour::{Behaviour, DeltaHandling, Faithful, Recipient, Traffic};
+use control_plane::behaviour::{Behaviour, DeltaHandling, Faithful, Recipient, Security, Traffic};
 use control_plane::effective::Effective;
 use control_plane::snapshot::{Kind, Resource, Snapshot};
 use control_plane::stream::Form;
@@ -513,6 +513,24 @@ fn traffic_goes_wrong() {
             ..faithful
         }
     );
+    let waits = build(Mutation::InspectorWaitsForever, "").traffic();
+    let silent = Traffic {
+        silence_is_borne: false,
+        ..faithful
+    };
+    assert_eq!(waits, silent);
+    let takes_all = build(Mutation::PermissiveMatchesAnyTls, "").security();
+    let not_told_apart = Security {
+        applications_may_speak_tls: false,
+        ..Security::default()
+    };
+    assert_eq!(takes_all, not_told_apart);
+    let takes_other = build(Mutation::StrictTakesApplicationTls, "").security();
+    let let_through = Security {
+        other_tls_is_refused: false,
+        ..Security::default()
+    };
+    assert_eq!(takes_other, let_through);
 
     let services = |endpoints| {
         let service = Service {

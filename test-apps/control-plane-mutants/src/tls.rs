@@ -118,6 +118,10 @@ pub(crate) enum CheckLeftOut {
     NotExpired,
     /// Anybody's certificate may have ended.
     NobodyExpired,
+    /// All TLS that comes to a permissive callee is the mesh's.
+    WhoseTls,
+    /// A strict callee takes TLS that is not the mesh's.
+    OtherTlsRefused,
 }
 
 impl Behaviour for CheckLeftOut {
@@ -130,6 +134,8 @@ impl Behaviour for CheckLeftOut {
             Self::CertificateRequired => security.callers.one_is_required = false,
             Self::RootKnown => security.callers.root_is_known = false,
             Self::NotExpired => security.callers.end_is_to_come = false,
+            Self::OtherTlsRefused => security.other_tls_is_refused = false,
+            Self::WhoseTls => security.applications_may_speak_tls = false,
             Self::NobodyExpired => {
                 security.callers.end_is_to_come = false;
                 security.callees.end_is_to_come = false;

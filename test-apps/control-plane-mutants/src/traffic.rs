@@ -25,6 +25,8 @@ pub(crate) enum ProtocolMistake {
     BytesPassedBy,
     /// Callees take requests for bytes.
     RequestsTakenForBytes,
+    /// Whoever says nothing is waited for.
+    SilenceWaitedFor,
 }
 
 impl Behaviour for ProtocolMistake {
@@ -34,6 +36,7 @@ impl Behaviour for ProtocolMistake {
             Self::Downgraded => traffic.http_as_it_came = false,
             Self::BytesPassedBy => traffic.bytes_to_endpoints = false,
             Self::RequestsTakenForBytes => traffic.requests_are_looked_at = false,
+            Self::SilenceWaitedFor => traffic.silence_is_borne = false,
         }
         traffic
     }

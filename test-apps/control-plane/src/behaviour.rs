@@ -36,6 +36,8 @@ pub struct Traffic {
     pub bytes_to_endpoints: bool,
     /// Callees' sidecars look at requests before they hand them on.
     pub requests_are_looked_at: bool,
+    /// A caller that says nothing for a second may be one that waits for the callee's first word.
+    pub silence_is_borne: bool,
 }
 
 impl Default for Traffic {
@@ -47,6 +49,7 @@ impl Default for Traffic {
             http_as_it_came: true,
             bytes_to_endpoints: true,
             requests_are_looked_at: true,
+            silence_is_borne: true,
         }
     }
 }
@@ -58,6 +61,10 @@ pub struct Security {
     pub callees: CalleeChecks,
     /// A strict callee closes connections in plaintext.
     pub plaintext_is_refused: bool,
+    /// A permissive callee takes TLS for the mesh's where the mesh's word is in ALPN, and for the application's elsewhere.
+    pub applications_may_speak_tls: bool,
+    /// A strict callee closes connections with TLS of applications.
+    pub other_tls_is_refused: bool,
     /// Who is not on the list of allowed callers is turned away.
     pub callers_are_restricted: bool,
     /// What callees look at in the certificates of callers.
@@ -108,6 +115,8 @@ impl Default for Security {
         Self {
             callees: CalleeChecks::default(),
             plaintext_is_refused: true,
+            applications_may_speak_tls: true,
+            other_tls_is_refused: true,
             callers_are_restricted: true,
             callers: CallerChecks::default(),
         }

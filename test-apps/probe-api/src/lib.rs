@@ -25,6 +25,15 @@ pub const HTTP2_PORT: u16 = 8081;
 /// ([`PeerView`](request::PeerView)).
 pub const TCP_PORT: u16 = 8082;
 
+/// As [`TCP_PORT`], and the probe speaks first: it says [`GREETING`], and answers nobody before.
+pub const SERVER_FIRST_PORT: u16 = 8083;
+
+/// As [`TCP_PORT`], within TLS of the application's own: with a certificate that it has made itself, whatever its sidecar does.
+pub const APPLICATION_TLS_PORT: u16 = 8084;
+
+/// What the probe says first.
+pub const GREETING: &[u8] = b"who is there?\n";
+
 /// The paths below the control port.
 pub mod paths {
     /// `GET`: [`SidecarState`](super::state::SidecarState). Query: `differs_from` (a hash) and

@@ -21,12 +21,12 @@ pub struct RequestBatch {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RequestSpec {
     /// `http://host[:port]/path`; the host is a service name as a workload would use it. A gRPC call to `/` is one of
-    /// the probe's own method; over TCP the path says nothing.
+    /// the probe's own method; of bytes the path says nothing.
     pub url: String,
     /// What is spoken.
     #[serde(default)]
     pub protocol: Protocol,
-    /// Request headers; over TCP there are none.
+    /// Request headers; bytes have none.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
     /// The whole request must be done within this many milliseconds.
@@ -37,7 +37,7 @@ pub struct RequestSpec {
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "camelCase")]
 pub enum Protocol {
     /// HTTP/1.1 (RFC 9112).
     #[default]
@@ -48,6 +48,10 @@ pub enum Protocol {
     Grpc,
     /// One line of bytes there and one back, over a connection of its own.
     Tcp,
+    /// As [`Self::Tcp`], but the callee speaks first ([`GREETING`](crate::GREETING)), and the caller says nothing before.
+    ServerFirst,
+    /// As [`Self::Tcp`], within TLS between the two applications.
+    ApplicationTls,
 }
 
 impl Protocol {
@@ -59,6 +63,8 @@ impl Protocol {
             Self::Http2 => "HTTP/2.0",
             Self::Grpc => "gRPC",
             Self::Tcp => "TCP",
+            Self::ServerFirst => "TCP, server first",
+            Self::ApplicationTls => "TLS",
         }
     }
 }
@@ -95,7 +101,7 @@ pub struct RequestOutcome {
 pub enum RequestResult {
     /// An answer came.
     Answered(Box<Answer>),
-    /// No answer came: `connect`, `timeout`, `reset` or `protocol`, and the error's own text. Over TCP that holds what the
+    /// No answer came: `connect`, `timeout`, `reset` or `protocol`, and the error's own text. Of bytes that holds what the
     /// caller's sidecar says of the connection.
     Failed {
         /// Which kind of failure.
@@ -157,15 +163,20 @@ pub struct Received {
 pub struct PeerView {
     /// Who answered.
     pub identity: Identity,
-    /// What the request was spoken in as it arrived: an HTTP version, for example `HTTP/1.1`, `gRPC` or `TCP`.
+    /// What the request was spoken in as it arrived: an HTTP version, for example `HTTP/1.1`, or another of the words
+    /// of [`Protocol::as_told`].
     pub protocol: String,
     /// Request path.
     pub path: String,
-    /// Request headers as they arrived, names in lower case. Over TCP: what the sidecars of both ends told their
+    /// Request headers as they arrived, names in lower case. Of bytes: what the sidecars of both ends told their
     /// applications of the connection, under the names that such headers have.
     pub headers: BTreeMap<String, String>,
     /// Address of the connection's other end.
     pub remote_address: String,
+    /// Where the application speaks TLS itself: the SHA-256 of the certificate (DER) that it shows, in hex. A caller that was
+    /// shown another one speaks to somebody between.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
 }
 
 /// Open-loop load: requests are due at fixed times, whether or not earlier ones were answered.

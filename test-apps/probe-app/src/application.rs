@@ -48,6 +48,7 @@ async fn answer(
         path: request.uri().path().to_owned(),
         headers: texts(request.headers()),
         remote_address: remote.to_string(),
+        certificate: None,
     };
     if is_grpc(request.headers()) {
         view.protocol = Protocol::Grpc.as_told().to_owned();

@@ -10,15 +10,18 @@ mod handshake;
 mod identity;
 mod load;
 mod local_client;
+mod own_tls;
 mod reading;
 mod sender;
 mod settings;
 mod watcher;
 
+use application::bytes::Manner;
 use application::counted::Counted;
 use connection::Told;
 use control::Shared;
 use load::Loads;
+use own_tls::OwnTls;
 use probe_api::state::Identity;
 use settings::Settings;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -36,6 +39,8 @@ enum ProbeError {
     Listen { port: u16, source: std::io::Error },
     #[error("serve port {port}: {source}")]
     Serve { port: u16, source: std::io::Error },
+    #[error("make a certificate of its own: {0}")]
+    OwnTls(Box<dyn std::error::Error + Send + Sync>),
     #[error("watch for signals: {0}")]
     Signals(std::io::Error),
 }
@@ -75,7 +80,14 @@ async fn run() -> Result<(), ProbeError> {
     let router = application::router(Arc::clone(&identity), counted);
     let application = serve(probe_api::APPLICATION_PORT, router.clone());
     let application_http2 = serve(probe_api::HTTP2_PORT, router);
-    let bytes = serve_bytes(probe_api::TCP_PORT, identity, told);
+    let own_tls = OwnTls::new().map_err(ProbeError::OwnTls)?;
+    let bytes = [
+        (probe_api::TCP_PORT, Manner::Asked),
+        (probe_api::SERVER_FIRST_PORT, Manner::Greeting),
+        (probe_api::APPLICATION_TLS_PORT, Manner::Tls(own_tls)),
+    ]
+    .map(|(port, manner)| serve_bytes(port, manner, Arc::clone(&identity), told.clone()));
+    let bytes = futures::future::try_join_all(bytes);
     let mut terminate = signal(SignalKind::terminate()).map_err(ProbeError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ProbeError::Signals)?;
     tokio::select! {
@@ -92,9 +104,14 @@ async fn listen(port: u16) -> Result<TcpListener, ProbeError> {
         .map_err(|source| ProbeError::Listen { port, source })
 }
 
-async fn serve_bytes(port: u16, identity: Arc<Identity>, told: Told) -> Result<(), ProbeError> {
+async fn serve_bytes(
+    port: u16,
+    manner: Manner,
+    identity: Arc<Identity>,
+    told: Told,
+) -> Result<(), ProbeError> {
     let listener = listen(port).await?;
-    application::bytes::serve(listener, identity, told)
+    application::bytes::serve(listener, manner, identity, told)
         .await
         .map_err(|source| ProbeError::Serve { port, source })
 }

@@ -5,6 +5,7 @@ mod grpc;
 mod http;
 mod ports;
 
+use self::bytes::Manner;
 use crate::connection::Told;
 use ::http::Uri;
 use probe_api::request::{
@@ -51,12 +52,15 @@ impl Sender {
         let request = request
             .body(())
             .map_err(|error| format!("headers: {error}"))?;
+        let bytes = |manner| Way::Bytes(bytes::Bytes::new(&request, manner, told.clone()));
         Ok(Self {
             way: match spec.protocol {
                 Protocol::Http1 => Way::Http(http::Http::new(request, http::Version::Http1)),
                 Protocol::Http2 => Way::Http(http::Http::new(request, http::Version::Http2)),
                 Protocol::Grpc => Way::Grpc(grpc::Grpc::new(request)),
-                Protocol::Tcp => Way::Bytes(bytes::Bytes::new(&request, told.clone())),
+                Protocol::Tcp => bytes(Manner::Ask),
+                Protocol::ServerFirst => bytes(Manner::Listen),
+                Protocol::ApplicationTls => bytes(Manner::Tls),
             },
             timeout: Duration::from_millis(spec.timeout_ms),
         })

@@ -366,6 +366,31 @@ fn a_mesh_that_claims_rotation_must_say_how() {
 }
 
 #[test]
+fn what_services_are_claimed_to_speak_has_a_port() {
+    for (port, claim) in [
+        ("http1: 8080, ", "protocols"),
+        (", tcp: 8082", "protocols"),
+        (", serverFirst: 8083", "server-first"),
+        (", applicationTls: 8084", "application-tls"),
+    ] {
+        let defects = broken(|text| {
+            assert!(text.contains(port), "{port}");
+            text.replace(port, "")
+        });
+        assert_eq!(defects.len(), 1, "{defects:#?}");
+        assert!(defects[0].line > 0, "{defects:#?}");
+        let told = format!("`{claim}` is claimed, but `workloads.ports` has none for ");
+        assert!(defects[0].message.starts_with(&told), "{defects:#?}");
+        let unclaimed = changed(|text| {
+            let claims = format!("  - {claim}\n");
+            assert!(text.contains(&claims), "{claim}");
+            text.replace(port, "").replace(&claims, "")
+        });
+        unclaimed.expect("nothing is claimed");
+    }
+}
+
+#[test]
 fn a_mesh_that_claims_handshakes_must_say_how() {
     let without = |section: &'static str| {
         move |text: &str| {

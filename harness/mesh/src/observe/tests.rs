@@ -188,6 +188,7 @@ fn how_a_request_came_is_told_by_the_header_alone() {
                 .into_iter()
                 .collect(),
             remote_address: String::new(),
+            certificate: None,
         };
         arrival(&evidence, &peer)
     };

@@ -161,6 +161,8 @@ pub fn capability(capability: Capability) -> String {
         Capability::Handshakes => "a probe that can speak TLS as sidecars do",
         Capability::Wire => "a place between data centers where packets can be looked at",
         Capability::Protocols => "workloads that speak HTTP/2, gRPC and bytes",
+        Capability::ServerFirst => "workloads that speak first",
+        Capability::ApplicationTls => "workloads that speak TLS themselves",
         Capability::Impostor => "a service whose pods run under another identity than is expected",
         Capability::DeliveryStatus => "a mesh that reports delivery status",
     }

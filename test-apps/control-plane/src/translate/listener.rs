@@ -19,10 +19,6 @@ use envoy_types::pb::envoy::config::listener::v3::{
     ListenerFilterChainMatchPredicate, listener_filter,
     listener_filter_chain_match_predicate::{MatchSet, Rule},
 };
-use envoy_types::pb::envoy::config::route::v3::{
-    Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost, route::Action as RouteTo,
-    route_action::ClusterSpecifier, route_match::PathSpecifier,
-};
 use envoy_types::pb::envoy::extensions::filters::listener::http_inspector::v3::HttpInspector;
 use envoy_types::pb::envoy::extensions::filters::listener::original_dst::v3::OriginalDst;
 use envoy_types::pb::envoy::extensions::filters::listener::tls_inspector::v3::TlsInspector;
@@ -33,7 +29,7 @@ use envoy_types::pb::envoy::r#type::v3::Int32Range;
 use envoy_types::pb::google::protobuf::Any;
 use filters::{
     CONNECTION_FAILURE, FAILURE_HEADER, INBOUND_HEADER, INBOUND_TLS, INBOUND_TLS_HEADER, KnownBy,
-    OUTBOUND_HEADER, bytes, http, told_bytes,
+    OUTBOUND_HEADER, bytes, http, to_application, told_bytes,
 };
 use mesh_api::{InboundTls, TlsPolicy};
 use prost::Message as _;
@@ -103,7 +99,12 @@ fn outbound(world: &World, pod: &str, traffic: Traffic) -> Listener {
             .chain(ports.services.iter().map(|service| service.chain(pod)))
             .collect(),
         listener_filters: vec![original_destination(), ports.unless_bytes(http_inspector())],
-        ..listener("outbound", OUTBOUND_PORT, TrafficDirection::Outbound)
+        ..listener(
+            "outbound",
+            OUTBOUND_PORT,
+            TrafficDirection::Outbound,
+            traffic,
+        )
     }
 }
 
@@ -231,7 +232,12 @@ impl Inbound<'_> {
                 .into_iter()
                 .chain(inspector)
                 .collect(),
-            ..listener("inbound", INBOUND_PORT, TrafficDirection::Inbound)
+            ..listener(
+                "inbound",
+                INBOUND_PORT,
+                TrafficDirection::Inbound,
+                self.traffic,
+            )
         }
     }
 
@@ -249,10 +255,10 @@ impl Inbound<'_> {
             ..FilterChain::default()
         };
         let plain = || chain("", passed_on());
-        let of_mesh = || FilterChain {
+        let of_mesh = |names: &[&str]| FilterChain {
             filter_chain_match: Some(FilterChainMatch {
                 transport_protocol: "tls".to_owned(),
-                application_protocols: vec![tls::ALPN.to_owned()],
+                application_protocols: names.iter().map(|name| (*name).to_owned()).collect(),
                 ..on_port(port)
             }),
             transport_socket: Some(tls::downstream(
@@ -262,33 +268,39 @@ impl Inbound<'_> {
             )),
             ..chain(":mesh", passed_on())
         };
-        // Applications may speak TLS themselves.
-        let of_application = || FilterChain {
+        // Applications may speak TLS themselves. Envoy does not come back from the chains for TLS to those without: what none
+        // of the former takes would be left to the default chain, which leads to the application.
+        let of_application = |suffix, filters| FilterChain {
             filter_chain_match: Some(FilterChainMatch {
                 transport_protocol: "tls".to_owned(),
                 ..on_port(port)
             }),
-            ..chain(
-                ":tls",
-                // Who shows the sidecar no certificate is on nobody's list.
-                self.access().into_iter().chain([bytes(&name)]).collect(),
-            )
+            ..chain(suffix, filters)
         };
+        // The last filter of a chain must be one that goes on. It leads nowhere: an application that speaks first would have
+        // spoken before anything is refused.
+        let refused = || vec![tls::refuse("strict"), bytes(NOWHERE)];
+        let of_mesh_alone = || of_mesh(&[tls::ALPN]);
+        let security = self.security;
         match self.mode {
             InboundTls::Plaintext => vec![plain()],
-            InboundTls::Permissive => vec![of_mesh(), of_application(), plain()],
-            InboundTls::Strict if self.security.plaintext_is_refused => {
-                vec![
-                    of_mesh(),
-                    chain(
-                        ":refused",
-                        // The last filter of a chain must be one that goes on. It leads nowhere: an application that
-                        // speaks first would have spoken before anything is refused.
-                        vec![tls::refuse("strict"), bytes(NOWHERE)],
-                    ),
-                ]
-            }
-            InboundTls::Strict => vec![of_mesh(), plain()],
+            // Who shows the sidecar no certificate is on nobody's list.
+            InboundTls::Permissive if security.applications_may_speak_tls => vec![
+                of_mesh_alone(),
+                of_application(":tls", self.bytes(port)),
+                plain(),
+            ],
+            InboundTls::Permissive => vec![of_mesh(&[]), plain()],
+            InboundTls::Strict if !security.plaintext_is_refused => vec![of_mesh_alone(), plain()],
+            InboundTls::Strict => [of_mesh_alone()]
+                .into_iter()
+                .chain(
+                    security
+                        .other_tls_is_refused
+                        .then(|| of_application(":tls-refused", refused())),
+                )
+                .chain([chain(":refused", refused())])
+                .collect(),
         }
     }
 
@@ -323,35 +335,7 @@ fn on_port(port: u16) -> FilterChainMatch {
     }
 }
 
-/// All requests to the application behind the sidecar.
-fn to_application(port: u16) -> RouteSpecifier {
-    let name = inbound_name(port);
-    RouteSpecifier::RouteConfig(RouteConfiguration {
-        name: name.clone(),
-        virtual_hosts: vec![VirtualHost {
-            name: name.clone(),
-            domains: vec!["*".into()],
-            routes: vec![Route {
-                name: "default".into(),
-                r#match: Some(RouteMatch {
-                    path_specifier: Some(PathSpecifier::Prefix("/".into())),
-                    ..RouteMatch::default()
-                }),
-                action: Some(RouteTo::Route(RouteAction {
-                    cluster_specifier: Some(ClusterSpecifier::Cluster(name)),
-                    // The caller decides how long it waits.
-                    timeout: milliseconds(0),
-                    ..RouteAction::default()
-                })),
-                ..Route::default()
-            }],
-            ..VirtualHost::default()
-        }],
-        ..RouteConfiguration::default()
-    })
-}
-
-fn listener(name: &str, port: u16, direction: TrafficDirection) -> Listener {
+fn listener(name: &str, port: u16, direction: TrafficDirection, traffic: Traffic) -> Listener {
     Listener {
         name: name.into(),
         address: socket("0.0.0.0", port),
@@ -362,7 +346,7 @@ fn listener(name: &str, port: u16, direction: TrafficDirection) -> Listener {
             ..FilterChain::default()
         }),
         // A protocol in which the server speaks first says nothing by which it could be known.
-        listener_filters_timeout: milliseconds(1000),
+        listener_filters_timeout: milliseconds(if traffic.silence_is_borne { 1000 } else { 0 }),
         continue_on_listener_filters_timeout: true,
         ..Listener::default()
     }

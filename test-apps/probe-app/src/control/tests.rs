@@ -303,6 +303,7 @@ fn samples() -> Vec<(&'static str, Value)> {
             path: text(),
             headers: map(text()),
             remote_address: text(),
+            certificate: Some(text()),
         }),
     }));
     let kinds = [

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::application;
+use crate::application::bytes::Manner;
 use crate::application::counted::Counted;
+use crate::own_tls::OwnTls;
 use probe_api::state::Identity;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -26,6 +28,13 @@ async fn http_port() -> u16 {
     let router = application::router(identity(), Counted::default())
         .into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(axum::serve(listener, router).into_future());
+    port
+}
+
+async fn bytes_port(manner: Manner) -> u16 {
+    let (listener, port) = listener().await;
+    let serve = application::bytes::serve(listener, manner, identity(), Told::default());
+    tokio::spawn(serve);
     port
 }
 
@@ -59,14 +68,38 @@ async fn each_protocol_arrives_as_it_was_sent() {
         assert_eq!(peer.headers["x-sent"], "yes");
         assert_eq!(peer.headers[SEQUENCE_HEADER], "7");
     }
-    let (listener, port) = listener().await;
-    tokio::spawn(application::bytes::serve(
-        listener,
-        identity(),
-        Told::default(),
-    ));
-    let answer = answered(Protocol::Tcp, port).await;
-    assert_eq!(answer.peer.expect("a probe answers").protocol, "TCP");
+    for manner in [
+        Manner::Asked,
+        Manner::Greeting,
+        Manner::Tls(OwnTls::new().unwrap()),
+    ] {
+        let protocol = manner.protocol();
+        let port = bytes_port(manner).await;
+        let answer = answered(protocol, port).await;
+        let told = answer.peer.expect("a probe answers").protocol;
+        assert_eq!(told, protocol.as_told());
+    }
+}
+
+#[tokio::test]
+async fn a_caller_says_nothing_before_it_is_greeted_and_nothing_outside_of_tls() {
+    let port = bytes_port(Manner::Asked).await;
+    let spec = RequestSpec {
+        url: format!("http://127.0.0.1:{port}/"),
+        protocol: Protocol::ServerFirst,
+        headers: [].into(),
+        timeout_ms: 200,
+    };
+    let sender = Sender::new(&spec, &Told::default()).unwrap();
+    let waits = sender.send(0, Due::now(), false).await.result;
+    let RequestResult::Failed { kind, message } = waits else {
+        panic!("whoever is to greet has not");
+    };
+    assert_eq!(kind, FailureKind::Timeout, "{message}");
+    let RequestResult::Failed { kind, message } = sent(Protocol::ApplicationTls, port).await else {
+        panic!("there is no TLS");
+    };
+    assert_eq!(kind, FailureKind::Reset, "{message}");
 }
 
 #[tokio::test]
@@ -95,7 +128,12 @@ async fn a_connection_that_ends_early_is_no_answer() {
             drop(listener.accept().await);
         }
     });
-    for protocol in [Protocol::Grpc, Protocol::Tcp] {
+    for protocol in [
+        Protocol::Grpc,
+        Protocol::Tcp,
+        Protocol::ServerFirst,
+        Protocol::ApplicationTls,
+    ] {
         let RequestResult::Failed { kind, message } = sent(protocol, port).await else {
             panic!("{protocol:?} is answered by nobody");
         };

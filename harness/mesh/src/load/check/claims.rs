@@ -137,20 +137,28 @@ impl Checker<'_> {
         let Some(workloads) = &sections.workloads else {
             return;
         };
-        let all_are_claimed = sections
-            .capabilities
-            .as_ref()
-            .is_some_and(|capabilities| capabilities.contains(&Capability::Protocols));
+        let claims = |capability| {
+            let claimed = sections.capabilities.as_ref();
+            claimed.is_some_and(|claimed| claimed.contains(&capability))
+        };
         for protocol in Protocol::ALL {
-            if all_are_claimed && !workloads.ports.contains_key(&protocol) {
+            // Who claims more than HTTP/1.1 says where that is spoken, too.
+            let (claim, word) = match protocol.takes() {
+                None | Some(Capability::Protocols) => (Capability::Protocols, "protocols"),
+                Some(Capability::ServerFirst) => (Capability::ServerFirst, "server-first"),
+                Some(claim) => (claim, "application-tls"),
+            };
+            if claims(claim) && !workloads.ports.contains_key(&protocol) {
                 self.add(
-                    &["- protocols"],
+                    &[&format!("- {word}")],
                     "capabilities",
                     format!(
-                        "`protocols` is claimed, but `workloads.ports` has none for {}",
+                        "`{word}` is claimed, but `workloads.ports` has none for {}",
                         protocol.name()
                     ),
-                    Some("for example `ports: {http1: 8080, http2: 8081, grpc: 8081, tcp: 8082}`"),
+                    Some(
+                        "for example `ports: {http1: 8080, http2: 8081, grpc: 8081, tcp: 8082, serverFirst: 8083, applicationTls: 8084}`",
+                    ),
                 );
             }
         }

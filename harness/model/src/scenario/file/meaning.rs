@@ -9,7 +9,6 @@ use crate::configuration::Configuration;
 use crate::document::{Part, suggestion};
 use crate::fault::{Fault, PodSelector};
 use crate::names::{Kind, Names};
-use crate::protocol::Protocol;
 use crate::scenario::{Act, Disturbs, Rollout, Scenario};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -254,7 +253,7 @@ impl Check {
                 check.named("to", Kind::Service, &traffic.to);
                 check.named_traffic(&traffic.name, TrafficKind::Batch);
                 check.count(traffic.count);
-                if traffic.protocol == Protocol::Tcp
+                if traffic.protocol.is_bytes()
                     && (traffic.path != "/" || !traffic.headers.is_empty())
                 {
                     check.complain(

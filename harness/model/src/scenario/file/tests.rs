@@ -8,8 +8,9 @@ use crate::capability::Capability;
 use crate::configuration::{Configuration, InboundTls, Tls};
 use crate::fault::{Fault, PodSelector, SocketHarm};
 use crate::names::{Components, Names, Places};
+use crate::protocol::Protocol;
 use crate::scenario::Disturbs;
-use crate::scenario::{Act, Rollout};
+use crate::scenario::{Act, Rollout, Scenario, Traffic};
 use crate::testing::{configuration, scenario};
 
 const SAMPLE: &str = r#"name: delivery-scope/sample
@@ -766,5 +767,44 @@ fn who_speaks_of_tls_disturbs_traffic_and_says_what_it_needs() {
         let told = check_for(&speaking, &known());
         let complains = |of: &str| told.iter().any(|told| told.contains(of));
         assert!(!complains("`disturbs`") && !complains("TLS"), "{told:?}");
+    }
+}
+
+#[test]
+fn what_workloads_may_not_speak_must_be_required() {
+    for protocol in Protocol::ALL {
+        let mut speaking = scenario(vec![Act::Request(Traffic {
+            name: "batch".to_owned(),
+            from: "frontend@$zone1".to_owned(),
+            to: "checkout".to_owned(),
+            path: "/".to_owned(),
+            headers: [].into(),
+            protocol,
+            count: 1,
+        })]);
+        let complains = |scenario: &Scenario| {
+            let told = check_for(scenario, &known());
+            told.iter().any(|told| told.contains("it speaks"))
+        };
+        assert_eq!(complains(&speaking), protocol != Protocol::Http1);
+        speaking.requires.extend(protocol.takes());
+        assert!(!complains(&speaking), "{protocol:?}");
+    }
+}
+
+#[test]
+fn bytes_have_neither_path_nor_headers() {
+    let ask = "request: {name: batch, ";
+    for protocol in Protocol::ALL {
+        let word = serde_json::to_string(&protocol).unwrap();
+        let asked = format!("{ask}protocol: {word}, path: /a, ");
+        let found = mistakes(&sample_with(ask, &asked));
+        let complains = found.iter().any(|mistake| mistake.contains("neither"));
+        let bytes = [
+            Protocol::Tcp,
+            Protocol::ServerFirst,
+            Protocol::ApplicationTls,
+        ];
+        assert_eq!(complains, bytes.contains(&protocol), "{found:?}");
     }
 }

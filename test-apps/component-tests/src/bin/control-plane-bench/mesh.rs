@@ -239,7 +239,7 @@ fn pod(number: usize) -> Value {
     })
 }
 
-/// The ports of the reference mesh's services.
+/// The ports of the reference mesh's services, but for those that are there for a scenario or two.
 fn service(number: usize) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Service",

@@ -1,6 +1,7 @@
 //! What a chain of a listener does with a connection, and what it leaves behind of that for people and probes.
 
-use super::super::message::{any, filter, number, yes};
+use super::super::cluster::inbound_name;
+use super::super::message::{any, filter, milliseconds, number, yes};
 use envoy_types::pb::envoy::config::accesslog::v3::{
     AccessLog, AccessLogFilter, ComparisonFilter, StatusCodeFilter, access_log, access_log_filter,
     comparison_filter,
@@ -14,6 +15,10 @@ use envoy_types::pb::envoy::config::core::v3::{
     substitution_format_string::Format,
 };
 use envoy_types::pb::envoy::config::listener::v3::Filter;
+use envoy_types::pb::envoy::config::route::v3::{
+    Route, RouteAction, RouteConfiguration, RouteMatch, VirtualHost, route::Action as RouteTo,
+    route_action::ClusterSpecifier, route_match::PathSpecifier,
+};
 use envoy_types::pb::envoy::extensions::access_loggers::stream::v3::{
     StdoutAccessLog, stdout_access_log::AccessLogFormat,
 };
@@ -127,6 +132,34 @@ fn tell(known_by: KnownBy, says: &[(&str, &str)]) -> AccessLog {
         }))),
         ..AccessLog::default()
     }
+}
+
+/// All requests to the application behind the sidecar.
+pub(super) fn to_application(port: u16) -> RouteSpecifier {
+    let name = inbound_name(port);
+    RouteSpecifier::RouteConfig(RouteConfiguration {
+        name: name.clone(),
+        virtual_hosts: vec![VirtualHost {
+            name: name.clone(),
+            domains: vec!["*".into()],
+            routes: vec![Route {
+                name: "default".into(),
+                r#match: Some(RouteMatch {
+                    path_specifier: Some(PathSpecifier::Prefix("/".into())),
+                    ..RouteMatch::default()
+                }),
+                action: Some(RouteTo::Route(RouteAction {
+                    cluster_specifier: Some(ClusterSpecifier::Cluster(name)),
+                    // The caller decides how long it waits.
+                    timeout: milliseconds(0),
+                    ..RouteAction::default()
+                })),
+                ..Route::default()
+            }],
+            ..VirtualHost::default()
+        }],
+        ..RouteConfiguration::default()
+    })
 }
 
 /// Takes requests and says of each what `headers` say.

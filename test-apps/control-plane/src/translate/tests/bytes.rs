@@ -82,6 +82,54 @@ fn connections_to_a_service_go_to_its_endpoints_without_being_inspected() {
 }
 
 #[test]
+fn who_waits_for_the_servers_first_word_is_passed_on_after_a_second() {
+    let permissive = TlsPolicy {
+        inbound: Some(InboundTls::Permissive),
+        ..TlsPolicy::default()
+    };
+    let waits = |traffic| {
+        let listener = listener(
+            &world_of_bytes(false),
+            "inbound",
+            permissive.clone(),
+            traffic,
+        );
+        let span = listener.listener_filters_timeout.expect("said");
+        (
+            span.seconds,
+            span.nanos,
+            listener.continue_on_listener_filters_timeout,
+        )
+    };
+    assert_eq!(waits(Traffic::default()), (1, 0, true));
+    let for_ever = Traffic {
+        silence_is_borne: false,
+        ..Traffic::default()
+    };
+    assert_eq!(waits(for_ever), (0, 0, true));
+}
+
+#[test]
+fn what_an_application_sends_over_its_own_tls_is_told_as_bytes_are() {
+    let permissive = TlsPolicy {
+        inbound: Some(InboundTls::Permissive),
+        ..TlsPolicy::default()
+    };
+    let inbound = listener(
+        &world_of_bytes(false),
+        "inbound",
+        permissive,
+        Traffic::default(),
+    );
+    let of = |name: &str| {
+        let mut chains = inbound.filter_chains.iter();
+        let chain = chains.find(|chain| chain.name == name).expect("a chain");
+        chain.filters.clone()
+    };
+    assert_eq!(of("inbound:8082:tls"), of("inbound:8082"));
+}
+
+#[test]
 fn bytes_have_no_virtual_host() {
     let snapshot = Translator::default().snapshot(
         &world_of_bytes(false),
@@ -113,8 +161,10 @@ fn who_may_send_bytes_is_decided_by_the_connection() {
         names(&inbound),
         [
             "inbound:8080:mesh",
+            "inbound:8080:tls-refused",
             "inbound:8080:refused",
             "inbound:8082:mesh",
+            "inbound:8082:tls-refused",
             "inbound:8082:refused"
         ]
     );
@@ -130,8 +180,10 @@ fn who_may_send_bytes_is_decided_by_the_connection() {
         "envoy.filters.network.rbac",
         "envoy.filters.network.tcp_proxy",
     ];
-    assert_eq!(filters(2), of_connections);
+    assert_eq!(filters(3), of_connections);
     // Where a connection is refused nobody is connected to the application.
-    let refused = String::from_utf8_lossy(&inbound.filter_chains[3].encode_to_vec()).into_owned();
-    assert!(refused.contains("nowhere"), "{refused}");
+    for chain in &inbound.filter_chains[4..] {
+        let refused = String::from_utf8_lossy(&chain.encode_to_vec()).into_owned();
+        assert!(refused.contains("nowhere"), "{refused}");
+    }
 }

@@ -185,13 +185,34 @@ fn each_mode_has_its_chains() {
         ]
     );
     assert_eq!(permissive.listener_filters.len(), 2);
+    let mistaken = Security {
+        applications_may_speak_tls: false,
+        ..Security::default()
+    };
+    assert_eq!(
+        chains(&inbound_listener(inbound(InboundTls::Permissive), mistaken)),
+        [("inbound:8080:mesh", true), ("inbound:8080", false)]
+    );
     let strict = of(InboundTls::Strict);
     assert_eq!(
         chains(&strict),
+        [
+            ("inbound:8080:mesh", true),
+            ("inbound:8080:tls-refused", false),
+            ("inbound:8080:refused", false)
+        ]
+    );
+    for refused in &strict.filter_chains[1..] {
+        assert_eq!(refused.filters[0].name, "envoy.filters.network.rbac");
+    }
+    let passes = Security {
+        other_tls_is_refused: false,
+        ..Security::default()
+    };
+    assert_eq!(
+        chains(&inbound_listener(inbound(InboundTls::Strict), passes)),
         [("inbound:8080:mesh", true), ("inbound:8080:refused", false)]
     );
-    let filters = &strict.filter_chains[1].filters;
-    assert_eq!(filters[0].name, "envoy.filters.network.rbac");
     let lax = Security {
         plaintext_is_refused: false,
         ..Security::default()

@@ -185,12 +185,32 @@ impl Check {
 
     /// Not every mesh's workloads speak everything.
     pub(super) fn protocols_required(&mut self, scenario: &Scenario) {
-        if scenario.speaks_other_protocols() && !scenario.requires.contains(&Capability::Protocols)
-        {
-            self.complain_of_others(
-                "it speaks something else than HTTP/1.1, and `requires` does not say so",
-                Some("add `protocols` to `requires`, so that it is skipped where workloads do not"),
-            );
+        for (taken, word, spoken) in [
+            (
+                Capability::Protocols,
+                "protocols",
+                "something else than HTTP/1.1",
+            ),
+            (
+                Capability::ServerFirst,
+                "server-first",
+                "to servers that speak first",
+            ),
+            (
+                Capability::ApplicationTls,
+                "application-tls",
+                "TLS of the applications' own",
+            ),
+        ] {
+            let is_spoken = scenario.speaks().any(|it| it.takes() == Some(taken));
+            if is_spoken && !scenario.requires.contains(&taken) {
+                self.complain_of_others(
+                    format!("it speaks {spoken}, and `requires` does not say so"),
+                    Some(&format!(
+                        "add `{word}` to `requires`, so that it is skipped where workloads do not"
+                    )),
+                );
+            }
         }
     }
 
