@@ -26,7 +26,7 @@ impl RoundTrip {
         to: String,
         measured: Option<Duration>,
     ) -> Self {
-        let one_way = |from: &str, to: &str| topology.latency.one_way(from, to).unwrap_or_default();
+        let one_way = |from: &str, to: &str| topology.one_way(from, to).unwrap_or_default();
         Self {
             configured: one_way(&from, &to) + one_way(&to, &from),
             from,

@@ -6,6 +6,7 @@
 use crate::ClusterError;
 use crate::local::{MOST_DATA_CENTERS, MOST_NODES};
 use harness_model::capability::Capability;
+use harness_model::document::suggestion;
 use harness_model::duration::Span;
 use harness_model::topology::{ClusterShape, DataCenter, Latency, Topology};
 use serde::Deserialize;
@@ -165,8 +166,12 @@ struct FileDataCenter {
 struct FileLatency {
     default: Option<Span>,
     #[serde(default)]
-    between: BTreeMap<String, BTreeMap<String, Spanned<Span>>>,
+    regions: FileMatrix,
+    #[serde(default)]
+    between: FileMatrix,
 }
+
+type FileMatrix = BTreeMap<String, Spanned<BTreeMap<String, Spanned<Span>>>>;
 
 impl File {
     fn check(&self, problem: &mut impl FnMut(u64, String)) {
@@ -179,6 +184,7 @@ impl File {
             problem(self.clusters.referenced.line(), text);
         }
         let mut names = BTreeSet::new();
+        let mut regions = BTreeSet::new();
         let mut cluster_names = BTreeSet::new();
         for cluster in clusters {
             check_name("cluster", &cluster.name, problem);
@@ -198,6 +204,7 @@ impl File {
             for data_center in &data_centers.value {
                 check_name("data center", &data_center.name, problem);
                 check_name("region", &data_center.region, problem);
+                regions.insert(data_center.region.value.as_str());
                 if !names.insert(data_center.name.value.as_str()) {
                     let text = format!("data center `{}` is there twice", data_center.name.value);
                     problem(data_center.name.referenced.line(), text);
@@ -210,20 +217,14 @@ impl File {
                 }
             }
         }
+        check_matrix("region", &self.latency.regions, &regions, problem);
+        check_matrix("data center", &self.latency.between, &names, problem);
         for (from, row) in &self.latency.between {
-            for (to, span) in row {
-                for name in [from, to] {
-                    if !names.contains(name.as_str()) {
-                        let text = format!(
-                            "latency from `{from}` to `{to}`: there is no data center `{name}`"
-                        );
-                        problem(span.referenced.line(), text);
-                    }
-                }
-                if from == to {
-                    let text = format!("latency from `{from}` to itself cannot be set");
-                    problem(span.referenced.line(), text);
-                }
+            if let Some(span) = row.value.get(from) {
+                let text = format!(
+                    "latency.between.{from}.{from}: nothing is between `{from}` and itself (hint: what is between the data centers of a region stands in `latency.regions`)"
+                );
+                problem(span.referenced.line(), text);
             }
         }
     }
@@ -243,17 +244,59 @@ impl File {
                 .map(data_center)
                 .collect(),
         };
-        let row = |(from, row): (String, BTreeMap<String, Spanned<Span>>)| {
-            let row = row.into_iter().map(|(to, span)| (to, span.value)).collect();
-            (from, row)
+        let matrix = |found: FileMatrix| {
+            let rows = found.into_iter().map(|(from, row)| {
+                let row = row.value.into_iter();
+                (from, row.map(|(to, span)| (to, span.value)).collect())
+            });
+            rows.collect()
         };
         Topology {
             name: self.name.value,
             clusters: self.clusters.value.into_iter().map(cluster).collect(),
             latency: Latency {
                 default: self.latency.default,
-                between: self.latency.between.into_iter().map(row).collect(),
+                regions: matrix(self.latency.regions),
+                between: matrix(self.latency.between),
             },
+        }
+    }
+}
+
+/// Every name in it must be that of a region or data center, and no row may say nothing.
+fn check_matrix(
+    what: &str,
+    matrix: &FileMatrix,
+    known: &BTreeSet<&str>,
+    problem: &mut impl FnMut(u64, String),
+) {
+    let field = match what {
+        "region" => "latency.regions",
+        _ => "latency.between",
+    };
+    let unknown = |name: &str| {
+        let hint = match suggestion(name, known.iter().copied()) {
+            Some(meant) => format!("did you mean `{meant}`?"),
+            None => {
+                let known: Vec<&str> = known.iter().copied().collect();
+                format!("the {what}s are {}", known.join(", "))
+            }
+        };
+        format!("there is no {what} `{name}` (hint: {hint})")
+    };
+    let is_known = |name: &str| known.contains(name);
+    for (from, row) in matrix {
+        if !is_known(from) {
+            let text = format!("{field}.{from}: {}", unknown(from));
+            // Where a row stands on lines of its own it begins below its name.
+            problem(row.referenced.line(), text);
+        } else if row.value.is_empty() {
+            let text = format!("{field}.{from}: nothing is said (hint: `{from}: {{OTHER: 5ms}}`)");
+            problem(row.referenced.line(), text);
+        }
+        for (to, span) in row.value.iter().filter(|(to, _)| !is_known(to)) {
+            let text = format!("{field}.{from}.{to}: {}", unknown(to));
+            problem(span.referenced.line(), text);
         }
     }
 }
@@ -291,92 +334,4 @@ pub fn zones_of(topology: &Topology) -> BTreeSet<Capability> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn problems(text: &str) -> String {
-        let error = parse("my.yaml", text).unwrap_err();
-        std::error::Error::source(&error).unwrap().to_string()
-    }
-
-    #[test]
-    fn the_built_in_ones_are_named_as_they_are_called() {
-        for name in built_in() {
-            let topology = load(name).unwrap();
-            assert_eq!(topology.name, name);
-            let text = BUILT_IN.iter().find(|(found, _)| *found == name).unwrap().1;
-            assert_eq!(
-                serde_saphyr::from_str::<Topology>(text).unwrap(),
-                topology,
-                "two readings agree"
-            );
-        }
-        assert_eq!(load(DEFAULT).unwrap().clusters[0].data_centers.len(), 3);
-    }
-
-    #[test]
-    fn everything_wrong_is_said_at_once_with_its_line() {
-        let text = "\
-name: mine
-clusters:
-  - name: One
-    dataCenters:
-      - name: a
-        region: r
-        nodes: 0
-      - name: a
-        region: r
-latency:
-  between:
-    a:
-      b: 1ms
-      a: 2ms
-";
-        assert_eq!(
-            problems(text),
-            "my.yaml:3: `One` cannot name a cluster: lower-case letters, digits and `-` inside, at most 40
-my.yaml:7: 0 nodes; there can be 1 to 250
-my.yaml:8: data center `a` is there twice
-my.yaml:13: latency from `a` to `b`: there is no data center `b`
-my.yaml:14: latency from `a` to itself cannot be set"
-        );
-    }
-
-    #[test]
-    fn several_clusters_have_names_and_data_centers_of_their_own() {
-        let two = |first: &str, second: &str| {
-            format!(
-                "name: mine\nclusters:\n  - name: {first}\n    dataCenters: [{{name: a, region: r}}]\n  - name: {second}\n    dataCenters: [{{name: b, region: r}}]\n"
-            )
-        };
-        let read = parse("my.yaml", &two("east", "west")).expect("it is right");
-        assert_eq!(read.clusters.len(), 2);
-        assert_eq!(
-            problems(&two("east", "east")),
-            "my.yaml:5: cluster `east` is there twice"
-        );
-        assert!(problems("name: mine\nclusters: []\n").contains("there can be 1 to 8"));
-    }
-
-    #[test]
-    fn a_word_that_nobody_knows_and_a_bad_duration_have_their_line() {
-        let unknown = problems("name: mine\nclusters: []\nlatencies: {}\n");
-        assert!(
-            unknown.starts_with("my.yaml:3: ") && unknown.contains("latencies"),
-            "{unknown}"
-        );
-        let duration = problems("name: mine\nclusters: []\nlatency:\n  default: soon\n");
-        assert!(
-            duration.starts_with("my.yaml:4: ") && duration.contains("soon"),
-            "{duration}"
-        );
-    }
-
-    #[test]
-    fn a_file_that_is_not_there_is_answered_with_the_names_that_are() {
-        let error = load("four-zones").unwrap_err();
-        let reason = std::error::Error::source(&error).unwrap().to_string();
-        assert_eq!(reason, "there is no topology and no file of this name");
-        assert!(error.hint.unwrap().contains("one-zone, three-zones"));
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@ use super::bring_up::Parts;
 use super::power::{Nodes, Power};
 use super::{control_plane, on_disks, pods};
 use crate::{ClusterError, Part};
-use harness_model::topology::Latency;
+use harness_model::topology::Topology;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ impl Away {
         &self,
         parts: &Parts,
         control_plane: &str,
-        latency: &Latency,
+        topology: &Topology,
         part: &Part,
         duration: Duration,
     ) -> Result<String, ClusterError> {
@@ -36,7 +36,7 @@ impl Away {
                 let nodes = Nodes {
                     engine: engine.clone(),
                     workers: workers.clone(),
-                    latency: latency.clone(),
+                    topology: topology.clone(),
                 };
                 self.power.off(nodes, data_center, duration).await
             }

@@ -96,7 +96,7 @@ impl Parts {
         let workers = zone::workers(&client).await?;
         let (cut, late) = tokio::join!(
             zone::prepare(&engine, &workers),
-            latency::prepare(&engine, &workers, &topology.latency),
+            latency::prepare(&engine, &workers, topology),
         );
         if let Err(error) = &cut {
             let why = chain(error);

@@ -213,9 +213,9 @@ impl Cluster for KindCluster {
         duration: Duration,
     ) -> BoxFuture<'a, Result<String, ClusterError>> {
         Box::pin(async move {
-            let (node, latency) = (&self.made.kind.control_plane(), &self.topology.latency);
+            let (node, topology) = (&self.made.kind.control_plane(), &self.topology);
             self.away
-                .take(&self.parts, node, latency, part, duration)
+                .take(&self.parts, node, topology, part, duration)
                 .await
         })
     }

@@ -8,7 +8,7 @@ use super::zone::{LINK, Worker};
 use crate::latency::{self, Late};
 use crate::{ClusterError, failed};
 use futures::future::try_join_all;
-use harness_model::topology::Latency;
+use harness_model::topology::Topology;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::net::UnixDatagram;
@@ -27,11 +27,11 @@ const LOCK: &str = "/run/xtables.lock";
 pub(super) async fn prepare(
     engine: &Engine,
     workers: &[Worker],
-    latency: &Latency,
+    topology: &Topology,
 ) -> Result<(), ClusterError> {
     let prepared = workers
         .iter()
-        .map(|worker| prepare_one(engine, worker, workers, latency));
+        .map(|worker| prepare_one(engine, worker, workers, topology));
     try_join_all(prepared).await.map(drop)
 }
 
@@ -40,9 +40,9 @@ pub(super) async fn prepare_one(
     engine: &Engine,
     worker: &Worker,
     workers: &[Worker],
-    latency: &Latency,
+    topology: &Topology,
 ) -> Result<(), ClusterError> {
-    let late = late_at(worker, workers, latency);
+    let late = late_at(worker, workers, topology);
     if late.is_empty() || is_active(engine, worker).await {
         return Ok(());
     }
@@ -50,7 +50,7 @@ pub(super) async fn prepare_one(
 }
 
 /// What is late when it arrives at a node.
-fn late_at(worker: &Worker, all: &[Worker], latency: &Latency) -> Vec<Late> {
+fn late_at(worker: &Worker, all: &[Worker], topology: &Topology) -> Vec<Late> {
     let mut sources: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for other in all
         .iter()
@@ -65,7 +65,7 @@ fn late_at(worker: &Worker, all: &[Worker], latency: &Latency) -> Vec<Late> {
     sources
         .into_iter()
         .filter_map(|(from, sources)| {
-            let delay = latency.one_way(from, &worker.data_center)?;
+            let delay = topology.one_way(from, &worker.data_center)?;
             Some(Late { sources, delay })
         })
         .collect()
@@ -177,7 +177,7 @@ mod tests {
             worker("w3", "zone-a", 4),
             worker("w4", "zone-c", 5),
         ];
-        let latency = crate::topology::load("three-zones").unwrap().latency;
+        let topology = crate::topology::load("three-zones").unwrap();
         let from = |lasts: &[u8], millis| Late {
             sources: lasts
                 .iter()
@@ -185,15 +185,16 @@ mod tests {
                 .collect(),
             delay: Duration::from_millis(millis),
         };
-        let at = |number: usize| late_at(&workers[number], &workers, &latency);
+        let at = |number: usize| late_at(&workers[number], &workers, &topology);
         assert_eq!(at(0), [from(&[3], 1), from(&[5], 5)]);
         assert_eq!(at(1), [from(&[2, 4], 1), from(&[5], 5)]);
         assert_eq!(at(2), at(0), "a neighbour is not late");
         assert_eq!(at(3), [from(&[2, 4], 5), from(&[3], 5)]);
-        assert_eq!(
-            late_at(&workers[0], &workers, &Latency::default()),
-            Vec::new()
-        );
+        let not_late = Topology {
+            latency: Default::default(),
+            ..topology.clone()
+        };
+        assert_eq!(late_at(&workers[0], &workers, &not_late), Vec::new());
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::healer::Healer;
 use crate::{ClusterError, failed};
 use futures::future::{BoxFuture, try_join_all};
 use harness_model::causes::chain;
-use harness_model::topology::Latency;
+use harness_model::topology::Topology;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
 use std::collections::BTreeMap;
@@ -46,7 +46,7 @@ struct Switch {
 pub(super) struct Nodes {
     pub(super) engine: Engine,
     pub(super) workers: Vec<Worker>,
-    pub(super) latency: Latency,
+    pub(super) topology: Topology,
 }
 
 impl Power {
@@ -162,7 +162,7 @@ async fn refit(nodes: &Nodes, worker: &Worker) -> Result<(), ClusterError> {
     let Nodes {
         engine,
         workers,
-        latency,
+        topology,
     } = nodes;
     let act = format!("make node {} what it was", worker.name);
     let addresses = engine.addresses(&worker.name).await?;
@@ -173,7 +173,7 @@ async fn refit(nodes: &Nodes, worker: &Worker) -> Result<(), ClusterError> {
     let attempt = || -> BoxFuture<'_, _> {
         Box::pin(async {
             zone::prepare_one(engine, worker, workers).await?;
-            latency::prepare_one(engine, worker, workers, latency).await
+            latency::prepare_one(engine, worker, workers, topology).await
         })
     };
     until(&act, attempt).await

@@ -81,7 +81,7 @@ impl Plan {
                     .enumerate()
                     .filter(|(other, _)| *other != zone)
                     .filter_map(|(other, from)| {
-                        let delay = topology.latency.one_way(&from.name, &data_center.name)?;
+                        let delay = topology.one_way(&from.name, &data_center.name)?;
                         Some((network(other), delay))
                     })
                     .collect(),

@@ -160,7 +160,7 @@ mod tests {
             .data_centers()
             .map(|data_center| data_center.name.as_str())
             .collect();
-        let one_way = |from: &str, to: &str| topology.latency.one_way(from, to).unwrap_or_default();
+        let one_way = |from: &str, to: &str| topology.one_way(from, to).unwrap_or_default();
         let mut trips = Vec::new();
         for (number, from) in names.iter().enumerate() {
             for to in &names[number + 1..] {
