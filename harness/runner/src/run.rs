@@ -9,7 +9,7 @@ use crate::{Events, Interrupt, lost, one};
 use harness_cluster::exposure::Search;
 use harness_model::run_event::{RunEvent, Summary};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Instant;
 
 /// Brings the environment up, runs and judges every scenario, and takes everything down. Never fails: the summary says
@@ -20,9 +20,11 @@ use std::time::Instant;
 pub async fn run(plan: RunPlan, events: Events, interrupt: Interrupt) -> Summary {
     let started = plan.started;
     let tally = Mutex::new(Summary::default());
-    let whole = whole(&plan, &events, &interrupt, &tally);
+    let searched = OnceLock::new();
+    let whole = whole(&plan, &events, &interrupt, &tally, &searched);
     let mut summary = unless(interrupt.at_once(), whole, &tally).await;
     summary.interrupted = interrupt.signal();
+    note_search(&mut summary, searched.into_inner());
     summary.count_rest(selected(&plan));
     summary.millis = millis_since(started);
     tell(
@@ -46,11 +48,29 @@ async fn unless(
     }
 }
 
+/// What the search for private keys came to, whenever the run was interrupted; that there was none, when it was.
+fn note_search(summary: &mut Summary, search: Option<Search>) {
+    match search {
+        Some(search) => {
+            summary.exposed_keys = search.found;
+            summary.not_searched = search.not_searched;
+        }
+        None if summary.interrupted.is_some() => {
+            summary.not_searched.push(LOGS_UNSEARCHED.to_owned());
+        }
+        None => {}
+    }
+}
+
+/// Who interrupts a run does not wait for logs to be read. Its files are searched when its documents are written.
+const LOGS_UNSEARCHED: &str = "the logs of the mesh's pods: the run was interrupted";
+
 async fn whole(
     plan: &RunPlan,
     events: &Events,
     interrupt: &Interrupt,
     tally: &Mutex<Summary>,
+    searched: &OnceLock<Search>,
 ) -> Summary {
     tell(events, run_started(plan, selected(plan)));
     let mut summary = Summary::default();
@@ -71,8 +91,13 @@ async fn whole(
         }
     };
     tell(events, environment.ready(millis_since(plan.started)));
-    if let Err(error) = work(&environment, plan, events, interrupt, tally, &mut summary).await {
-        summary.environment_error = Some(error.report());
+    match work(&environment, plan, events, interrupt, tally, &mut summary).await {
+        Ok(None) => {}
+        Ok(Some(search)) => {
+            note_search(&mut summary, Some(search.clone()));
+            let _ = searched.set(search);
+        }
+        Err(error) => summary.environment_error = Some(error.report()),
     }
     let keep = keeps(plan.keep, &summary);
     let down = lost::take_down(&environment, keep);
@@ -87,7 +112,7 @@ async fn whole(
 }
 
 /// Runs the scenarios, and looks at what was used and at what must not be in logs and files; what came of it is in the
-/// summary, also when the cluster is lost on the way.
+/// summary, also when the cluster is lost on the way. The search is returned; none where the run was interrupted.
 async fn work(
     environment: &Arc<Environment>,
     plan: &RunPlan,
@@ -95,7 +120,7 @@ async fn work(
     interrupt: &Interrupt,
     tally: &Mutex<Summary>,
     summary: &mut Summary,
-) -> Result<(), PrepareError> {
+) -> Result<Option<Search>, PrepareError> {
     let mut meter = Meter::start(environment);
     let running = async {
         run_scenarios(environment, plan, events, interrupt, tally).await;
@@ -112,12 +137,11 @@ async fn work(
     let usage = meter.usage();
     tell(events, RunEvent::Used { usage });
     ran?;
-    if interrupt.signal().is_none() {
-        let search = lost::unless_lost(environment, look(environment, plan)).await?;
-        summary.exposed_keys = search.found;
-        summary.not_searched = search.not_searched;
+    if interrupt.signal().is_some() {
+        return Ok(None);
     }
-    Ok(())
+    let search = lost::unless_lost(environment, look(environment, plan)).await?;
+    Ok(Some(search))
 }
 
 /// Collects what is wanted of every run, and searches for private keys.
@@ -244,5 +268,27 @@ mod tests {
         let whole = std::future::pending();
         let summary = unless(std::future::ready(()), whole, &tally).await;
         assert_eq!(summary.passed, 3);
+    }
+
+    #[test]
+    fn an_interrupted_run_says_that_logs_were_not_searched_unless_they_were() {
+        let interrupted = Summary {
+            interrupted: Some(2),
+            ..Summary::default()
+        };
+        let mut without = interrupted.clone();
+        note_search(&mut without, None);
+        assert_eq!(without.not_searched, [LOGS_UNSEARCHED]);
+        let mut with = interrupted;
+        let search = Search {
+            found: vec!["a log".to_owned()],
+            ..Search::default()
+        };
+        note_search(&mut with, Some(search));
+        assert_eq!(with.exposed_keys, ["a log"]);
+        assert!(with.not_searched.is_empty());
+        let mut whole = Summary::default();
+        note_search(&mut whole, None);
+        assert!(whole.not_searched.is_empty());
     }
 }

@@ -19,6 +19,11 @@ fn one_ctrl_c_heals_takes_down_and_reports() {
         summary(&events)["notRun"].is_null(),
         "the only scenario was begun"
     );
+    let unsearched = summary(&events)["notSearched"].to_string();
+    assert!(
+        unsearched.contains("the logs of the mesh's pods"),
+        "{unsearched}"
+    );
     for name in ["report.json", "junit.xml", "report.html"] {
         let file = place.artifacts().join("latest").join(name);
         assert!(
@@ -48,6 +53,11 @@ fn the_second_ctrl_c_leaves_at_once_and_nothing_stays() {
         .filter_map(|of| summary(&events)[of].as_u64())
         .sum();
     assert_eq!(Some(counted), selected, "{}", summary(&events));
+    let unsearched = summary(&events)["notSearched"].to_string();
+    assert!(
+        unsearched.contains("the logs of the mesh's pods"),
+        "{unsearched}"
+    );
     assert!(
         summary(&events)["notRun"].as_u64() > Some(0),
         "{}",
