@@ -5,6 +5,7 @@ use crate::traffic::{answered, fresh, over_tls, stop};
 use harness_model::capability::Capability;
 use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
+use harness_model::handshake::{Alert, Handshake, Shown};
 use harness_model::rotation::Rotation;
 use harness_model::scenario::{Act, Disturbs, Given, Scenario, Tag};
 
@@ -41,33 +42,61 @@ fn goes_on() -> [Expectation; 4] {
     ]
 }
 
-/// Both roots are trusted while certificates go over from one to the other, and then the old one is not any more.
+/// Both roots are trusted while certificates go over from one to the other, and then the old one is not any more. Sidecars
+/// renew theirs in time, so it is a probe that has a certificate of the old root still: it is taken as long as that is trusted.
 fn root_rolled() -> Scenario {
-    rotating(scenario(
+    let taken = |handshake: &str| Expectation::HandshakeAnswered {
+        handshake: handshake.to_owned(),
+    };
+    let of_the_old = || Shown::As("before".to_owned());
+    let mut scenario = rotating(scenario(
         "root-rolled",
-        "certificates go over to a new root and the old one goes out of trust without a lost request",
+        "certificates go over to a new root without a lost request, and one of the old root is refused once that is out of trust",
         vec![
             strict_everywhere(),
             steady("frontend@$zone1"),
             fresh("frontend@$zone1"),
+            shows("before", Shown::Right),
             Act::Rotate(Rotation::NewRoot),
+            shows("while-both-are-trusted", of_the_old()),
             Act::Rotate(Rotation::DropOldRoots),
+            shows("out-of-trust", of_the_old()),
+            shows("of-the-new-root", Shown::Right),
             batch("afterwards", "frontend@$zone2", "checkout"),
             stop("steady"),
             stop("fresh"),
         ],
         [
             Expectation::Delivered,
-            Expectation::Rotated { step: 3 },
             Expectation::Rotated { step: 4 },
+            Expectation::Rotated { step: 6 },
             Expectation::Trusted,
+            taken("before"),
+            taken("while-both-are-trusted"),
+            Expectation::HandshakeRefused {
+                handshake: "out-of-trust".to_owned(),
+                with: Alert::UnknownCa,
+            },
+            taken("of-the-new-root"),
             answered("afterwards"),
             over_tls("afterwards"),
         ]
         .into_iter()
         .chain(goes_on())
         .collect(),
-    ))
+    ));
+    scenario.requires.push(Capability::Handshakes);
+    scenario
+}
+
+/// From a workload that sends nothing else, to one that is called by others, too.
+fn shows(name: &str, shown: Shown) -> Act {
+    Act::Handshake(Handshake {
+        name: name.to_owned(),
+        from: "inventory@$zone1".to_owned(),
+        to: "checkout@$zone1".to_owned(),
+        shows: shown,
+    })
 }
 
 /// Nobody needs to know an intermediate before: it comes with the certificate.

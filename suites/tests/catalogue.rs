@@ -209,6 +209,7 @@ const BEYOND_THE_GATE: &[&str] = &[
     "agent-takes-expired",
     "anybody-may-be-expired",
     "authority-drops-old-root",
+    "authority-keeps-old-root",
     "authority-rolls-unasked",
     "inspector-waits-forever",
     "keys-forgotten-at-start",

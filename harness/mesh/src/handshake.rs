@@ -5,17 +5,23 @@
 use crate::definition::Evidence;
 use crate::directory::Workload;
 use crate::error::MeshError;
+use crate::keys::Keys;
 use crate::mesh::Mesh;
 use crate::observe::told;
 use crate::template;
 use harness_model::asking::{Ask, Desk};
 use harness_model::directory::Sidecar;
-use harness_model::handshake::{Alert, End, Handshake, Met, Server, Shown};
+use harness_model::handshake::{Alert, End, Handshake, Met, Server, Shown, is_shown_again};
+use harness_model::scenario::Act;
 use probe_api::handshake::{ClientCertificate, HandshakeAnswer, HandshakeAsk, HandshakeEnd};
 use probe_api::identity::{IdentityAsk, IdentityDesk};
 
+/// The life of a certificate that is kept, in seconds: it must not be its end that it is refused for.
+const KEPT_S: u32 = 600;
+
 impl Mesh {
-    /// What the probe of `from` is to be told to meet the sidecar of `to`.
+    /// What the probe of `from` is to be told to meet the sidecar of `to`. It keeps what one of `acts` shows once more, under a
+    /// name of the scenario's own.
     ///
     /// # Errors
     ///
@@ -24,6 +30,7 @@ impl Mesh {
     pub async fn handshake_ask(
         &self,
         handshake: &Handshake,
+        (keys, acts): (&Keys, &[Act]),
         from: &Workload,
         to: &Workload,
     ) -> Result<HandshakeAsk, MeshError> {
@@ -38,20 +45,32 @@ impl Mesh {
         let server_name = form.server_name.as_ref();
         let server_name =
             server_name.map(|name| template::of_application(name, &to.sidecar.application));
+        let is_kept = is_shown_again(&handshake.name, acts);
+        let issued = async || {
+            let mut ask = self.issued(handshake, from).await?;
+            if let IdentityDesk::Authority { lifetime_s, .. } = &mut ask.at
+                && is_kept
+            {
+                *lifetime_s = KEPT_S;
+            }
+            Ok::<_, MeshError>(ask)
+        };
         Ok(HandshakeAsk {
             address: format!("{}:{}", to.address.ip, form.port),
             alpn: form.alpn.clone(),
             server_name,
             roots: self.roots(handshake, from, roots).await?,
-            shows: match handshake.shows {
+            keep_as: is_kept.then(|| keys.key(&handshake.name)),
+            shows: match &handshake.shows {
+                Shown::As(name) => ClientCertificate::Kept(keys.key(name)),
                 Shown::None => ClientCertificate::None,
                 Shown::UnknownRoot => {
                     let own = from.sidecar.identity.clone();
                     let own = own.ok_or_else(|| missing("workloads have no identity"))?;
                     ClientCertificate::UnknownRoot(vec![own])
                 }
-                Shown::Right => ClientCertificate::Issued(self.issued(handshake, from).await?),
-                Shown::OtherKey => ClientCertificate::OtherKey(self.issued(handshake, from).await?),
+                Shown::Right => ClientCertificate::Issued(issued().await?),
+                Shown::OtherKey => ClientCertificate::OtherKey(issued().await?),
                 Shown::Expired => {
                     let mut ask = self.issued(handshake, from).await?;
                     if let IdentityDesk::Authority { lifetime_s, .. } = &mut ask.at {

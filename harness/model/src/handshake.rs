@@ -5,6 +5,7 @@ mod alert;
 pub use alert::Alert;
 
 use crate::history::{Answerer, Arrival};
+use crate::scenario::Act;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -25,7 +26,7 @@ pub struct Handshake {
 }
 
 /// What a client shows. The names in certificates are always right: that of the calling workload alone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Shown {
     /// A certificate that the mesh's authority has issued just now.
@@ -39,6 +40,16 @@ pub enum Shown {
     Expired,
     /// One that the mesh's authority has issued, with a signature (RFC 8446, 4.4.3) by another key.
     OtherKey,
+    /// Once more what an earlier handshake of the scenario, of this name and from the same workload, has shown: the probe keeps
+    /// the certificate, which is then asked for with a life of ten minutes, and its key.
+    As(String),
+}
+
+/// Whether what a handshake of this name shows is shown once more in one of these acts.
+#[must_use]
+pub fn is_shown_again(name: &str, acts: &[Act]) -> bool {
+    let shows = |act: &Act| matches!(act, Act::Handshake(Handshake { shows: Shown::As(shown), .. }) if shown == name);
+    acts.iter().any(shows)
 }
 
 /// What came of it.

@@ -93,12 +93,13 @@ fn ask(ask: &Ask) -> String {
 }
 
 fn handshake(handshake: &Handshake) -> String {
-    let shown = match handshake.shows {
-        Shown::Right => "with the right certificate",
-        Shown::None => "without a certificate",
-        Shown::UnknownRoot => "with a certificate of an unknown root",
-        Shown::Expired => "with a certificate that has ended",
-        Shown::OtherKey => "with a certificate of another key",
+    let shown = match &handshake.shows {
+        Shown::Right => "with the right certificate".to_owned(),
+        Shown::None => "without a certificate".to_owned(),
+        Shown::UnknownRoot => "with a certificate of an unknown root".to_owned(),
+        Shown::Expired => "with a certificate that has ended".to_owned(),
+        Shown::OtherKey => "with a certificate of another key".to_owned(),
+        Shown::As(name) => format!("with the certificate of `{name}` once more"),
     };
     let (from, to) = (place(&handshake.from), place(&handshake.to));
     format!(

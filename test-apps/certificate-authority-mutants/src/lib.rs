@@ -33,11 +33,13 @@ pub enum Mutation {
     DropsOldRoot,
     /// An intermediate is replaced after some seconds, though nobody has asked for that.
     RollsUnasked,
+    /// A root that was trusted stays in the bundle for ever.
+    KeepsOldRoot,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::AnyToken,
         Self::AnyAccount,
         Self::AnyNode,
@@ -46,6 +48,7 @@ impl Mutation {
         Self::AnyLifetime,
         Self::DropsOldRoot,
         Self::RollsUnasked,
+        Self::KeepsOldRoot,
     ];
 
     /// As in `MESH_MUTANT`.
@@ -60,6 +63,7 @@ impl Mutation {
             Self::AnyLifetime => "authority-takes-any-lifetime",
             Self::DropsOldRoot => "authority-drops-old-root",
             Self::RollsUnasked => "authority-rolls-unasked",
+            Self::KeepsOldRoot => "authority-keeps-old-root",
         }
     }
 
@@ -124,8 +128,12 @@ impl Behaviour for Mutation {
         Some(OLD)
     }
 
-    fn trusts(&self, root: u32, desired: &Desired) -> bool {
-        *self != Self::DropsOldRoot || root == desired.root
+    fn trusts(&self, root: u32, is_trusted: bool, desired: &Desired) -> bool {
+        match self {
+            Self::DropsOldRoot => is_trusted && root == desired.root,
+            Self::KeepsOldRoot => true,
+            _ => is_trusted,
+        }
     }
 }
 
@@ -179,9 +187,9 @@ mod tests {
         ledger.desired.expect("there").intermediate > 1
     }
 
-    /// What each of the seams says of something wrong: token, account, node, signature, name, lifetime, and of an old root and
-    /// an old intermediate.
-    fn says(behaviour: &dyn Behaviour) -> [bool; 8] {
+    /// What each of the seams says of something wrong: token, account, node, signature, name, lifetime, of an old root that
+    /// is trusted, of an old intermediate, and of a root that is not trusted.
+    fn says(behaviour: &dyn Behaviour) -> [bool; 9] {
         let pod = PodFacts {
             name: "checkout-0".to_owned(),
             node: "node-b".to_owned(),
@@ -205,8 +213,9 @@ mod tests {
             behaviour.accepts_signature(false),
             behaviour.accepts_names(&[other], &identity()),
             behaviour.lifetime(asked, most) > most,
-            !behaviour.trusts(1, &desired),
+            !behaviour.trusts(1, true, &desired),
             replaces(behaviour, OLD),
+            behaviour.trusts(1, false, &desired),
         ]
     }
 
@@ -220,9 +229,9 @@ mod tests {
 
     #[test]
     fn every_mutant_does_what_its_name_says_and_nothing_else() {
-        assert_eq!(says(&Faithful), [false; 8]);
+        assert_eq!(says(&Faithful), [false; 9]);
         for (place, mutation) in Mutation::ALL.iter().enumerate() {
-            let mut expected = [false; 8];
+            let mut expected = [false; 9];
             expected[place] = true;
             assert_eq!(says(mutation), expected, "{}", mutation.name());
         }

@@ -72,9 +72,9 @@ pub trait Behaviour: Send + Sync + 'static {
         spread.is_everywhere && spread.since >= roll_after
     }
 
-    /// Whether a root that the ledger calls trusted is put into the bundle.
-    fn trusts(&self, _root: u32, _desired: &Desired) -> bool {
-        true
+    /// Whether a root is put into the bundle; `is_trusted` tells whether the ledger calls it trusted.
+    fn trusts(&self, _root: u32, is_trusted: bool, _desired: &Desired) -> bool {
+        is_trusted
     }
 }
 

@@ -203,7 +203,14 @@ impl Keeping {
     async fn publish(&mut self, ledger: &Ledger) -> Result<(), KeepError> {
         let mut roots = trusted(ledger);
         if let Some(desired) = &ledger.desired {
-            roots.retain(|version, _| self.behaviour.trusts(*version, desired));
+            let is_trusted = |version: &u32| roots.contains_key(version);
+            let taken = ledger.roots.iter().filter(|(version, _)| {
+                let is_trusted = is_trusted(version);
+                self.behaviour.trusts(**version, is_trusted, desired)
+            });
+            roots = taken
+                .map(|(version, root)| (*version, root.clone()))
+                .collect();
         }
         let mut outcome = Ok(());
         if !roots.is_empty() {

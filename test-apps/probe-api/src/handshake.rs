@@ -21,6 +21,9 @@ pub struct HandshakeAsk {
     pub roots: IdentityAsk,
     /// What the client shows.
     pub shows: ClientCertificate,
+    /// Under which name that is kept, with its key, for [`ClientCertificate::Kept`]; none where it is not. It takes the place of
+    /// what was kept under this name before.
+    pub keep_as: Option<String>,
 }
 
 /// What a client shows.
@@ -41,6 +44,8 @@ pub enum ClientCertificate {
     OtherKey(IdentityAsk),
     /// A certificate with these URIs below a root that the probe makes.
     UnknownRoot(Vec<String>),
+    /// What was shown before and kept under this name.
+    Kept(String),
 }
 
 /// What came of it.

@@ -2,6 +2,7 @@
 
 use crate::application::counted::Counted;
 use crate::connection::Told;
+use crate::handshake::Kept;
 use crate::load::{LoadError, Loads};
 use crate::sender;
 use crate::watcher::Watcher;
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub told: Told,
     /// The requests that were to be counted.
     pub counted: Counted,
+    /// What handshakes have shown and others are to show once more.
+    pub kept: Kept,
 }
 
 /// A call that cannot be answered as asked, with the reason as text.
@@ -150,8 +153,11 @@ async fn identity(Json(ask): Json<IdentityAsk>) -> Json<IdentityAnswer> {
     Json(crate::identity::ask(ask).await)
 }
 
-async fn handshake(Json(ask): Json<HandshakeAsk>) -> Json<HandshakeAnswer> {
-    Json(crate::handshake::make(ask).await)
+async fn handshake(
+    State(shared): State<Shared>,
+    Json(ask): Json<HandshakeAsk>,
+) -> Json<HandshakeAnswer> {
+    Json(crate::handshake::make(ask, &shared.kept).await)
 }
 
 async fn start_load(

@@ -4,6 +4,7 @@
 //! wrong with the server is told beside. Keys are made here and leave the process in no way.
 
 mod client;
+mod kept;
 mod noting;
 mod server;
 
@@ -15,6 +16,7 @@ use client::{NothingToShow, Shown};
 use http::{Request, header};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_util::rt::TokioIo;
+pub(crate) use kept::Kept;
 use noting::Noting;
 use probe_api::handshake::{HandshakeAnswer, HandshakeAsk, HandshakeEnd, ServerShown};
 use probe_api::request::Answer;
@@ -36,8 +38,8 @@ const EXCHANGE: Duration = Duration::from_secs(5);
 const LONGEST_BODY: usize = 1 << 20;
 
 /// Makes one connection with one request.
-pub(crate) async fn make(ask: HandshakeAsk) -> HandshakeAnswer {
-    let (roots, shown) = tokio::join!(secret(ask.roots), client::shown(ask.shows));
+pub(crate) async fn make(ask: HandshakeAsk, kept: &Kept) -> HandshakeAnswer {
+    let (roots, shown) = tokio::join!(secret(ask.roots), client::shown(ask.shows, kept));
     let nothing = |reason: String| HandshakeAnswer {
         shown: None,
         server: None,
@@ -51,6 +53,9 @@ pub(crate) async fn make(ask: HandshakeAsk) -> HandshakeAnswer {
         Ok(server) => Arc::new(server),
         Err(reason) => return nothing(reason),
     };
+    if let (Some(name), Some(shown)) = (ask.keep_as, &shown) {
+        kept.keep(name, Arc::clone(shown));
+    }
     let own = shown
         .as_ref()
         .and_then(|shown| certificates(&pem(shown.own())).into_iter().next());
@@ -75,7 +80,7 @@ fn configuration(
     alpn: &[String],
     server_name: &Option<String>,
     server: &Arc<Server>,
-    shown: Option<Shown>,
+    shown: Option<Arc<Shown>>,
 ) -> Result<ClientConfig, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = Arc::new(Verifier::new(Arc::clone(server), provider.clone()));

@@ -75,6 +75,7 @@ async fn run() -> Result<(), ProbeError> {
         loads: Arc::new(Loads::default()),
         told: told.clone(),
         counted: counted.clone(),
+        kept: handshake::Kept::default(),
     };
     let control = serve(probe_api::CONTROL_PORT, control::router(shared));
     let router = application::router(Arc::clone(&identity), counted);

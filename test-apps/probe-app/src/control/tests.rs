@@ -38,6 +38,7 @@ fn shared() -> Shared {
         loads: Arc::default(),
         told: Told::default(),
         counted: Counted::default(),
+        kept: Kept::default(),
     }
 }
 
@@ -452,6 +453,7 @@ fn handshakes() -> Vec<(&'static str, Value)> {
         ClientCertificate::Expired(ask()),
         ClientCertificate::OtherKey(ask()),
         ClientCertificate::UnknownRoot(vec![text()]),
+        ClientCertificate::Kept(text()),
     ];
     let asks = shown.map(|shows| {
         let ask = HandshakeAsk {
@@ -460,6 +462,7 @@ fn handshakes() -> Vec<(&'static str, Value)> {
             server_name: Some(text()),
             roots: ask(),
             shows,
+            keep_as: Some(text()),
         };
         ("HandshakeAsk", serde_json::to_value(ask).unwrap())
     });

@@ -1,5 +1,6 @@
 //! What the client shows, right or wrong.
 
+use super::kept::Kept;
 use crate::identity::{Issued, issue};
 use crate::reading::certificates;
 use probe_api::handshake::ClientCertificate;
@@ -12,6 +13,7 @@ use rustls::Error as TlsError;
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// No certificate is waited for longer than this to end.
@@ -77,13 +79,20 @@ impl Shown {
 }
 
 /// What is to be shown; none where it is nothing.
-pub(super) async fn shown(what: ClientCertificate) -> Result<Option<Shown>, NothingToShow> {
+pub(super) async fn shown(
+    what: ClientCertificate,
+    kept: &Kept,
+) -> Result<Option<Arc<Shown>>, NothingToShow> {
     let right = async |ask: IdentityAsk| {
         let issued = issue(ask).await;
         Shown::issued(issued.map_err(NothingToShow)?)
     };
-    Ok(Some(match what {
+    Ok(Some(Arc::new(match what {
         ClientCertificate::None => return Ok(None),
+        ClientCertificate::Kept(name) => {
+            let nothing = || NothingToShow(format!("nothing is kept under the name `{name}`"));
+            return kept.find(&name).map(Some).ok_or_else(nothing);
+        }
         ClientCertificate::Issued(ask) => right(ask).await?,
         ClientCertificate::Expired(ask) => {
             let shown = right(ask).await?;
@@ -95,7 +104,7 @@ pub(super) async fn shown(what: ClientCertificate) -> Result<Option<Shown>, Noth
             ..right(ask).await?
         },
         ClientCertificate::UnknownRoot(names) => of_own_root(&names).map_err(not_made)?,
-    }))
+    })))
 }
 
 fn not_made(error: rcgen::Error) -> NothingToShow {

@@ -78,8 +78,16 @@ async fn server(takes: Takes, then: Then) -> (SocketAddr, Vec<u8>) {
 }
 
 async fn own() -> Shown {
-    let what = ClientCertificate::UnknownRoot(vec![NAME.to_owned()]);
-    client::shown(what).await.expect("made").expect("something")
+    let shown = shown_by(of_own_root(), &Kept::default()).await;
+    Arc::into_inner(shown.expect("something")).expect("nobody keeps it")
+}
+
+fn of_own_root() -> ClientCertificate {
+    ClientCertificate::UnknownRoot(vec![NAME.to_owned()])
+}
+
+async fn shown_by(what: ClientCertificate, kept: &Kept) -> Option<Arc<Shown>> {
+    client::shown(what, kept).await.expect("made")
 }
 
 async fn met(
@@ -88,7 +96,7 @@ async fn met(
     shown: Option<Shown>,
 ) -> (HandshakeEnd, Option<Option<String>>) {
     let server = Arc::new(Server::new(roots).expect("roots"));
-    let configuration = configuration(&["mesh".to_owned()], &None, &server, shown);
+    let configuration = configuration(&["mesh".to_owned()], &None, &server, shown.map(Arc::new));
     let end = meet(at, None, configuration.expect("a configuration")).await;
     (end, server.met().map(|met| met.untrusted.clone()))
 }
@@ -162,6 +170,20 @@ async fn who_is_not_there_and_who_speaks_no_tls_says_nothing_of_a_certificate() 
     let (end, server) = met(at, &roots, None).await;
     assert!(matches!(end, HandshakeEnd::Unanswered(_)), "{end:?}");
     assert_eq!(server, None);
+}
+
+#[tokio::test]
+async fn what_is_kept_is_shown_once_more_under_its_own_name_alone() {
+    let kept = Kept::default();
+    let again = |name: &str| ClientCertificate::Kept(name.to_owned());
+    let nothing = client::shown(again("one"), &kept).await.err();
+    assert!(nothing.is_some_and(|why| why.0.contains("`one`")));
+    for name in ["one", "two", "one"] {
+        let made = shown_by(of_own_root(), &kept).await.expect("something");
+        kept.keep(name.to_owned(), Arc::clone(&made));
+        let shown = shown_by(again(name), &kept).await.expect("something");
+        assert!(Arc::ptr_eq(&made, &shown), "the newest of `{name}`");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod configuration;
 mod expectations;
+mod handshakes;
 mod limits;
 mod whom;
 
@@ -155,6 +156,7 @@ impl Check {
         self.identities_said(scenario);
         self.token_signing_said(scenario);
         self.handshakes_said(scenario);
+        self.shown_before(scenario);
         self.protocols_required(scenario);
         self.at(Step::Key("then"), |check| {
             if scenario.then.is_empty() {

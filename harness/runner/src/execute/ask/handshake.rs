@@ -18,7 +18,8 @@ impl Execution {
             return;
         };
         let mesh = self.environment.mesh();
-        let ask = match mesh.handshake_ask(handshake, &from, &to).await {
+        let again = (&self.keys, self.script.scenario.when.as_slice());
+        let ask = match mesh.handshake_ask(handshake, again, &from, &to).await {
             Ok(ask) => ask,
             Err(error) => {
                 let name = &handshake.name;

@@ -4,7 +4,6 @@ use super::{Check, Step};
 use crate::asking::{Ask, Desk, Token, Wish};
 use crate::capability::Capability;
 use crate::configuration::{Configuration, InboundTls, Tls};
-use crate::handshake::Handshake;
 use crate::names::Kind;
 use crate::scenario::{Act, CANARY_APPLICATION, Disturbs, Scenario};
 
@@ -156,29 +155,6 @@ impl Check {
             self.complain_of_others(
                 "it shows tokens that are signed anew, and `requires` does not say so",
                 Some("add `token-signing` to `requires`, so that it is skipped where the harness has no key"),
-            );
-        }
-    }
-
-    /// Who calls itself meets its own sidecar, and past that nobody.
-    pub(super) fn handshake(&mut self, handshake: &Handshake) {
-        self.workload("from", &handshake.from);
-        self.workload("to", &handshake.to);
-        if handshake.from == handshake.to {
-            self.complain(
-                format!("`{}` calls itself", handshake.from),
-                Some("name another workload in `to`, whose sidecar is to be met"),
-            );
-        }
-    }
-
-    /// Not every mesh lets the probe speak as a sidecar.
-    pub(super) fn handshakes_said(&mut self, scenario: &Scenario) {
-        let meets = |act: &Act| matches!(act, Act::Handshake(_));
-        if scenario.when.iter().any(meets) && !scenario.requires.contains(&Capability::Handshakes) {
-            self.complain_of_others(
-                "it speaks TLS as sidecars do, and `requires` does not say so",
-                Some("add `handshakes` to `requires`, so that it is skipped where no probe can"),
             );
         }
     }

@@ -33,6 +33,21 @@ fn handshakes_are_read_and_printed() {
     );
 }
 
+#[test]
+fn a_certificate_can_be_shown_once_more() {
+    let text = shaking_hands("handshakes", "- handshakeAnswered: {handshake: right}")
+        .replace("shows: none", "shows: {as: right}");
+    let read = parse("my.yaml", &text).expect("it is right");
+    assert_eq!(parse("my.yaml", &print(&read)).expect("right"), read);
+    let said = &crate::words::acts(&read)[1];
+    assert!(
+        said.contains("with the certificate of `right` once more"),
+        "{said}"
+    );
+    assert!(crate::handshake::is_shown_again("right", &read.when));
+    assert!(!crate::handshake::is_shown_again("none", &read.when));
+}
+
 #[rstest::rstest]
 #[case::nobody_requires(
     shaking_hands("tls", "- handshakeAnswered: {handshake: right}"),
@@ -66,6 +81,23 @@ fn handshakes_are_read_and_printed() {
     shaking_hands("handshakes", "- handshakeAnswered: {handshake: right}")
         .replacen("checkout@$zone2", "frontend@$zone1", 1),
     "`frontend@$zone1` calls itself"
+)]
+#[case::shown_by_nobody_before(
+    shaking_hands("handshakes", "- handshakeAnswered: {handshake: right}")
+        .replace("shows: none", "shows: {as: rights}"),
+    "my.yaml:7:83: `rights` has shown no certificate before (hint: did you mean `right`?)"
+)]
+#[case::shown_by_another_before(
+    shaking_hands("handshakes", "- handshakeAnswered: {handshake: right}")
+        .replace("shows: none", "shows: {as: right}")
+        .replacen("from: frontend@$zone1", "from: frontend@$zone3", 1),
+    "name an earlier handshake from `frontend@$zone1` that shows a certificate of its own"
+)]
+#[case::nothing_shown_before(
+    shaking_hands("handshakes", "- handshakeAnswered: {handshake: right}")
+        .replace("shows: none", "shows: {as: right}")
+        .replacen("to: checkout@$zone2", "to: checkout@$zone2, shows: none", 1),
+    "`right` has shown no certificate before"
 )]
 fn what_handshakes_get_wrong_is_told(#[case] text: String, #[case] mistake: &str) {
     let told = mistakes(&text);
