@@ -91,6 +91,7 @@ pub(crate) fn capabilities(topology: &Topology, mesh: &MeshDefinition) -> BTreeS
     has.extend([
         Capability::PodFreeze,
         Capability::ComponentOutage,
+        Capability::ClientDenial,
         Capability::NodeOutage,
         Capability::SocketFault,
         Capability::DiskFull,

@@ -19,15 +19,15 @@ pub(crate) enum Remedy {
     Healers(Vec<Healer>),
 }
 
-/// An object in a cluster, and how it is changed so that its pods go and come back.
+/// Objects in a cluster, and how they are changed so that something goes and comes back.
 #[derive(Clone, Debug)]
 pub struct Removal {
     /// The cluster's name.
     pub cluster: String,
-    /// Takes its pods away.
-    pub away: Change,
-    /// Brings them back.
-    pub back: Change,
+    /// Takes it away; in this order.
+    pub away: Vec<Change>,
+    /// Brings it back; in this order.
+    pub back: Vec<Change>,
 }
 
 impl Injector {
@@ -114,17 +114,47 @@ impl Injector {
         duration: Duration,
     ) -> Result<ActiveFault, InjectError> {
         let pulses: Vec<Pulse> = victims.iter().cloned().map(Pulse::Connects).collect();
-        self.all_react(&pulses)
+        let (number, ends) = self
+            .removed(what, removals, &pulses, &victims, duration)
+            .await?;
+        self.bitten(number, pulses, ends, true).await
+    }
+
+    /// Changes objects for `duration`, whose pods go on, and measures by `pulses` that it bites and, at the end, that it is
+    /// over. They are changed back by a process of ours that outlives us.
+    ///
+    /// # Errors
+    ///
+    /// As of [`take_away`](Self::take_away).
+    pub async fn alter(
+        &self,
+        what: String,
+        removals: &[Removal],
+        pulses: Vec<Pulse>,
+        duration: Duration,
+    ) -> Result<ActiveFault, InjectError> {
+        let (number, ends) = self.removed(what, removals, &pulses, &[], duration).await?;
+        self.bitten(number, pulses, ends, false).await
+    }
+
+    async fn removed(
+        &self,
+        what: String,
+        removals: &[Removal],
+        pulses: &[Pulse],
+        victims: &[Victim],
+        duration: Duration,
+    ) -> Result<(u64, Instant), InjectError> {
+        self.all_react(pulses)
             .await
             .map_err(InjectError::NotReachableBefore)?;
         let number = self.begin(what.clone(), duration)?;
         let ends = Instant::now() + duration;
-        let removed = self.carry_out(number, removals, &victims, duration).await;
-        if let Err(source) = removed {
+        if let Err(source) = self.carry_out(number, removals, victims, duration).await {
             self.heal_early(number).await;
             return Err(InjectError::TakeAway { what, source });
         }
-        self.bitten(number, pulses, ends, true).await
+        Ok((number, ends))
     }
 
     async fn carry_out(
@@ -141,15 +171,17 @@ impl Injector {
                 let reason = "the cluster is somebody else's: what outlives us may not write to it";
                 ClusterError::new("start the process that heals", reason)
             })?;
-            let back = vec![removal.back.clone()];
+            let back = removal.back.clone();
             healers.push(Healer::start(kubeconfig, back, duration).await?);
         }
         self.remember(number, Remedy::Healers(healers));
         for removal in removals {
             let client = self.clusters.named(&removal.cluster)?.client();
-            removal.away.carry_out(&client).await.map_err(|error| {
-                ClusterError::new(format!("change {}", removal.away.path), error)
-            })?;
+            for away in &removal.away {
+                away.carry_out(&client)
+                    .await
+                    .map_err(|error| ClusterError::new(format!("change {}", away.path), error))?;
+            }
         }
         // Not the end that they would be given: they are gone at once.
         let deleted = victims.iter().map(|victim| async move {

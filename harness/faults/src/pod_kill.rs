@@ -51,7 +51,7 @@ impl Injector {
             .unwrap_or_default();
         self.feel(&Pulse::Connects(victim.clone()), ALIVE)
             .await
-            .map_err(InjectError::NotReachableBefore)?;
+            .map_err(|why| InjectError::NotReachableBefore(why.words()))?;
         let number = self
             .ledger
             .begin(format!("kill the pod {pod}"), None, None)

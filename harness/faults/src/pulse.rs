@@ -22,11 +22,30 @@ pub enum Pulse {
     /// A pod that reacts to what comes in on its port, be it by closing the connection: the kernel takes connections
     /// for a process that is stopped, and nobody reads from them.
     Reacts(Victim),
+    /// A pod that shows a line in what it answers over HTTP. One that cannot be asked says nothing of it.
+    Shows {
+        /// Whom.
+        victim: Victim,
+        /// The path that is asked for.
+        path: String,
+        /// The line.
+        line: String,
+    },
     /// The API server of a cluster reads an object from its database.
     Reads {
         /// The cluster's name.
         cluster: String,
     },
+}
+
+impl Pulse {
+    /// What it means that there was no answer.
+    fn silent(&self, why: String) -> Silence {
+        match self {
+            Self::Connects(_) | Self::Reacts(_) | Self::Reads { .. } => Silence::Dead(why),
+            Self::Shows { .. } => Silence::Unknown(why),
+        }
+    }
 }
 
 impl std::fmt::Display for Pulse {
@@ -35,10 +54,33 @@ impl std::fmt::Display for Pulse {
             Self::Connects(victim) | Self::Reacts(victim) => {
                 write!(f, "port {} of {}", victim.port, victim.address.name)
             }
+            Self::Shows { victim, path, line } => {
+                write!(f, "`{line}` in {path} of {}", victim.address.name)
+            }
             Self::Reads { cluster } => write!(f, "the API server of {cluster}"),
         }
     }
 }
+
+/// Why nothing was felt.
+#[derive(Debug)]
+pub(crate) enum Silence {
+    /// There is no life.
+    Dead(String),
+    /// Nobody knows whether there is.
+    Unknown(String),
+}
+
+impl Silence {
+    pub(crate) fn words(self) -> String {
+        match self {
+            Self::Dead(why) | Self::Unknown(why) => why,
+        }
+    }
+}
+
+/// The longest answer that is read.
+const LONGEST: u64 = 64 * 1024;
 
 impl Injector {
     /// Each of them reacts, twice in a row.
@@ -49,7 +91,8 @@ impl Injector {
     pub(crate) async fn all_react(&self, pulses: &[Pulse]) -> Result<(), String> {
         for _ in 0..IN_A_ROW {
             let felt = pulses.iter().map(|pulse| self.feel(pulse, ALIVE));
-            futures::future::try_join_all(felt).await?;
+            let felt = futures::future::try_join_all(felt).await;
+            felt.map_err(Silence::words)?;
         }
         Ok(())
     }
@@ -73,18 +116,29 @@ impl Injector {
             let alive: Vec<String> = pulses
                 .iter()
                 .zip(&felt)
-                .filter(|(_, felt)| felt.is_ok())
-                .map(|(pulse, _)| format!("{pulse} still reacts"))
+                .filter_map(|(pulse, felt)| match felt {
+                    Ok(()) => Some(format!("{pulse} still reacts")),
+                    Err(Silence::Unknown(why)) => Some(why.clone()),
+                    Err(Silence::Dead(_)) => None,
+                })
                 .collect();
             in_a_row = if alive.is_empty() { in_a_row + 1 } else { 0 };
             last = alive.join(", ");
             if in_a_row == IN_A_ROW {
-                let dead: Vec<String> = felt.into_iter().filter_map(Result::err).collect();
+                let dead: Vec<String> = felt
+                    .into_iter()
+                    .filter_map(Result::err)
+                    .map(Silence::words)
+                    .collect();
                 return Ok(format!(
                     "all reacted before; {} ms after: {}",
                     begun.elapsed().as_millis(),
                     dead.join(", ")
                 ));
+            }
+            if !alive.is_empty() {
+                // Who answers at once would be asked without end.
+                pause().await;
             }
         }
         Err(last)
@@ -109,7 +163,7 @@ impl Injector {
                     Ok(_) => in_a_row += 1,
                     Err(why) => {
                         in_a_row = 0;
-                        last = why;
+                        last = why.words();
                         // Who refuses at once would be asked without end.
                         pause().await;
                     }
@@ -121,7 +175,7 @@ impl Injector {
     }
 
     /// One attempt, bounded by `patience`.
-    pub(crate) async fn feel(&self, pulse: &Pulse, patience: Duration) -> Result<(), String> {
+    pub(crate) async fn feel(&self, pulse: &Pulse, patience: Duration) -> Result<(), Silence> {
         let attempt = async {
             match pulse {
                 Pulse::Connects(victim) => self
@@ -132,15 +186,38 @@ impl Injector {
                     .map_err(|error| chain(&error)),
                 Pulse::Reacts(victim) => self.provoke(victim).await,
                 Pulse::Reads { cluster } => self.read(cluster).await,
+                Pulse::Shows { victim, path, line } => match self.shown(victim, path).await {
+                    Ok(lines) if lines.iter().any(|shown| shown == line) => Ok(()),
+                    Ok(_) => return Err(Silence::Dead(format!("{pulse}: it is not there"))),
+                    Err(why) => Err(why),
+                },
             }
+            .map_err(|why| pulse.silent(format!("{pulse}: {why}")))
         };
-        match tokio::time::timeout(patience, attempt).await {
-            Ok(felt) => felt.map_err(|why| format!("{pulse}: {why}")),
-            Err(_) => Err(format!(
-                "{pulse}: no reaction within {} ms",
-                patience.as_millis()
-            )),
+        let attempt = tokio::time::timeout(patience, attempt).await;
+        attempt.unwrap_or_else(|_| {
+            let patience = patience.as_millis();
+            Err(pulse.silent(format!("{pulse}: no reaction within {patience} ms")))
+        })
+    }
+
+    /// The lines of what a pod answers with status 200, over HTTP.
+    async fn shown(&self, victim: &Victim, path: &str) -> Result<Vec<String>, String> {
+        let stream = self.clusters.connect(&victim.address, victim.port).await;
+        let mut stream = stream.map_err(|error| chain(&error))?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: pulse\r\nConnection: close\r\n\r\n");
+        let asked = stream.write_all(request.as_bytes()).await;
+        asked.map_err(|error| error.to_string())?;
+        let mut answer = String::new();
+        let read = stream.take(LONGEST).read_to_string(&mut answer).await;
+        read.map_err(|error| error.to_string())?;
+        let (head, body) = answer.split_once("\r\n\r\n").ok_or("no whole answer")?;
+        let status = head.split_whitespace().nth(1);
+        if status != Some("200") {
+            let status = status.unwrap_or("none");
+            return Err(format!("answered with status {status}"));
         }
+        Ok(body.lines().map(|line| line.trim().to_owned()).collect())
     }
 
     /// Sends what a server answers in one way or the other, whatever it speaks.

@@ -266,8 +266,8 @@ async fn nothing_is_removed_from_a_cluster_to_which_nothing_may_be_written_after
     };
     let removals = [Removal {
         cluster: "one".to_owned(),
-        away: change(),
-        back: change(),
+        away: vec![change()],
+        back: vec![change()],
     }];
 
     let removed = stage.injector.remove(
@@ -284,6 +284,25 @@ async fn nothing_is_removed_from_a_cluster_to_which_nothing_may_be_written_after
     let reason = source.source.expect("it has a reason").to_string();
     assert!(reason.contains("somebody else's"), "{reason}");
     assert!(stage.injector.ledger.active().is_empty());
+}
+
+#[tokio::test]
+async fn a_pod_that_cannot_be_asked_shows_neither_that_a_line_is_there_nor_that_it_is_gone() {
+    let stage = Stage::new(true);
+    stage.cluster.cut.store(true, Ordering::SeqCst);
+    let shows = [Pulse::Shows {
+        victim: victim(),
+        path: "/clients".to_owned(),
+        line: "authority.svc".to_owned(),
+    }];
+
+    let before = stage.injector.all_react(&shows).await;
+    let until = Instant::now() + Duration::from_millis(20);
+    let after = stage.injector.none_reacts(&shows, until).await;
+
+    for why in [before.unwrap_err(), after.unwrap_err()] {
+        assert!(why.contains("`authority.svc` in /clients"), "{why}");
+    }
 }
 
 fn victim() -> Victim {

@@ -4,7 +4,7 @@
 mod component;
 mod identity;
 
-pub use component::{Component, ComponentKind};
+pub use component::{ClientList, Component, ComponentKind};
 pub use identity::{AuthorityForm, HandshakeForm, IdentityForm, NodeAgentForm, RotationForm};
 
 use crate::template;

@@ -20,6 +20,7 @@ mod apply;
 mod ask;
 mod away;
 mod certificate;
+mod denial;
 mod handshake;
 mod manifest;
 mod mesh;
@@ -35,6 +36,7 @@ mod wait;
 
 pub use away::Absence;
 pub use definition::MeshDefinition;
+pub use denial::Denial;
 pub use deploy::DeployOptions;
 pub use directory::{Replica, Workload};
 pub use error::{DeployMeshError, LoadMeshError, MeshError, WriteError};

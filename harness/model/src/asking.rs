@@ -183,4 +183,6 @@ pub enum DenialCause {
     WeakKey,
     /// It asks for more than a workload may be.
     TooMuch,
+    /// Who is asked is denied what it needs for it by another part of the mesh.
+    NotServed,
 }

@@ -21,6 +21,8 @@ pub enum Capability {
     PodFreeze,
     /// A component can be taken away, and comes back by itself.
     ComponentOutage,
+    /// A component can be told not to serve another one, and is told otherwise by itself.
+    ClientDenial,
     /// A node can be switched off and on.
     NodeOutage,
     /// Sockets on the disks of nodes can be unlinked or forbidden, and come back by themselves.

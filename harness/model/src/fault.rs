@@ -34,6 +34,16 @@ pub enum Fault {
         /// For how long.
         duration: Span,
     },
+    /// A part of the mesh is told not to serve another one any more, as an operator tells it, and told otherwise afterwards;
+    /// both keep running. What is done before `recover` must be done while it lasts.
+    ClientDenial {
+        /// Who is told so, by the name that the mesh definition gives it, which says there where the list of its clients is.
+        component: String,
+        /// Who is not served, by the name that the mesh definition gives it.
+        client: String,
+        /// For how long.
+        duration: Span,
+    },
     /// Cuts a data center off from everything outside it at its router; the kernel heals it after `duration`,
     /// whether or not the harness lives.
     ZoneOutage {
@@ -141,6 +151,7 @@ impl Fault {
     pub fn component(&self) -> Option<&str> {
         match self {
             Self::ComponentOutage { component, .. }
+            | Self::ClientDenial { component, .. }
             | Self::SocketFault { component, .. }
             | Self::DiskFull { component, .. } => Some(component),
             _ => None,
@@ -156,7 +167,7 @@ impl Fault {
     /// Whether what is done before `recover` is done under it: were it over before, that would prove nothing.
     #[must_use]
     pub fn lasts_until_recovery(&self) -> bool {
-        matches!(self, Self::DiskFull { .. })
+        matches!(self, Self::DiskFull { .. } | Self::ClientDenial { .. })
     }
 
     /// For how long it lasts; none where what it hits is gone for good.
@@ -166,6 +177,7 @@ impl Fault {
             Self::PodKill { .. } => None,
             Self::PodFreeze { duration, .. }
             | Self::ComponentOutage { duration, .. }
+            | Self::ClientDenial { duration, .. }
             | Self::ZoneOutage { duration, .. }
             | Self::NodeOutage { duration, .. }
             | Self::SocketFault { duration, .. }
@@ -182,6 +194,7 @@ impl Fault {
             Self::PodKill { .. } => "podKill",
             Self::PodFreeze { .. } => "podFreeze",
             Self::ComponentOutage { .. } => "componentOutage",
+            Self::ClientDenial { .. } => "clientDenial",
             Self::ZoneOutage { .. } => "zoneOutage",
             Self::NodeOutage { .. } => "nodeOutage",
             Self::SocketFault { .. } => "socketFault",
@@ -198,6 +211,7 @@ impl Fault {
             Self::PodKill { .. } => None,
             Self::PodFreeze { .. } => Some(Capability::PodFreeze),
             Self::ComponentOutage { .. } => Some(Capability::ComponentOutage),
+            Self::ClientDenial { .. } => Some(Capability::ClientDenial),
             Self::ZoneOutage { .. } => Some(Capability::ZoneCut),
             Self::NodeOutage { .. } => Some(Capability::NodeOutage),
             Self::SocketFault { .. } => Some(Capability::SocketFault),
@@ -211,6 +225,7 @@ impl Fault {
     /// A control-plane replica may be among what it takes away, so that no sidecar can be pinned to one meanwhile.
     #[must_use]
     pub fn may_take_replicas(&self) -> bool {
-        !self.is_to_be_borne() && !matches!(self.selector(), Some(PodSelector::Workload(_)))
+        let spares_pods = matches!(self, Self::ClientDenial { .. }) || self.is_to_be_borne();
+        !spares_pods && !matches!(self.selector(), Some(PodSelector::Workload(_)))
     }
 }

@@ -7,7 +7,7 @@
 use crate::capability::Capability;
 use crate::scenario::Scenario;
 use crate::topology::Topology;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Begins the name of an application, data center or cluster that is meant to be unknown: `$unknown:elsewhere`.
 pub const UNKNOWN: &str = "$unknown:";
@@ -34,6 +34,8 @@ pub struct Components {
     pub with_socket: Vec<String>,
     /// Those with a folder whose file system may be filled.
     pub with_folder: Vec<String>,
+    /// Those with a list of the parts that they serve, and who is in it.
+    pub clients: BTreeMap<String, Vec<String>>,
 }
 
 /// Data centers and clusters.

@@ -249,6 +249,11 @@ pub fn fault(fault: &Fault) -> String {
             component,
             duration,
         } => format!("take {component} away for {duration}"),
+        Fault::ClientDenial {
+            component,
+            client,
+            duration,
+        } => format!("have {component} deny {client} for {duration}"),
         Fault::ZoneOutage {
             data_center,
             duration,

@@ -119,6 +119,20 @@ fn of_fault(fault: &Fault, mesh: &MeshDefinition) -> Vec<Right> {
             ));
             rights
         }
+        Fault::ClientDenial { component, .. } => {
+            let Some(component) = mesh.component(component) else {
+                return Vec::new();
+            };
+            let namespace = component.namespace.as_str();
+            let mut rights = on_pods(&["list", "patch"], namespace);
+            for list in component.clients.iter() {
+                rights.extend(["get", "patch"].map(|verb| Right {
+                    name: Some(list.config_map.clone()),
+                    ..Right::new(verb, "", "configmaps").within(namespace)
+                }));
+            }
+            rights
+        }
         // That these bite is measured on the connections to what runs there.
         Fault::ZoneOutage { .. } | Fault::NodeOutage { .. } => {
             control_plane.map(to_connect).unwrap_or_default()
@@ -166,6 +180,7 @@ fn asking(ask: &Ask, mesh: &MeshDefinition) -> Vec<Right> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use harness_model::duration::Span;
 
     fn words(act: Act) -> Vec<String> {
         let mesh = MeshDefinition::load("reference").unwrap();
@@ -182,6 +197,20 @@ mod tests {
         assert!(component.contains(&"list pods in the namespace mesh-system".to_owned()));
         let workload = words(kill(PodSelector::Workload("a@b".to_owned())));
         assert!(workload.contains(&"delete pods in the namespace mesh-workloads".to_owned()));
+    }
+
+    #[test]
+    fn a_denial_takes_the_change_of_the_one_list_that_says_it() {
+        let denial = words(Act::Inject(Fault::ClientDenial {
+            component: "key-service".to_owned(),
+            client: "certificate-authority".to_owned(),
+            duration: Span::secs(5),
+        }));
+        let patched = |right: &&String| right.starts_with("patch configmaps");
+        let patched: Vec<&String> = denial.iter().filter(patched).collect();
+        assert_eq!(patched.len(), 1);
+        assert!(patched[0].contains("key-service-clients"), "{patched:?}");
+        assert!(denial.contains(&"patch pods in the namespace mesh-system".to_owned()));
     }
 
     #[test]

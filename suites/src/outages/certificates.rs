@@ -3,6 +3,7 @@
 use super::{hold, scenario};
 use crate::tls::{self, batch, steady, strict_everywhere};
 use crate::traffic::{answered, fresh, over_tls, stop};
+use harness_model::asking::{Ask, DenialCause, Desk};
 use harness_model::capability::Capability;
 use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
@@ -25,6 +26,7 @@ pub(super) fn all() -> Vec<Scenario> {
         authority_cut_off(),
         key_service_frozen(),
         key_service_away(),
+        key_service_denies(),
         rolled_out(),
     ]
 }
@@ -213,6 +215,39 @@ fn key_service_away() -> Scenario {
             Act::Recover,
         ],
     )
+}
+
+/// It is there and says no, by its list of clients, which an operator changes while it runs. The authority says so to whoever
+/// asks it, and goes on by itself once it is on the list again.
+fn key_service_denies() -> Scenario {
+    let asks = |name: &str| Act::Ask(Ask::rightly(name, "frontend@$zone2", Desk::Authority));
+    let mut scenario = while_renewed(
+        "key-service-denies",
+        "certificates serve while the key service denies the authority, which says so, and are renewed once it is allowed again",
+        "frontend@$zone1",
+        vec![
+            Act::Inject(Fault::ClientDenial {
+                component: KEY_SERVICE.to_owned(),
+                client: AUTHORITY.to_owned(),
+                duration: Span::secs(6),
+            }),
+            asks("while-denied"),
+            Act::Recover,
+            asks("allowed-again"),
+        ],
+    );
+    scenario.requires.push(Capability::Identities);
+    scenario.then.extend([
+        Expectation::Denied {
+            ask: "while-denied".to_owned(),
+            because: DenialCause::NotServed,
+        },
+        Expectation::Granted {
+            ask: "allowed-again".to_owned(),
+            at_most: Span::secs(24 * 3600 + 60),
+        },
+    ]);
+    scenario
 }
 
 /// An upgrade of everything that certificates come from, one after the other. An agent keeps its keys in memory only, so the

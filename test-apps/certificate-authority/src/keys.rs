@@ -74,6 +74,14 @@ pub enum KeysError {
     Certificate(#[from] MakeCertificateError),
 }
 
+impl KeysError {
+    /// The key service is there and does not serve this authority: trying again does not help, an operator does.
+    #[must_use]
+    pub fn is_denial(&self) -> bool {
+        matches!(self, Self::Ask { status, .. } if status.code() == Code::PermissionDenied)
+    }
+}
+
 impl Keys {
     /// A client; nothing is dialled yet.
     ///
@@ -221,6 +229,11 @@ impl Keys {
             self.metrics
                 .key_service_failures
                 .fetch_add(1, Ordering::Relaxed);
+            if status.code() == Code::PermissionDenied {
+                self.metrics
+                    .key_service_denials
+                    .fetch_add(1, Ordering::Relaxed);
+            }
             // What a broken connection looks like, which the next try replaces.
             let is_passing = matches!(
                 status.code(),

@@ -12,6 +12,8 @@ pub struct Metrics {
     pub refused: AtomicU64,
     /// Tries of the key service that failed.
     pub key_service_failures: AtomicU64,
+    /// Tries of the key service that it has denied, which are among those that failed.
+    pub key_service_denials: AtomicU64,
     /// Watches that failed and were started again.
     pub watch_failures: AtomicU64,
     /// Turns of keeping roots and intermediates that failed.
@@ -49,6 +51,12 @@ impl Metrics {
                 "counter",
                 "Tries of the key service that failed.",
                 load(&self.key_service_failures),
+            ),
+            (
+                "key_service_denials_total",
+                "counter",
+                "Tries of the key service that it has denied: this authority is not among its clients.",
+                load(&self.key_service_denials),
             ),
             (
                 "watch_failures_total",

@@ -135,7 +135,11 @@ impl Service {
             .await
             .map_err(|error| {
                 self.doubt.notify_one();
-                Status::unavailable(told(&error))
+                if error.is_denial() {
+                    Status::failed_precondition(told(&error))
+                } else {
+                    Status::unavailable(told(&error))
+                }
             })?;
         info!(
             pod = asked.pod.name,

@@ -10,17 +10,20 @@ use key_service::behaviour::Behaviour;
 pub enum Mutation {
     /// Each start begins without the keys that were kept, and keeps new ones in their place.
     Forgets,
+    /// Whoever has a certificate is served, whatever the list of clients says.
+    IgnoresList,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Forgets];
+    pub const ALL: [Self; 2] = [Self::Forgets, Self::IgnoresList];
 
     /// As in `MESH_MUTANT`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Forgets => "keys-forgotten-at-start",
+            Self::IgnoresList => "keys-ignores-list",
         }
     }
 
@@ -36,6 +39,10 @@ impl Mutation {
 impl Behaviour for Mutation {
     fn takes_what_is_kept(&self) -> bool {
         *self != Self::Forgets
+    }
+
+    fn serves_unlisted(&self) -> bool {
+        *self == Self::IgnoresList
     }
 }
 
@@ -54,7 +61,11 @@ mod tests {
 
     #[test]
     fn every_mutant_does_what_its_name_says() {
-        assert!(Faithful.takes_what_is_kept());
-        assert!(!Mutation::Forgets.takes_what_is_kept());
+        let does = |behaviour: &dyn Behaviour| {
+            (behaviour.takes_what_is_kept(), behaviour.serves_unlisted())
+        };
+        assert_eq!(does(&Faithful), (true, false));
+        assert_eq!(does(&Mutation::Forgets), (false, false));
+        assert_eq!(does(&Mutation::IgnoresList), (true, true));
     }
 }

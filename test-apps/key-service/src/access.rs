@@ -32,24 +32,34 @@ impl Access {
         Self { file }
     }
 
+    /// Who is in the list now, without comments; none where everybody is served.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be read.
+    pub async fn names(&self) -> Result<Option<Vec<String>>, AccessError> {
+        let Some(file) = &self.file else {
+            return Ok(None);
+        };
+        let text = tokio::fs::read_to_string(file)
+            .await
+            .map_err(AccessError::Read)?;
+        let names = text.lines().map(str::trim);
+        let names = names.filter(|name| !name.is_empty() && !name.starts_with('#'));
+        Ok(Some(names.map(str::to_owned).collect()))
+    }
+
     /// Asks whether a client of this name is served now.
     ///
     /// # Errors
     ///
     /// When it is not, or the list cannot be read.
     pub async fn check(&self, caller: &str) -> Result<(), AccessError> {
-        let Some(file) = &self.file else {
-            return Ok(());
-        };
-        let text = tokio::fs::read_to_string(file)
-            .await
-            .map_err(AccessError::Read)?;
-        let names = text.lines().map(str::trim);
-        let mut names = names.filter(|name| !name.starts_with('#'));
-        if !caller.is_empty() && names.any(|name| name == caller) {
-            Ok(())
-        } else {
-            Err(AccessError::Denied(caller.to_owned()))
+        match self.names().await? {
+            Some(names) if !names.iter().any(|name| name == caller) => {
+                Err(AccessError::Denied(caller.to_owned()))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -64,6 +74,11 @@ mod tests {
         let file = folder.path().join("names");
         let access = Access::new(Some(file.clone()));
         std::fs::write(&file, "# Who signs.\nauthority.svc\n\n  other.svc \r\n").expect("written");
+        let names = access.names().await.expect("a list");
+        assert_eq!(
+            names,
+            Some(vec!["authority.svc".to_owned(), "other.svc".to_owned()])
+        );
         for name in ["authority.svc", "other.svc"] {
             assert!(access.check(name).await.is_ok(), "{name}");
         }

@@ -8,6 +8,11 @@ pub trait Behaviour: Send + Sync + 'static {
     fn takes_what_is_kept(&self) -> bool {
         true
     }
+
+    /// Whether a client that is not in the list is served.
+    fn serves_unlisted(&self) -> bool {
+        false
+    }
 }
 
 /// As designed.

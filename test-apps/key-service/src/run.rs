@@ -132,6 +132,7 @@ pub fn main(behaviour: Arc<dyn Behaviour>) -> ExitCode {
 pub struct KeyService {
     server: Server,
     keys: Keys,
+    access: Access,
     metrics: Arc<Metrics>,
     listener: TcpListener,
     admin_listener: TcpListener,
@@ -153,17 +154,21 @@ impl KeyService {
             StoreSettings::Sealed {
                 keep,
                 master_key_file,
-            } => sealed_store(keep, &master_key_file, behaviour).await?,
+            } => sealed_store(keep, &master_key_file, behaviour.clone()).await?,
             StoreSettings::Token(token) => {
                 let runtime = Handle::current();
                 let store = opened(move || TokenStore::open(&token, runtime), RunError::Token);
                 store.await?
             }
         };
-        Self::with_store(settings, store).await
+        Self::with_store(settings, store, behaviour).await
     }
 
-    async fn with_store(settings: &Settings, store: Arc<dyn KeyStore>) -> Result<Self, RunError> {
+    async fn with_store(
+        settings: &Settings,
+        store: Arc<dyn KeyStore>,
+        behaviour: Arc<dyn Behaviour>,
+    ) -> Result<Self, RunError> {
         let tls = &settings.tls_directory;
         let identity = Identity::from_pem(file(&tls.join("tls.crt"))?, file(&tls.join("tls.key"))?);
         let clients = Certificate::from_pem(file(&settings.client_root_file)?);
@@ -180,7 +185,8 @@ impl KeyService {
         let access = Access::new(settings.client_names_file.clone());
         Ok(Self {
             server,
-            keys: Keys::new(store, access, metrics.clone()),
+            keys: Keys::new(store, access.clone(), behaviour, metrics.clone()),
+            access,
             metrics,
             listener: listen(settings.listen).await?,
             admin_listener: listen(settings.admin_listen).await?,
@@ -215,7 +221,7 @@ impl KeyService {
         end: impl Future<Output = std::io::Result<()>>,
     ) -> Result<(), RunError> {
         let shutdown = CancellationToken::new();
-        let admin = admin::router(self.metrics, shutdown.clone());
+        let admin = admin::router(self.metrics, self.access, shutdown.clone());
         let mut admin = std::pin::pin!(axum::serve(self.admin_listener, admin).into_future());
         if let Ok(address) = self.listener.local_addr() {
             info!(%address, "serving keys");

@@ -4,6 +4,7 @@
 //! asked for, or else answered; 0 where there is none) and `outcome` (`ok`, or why not).
 
 use crate::access::{Access, AccessError};
+use crate::behaviour::Behaviour;
 use crate::caller;
 use crate::metrics::Metrics;
 use crate::store::{KeyName, KeyStore, KeyStoreError, KeyVersion};
@@ -23,6 +24,7 @@ pub const MESSAGE_LIMIT: usize = 64 * 1024;
 pub struct Keys {
     store: Arc<dyn KeyStore>,
     access: Access,
+    behaviour: Arc<dyn Behaviour>,
     metrics: Arc<Metrics>,
 }
 
@@ -51,10 +53,16 @@ impl Call {
 impl Keys {
     /// A service in front of this store, for clients that have access.
     #[must_use]
-    pub fn new(store: Arc<dyn KeyStore>, access: Access, metrics: Arc<Metrics>) -> Self {
+    pub fn new(
+        store: Arc<dyn KeyStore>,
+        access: Access,
+        behaviour: Arc<dyn Behaviour>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             store,
             access,
+            behaviour,
             metrics,
         }
     }
@@ -65,16 +73,17 @@ impl Keys {
         caller: &str,
         act: impl FnOnce(&dyn KeyStore) -> Result<T, KeyStoreError> + Send + 'static,
     ) -> Result<T, Status> {
-        self.access.check(caller).await.map_err(|error| {
-            let text = error.to_string();
-            match error {
-                AccessError::Denied(_) => Status::permission_denied(text),
-                AccessError::Read(_) => {
-                    warn!(error = &error as &dyn Error, "nobody is served");
-                    Status::unavailable(text)
-                }
+        match self.access.check(caller).await {
+            Err(AccessError::Denied(_)) if self.behaviour.serves_unlisted() => {}
+            Err(error @ AccessError::Denied(_)) => {
+                return Err(Status::permission_denied(error.to_string()));
             }
-        })?;
+            Err(error @ AccessError::Read(_)) => {
+                warn!(error = &error as &dyn Error, "nobody is served");
+                return Err(Status::unavailable(error.to_string()));
+            }
+            Ok(()) => {}
+        }
         let store = self.store.clone();
         let outcome = tokio::task::spawn_blocking(move || act(&*store)).await;
         outcome

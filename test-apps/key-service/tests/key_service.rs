@@ -159,8 +159,8 @@ async fn an_authority_that_is_denied_says_so_and_issues_again_when_it_is_allowed
 
     serve_only(folder, "another.svc");
     let refusal = front.issue().await.expect_err("denied");
-    // An agent tries again: the list is the operator's, and the agent did nothing wrong.
-    assert_eq!(refusal.code(), Code::Unavailable);
+    // The list is the operator's: neither did the agent do anything wrong, nor is anybody away. It tries again.
+    assert_eq!(refusal.code(), Code::FailedPrecondition);
     let reason = "`denied.svc` is not in the list of clients";
     let told = format!("ask the key service to sign: {reason}");
     assert_eq!(refusal.message(), told);

@@ -131,6 +131,7 @@ impl Cluster for KindCluster {
         let mut capabilities = zones_of(&self.topology);
         capabilities.extend([
             Capability::ComponentOutage,
+            Capability::ClientDenial,
             Capability::PodFreeze,
             Capability::SocketFault,
             Capability::DiskFull,

@@ -228,15 +228,15 @@ impl Cluster for LocalCluster {
             Capability::Wire,
             Capability::PodFreeze,
             Capability::ComponentOutage,
+            Capability::ClientDenial,
             Capability::NodeOutage,
             Capability::SocketFault,
             Capability::DiskFull,
             Capability::KubernetesOutage,
             Capability::TokenSigning,
         ]);
-        if self.topology.has_latency() {
-            capabilities.insert(Capability::ZoneLatency);
-        }
+        let is_late = self.topology.has_latency();
+        capabilities.extend(is_late.then_some(Capability::ZoneLatency));
         capabilities
     }
 

@@ -28,6 +28,23 @@ pub struct Component {
     /// fill.
     #[serde(default)]
     pub folder: Option<PathBuf>,
+    /// The list of the parts that it serves. Absent: none that can be denied.
+    #[serde(default)]
+    pub clients: Option<ClientList>,
+}
+
+/// The list of those whom a part of a mesh serves: names, one a line, which an operator changes while it runs.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClientList {
+    /// The ConfigMap that it is in, in the part's namespace. A change must count without a restart.
+    pub config_map: String,
+    /// Its key there.
+    pub key: String,
+    /// Client (in `components`) → its name in the list.
+    pub names: BTreeMap<String, String>,
+    /// The path at which each pod shows the list that it goes by, over HTTP on `port`: a node needs time to bring it a change.
+    pub shown_at: String,
 }
 
 /// A kind of object that runs pods.
@@ -50,6 +67,7 @@ impl Component {
             port: 0,
             socket: None,
             folder: None,
+            clients: None,
         }
     }
 
@@ -98,7 +116,16 @@ impl MeshDefinition {
             all: control_plane.chain(those(|_| true)).cloned().collect(),
             with_socket: those(|part| part.socket.is_some()).cloned().collect(),
             with_folder: those(|part| part.folder.is_some()).cloned().collect(),
+            clients: self.client_names(),
         }
+    }
+
+    fn client_names(&self) -> BTreeMap<String, Vec<String>> {
+        let lists = self.components.iter().filter_map(|part| {
+            let names = part.clients.as_ref()?.names.keys().cloned().collect();
+            Some((part.name.clone(), names))
+        });
+        lists.collect()
     }
 
     /// The folders that its parts have on their nodes' disks and that faults may fill.
@@ -121,6 +148,7 @@ impl MeshDefinition {
             port: home.xds_port,
             socket: None,
             folder: None,
+            clients: None,
         });
         control_plane
             .into_iter()
@@ -135,11 +163,12 @@ impl MeshDefinition {
         let mut has = cluster;
         has.extend(&self.capabilities);
         let components = self.component_names();
-        for (having, capability) in [
-            (components.with_socket, Capability::SocketFault),
-            (components.with_folder, Capability::DiskFull),
+        for (has_none, capability) in [
+            (components.with_socket.is_empty(), Capability::SocketFault),
+            (components.with_folder.is_empty(), Capability::DiskFull),
+            (components.clients.is_empty(), Capability::ClientDenial),
         ] {
-            if having.is_empty() {
+            if has_none {
                 has.remove(&capability);
             }
         }
@@ -153,14 +182,18 @@ mod tests {
 
     #[test]
     fn a_fault_that_the_mesh_has_nothing_for_is_none_that_it_can_have() {
-        let cluster: BTreeSet<_> = [Capability::SocketFault, Capability::DiskFull].into();
+        let denial = Capability::ClientDenial;
+        let cluster = [Capability::SocketFault, Capability::DiskFull, denial];
+        let cluster: BTreeSet<_> = cluster.into();
         let mut mesh = MeshDefinition::load("reference").unwrap();
         let has = mesh.capabilities_on(cluster.clone());
         assert!(has.is_superset(&cluster) && has.contains(&Capability::Tls));
         for component in &mut mesh.components {
             component.folder = None;
+            component.clients = None;
         }
         let has = mesh.capabilities_on(cluster);
         assert!(has.contains(&Capability::SocketFault) && !has.contains(&Capability::DiskFull));
+        assert!(!has.contains(&denial));
     }
 }

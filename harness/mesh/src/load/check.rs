@@ -292,6 +292,7 @@ impl Checker<'_> {
         self.tls(sections);
         self.rotation(sections);
         self.identity(sections);
+        self.clients(sections);
         self.handshake(sections);
         self.protocols(sections);
         let claimed = sections

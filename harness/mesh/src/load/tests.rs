@@ -432,6 +432,35 @@ fn a_mesh_that_claims_handshakes_must_say_how() {
 }
 
 #[test]
+fn a_list_of_clients_names_parts_of_the_mesh_and_where_it_shows() {
+    for (right, wrong, told) in [
+        (
+            "names: { certificate-authority:",
+            "names: { authority:",
+            "components.key-service.clients.names: `authority` is none of `components`",
+        ),
+        (
+            "names: { certificate-authority: certificate-authority.mesh-system.svc }",
+            "names: {}",
+            "nobody is named",
+        ),
+        (
+            "shownAt: /clients",
+            "shownAt: clients",
+            "components.key-service.clients.shownAt: `clients` is no path",
+        ),
+    ] {
+        let defects = broken(|text| {
+            assert!(text.contains(right), "{right}");
+            text.replace(right, wrong)
+        });
+        assert!(defects.iter().all(|defect| defect.line > 0), "{defects:#?}");
+        let words = LoadMeshError::Invalid(defects).to_string();
+        assert!(words.contains(told), "{words}");
+    }
+}
+
+#[test]
 fn a_configuration_renders_to_both_objects() {
     let definition = MeshDefinition::load("reference").unwrap();
     let context = context(&definition);

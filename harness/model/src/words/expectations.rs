@@ -146,6 +146,9 @@ pub fn capability(capability: Capability) -> String {
         Capability::ZoneCut => "a router that can cut a zone off",
         Capability::PodFreeze => "nodes that can freeze a pod",
         Capability::ComponentOutage => "a cluster of ours, where a component can be taken away",
+        Capability::ClientDenial => {
+            "a component with a list of its clients, on a cluster of ours, where it can be changed"
+        }
         Capability::NodeOutage => "nodes that can be switched off and on",
         Capability::SocketFault => "a component with a socket, on nodes where it can be broken",
         Capability::DiskFull => {
@@ -196,6 +199,7 @@ pub fn denial(cause: DenialCause) -> &'static str {
         DenialCause::BadSignature => "the signature does not fit",
         DenialCause::WeakKey => "the key is too weak",
         DenialCause::TooMuch => "no workload may be that",
+        DenialCause::NotServed => "who is asked is not served itself by what it needs",
     }
 }
 

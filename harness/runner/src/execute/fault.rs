@@ -34,6 +34,11 @@ impl Execution {
                 component,
                 duration,
             } => self.take_component_away(component, duration.0).await,
+            Fault::ClientDenial {
+                component,
+                client,
+                duration,
+            } => self.deny(component, client, duration.0).await,
             Fault::ZoneOutage {
                 data_center,
                 duration,

@@ -78,6 +78,37 @@ impl Checker<'_> {
         }
     }
 
+    pub(super) fn clients(&mut self, sections: &Sections) {
+        let parts = sections.components.iter().flatten();
+        for part in parts.clone() {
+            let Some(list) = &part.clients else {
+                continue;
+            };
+            let field = |key: &str| format!("components.{}.clients.{key}", part.name);
+            for client in list.names.keys() {
+                if !parts.clone().any(|part| part.name == *client) {
+                    let message = format!("`{client}` is none of `components`");
+                    self.add(&["names:", client], &field("names"), message, None);
+                }
+            }
+            if list.names.is_empty() {
+                let message = "nobody is named, so nobody can be denied".to_owned();
+                let hint = Some("write `names: {CLIENT: its name in the list}`");
+                self.add(&["names:", "{}"], &field("names"), message, hint);
+            }
+            if !list.shown_at.starts_with('/') {
+                let message = format!("`{}` is no path", list.shown_at);
+                let words = ["shownAt:"];
+                self.add(
+                    &words,
+                    &field("shownAt"),
+                    message,
+                    Some("for example /clients"),
+                );
+            }
+        }
+    }
+
     pub(super) fn handshake(&mut self, sections: &Sections) {
         let claims = |capability| {
             let claimed = sections.capabilities.as_ref();

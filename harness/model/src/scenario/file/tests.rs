@@ -2,6 +2,7 @@
 
 mod asks;
 mod handshakes;
+mod protocols;
 
 use super::*;
 use crate::capability::Capability;
@@ -441,6 +442,7 @@ fn known() -> Names {
             all: names(&["authority", "node-agent"]),
             with_socket: names(&["node-agent"]),
             with_folder: names(&[]),
+            clients: [("node-agent".to_owned(), names(&["authority"]))].into(),
         }),
         places: Some(Places {
             data_centers: names(&["east", "west"]),
@@ -547,6 +549,33 @@ fn a_component_without_what_a_fault_is_to_is_told() {
         told("node-agent", false),
         [
             "when[0].inject.diskFull.component: `node-agent` has no folder (the mesh definition says with `folder` where it is)"
+        ]
+    );
+}
+
+#[test]
+fn only_a_client_that_is_listed_can_be_denied() {
+    let told = |component: &str, client: &str| {
+        let fault = Fault::ClientDenial {
+            component: component.to_owned(),
+            client: client.to_owned(),
+            duration: crate::duration::Span::secs(1),
+        };
+        let mut scenario = scenario(vec![Act::Inject(fault), Act::Recover]);
+        scenario.disturbs = Disturbs::Everything;
+        check_for(&scenario, &known())
+    };
+    assert_eq!(told("node-agent", "authority"), Vec::<String>::new());
+    assert_eq!(
+        told("node-agent", "authorit"),
+        [
+            "when[0].inject.clientDenial.client: `authorit` is no client of `node-agent` (did you mean `authority`?)"
+        ]
+    );
+    assert_eq!(
+        told("authority", "node-agent"),
+        [
+            "when[0].inject.clientDenial.component: `authority` has no list of clients (the mesh definition says with `clients` where it is)"
         ]
     );
 }
@@ -767,44 +796,5 @@ fn who_speaks_of_tls_disturbs_traffic_and_says_what_it_needs() {
         let told = check_for(&speaking, &known());
         let complains = |of: &str| told.iter().any(|told| told.contains(of));
         assert!(!complains("`disturbs`") && !complains("TLS"), "{told:?}");
-    }
-}
-
-#[test]
-fn what_workloads_may_not_speak_must_be_required() {
-    for protocol in Protocol::ALL {
-        let mut speaking = scenario(vec![Act::Request(Traffic {
-            name: "batch".to_owned(),
-            from: "frontend@$zone1".to_owned(),
-            to: "checkout".to_owned(),
-            path: "/".to_owned(),
-            headers: [].into(),
-            protocol,
-            count: 1,
-        })]);
-        let complains = |scenario: &Scenario| {
-            let told = check_for(scenario, &known());
-            told.iter().any(|told| told.contains("it speaks"))
-        };
-        assert_eq!(complains(&speaking), protocol != Protocol::Http1);
-        speaking.requires.extend(protocol.takes());
-        assert!(!complains(&speaking), "{protocol:?}");
-    }
-}
-
-#[test]
-fn bytes_have_neither_path_nor_headers() {
-    let ask = "request: {name: batch, ";
-    for protocol in Protocol::ALL {
-        let word = serde_json::to_string(&protocol).unwrap();
-        let asked = format!("{ask}protocol: {word}, path: /a, ");
-        let found = mistakes(&sample_with(ask, &asked));
-        let complains = found.iter().any(|mistake| mistake.contains("neither"));
-        let bytes = [
-            Protocol::Tcp,
-            Protocol::ServerFirst,
-            Protocol::ApplicationTls,
-        ];
-        assert_eq!(complains, bytes.contains(&protocol), "{found:?}");
     }
 }

@@ -39,8 +39,8 @@ impl Execution {
             .into_iter()
             .map(|absence| Removal {
                 cluster: absence.cluster,
-                away: absence.away,
-                back: absence.back,
+                away: vec![absence.away],
+                back: vec![absence.back],
             })
             .collect();
         let active = self
@@ -55,6 +55,35 @@ impl Execution {
             .await
             .map_err(words)?;
         Ok((active, hits))
+    }
+
+    /// Has a part of the mesh deny another one.
+    pub(super) async fn deny(&self, component: &str, client: &str, duration: Duration) -> Injected {
+        let hits = self.pods_of(client).await?.hits;
+        let denials = self.environment.mesh().denials_of(component, client).await;
+        let (mut removals, mut pulses) = (Vec::new(), Vec::new());
+        for denial in denials.map_err(|error| chain(&error))? {
+            removals.push(Removal {
+                cluster: denial.cluster,
+                away: denial.away,
+                back: denial.back,
+            });
+            pulses.extend(denial.pods.into_iter().map(|address| Pulse::Shows {
+                victim: Victim {
+                    address,
+                    port: denial.port,
+                },
+                path: denial.path.clone(),
+                line: denial.line.clone(),
+            }));
+        }
+        if pulses.is_empty() {
+            return Err(format!("no pod of {component} is there"));
+        }
+        let what = format!("have {component} deny {client}");
+        let injector = self.environment.injector();
+        let active = injector.alter(what, &removals, pulses, duration).await;
+        Ok((active.map_err(words)?, hits))
     }
 
     /// Switches the nodes of a data center off.

@@ -5,7 +5,7 @@ use super::{Check, Step};
 use crate::configuration::{Scope, ScopeEntry};
 use crate::document::suggestion;
 use crate::fault::Fault;
-use crate::names::{Kind, UNKNOWN};
+use crate::names::{Components, Kind, UNKNOWN};
 use crate::oracle::Block;
 
 impl Check {
@@ -92,6 +92,10 @@ impl Check {
         let (field, having) = match fault {
             Fault::SocketFault { .. } => ("socket", components.with_socket),
             Fault::DiskFull { .. } => ("folder", components.with_folder),
+            Fault::ClientDenial { client, .. } => {
+                self.serves(component, client, &components);
+                return;
+            }
             _ => return,
         };
         let is_in = |names: &[String]| names.iter().any(|name| name == component);
@@ -100,6 +104,30 @@ impl Check {
             self.at(Step::Key("component"), |check| {
                 check.complain(format!("`{component}` has no {field}"), Some(&hint));
             });
+        }
+    }
+
+    /// A component must have a client for it to be denied.
+    fn serves(&mut self, component: &str, client: &str, components: &Components) {
+        let is_there = components.all.iter().any(|name| name == component);
+        match components.clients.get(component) {
+            None if is_there => self.at(Step::Key("component"), |check| {
+                check.complain(
+                    format!("`{component}` has no list of clients"),
+                    Some("the mesh definition says with `clients` where it is"),
+                );
+            }),
+            Some(clients) if !clients.iter().any(|name| name == client) => {
+                let hint = match suggestion(client, clients.iter().map(String::as_str)) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => format!("the mesh definition names {}", clients.join(", ")),
+                };
+                self.at(Step::Key("client"), |check| {
+                    let told = format!("`{client}` is no client of `{component}`");
+                    check.complain(told, Some(&hint));
+                });
+            }
+            _ => {}
         }
     }
 
