@@ -198,7 +198,7 @@ fn every_expectation_that_scenarios_have_is_failed_by_a_seeded_bug() {
 
 /// What shows only when something is away for seconds, when a certificate's life passes, or on the local cluster alone: too
 /// much for a gate, which is for every cluster. Those about applications that speak TLS themselves or first show in no other
-/// scenario than that about them, which takes several steps one after another, alone.
+/// scenario than that about them, for which the gate has no time.
 const BEYOND_THE_GATE: &[&str] = &[
     "agent-forgets-socket",
     "agent-gives-up",

@@ -101,8 +101,8 @@ pub struct RequestOutcome {
 pub enum RequestResult {
     /// An answer came.
     Answered(Box<Answer>),
-    /// No answer came: `connect`, `timeout`, `reset` or `protocol`, and the error's own text. Of bytes that holds what the
-    /// caller's sidecar says of the connection.
+    /// No answer came: `resolve`, `connect`, `timeout`, `reset` or `protocol`, and the error's own text. Of a `reset` of bytes
+    /// that holds what the caller's sidecar says of the connection.
     Failed {
         /// Which kind of failure.
         kind: FailureKind,

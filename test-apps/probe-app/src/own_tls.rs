@@ -18,7 +18,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 /// What the applications speak inside, as they say in ALPN (RFC 7301): another word than that of the mesh.
 const ALPN: &[u8] = b"probe";
 
-/// The application's own end of TLS.
+/// The callee's end of TLS.
 #[derive(Clone)]
 pub(crate) struct OwnTls {
     acceptor: TlsAcceptor,
@@ -95,7 +95,7 @@ struct Anybody(Arc<CryptoProvider>);
 impl ServerCertVerifier for Anybody {
     fn verify_server_cert(
         &self,
-        _own: &CertificateDer<'_>,
+        _shown: &CertificateDer<'_>,
         _intermediates: &[CertificateDer<'_>],
         _name: &ServerName<'_>,
         _ocsp: &[u8],

@@ -36,7 +36,7 @@ pub struct RequestSeen {
     /// How it came to the callee's sidecar; none where that does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrived: Option<Arrival>,
-    /// Why a sidecar answered in the callee's place, where that is one of the known causes.
+    /// Why a sidecar answered in the callee's place, or how a connection of bytes ended, where that is a known cause.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<RefusalCause>,
 }

@@ -291,6 +291,7 @@ impl Inbound<'_> {
                 plain(),
             ],
             InboundTls::Permissive => vec![of_mesh(&[]), plain()],
+            // No chain refuses here: TLS of applications goes by the default chain.
             InboundTls::Strict if !security.plaintext_is_refused => vec![of_mesh_alone(), plain()],
             InboundTls::Strict => [of_mesh_alone()]
                 .into_iter()

@@ -136,9 +136,9 @@ impl Bytes {
                 let connector = own_tls::connector().map_err(Error::other)?;
                 let mut stream = connector.connect(name, stream).await?;
                 let shown = own_tls::shown(stream.get_ref().1);
-                // Who has ended TLS has spoken: what breaks now was not refused.
+                // Whoever finished the handshake has spoken: what breaks now was not refused.
                 let begun = |then: String| {
-                    Unsaid::Begun(format!("TLS was ended by the callee, and then {then}"))
+                    Unsaid::Begun(format!("the TLS handshake was finished, and then {then}"))
                 };
                 match line(&mut stream).await {
                     Ok(line) if line.is_empty() => Err(begun("nothing came".to_owned())),
