@@ -2,6 +2,7 @@
 //!
 //! Invariant: nothing here knows one mesh from another; what is specific is Envoy's admin interface.
 
+mod anybody;
 mod application;
 mod canonical;
 mod connection;

@@ -1,13 +1,13 @@
 //! Whom the client met: the server's certificate, looked at with the mesh's own roots.
 
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use crate::anybody::Look;
 use rustls::client::verify_server_cert_signed_by_trust_anchor;
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
-use std::sync::{Arc, OnceLock};
+use rustls::{Error, RootCertStore};
+use std::sync::OnceLock;
 
 /// The roots, and who has shown what.
 #[derive(Debug)]
@@ -61,58 +61,19 @@ impl Server {
     }
 }
 
-/// Takes every server, and says of each whether it should have.
-#[derive(Debug)]
-pub(super) struct Verifier {
-    server: Arc<Server>,
-    provider: Arc<CryptoProvider>,
-}
-
-impl Verifier {
-    pub(super) fn new(server: Arc<Server>, provider: Arc<CryptoProvider>) -> Self {
-        Self { server, provider }
-    }
-}
-
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
+/// Notes the first, and whether it should have been taken.
+impl Look for Server {
+    fn look(
         &self,
         own: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
         now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        let trusted = self.server.trusted(own, intermediates, now, &self.provider);
-        self.server.met.get_or_init(|| Met {
+        provider: &CryptoProvider,
+    ) {
+        let trusted = self.trusted(own, intermediates, now, provider);
+        self.met.get_or_init(|| Met {
             own: own.to_vec(),
             untrusted: trusted.err().map(|error| error.to_string()),
         });
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signature, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signature, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        algorithms.supported_schemes()
     }
 }
