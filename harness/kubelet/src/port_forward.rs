@@ -8,7 +8,7 @@ mod connection;
 mod session;
 mod transport;
 
-use crate::channels::{CHUNK, UNDER_WAY, close, message, not_here, refuse};
+use crate::channels::{UNDER_WAY, close, message, not_here, refuse};
 use crate::node::Node;
 use crate::pod_context::PodContext;
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
@@ -17,7 +17,7 @@ use axum::http::header::{CONNECTION, UPGRADE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use connection::{FromPod, Names, Pod, ToPod};
+use connection::{FromPod, Names, Pod, ToPod, out_of_pod};
 use futures::future::BoxFuture;
 use futures::{SinkExt, StreamExt};
 use hyper_util::rt::TokioIo;
@@ -25,9 +25,9 @@ use serde::Deserialize;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -234,27 +234,8 @@ async fn carry(
 ) -> io::Result<()> {
     let (from_pod, to_pod) = connected?.into_split();
     tokio::select! {
-        result = out_of_pod(from_pod, channel, outgoing) => result,
+        result = out_of_pod(from_pod, outgoing, |bytes| message(channel, &bytes)) => result,
         result = into_pod(to_pod, incoming) => result,
-    }
-}
-
-async fn out_of_pod(
-    mut from_pod: OwnedReadHalf,
-    channel: u8,
-    outgoing: &mpsc::Sender<Message>,
-) -> io::Result<()> {
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        let count = from_pod.read(&mut chunk).await?;
-        if count == 0
-            || outgoing
-                .send(message(channel, &chunk[..count]))
-                .await
-                .is_err()
-        {
-            return Ok(());
-        }
     }
 }
 

@@ -100,27 +100,20 @@ async fn carry(
 ) -> Result<(), Failed> {
     let (from_pod, to_pod) = pod.connect(port).await.map_err(Failed::Dial)?;
     tokio::select! {
-        read = out_of_pod(from_pod, stream, frames) => read.map_err(Failed::Read),
+        read = out_of_pod(from_pod, frames, |bytes| Sent::Data { stream, bytes, fin: false }) => read.map_err(Failed::Read),
         never = into_pod(to_pod, incoming) => match never {},
     }
 }
 
-async fn out_of_pod(
-    mut from_pod: FromPod,
-    stream: u32,
-    frames: &mpsc::Sender<Sent>,
+/// Hands on what comes from a pod, each chunk as `told` says it, until nothing more comes or nobody wants it.
+pub(super) async fn out_of_pod<T>(
+    mut from_pod: impl AsyncRead + Unpin,
+    to: &mpsc::Sender<T>,
+    told: impl Fn(Bytes) -> T,
 ) -> io::Result<()> {
     loop {
         let mut bytes = BytesMut::with_capacity(CHUNK);
-        if from_pod.read_buf(&mut bytes).await? == 0 {
-            return Ok(());
-        }
-        let bytes = bytes.freeze();
-        let fin = false;
-        if frames
-            .send(Sent::Data { stream, bytes, fin })
-            .await
-            .is_err()
+        if from_pod.read_buf(&mut bytes).await? == 0 || to.send(told(bytes.freeze())).await.is_err()
         {
             return Ok(());
         }
