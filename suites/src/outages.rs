@@ -153,7 +153,6 @@ fn workload_frozen() -> Scenario {
                 }),
                 Act::Recover,
                 Act::Apply(payload("after", scope([application("checkout")]), "v1")),
-                hold(8),
                 stop("meanwhile"),
             ],
             vec![

@@ -215,7 +215,6 @@ const BEYOND_THE_GATE: &[&str] = &[
     "inspector-waits-forever",
     "keys-forgotten-at-start",
     "keys-ignores-list",
-    "never-taken-back",
     "permissive-matches-any-tls",
     "sidecar-forgets",
     "sidecar-ready-too-early",

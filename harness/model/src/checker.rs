@@ -63,6 +63,21 @@ pub fn judge(scenario: &Scenario, events: &[Event], patience: &Patience) -> Judg
     }
 }
 
+/// Whether more requests of a load can still decide an expectation `recovers` of it: a fault has ended, and the traffic is
+/// neither back nor was it sent until the bound was over. False where the scenario expects nothing of that kind of it.
+#[must_use]
+pub fn is_recovery_open(
+    scenario: &Scenario,
+    events: &[Event],
+    patience: &Patience,
+    load: &str,
+) -> bool {
+    let is_expected = scenario.then.iter().any(
+        |expectation| matches!(expectation, Expectation::Recovers { traffic } if traffic == load),
+    );
+    is_expected && recovers::is_open(&Timeline::new(scenario, events, patience), load)
+}
+
 /// Stands in the matrix of seeded bugs for a checker where it is not a scenario that finds a bug, but the search for private
 /// keys at the end of a run.
 pub const PRIVATE_KEYS: &str = "private_keys";

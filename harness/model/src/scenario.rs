@@ -199,7 +199,8 @@ pub enum Act {
     Request(Traffic),
     /// Starts steady load, to be ended by `stop`.
     Load(Load),
-    /// Ends a load by name.
+    /// Ends a load by name. Where `recovers` names the load and a fault has ended, the load goes on before that until its
+    /// traffic is back, or until the bound for recovery is over without.
     Stop(String),
     /// Injects a fault; the act is over when the fault is measured to bite.
     Inject(Fault),

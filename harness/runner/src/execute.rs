@@ -1,5 +1,5 @@
 //! Carrying one scenario out: given, the acts in order, and the readings at the end. Everything that is seen goes into
-//! the recorder; nothing is judged here.
+//! the recorder; nothing is judged here, but whether a load has shown enough to end.
 
 mod aside;
 mod ask;
@@ -185,6 +185,10 @@ impl Execution {
             self.settle_and_prove().await;
         }
         for step in 0..self.script.scenario.when.len() {
+            if let Act::Stop(load) = &self.script.scenario.when[step] {
+                // Its step begins when the load ends: who judges takes it for that.
+                self.wait_for_recovery(load).await;
+            }
             self.recorder.begin(Some(step));
             let act = self.script.act(step, &self.directory());
             self.act(step, act).await?;

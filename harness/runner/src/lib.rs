@@ -17,6 +17,7 @@ mod directory_watch;
 mod endpoints;
 mod execute;
 mod images;
+mod judging;
 mod lost;
 mod one;
 mod phases;

@@ -2,6 +2,7 @@
 
 use crate::environment::Environment;
 use crate::execute::{BrokenOff, Execution, Loads, Script, Writes};
+use crate::judging::{JUDGE_EVERY, judge};
 use crate::plan::RunPlan;
 use crate::record::Recorder;
 use crate::run::{millis_since, tell};
@@ -10,7 +11,6 @@ use crate::streams::Arrangement;
 use crate::{Events, Interrupt, artifacts};
 use harness_mesh::Keys;
 use harness_model::causes::chain;
-use harness_model::checker;
 use harness_model::directory::Directory;
 use harness_model::history::file::Recorded;
 use harness_model::placeholder;
@@ -18,7 +18,7 @@ use harness_model::run_event::RunEvent;
 use harness_model::scenario::{Act, Disturbs, Rollout, Scenario};
 use harness_model::verdict::{Detail, Finding, Judgement, Verdict};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use tokio::task::JoinHandle;
 
 /// The checker that findings of the runner itself name: nothing was judged.
@@ -159,8 +159,10 @@ async fn carry_out(
     }
     let mut judgement = match broke_off {
         Some(Break::Undecided(reason)) => undecided(reason),
-        Some(Break::Early(reason)) => only_failed(judge(&scenario, &history, plan), reason),
-        None => judge(&scenario, &history, plan),
+        Some(Break::Early(reason)) => {
+            only_failed(judge(&scenario, &history, &plan.patience), reason)
+        }
+        None => judge(&scenario, &history, &plan.patience),
     };
     let folder = artifacts::folder(&plan.artifacts, &scenario.name, item.repetition);
     if artifacts::collects(plan.collect, judgement.verdict) && interrupt.signal().is_none() {
@@ -231,9 +233,6 @@ fn only_failed(judgement: Judgement, BrokenOff(reason): BrokenOff) -> Judgement 
     }
 }
 
-/// How often a history is judged while it grows.
-const JUDGE_EVERY: Duration = Duration::from_millis(200);
-
 /// Waits until what was seen is enough, and gives it. Never ends when everything is asked for.
 async fn decided(
     scenario: &Scenario,
@@ -245,22 +244,12 @@ async fn decided(
         Some(enough) => {
             recorder
                 .wait_for(JUDGE_EVERY, |history| {
-                    enough(&judge(scenario, history, plan))
+                    enough(&judge(scenario, history, &plan.patience))
                 })
                 .await
         }
         None => std::future::pending().await,
     }
-}
-
-/// A checker must not panic; one that does has decided nothing.
-fn judge(
-    scenario: &Scenario,
-    history: &[harness_model::history::Event],
-    plan: &RunPlan,
-) -> Judgement {
-    std::panic::catch_unwind(|| checker::judge(scenario, history, &plan.patience))
-        .unwrap_or_else(|_| undecided("a checker has a defect: it panicked".to_owned()))
 }
 
 /// Ends what the scenario left running, heals what it broke, removes what it wrote, and waits until no sidecar shows
@@ -352,7 +341,8 @@ fn prefix(plan: &RunPlan, number: usize) -> String {
     format!("s{number}r{hash:x}")
 }
 
-fn undecided(reason: String) -> Judgement {
+/// The judgement of a scenario that nothing was decided about, and why.
+pub(crate) fn undecided(reason: String) -> Judgement {
     Judgement {
         verdict: Verdict::Inconclusive,
         findings: vec![Finding {

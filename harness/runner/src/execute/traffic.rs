@@ -1,5 +1,7 @@
 //! Requests and steady load, and their outcomes in the history.
 
+mod recovery;
+
 use super::{BrokenOff, Execution};
 use crate::environment::Environment;
 use crate::record::Recorder;
@@ -9,11 +11,12 @@ use harness_model::history::EventKind;
 use harness_model::patience::Whose;
 use harness_model::protocol::Protocol;
 use harness_model::scenario::{Load, Traffic};
-use harness_probe::ProbeError;
+use harness_probe::{ProbeError, ProbeFailure};
 use probe_api::request::{LoadReport, LoadSpec, RequestBatch, RequestOutcome, RequestSpec};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// How long one request of a scenario may take: longer than any fail-over that a mesh may claim, and than a busy machine keeps
@@ -38,6 +41,8 @@ struct Running {
     /// Outcomes before this sequence are in the history.
     since: Arc<Mutex<u64>>,
     collect: JoinHandle<()>,
+    /// Closed when nothing is collected any more.
+    collecting: watch::Receiver<()>,
 }
 
 impl Execution {
@@ -154,14 +159,19 @@ impl Loads {
         id: String,
     ) {
         let since = Arc::new(Mutex::new(0));
-        let collect = tokio::spawn(collect(
+        let (collects, collecting) = watch::channel(());
+        let collect = collect(
             Arc::clone(environment),
             Arc::clone(recorder),
             name.to_owned(),
             from.clone(),
             id.clone(),
             Arc::clone(&since),
-        ));
+        );
+        let collect = tokio::spawn(async move {
+            collect.await;
+            drop(collects);
+        });
         self.running().insert(
             name.to_owned(),
             Running {
@@ -169,8 +179,16 @@ impl Loads {
                 from,
                 since,
                 collect,
+                collecting,
             },
         );
+    }
+
+    /// What ends when outcomes of a load do not come in any more; none when it is not running.
+    fn ended(&self, name: &str) -> Option<impl Future<Output = ()> + use<>> {
+        let mut collecting = self.running().get(name)?.collecting.clone();
+        // Nothing is ever sent: it is closed.
+        Some(async move { while collecting.changed().await.is_ok() {} })
     }
 
     /// Stops a load by name, waits for the outcomes that are still open and records them.
@@ -248,6 +266,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether a load whose outcomes could not be fetched is not there any more: its probe says so, or its pod is gone.
+fn has_ended(environment: &Environment, from: &Workload, error: &ProbeError) -> bool {
+    let there = environment.watch().workload(&from.sidecar.name);
+    let is_there = there.is_some_and(|there| there.sidecar.pod_uid == from.sidecar.pod_uid);
+    matches!(error.source, ProbeFailure::Refused { .. }) || !is_there
+}
+
 async fn collect(
     environment: Arc<Environment>,
     recorder: Arc<Recorder>,
@@ -267,6 +292,10 @@ async fn collect(
             .await
         {
             Ok(report) => report,
+            Err(error) if has_ended(&environment, &from, &error) => {
+                tracing::debug!(name, %error, "a load has ended by itself");
+                return;
+            }
             Err(error) => {
                 tracing::debug!(name, %error, "cannot fetch outcomes of a load; the probe keeps them");
                 continue;

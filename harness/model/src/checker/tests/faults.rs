@@ -9,12 +9,14 @@ use super::requests::load;
 use super::requests::lose;
 use super::requests::outage;
 use super::requests::recorder;
+use crate::checker::is_recovery_open;
 use crate::duration::Span;
 use crate::expectation::Expectation;
 use crate::fault::Fault;
 use crate::fault::PodSelector;
 use crate::history::EventKind;
 use crate::history::RequestSeen;
+use crate::patience::Patience;
 use crate::scenario::Act;
 use crate::scenario::Scenario;
 use crate::testing::Recorder;
@@ -288,6 +290,69 @@ fn a_recovery_must_come_in_time_and_last() {
     let mut gap = outage_history(&[], &row(0, 5, &fine));
     gap.request(9, |_| {});
     assert_eq!(finding(&recovers(), &gap).verdict, Verdict::Inconclusive);
+}
+
+/// Whether it is open what `recovers` says of a history so far.
+fn is_open(scenario: &Scenario, history: &Recorder) -> bool {
+    is_recovery_open(scenario, &history.events, &Patience::default(), TRAFFIC)
+}
+
+#[test]
+fn a_recovery_is_open_until_traffic_is_back_or_the_bound_is_over() {
+    let fine = |_: &mut RequestSeen| {};
+    let bound = 20_000;
+    let none = outage_history(&row(0, 5, &fine), &[]);
+    assert!(is_open(&recovers(), &none));
+    assert!(is_open(
+        &recovers(),
+        &outage_history(&[], &row(0, 4, &fine))
+    ));
+    let back = outage_history(&[], &row(0, 5, &fine));
+    assert!(!is_open(&recovers(), &back));
+
+    let at_the_bound = outage_history(&[], &row(bound, 1, &lose));
+    assert!(is_open(&recovers(), &at_the_bound));
+    let beyond = outage_history(&[], &row(bound + 1, 1, &lose));
+    assert!(!is_open(&recovers(), &beyond));
+
+    // Outcomes that are missing will not come, and decide nothing.
+    let mut gap = back;
+    gap.request(9, |_| {});
+    assert!(!is_open(&recovers(), &gap));
+}
+
+#[test]
+fn every_outage_must_be_decided() {
+    let fine = |_: &mut RequestSeen| {};
+    let mut history = outage_history(&[], &row(0, 5, &fine));
+    history.push(EventKind::FaultStarted {
+        fault: 1,
+        spec: outage(),
+        hits: vec!["frontend@zone1".to_owned()],
+        efficacy: "nobody comes through".to_owned(),
+    });
+    assert!(!is_open(&recovers(), &history), "it has not ended");
+    history.push(EventKind::FaultEnded { fault: 1 });
+    assert!(is_open(&recovers(), &history));
+}
+
+#[test]
+fn nothing_is_open_without_an_outage_or_where_none_is_to_be_recovered_from() {
+    let fine = |_: &mut RequestSeen| {};
+    let mut without = recorder();
+    without.request(0, lose);
+    assert!(!is_open(&recovers(), &without));
+
+    let history = outage_history(&[], &row(0, 1, &fine));
+    assert!(is_open(&recovers(), &history));
+    let events = &history.events;
+    assert!(!is_recovery_open(
+        &recovers(),
+        events,
+        &Patience::default(),
+        "other"
+    ));
+    assert!(!is_open(&fails_over(), &history));
 }
 
 fn unchanged() -> Scenario {
