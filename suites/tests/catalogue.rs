@@ -163,7 +163,10 @@ fn every_scenario_is_killed_by_a_seeded_bug() {
                 "{mutant}: {} has no {}",
                 kill.scenario, kill.checker
             );
-            killed.insert(scenario.name.as_str());
+            // Most runs are over one cluster.
+            if kill.is_of_one_cluster() {
+                killed.insert(scenario.name.as_str());
+            }
         }
     }
     for scenario in &all {
@@ -235,7 +238,11 @@ fn the_gate_catches_every_other_seeded_bug() {
         .collect();
     let beyond: Vec<&str> = matrix
         .iter()
-        .filter(|(_, kills)| !kills.iter().any(|kill| of_gate.contains(&kill.scenario)))
+        .filter(|(_, kills)| {
+            !kills
+                .iter()
+                .any(|kill| kill.is_of_one_cluster() && of_gate.contains(&kill.scenario))
+        })
         .map(|(mutant, _)| mutant.as_str())
         .collect();
     assert_eq!(beyond, BEYOND_THE_GATE);

@@ -16,6 +16,13 @@ pub struct Kill {
     /// data center. Absent where the finding is not about one sidecar.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sidecar: Option<String>,
+    /// Over so many clusters at least: with fewer the scenario need not find the bug.
+    #[serde(default = "one")]
+    pub clusters: usize,
+}
+
+fn one() -> usize {
+    1
 }
 
 impl Kill {
@@ -23,5 +30,11 @@ impl Kill {
     #[must_use]
     pub fn is_by_search(&self) -> bool {
         self.checker == checker::PRIVATE_KEYS
+    }
+
+    /// One cluster is enough.
+    #[must_use]
+    pub fn is_of_one_cluster(&self) -> bool {
+        self.clusters <= one()
     }
 }

@@ -1,5 +1,5 @@
-//! Scenarios on the local cluster otherwise than by default: over several clusters and many data centers, and with
-//! certificates that live as short as they may; and how far data centers are from each other.
+//! Scenarios on the local cluster otherwise than by default: over several clusters and many data centers, with certificates
+//! that live as short as they may, and with seeded bugs over several clusters; and how far data centers are from each other.
 
 use super::{distances, forget_run, meshproof};
 use crate::junit::Count;
@@ -48,6 +48,25 @@ const PASSES: [Pass; 3] = [
     },
 ];
 
+/// Scenarios that must catch seeded bugs over two clusters, one of them a bug that shows nowhere else. That they pass without a
+/// bug is shown by the pass of that topology.
+const SELFTEST: [&str; 7] = [
+    "selftest",
+    "delivery-scope/cluster",
+    "--topology=two-clusters",
+    "--without-faithful",
+    "--without-absent",
+    "--delivery=15s",
+    "--patience=marker=30s",
+];
+
+/// What the matrix says of them over two clusters, as a self-test tells it.
+const CAUGHT: (&str, &str, &str) = (
+    "cluster-ignored",
+    "delivery-scope/cluster",
+    "failed by confined at *@zone-d",
+);
+
 /// Runs them, one after the other.
 pub(super) fn run(program: &Path, results: &Path) -> anyhow::Result<Count> {
     forget_run(results)?;
@@ -65,8 +84,33 @@ pub(super) fn run(program: &Path, results: &Path) -> anyhow::Result<Count> {
         };
     }
     total += same_addresses(&results.join("two-clusters/latest"))?;
+    let artifacts = results.join("two-clusters-selftest");
+    total += meshproof(Command::new(program), &SELFTEST, &artifacts)?;
+    total += caught(&artifacts.join("latest/selftest.json"))?;
     total += distances::run(program)?;
     Ok(total)
+}
+
+/// Whether a self-test had the bug that only several clusters show, and it was caught as it must be.
+fn caught(report: &Path) -> anyhow::Result<Count> {
+    let text =
+        std::fs::read_to_string(report).with_context(|| format!("read {}", report.display()))?;
+    let report: serde_json::Value = serde_json::from_str(&text)?;
+    let cases = report["cases"].as_array().context("no cases are told")?;
+    let (bug, scenario, expected) = CAUGHT;
+    let was_caught = cases.iter().any(|case| {
+        case["controlPlane"] == bug
+            && case["scenario"] == scenario
+            && case["expected"] == expected
+            && case["agrees"] == true
+    });
+    Ok(if was_caught {
+        Count::ONE_PASSED
+    } else {
+        Count::one_failed(format!(
+            "{scenario} did not catch {bug} over two clusters: {expected}"
+        ))
+    })
 }
 
 /// The scenario that is about addresses which two clusters have.

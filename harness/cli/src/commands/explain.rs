@@ -131,12 +131,17 @@ fn kills(
                         .as_ref()
                         .map(|pattern| format!(" at {}", words::sidecars(pattern)))
                         .unwrap_or_default();
+                    let over = if kill.is_of_one_cluster() {
+                        String::new()
+                    } else {
+                        format!(" over {} clusters", kill.clusters)
+                    };
                     let bug = sentences
                         .get(mutant)
                         .map(|sentence| format!(" ({sentence})"))
                         .unwrap_or_default();
                     format!(
-                        "the mesh has the seeded bug `{mutant}`{bug}: `{}` fails{at}",
+                        "the mesh{over} has the seeded bug `{mutant}`{bug}: `{}` fails{at}",
                         kill.checker
                     )
                 })

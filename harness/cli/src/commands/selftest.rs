@@ -42,7 +42,8 @@ pub(crate) fn selftest(
     }
     let selected = plan::select(&run.selection, &checked)?;
     plan::check_images(&run.environment, &BTreeSet::new())?;
-    let matrix = matrix()?;
+    let topology = checked.ground.topology();
+    let matrix = matrix(topology.map_or(1, |topology| topology.clusters.len()))?;
     let sentences = super::list::mutants::sentences()?;
     let absent = if arguments.without_absent {
         None
@@ -130,8 +131,8 @@ fn refuse_candidates(images: &[(String, String)], mesh: &MeshDefinition) -> Resu
     }
 }
 
-/// The checked-in matrix in the runner's words.
-fn matrix() -> Result<Matrix, Failure> {
+/// The checked-in matrix in the runner's words, without what shows only over more clusters than there are.
+fn matrix(clusters: usize) -> Result<Matrix, Failure> {
     let checked_in = suites::matrix::checked_in().map_err(|problems| {
         Failure::new(
             ExitCode::Internal,
@@ -145,7 +146,10 @@ fn matrix() -> Result<Matrix, Failure> {
             .map(|(mutant, kills)| MatrixRow {
                 own_mesh: suites::matrix::needs_own_mesh(&mutant),
                 mutant,
-                killed_by: kills,
+                killed_by: kills
+                    .into_iter()
+                    .filter(|kill| kill.clusters <= clusters)
+                    .collect(),
             })
             .collect(),
     })

@@ -220,6 +220,7 @@ mod tests {
             scenario: "s".to_owned(),
             checker: "confined".to_owned(),
             sidecar: sidecar.map(str::to_owned),
+            clusters: 1,
         }
     }
 

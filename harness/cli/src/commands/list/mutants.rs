@@ -20,6 +20,9 @@ struct Listed {
     name: String,
     bug: String,
     caught_by: BTreeSet<String>,
+    /// Scenarios that catch it over several clusters alone.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    caught_over_clusters_by: BTreeSet<String>,
     /// Scenarios after which the search for private keys must find one.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     searched_after: BTreeSet<String>,
@@ -41,15 +44,24 @@ pub(super) fn list(
                 .into_iter()
                 .filter(|kill| selected.contains(kill.scenario.as_str()));
             let (search, scenarios): (Vec<Kill>, Vec<Kill>) = kills.partition(Kill::is_by_search);
+            let (of_one, of_several) = scenarios.into_iter().partition(Kill::is_of_one_cluster);
             let names = |kills: Vec<Kill>| kills.into_iter().map(|kill| kill.scenario).collect();
             Listed {
                 bug: sentences.get(&name).cloned().unwrap_or_default(),
-                caught_by: names(scenarios),
+                caught_by: names(of_one),
+                caught_over_clusters_by: names(of_several),
                 searched_after: names(search),
                 name,
             }
         })
-        .filter(|mutant| !mutant.caught_by.is_empty() || !mutant.searched_after.is_empty())
+        .filter(|mutant| {
+            let found = [
+                &mutant.caught_by,
+                &mutant.caught_over_clusters_by,
+                &mutant.searched_after,
+            ];
+            found.iter().any(|scenarios| !scenarios.is_empty())
+        })
         .collect();
     if listed.is_empty() {
         return Err(Failure::new(ExitCode::NothingSelected, "list seeded bugs")
@@ -83,6 +95,10 @@ fn text(listed: &[Listed], out: &mut Out) -> std::io::Result<()> {
         writeln!(out, "{}", mutant.name)?;
         let caught = [
             ("caught by ", &mutant.caught_by),
+            (
+                "caught over several clusters by ",
+                &mutant.caught_over_clusters_by,
+            ),
             (
                 "caught by the search for private keys after ",
                 &mutant.searched_after,
