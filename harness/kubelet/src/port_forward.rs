@@ -17,7 +17,7 @@ use axum::http::header::{CONNECTION, UPGRADE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use connection::{FromPod, Names, Pod, ToPod, out_of_pod};
+use connection::{FromPod, Names, Pod, ToPod, into_pod, out_of_pod};
 use futures::future::BoxFuture;
 use futures::{SinkExt, StreamExt};
 use hyper_util::rt::TokioIo;
@@ -25,9 +25,7 @@ use serde::Deserialize;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -235,18 +233,6 @@ async fn carry(
     let (from_pod, to_pod) = connected?.into_split();
     tokio::select! {
         result = out_of_pod(from_pod, outgoing, |bytes| message(channel, &bytes)) => result,
-        result = into_pod(to_pod, incoming) => result,
+        never = into_pod(to_pod, incoming) => match never {},
     }
-}
-
-/// Returns only when the pod does not take any more: that the client has no more to say leaves the pod its answer.
-async fn into_pod(
-    mut to_pod: OwnedWriteHalf,
-    mut incoming: mpsc::Receiver<Bytes>,
-) -> io::Result<()> {
-    while let Some(bytes) = incoming.recv().await {
-        to_pod.write_all(&bytes).await?;
-    }
-    to_pod.shutdown().await?;
-    std::future::pending().await
 }

@@ -122,7 +122,10 @@ pub(super) async fn out_of_pod<T>(
 
 /// Never returns: that the client has no more to say leaves the pod its answer, and what becomes of a pod that takes no more
 /// is seen where it is read.
-async fn into_pod(mut to_pod: ToPod, mut incoming: mpsc::Receiver<Bytes>) -> Infallible {
+pub(super) async fn into_pod(
+    mut to_pod: impl AsyncWrite + Unpin,
+    mut incoming: mpsc::Receiver<Bytes>,
+) -> Infallible {
     while let Some(bytes) = incoming.recv().await {
         if to_pod.write_all(&bytes).await.is_err() {
             break;
