@@ -445,6 +445,16 @@ fn a_list_of_clients_names_parts_of_the_mesh_and_where_it_shows() {
             "nobody is named",
         ),
         (
+            "names: { certificate-authority: certificate-authority.mesh-system.svc }",
+            "names: { certificate-authority: ' authority' }",
+            "components.key-service.clients.names: ` authority` is empty, or has spaces around it",
+        ),
+        (
+            "configMap: key-service-clients",
+            "configMap: ''",
+            "components.key-service.clients.configMap: `` is empty",
+        ),
+        (
             "shownAt: /clients",
             "shownAt: clients",
             "components.key-service.clients.shownAt: `clients` is no path",

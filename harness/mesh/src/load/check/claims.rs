@@ -88,7 +88,18 @@ impl Checker<'_> {
             for client in list.names.keys() {
                 if !parts.clone().any(|part| part.name == *client) {
                     let message = format!("`{client}` is none of `components`");
-                    self.add(&["names:", client], &field("names"), message, None);
+                    let hint = Some("write `name` of one of `components` before the colon");
+                    self.add(&["names:", client], &field("names"), message, hint);
+                }
+            }
+            let names = list.names.values().map(|name| ("names", name));
+            let fields = [("configMap", &list.config_map), ("key", &list.key)];
+            for (key, value) in names.chain(fields) {
+                if value.is_empty() || value.trim() != value {
+                    let message = format!("`{value}` is empty, or has spaces around it");
+                    let hint =
+                        Some("write the name alone: the list is read without spaces around it");
+                    self.add(&[&format!("{key}:"), value], &field(key), message, hint);
                 }
             }
             if list.names.is_empty() {
