@@ -119,12 +119,18 @@ fn of_fault(fault: &Fault, mesh: &MeshDefinition) -> Vec<Right> {
             ));
             rights
         }
-        Fault::ClientDenial { component, .. } => {
+        Fault::ClientDenial {
+            component, client, ..
+        } => {
             let Some(component) = mesh.component(component) else {
                 return Vec::new();
             };
             let namespace = component.namespace.as_str();
             let mut rights = on_pods(&["list", "patch"], namespace);
+            // Whom it hits.
+            if let Some(client) = mesh.component(client) {
+                rights.extend(on_pods(&["list"], &client.namespace));
+            }
             for list in component.clients.iter() {
                 rights.extend(["get", "patch"].map(|verb| Right {
                     name: Some(list.config_map.clone()),
