@@ -57,7 +57,7 @@ async fn readiness(State(admin): State<Admin>) -> (StatusCode, &'static str) {
     } else if !*admin.can_sign.borrow() {
         (
             StatusCode::SERVICE_UNAVAILABLE,
-            "nothing can be signed: there is no intermediate, or the key service does not have its key at hand",
+            "nothing can be signed: there is no intermediate, or the key service does not have its key at hand or does not serve us",
         )
     } else {
         (StatusCode::OK, "ready")
