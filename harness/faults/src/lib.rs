@@ -43,6 +43,17 @@ pub struct ActiveFault {
 }
 
 impl ActiveFault {
+    /// How much of its time is left; none where what it hit is gone for good.
+    #[must_use]
+    pub fn left(&self) -> Option<Duration> {
+        match self.kind {
+            Kind::PodKill => None,
+            Kind::Away { ends, .. } | Kind::ZoneOutage { ends, .. } => {
+                Some(ends.saturating_duration_since(Instant::now()))
+            }
+        }
+    }
+
     /// What it hit is gone for good, and has ended when its replacement is ready.
     #[must_use]
     pub fn needs_replacement(&self) -> bool {

@@ -10,6 +10,7 @@ pub use request::{Answerer, Arrival, RefusalCause, RequestSeen, Spoken, WireConn
 use crate::asking::Answer;
 use crate::configuration::Configuration;
 use crate::directory::Sidecar;
+use crate::duration::Span;
 use crate::fault::Fault;
 use crate::handshake::Met;
 use crate::patience::Whose;
@@ -169,6 +170,10 @@ pub enum EventKind {
         hits: Vec<String>,
         /// What was measured.
         efficacy: String,
+        /// How much of its time is left from this event on: measuring that it bites takes some of it. None where what it hit is
+        /// gone for good, and in histories from before this was written.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        left: Option<Span>,
     },
     /// A fault could not be shown to bite, so nothing that depends on it can be judged.
     FaultWithoutEffect {

@@ -249,6 +249,7 @@ impl Recorder {
             spec,
             hits: hits.iter().map(|hit| (*hit).to_owned()).collect(),
             efficacy: "measured".to_owned(),
+            left: None,
         })
     }
 

@@ -242,6 +242,7 @@ fn inconclusive() -> Vec<RunEvent> {
             },
             hits: hit,
             efficacy: "5 of 5 connections into zone-b timed out".to_owned(),
+            left: Some(Span::secs(3)),
         },
     ));
     for sequence in 0..90_u64 {

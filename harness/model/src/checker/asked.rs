@@ -69,7 +69,7 @@ fn judge(
         contradictions: Vec::new(),
         open: Vec::new(),
     };
-    for event in timeline.events {
+    for (index, event) in timeline.events.iter().enumerate() {
         let EventKind::Asked { ask, from, answer } = &event.kind else {
             continue;
         };
@@ -87,6 +87,11 @@ fn judge(
         let own = who.and_then(|life| life.sidecar.identity.as_deref());
         match fits(own, answer) {
             Ok(()) => judged.supports += 1,
+            // Who was to be asked under a fault may have been asked after it.
+            Err(Some(instead)) if timeline.came_after_its_fault(index) => {
+                let late = format!("{instead}, when the fault was over");
+                judged.open.push((from.clone(), event.step, late));
+            }
             Err(Some(instead)) => judged
                 .contradictions
                 .push((from.clone(), event.step, instead)),

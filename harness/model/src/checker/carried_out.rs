@@ -131,28 +131,22 @@ fn rolled_out(timeline: &Timeline<'_>, step: usize, rollout: &Rollout) -> Option
 
 /// What must be borne must have been there while everything up to the recovery was done.
 fn ended_early(timeline: &Timeline<'_>) -> Option<Detail> {
-    timeline.events.iter().find_map(|event| {
-        let EventKind::FaultStarted { spec, .. } = &event.kind else {
-            return None;
-        };
-        let (true, Some(duration)) = (spec.lasts_until_recovery(), spec.duration()) else {
-            return None;
-        };
-        let is_recovery =
-            |step: usize| matches!(timeline.scenario.when.get(step), Some(Act::Recover));
-        let recovery = timeline
-            .events
-            .iter()
-            .find(|later| later.at_ns >= event.at_ns && later.step.is_some_and(is_recovery))?;
-        let took = Duration::from_nanos(recovery.at_ns - event.at_ns);
-        (took >= duration.0).then(|| Detail {
-            step: event.step,
-            ..detail(
-                format!("the fault to last until `recover`, for {duration}"),
-                format!("what came before took {:.1} s", took.as_secs_f64()),
-            )
+    let is_recovery = |step: usize| matches!(timeline.scenario.when.get(step), Some(Act::Recover));
+    timeline
+        .lasting_until_recovery()
+        .find_map(|(event, lasted)| {
+            let mut events = timeline.events.iter();
+            let recovery = events
+                .find(|later| later.at_ns >= event.at_ns && later.step.is_some_and(is_recovery))?;
+            let took = Duration::from_nanos(recovery.at_ns - event.at_ns);
+            (took >= lasted.0).then(|| Detail {
+                step: event.step,
+                ..detail(
+                    format!("the fault to last until `recover`, for {lasted}"),
+                    format!("what came before took {:.1} s", took.as_secs_f64()),
+                )
+            })
         })
-    })
 }
 
 fn is_there(life: &Life<'_>, application: &str, data_center: &str) -> bool {

@@ -1,6 +1,7 @@
 //! A history put in order: what was in force when, and the points at which it is judged.
 
 mod changes;
+mod faults;
 mod holding;
 
 pub(super) use changes::{Fate, Life, Write};
@@ -281,37 +282,6 @@ impl<'a> Timeline<'a> {
         self.writes_together(index)
             .next()
             .map_or_else(|| self.nothing.clone(), |write| write.before.clone())
-    }
-
-    /// The last end of a fault within a point.
-    pub(super) fn recovered_in(&self, point: &Point) -> Option<usize> {
-        point
-            .indices
-            .iter()
-            .copied()
-            .rfind(|index| matches!(self.events[*index].kind, EventKind::FaultEnded { .. }))
-    }
-
-    /// When the last of the faults ended that were in force at the event with this index: none when none was, the end of
-    /// time when one never ended.
-    pub(super) fn end_of_fault_at(&self, index: usize) -> Option<u64> {
-        let begun = self.events[..index].iter().enumerate();
-        begun
-            .filter_map(|(begin, event)| match event.kind {
-                EventKind::FaultStarted { fault, ref spec, .. } if !spec.is_to_be_borne() => {
-                    Some((begin, fault))
-                }
-                _ => None,
-            })
-            .filter_map(|(begin, number)| {
-                let is_its_end = |event: &&Event| matches!(event.kind, EventKind::FaultEnded { fault } if fault == number);
-                if self.events[begin..index].iter().any(|event| is_its_end(&event)) {
-                    return None;
-                }
-                let end = self.events[index..].iter().find(is_its_end);
-                Some(end.map_or(u64::MAX, |end| end.at_ns))
-            })
-            .max()
     }
 
     /// A write began at or before this index whose fate nobody knows.

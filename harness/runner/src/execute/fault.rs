@@ -12,6 +12,7 @@ use harness_faults::{ActiveFault, InjectError};
 use harness_mesh::{Replica, RolledOut};
 use harness_model::causes::chain;
 use harness_model::directory::Sidecar;
+use harness_model::duration::Span;
 use harness_model::fault::{Fault, PodSelector};
 use harness_model::history::EventKind;
 use harness_model::patience::Whose;
@@ -75,6 +76,7 @@ impl Execution {
                     spec: fault,
                     hits,
                     efficacy: active.efficacy.clone(),
+                    left: active.left().map(whole_millis),
                 });
                 self.faults.push((number, active));
                 self.read_everybody().await;
@@ -250,6 +252,11 @@ fn inside(data_center: &str, sidecars: Vec<Sidecar>, replicas: Vec<Replica>) -> 
         .filter(|replica| replica.data_center == data_center)
         .map(|replica| replica.pod);
     sidecars.chain(replicas).collect()
+}
+
+/// As histories keep it.
+fn whole_millis(left: Duration) -> Span {
+    Span::millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
 }
 
 fn words(error: InjectError) -> String {

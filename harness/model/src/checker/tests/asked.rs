@@ -4,6 +4,7 @@ use super::requests::{expecting, finding};
 use crate::asking::{Answer, Ask, DenialCause, Desk, Token, Wish};
 use crate::duration::Span;
 use crate::expectation::Expectation;
+use crate::fault::Fault;
 use crate::history::EventKind;
 use crate::scenario::Act;
 use crate::testing::{Recorder, sidecar};
@@ -88,4 +89,44 @@ fn a_denial_has_its_cause(#[case] answer: Option<Answer>, #[case] verdict: Verdi
         because: DenialCause::OtherName,
     };
     assert_eq!(judged(answer, expectation), verdict);
+}
+
+#[rstest]
+#[case::under_it(3_900, Verdict::Failed)]
+#[case::after_it(4_000, Verdict::Inconclusive)]
+fn what_is_granted_after_a_denial_has_ended_decides_nothing(
+    #[case] millis: u64,
+    #[case] verdict: Verdict,
+) {
+    let fault = Fault::ClientDenial {
+        component: "key-service".to_owned(),
+        client: "authority".to_owned(),
+        duration: Span::secs(6),
+    };
+    let asker = sidecar("checkout", 1, 2);
+    let mut recorder = Recorder::new(std::slice::from_ref(&asker));
+    // Measuring that it bites has taken two of its six seconds.
+    recorder.step(0).push(EventKind::FaultStarted {
+        fault: 0,
+        spec: fault.clone(),
+        hits: vec!["authority".to_owned()],
+        efficacy: "measured".to_owned(),
+        left: Some(Span::secs(4)),
+    });
+    recorder.step(1).wait(millis).push(EventKind::Asked {
+        ask: "one".to_owned(),
+        from: asker.name.clone(),
+        answer: granted_for(&[OWN], 60).expect("granted"),
+    });
+    recorder.step(2).wait(60_000).fault_ended();
+    let ask = Ask::rightly("one", &asker.name, Desk::Authority);
+    let when = vec![Act::Inject(fault), Act::Ask(ask), Act::Recover];
+    let expectation = Expectation::Denied {
+        ask: "one".to_owned(),
+        because: DenialCause::NotServed,
+    };
+    assert_eq!(
+        finding(&expecting(when, expectation), &recorder).verdict,
+        verdict
+    );
 }

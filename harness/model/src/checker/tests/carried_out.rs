@@ -100,6 +100,7 @@ fn two_faults(hits: [&[&str]; 2], ended: &[usize]) -> Finding {
             spec: outage(),
             hits: hits.iter().map(|hit| (*hit).to_owned()).collect(),
             efficacy: "measured".to_owned(),
+            left: None,
         });
     }
     for fault in ended {
@@ -137,6 +138,7 @@ fn what_must_be_borne_must_last_until_the_recovery() {
             spec: fault.clone(),
             hits: vec!["frontend@zone1".to_owned()],
             efficacy: "measured".to_owned(),
+            left: None,
         });
         recorder.wait(millis).step(2);
         recorder

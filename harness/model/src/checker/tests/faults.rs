@@ -330,6 +330,7 @@ fn every_outage_must_be_decided() {
         spec: outage(),
         hits: vec!["frontend@zone1".to_owned()],
         efficacy: "nobody comes through".to_owned(),
+        left: None,
     });
     assert!(!is_open(&recovers(), &history), "it has not ended");
     history.push(EventKind::FaultEnded { fault: 1 });

@@ -37,6 +37,7 @@ impl Fed {
             },
             hits: vec![HIT.to_owned()],
             efficacy: "nobody comes through".to_owned(),
+            left: None,
         });
         recorder.push(EventKind::FaultEnded { fault: 0 });
         let ended_ns = recorder.history()[1].at_ns;
