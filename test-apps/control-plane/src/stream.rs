@@ -3,7 +3,8 @@
 //! Invariant: no I/O. Each type has at most one response in flight; what changes meanwhile is sent, once and
 //! in its newest form, when the client has answered. A rejected content is not sent again before something of its type
 //! changes. In both forms routes and runtime values wait for clusters and listeners that changed before them and could not
-//! be sent yet: proofs of absence rest on that.
+//! be sent yet: proofs of absence rest on that. Listeners wait for the answer about clusters: Envoy gives it when the clusters
+//! are in use, and a connection that a new listener takes must not go by the old ones.
 
 pub mod delta;
 
@@ -49,6 +50,11 @@ fn holds_back(kind: Kind) -> bool {
 /// cluster only when it has its endpoints.
 fn waits_for(kind: Kind) -> bool {
     matches!(kind, Kind::Routes | Kind::Runtime)
+}
+
+/// Of this type nothing new is sent while a response of the other is unanswered.
+fn follows(kind: Kind) -> Option<Kind> {
+    (kind == Kind::Listeners).then_some(Kind::Clusters)
 }
 
 /// What a client asks or answers (`DiscoveryRequest`).
@@ -154,7 +160,10 @@ impl Stream {
             if held_back && waits_for(kind) {
                 continue;
             }
-            held_back |= holds_back(kind) && self.has_older_news(kind, snapshot);
+            if self.has_to_wait(kind, snapshot) {
+                held_back |= holds_back(kind);
+                continue;
+            }
             let Some(changed) = self.due_of(kind, snapshot, &mut responses) else {
                 continue;
             };
@@ -177,15 +186,22 @@ impl Stream {
             .unwrap_or_default()
     }
 
-    /// A response is in flight, and another one is due after it.
-    fn has_older_news(&self, kind: Kind, snapshot: &Snapshot) -> bool {
+    /// A response is due, and cannot be sent before one that is in flight is answered.
+    fn has_to_wait(&self, kind: Kind, snapshot: &Snapshot) -> bool {
         let subscription = self.types.get(&kind);
         subscription.is_some_and(|subscription| {
             let wanted = subscription.wanted(kind, snapshot);
-            subscription.in_flight
+            let waits = subscription.in_flight
+                || follows(kind).is_some_and(|other| self.is_in_flight(other));
+            waits
                 && (subscription.changed(&wanted).next().is_some()
                     || subscription.has_too_much(&wanted))
         })
+    }
+
+    fn is_in_flight(&self, kind: Kind) -> bool {
+        let subscription = self.types.get(&kind);
+        subscription.is_some_and(|subscription| subscription.in_flight)
     }
 
     fn forget(&mut self, kind: Kind, name: impl Fn(&str) -> bool) {

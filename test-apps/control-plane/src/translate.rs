@@ -70,9 +70,8 @@ impl Translator {
         let hash = services.hash;
         let zone = &sidecar.data_center;
         let outbound = effective.tls.outbound.unwrap_or_default();
-        // What it says as a client is no part of its listeners.
-        let inbound = TlsPolicy {
-            outbound: None,
+        let tls = TlsPolicy {
+            outbound: Some(outbound),
             ..effective.tls.clone()
         };
         let resources = [
@@ -92,8 +91,8 @@ impl Translator {
             (
                 Kind::Listeners,
                 self.make(
-                    Ingredients::Listeners(hash, sidecar.pod.clone(), inbound.clone(), form),
-                    || listener::listeners(world, &sidecar.pod, &inbound, traffic, security, form),
+                    Ingredients::Listeners(hash, sidecar.pod.clone(), tls.clone(), form),
+                    || listener::listeners(world, &sidecar.pod, &tls, traffic, security, form),
                 ),
             ),
             (

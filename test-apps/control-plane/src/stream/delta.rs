@@ -7,7 +7,7 @@
 //! A rejection does not say of which resource of a response it is. So what was rejected together is sent once more, each
 //! resource alone; what is rejected alone is not sent again before it changes, and keeps nothing else from the client.
 
-use super::{Meaning, Standing, holds_back, waits_for};
+use super::{Meaning, Standing, follows, holds_back, waits_for};
 use crate::behaviour::DeltaHandling;
 use crate::snapshot::{Kind, Resource, ResourceVersion, Resources, Snapshot, version};
 use std::collections::{BTreeMap, BTreeSet};
@@ -113,12 +113,14 @@ impl DeltaStream {
             if held_back && waits_for(kind) {
                 continue;
             }
+            let follows = follows(kind).and_then(|other| self.types.get(&other));
+            let follows = follows.is_some_and(|other| other.in_flight.is_some());
             let Some(subscription) = self.types.get_mut(&kind) else {
                 continue;
             };
             let resources = snapshot.resources.get(&kind).map(AsRef::as_ref);
             let news = subscription.news(resources);
-            if subscription.in_flight.is_some() {
+            if subscription.in_flight.is_some() || (follows && !news.is_nothing()) {
                 held_back |= holds_back(kind) && !news.is_nothing();
                 continue;
             }

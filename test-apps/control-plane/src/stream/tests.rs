@@ -292,7 +292,10 @@ fn types_go_out_in_order_with_nonces_of_their_own() {
     stream.receive(Kind::Listeners, &request(&[], ""));
     stream.receive(Kind::Endpoints, &request(&["c"], ""));
     stream.receive(Kind::Clusters, &request(&[], ""));
-    let responses = stream.due(&all);
+    let mut responses = stream.due(&all);
+    let answered = responses[0].nonce.clone();
+    stream.receive(Kind::Clusters, &request(&[], &answered));
+    responses.extend(stream.due(&all));
     assert_eq!(
         responses.iter().map(|r| r.kind).collect::<Vec<_>>(),
         Kind::ALL.to_vec()
@@ -323,5 +326,39 @@ fn routes_wait_for_a_listener_that_could_not_be_sent_yet() {
     assert_eq!(
         kinds(stream.due(&world("2", "2"))),
         vec![Kind::Listeners, Kind::Routes]
+    );
+}
+
+#[test]
+fn listeners_wait_until_the_clusters_before_them_are_in_use() {
+    let world = |cluster: &'static str, listener: &'static str, runtime: &'static str| {
+        snapshot(
+            &[
+                (Kind::Clusters, &[("c", cluster)]),
+                (Kind::Listeners, &[("l", listener)]),
+                (Kind::Runtime, &[("mesh", runtime)]),
+            ],
+            1,
+        )
+    };
+    let kinds = |responses: Vec<Response>| responses.iter().map(|r| r.kind).collect::<Vec<_>>();
+    let mut stream = Stream::default();
+    stream.receive(Kind::Listeners, &request(&[], ""));
+    stream.receive(Kind::Runtime, &request(&["mesh"], ""));
+    assert_eq!(stream.due(&world("1", "1", "1")).len(), 2);
+    stream.receive(Kind::Listeners, &request(&[], "1"));
+    stream.receive(Kind::Runtime, &request(&["mesh"], "2"));
+    stream.receive(Kind::Clusters, &request(&[], ""));
+    assert_eq!(kinds(stream.due(&world("1", "1", "1"))), [Kind::Clusters]);
+    // Where only runtime values change they wait for nothing.
+    assert_eq!(kinds(stream.due(&world("1", "1", "2"))), [Kind::Runtime]);
+    stream.receive(Kind::Runtime, &request(&["mesh"], "4"));
+    // A marker in runtime values must not overtake the listener.
+    assert_eq!(stream.due(&world("1", "2", "3")), vec![]);
+    let refused = rejection(&[], "3");
+    stream.receive(Kind::Clusters, &refused);
+    assert_eq!(
+        kinds(stream.due(&world("1", "2", "3"))),
+        [Kind::Listeners, Kind::Runtime]
     );
 }

@@ -31,7 +31,7 @@ use filters::{
     CONNECTION_FAILURE, FAILURE_HEADER, INBOUND_HEADER, INBOUND_TLS, INBOUND_TLS_HEADER, KnownBy,
     OUTBOUND_HEADER, bytes, http, to_application, told_bytes,
 };
-use mesh_api::{InboundTls, TlsPolicy};
+use mesh_api::{InboundTls, OutboundTls, TlsPolicy};
 use prost::Message as _;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -63,16 +63,17 @@ pub(super) fn listeners(
         security,
         form,
     };
-    let all = [outbound(world, pod, traffic), inbound.listener()];
+    let offered = tls.outbound.unwrap_or_default();
+    let all = [outbound(world, pod, offered, traffic), inbound.listener()];
     resources(
         Kind::Listeners,
         all.map(|listener| (listener.name.clone(), listener.encode_to_vec())),
     )
 }
 
-fn outbound(world: &World, pod: &str, traffic: Traffic) -> Listener {
+fn outbound(world: &World, pod: &str, offered: OutboundTls, traffic: Traffic) -> Listener {
     let ports = BytePorts::of(world, traffic);
-    let requests = |name: String, port: Option<u16>| {
+    let requests = |name: String, spoken: &[&str], port: Option<u16>| {
         let routes = RouteSpecifier::Rds(Rds {
             config_source: over_ads(),
             route_config_name: OUTBOUND_ROUTES.into(),
@@ -80,23 +81,29 @@ fn outbound(world: &World, pod: &str, traffic: Traffic) -> Listener {
         FilterChain {
             name,
             filter_chain_match: Some(FilterChainMatch {
-                application_protocols: ["http/1.0", "http/1.1", "h2c"].map(str::to_owned).into(),
+                application_protocols: spoken.iter().map(|name| (*name).to_owned()).collect(),
                 ..port.map(on_port).unwrap_or_default()
             }),
             filters: vec![http("outbound", routes, &[(OUTBOUND_HEADER, pod)], None)],
             ..FilterChain::default()
         }
     };
-    // The port decides first: where some services take requests on it and others bytes, each needs a chain with it.
+    // The port decides first: where some services take requests on it and others bytes, each needs chains with it.
     let mixed = ports
         .mixed
         .iter()
-        .map(|port| requests(format!("http:{port}"), Some(*port)));
+        .map(|port| (format!(":{port}"), Some(*port)));
+    let ports_of_requests = [(String::new(), None)].into_iter().chain(mixed);
+    let all_requests = ports_of_requests.flat_map(|(suffix, port)| {
+        [
+            requests(format!("http{suffix}"), &["http/1.0", "http/1.1"], port),
+            until_changed(requests(format!("http2{suffix}"), &["h2c"], port), offered),
+        ]
+    });
+    let bytes = ports.services.iter();
     Listener {
-        filter_chains: [requests("http".to_owned(), None)]
-            .into_iter()
-            .chain(mixed)
-            .chain(ports.services.iter().map(|service| service.chain(pod)))
+        filter_chains: all_requests
+            .chain(bytes.map(|service| until_changed(service.chain(pod), offered)))
             .collect(),
         listener_filters: vec![original_destination(), ports.unless_bytes(http_inspector())],
         ..listener(
@@ -105,6 +112,21 @@ fn outbound(world: &World, pod: &str, traffic: Traffic) -> Listener {
             TrafficDirection::Outbound,
             traffic,
         )
+    }
+}
+
+/// A chain whose connections end when callers are to offer something else. Of a cluster that changes Envoy lets go on what is
+/// under way on its connections, which has an end where it is an answer, and may have none where it is bytes or a stream.
+/// Connections of a chain that is there no more it closes, a stated time later: so the chain is another one by its name.
+fn until_changed(chain: FilterChain, offered: OutboundTls) -> FilterChain {
+    let mark = match offered {
+        OutboundTls::Plaintext => "",
+        OutboundTls::Permissive => ":tls-where-taken",
+        OutboundTls::Strict => ":tls",
+    };
+    FilterChain {
+        name: format!("{}{mark}", chain.name),
+        ..chain
     }
 }
 

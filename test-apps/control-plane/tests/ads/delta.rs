@@ -101,10 +101,11 @@ async fn both_forms_are_sent_the_same_resources() {
     ] {
         delta.ask(kind, &names, BTreeMap::new()).await;
         whole.ask(kind, &names, "", None).await;
-        let (delta, whole) = (delta.next().await, whole.next().await);
-        assert_eq!(delta.system_version_info, whole.version_info);
-        let carried: Vec<_> = delta.resources.into_iter().map(|r| r.resource).collect();
-        let expected: Vec<_> = whole.resources.into_iter().map(Some).collect();
+        let (changed, state) = (delta.next().await, whole.next().await);
+        whole.ask(kind, &names, &state.nonce, None).await;
+        assert_eq!(changed.system_version_info, state.version_info);
+        let carried: Vec<_> = changed.resources.into_iter().map(|r| r.resource).collect();
+        let expected: Vec<_> = state.resources.into_iter().map(Some).collect();
         assert!(!expected.is_empty());
         assert_eq!(carried, expected, "{kind:?}");
     }

@@ -3,7 +3,7 @@
 use super::*;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::config::listener::v3::listener_filter_chain_match_predicate::Rule;
-use mesh_api::{InboundTls, SpiffeUri};
+use mesh_api::{InboundTls, OutboundTls, SpiffeUri};
 
 /// `checkout` carries bytes on a second port, on which `inventory` may take requests.
 fn world_of_bytes(inventory_takes_requests: bool) -> World {
@@ -52,8 +52,11 @@ fn connections_to_a_service_go_to_its_endpoints_without_being_inspected() {
     let outbound =
         |world: &World, traffic| listener(world, "outbound", TlsPolicy::default(), traffic);
     let only = outbound(&world_of_bytes(false), Traffic::default());
-    assert_eq!(names(&only), ["http", "checkout.mesh-workloads:8082"]);
-    let told = only.filter_chains[1].filter_chain_match.as_ref();
+    assert_eq!(
+        names(&only),
+        ["http", "http2", "checkout.mesh-workloads:8082"]
+    );
+    let told = only.filter_chains[2].filter_chain_match.as_ref();
     let told = told.expect("a match");
     assert_eq!(told.prefix_ranges[0].address_prefix, "10.96.0.0");
     assert_eq!(told.destination_port.expect("a port").value, 8082);
@@ -67,7 +70,13 @@ fn connections_to_a_service_go_to_its_endpoints_without_being_inspected() {
     let mixed = outbound(&world_of_bytes(true), Traffic::default());
     assert_eq!(
         names(&mixed),
-        ["http", "http:8082", "checkout.mesh-workloads:8082"]
+        [
+            "http",
+            "http2",
+            "http:8082",
+            "http2:8082",
+            "checkout.mesh-workloads:8082"
+        ]
     );
     assert!(mixed.listener_filters[1].filter_disabled.is_none());
 
@@ -77,8 +86,42 @@ fn connections_to_a_service_go_to_its_endpoints_without_being_inspected() {
     };
     assert_eq!(
         names(&outbound(&world_of_bytes(false), passed_by)),
-        ["http"]
+        ["http", "http2"]
     );
+}
+
+#[test]
+fn what_carries_bytes_or_streams_is_another_chain_when_callers_are_to_offer_something_else() {
+    let outbound = |mode| {
+        let tls = TlsPolicy {
+            outbound: mode,
+            ..TlsPolicy::default()
+        };
+        let world = world_of_bytes(true);
+        listener(&world, "outbound", tls, Traffic::default())
+    };
+    let modes = [
+        OutboundTls::Plaintext,
+        OutboundTls::Permissive,
+        OutboundTls::Strict,
+    ];
+    let all = modes.map(|mode| outbound(Some(mode)));
+    assert_eq!(all[0], outbound(None));
+    for (one, other) in [(0, 1), (1, 2), (2, 0)] {
+        let stays: Vec<_> = all[one]
+            .filter_chains
+            .iter()
+            .filter(|chain| all[other].filter_chains.contains(chain))
+            .map(|chain| chain.name.as_str())
+            .collect();
+        assert_eq!(stays, ["http", "http:8082"]);
+        // Nothing but chains differs: the listener itself, and with it all its connections, stays.
+        let without = |listener: &Listener| Listener {
+            filter_chains: Vec::new(),
+            ..listener.clone()
+        };
+        assert_eq!(without(&all[one]), without(&all[other]));
+    }
 }
 
 #[test]
