@@ -3,6 +3,7 @@
 
 mod applications;
 mod clients;
+mod kept;
 mod matrix;
 mod storm;
 mod wire;
@@ -33,6 +34,7 @@ pub fn all() -> Vec<Scenario> {
         matrix::impostor(),
         matrix::allowed_callers_in_other_protocols(),
         wire::connections_from_before(),
+        kept::kept_connections(),
         storm::handshake_storm(),
         renewal(),
         node_agent_killed(),
@@ -305,10 +307,20 @@ pub(crate) fn strict(name: &str, scope: Scope) -> Act {
     Act::Apply(with_tls(name, scope, both(InboundTls::Strict)))
 }
 
+/// Something dies while new connections are made.
+fn breaking(scenario: Scenario) -> Scenario {
+    Scenario {
+        requires: [requirements(), vec![Capability::Protocols]].concat(),
+        disturbs: Disturbs::Everything,
+        tags: vec![Tag::Qa, Tag::PreRelease, Tag::Chaos],
+        ..scenario
+    }
+}
+
 /// Every node agent dies, and with it the keys that it has in memory: sidecars go on with what they hold, and get new
 /// certificates from the agents that come back.
 fn node_agent_killed() -> Scenario {
-    let scenario = scenario(
+    breaking(scenario(
         "node-agent-killed",
         "traffic goes on while every node agent is away, and sidecars get new certificates once they are back",
         vec![
@@ -329,18 +341,12 @@ fn node_agent_killed() -> Scenario {
             answered("fresh"),
             over_tls("fresh"),
         ],
-    );
-    Scenario {
-        requires: [requirements(), vec![Capability::Protocols]].concat(),
-        disturbs: Disturbs::Everything,
-        tags: vec![Tag::Qa, Tag::PreRelease, Tag::Chaos],
-        ..scenario
-    }
+    ))
 }
 
 /// Every replica of the authority dies: certificates serve until they end, and are renewed in time.
 fn authority_killed() -> Scenario {
-    let scenario = scenario(
+    breaking(scenario(
         "authority-killed",
         "traffic goes on and certificates are renewed in time though every replica of the certificate authority dies",
         vec![
@@ -361,13 +367,7 @@ fn authority_killed() -> Scenario {
             answered("fresh"),
             over_tls("fresh"),
         ],
-    );
-    Scenario {
-        requires: [requirements(), vec![Capability::Protocols]].concat(),
-        disturbs: Disturbs::Everything,
-        tags: vec![Tag::Qa, Tag::PreRelease, Tag::Chaos],
-        ..scenario
-    }
+    ))
 }
 
 /// Certificates live for twenty seconds and are renewed after ten to twelve of them.

@@ -1,7 +1,7 @@
 //! The words that scenarios are written with: load, and what becomes of requests.
 
 use harness_model::expectation::Expectation;
-use harness_model::protocol::Protocol;
+use harness_model::protocol::{Connections, Protocol};
 use harness_model::scenario::{Act, Load};
 
 /// In what the caller speaks first, and nobody else speaks TLS.
@@ -25,8 +25,18 @@ pub(crate) fn load_over(protocol: Protocol, rate: u32, name: &str, from: &str, t
         from: from.to_owned(),
         to: to.to_owned(),
         protocol,
+        connections: Connections::Usual,
         rate,
     })
+}
+
+/// So many messages a second over one connection of bytes or one stream, until they are [stopped](stop()).
+pub(crate) fn load_kept(protocol: Protocol, rate: u32, name: &str, from: &str, to: &str) -> Act {
+    let mut act = load_over(protocol, rate, name, from, to);
+    if let Act::Load(load) = &mut act {
+        load.connections = Connections::Kept;
+    }
+    act
 }
 
 /// Connections of a steady load live on, with the certificate that they began with. Of these each is new, and shows what its

@@ -195,6 +195,7 @@ mod tests {
         let headers = headers.iter();
         HandshakeEnd::Answered(Box::new(Answer {
             status: 200,
+            connection: None,
             headers: [].into(),
             peer: Some(PeerView {
                 identity: Identity {

@@ -58,6 +58,7 @@ impl Mesh {
             due_ns,
             latency_us: outcome.latency_us,
             protocol: None,
+            connection: None,
             status: None,
             failure: None,
             answered_by: None,
@@ -75,6 +76,7 @@ impl Mesh {
             RequestResult::Answered(answer) => {
                 let evidence = &self.definition.evidence;
                 seen.status = Some(answer.status);
+                seen.connection = answer.connection;
                 if let Some(peer) = &answer.peer {
                     let told = told(evidence, from, peer);
                     seen.arrived = told.arrived;

@@ -61,7 +61,7 @@ impl Protocol {
         }
     }
 
-    /// Neither paths nor headers, and every exchange has a connection of its own.
+    /// Neither paths nor headers, and every exchange has a connection of its own unless it is [kept](Connections::Kept).
     #[must_use]
     pub fn is_bytes(self) -> bool {
         matches!(self, Self::Tcp | Self::ServerFirst | Self::ApplicationTls)
@@ -78,9 +78,49 @@ impl Protocol {
         }
     }
 
+    /// One connection, or one stream, can carry request after request for as long as it is open.
+    #[must_use]
+    pub fn can_be_kept(self) -> bool {
+        matches!(self, Self::Tcp | Self::Grpc)
+    }
+
     /// It is what is spoken where nothing is said.
     #[must_use]
     pub fn is_http1(&self) -> bool {
         *self == Self::Http1
+    }
+}
+
+/// What the requests of a load go over.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub enum Connections {
+    /// What is usual for what is spoken: clients of HTTP keep connections and use them again, and bytes have a connection for
+    /// every exchange.
+    #[default]
+    Usual,
+    /// One connection of bytes, or one stream of gRPC, that stays open and carries one request after another. When it has ended
+    /// the next request opens another; a request that is under way at that moment is lost.
+    Kept,
+}
+
+impl Connections {
+    /// It is what requests go over where nothing is said.
+    #[must_use]
+    pub fn are_usual(&self) -> bool {
+        *self == Self::Usual
     }
 }

@@ -9,7 +9,7 @@ use crate::duration::Span;
 use crate::expectation::Expectation;
 use crate::fault::Fault;
 use crate::handshake::Handshake;
-use crate::protocol::Protocol;
+use crate::protocol::{Connections, Protocol};
 use crate::rotation::Rotation;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -272,6 +272,9 @@ pub struct Load {
     /// What is spoken.
     #[serde(default, skip_serializing_if = "Protocol::is_http1")]
     pub protocol: Protocol,
+    /// What the requests go over.
+    #[serde(default, skip_serializing_if = "Connections::are_usual")]
+    pub connections: Connections,
     /// Requests per second.
     pub rate: u32,
 }

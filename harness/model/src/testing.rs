@@ -279,6 +279,7 @@ impl Recorder {
             due_ns: (self.at_ms + 1) * 1_000_000,
             latency_us: 100,
             protocol: None,
+            connection: None,
             status: Some(200),
             failure: None,
             answered_by: Some(Answerer {

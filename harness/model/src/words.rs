@@ -10,7 +10,7 @@ use crate::asking::{Ask, Desk, Token, Wish};
 use crate::fault::{Fault, PodSelector, SocketHarm};
 use crate::handshake::{Handshake, Shown};
 use crate::names::UNKNOWN;
-use crate::protocol::Protocol;
+use crate::protocol::{Connections, Protocol};
 use crate::rotation::Rotation;
 use crate::scenario::{Act, Rollout, Scenario};
 
@@ -183,11 +183,16 @@ pub fn act(act: &Act) -> String {
             )
         }
         Act::Load(load) => format!(
-            "{} starts {} requests a second to {}{} (`{}`)",
+            "{} starts {} requests a second to {}{}{} (`{}`)",
             place(&load.from),
             load.rate,
             load.to,
             over(load.protocol),
+            match (load.connections, load.protocol.is_bytes()) {
+                (Connections::Usual, _) => "",
+                (Connections::Kept, true) => ", all over one connection while that is open",
+                (Connections::Kept, false) => ", all over one stream while that is open",
+            },
             load.name
         ),
         Act::Stop(name) => format!("stop `{name}`"),

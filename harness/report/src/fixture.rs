@@ -259,6 +259,7 @@ fn inconclusive() -> Vec<RunEvent> {
                 due_ns,
                 latency_us: 3900,
                 protocol: None,
+                connection: None,
                 status: Some(if lost { 503 } else { 200 }),
                 failure: lost.then(|| "no healthy upstream".to_owned()),
                 answered_by: (!lost).then(|| Answerer {

@@ -137,6 +137,9 @@ pub struct Answer {
     pub headers: BTreeMap<String, String>,
     /// What the answering probe saw, if a probe answered.
     pub peer: Option<PeerView>,
+    /// Of a load that [keeps](Connections::Kept) a connection: which of those that it has opened carried this, counted from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<u64>,
 }
 
 /// Request header: the probe that gets the request counts it under this text. So also copies are seen, whose answers nobody
@@ -185,8 +188,25 @@ pub struct PeerView {
 pub struct LoadSpec {
     /// What to send; the header `x-probe-sequence` is added.
     pub request: RequestSpec,
+    /// What the requests go over.
+    #[serde(default)]
+    pub connections: Connections,
     /// Requests per second.
     pub rate: u32,
+}
+
+/// What the requests of a load go over.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "camelCase")]
+pub enum Connections {
+    /// What is usual for what is spoken.
+    #[default]
+    Usual,
+    /// One connection of bytes or one stream of gRPC that carries one request after another, each when the one before is
+    /// answered. When it has ended the next request opens another; one that is under way at that moment has no answer.
+    Kept,
 }
 
 /// A load was started.

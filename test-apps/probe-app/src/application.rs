@@ -1,13 +1,15 @@
-//! The application ports: every request is answered with who got it and how it arrived.
+//! The application ports: every request, and every message of a stream, is answered with who got it and how it arrived.
 
 pub(crate) mod bytes;
 pub(crate) mod counted;
 
+use crate::sender::STREAMING_METHOD;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use counted::Counted;
+use futures::TryStreamExt;
 use http::{HeaderMap, StatusCode, header};
 use probe_api::request::{AFTER_HEADER, COUNT_HEADER, PeerView, Protocol, STATUS_HEADER};
 use probe_api::state::Identity;
@@ -20,7 +22,7 @@ use tonic_prost::ProstCodec;
 /// No answer is later than this.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
-/// Any path, any method; HTTP/1.1, HTTP/2 with prior knowledge and unary calls of gRPC.
+/// Any path, any method; HTTP/1.1, HTTP/2 with prior knowledge, and gRPC: unary calls, and streams of one method.
 pub(crate) fn router(identity: Arc<Identity>, counted: Counted) -> Router {
     Router::new()
         .fallback(answer)
@@ -52,7 +54,11 @@ async fn answer(
     };
     if is_grpc(request.headers()) {
         view.protocol = Protocol::Grpc.as_told().to_owned();
-        call(view, request).await
+        if request.uri().path() == STREAMING_METHOD {
+            converse(view, request).await
+        } else {
+            call(view, request).await
+        }
     } else {
         Json(view).into_response()
     }
@@ -96,6 +102,22 @@ async fn call(view: PeerView, request: Request) -> Response {
     });
     tonic::server::Grpc::new(ProstCodec::<String, ()>::default())
         .unary(method, request)
+        .await
+        .map(Body::new)
+}
+
+/// Answers each message of a stream as [`call`] does its request, until the caller ends it.
+async fn converse(view: PeerView, request: Request) -> Response {
+    let text = serde_json::to_string(&view).expect("wire types have string keys");
+    let method = tower::service_fn(move |asked: tonic::Request<tonic::Streaming<()>>| {
+        let text = text.clone();
+        async move {
+            let answers = asked.into_inner().map_ok(move |()| text.clone());
+            Ok::<_, tonic::Status>(tonic::Response::new(answers))
+        }
+    });
+    tonic::server::Grpc::new(ProstCodec::<String, ()>::default())
+        .streaming(method, request)
         .await
         .map(Body::new)
 }

@@ -150,6 +150,7 @@ async fn request(stream: Noting) -> Result<Answer, Box<dyn std::error::Error + S
             status: head.status.as_u16(),
             headers: texts(&head.headers),
             peer: serde_json::from_slice(&body).ok(),
+            connection: None,
         })
     };
     tokio::pin!(answered);

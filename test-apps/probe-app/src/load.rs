@@ -51,7 +51,8 @@ impl Loads {
                 "rate must be 1 to {HIGHEST_RATE} requests per second"
             )));
         }
-        let sender = Sender::new(&spec.request, told).map_err(LoadError::Invalid)?;
+        let sender =
+            Sender::new(&spec.request, spec.connections, told).map_err(LoadError::Invalid)?;
         let load = Arc::new(Load::default());
         let id = {
             let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);

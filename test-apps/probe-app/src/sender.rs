@@ -3,17 +3,21 @@
 mod bytes;
 mod grpc;
 mod http;
+mod kept;
 mod ports;
 
 use self::bytes::Manner;
 use crate::connection::Told;
 use ::http::Uri;
 use probe_api::request::{
-    Answer, FailureKind, Protocol, RequestBatch, RequestOutcome, RequestResult, RequestSpec,
+    Answer, Connections, FailureKind, Protocol, RequestBatch, RequestOutcome, RequestResult,
+    RequestSpec,
 };
 use std::error::Error;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
+
+pub(crate) use grpc::STREAMING_METHOD;
 
 /// The header that tells the position of a request in its load.
 pub(crate) const SEQUENCE_HEADER: &str = "x-probe-sequence";
@@ -30,11 +34,17 @@ enum Way {
     Http(http::Http),
     Grpc(grpc::Grpc),
     Bytes(bytes::Bytes),
+    KeptBytes(kept::Kept<bytes::Bytes>),
+    KeptStream(kept::Kept<grpc::Grpc>),
 }
 
 impl Sender {
     /// A sender of one request, or what is wrong with it. `told` is asked what the sidecar says of connections.
-    pub(crate) fn new(spec: &RequestSpec, told: &Told) -> Result<Self, String> {
+    pub(crate) fn new(
+        spec: &RequestSpec,
+        connections: Connections,
+        told: &Told,
+    ) -> Result<Self, String> {
         let uri: Uri = spec
             .url
             .parse()
@@ -52,15 +62,31 @@ impl Sender {
         let request = request
             .body(())
             .map_err(|error| format!("headers: {error}"))?;
-        let bytes = |manner| Way::Bytes(bytes::Bytes::new(&request, manner, told.clone()));
+        let bytes = |manner| bytes::Bytes::new(&request, manner, told.clone());
         Ok(Self {
-            way: match spec.protocol {
-                Protocol::Http1 => Way::Http(http::Http::new(request, http::Version::Http1)),
-                Protocol::Http2 => Way::Http(http::Http::new(request, http::Version::Http2)),
-                Protocol::Grpc => Way::Grpc(grpc::Grpc::new(request)),
-                Protocol::Tcp => bytes(Manner::Ask),
-                Protocol::ServerFirst => bytes(Manner::Listen),
-                Protocol::ApplicationTls => bytes(Manner::Tls),
+            way: match (spec.protocol, connections) {
+                (Protocol::Http1, Connections::Usual) => {
+                    Way::Http(http::Http::new(request, http::Version::Http1))
+                }
+                (Protocol::Http2, Connections::Usual) => {
+                    Way::Http(http::Http::new(request, http::Version::Http2))
+                }
+                (Protocol::Grpc, Connections::Usual) => Way::Grpc(grpc::Grpc::new(request)),
+                (Protocol::Grpc, Connections::Kept) => {
+                    Way::KeptStream(kept::Kept::by(grpc::Grpc::new(request)))
+                }
+                (Protocol::Tcp, Connections::Usual) => Way::Bytes(bytes(Manner::Ask)),
+                (Protocol::Tcp, Connections::Kept) => {
+                    Way::KeptBytes(kept::Kept::by(bytes(Manner::Ask)))
+                }
+                (Protocol::ServerFirst, Connections::Usual) => Way::Bytes(bytes(Manner::Listen)),
+                (Protocol::ApplicationTls, Connections::Usual) => Way::Bytes(bytes(Manner::Tls)),
+                (other, Connections::Kept) => {
+                    return Err(format!(
+                        "connections: {} has none that carries request after request; only tcp and grpc can be kept",
+                        other.as_told()
+                    ));
+                }
             },
             timeout: Duration::from_millis(spec.timeout_ms),
         })
@@ -90,6 +116,8 @@ impl Sender {
             Way::Http(http) => http.exchange(number).await,
             Way::Grpc(grpc) => grpc.exchange(number).await,
             Way::Bytes(bytes) => bytes.exchange().await,
+            Way::KeptBytes(kept) => kept.exchange().await,
+            Way::KeptStream(kept) => kept.exchange().await,
         }
     }
 }
@@ -139,7 +167,7 @@ pub(crate) async fn send_batch(
     if batch.count == 0 || batch.concurrency == 0 {
         return Err("count and concurrency must be at least 1".to_owned());
     }
-    let sender = &Sender::new(&batch.request, told)?;
+    let sender = &Sender::new(&batch.request, Connections::Usual, told)?;
     let concurrency = usize::try_from(batch.concurrency).unwrap_or(usize::MAX);
     Ok(stream::iter(0..u64::from(batch.count))
         // A request of a batch is due when its turn comes.

@@ -5,12 +5,15 @@ use super::timeline::{Place, Timeline};
 use super::traffic::Traffic;
 use crate::duration::Span;
 use crate::history::{Arrival, EventKind, Spoken};
+use crate::protocol::Connections;
 use crate::scenario::Act;
 use crate::verdict::Detail;
 use crate::words;
+use std::collections::BTreeSet;
 
 /// Judges the answered requests that were due from `within` after the write, and done before something else was written:
-/// one that was late may have been sent only afterwards.
+/// one that was late may have been sent only afterwards. Where the load keeps a connection it decides nothing unless one was
+/// kept before the write: new connections show nothing about old ones.
 pub(super) fn check(
     timeline: &Timeline<'_>,
     name: &str,
@@ -66,8 +69,35 @@ pub(super) fn check(
             evidence.contradict(told(format!("was {}", words::spoken(came))));
         }
     }
+    if keeps_connections(timeline, name) && !was_kept(&traffic, written.at_ns) {
+        evidence.open(detail(
+            format!(
+                "one connection to carry several requests of `{name}` before {}",
+                clock(written.at_ns)
+            ),
+            "none that did",
+        ));
+    }
     traffic.note_gaps(name, &mut evidence);
     evidence
+}
+
+fn keeps_connections(timeline: &Timeline<'_>, name: &str) -> bool {
+    let mut acts = timeline.scenario.when.iter();
+    acts.any(|act| {
+        matches!(act, Act::Load(load)
+            if load.name == name && load.connections == Connections::Kept)
+    })
+}
+
+/// Two requests that were answered by then came over one connection.
+fn was_kept(traffic: &Traffic<'_>, by_ns: u64) -> bool {
+    let mut carried = BTreeSet::new();
+    traffic
+        .answered()
+        .filter(|request| request.done_ns() < by_ns)
+        .filter_map(|request| request.connection)
+        .any(|connection| !carried.insert(connection))
 }
 
 /// When the next write began, or the load was stopped.

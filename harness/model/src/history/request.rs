@@ -21,6 +21,10 @@ pub struct RequestSeen {
     /// What it was spoken in as it reached the callee's application; none where that does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub protocol: Option<Protocol>,
+    /// Which of the connections or streams that a load keeps carried it, counted from 0; none where none is kept, or there was
+    /// no answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<u64>,
     /// HTTP status, or none when there was no answer. gRPC's own status is told by the HTTP status it stands for.
     pub status: Option<u16>,
     /// Why there was no answer, or what the sidecar said of a failure.

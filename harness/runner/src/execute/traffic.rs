@@ -9,7 +9,7 @@ use harness_mesh::Workload;
 use harness_model::causes::chain;
 use harness_model::history::EventKind;
 use harness_model::patience::Whose;
-use harness_model::protocol::Protocol;
+use harness_model::protocol::{Connections, Protocol};
 use harness_model::scenario::{Load, Traffic};
 use harness_probe::{ProbeError, ProbeFailure};
 use probe_api::request::{LoadReport, LoadSpec, RequestBatch, RequestOutcome, RequestSpec};
@@ -106,6 +106,10 @@ impl Execution {
         };
         let spec = LoadSpec {
             request,
+            connections: match load.connections {
+                Connections::Usual => probe_api::request::Connections::Usual,
+                Connections::Kept => probe_api::request::Connections::Kept,
+            },
             rate: load.rate,
         };
         match self

@@ -96,6 +96,8 @@ impl Conversation {
     async fn answer(&self, stream: impl AsyncRead + AsyncWrite) -> std::io::Result<()> {
         let (read, mut write) = tokio::io::split(stream);
         let mut lines = BufReader::new(read);
+        // What the sidecar says of a connection it says once, however long that is open.
+        let mut told = BTreeMap::new();
         loop {
             for expected in QUESTION {
                 match lines.read_u8().await {
@@ -108,21 +110,19 @@ impl Conversation {
                     Err(error) => return Err(error),
                 }
             }
-            let mut text =
-                serde_json::to_vec(&self.view().await).expect("wire types have string keys");
+            // Only a sidecar calls from within the pod.
+            if told.is_empty() && self.remote.ip().is_loopback() {
+                told = self.told.of(self.remote, false).await;
+            }
+            let view = self.view(told.clone());
+            let mut text = serde_json::to_vec(&view).expect("wire types have string keys");
             text.push(b'\n');
             write.write_all(&text).await?;
             write.flush().await?;
         }
     }
 
-    async fn view(&self) -> PeerView {
-        // Only a sidecar calls from within the pod.
-        let headers = if self.remote.ip().is_loopback() {
-            self.told.of(self.remote, false).await
-        } else {
-            BTreeMap::new()
-        };
+    fn view(&self, headers: BTreeMap<String, String>) -> PeerView {
         PeerView {
             identity: Identity::clone(&self.identity),
             protocol: self.manner.protocol().as_told().to_owned(),

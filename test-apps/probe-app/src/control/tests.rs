@@ -7,7 +7,8 @@ use axum::http::{Method, Request};
 use probe_api::handshake::{ClientCertificate, HandshakeEnd, ServerShown};
 use probe_api::identity::{IdentityDesk, RequestFlaw};
 use probe_api::request::{
-    Answer, FailureKind, PeerView, Protocol, RequestOutcome, RequestResult, RequestSpec,
+    Answer, Connections, FailureKind, PeerView, Protocol, RequestOutcome, RequestResult,
+    RequestSpec,
 };
 use probe_api::state::{
     Certificate, Cluster, ControlPlaneConnection, Endpoint, FilterChain, Identity, Resource, Route,
@@ -297,6 +298,7 @@ fn samples() -> Vec<(&'static str, Value)> {
     };
     let answered = RequestResult::Answered(Box::new(Answer {
         status: 200,
+        connection: Some(1),
         headers: map(text()),
         peer: Some(PeerView {
             identity: Identity::default(),
@@ -419,7 +421,11 @@ fn samples() -> Vec<(&'static str, Value)> {
             ),
             sample(
                 "LoadSpec",
-                serde_json::to_value(LoadSpec { request, rate: 1 }),
+                serde_json::to_value(LoadSpec {
+                    request,
+                    connections: Connections::Kept,
+                    rate: 1,
+                }),
             ),
             sample("Received", serde_json::to_value(Received { count: 1 })),
             sample(
@@ -470,6 +476,7 @@ fn handshakes() -> Vec<(&'static str, Value)> {
         status: 200,
         headers: map(text()),
         peer: None,
+        connection: Some(1),
     };
     let ends = [
         HandshakeEnd::Answered(Box::new(answer)),

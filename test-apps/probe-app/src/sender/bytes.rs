@@ -1,6 +1,7 @@
-//! One line of bytes there and one back, over a connection of its own. The callee may have to speak first, and the line may go
+//! One line of bytes there and one back, over a connection of its own or one that was [kept](super::kept). The callee may have to speak first, and the line may go
 //! there within TLS of the applications' own.
 
+use super::kept::{Lasting, Outcome};
 use super::{failed, ports};
 use crate::application::bytes::QUESTION;
 use crate::connection::Told;
@@ -10,7 +11,7 @@ use probe_api::GREETING;
 use probe_api::request::{Answer, FailureKind, PeerView, RequestResult};
 use rustls::pki_types::ServerName;
 use std::collections::BTreeMap;
-use std::io::Error;
+use std::io::{Error, ErrorKind};
 use std::net::SocketAddr;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -36,6 +37,15 @@ pub(super) enum Manner {
     Listen,
     /// It is asked within TLS.
     Tls,
+}
+
+/// A connection on which nothing is under way.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: TcpStream,
+    own: SocketAddr,
+    /// What this end's sidecar has said of it.
+    told: BTreeMap<String, String>,
 }
 
 /// What the callee said.
@@ -72,6 +82,12 @@ impl Bytes {
     }
 
     pub(super) async fn exchange(&self) -> Result<Answer, RequestResult> {
+        let connection = self.dial().await?;
+        let (answer, _) = self.talk_over(connection).await?;
+        Ok(answer)
+    }
+
+    async fn dial(&self) -> Result<Connection, RequestResult> {
         let addresses = tokio::net::lookup_host((self.host.as_str(), self.port))
             .await
             .map_err(|error| RequestResult::Failed {
@@ -79,21 +95,41 @@ impl Bytes {
                 message: error.to_string(),
             })?
             .collect::<Vec<_>>();
-        let mut stream = ports::connect(&addresses)
+        let stream = ports::connect(&addresses)
             .await
             .map_err(|error| failed(&error, true))?;
         let own = stream.local_addr().map_err(|error| failed(&error, true))?;
-        match self.talk(&mut stream).await {
+        Ok(Connection {
+            stream,
+            own,
+            told: BTreeMap::new(),
+        })
+    }
+
+    /// One exchange. Where the callee is [asked](Manner::Ask) the connection can carry another one afterwards.
+    async fn talk_over(
+        &self,
+        mut connection: Connection,
+    ) -> Result<(Answer, Connection), RequestResult> {
+        let said = self.talk(&mut connection.stream).await;
+        let Connection { stream, own, told } = connection;
+        match said {
             Ok(said) if !said.line.is_empty() => {
                 let mut peer = understood(&said)?;
                 // The callee tells what its own sidecar says; this end's sidecar speaks to this end only, of a connection
-                // that is still open.
-                peer.headers.extend(self.told.of(own, false).await);
-                Ok(Answer {
+                // that is still open. It says it once.
+                let told = match told.is_empty() {
+                    true => self.told.of(own, false).await,
+                    false => told,
+                };
+                peer.headers.extend(told.clone());
+                let answer = Answer {
                     status: 200,
                     headers: BTreeMap::new(),
                     peer: Some(peer),
-                })
+                    connection: None,
+                };
+                Ok((answer, Connection { stream, own, told }))
             }
             Ok(_) => {
                 drop(stream);
@@ -160,6 +196,23 @@ impl Bytes {
             kind: FailureKind::Reset,
             message: format!("{why}; {}", told.join("; ")),
         }
+    }
+}
+
+impl Lasting for Bytes {
+    type Open = Connection;
+
+    async fn open(&self) -> Result<Connection, Outcome> {
+        self.dial().await.map_err(Err)
+    }
+
+    fn has_ended(connection: &mut Connection) -> bool {
+        let read = connection.stream.try_read(&mut [0]);
+        !matches!(read, Err(error) if error.kind() == ErrorKind::WouldBlock)
+    }
+
+    async fn over(&self, connection: Connection) -> Result<(Answer, Connection), Outcome> {
+        self.talk_over(connection).await.map_err(Err)
     }
 }
 

@@ -1,24 +1,33 @@
-//! Unary calls of gRPC.
+//! Unary calls of gRPC, and streams of which each message is answered by one.
 
 use super::http::{Version, client};
+use super::kept::{Lasting, Outcome};
 use super::{SEQUENCE_HEADER, failed};
 use crate::application::texts;
+use futures::FutureExt;
+use futures::channel::mpsc::{UnboundedSender, unbounded};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Request, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use probe_api::request::{Answer, RequestResult};
+use probe_api::request::{Answer, FailureKind, RequestResult};
+use std::collections::BTreeMap;
 use tonic::metadata::MetadataMap;
-use tonic::{Code, Status};
+use tonic::{Code, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 /// The probe's own method; it answers to every other as well.
 const METHOD: &str = "/meshproof.probe.v1.Probe/Answer";
 
+/// The probe's own method with streams in both directions.
+pub(crate) const STREAMING_METHOD: &str = "/meshproof.probe.v1.Probe/Converse";
+
+type Caller = Client<HttpConnector, tonic::body::Body>;
+
 /// Makes one call again and again.
 #[derive(Clone, Debug)]
 pub(super) struct Grpc {
-    client: Client<HttpConnector, tonic::body::Body>,
+    client: Caller,
     origin: Uri,
     method: PathAndQuery,
     headers: HeaderMap,
@@ -40,20 +49,21 @@ impl Grpc {
         }
     }
 
+    async fn ready(&self) -> Result<tonic::client::Grpc<Caller>, RequestResult> {
+        let mut grpc = tonic::client::Grpc::with_origin(self.client.clone(), self.origin.clone());
+        grpc.ready()
+            .await
+            .map_err(|error| failed(&error, error.is_connect()))?;
+        Ok(grpc)
+    }
+
     pub(super) async fn exchange(&self, number: Option<u64>) -> Result<Answer, RequestResult> {
         let mut headers = self.headers.clone();
         if let Some(number) = number {
             headers.insert(SEQUENCE_HEADER, number.into());
         }
-        let call = tonic::Request::from_parts(
-            MetadataMap::from_headers(headers),
-            tonic::Extensions::default(),
-            (),
-        );
-        let mut grpc = tonic::client::Grpc::with_origin(self.client.clone(), self.origin.clone());
-        grpc.ready()
-            .await
-            .map_err(|error| failed(&error, error.is_connect()))?;
+        let call = call(headers, ());
+        let mut grpc = self.ready().await?;
         let codec = ProstCodec::<(), String>::default();
         match grpc.unary(call, self.method.clone(), codec).await {
             Ok(response) => {
@@ -62,9 +72,66 @@ impl Grpc {
                     status: StatusCode::OK.as_u16(),
                     headers: texts(&metadata.into_headers()),
                     peer: serde_json::from_str(&text).ok(),
+                    connection: None,
                 })
             }
             Err(status) => refused(status),
+        }
+    }
+}
+
+fn call<M>(headers: HeaderMap, message: M) -> tonic::Request<M> {
+    let metadata = MetadataMap::from_headers(headers);
+    tonic::Request::from_parts(metadata, tonic::Extensions::default(), message)
+}
+
+/// A stream on which nothing is under way.
+#[derive(Debug)]
+pub(super) struct Stream {
+    asks: UnboundedSender<()>,
+    answers: Streaming<String>,
+}
+
+impl Lasting for Grpc {
+    type Open = Stream;
+
+    async fn open(&self) -> Result<Stream, Outcome> {
+        let (asks, questions) = unbounded();
+        let call = call(self.headers.clone(), questions);
+        let mut grpc = self.ready().await.map_err(Err)?;
+        let codec = ProstCodec::<(), String>::default();
+        let method = PathAndQuery::from_static(STREAMING_METHOD);
+        match grpc.streaming(call, method, codec).await {
+            Ok(response) => Ok(Stream {
+                asks,
+                answers: response.into_inner(),
+            }),
+            Err(status) => Err(refused(status)),
+        }
+    }
+
+    fn has_ended(stream: &mut Stream) -> bool {
+        stream.answers.message().now_or_never().is_some()
+    }
+
+    async fn over(&self, mut stream: Stream) -> Result<(Answer, Stream), Outcome> {
+        // Where nobody takes it any more, the answers have ended, too.
+        let _ = stream.asks.unbounded_send(());
+        match stream.answers.message().await {
+            Ok(Some(text)) => {
+                let answer = Answer {
+                    status: StatusCode::OK.as_u16(),
+                    headers: BTreeMap::new(),
+                    peer: serde_json::from_str(&text).ok(),
+                    connection: None,
+                };
+                Ok((answer, stream))
+            }
+            Ok(None) => Err(Err(RequestResult::Failed {
+                kind: FailureKind::Reset,
+                message: "the stream ended before an answer came".to_owned(),
+            })),
+            Err(status) => Err(refused(status)),
         }
     }
 }
@@ -84,6 +151,7 @@ fn refused(status: Status) -> Result<Answer, RequestResult> {
         status: http_status(status.code()).as_u16(),
         headers,
         peer: None,
+        connection: None,
     })
 }
 

@@ -57,6 +57,7 @@ impl Http {
             status: head.status.as_u16(),
             headers: texts(&head.headers),
             peer: serde_json::from_slice(&body).ok(),
+            connection: None,
         })
     }
 }

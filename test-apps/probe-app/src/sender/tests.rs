@@ -45,7 +45,7 @@ async fn sent(protocol: Protocol, port: u16) -> RequestResult {
         headers: [("x-sent".to_owned(), "yes".to_owned())].into(),
         timeout_ms: 5000,
     };
-    let sender = Sender::new(&spec, &Told::default()).unwrap();
+    let sender = Sender::new(&spec, Connections::Usual, &Told::default()).unwrap();
     sender.send(7, Due::now(), true).await.result
 }
 
@@ -90,7 +90,7 @@ async fn a_caller_says_nothing_before_it_is_greeted_and_nothing_outside_of_tls()
         headers: [].into(),
         timeout_ms: 200,
     };
-    let sender = Sender::new(&spec, &Told::default()).unwrap();
+    let sender = Sender::new(&spec, Connections::Usual, &Told::default()).unwrap();
     let waits = sender.send(0, Due::now(), false).await.result;
     let RequestResult::Failed { kind, message } = waits else {
         panic!("whoever is to greet has not");
@@ -159,4 +159,142 @@ async fn a_request_is_counted_and_answered_as_it_asks() {
     assert_eq!(answer.status(), 500);
     assert!(start.elapsed() >= Duration::from_millis(800));
     assert_eq!(counted.of("batch"), 1);
+}
+
+/// A sender that keeps what it goes over to this port.
+fn keeping(protocol: Protocol, port: u16) -> Sender {
+    let spec = RequestSpec {
+        url: format!("http://127.0.0.1:{port}/"),
+        protocol,
+        headers: [].into(),
+        timeout_ms: 5000,
+    };
+    Sender::new(&spec, Connections::Kept, &Told::default()).unwrap()
+}
+
+/// Which one carried the answer, and the address that the callee knows it by.
+async fn carried(sender: &Sender) -> (u64, String) {
+    let result = sender.send(0, Due::now(), true).await.result;
+    let RequestResult::Answered(answer) = result else {
+        panic!("{result:?}");
+    };
+    let number = answer.connection.expect("one that is kept");
+    (number, answer.peer.expect("a probe answers").remote_address)
+}
+
+#[tokio::test]
+async fn what_is_kept_carries_one_request_after_another() {
+    let ports = [
+        (Protocol::Tcp, bytes_port(Manner::Asked).await),
+        (Protocol::Grpc, http_port().await),
+    ];
+    for (protocol, port) in ports {
+        let sender = keeping(protocol, port);
+        let first = carried(&sender).await;
+        assert_eq!(first.0, 0);
+        // Also those that are due while another one is under way.
+        let both = tokio::join!(carried(&sender), carried(&sender));
+        assert_eq!(both, (first.clone(), first), "{protocol:?}");
+    }
+}
+
+/// Passes connections on, each for as long as it is let.
+async fn forwarding(to: u16) -> (u16, tokio::sync::watch::Sender<u64>) {
+    let (listener, port) = listener().await;
+    let ended = tokio::sync::watch::Sender::new(0);
+    let ends = ended.clone();
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            let mut ends = ends.subscribe();
+            tokio::spawn(async move {
+                let far = tokio::net::TcpStream::connect((Ipv4Addr::LOCALHOST, to));
+                let mut far = far.await.unwrap();
+                tokio::select! {
+                    _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+                    _ = ends.changed() => {}
+                }
+                drop((near, far));
+                drop(ends);
+            });
+        }
+    });
+    (port, ended)
+}
+
+#[tokio::test]
+async fn another_one_is_opened_when_what_was_kept_has_ended() {
+    let ports = [
+        (Protocol::Tcp, bytes_port(Manner::Asked).await),
+        (Protocol::Grpc, http_port().await),
+    ];
+    for (protocol, port) in ports {
+        let (port, ended) = forwarding(port).await;
+        let sender = keeping(protocol, port);
+        assert_eq!(carried(&sender).await.0, 0);
+        ended.send_modify(|count| *count += 1);
+        // Nobody listens to it any more when it is closed.
+        while ended.receiver_count() > 0 {
+            tokio::task::yield_now().await;
+        }
+        let mut after = sender.send(1, Due::now(), true).await.result;
+        // The end may come to this side while the request is under way: then it is lost, and no other is.
+        if matches!(after, RequestResult::Failed { .. }) {
+            after = sender.send(2, Due::now(), true).await.result;
+        }
+        let RequestResult::Answered(answer) = after else {
+            panic!("{protocol:?}: {after:?}");
+        };
+        assert_eq!(answer.connection, Some(1), "{protocol:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_under_way_is_lost_with_what_was_kept_and_not_sent_again() {
+    let (listener, port) = listener().await;
+    let accepted = tokio::spawn(async move {
+        let mut accepted = 0;
+        while accepted < 2 {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            accepted += 1;
+            // It hears the question, and closes.
+            let mut question = [0; application::bytes::QUESTION.len()];
+            tokio::io::AsyncReadExt::read_exact(&mut stream, &mut question)
+                .await
+                .unwrap();
+        }
+    });
+    let sender = keeping(Protocol::Tcp, port);
+    for sequence in 0..2 {
+        let result = sender.send(sequence, Due::now(), true).await.result;
+        assert!(
+            matches!(
+                result,
+                RequestResult::Failed {
+                    kind: FailureKind::Reset,
+                    ..
+                }
+            ),
+            "{result:?}"
+        );
+    }
+    accepted.await.unwrap();
+}
+
+#[test]
+fn nothing_else_can_be_kept() {
+    for protocol in [
+        Protocol::Http1,
+        Protocol::Http2,
+        Protocol::ServerFirst,
+        Protocol::ApplicationTls,
+    ] {
+        let spec = RequestSpec {
+            url: "http://127.0.0.1:1/".to_owned(),
+            protocol,
+            headers: [].into(),
+            timeout_ms: 1,
+        };
+        let refused = Sender::new(&spec, Connections::Kept, &Told::default());
+        assert!(refused.unwrap_err().contains("only tcp and grpc"));
+    }
 }

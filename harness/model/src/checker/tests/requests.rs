@@ -6,7 +6,7 @@ use crate::expectation::Expectation;
 use crate::fault::Fault;
 use crate::history::RequestSeen;
 use crate::patience::Patience;
-use crate::protocol::Protocol;
+use crate::protocol::{Connections, Protocol};
 use crate::scenario::{Act, Load, Scenario, Traffic};
 use crate::testing::{Recorder, scenario, sidecar};
 use crate::verdict::{Finding, Verdict};
@@ -32,6 +32,7 @@ pub(super) fn load() -> Act {
         from: "frontend@zone1".to_owned(),
         to: "checkout".to_owned(),
         protocol: Protocol::Http1,
+        connections: Connections::Usual,
         rate: 10,
     })
 }

@@ -9,6 +9,7 @@ use crate::history::{
     Arrival, CertificateSeen, EventKind, Observation, RefusalCause, Spoken, Validity,
     WireConnection,
 };
+use crate::protocol::{Connections, Protocol};
 use crate::scenario::Act;
 use crate::testing::{Recorder, configuration, entry_zone, shows};
 use crate::verdict::Verdict;
@@ -445,6 +446,56 @@ fn connections_from_before_may_be_used_for_a_stated_time(
     let when = vec![
         load(),
         Act::Apply(permissive()),
+        Act::Apply(permissive()),
+        Act::Stop(TRAFFIC.to_owned()),
+    ];
+    let expectation = Expectation::MovesTo {
+        traffic: TRAFFIC.to_owned(),
+        step: 1,
+        within: Span::secs(1),
+        is: Spoken::Tls,
+    };
+    let found = finding(&expecting(when, expectation), &recorder);
+    assert_eq!(found.verdict, verdict, "{found:#?}");
+}
+
+#[rstest]
+#[case::kept(&[0, 0, 1], Verdict::Passed)]
+#[case::ended_before(&[0, 0, 1, 2], Verdict::Passed)]
+#[case::each_had_its_own(&[0, 1, 2], Verdict::Inconclusive)]
+#[case::nobody_tells(&[], Verdict::Inconclusive)]
+fn what_becomes_of_a_kept_connection_shows_only_where_one_was_kept(
+    #[case] connections: &[u64],
+    #[case] verdict: Verdict,
+) {
+    let mut recorder = recorder();
+    let told: Vec<Option<u64>> = match connections {
+        [] => vec![None; 3],
+        told => told.iter().copied().map(Some).collect(),
+    };
+    // The last of them is sent when the time for old connections is over.
+    let (last, before) = told.split_last().expect("one at least");
+    for (sequence, connection) in before.iter().enumerate() {
+        recorder.wait(100).request(sequence as u64, |request| {
+            request.arrived = Some(Arrival::Plaintext);
+            request.connection = *connection;
+        });
+    }
+    recorder.wait(100).step(1).write(&permissive());
+    let written = recorder.now_ns();
+    recorder.request(before.len() as u64, |request| {
+        request.due_ns = written + 1_100_000_000;
+        request.arrived = over(None);
+        request.connection = *last;
+    });
+    recorder.wait(2000).step(2);
+    let mut kept = load();
+    if let Act::Load(load) = &mut kept {
+        load.protocol = Protocol::Tcp;
+        load.connections = Connections::Kept;
+    }
+    let when = vec![
+        kept,
         Act::Apply(permissive()),
         Act::Stop(TRAFFIC.to_owned()),
     ];

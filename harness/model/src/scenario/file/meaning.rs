@@ -4,6 +4,7 @@ mod configuration;
 mod expectations;
 mod handshakes;
 mod limits;
+mod loads;
 mod whom;
 
 use crate::configuration::Configuration;
@@ -270,13 +271,7 @@ impl Check {
                     );
                 }
             }),
-            Act::Load(load) => self.at(Step::Key("load"), |check| {
-                check.workload("from", &load.from);
-                check.named("to", Kind::Service, &load.to);
-                check.named_traffic(&load.name, TrafficKind::Load);
-                check.running.insert(load.name.clone());
-                check.rate(load.rate);
-            }),
+            Act::Load(load) => self.at(Step::Key("load"), |check| check.load(load)),
             Act::Stop(name) => {
                 if !self.running.remove(name) {
                     self.complain_of_others(

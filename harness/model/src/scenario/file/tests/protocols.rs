@@ -1,6 +1,7 @@
 //! What applications speak in scenario files.
 
 use super::*;
+use crate::protocol::Connections;
 
 #[test]
 fn what_workloads_may_not_speak_must_be_required() {
@@ -39,4 +40,44 @@ fn bytes_have_neither_path_nor_headers() {
         ];
         assert_eq!(complains, bytes.contains(&protocol), "{found:?}");
     }
+}
+
+#[test]
+fn only_bytes_and_streams_can_keep_one_connection() {
+    let plain = "load: {name: steady, ";
+    for protocol in Protocol::ALL {
+        let word = serde_json::to_string(&protocol).unwrap();
+        let load = |connections: &str| format!("{plain}protocol: {word}, {connections}");
+        let complains = |text: &str| {
+            let found = mistakes(&sample_with(plain, text));
+            let told = "cannot say what it keeps";
+            found.iter().any(|mistake| mistake.contains(told))
+        };
+        let can = [Protocol::Tcp, Protocol::Grpc].contains(&protocol);
+        assert_eq!(complains(&load("connections: kept, ")), !can);
+        assert!(!complains(&load("connections: usual, ")), "{protocol:?}");
+    }
+    let hint = mistakes(&sample_with(plain, &format!("{plain}connections: kept, ")));
+    assert!(
+        hint.iter()
+            .any(|line| line.contains("leave `connections` out")),
+        "{hint:?}"
+    );
+    let odd = mistakes(&sample_with(plain, &format!("{plain}connections: keep, ")));
+    assert!(odd.iter().any(|line| line.contains("`kept`")), "{odd:?}");
+}
+
+#[test]
+fn what_requests_go_over_is_read_and_printed() {
+    let plain = "load: {name: steady, ";
+    let text = sample_with(
+        plain,
+        &format!("{plain}protocol: grpc, connections: kept, "),
+    )
+    .replace("[three-zones]", "[three-zones, protocols]");
+    let read = parse("my.yaml", &text).expect("the sample is right");
+    let mut acts = read.when.iter();
+    let kept = |act: &Act| matches!(act, Act::Load(load) if load.connections == Connections::Kept);
+    assert!(acts.any(kept));
+    assert_eq!(parse("my.yaml", &print(&read)).expect("printed"), read);
 }

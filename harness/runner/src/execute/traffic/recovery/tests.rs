@@ -56,6 +56,7 @@ impl Fed {
         self.recorder.push(EventKind::Request(Box::new(RequestSeen {
             traffic: traffic.to_owned(),
             sequence,
+            connection: None,
             from: HIT.to_owned(),
             due_ns: self.ended_ns + after_ns,
             latency_us: 0,
