@@ -8,6 +8,7 @@ use crate::wait;
 use harness_cluster::PodAddress;
 use harness_model::directory::Sidecar;
 use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::{Api, ListParams};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
@@ -92,7 +93,7 @@ impl Site {
         Ok(replicas)
     }
 
-    /// The pods of a further part of the mesh that have an address and are not being deleted.
+    /// The pods of a further part of the mesh that have an address and are not being deleted, the oldest first.
     ///
     /// # Errors
     ///
@@ -103,12 +104,14 @@ impl Site {
     ) -> Result<Vec<PodAddress>, MeshError> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &component.namespace);
         let selector = ListParams::default().labels(&labels(&component.selector));
-        let pods = pods
+        let mut pods = pods
             .list(&selector)
             .await
-            .map_err(|source| MeshError::api("list the pods of a component", source))?;
+            .map_err(|source| MeshError::api("list the pods of a component", source))?
+            .items;
+        pods.sort_by_cached_key(made);
         let cluster = self.context.cluster();
-        let addresses = pods.items.iter().filter_map(|pod| address(cluster, pod));
+        let addresses = pods.iter().filter_map(|pod| address(cluster, pod));
         Ok(addresses.collect())
     }
 
@@ -150,15 +153,7 @@ impl Site {
             .filter_map(|pod| Some((pod, address(self.context.cluster(), pod)?)))
             .collect();
         // The oldest pod keeps the plain name when two appear at once.
-        found.sort_by(|(a, _), (b, _)| {
-            let key = |pod: &Pod| {
-                (
-                    pod.metadata.creation_timestamp.clone(),
-                    pod.metadata.name.clone(),
-                )
-            };
-            key(a).cmp(&key(b))
-        });
+        found.sort_by_cached_key(|(pod, _)| made(pod));
         let living: BTreeSet<&str> = found
             .iter()
             .filter_map(|(pod, _)| pod.metadata.uid.as_deref())
@@ -251,6 +246,14 @@ pub(crate) fn address(cluster: &str, pod: &Pod) -> Option<PodAddress> {
         node: pod.spec.as_ref()?.node_name.clone()?,
         ip: status.pod_ip.clone().filter(|ip| !ip.is_empty())?,
     })
+}
+
+/// What the oldest pod has the least of: when it was made, to the second, and then its name.
+fn made(pod: &Pod) -> (Option<Time>, Option<String>) {
+    (
+        pod.metadata.creation_timestamp.clone(),
+        pod.metadata.name.clone(),
+    )
 }
 
 /// The pod has an address, has not ended and is not being deleted.

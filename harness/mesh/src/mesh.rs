@@ -234,8 +234,8 @@ impl Mesh {
         try_join_all(deleted).await.map(drop)
     }
 
-    /// The pods of a part of the mesh, in every cluster, with a port that they listen on; nobody where the mesh has no such
-    /// part.
+    /// The pods of a part of the mesh, in every cluster and in each the oldest first, with a port that they listen on; nobody
+    /// where the mesh has no such part.
     ///
     /// # Errors
     ///

@@ -117,7 +117,7 @@ pub enum PodSelector {
     Workload(String),
     /// One control-plane replica: the one that most sidecars are connected to.
     ControlPlaneReplica,
-    /// One pod of a part of the mesh, the first by name; the part is named as for `component`.
+    /// One pod of a part of the mesh, the oldest; the part is named as for `component`.
     Replica(String),
     /// Every pod of a part of the mesh, by the name that the mesh definition gives it; the control plane by that of its
     /// Deployment.

@@ -35,6 +35,11 @@ pub(super) fn all() -> Vec<Scenario> {
 /// be renewed, and gone before they end. Node agents keep what they have for a minute, so new ones are started first: then
 /// every certificate is as old as the scenario.
 fn while_renewed(name: &str, claim: &str, from: &str, faults: Vec<Act>) -> Scenario {
+    after(7, name, claim, from, faults)
+}
+
+/// The same with faults that begin so many seconds after everybody has a certificate.
+fn after(seconds: u64, name: &str, claim: &str, from: &str, faults: Vec<Act>) -> Scenario {
     let mut when = vec![
         Act::Inject(Fault::PodKill {
             selector: PodSelector::Component("node-agent".to_owned()),
@@ -43,7 +48,7 @@ fn while_renewed(name: &str, claim: &str, from: &str, faults: Vec<Act>) -> Scena
         strict_everywhere(),
         steady(from),
         fresh(from),
-        hold(7),
+        hold(seconds),
     ];
     let since = when.len();
     when.extend(faults);
@@ -137,22 +142,25 @@ fn authority_away_past_expiry() -> Scenario {
     }
 }
 
-/// The other replica goes on, and nobody has to wait for the one that comes in its place. Twice, since a replica is back in a
-/// moment, and certificates are renewed at different times.
+/// The other replica goes on, and nobody has to wait for the one that comes in its place. First both that were there are killed,
+/// one after the other, so that certificates are to be renewed by who has lost a connection to one of them; then another one,
+/// when they are.
 fn authority_replica_killed() -> Scenario {
     let kill = || {
         let selector = PodSelector::Replica(AUTHORITY.to_owned());
         vec![Act::Inject(Fault::PodKill { selector }), Act::Recover]
     };
-    while_renewed(
+    after(
+        4,
         "authority-replica-killed",
-        "certificates are renewed though one replica of the certificate authority is killed when they are to be renewed",
+        "certificates are renewed though each replica of the certificate authority is killed in its turn, the last one when they are to be renewed",
         "frontend@$zone1",
-        [vec![hold(3)], kill(), kill(), vec![hold(1)]].concat(),
+        [kill(), kill(), kill(), vec![hold(1)]].concat(),
     )
 }
 
-/// It answers, late: a call that is under way when it is stopped is answered when it goes on.
+/// It answers, late: a call that is under way when it is stopped is answered when it goes on. It is stopped for the first time
+/// just when certificates begin to be renewed, so that most of the calls wait.
 fn authority_slow() -> Scenario {
     let pulse = || {
         [
@@ -163,7 +171,8 @@ fn authority_slow() -> Scenario {
             Act::Recover,
         ]
     };
-    while_renewed(
+    after(
+        9,
         "authority-slow",
         "certificates are renewed in time though the certificate authority hangs for seconds, twice, when they are to be renewed",
         "frontend@$zone2",

@@ -43,11 +43,7 @@ impl Execution {
             }
             PodSelector::Replica(name) => {
                 let mut chosen = self.pods_of(name).await?;
-                chosen
-                    .victims
-                    .sort_by(|a, b| a.address.name.cmp(&b.address.name));
                 chosen.victims.truncate(1);
-                chosen.hits.sort();
                 chosen.hits.truncate(1);
                 Ok(chosen)
             }
@@ -55,7 +51,7 @@ impl Execution {
         }
     }
 
-    /// Every pod of a part of the mesh.
+    /// Every pod of a part of the mesh, the oldest first.
     pub(super) async fn pods_of(&self, component: &str) -> Result<Chosen, String> {
         let pods = self.environment.mesh().pods_of(component).await;
         let victims: Vec<Victim> = pods
