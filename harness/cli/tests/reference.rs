@@ -168,7 +168,7 @@ fn an_unknown_seeded_bug_is_told_with_a_suggestion() {
     let place = Place::new(&[]);
     let said = place.say(&["run", "--dry-run", "--mutant", "leak-toggle-only"]);
     assert!(said.starts_with("exit 2"), "{said}");
-    assert!(said.contains("there are agent-forgets-socket, "), "{said}");
+    assert!(said.contains("there are agent-dials-once, "), "{said}");
     assert!(
         said.contains("hint: did you mean `leak-toggles-only`?"),
         "{said}"

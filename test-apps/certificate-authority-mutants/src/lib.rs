@@ -3,16 +3,23 @@
 //!
 //! Invariant: none of this is in the `certificate-authority` binary.
 
+mod giving_up;
+
 use api_client::{BoundToken, ReadTokenError};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use certificate_authority::behaviour::{Behaviour, Faithful};
 use certificate_authority::certificate::AUTHORITY_SKEW;
+use certificate_authority::keys::Connection;
 use certificate_authority::ledger::{Desired, Ledger};
 use certificate_authority::pods::PodFacts;
+use giving_up::GivesUp;
 use identity_api::SpiffeId;
+use ring::signature::{RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, UnparsedPublicKey};
 use serde_json::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tonic::Code;
+use x509_parser::certification_request::X509CertificationRequest;
 
 /// One seeded bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,11 +42,25 @@ pub enum Mutation {
     RollsUnasked,
     /// A root that was trusted stays in the bundle for ever.
     KeepsOldRoot,
+    /// A token that is bound to no pod will do, for pods of every node.
+    TakesUnbound,
+    /// A token of a pod that is gone will do, for pods of every node.
+    TakesGone,
+    /// A request is granted for an RSA key that is too short.
+    TakesWeakKeys,
+    /// A request for a certificate that signs others is granted, with one that does not.
+    TakesSigners,
+    /// A request is granted that is for more names than the pod's own.
+    TakesSecondName,
+    /// Nothing is signed any more once the key service was away.
+    GivesUpKeys,
+    /// Nothing is signed any more once the key service has denied it.
+    RemembersDenial,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 16] = [
         Self::AnyToken,
         Self::AnyAccount,
         Self::AnyNode,
@@ -49,6 +70,13 @@ impl Mutation {
         Self::DropsOldRoot,
         Self::RollsUnasked,
         Self::KeepsOldRoot,
+        Self::TakesUnbound,
+        Self::TakesGone,
+        Self::TakesWeakKeys,
+        Self::TakesSigners,
+        Self::TakesSecondName,
+        Self::GivesUpKeys,
+        Self::RemembersDenial,
     ];
 
     /// As in `MESH_MUTANT`.
@@ -64,6 +92,13 @@ impl Mutation {
             Self::DropsOldRoot => "authority-drops-old-root",
             Self::RollsUnasked => "authority-rolls-unasked",
             Self::KeepsOldRoot => "authority-keeps-old-root",
+            Self::TakesUnbound => "authority-takes-unbound",
+            Self::TakesGone => "authority-takes-gone-pods",
+            Self::TakesWeakKeys => "authority-takes-weak-keys",
+            Self::TakesSigners => "authority-takes-signers",
+            Self::TakesSecondName => "authority-takes-second-name",
+            Self::GivesUpKeys => "authority-gives-up-keys",
+            Self::RemembersDenial => "authority-remembers-denial",
         }
     }
 
@@ -82,9 +117,20 @@ impl Behaviour for Mutation {
         token: &str,
         said: Result<BoundToken, ReadTokenError>,
     ) -> Result<BoundToken, ReadTokenError> {
-        match said {
-            Err(error) if *self == Self::AnyToken => own_word(token).ok_or(error),
-            said => said,
+        match (self, said) {
+            (Self::AnyToken, Err(error)) => own_word(token).ok_or(error),
+            (Self::TakesUnbound, Err(ReadTokenError::Unbound)) => {
+                own_word(token).ok_or(ReadTokenError::Unbound).map(anywhere)
+            }
+            (Self::TakesGone, Err(ReadTokenError::Invalid(why)))
+                if why.contains(IS_INVALIDATED) =>
+            {
+                let said = own_word(token).ok_or(ReadTokenError::Invalid(why));
+                said.map(anywhere)
+            }
+            // An API server that does not know yet that the pod is gone. One that is there has a node.
+            (Self::TakesGone, Ok(said)) => Ok(anywhere(said)),
+            (_, said) => said,
         }
     }
 
@@ -93,15 +139,43 @@ impl Behaviour for Mutation {
     }
 
     fn accepts_place(&self, node: &str, pod: &PodFacts) -> bool {
-        *self == Self::AnyNode || Faithful.accepts_place(node, pod)
+        *self == Self::AnyNode || node == ANYWHERE || Faithful.accepts_place(node, pod)
     }
 
-    fn accepts_signature(&self, is_signed: bool) -> bool {
-        *self == Self::NoSignature || Faithful.accepts_signature(is_signed)
+    fn least_rsa_bits(&self) -> usize {
+        match self {
+            Self::TakesWeakKeys => 0,
+            _ => Faithful.least_rsa_bits(),
+        }
+    }
+
+    fn accepts_signature(&self, request: &X509CertificationRequest<'_>) -> bool {
+        match self {
+            Self::NoSignature => true,
+            // Those of short keys are not verified otherwise.
+            Self::TakesWeakKeys if is_signed_by_a_short_key(request) => true,
+            _ => Faithful.accepts_signature(request),
+        }
+    }
+
+    fn accepts_signers(&self) -> bool {
+        *self == Self::TakesSigners
     }
 
     fn accepts_names(&self, names: &[String], identity: &SpiffeId) -> bool {
-        *self == Self::AnyName || Faithful.accepts_names(names, identity)
+        match self {
+            Self::AnyName => true,
+            Self::TakesSecondName => names.contains(&format!("URI:{identity}")),
+            _ => Faithful.accepts_names(names, identity),
+        }
+    }
+
+    fn asks_keys(&self, remote: Connection) -> Connection {
+        match self {
+            Self::GivesUpKeys => GivesUp::after(Code::Unavailable, remote),
+            Self::RemembersDenial => GivesUp::after(Code::PermissionDenied, remote),
+            _ => remote,
+        }
     }
 
     fn lifetime(&self, asked: Duration, most: Duration) -> Duration {
@@ -140,7 +214,31 @@ impl Behaviour for Mutation {
 /// The age at which an intermediate is replaced unasked: somebody has taken seconds for days.
 const OLD: Duration = Duration::from_secs(7);
 
-/// What a token says of itself.
+/// The node of an agent that is on none.
+const ANYWHERE: &str = "";
+
+/// In the API server's words, of a token whose pod is gone (`ValidateServiceAccountToken` of Kubernetes).
+const IS_INVALIDATED: &str = "token has been invalidated";
+
+/// As if its pod were on every node, where the token names none.
+fn anywhere(said: BoundToken) -> BoundToken {
+    BoundToken {
+        pod_name: Some(said.pod_name.unwrap_or_default()),
+        node: Some(said.node.unwrap_or_else(|| ANYWHERE.to_owned())),
+        ..said
+    }
+}
+
+/// RSA with SHA-256, of 1024 bits at least.
+fn is_signed_by_a_short_key(request: &X509CertificationRequest<'_>) -> bool {
+    let info = &request.certification_request_info;
+    let key = &info.subject_pki.subject_public_key.data;
+    UnparsedPublicKey::new(&RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, key)
+        .verify(info.raw, &request.signature_value.data)
+        .is_ok()
+}
+
+/// What a token says of itself; nothing stands for the UID of the pod where it names none.
 fn own_word(token: &str) -> Option<BoundToken> {
     let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
     let claims: Value = serde_json::from_slice(&payload).ok()?;
@@ -148,108 +246,11 @@ fn own_word(token: &str) -> Option<BoundToken> {
     Some(BoundToken {
         namespace: of("/kubernetes.io/namespace")?,
         account: of("/kubernetes.io/serviceaccount/name")?,
-        pod_uid: of("/kubernetes.io/pod/uid")?,
+        pod_uid: of("/kubernetes.io/pod/uid").unwrap_or_default(),
         pod_name: of("/kubernetes.io/pod/name"),
         node: of("/kubernetes.io/node/name"),
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn identity() -> SpiffeId {
-        let id = "spiffe://mesh.local/ns/mesh-workloads/sa/checkout".parse();
-        id.expect("an identity")
-    }
-
-    /// What is kept when certificates are issued below an intermediate that was made at this time.
-    fn issuing(made: SystemTime) -> Ledger {
-        let mut certificate = rcgen::CertificateParams::default();
-        certificate.not_before = (made - AUTHORITY_SKEW).into();
-        let key = rcgen::KeyPair::generate().expect("a key");
-        let certificate = certificate.self_signed(&key).expect("signed").pem();
-        let data = [
-            ("desired", r#"{"root": 1, "intermediate": 1}"#),
-            ("issuing", r#"{"root": 1, "intermediate": 1}"#),
-            ("root-1.pem", certificate.as_str()),
-            ("intermediate-1-below-root-1.pem", certificate.as_str()),
-        ];
-        let data = data.map(|(key, value)| (key.to_owned(), value.to_owned()));
-        Ledger::read(&data.into()).expect("well-formed")
-    }
-
-    /// Whether an intermediate of this age is to be replaced.
-    fn replaces(behaviour: &dyn Behaviour, age: Duration) -> bool {
-        let made = UNIX_EPOCH + Duration::from_secs(2_000_000_000);
-        let mut ledger = issuing(made);
-        let _ = behaviour.read(&mut ledger, made + age);
-        ledger.desired.expect("there").intermediate > 1
-    }
-
-    /// What each of the seams says of something wrong: token, account, node, signature, name, lifetime, of an old root that
-    /// is trusted, of an old intermediate, and of a root that is not trusted.
-    fn says(behaviour: &dyn Behaviour) -> [bool; 9] {
-        let pod = PodFacts {
-            name: "checkout-0".to_owned(),
-            node: "node-b".to_owned(),
-            service_account: "checkout".to_owned(),
-        };
-        let (asked, most) = (Duration::from_secs(7200), Duration::from_secs(3600));
-        let desired = Desired {
-            root: 2,
-            intermediate: 1,
-            trust: [1, 2].into(),
-        };
-        let other = "URI:spiffe://mesh.local/ns/mesh-workloads/sa/frontend".to_owned();
-        let claims = r#"{"kubernetes.io":{"namespace":"mesh-system","node":{"name":"node-a"},
-            "pod":{"name":"agent-0","uid":"u"},"serviceaccount":{"name":"node-agent","uid":"v"}}}"#;
-        let token = format!("e30.{}.x", URL_SAFE_NO_PAD.encode(claims));
-        let refused = Err(ReadTokenError::Invalid("it has ended".to_owned()));
-        [
-            behaviour.vouched(&token, refused).is_ok(),
-            behaviour.accepts_account("mesh-workloads/checkout", "mesh-system/node-agent"),
-            behaviour.accepts_place("node-a", &pod),
-            behaviour.accepts_signature(false),
-            behaviour.accepts_names(&[other], &identity()),
-            behaviour.lifetime(asked, most) > most,
-            !behaviour.trusts(1, true, &desired),
-            replaces(behaviour, OLD),
-            behaviour.trusts(1, false, &desired),
-        ]
-    }
-
-    #[test]
-    fn names_are_known_both_ways() {
-        for mutation in Mutation::ALL {
-            assert_eq!(Mutation::from_name(mutation.name()), Some(mutation));
-        }
-        assert_eq!(Mutation::from_name(""), None);
-    }
-
-    #[test]
-    fn every_mutant_does_what_its_name_says_and_nothing_else() {
-        assert_eq!(says(&Faithful), [false; 9]);
-        for (place, mutation) in Mutation::ALL.iter().enumerate() {
-            let mut expected = [false; 9];
-            expected[place] = true;
-            assert_eq!(says(mutation), expected, "{}", mutation.name());
-        }
-    }
-
-    #[test]
-    fn an_intermediate_is_replaced_when_it_is_old_and_what_was_raised_stays() {
-        let rolls = Mutation::RollsUnasked;
-        assert!(!replaces(&rolls, OLD - Duration::from_secs(1)));
-        let mut ledger = issuing(UNIX_EPOCH + Duration::from_secs(2_000_000_000));
-        // As it is after one was replaced: the operator still wants the first.
-        if let Some(desired) = &mut ledger.desired {
-            desired.intermediate = 0;
-        }
-        let again = rolls.read(&mut ledger, UNIX_EPOCH + Duration::from_secs(2_000_000_000));
-        assert_eq!(again, Some(OLD));
-        assert_eq!(ledger.desired.expect("there").intermediate, 1);
-        let mut begun = Ledger::default();
-        assert_eq!(rolls.read(&mut begun, SystemTime::now()), None);
-    }
-}
+mod tests;

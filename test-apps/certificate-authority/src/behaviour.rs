@@ -2,11 +2,14 @@
 //!
 //! Invariant: every method's default is the faithful behaviour, and nothing here knows of any other.
 
+use crate::keys::Connection;
 use crate::ledger::{Desired, Ledger};
 use crate::pods::PodFacts;
+use crate::public_key::RSA_LEAST;
 use api_client::{BoundToken, ReadTokenError};
 use identity_api::SpiffeId;
 use std::time::{Duration, SystemTime};
+use x509_parser::certification_request::X509CertificationRequest;
 
 /// The shortest that a pod's certificate is valid: whoever asked needs some time to ask again.
 pub const LEAST_LIFETIME: Duration = Duration::from_secs(2);
@@ -45,14 +48,29 @@ pub trait Behaviour: Send + Sync + 'static {
         pod.node == node
     }
 
-    /// Whether a request is taken; `is_signed` tells whether its signature is of the key in it.
-    fn accepts_signature(&self, is_signed: bool) -> bool {
-        is_signed
+    /// The least bits of an RSA key that a certificate is for.
+    fn least_rsa_bits(&self) -> usize {
+        RSA_LEAST
+    }
+
+    /// Whether the signature of a request is of the key in it.
+    fn accepts_signature(&self, request: &X509CertificationRequest<'_>) -> bool {
+        request.verify_signature().is_ok()
+    }
+
+    /// Whether a request may say that its certificate is to sign others.
+    fn accepts_signers(&self) -> bool {
+        false
     }
 
     /// Whether a pod of this identity may have a certificate for these names, each with its kind (`URI:spiffe://...`).
     fn accepts_names(&self, names: &[String], identity: &SpiffeId) -> bool {
         matches!(names, [name] if *name == format!("URI:{identity}"))
+    }
+
+    /// How the key service is asked; `remote` is the connection to it.
+    fn asks_keys(&self, remote: Connection) -> Connection {
+        remote
     }
 
     /// How long a certificate is valid when this is asked for, and that is the most.

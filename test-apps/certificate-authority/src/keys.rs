@@ -1,5 +1,6 @@
 //! The key service, as the authority asks it.
 
+use crate::behaviour::Behaviour;
 use crate::certificate::{Draft, MakeCertificateError};
 use crate::metrics::Metrics;
 use crate::public_key::{PublicKey, ReadPublicKeyError};
@@ -12,8 +13,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::body::Body;
+use tonic::transport::{Certificate, ClientTlsConfig, Endpoint, Error, Identity};
 use tonic::{Code, Response, Status};
+use tower::util::BoxCloneSyncService;
 
 /// The name of the roots' key.
 pub const ROOT: &str = "root";
@@ -28,10 +31,13 @@ const DIAL: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(3);
 const PING_EVERY: Duration = Duration::from_secs(2);
 
-/// Asks the key service; dials again by itself.
+/// A connection to the key service, which dials again by itself.
+pub type Connection = BoxCloneSyncService<http::Request<Body>, http::Response<Body>, Error>;
+
+/// Asks the key service.
 #[derive(Clone)]
 pub struct Keys {
-    client: KeyServiceClient<Channel>,
+    client: KeyServiceClient<Connection>,
     metrics: Arc<Metrics>,
 }
 
@@ -90,6 +96,7 @@ impl Keys {
     /// When a file cannot be read or used.
     pub fn connect(
         settings: &KeyServiceSettings,
+        behaviour: &dyn Behaviour,
         metrics: Arc<Metrics>,
     ) -> Result<Self, ConnectKeysError> {
         let file = |path: PathBuf| {
@@ -110,17 +117,18 @@ impl Keys {
             .keep_alive_timeout(ANSWER)
             .keep_alive_while_idle(true)
             .connect_lazy();
+        let connection = behaviour.asks_keys(Connection::new(channel));
         Ok(Self {
-            client: KeyServiceClient::new(channel),
+            client: KeyServiceClient::new(connection),
             metrics,
         })
     }
 
     /// A client over this connection.
     #[cfg(test)]
-    pub(crate) fn over(channel: Channel) -> Self {
+    pub(crate) fn over(channel: tonic::transport::Channel) -> Self {
         Self {
-            client: KeyServiceClient::new(channel),
+            client: KeyServiceClient::new(Connection::new(channel)),
             metrics: Arc::default(),
         }
     }

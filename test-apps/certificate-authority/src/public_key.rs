@@ -10,9 +10,9 @@ use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 /// The least bits of an RSA key (NIST SP 800-57, part 1, 5.6.1: 112 bits of strength).
-const RSA_LEAST: usize = 2048;
+pub const RSA_LEAST: usize = 2048;
 
-/// A public key that may be in a certificate: ECDSA on P-256, Ed25519, or RSA of at least 2048 bits.
+/// A public key that may be in a certificate: ECDSA on P-256, Ed25519, or RSA of at least [`RSA_LEAST`] bits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey {
     algorithm: &'static SignatureAlgorithm,
@@ -52,6 +52,18 @@ impl PublicKey {
     ///
     /// When it is of no accepted kind.
     pub fn of(key: &SubjectPublicKeyInfo<'_>) -> Result<Self, ReadPublicKeyError> {
+        Self::of_at_least(key, RSA_LEAST)
+    }
+
+    /// Takes a key that was read already; one of RSA with so many bits at least, whatever others take.
+    ///
+    /// # Errors
+    ///
+    /// When it is of no accepted kind.
+    pub fn of_at_least(
+        key: &SubjectPublicKeyInfo<'_>,
+        bits: usize,
+    ) -> Result<Self, ReadPublicKeyError> {
         use x509_parser::public_key::PublicKey as Parsed;
         let algorithm = &key.algorithm.algorithm;
         let curve = || key.algorithm.parameters.as_ref()?.as_oid().ok();
@@ -64,7 +76,7 @@ impl PublicKey {
             &PKCS_ED25519
         } else if *algorithm == OID_PKCS1_RSAENCRYPTION {
             match key.parsed() {
-                Ok(Parsed::RSA(rsa)) if rsa.key_size() >= RSA_LEAST => &PKCS_RSA_SHA256,
+                Ok(Parsed::RSA(rsa)) if rsa.key_size() >= bits => &PKCS_RSA_SHA256,
                 Ok(Parsed::RSA(rsa)) => return Err(ReadPublicKeyError::Weak(rsa.key_size())),
                 _ => return Err(ReadPublicKeyError::Malformed),
             }

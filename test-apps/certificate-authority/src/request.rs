@@ -61,7 +61,7 @@ impl Request {
             return Err(ReadRequestError::Malformed);
         };
         let info = &request.certification_request_info;
-        let key = PublicKey::of(&info.subject_pki)?;
+        let key = PublicKey::of_at_least(&info.subject_pki, behaviour.least_rsa_bits())?;
         let accepted = [
             OID_SIG_ECDSA_WITH_SHA256,
             OID_SIG_ED25519,
@@ -72,7 +72,7 @@ impl Request {
         if !accepted.contains(&request.signature_algorithm.algorithm) {
             return Err(ReadRequestError::Algorithm);
         }
-        if !behaviour.accepts_signature(request.verify_signature().is_ok()) {
+        if !behaviour.accepts_signature(&request) {
             return Err(ReadRequestError::Signature);
         }
         let mut extensions = None;
@@ -85,12 +85,15 @@ impl Request {
                 _ => return Err(ReadRequestError::Attribute(attribute.oid.to_id_string())),
             }
         }
-        let names = names(extensions.unwrap_or_default())?;
+        let names = names(extensions.unwrap_or_default(), behaviour)?;
         Ok(Self { names, key })
     }
 }
 
-fn names(extensions: &[X509Extension<'_>]) -> Result<Vec<String>, ReadRequestError> {
+fn names(
+    extensions: &[X509Extension<'_>],
+    behaviour: &dyn Behaviour,
+) -> Result<Vec<String>, ReadRequestError> {
     let mut found = None;
     for extension in extensions {
         match extension.parsed_extension() {
@@ -100,7 +103,9 @@ fn names(extensions: &[X509Extension<'_>]) -> Result<Vec<String>, ReadRequestErr
             ParsedExtension::SubjectAlternativeName(_) => return Err(ReadRequestError::Twice),
             ParsedExtension::KeyUsage(_) => {}
             ParsedExtension::BasicConstraints(constraints) if constraints.ca => {
-                return Err(ReadRequestError::Extension("CA:TRUE".to_owned()));
+                if !behaviour.accepts_signers() {
+                    return Err(ReadRequestError::Extension("CA:TRUE".to_owned()));
+                }
             }
             _ => return Err(ReadRequestError::Extension(extension.oid.to_id_string())),
         }

@@ -127,7 +127,8 @@ pub async fn run(settings: Settings, behaviour: Arc<dyn Behaviour>) -> Result<()
     let issuer = watch::Sender::new(None);
     let issuers = issuer.subscribe();
     let client = connect().await.map_err(RunError::Connect)?;
-    let keys = Keys::connect(&settings.key_service, metrics.clone()).map_err(RunError::Keys)?;
+    let keys = Keys::connect(&settings.key_service, behaviour.as_ref(), metrics.clone())
+        .map_err(RunError::Keys)?;
 
     let admin = Admin {
         metrics: metrics.clone(),

@@ -4,8 +4,10 @@
 //! Invariant: none of this is in the `node-agent` binary.
 
 mod own_word;
+mod unforgiving;
 
 use node_agent::authenticate::{Authenticator, PodClaim};
+use node_agent::authority::Authority;
 use node_agent::behaviour::{Behaviour, Faithful};
 use node_agent::certificate::Identity;
 use node_agent::pods::{Pod, Pods};
@@ -14,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fs, io};
 use tracing::info;
+use unforgiving::{DialsOnce, ShunsSlow};
 
 /// One seeded bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,6 +45,14 @@ pub enum Mutation {
     AnyToken,
     /// A token that has ended is taken for what it says of itself.
     TakesExpired,
+    /// The token of a pod that is gone gets what another pod of its account has.
+    TakesGone,
+    /// A token that is bound to no pod gets what a pod of its account has.
+    TakesUnbound,
+    /// Once the connection to an authority is broken, none is ever asked again.
+    DialsOnce,
+    /// Once an authority has kept a pod waiting, none is ever asked again.
+    ShunsSlow,
     /// The key of each certificate is in the log.
     LogsKey,
     /// The intermediate that leads from a certificate to a root is not served with it.
@@ -50,7 +61,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 18] = [
         Self::ServesAnother,
         Self::NeverRenews,
         Self::GivesUp,
@@ -63,6 +74,10 @@ impl Mutation {
         Self::OtherNodes,
         Self::AnyToken,
         Self::TakesExpired,
+        Self::TakesGone,
+        Self::TakesUnbound,
+        Self::DialsOnce,
+        Self::ShunsSlow,
         Self::LogsKey,
         Self::LeavesOutIntermediate,
     ];
@@ -83,6 +98,10 @@ impl Mutation {
             Self::OtherNodes => "agent-takes-other-nodes",
             Self::AnyToken => "agent-takes-any-token",
             Self::TakesExpired => "agent-takes-expired",
+            Self::TakesGone => "agent-takes-gone-pods",
+            Self::TakesUnbound => "agent-takes-unbound",
+            Self::DialsOnce => "agent-dials-once",
+            Self::ShunsSlow => "agent-shuns-slow",
             Self::LogsKey => "agent-logs-key",
             Self::LeavesOutIntermediate => "agent-leaves-out-intermediate",
         }
@@ -102,6 +121,8 @@ impl Behaviour for Mutation {
         match self {
             Self::AnyToken => Arc::new(OwnWord::of_any(reviews)),
             Self::TakesExpired => Arc::new(OwnWord::of_expired(reviews)),
+            Self::TakesGone => Arc::new(OwnWord::of_the_gone(reviews)),
+            Self::TakesUnbound => Arc::new(OwnWord::of_unbound(reviews)),
             _ => reviews,
         }
     }
@@ -110,15 +131,41 @@ impl Behaviour for Mutation {
         *self == Self::OtherNodes || Faithful.may_serve(claim, node)
     }
 
-    fn identity_of(&self, pod: &Arc<Pod>, all: &Pods) -> Arc<Pod> {
-        let another = all
-            .by_uid
-            .values()
-            .find(|other| other.service_account != pod.service_account);
-        match (self, another) {
-            (Self::ServesAnother, Some(another)) => Arc::clone(another),
-            _ => Arc::clone(pod),
+    fn asks(&self, remote: Arc<dyn Authority>) -> Arc<dyn Authority> {
+        match self {
+            Self::DialsOnce => Arc::new(DialsOnce::new(remote)),
+            Self::ShunsSlow => Arc::new(ShunsSlow::new(remote)),
+            _ => remote,
         }
+    }
+
+    fn pod_of(&self, claim: &PodClaim, all: &Pods) -> Option<Arc<Pod>> {
+        let own = Faithful.pod_of(claim, all);
+        if own.is_some() || !matches!(self, Self::TakesGone | Self::TakesUnbound) {
+            return own;
+        }
+        of_account(all, &claim.service_account)?;
+        // What the claim tells of, as if it were there.
+        Some(Arc::new(Pod {
+            namespace: claim.namespace.clone(),
+            name: claim.name.clone(),
+            uid: claim.uid.clone(),
+            service_account: claim.service_account.clone(),
+        }))
+    }
+
+    fn identity_of(&self, pod: &Arc<Pod>, all: &Pods) -> Arc<Pod> {
+        let another = match self {
+            Self::ServesAnother => all
+                .by_uid
+                .values()
+                .find(|other| other.service_account != pod.service_account),
+            Self::TakesGone | Self::TakesUnbound if !all.by_uid.contains_key(&pod.uid) => {
+                of_account(all, &pod.service_account)
+            }
+            _ => None,
+        };
+        Arc::clone(another.unwrap_or(pod))
     }
 
     fn served<'a>(&self, chain: &'a [Vec<u8>]) -> &'a [Vec<u8>] {
@@ -175,6 +222,12 @@ impl Behaviour for Mutation {
         }
         audiences
     }
+}
+
+/// Some pod of a service account.
+fn of_account<'a>(all: &'a Pods, account: &str) -> Option<&'a Arc<Pod>> {
+    let mut pods = all.by_uid.values();
+    pods.find(|pod| pod.service_account == account)
 }
 
 /// Where a socket is that nothing is said of.
@@ -258,6 +311,35 @@ mod tests {
         assert!(!Faithful.may_serve(&claim, "node-a"));
         assert!(!Mutation::LogsKey.may_serve(&claim, "node-a"));
         assert!(Mutation::OtherNodes.may_serve(&claim, "node-a"));
+    }
+
+    #[test]
+    fn who_is_not_there_gets_what_another_pod_of_the_account_has() {
+        let own = pod("1", "checkout");
+        let all = Pods {
+            complete: true,
+            by_uid: [("1".to_owned(), own.clone())].into(),
+        };
+        let claim = |uid: &str, account: &str| PodClaim {
+            namespace: own.namespace.clone(),
+            service_account: account.to_owned(),
+            name: uid.to_owned(),
+            uid: uid.to_owned(),
+            node: None,
+        };
+        let found = Faithful.pod_of(&claim("1", "checkout"), &all);
+        assert_eq!(found.as_ref(), Some(&own));
+        for strange in [claim("gone", "checkout"), claim("", "checkout")] {
+            assert_eq!(Faithful.pod_of(&strange, &all), None);
+            assert_eq!(Mutation::OtherNodes.pod_of(&strange, &all), None);
+            for bug in [Mutation::TakesGone, Mutation::TakesUnbound] {
+                let taken = bug.pod_of(&strange, &all).expect("taken");
+                assert_eq!(taken.uid, strange.uid);
+                assert_eq!(bug.identity_of(&taken, &all).uid, "1");
+            }
+        }
+        let nobody = claim("gone", "frontend");
+        assert_eq!(Mutation::TakesGone.pod_of(&nobody, &all), None);
     }
 
     #[test]

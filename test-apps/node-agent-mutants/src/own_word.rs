@@ -1,4 +1,4 @@
-//! Whoever shows a token that the API server does not vouch for is taken for the one whom it tells of.
+//! Whoever shows a token that the API server does not vouch for, or that names no pod, is taken for the one whom it tells of.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,12 +10,14 @@ use std::sync::Arc;
 
 /// In the API server's words (`ValidateServiceAccountToken` of Kubernetes).
 const HAS_EXPIRED: &str = "token has expired";
+/// In the same place: what it is bound to is gone.
+const IS_INVALIDATED: &str = "token has been invalidated";
 
-/// Asks, and takes a token for what it says of itself where the API server refuses it for certain reasons.
+/// Asks, and takes a token for what it says of itself where it is refused for certain reasons.
 pub(crate) struct OwnWord {
     reviews: Arc<dyn Authenticator>,
-    /// Whether this reason of the API server is none to refuse a token.
-    overlooks: fn(&str) -> bool,
+    /// Whether this is no reason to refuse a token.
+    overlooks: fn(&AuthenticateError) -> bool,
 }
 
 impl OwnWord {
@@ -23,15 +25,31 @@ impl OwnWord {
     pub(crate) fn of_expired(reviews: Arc<dyn Authenticator>) -> Self {
         Self {
             reviews,
-            overlooks: |why| why.contains(HAS_EXPIRED),
+            overlooks: |why| matches!(why, AuthenticateError::Invalid(why) if why.contains(HAS_EXPIRED)),
         }
     }
 
-    /// Nothing is a reason to refuse a token.
+    /// That the pod is gone is no reason to refuse its token.
+    pub(crate) fn of_the_gone(reviews: Arc<dyn Authenticator>) -> Self {
+        Self {
+            reviews,
+            overlooks: |why| matches!(why, AuthenticateError::Invalid(why) if why.contains(IS_INVALIDATED)),
+        }
+    }
+
+    /// That it names no pod is no reason to refuse a token.
+    pub(crate) fn of_unbound(reviews: Arc<dyn Authenticator>) -> Self {
+        Self {
+            reviews,
+            overlooks: |why| matches!(why, AuthenticateError::Unbound),
+        }
+    }
+
+    /// Nothing that the API server says is a reason to refuse a token.
     pub(crate) fn of_any(reviews: Arc<dyn Authenticator>) -> Self {
         Self {
             reviews,
-            overlooks: |_| true,
+            overlooks: |why| matches!(why, AuthenticateError::Invalid(_)),
         }
     }
 }
@@ -40,9 +58,7 @@ impl Authenticator for OwnWord {
     fn authenticate(&self, token: String) -> BoxFuture<'_, Result<PodClaim, AuthenticateError>> {
         async move {
             match self.reviews.authenticate(token.clone()).await {
-                Err(AuthenticateError::Invalid(why)) if (self.overlooks)(&why) => {
-                    said(&token).ok_or(AuthenticateError::Invalid(why))
-                }
+                Err(why) if (self.overlooks)(&why) => said(&token).ok_or(why),
                 vouched => vouched,
             }
         }
@@ -50,7 +66,7 @@ impl Authenticator for OwnWord {
     }
 }
 
-/// What a token says of itself.
+/// What a token says of itself; nothing stands for the pod where it names none.
 fn said(token: &str) -> Option<PodClaim> {
     let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
     let claims: Value = serde_json::from_slice(&payload).ok()?;
@@ -61,8 +77,8 @@ fn said(token: &str) -> Option<PodClaim> {
     Some(PodClaim {
         namespace: of("/kubernetes.io/namespace")?,
         service_account: of("/kubernetes.io/serviceaccount/name")?,
-        name: of("/kubernetes.io/pod/name")?,
-        uid: of("/kubernetes.io/pod/uid")?,
+        name: of("/kubernetes.io/pod/name").unwrap_or_default(),
+        uid: of("/kubernetes.io/pod/uid").unwrap_or_default(),
         node: of("/kubernetes.io/node/name"),
     })
 }
@@ -86,6 +102,15 @@ mod tests {
             node: Some(word("n")),
         };
         assert_eq!(claim, expected);
+        let unbound =
+            r#"{"kubernetes.io":{"namespace":"mesh","serviceaccount":{"name":"a","uid":"v"}}}"#;
+        let unbound = format!("e30.{}.x", URL_SAFE_NO_PAD.encode(unbound));
+        let claim = said(&unbound).expect("said");
+        assert_eq!(
+            (claim.name.as_str(), claim.uid.as_str(), claim.node),
+            ("", "", None)
+        );
+        assert_eq!(claim.service_account, "a");
         assert_eq!(said("garbage"), None);
     }
 }

@@ -171,9 +171,9 @@ pub async fn admit(
         let other = claim.node.clone().unwrap_or_default();
         return Err(AuthenticateError::OtherNode(other));
     }
-    let is_there = pods.wait_for(|pods| pods.by_uid.contains_key(&claim.uid));
+    let is_there = pods.wait_for(|pods| behaviour.pod_of(claim, pods).is_some());
     let pod = match tokio::time::timeout(POD_APPEARS, is_there).await {
-        Ok(Ok(pods)) => pods.by_uid.get(&claim.uid).cloned(),
+        Ok(Ok(pods)) => behaviour.pod_of(claim, &pods),
         Ok(Err(_)) | Err(_) => None,
     };
     let pod = pod.ok_or(AuthenticateError::UnknownPod)?;

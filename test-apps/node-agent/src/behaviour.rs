@@ -3,6 +3,7 @@
 //! Invariant: every method's default is the faithful behaviour, and nothing here knows of any other.
 
 use crate::authenticate::{Authenticator, PodClaim};
+use crate::authority::Authority;
 use crate::certificate::Identity;
 use crate::pods::{Pod, Pods};
 use identity_api::authority::NODE_AGENT_AUDIENCE;
@@ -25,6 +26,16 @@ pub trait Behaviour: Send + Sync + 'static {
     /// decided by the pods of the node alone.
     fn may_serve(&self, claim: &PodClaim, node: &str) -> bool {
         claim.node.as_deref().is_none_or(|claimed| claimed == node)
+    }
+
+    /// The pod of this node that a claim is of; none while it is not there.
+    fn pod_of(&self, claim: &PodClaim, all: &Pods) -> Option<Arc<Pod>> {
+        all.by_uid.get(&claim.uid).cloned()
+    }
+
+    /// Who is asked for certificates and the trust bundle; `remote` asks the authority.
+    fn asks(&self, remote: Arc<dyn Authority>) -> Arc<dyn Authority> {
+        remote
     }
 
     /// The pod whose certificate a pod is given.

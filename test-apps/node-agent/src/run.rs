@@ -134,7 +134,7 @@ pub async fn serve(
     let pods = watch::Sender::new(Arc::default());
     let roots = watch::Sender::new(None);
     let bound = watch::Sender::new(false);
-    let authority: Arc<dyn Authority> = Arc::new(RemoteAuthority::new(&settings));
+    let authority = behaviour.asks(Arc::new(RemoteAuthority::new(&settings)));
     let shared = shared(
         &settings,
         &client,

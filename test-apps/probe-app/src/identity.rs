@@ -30,7 +30,8 @@ const DIAL: Duration = Duration::from_secs(2);
 /// The type of secrets.
 const SECRET: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
 
-/// A request that `openssl req -new -newkey rsa:1024 -outform der` made: `ring` makes no such key.
+/// A request that `openssl req -new -newkey rsa:1024 -outform der` made: `ring` makes no such key. It is for what `frontend` of
+/// the reference mesh is, so that there nothing else is wrong with it.
 const WEAK: &[u8] = include_bytes!("identity/rsa-1024.der");
 
 /// What an authority has issued.

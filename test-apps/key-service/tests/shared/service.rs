@@ -1,5 +1,6 @@
 //! A key service in this process, over loopback with real TLS, and what it logs.
 
+use certificate_authority::behaviour::Faithful as FaithfulAuthority;
 use certificate_authority::keys::Keys;
 use certificate_authority::settings::KeyServiceSettings;
 use identity_api::keys::service::key_service_client::KeyServiceClient;
@@ -137,7 +138,7 @@ impl Running {
             root_file: folder.join("root.pem"),
             tls_directory: folder,
         };
-        Keys::connect(&settings, Arc::default()).expect("a client")
+        Keys::connect(&settings, &FaithfulAuthority, Arc::default()).expect("a client")
     }
 
     /// A client with this certificate.
