@@ -16,6 +16,12 @@ const TOGETHER: [Part; 3] = [Part::Run, Part::Selftest, Part::Delta];
 /// How many clusters there are at the same time. Each Envoy has four instances of inotify, and a user 128 of them unless
 /// the machine is told otherwise: three clusters are too many.
 const AT_ONCE: usize = 2;
+/// How long a delivery may take where clusters share the machine: on two slow cores the default of five seconds was missed.
+const DELIVERY: &str = "--delivery=10s";
+/// The run of everything.
+pub(super) const RUN: [&str; 4] = ["run", "--set", "xds=mixed", DELIVERY];
+/// The gate over delta.
+pub(super) const DELTA: [&str; 6] = ["run", "--tag", "gate", "--set", "xds=delta", DELIVERY];
 /// Into how many pieces the self-test is cut, so that whoever has nothing left to do finds something.
 pub(super) const SELFTESTS: u32 = 3;
 
