@@ -48,7 +48,7 @@ fn full() -> Scenario {
         component: AGENT.to_owned(),
         data_center: "$zone1".to_owned(),
         // For all of the acts that follow.
-        duration: Span::secs(40),
+        duration: Span::secs(50),
     };
     harmed(
         "disk-full",
