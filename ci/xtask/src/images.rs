@@ -3,16 +3,27 @@
 use anyhow::Context as _;
 use harness_assets::{AssetOptions, Assets, Progress};
 use harness_images::build::{BuildOptions, BuiltImage, build};
+use std::path::PathBuf;
 
 /// Obtains the programs of other projects: makes them where they are not there yet.
 pub(crate) fn assets() -> anyhow::Result<Assets> {
     let options = AssetOptions::from_environment(None)?;
-    let assets = harness_assets::obtain(&options, &|progress| {
-        if !matches!(progress, Progress::Activity { .. }) {
-            eprintln!("{progress}");
-        }
-    });
+    let assets = harness_assets::obtain(&options, &tell);
     assets.map_err(|error| with_hint(error.hint().as_deref(), error))
+}
+
+/// Obtains the program `kind`. Programs that run in the network namespace of an engine of ours find it in the cache then:
+/// there is no way from there to where it could be made from.
+pub(crate) fn kind() -> anyhow::Result<PathBuf> {
+    let options = AssetOptions::from_environment(None)?;
+    let kind = harness_assets::kind(&options, &tell);
+    kind.map_err(|error| with_hint(error.hint().as_deref(), error))
+}
+
+fn tell(progress: &Progress) {
+    if !matches!(progress, Progress::Activity { .. }) {
+        eprintln!("{progress}");
+    }
 }
 
 /// Builds every image into `target/images`.

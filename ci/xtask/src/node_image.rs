@@ -105,14 +105,15 @@ fn short_hex(hash: Sha256) -> String {
     hex(&hash.finalize()[..6])
 }
 
-/// Makes sure that the engine has the node image, and says its name. The first time this takes many minutes and the
-/// network; later it takes seconds, or nothing.
+/// Makes sure that the engine has the node image and the cache the program `kind`, and says the image's name. The first
+/// time this takes many minutes and the network; later it takes seconds, or nothing.
 ///
 /// # Errors
 ///
 /// [`CannotHere`](system::CannotHere) when the image is not there and this machine cannot make it; others when making
 /// or loading it fails.
 pub(crate) fn ensure(engine: &Engine, install: bool) -> anyhow::Result<String> {
+    crate::images::kind()?;
     let recipe = Recipe::read()?;
     let reference = recipe.reference();
     if is_loaded(engine, &reference)? {

@@ -85,7 +85,8 @@ pub(crate) fn test(parts: &[Part], no_install: bool) -> anyhow::Result<bool> {
                 not_tested.push(format!("{name}: {error:#}"));
                 Count::ONE_SKIPPED
             }
-            outcome => outcome.with_context(|| format!("test {name}"))?,
+            // The parts after it have something to say all the same.
+            outcome => outcome.unwrap_or_else(|error| Count::one_failed(format!("{error:#}"))),
         };
         let sum = format!("{name}: {count} in {}", clock(ended.took));
         say(started, &sum);

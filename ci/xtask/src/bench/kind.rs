@@ -7,9 +7,8 @@ use super::report::{Report, Unit};
 use super::statistics::median;
 use super::whole_run::share_of_time;
 use crate::engine::{self, Engine};
-use crate::{node_image, workspace};
+use crate::{images, node_image, workspace};
 use anyhow::{Context as _, ensure};
-use harness_assets::{AssetOptions, Progress};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -53,7 +52,7 @@ fn measure_on(
 ) -> anyhow::Result<bool> {
     let plain = Plain {
         engine,
-        kind: kind()?,
+        kind: images::kind()?,
         image: node_image::ensure(engine, true)?,
         folder: program.folder().to_owned(),
     };
@@ -223,16 +222,6 @@ impl Suites {
     fn per_minute(&self) -> f64 {
         self.scenarios as f64 * 60.0 / self.seconds.max(0.001)
     }
-}
-
-fn kind() -> anyhow::Result<PathBuf> {
-    let options = AssetOptions::from_environment(None)?;
-    let kind = harness_assets::kind(&options, &|progress| {
-        if !matches!(progress, Progress::Activity { .. }) {
-            eprintln!("{progress}");
-        }
-    })?;
-    Ok(kind)
 }
 
 /// kind as its user starts it, with the configuration that a run gives it and the same node image.

@@ -79,8 +79,10 @@ fn on(
         count += foreign.pulled_from_registry(&results.join("registry"), install)?;
         Ok(count)
     });
-    finish(&mut cluster(&["down", NAME])).context("take the cluster down")?;
+    let taken_down = finish(&mut cluster(&["down", NAME])).context("take the cluster down");
+    // Where the cluster did not come up there may be none to take down, which says less than why it did not.
     let mut count = outcome?;
+    taken_down?;
     count += candidate::run(engine, image, program, &results.join("candidate"))?;
     Ok(count)
 }
