@@ -112,13 +112,13 @@ fn earlier(one: Option<f64>, other: Option<f64>) -> Option<f64> {
     }
 }
 
-/// `toggle x at 1.5 s` → `toggle x` and 1.5.
+/// `toggle x at 1.5 s` → `toggle x` and 1.5; the same of `toggle x, at 1.5 s`.
 fn without_time(observed: &str) -> (&str, Option<f64>) {
     let time = observed
         .rsplit_once(" at ")
         .and_then(|(text, time)| Some((text, time.strip_suffix(" s")?.parse().ok()?)));
     match time {
-        Some((text, seconds)) => (text, Some(seconds)),
+        Some((text, seconds)) => (text.trim_end_matches(','), Some(seconds)),
         None => (observed, None),
     }
 }
@@ -167,6 +167,12 @@ mod tests {
         let sidecars: Vec<usize> = joined.iter().map(|d| d.sidecars.len()).collect();
         assert_eq!(sidecars, [2, 1, 0]);
         assert_eq!(joined[0].place(Setting::default()), "a, c; step 1");
+    }
+
+    #[test]
+    fn a_comma_before_the_time_is_not_told_twice() {
+        let joined = deviations(&[detail(Some("a"), "shown too late, at 2.500 s")]);
+        assert_eq!(joined[0].observed, "shown too late, first at 2.500 s");
     }
 
     #[test]
