@@ -255,6 +255,8 @@ impl Stream {
         let nonce = self.nonces.to_string();
         subscription.nonce = Some(nonce.clone());
         subscription.in_flight = true;
+        // What was rejected before says nothing of what is sent now.
+        subscription.standing.rejection = None;
         responses.push(Response {
             kind,
             version: version(

@@ -169,6 +169,11 @@ fn a_rejected_content_is_not_sent_again_but_the_next_is() {
         "back to the good one is sent"
     );
     assert_eq!(
+        stream.standing(Kind::Runtime).rejection,
+        None,
+        "it was another one that was rejected"
+    );
+    assert_eq!(
         stream.receive(Kind::Runtime, &request(&["mesh"], "3")),
         Meaning::Acknowledgement
     );

@@ -327,10 +327,41 @@ fn what_was_rejected_together_goes_alone_and_keeps_nothing_else() {
         &all("1", 3),
         &[(kind, vec![("a", "1")], vec![])],
     );
+    let standing = stream.standing(kind);
+    assert_eq!(
+        (standing.rejection, standing.held),
+        (None, Some(snapshot(&[], 1).basis)),
+        "it was another one that was rejected, and this one is not taken yet"
+    );
     stream.receive(kind, &acknowledge("6"));
     let standing = stream.standing(kind);
     assert_eq!(standing.rejection, None);
     assert_eq!(standing.held, Some(snapshot(&[], 3).basis));
+}
+
+#[test]
+fn what_is_repaired_while_it_is_sent_alone_is_held_when_all_of_it_is() {
+    let mut stream = settled();
+    let kind = Kind::Endpoints;
+    let both = |content: &'static str, generation| {
+        endpoints(&[("a", content), ("b", content)], generation)
+    };
+    let bad = both("bad", 2);
+    tell(
+        &mut stream,
+        &bad,
+        &[(kind, vec![("a", "bad"), ("b", "bad")], vec![])],
+    );
+    stream.receive(kind, &reject("2"));
+    let repaired = both("2", 3);
+    for (name, nonce) in [("a", "3"), ("b", "4")] {
+        tell(&mut stream, &repaired, &[(kind, vec![(name, "2")], vec![])]);
+        let standing = stream.standing(kind);
+        assert_eq!(standing.rejection, None, "{name}");
+        assert_eq!(standing.held, Some(snapshot(&[], 1).basis), "{name}");
+        stream.receive(kind, &acknowledge(nonce));
+    }
+    assert_eq!(stream.standing(kind).held, Some(repaired.basis));
 }
 
 #[test]
