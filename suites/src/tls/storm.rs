@@ -20,7 +20,7 @@ const STORMS: [(&str, &str); 3] = [
 ];
 
 /// New connections a second from each of them: a machine with two cores bears the handshakes of both ends.
-const RATE: u32 = 30;
+const RATE: u32 = 15;
 
 /// How long after a write whoever dials does as it says, and so has no connection from before.
 const TOLD: Span = Span::secs(2);
