@@ -209,6 +209,10 @@ impl Behaviour for Mutation {
             _ => is_trusted,
         }
     }
+
+    fn trusts_partner(&self, is_trusted: bool) -> bool {
+        is_trusted || *self == Self::KeepsOldRoot
+    }
 }
 
 /// The age at which an intermediate is replaced unasked: somebody has taken seconds for days.

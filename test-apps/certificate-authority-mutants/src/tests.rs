@@ -83,6 +83,7 @@ fn says(behaviour: &dyn Behaviour) -> [bool; SAID] {
         root: 2,
         intermediate: 1,
         trust: [1, 2].into(),
+        partners: [].into(),
     };
     let other = "URI:spiffe://mesh.local/ns/mesh-workloads/sa/frontend".to_owned();
     let claims = r#"{"kubernetes.io":{"namespace":"mesh-system","node":{"name":"node-a"},
@@ -110,7 +111,7 @@ fn says(behaviour: &dyn Behaviour) -> [bool; SAID] {
         behaviour.lifetime(asked, most) > most,
         !behaviour.trusts(1, true, &desired),
         replaces(behaviour, OLD),
-        behaviour.trusts(1, false, &desired),
+        behaviour.trusts(1, false, &desired) && behaviour.trusts_partner(false),
         admits(behaviour, unbound, Err(ReadTokenError::Unbound)),
         admits(behaviour, unscheduled, invalid(gone)),
         Request::read(weak, behaviour).is_ok(),

@@ -94,6 +94,11 @@ pub trait Behaviour: Send + Sync + 'static {
     fn trusts(&self, _root: u32, is_trusted: bool, _desired: &Desired) -> bool {
         is_trusted
     }
+
+    /// Whether a root of somebody else's is put into the bundle; `is_trusted` tells whether the operator wants it.
+    fn trusts_partner(&self, is_trusted: bool) -> bool {
+        is_trusted
+    }
 }
 
 /// As designed.

@@ -4,6 +4,7 @@
 //! connection; a stream that has ended is not waited for.
 
 use crate::certificate::Authority;
+use crate::partner::Partner;
 use futures::Stream;
 use identity_api::authority::TrustBundle;
 use std::collections::BTreeMap;
@@ -20,18 +21,24 @@ pub struct Bundle {
     pub revision: u64,
     /// Roots by version.
     pub roots: BTreeMap<u32, Arc<Authority>>,
+    /// Roots of others by name.
+    pub partners: BTreeMap<String, Arc<Partner>>,
 }
 
 impl Bundle {
     /// All roots, PEM.
     #[must_use]
     pub fn pem(&self) -> String {
-        self.roots.values().map(|root| root.pem.as_str()).collect()
+        let own = self.roots.values().map(|root| root.pem.as_str());
+        let others = self.partners.values().map(|root| root.pem.as_str());
+        own.chain(others).collect()
     }
 
     fn message(&self) -> TrustBundle {
+        let own = self.roots.values().map(|root| root.der.clone());
+        let others = self.partners.values().map(|root| root.der.clone());
         TrustBundle {
-            roots: self.roots.values().map(|root| root.der.clone()).collect(),
+            roots: own.chain(others).collect(),
         }
     }
 }
@@ -57,18 +64,26 @@ impl Default for Announcements {
 
 impl Announcements {
     /// Tells every stream of these roots, unless they are what was told last.
-    pub fn announce(&self, roots: BTreeMap<u32, Arc<Authority>>) -> Arc<Bundle> {
+    pub fn announce(
+        &self,
+        roots: BTreeMap<u32, Arc<Authority>>,
+        partners: BTreeMap<String, Arc<Partner>>,
+    ) -> Arc<Bundle> {
         let mut announced = None;
         self.current.send_if_modified(|current| {
             let revision = match current {
-                Some(bundle) if bundle.roots == roots => {
+                Some(bundle) if bundle.roots == roots && bundle.partners == partners => {
                     announced = Some(bundle.clone());
                     return false;
                 }
                 Some(bundle) => bundle.revision + 1,
                 None => 1,
             };
-            let bundle = Arc::new(Bundle { revision, roots });
+            let bundle = Arc::new(Bundle {
+                revision,
+                roots,
+                partners,
+            });
             announced = Some(bundle.clone());
             *current = Some(bundle);
             true
@@ -78,6 +93,7 @@ impl Announcements {
             Arc::new(Bundle {
                 revision: 0,
                 roots: BTreeMap::new(),
+                partners: BTreeMap::new(),
             })
         })
     }
@@ -183,9 +199,10 @@ impl Spreading {
 mod tests {
     use super::*;
     use crate::certificate::Draft;
+    use crate::partner::tests::certificate;
     use crate::public_key::PublicKey;
     use futures::{FutureExt as _, StreamExt as _};
-    use rcgen::{KeyPair, PublicKeyData as _, SigningKey as _};
+    use rcgen::{BasicConstraints, IsCa, KeyPair, PublicKeyData as _, SigningKey as _};
     use std::time::SystemTime;
 
     fn roots(versions: &[u32]) -> BTreeMap<u32, Arc<Authority>> {
@@ -205,23 +222,32 @@ mod tests {
         let mut stream = std::pin::pin!(announcements.clone().stream());
         assert!(stream.next().now_or_never().is_none(), "nothing yet");
         let one = roots(&[1]);
-        let first = announcements.announce(one.clone());
-        let again = announcements.announce(one);
+        let first = announcements.announce(one.clone(), [].into());
+        let again = announcements.announce(one.clone(), [].into());
         assert_eq!((first.revision, again.revision), (1, 1));
         let told = stream.next().await.expect("a bundle");
         assert_eq!(told.roots.len(), 1);
         assert!(stream.next().now_or_never().is_none(), "no change");
-        announcements.announce(roots(&[1, 2]));
-        announcements.announce(roots(&[1, 2, 3]));
+        announcements.announce(roots(&[1, 2]), [].into());
+        announcements.announce(roots(&[1, 2, 3]), [].into());
         let told = stream.next().await.expect("the newest");
         assert_eq!(told.roots.len(), 3);
+        let (pem, _) = certificate(IsCa::Ca(BasicConstraints::Unconstrained), &[]);
+        let bank = Arc::new(Partner::read(&pem).expect("a root"));
+        let with_bank = announcements.announce(one.clone(), [("bank".to_owned(), bank)].into());
+        let told = stream.next().await.expect("a root of somebody else's");
+        assert_eq!(told.roots.len(), 2);
+        assert_eq!(with_bank.pem().matches("BEGIN CERTIFICATE").count(), 2);
+        announcements.announce(one, [].into());
+        let told = stream.next().await.expect("it is out of trust");
+        assert_eq!(told.roots.len(), 1);
     }
 
     #[tokio::test]
     async fn a_bundle_is_everywhere_when_each_open_stream_has_taken_it() {
         let announcements = Arc::new(Announcements::default());
         let mut progress = announcements.progress();
-        let revision = announcements.announce(roots(&[1])).revision;
+        let revision = announcements.announce(roots(&[1]), [].into()).revision;
         assert!(announcements.is_everywhere(revision), "nobody watches");
         let mut quick = Box::pin(announcements.clone().stream());
         let slow = Box::pin(announcements.clone().stream());
@@ -234,7 +260,7 @@ mod tests {
         drop(slow);
         assert!(progress.has_changed().is_ok_and(|changed| changed));
         assert!(announcements.is_everywhere(revision));
-        let revision = announcements.announce(roots(&[1, 2])).revision;
+        let revision = announcements.announce(roots(&[1, 2]), [].into()).revision;
         assert!(!announcements.is_everywhere(revision));
     }
 
@@ -244,6 +270,7 @@ mod tests {
         let bundle = |revision, versions: &[u32]| Bundle {
             revision,
             roots: roots(versions),
+            partners: BTreeMap::new(),
         };
         let second = Duration::from_secs(1);
         spreading.published(&bundle(1, &[1]));

@@ -202,6 +202,7 @@ impl Keeping {
     /// Tells everybody what is trusted, and only then what is issued below.
     async fn publish(&mut self, ledger: &Ledger) -> Result<(), KeepError> {
         let mut roots = trusted(ledger);
+        let mut partners = BTreeMap::new();
         if let Some(desired) = &ledger.desired {
             let is_trusted = |version: &u32| roots.contains_key(version);
             let taken = ledger.roots.iter().filter(|(version, _)| {
@@ -211,11 +212,16 @@ impl Keeping {
             roots = taken
                 .map(|(version, root)| (*version, root.clone()))
                 .collect();
+            partners.clone_from(&ledger.partners);
+            partners.retain(|name, _| {
+                let is_trusted = desired.partners.contains(name);
+                self.behaviour.trusts_partner(is_trusted)
+            });
         }
         let mut outcome = Ok(());
         if !roots.is_empty() {
-            let count = roots.len() as u64;
-            let bundle = self.announcements.announce(roots);
+            let count = (roots.len() + partners.len()) as u64;
+            let bundle = self.announcements.announce(roots, partners);
             self.metrics.trusted_roots.store(count, Ordering::Relaxed);
             outcome = self.publishing.publish(&bundle.pem()).await;
             if outcome.is_ok() {
@@ -265,6 +271,7 @@ impl Keeping {
             root,
             intermediate: self.keys.newest(INTERMEDIATE).await?.max(1),
             trust: BTreeSet::from([root]),
+            partners: BTreeSet::new(),
         };
         Ok((DESIRED.to_owned(), serde_json::json!(desired).to_string()))
     }

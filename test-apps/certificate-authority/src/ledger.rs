@@ -2,14 +2,17 @@
 //!
 //! | key | content |
 //! |---|---|
-//! | `desired` | what the operator wants, JSON: `{"root": 1, "intermediate": 1, "trust": [1]}` |
+//! | `desired` | what the operator wants, JSON: `{"root": 1, "intermediate": 1, "trust": [1], "partners": []}` |
 //! | `root-N.pem` | the certificate of version N of the key `root` |
 //! | `intermediate-N-below-root-M.pem` | that of version N of the key `intermediate`, signed by root M |
+//! | `partner-NAME.pem` | a root of somebody else's, as the operator has written it; trusted when `partners` has its name |
 //! | `issuing` | what pods' certificates are issued below, JSON: `{"root": 1, "intermediate": 1}` |
 //!
-//! Invariant: a certificate that is in it stays as it is; only `desired` and `issuing` change.
+//! Invariant: a certificate that we have put in stays as it is; of what is ours only `issuing` changes, and the rest is the
+//! operator's.
 
 use crate::certificate::{Authority, ReadAuthorityError};
+use crate::partner::{Partner, ReadPartnerError};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,6 +35,9 @@ pub struct Desired {
     /// Which versions of the root are trusted besides `root` and the one that is issued below still.
     #[serde(default)]
     pub trust: BTreeSet<u32>,
+    /// Which roots of others are trusted besides, by name.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub partners: BTreeSet<String>,
 }
 
 /// An intermediate: a version of its key, below a version of the root.
@@ -55,6 +61,8 @@ pub struct Ledger {
     pub roots: BTreeMap<u32, Arc<Authority>>,
     /// Intermediates.
     pub intermediates: BTreeMap<Place, Arc<Authority>>,
+    /// Roots of others by name, trusted or not.
+    pub partners: BTreeMap<String, Arc<Partner>>,
 }
 
 /// The ConfigMap is not one that was written here.
@@ -78,6 +86,18 @@ pub enum ReadLedgerError {
         #[source]
         source: ReadAuthorityError,
     },
+    /// A root of somebody else's.
+    #[error("use `{key}` in ConfigMap {NAME}")]
+    Partner {
+        /// Which.
+        key: String,
+        /// Why.
+        #[source]
+        source: ReadPartnerError,
+    },
+    /// A root of somebody else's that is to be trusted is not there.
+    #[error("find `{}` in ConfigMap {NAME}, which `{DESIRED}` wants to be trusted", partner_key(.0))]
+    NoPartner(String),
     /// What is issued below is not there.
     #[error("find the certificates that `issuing` in ConfigMap {NAME} names")]
     Missing,
@@ -108,6 +128,18 @@ impl Ledger {
                 ledger.roots.insert(version, authority()?);
             } else if let Some(place) = place_of(key) {
                 ledger.intermediates.insert(place, authority()?);
+            } else if let Some(name) = partner_of(key) {
+                let read = Partner::read(pem).map_err(|source| ReadLedgerError::Partner {
+                    key: key.clone(),
+                    source,
+                })?;
+                ledger.partners.insert(name.to_owned(), Arc::new(read));
+            }
+        }
+        let wanted = ledger.desired.iter().flat_map(|desired| &desired.partners);
+        for name in wanted {
+            if !ledger.partners.contains_key(name) {
+                return Err(ReadLedgerError::NoPartner(name.clone()));
             }
         }
         let is_whole = |place: &Place| {
@@ -131,6 +163,16 @@ pub fn root_key(version: u32) -> String {
 pub fn intermediate_key(place: Place) -> String {
     let Place { root, intermediate } = place;
     format!("intermediate-{intermediate}-below-root-{root}.pem")
+}
+
+/// The key of a root of somebody else's.
+#[must_use]
+pub fn partner_key(name: &str) -> String {
+    format!("partner-{name}.pem")
+}
+
+fn partner_of(key: &str) -> Option<&str> {
+    key.strip_prefix("partner-")?.strip_suffix(".pem")
 }
 
 fn root_of(key: &str) -> Option<u32> {
@@ -160,6 +202,8 @@ fn json<T: serde::de::DeserializeOwned>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::partner::tests::certificate;
+    use rcgen::{BasicConstraints, IsCa};
 
     fn data(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         let pairs = pairs.iter();
@@ -178,6 +222,7 @@ mod tests {
         assert_eq!(place_of(&intermediate_key(place)), Some(place));
         assert_eq!(place_of("root-1.pem"), None);
         assert_eq!(root_of("root-x.pem"), None);
+        assert_eq!(partner_of(&partner_key("bank")), Some("bank"));
     }
 
     #[test]
@@ -196,6 +241,24 @@ mod tests {
     }
 
     #[test]
+    fn roots_of_others_are_read_whether_they_are_trusted_or_not() {
+        let (pem, _) = certificate(IsCa::Ca(BasicConstraints::Unconstrained), &[]);
+        let desired = r#"{"root": 1, "intermediate": 1, "partners": ["bank"]}"#;
+        let read = Ledger::read(&data(&[
+            (DESIRED, desired),
+            ("partner-bank.pem", &pem),
+            ("partner-shop.pem", &pem),
+        ]));
+        let read = read.expect("well-formed");
+        let names: Vec<&String> = read.partners.keys().collect();
+        assert_eq!(names, ["bank", "shop"]);
+        assert_eq!(
+            read.desired.expect("there").partners,
+            BTreeSet::from(["bank".to_owned()])
+        );
+    }
+
+    #[test]
     fn mistakes_are_told() {
         for (key, value, expected) in [
             (DESIRED, "root: 2", "understand `desired`"),
@@ -205,6 +268,12 @@ mod tests {
                 "understand `desired`",
             ),
             ("root-1.pem", "nothing", "use `root-1.pem`"),
+            ("partner-bank.pem", "nothing", "use `partner-bank.pem`"),
+            (
+                DESIRED,
+                r#"{"root": 1, "intermediate": 1, "partners": ["bank"]}"#,
+                "find `partner-bank.pem`",
+            ),
             (
                 ISSUING,
                 r#"{"root": 1, "intermediate": 1}"#,

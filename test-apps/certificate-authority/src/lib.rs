@@ -21,6 +21,7 @@ pub mod keeping;
 pub mod keys;
 pub mod ledger;
 pub mod metrics;
+pub mod partner;
 pub mod pods;
 pub mod public_key;
 pub mod publishing;

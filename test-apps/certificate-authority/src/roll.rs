@@ -13,6 +13,9 @@
 //! A root that is only brought back takes the same way. An intermediate is replaced at once: its certificate comes with
 //! that of the pod, so nobody needs to know it before.
 //!
+//! Roots of others come into the bundle and go out of it as the operator says: nothing is issued below them, so nothing has
+//! to wait for that.
+//!
 //! What one replica cannot see is the node agents that watch at another one. They are covered by the time, and by this: no
 //! replica issues below a root before it has announced it to its own node agents.
 //!

@@ -26,6 +26,7 @@ fn desired(root: u32, intermediate: u32, trust: &[u32]) -> Option<Desired> {
         root,
         intermediate,
         trust: trust.iter().copied().collect(),
+        partners: BTreeSet::new(),
     })
 }
 

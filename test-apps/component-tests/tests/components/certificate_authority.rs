@@ -11,7 +11,7 @@ use k8s_openapi::api::authentication::v1::{BoundObjectReference, TokenRequestSpe
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
 use kube::Client;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
-use rcgen::{CertificateParams, KeyPair, SanType};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, SanType};
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, UnixTime};
@@ -81,8 +81,13 @@ impl Mesh {
     }
 
     async fn desire(&self, desired: serde_json::Value) {
+        self.write(json!({"desired": desired.to_string()})).await;
+    }
+
+    /// Into the authority's ConfigMap.
+    async fn write(&self, data: serde_json::Value) {
         let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), NAMESPACE);
-        let patch = Patch::Merge(json!({"data": {"desired": desired.to_string()}}));
+        let patch = Patch::Merge(json!({"data": data}));
         maps.patch("certificate-authority", &PatchParams::default(), &patch)
             .await
             .expect("say what is wanted");
@@ -198,6 +203,48 @@ async fn a_new_root_is_trusted_before_anything_leads_to_it() {
             let chain = mesh.certificate(replica).await.expect("a certificate");
             assert_eq!(verified(&new, &chain), Ok(()));
         }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_root_of_somebody_elses_is_trusted_as_long_as_it_is_named() {
+    with_engine(async |session| {
+        let kubernetes = Kubernetes::start(session).await;
+        let authorities = Authorities::deployed(session, &kubernetes).await;
+        let mesh = Mesh::make(&kubernetes).await;
+        let replica = &authorities.replicas[0];
+        let mut bundles = watch(replica, &mesh.agent).await;
+        let mut next = async || -> TrustBundle {
+            let bundle = tokio::time::timeout(PATIENCE, bundles.message()).await;
+            bundle.expect("in time").expect("no error").expect("one")
+        };
+        let own = next().await.roots;
+
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        let root = params.self_signed(&key).expect("a root");
+        let desired = |partners: &[&str]| {
+            json!({"root": 1, "intermediate": 1, "trust": [1], "partners": partners}).to_string()
+        };
+        let named = desired(&["bank"]);
+        mesh.write(json!({"partner-bank.pem": root.pem(), "desired": named}))
+            .await;
+        let both = next().await.roots;
+        assert_eq!(both, [own[0].clone(), root.der().to_vec()]);
+        wait::until("it is published", PATIENCE, async || {
+            let published = mesh.published().await;
+            (published == both)
+                .then_some(())
+                .ok_or_else(|| "not yet".to_owned())
+        })
+        .await;
+
+        mesh.write(json!({"desired": desired(&[])})).await;
+        assert_eq!(next().await.roots, own);
+        let chain = mesh.certificate(replica).await.expect("a certificate");
+        assert_eq!(verified(&own, &chain), Ok(()));
     })
     .await;
 }
