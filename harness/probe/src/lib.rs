@@ -14,7 +14,7 @@ pub use error::{ProbeError, ProbeFailure};
 use connection::Connections;
 use harness_cluster::{Clusters, PodAddress};
 use http::Method;
-use probe_api::handshake::{HandshakeAnswer, HandshakeAsk};
+use probe_api::handshake::{HandshakeAnswer, HandshakeAsk, PartnerRoot};
 use probe_api::identity::{IdentityAnswer, IdentityAsk};
 use probe_api::paths;
 use probe_api::request::{
@@ -171,6 +171,27 @@ impl Prober {
             .await
     }
 
+    /// Has the probe of `pod` make a root of a partner, in the place of the one that it made before, and gives its certificate,
+    /// PEM.
+    ///
+    /// # Errors
+    ///
+    /// When the probe cannot be reached, does not answer in time or makes none.
+    pub async fn make_partner_root(&self, pod: &PodAddress) -> Result<String, ProbeError> {
+        let path = paths::PARTNER;
+        let made: PartnerRoot = self
+            .call(
+                Act::MakePartnerRoot,
+                pod,
+                Method::POST,
+                path,
+                None,
+                Duration::ZERO,
+            )
+            .await?;
+        Ok(made.certificate)
+    }
+
     /// How many requests came to `pod` that were to be counted under a text (letters, digits, `-`, `.` and `/`).
     ///
     /// # Errors
@@ -276,6 +297,8 @@ pub enum Act {
     AskIdentity,
     /// [`Prober::handshake`].
     Handshake,
+    /// [`Prober::make_partner_root`].
+    MakePartnerRoot,
     /// [`Prober::received`].
     CountRequests,
     /// [`Prober::start_load`].
@@ -295,6 +318,7 @@ impl std::fmt::Display for Act {
             Self::SendRequests => "send requests",
             Self::AskIdentity => "ask for an identity",
             Self::Handshake => "speak TLS to a sidecar",
+            Self::MakePartnerRoot => "make a partner's root",
             Self::CountRequests => "count requests",
             Self::StartLoad => "start load",
             Self::ReadLoad => "read the load report",

@@ -44,8 +44,30 @@ pub enum ClientCertificate {
     OtherKey(IdentityAsk),
     /// A certificate with these URIs below a root that the probe makes.
     UnknownRoot(Vec<String>),
+    /// A certificate below the root that the probe was asked for last ([`PARTNER`](crate::paths::PARTNER)).
+    OfPartner(PartnerCertificate),
     /// What was shown before and kept under this name.
     Kept(String),
+}
+
+/// What stands in a certificate that the probe issues itself. The default has no name and is valid now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PartnerCertificate {
+    /// URIs among its names.
+    pub uris: Vec<String>,
+    /// DNS names among its names.
+    pub host_names: Vec<String>,
+    /// In how many seconds it begins to be valid; 0 where it is valid now.
+    pub valid_in_s: u32,
+}
+
+/// A root that the probe has made. Its key stays in the probe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PartnerRoot {
+    /// Its certificate, PEM.
+    pub certificate: String,
 }
 
 /// What came of it.

@@ -57,6 +57,9 @@ pub mod paths {
     /// `POST` [`HandshakeAsk`](super::handshake::HandshakeAsk): speaks TLS to a sidecar, answers
     /// [`HandshakeAnswer`](super::handshake::HandshakeAnswer).
     pub const HANDSHAKE: &str = "/v1/handshake";
+    /// `POST`: makes a root of a partner, in the place of the one that was made before, and answers
+    /// [`PartnerRoot`](super::handshake::PartnerRoot); handshakes show what is issued below it.
+    pub const PARTNER: &str = "/v1/partner";
     /// `GET`: [`Received`](super::request::Received), how many requests with this text in
     /// [`COUNT_HEADER`](super::request::COUNT_HEADER) came to the application; the query `count` is the text.
     pub const RECEIVED: &str = "/v1/received";

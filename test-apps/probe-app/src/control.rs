@@ -11,7 +11,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use probe_api::handshake::{HandshakeAnswer, HandshakeAsk};
+use probe_api::handshake::{HandshakeAnswer, HandshakeAsk, PartnerRoot};
 use probe_api::identity::{IdentityAnswer, IdentityAsk};
 use probe_api::paths;
 use probe_api::request::{
@@ -39,7 +39,7 @@ pub(crate) struct Shared {
     pub told: Told,
     /// The requests that were to be counted.
     pub counted: Counted,
-    /// What handshakes have shown and others are to show once more.
+    /// What handshakes have shown and others are to show once more, and a partner's root.
     pub kept: Kept,
 }
 
@@ -71,6 +71,7 @@ const SERVED: &[(&str, &[&str])] = &[
     (paths::REQUESTS, &["post"]),
     (paths::IDENTITY, &["post"]),
     (paths::HANDSHAKE, &["post"]),
+    (paths::PARTNER, &["post"]),
     (paths::LOADS, &["post"]),
     (LOAD, &["get", "delete"]),
     (paths::RECEIVED, &["get"]),
@@ -90,6 +91,7 @@ pub(crate) fn router(shared: Shared) -> Router {
         .route(paths::REQUESTS, post(requests))
         .route(paths::IDENTITY, post(identity))
         .route(paths::HANDSHAKE, post(handshake))
+        .route(paths::PARTNER, post(partner))
         .route(paths::LOADS, post(start_load))
         .route(LOAD, get(load_report).delete(stop_load))
         .route(paths::RECEIVED, get(received))
@@ -158,6 +160,15 @@ async fn handshake(
     Json(ask): Json<HandshakeAsk>,
 ) -> Json<HandshakeAnswer> {
     Json(crate::handshake::make(ask, &shared.kept).await)
+}
+
+async fn partner(State(shared): State<Shared>) -> Result<Json<PartnerRoot>, Refusal> {
+    let made = shared.kept.make_partner();
+    let made = made.and_then(|pem| String::from_utf8(pem).map_err(|error| error.to_string()));
+    match made {
+        Ok(certificate) => Ok(Json(PartnerRoot { certificate })),
+        Err(reason) => Err(Refusal(StatusCode::INTERNAL_SERVER_ERROR, reason)),
+    }
 }
 
 async fn start_load(

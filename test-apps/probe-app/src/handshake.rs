@@ -6,6 +6,7 @@
 mod client;
 mod kept;
 mod noting;
+mod root;
 mod server;
 
 use crate::anybody::Anybody;

@@ -4,7 +4,9 @@
 use super::*;
 use axum::body::Body;
 use axum::http::{Method, Request};
-use probe_api::handshake::{ClientCertificate, HandshakeEnd, ServerShown};
+use probe_api::handshake::{
+    ClientCertificate, HandshakeEnd, PartnerCertificate, PartnerRoot, ServerShown,
+};
 use probe_api::identity::{IdentityDesk, RequestFlaw};
 use probe_api::request::{
     Answer, Connections, FailureKind, PeerView, Protocol, RequestOutcome, RequestResult,
@@ -459,6 +461,11 @@ fn handshakes() -> Vec<(&'static str, Value)> {
         ClientCertificate::Expired(ask()),
         ClientCertificate::OtherKey(ask()),
         ClientCertificate::UnknownRoot(vec![text()]),
+        ClientCertificate::OfPartner(PartnerCertificate {
+            uris: vec![text()],
+            host_names: vec![text()],
+            valid_in_s: 1,
+        }),
         ClientCertificate::Kept(text()),
     ];
     let asks = shown.map(|shows| {
@@ -485,5 +492,9 @@ fn handshakes() -> Vec<(&'static str, Value)> {
         HandshakeEnd::Unanswered(text()),
     ];
     let ends = ends.map(|end| ("HandshakeEnd", serde_json::to_value(end).unwrap()));
-    asks.into_iter().chain(ends).collect()
+    let root = PartnerRoot {
+        certificate: text(),
+    };
+    let root = ("PartnerRoot", serde_json::to_value(root).unwrap());
+    asks.into_iter().chain(ends).chain([root]).collect()
 }

@@ -1,14 +1,12 @@
 //! What the client shows, right or wrong.
 
 use super::kept::Kept;
+use super::root::Root;
 use crate::identity::{Issued, issue};
 use crate::reading::certificates;
-use probe_api::handshake::ClientCertificate;
+use probe_api::handshake::{ClientCertificate, PartnerCertificate};
 use probe_api::identity::IdentityAsk;
-use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyPair, KeyUsagePurpose, SanType,
-};
+use rcgen::KeyPair;
 use rustls::Error as TlsError;
 use rustls::crypto::ring::sign::any_supported_type;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -32,6 +30,11 @@ pub(super) struct Shown {
 pub(super) struct NothingToShow(pub(super) String);
 
 impl Shown {
+    /// A chain, the client's own certificate first, and the key that is to sign.
+    pub(super) fn new(chain: Vec<Vec<u8>>, key: KeyPair) -> Self {
+        Self { chain, key }
+    }
+
     /// The client's own certificate, DER.
     pub(super) fn own(&self) -> &[u8] {
         &self.chain[0]
@@ -103,7 +106,19 @@ pub(super) async fn shown(
             key: KeyPair::generate().map_err(not_made)?,
             ..right(ask).await?
         },
-        ClientCertificate::UnknownRoot(names) => of_own_root(&names).map_err(not_made)?,
+        ClientCertificate::UnknownRoot(uris) => Root::new("somebody else's root")
+            .and_then(|root| {
+                root.issue(&PartnerCertificate {
+                    uris,
+                    ..PartnerCertificate::default()
+                })
+            })
+            .map_err(not_made)?,
+        ClientCertificate::OfPartner(what) => {
+            let nothing = || NothingToShow("nobody has asked for a partner's root".to_owned());
+            let root = kept.partner().ok_or_else(nothing)?;
+            root.issue(&what).map_err(not_made)?
+        }
     })))
 }
 
@@ -137,38 +152,4 @@ async fn ended(shown: &Shown) -> Result<(), NothingToShow> {
 )]
 async fn wait(span: Duration) {
     tokio::time::sleep(span).await;
-}
-
-/// A certificate like those of the mesh, below a root that nobody knows.
-fn of_own_root(names: &[String]) -> Result<Shown, rcgen::Error> {
-    let mut root = CertificateParams::default();
-    root.distinguished_name = DistinguishedName::new();
-    root.distinguished_name
-        .push(DnType::CommonName, "somebody else's root");
-    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    root.key_usages = vec![KeyUsagePurpose::KeyCertSign];
-    let root_key = KeyPair::generate()?;
-    let root_certificate = root.self_signed(&root_key)?;
-    let issuer = Issuer::new(root, root_key);
-    let mut own = CertificateParams::default();
-    own.distinguished_name = DistinguishedName::new();
-    own.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    own.extended_key_usages = vec![
-        ExtendedKeyUsagePurpose::ServerAuth,
-        ExtendedKeyUsagePurpose::ClientAuth,
-    ];
-    own.use_authority_key_identifier_extension = true;
-    let now = SystemTime::now();
-    own.not_before = (now - LONGEST_LIFE).into();
-    own.not_after = (now + 4 * LONGEST_LIFE).into();
-    for name in names {
-        let name = name.as_str().try_into()?;
-        own.subject_alt_names.push(SanType::URI(name));
-    }
-    let key = KeyPair::generate()?;
-    let own = own.signed_by(&key, &issuer)?;
-    Ok(Shown {
-        chain: vec![own.der().to_vec(), root_certificate.der().to_vec()],
-        key,
-    })
 }

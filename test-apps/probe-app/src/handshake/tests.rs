@@ -1,7 +1,7 @@
 //! Against a server that is not Envoy: what is told of each end. Which alerts a sidecar sends is for the suites to say.
 
 use super::*;
-use probe_api::handshake::ClientCertificate;
+use probe_api::handshake::{ClientCertificate, PartnerCertificate};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -184,6 +184,48 @@ async fn what_is_kept_is_shown_once_more_under_its_own_name_alone() {
         let shown = shown_by(again(name), &kept).await.expect("something");
         assert!(Arc::ptr_eq(&made, &shown), "the newest of `{name}`");
     }
+}
+
+#[tokio::test]
+async fn a_partner_s_certificates_lead_to_the_root_that_was_told_last() {
+    let kept = Kept::default();
+    let of_partner = |what| client::shown(ClientCertificate::OfPartner(what), &kept);
+    let right = || PartnerCertificate {
+        uris: vec![NAME.to_owned()],
+        ..PartnerCertificate::default()
+    };
+    let nothing = of_partner(right()).await.err();
+    assert!(nothing.is_some_and(|why| why.0.contains("nobody has asked")));
+    let before = kept.make_partner().expect("a root");
+    let told = kept.make_partner().expect("a root");
+    assert_ne!(before, told);
+    let shown = of_partner(right()).await.expect("made").expect("something");
+    assert_eq!(pem(shown.root()), told);
+    let own = |shown: &Shown| certificates(&pem(shown.own())).remove(0);
+    assert_eq!(own(&shown).uris, [NAME]);
+    assert!(!String::from_utf8_lossy(&told).contains("PRIVATE"));
+
+    let shown = Arc::into_inner(shown).expect("nobody keeps it");
+    let (at, roots) = server(Takes::Root(shown.root().to_vec()), Then::Answer).await;
+    let (end, _) = met(at, &roots, Some(shown)).await;
+    assert!(matches!(end, HandshakeEnd::Answered(_)), "{end:?}");
+
+    let early = PartnerCertificate {
+        valid_in_s: 3600,
+        ..right()
+    };
+    let shown = of_partner(early).await.expect("made").expect("something");
+    let shown = Arc::into_inner(shown).expect("nobody keeps it");
+    let (at, roots) = server(Takes::Root(shown.root().to_vec()), Then::Answer).await;
+    let (end, _) = met(at, &roots, Some(shown)).await;
+    assert!(matches!(end, HandshakeEnd::Alert(_)), "{end:?}");
+
+    let nameless = PartnerCertificate {
+        host_names: vec!["a.mesh".to_owned()],
+        ..PartnerCertificate::default()
+    };
+    let shown = of_partner(nameless).await.expect("made");
+    assert_eq!(own(&shown.expect("something")).uris, [""; 0]);
 }
 
 #[test]
