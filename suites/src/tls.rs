@@ -29,7 +29,6 @@ pub fn all() -> Vec<Scenario> {
         strict_refuses_plaintext(),
         client_needs_a_server(),
         allowed_callers(),
-        clients::client_certificates(),
         wire::on_the_wire(),
         matrix::impostor(),
         matrix::allowed_callers_in_other_protocols(),
@@ -41,6 +40,7 @@ pub fn all() -> Vec<Scenario> {
         authority_killed(),
     ]
     .into_iter()
+    .chain(clients::all())
     .chain(matrix::all())
     .chain(applications::all())
     .collect()

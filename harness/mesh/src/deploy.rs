@@ -7,6 +7,7 @@ use crate::site::Site;
 use crate::template::Context;
 use crate::{certificate, manifest, pull, wait};
 use harness_cluster::Cluster;
+use harness_model::causes::chain;
 use kube::api::DynamicObject;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -65,6 +66,13 @@ impl Site {
             .separate_folders(&site.definition.folders())
             .await
             .map_err(DeployMeshError::Folders)?;
+        // On a cluster that is kept, a run may have been killed. Nothing is deployed over it yet, so nobody else writes now.
+        if let Err(error) = site.drop_partner_left().await {
+            tracing::warn!(
+                error = chain(&error),
+                "a root of somebody else's that a killed run has left cannot be taken out of trust"
+            );
+        }
         for wave in waves {
             progress(format!("apply {}", wave.what));
             applier.apply(wave.objects).await?;

@@ -11,13 +11,19 @@ use crate::observe::told;
 use crate::template;
 use harness_model::asking::{Ask, Desk};
 use harness_model::directory::Sidecar;
-use harness_model::handshake::{Alert, End, Handshake, Met, Server, Shown, is_shown_again};
+use harness_model::handshake::{
+    Alert, End, Handshake, Met, PartnerCertificate as Flaw, Server, Shown, is_shown_again,
+};
 use harness_model::scenario::Act;
-use probe_api::handshake::{ClientCertificate, HandshakeAnswer, HandshakeAsk, HandshakeEnd};
+use probe_api::handshake::{
+    ClientCertificate, HandshakeAnswer, HandshakeAsk, HandshakeEnd, PartnerCertificate,
+};
 use probe_api::identity::{IdentityAsk, IdentityDesk};
 
 /// The life of a certificate that is kept, in seconds: it must not be its end that it is refused for.
 const KEPT_S: u32 = 600;
+/// How far ahead a certificate begins that is not valid yet, in seconds.
+const AHEAD_S: u32 = 3600;
 
 impl Mesh {
     /// What the probe of `from` is to be told to meet the sidecar of `to`. It keeps what one of `acts` shows once more, under a
@@ -45,6 +51,10 @@ impl Mesh {
         let server_name = form.server_name.as_ref();
         let server_name =
             server_name.map(|name| template::of_application(name, &to.sidecar.application));
+        let own = || {
+            let own = from.sidecar.identity.clone();
+            own.ok_or_else(|| missing("workloads have no identity"))
+        };
         let is_kept = is_shown_again(&handshake.name, acts);
         let issued = async || {
             let mut ask = self.issued(handshake, from).await?;
@@ -64,11 +74,11 @@ impl Mesh {
             shows: match &handshake.shows {
                 Shown::As(name) => ClientCertificate::Kept(keys.key(name)),
                 Shown::None => ClientCertificate::None,
-                Shown::UnknownRoot => {
-                    let own = from.sidecar.identity.clone();
-                    let own = own.ok_or_else(|| missing("workloads have no identity"))?;
-                    ClientCertificate::UnknownRoot(vec![own])
-                }
+                Shown::UnknownRoot => ClientCertificate::UnknownRoot(vec![own()?]),
+                Shown::OfPartner(what) => ClientCertificate::OfPartner(
+                    of_partner(*what, &own()?)
+                        .ok_or_else(|| missing("the identity of workloads is no SPIFFE ID"))?,
+                ),
                 Shown::Right => ClientCertificate::Issued(issued().await?),
                 Shown::OtherKey => ClientCertificate::OtherKey(issued().await?),
                 Shown::Expired => {
@@ -112,6 +122,27 @@ impl Mesh {
         }
         Ok(ask)
     }
+}
+
+/// What a partner is to issue to whom this is the identity of; none where that is no SPIFFE ID.
+fn of_partner(what: Flaw, own: &str) -> Option<PartnerCertificate> {
+    let (domain, path) = own.strip_prefix("spiffe://")?.split_once('/')?;
+    let with = |uri: String| PartnerCertificate {
+        uris: vec![uri],
+        ..PartnerCertificate::default()
+    };
+    Some(match what {
+        Flaw::Right => with(own.to_owned()),
+        Flaw::NotValidYet => PartnerCertificate {
+            valid_in_s: AHEAD_S,
+            ..with(own.to_owned())
+        },
+        Flaw::OtherTrustDomain => with(format!("spiffe://other.{domain}/{path}")),
+        Flaw::NoSpiffeId => PartnerCertificate {
+            host_names: vec![domain.to_owned()],
+            ..PartnerCertificate::default()
+        },
+    })
 }
 
 fn met(evidence: &Evidence, from: &Sidecar, answer: HandshakeAnswer) -> Met {
@@ -245,6 +276,28 @@ mod tests {
             "{:?}",
             through.end
         );
+    }
+
+    #[test]
+    fn a_partner_issues_what_differs_in_one_thing() {
+        let own = "spiffe://mesh/ns/a/sa/frontend";
+        let of = |what| of_partner(what, own).expect("a SPIFFE ID");
+        let right = of(Flaw::Right);
+        assert_eq!((&*right.uris, right.valid_in_s), (&[own.to_owned()][..], 0));
+        let early = PartnerCertificate {
+            valid_in_s: 0,
+            ..of(Flaw::NotValidYet)
+        };
+        assert_eq!(early, right);
+        assert_ne!(of(Flaw::NotValidYet), right);
+        let other = of(Flaw::OtherTrustDomain).uris;
+        assert_eq!(other, ["spiffe://other.mesh/ns/a/sa/frontend"]);
+        let none = of(Flaw::NoSpiffeId);
+        assert_eq!(
+            (none.uris.len(), &*none.host_names),
+            (0, &["mesh".to_owned()][..])
+        );
+        assert_eq!(of_partner(Flaw::Right, "frontend"), None);
     }
 
     #[test]

@@ -260,7 +260,10 @@ impl Sections {
         if let Some(configuration) = &self.configuration {
             names.extend(configuration.objects.iter().map(|form| form.file.as_str()));
         }
-        names.extend(self.rotation.iter().map(|form| form.patch.as_str()));
+        if let Some(form) = &self.rotation {
+            names.push(form.patch.as_str());
+            names.extend(form.partner.as_deref());
+        }
         names
     }
 

@@ -165,14 +165,20 @@ impl Mesh {
             .await
     }
 
-    /// Replaces what certificates lead to, as an operator would, in every cluster.
+    /// Replaces what certificates lead to, as an operator would, in every cluster. `partner` is the root in PEM that comes into
+    /// trust by it, where one does.
     ///
     /// # Errors
     ///
     /// When the mesh does not say how, or an API server does not take it.
-    pub async fn rotate(&self, rotation: Rotation) -> Result<(), MeshError> {
+    pub async fn rotate(
+        &self,
+        rotation: &Rotation,
+        partner: Option<&str>,
+    ) -> Result<(), MeshError> {
+        let sites = self.sites.iter();
         // One that fails must not leave open what becomes of the others.
-        let all = join_all(self.sites.iter().map(|site| site.rotate(rotation))).await;
+        let all = join_all(sites.map(|site| site.rotate(rotation, partner))).await;
         all.into_iter().collect()
     }
 

@@ -1,8 +1,9 @@
-//! Replacing what certificates lead to, as the mesh definition says an operator does it.
+//! Replacing what certificates lead to, and trusting roots of others, as the mesh definition says an operator does it.
 
 use crate::definition::RotationForm;
 use crate::error::MeshError;
 use crate::site::Site;
+use crate::write::is_not_found;
 use harness_model::rotation::Rotation;
 use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 
@@ -12,10 +13,21 @@ impl Site {
     /// # Errors
     ///
     /// When the mesh does not say how, the patch cannot be rendered, or the API server does not take it.
-    pub(crate) async fn rotate(&self, rotation: Rotation) -> Result<(), MeshError> {
-        let Some(form) = &self.definition.rotation else {
+    pub(crate) async fn rotate(
+        &self,
+        rotation: &Rotation,
+        partner: Option<&str>,
+    ) -> Result<(), MeshError> {
+        let missing = || {
             let missing = "replace what certificates lead to: the mesh does not say how";
-            return Err(MeshError::Missing(missing.to_owned()));
+            MeshError::Missing(missing.to_owned())
+        };
+        let form = self.definition.rotation.as_ref().ok_or_else(missing)?;
+        let template = match rotation {
+            Rotation::NewRoot | Rotation::NewIntermediate | Rotation::DropOldRoots => &form.patch,
+            Rotation::TrustPartner(_) | Rotation::DropPartner => {
+                form.partner.as_ref().ok_or_else(missing)?
+            }
         };
         let act = || format!("patch {} {}/{}", form.kind, form.namespace, form.name);
         let objects: Api<DynamicObject> =
@@ -26,7 +38,7 @@ impl Site {
             .map_err(|source| MeshError::api(act(), source))?;
         let mut patch = self
             .context
-            .render_rotation(&self.definition, &form.patch, rotation, &object)
+            .render_rotation(&self.definition, template, rotation, partner, &object)
             .map_err(|message| MeshError::Missing(format!("{}: {message}", act())))?;
         patch["metadata"]["resourceVersion"] = object.metadata.resource_version.into();
         objects
@@ -34,6 +46,25 @@ impl Site {
             .await
             .map(drop)
             .map_err(|source| MeshError::api(act(), source))
+    }
+}
+
+impl Site {
+    /// Takes out of trust what a scenario of a killed run has left there. Fine where nothing is left or deployed yet, or the
+    /// mesh cannot have it.
+    ///
+    /// # Errors
+    ///
+    /// As [`rotate`](Self::rotate).
+    pub(crate) async fn drop_partner_left(&self) -> Result<(), MeshError> {
+        let form = self.definition.rotation.as_ref();
+        if form.is_none_or(|form| form.partner.is_none()) {
+            return Ok(());
+        }
+        match self.rotate(&Rotation::DropPartner, None).await {
+            Err(MeshError::Api { source, .. }) if is_not_found(&source) => Ok(()),
+            outcome => outcome,
+        }
     }
 }
 

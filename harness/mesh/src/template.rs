@@ -156,16 +156,18 @@ impl Context {
             .map_err(|error| format!("{file}: {error}"))
     }
 
-    /// Renders the patch of a rotation.
+    /// Renders the patch of a rotation. `partner` is the root that comes into trust by it, PEM.
     pub(crate) fn render_rotation(
         &self,
         definition: &MeshDefinition,
         file: &str,
-        rotation: Rotation,
+        rotation: &Rotation,
+        partner: Option<&str>,
         object: &DynamicObject,
     ) -> Result<serde_json::Value, String> {
         let context = minijinja::context! {
             rotation,
+            partner,
             object,
             ..minijinja::Value::from_serialize(self)
         };

@@ -284,6 +284,7 @@ fn failure(error: kube::Error) -> WriteFailure {
     }
 }
 
-fn is_not_found(error: &kube::Error) -> bool {
+/// Whether the API server has no such object.
+pub(crate) fn is_not_found(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 404)
 }

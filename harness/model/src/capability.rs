@@ -41,6 +41,8 @@ pub enum Capability {
     Tls,
     /// What certificates lead to can be replaced while the mesh runs.
     Rotation,
+    /// A root that the mesh's authority has no key of can be taken into trust and out again while the mesh runs.
+    PartnerRoots,
     /// The harness has the key that the API server signs tokens of service accounts with, and can make some that have ended.
     TokenSigning,
     /// The probe can ask for identities where sidecars and node agents do.

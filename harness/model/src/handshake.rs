@@ -25,7 +25,8 @@ pub struct Handshake {
     pub shows: Shown,
 }
 
-/// What a client shows. The names in certificates are always right: that of the calling workload alone.
+/// What a client shows. The names in certificates are right unless the value says otherwise: that of the calling workload
+/// alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Shown {
@@ -40,9 +41,25 @@ pub enum Shown {
     Expired,
     /// One that the mesh's authority has issued, with a signature (RFC 8446, 4.4.3) by another key.
     OtherKey,
+    /// One below the root that `trustPartner` has taken into trust, which the same workload's probe has made.
+    OfPartner(PartnerCertificate),
     /// Once more what an earlier handshake of the scenario, of this name and from the same workload, has shown: the probe keeps
     /// the certificate, which is then asked for with a life of ten minutes, and its key.
     As(String),
+}
+
+/// A certificate that leads to a partner's root. There, other than at the mesh's authority, everything can be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum PartnerCertificate {
+    /// As the mesh's authority would issue it.
+    Right,
+    /// Valid from an hour ahead on.
+    NotValidYet,
+    /// For a SPIFFE ID of another trust domain, which is as the caller's otherwise.
+    OtherTrustDomain,
+    /// Without a SPIFFE ID: for a DNS name alone.
+    NoSpiffeId,
 }
 
 /// Whether what a handshake of this name shows is shown once more in one of these acts.

@@ -15,6 +15,7 @@ use crate::directory::{Directory, Sidecar};
 use crate::fault::{Fault, PodSelector};
 use crate::names::UNKNOWN;
 use crate::oracle::Block;
+use crate::rotation::Rotation;
 use crate::scenario::{Act, Given, Scenario};
 
 /// A placeholder that means nothing in this environment.
@@ -171,6 +172,9 @@ impl<'a> Resolver<'a> {
                 Act::Handshake(handshake)
             }
             Act::Inject(fault) => Act::Inject(self.fault(fault)),
+            Act::Rotate(Rotation::TrustPartner(of)) => {
+                Act::Rotate(Rotation::TrustPartner(self.workload(&of)))
+            }
             other @ (Act::Delete(_)
             | Act::Restart(_)
             | Act::Reconnect

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 /// One act of an operator. How it is done in a mesh is said by the mesh definition.
 #[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "camelCase")]
 pub enum Rotation {
@@ -17,6 +17,11 @@ pub enum Rotation {
     NewIntermediate,
     /// Takes every root out of trust but the one that certificates lead to.
     DropOldRoots,
+    /// Takes a root of somebody else's into trust, which the mesh's authority has no key of: one that the probe of this workload
+    /// makes (`application@data-center` with placeholders). It is taken out again after the scenario at the latest.
+    TrustPartner(String),
+    /// Takes the root of somebody else's out of trust.
+    DropPartner,
 }
 
 /// What the certificates of a cluster led to before an act. The runner waits for what the checker judges, so both ask here.
@@ -39,7 +44,7 @@ impl LedTo {
     #[must_use]
     pub fn lacking(
         &self,
-        rotation: Rotation,
+        rotation: &Rotation,
         certificate: &CertificateSeen,
     ) -> Option<(&'static str, String)> {
         let Some(root) = certificate.root.as_ref() else {
@@ -78,7 +83,25 @@ impl LedTo {
                 "several roots that were trusted before",
                 format!("{} was, so nothing was dropped", count(&self.trusted)),
             )),
-            Rotation::NewRoot | Rotation::NewIntermediate | Rotation::DropOldRoots => None,
+            Rotation::TrustPartner(_) | Rotation::DropPartner if !self.roots.contains(root) => {
+                Some((
+                    "a certificate that leads to the same root as before",
+                    "to another one".to_owned(),
+                ))
+            }
+            Rotation::TrustPartner(_) if trusted.is_subset(&self.trusted) => Some((
+                "trust in one more root",
+                format!("{} trusted, and none is new", count(trusted)),
+            )),
+            Rotation::DropPartner if trusted.len() >= self.trusted.len() => Some((
+                "trust in fewer roots than before",
+                format!("{} trusted, as before", count(trusted)),
+            )),
+            Rotation::NewRoot
+            | Rotation::NewIntermediate
+            | Rotation::DropOldRoots
+            | Rotation::TrustPartner(_)
+            | Rotation::DropPartner => None,
         }
     }
 }

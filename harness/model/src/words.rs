@@ -8,7 +8,7 @@ pub use expectations::{capability, cause, denial, expectation, spoken, tag};
 
 use crate::asking::{Ask, Desk, Token, Wish};
 use crate::fault::{Fault, PodSelector, SocketHarm};
-use crate::handshake::{Handshake, Shown};
+use crate::handshake::{Handshake, PartnerCertificate, Shown};
 use crate::names::UNKNOWN;
 use crate::protocol::{Connections, Protocol};
 use crate::rotation::Rotation;
@@ -99,6 +99,7 @@ fn handshake(handshake: &Handshake) -> String {
         Shown::UnknownRoot => "with a certificate of an unknown root".to_owned(),
         Shown::Expired => "with a certificate that has ended".to_owned(),
         Shown::OtherKey => "with a certificate of another key".to_owned(),
+        Shown::OfPartner(what) => of_partner(*what).to_owned(),
         Shown::As(name) => format!("with the certificate of `{name}` once more"),
     };
     let (from, to) = (place(&handshake.from), place(&handshake.to));
@@ -106,6 +107,21 @@ fn handshake(handshake: &Handshake) -> String {
         "{from} speaks TLS to {to} past its own sidecar, {shown} (`{}`)",
         handshake.name
     )
+}
+
+fn of_partner(what: PartnerCertificate) -> &'static str {
+    match what {
+        PartnerCertificate::Right => "with the right certificate, of its partner's root",
+        PartnerCertificate::NotValidYet => {
+            "with a certificate of its partner's root that is not valid yet"
+        }
+        PartnerCertificate::OtherTrustDomain => {
+            "with a certificate of its partner's root for another trust domain"
+        }
+        PartnerCertificate::NoSpiffeId => {
+            "with a certificate of its partner's root without a SPIFFE ID"
+        }
+    }
 }
 
 /// A pattern of sidecar names, as the matrix of seeded bugs has them: `*@$zone2` → `a sidecar in zone 2`, `checkout@*` → `a
@@ -208,6 +224,13 @@ pub fn act(act: &Act) -> String {
         }
         Act::Rotate(Rotation::DropOldRoots) => {
             "take every root out of trust but the one that certificates lead to".to_owned()
+        }
+        Act::Rotate(Rotation::TrustPartner(of)) => format!(
+            "take a root into trust that the mesh's authority has no key of, made by the probe of {}",
+            place(of)
+        ),
+        Act::Rotate(Rotation::DropPartner) => {
+            "take the root that the authority has no key of out of trust".to_owned()
         }
         Act::Recover => "wait until every fault has ended and what it hit is back".to_owned(),
     }

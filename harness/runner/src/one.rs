@@ -14,6 +14,7 @@ use harness_model::causes::chain;
 use harness_model::directory::Directory;
 use harness_model::history::file::Recorded;
 use harness_model::placeholder;
+use harness_model::rotation::Rotation;
 use harness_model::run_event::RunEvent;
 use harness_model::scenario::{Act, Disturbs, Rollout, Scenario};
 use harness_model::verdict::{Detail, Finding, Judgement, Verdict};
@@ -280,6 +281,16 @@ async fn clean_up(
             scenario = scenario.name,
             error = chain(&error),
             "cannot remove what a scenario wrote"
+        );
+    }
+    let trusts = |act: &Act| matches!(act, Act::Rotate(Rotation::TrustPartner(_)));
+    if scenario.when.iter().any(trusts)
+        && let Err(error) = mesh.rotate(&Rotation::DropPartner, None).await
+    {
+        tracing::warn!(
+            scenario = scenario.name,
+            error = chain(&error),
+            "cannot take the root that a scenario had trusted out of trust"
         );
     }
     if scales(scenario) {

@@ -80,6 +80,7 @@ pub fn build(mutation: Mutation, own_name: &str) -> Arc<dyn Behaviour> {
         Mutation::CallersNotRestricted => Arc::new(CheckLeftOut::CallersRestricted),
         Mutation::CallersNeedNoCertificate => Arc::new(CheckLeftOut::CertificateRequired),
         Mutation::CallersOfAnyRoot => Arc::new(CheckLeftOut::RootKnown),
+        Mutation::CallersOfAnyDomain => Arc::new(CheckLeftOut::DomainKnown),
         Mutation::CallersMayBeExpired => Arc::new(CheckLeftOut::NotExpired),
         Mutation::AnybodyMayBeExpired => Arc::new(CheckLeftOut::NobodyExpired),
         Mutation::ListOneTooMany => Arc::new(TlsMistake::ListOneTooMany),

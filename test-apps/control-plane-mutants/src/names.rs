@@ -93,6 +93,8 @@ pub enum Mutation {
     CallersNeedNoCertificate,
     /// A caller's certificate may lead to any root.
     CallersOfAnyRoot,
+    /// Callers of any trust domain are taken, and those of none.
+    CallersOfAnyDomain,
     /// A caller's certificate may have ended.
     CallersMayBeExpired,
     /// Neither a caller nor a callee looks at whether the other one's certificate has ended.
@@ -111,7 +113,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 52] = [
+    pub const ALL: [Self; 53] = [
         Self::ScopeIgnored,
         Self::ExceptIgnored,
         Self::ClusterIgnored,
@@ -157,6 +159,7 @@ impl Mutation {
         Self::CallersNotRestricted,
         Self::CallersNeedNoCertificate,
         Self::CallersOfAnyRoot,
+        Self::CallersOfAnyDomain,
         Self::CallersMayBeExpired,
         Self::AnybodyMayBeExpired,
         Self::ListOneTooMany,
@@ -215,6 +218,7 @@ impl Mutation {
             Self::CallersNotRestricted => "callers-not-restricted",
             Self::CallersNeedNoCertificate => "callers-need-no-certificate",
             Self::CallersOfAnyRoot => "callers-of-any-root",
+            Self::CallersOfAnyDomain => "callers-of-any-domain",
             Self::CallersMayBeExpired => "callers-may-be-expired",
             Self::AnybodyMayBeExpired => "anybody-may-be-expired",
             Self::ListOneTooMany => "list-one-too-many",

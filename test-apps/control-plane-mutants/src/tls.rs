@@ -114,6 +114,8 @@ pub(crate) enum CheckLeftOut {
     CertificateRequired,
     /// Callers' certificates may lead to any root.
     RootKnown,
+    /// Callers may be of any trust domain, or of none.
+    DomainKnown,
     /// Callers' certificates may have ended.
     NotExpired,
     /// Anybody's certificate may have ended.
@@ -133,6 +135,7 @@ impl Behaviour for CheckLeftOut {
             Self::CallersRestricted => security.callers_are_restricted = false,
             Self::CertificateRequired => security.callers.one_is_required = false,
             Self::RootKnown => security.callers.root_is_known = false,
+            Self::DomainKnown => security.callers.is_of_the_domain = false,
             Self::NotExpired => security.callers.end_is_to_come = false,
             Self::OtherTlsRefused => security.other_tls_is_refused = false,
             Self::WhoseTls => security.applications_may_speak_tls = false,

@@ -96,6 +96,8 @@ pub struct CallerChecks {
     pub one_is_required: bool,
     /// It leads to one of the mesh's roots.
     pub root_is_known: bool,
+    /// It is for a SPIFFE ID of the mesh's trust domain.
+    pub is_of_the_domain: bool,
     /// It has not ended.
     pub end_is_to_come: bool,
 }
@@ -105,6 +107,7 @@ impl Default for CallerChecks {
         Self {
             one_is_required: true,
             root_is_known: true,
+            is_of_the_domain: true,
             end_is_to_come: true,
         }
     }

@@ -78,4 +78,9 @@ pub struct RotationForm {
     /// The template of a merge patch (RFC 7386), rendered with `rotation` (`newRoot`, `newIntermediate` or
     /// `dropOldRoots`) and the `object` as it is then.
     pub patch: String,
+    /// The template of a merge patch by which a root of somebody else's comes into trust, beside what is trusted, or goes out
+    /// again; rendered with the `object` as it is then and `partner`, the root's certificate in PEM, or none where it goes out.
+    /// Absent: the mesh cannot.
+    #[serde(default)]
+    pub partner: Option<String>,
 }

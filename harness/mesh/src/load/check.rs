@@ -291,6 +291,7 @@ impl Checker<'_> {
     fn capabilities(&mut self, sections: &Sections) {
         self.tls(sections);
         self.rotation(sections);
+        self.partner_roots(sections);
         self.identity(sections);
         self.clients(sections);
         self.handshake(sections);

@@ -327,30 +327,72 @@ fn a_rotation_renders_to_what_the_authority_wants_next() {
     let file = &definition.rotation.as_ref().unwrap().patch;
     let object: kube::api::DynamicObject = serde_json::from_value(serde_json::json!({
         "metadata": {"name": "certificate-authority"},
-        "data": {"desired": "{\"root\":3,\"intermediate\":2,\"trust\":[1,3]}"},
+        "data": {"desired": "{\"root\":3,\"intermediate\":2,\"trust\":[1,3],\"partners\":[\"bank\"]}"},
     }))
     .unwrap();
     for (rotation, wanted) in [
         (
             Rotation::NewRoot,
-            serde_json::json!({"root": 4, "intermediate": 2, "trust": [3, 4]}),
+            serde_json::json!({"root": 4, "intermediate": 2, "trust": [3, 4], "partners": ["bank"]}),
         ),
         (
             Rotation::NewIntermediate,
-            serde_json::json!({"root": 3, "intermediate": 3, "trust": [1, 3]}),
+            serde_json::json!({"root": 3, "intermediate": 3, "trust": [1, 3], "partners": ["bank"]}),
         ),
         (
             Rotation::DropOldRoots,
-            serde_json::json!({"root": 3, "intermediate": 2, "trust": [3]}),
+            serde_json::json!({"root": 3, "intermediate": 2, "trust": [3], "partners": []}),
         ),
     ] {
         let patch = context
-            .render_rotation(&definition, file, rotation, &object)
+            .render_rotation(&definition, file, &rotation, None, &object)
             .unwrap();
         let desired = patch["data"]["desired"].as_str().unwrap();
         let desired: serde_json::Value = serde_json::from_str(desired).unwrap();
         assert_eq!(desired, wanted, "{rotation:?}");
     }
+}
+
+#[test]
+fn a_partner_s_root_renders_to_one_that_is_trusted_and_to_none() {
+    use harness_model::rotation::Rotation;
+    let definition = MeshDefinition::load("reference").unwrap();
+    let context = context(&definition);
+    let form = definition.rotation.as_ref().unwrap();
+    let file = form.partner.as_ref().unwrap();
+    let object: kube::api::DynamicObject = serde_json::from_value(serde_json::json!({
+        "metadata": {"name": "certificate-authority"},
+        "data": {"desired": "{\"root\":3,\"intermediate\":2,\"trust\":[1,3]}"},
+    }))
+    .unwrap();
+    let pem = "-----BEGIN CERTIFICATE-----\nMA==\n-----END CERTIFICATE-----\n";
+    let trusted = Rotation::TrustPartner("frontend@a".to_owned());
+    for (rotation, partner, partners) in [
+        (trusted, Some(pem), vec!["meshproof"]),
+        (Rotation::DropPartner, None, vec![]),
+    ] {
+        let patch = context
+            .render_rotation(&definition, file, &rotation, partner, &object)
+            .unwrap();
+        let desired = patch["data"]["desired"].as_str().unwrap();
+        let desired: serde_json::Value = serde_json::from_str(desired).unwrap();
+        let wanted = serde_json::json!({
+            "root": 3, "intermediate": 2, "trust": [1, 3], "partners": partners,
+        });
+        assert_eq!(desired, wanted, "{rotation:?}");
+        let told = patch["data"]["partner-meshproof.pem"].as_str();
+        assert_eq!(told, partner, "{rotation:?}");
+    }
+}
+
+#[test]
+fn a_mesh_that_claims_partners_must_say_how() {
+    let defects = broken(|text| text.replace("  partner: partner.yaml\n", ""));
+    let told = "`partner-roots` is claimed, but `rotation.partner` is missing";
+    assert!(
+        defects.iter().any(|defect| defect.message == told),
+        "{defects:?}"
+    );
 }
 
 #[test]

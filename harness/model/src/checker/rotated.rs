@@ -31,7 +31,7 @@ pub(super) fn check(timeline: &Timeline<'_>, step: usize) -> Evidence {
     let judge = Judge {
         timeline,
         step,
-        rotation: *rotation,
+        rotation,
         rotated,
         point,
     };
@@ -42,7 +42,7 @@ pub(super) fn check(timeline: &Timeline<'_>, step: usize) -> Evidence {
 struct Judge<'t, 'a> {
     timeline: &'t Timeline<'a>,
     step: usize,
-    rotation: Rotation,
+    rotation: &'t Rotation,
     /// The acknowledgement.
     rotated: usize,
     point: Point,

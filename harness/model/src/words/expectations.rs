@@ -98,7 +98,7 @@ pub fn expectation(expectation: &Expectation) -> String {
             since
         ),
         Expectation::Rotated { step } => format!(
-            "after step {} every certificate leads to what is new, and in the end to nothing else, in time",
+            "after step {} what certificates lead to, and what is trusted, is as the act says, in time",
             step
         ),
         Expectation::Trusted => {
@@ -159,6 +159,7 @@ pub fn capability(capability: Capability) -> String {
         Capability::Reconnect => "sidecars that can be told which replica to dial",
         Capability::Tls => "a mesh with TLS between sidecars",
         Capability::Rotation => "a mesh whose roots can be replaced",
+        Capability::PartnerRoots => "a mesh that can be told to trust a root of somebody else's",
         Capability::TokenSigning => "a cluster of ours, whose key for tokens the harness has",
         Capability::Identities => "a probe that can ask for identities",
         Capability::Handshakes => "a probe that can speak TLS as sidecars do",

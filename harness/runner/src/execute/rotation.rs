@@ -1,4 +1,4 @@
-//! Replacing what certificates lead to, and waiting until every certificate shows it.
+//! Replacing what certificates lead to, or is trusted besides, and waiting until every certificate shows it.
 
 use super::Execution;
 use crate::record::Seen;
@@ -17,16 +17,26 @@ impl Execution {
     pub(super) async fn rotate(&mut self, rotation: Rotation) {
         self.readings.catch_up().await;
         let before = self.led_to();
+        let partner = match &rotation {
+            Rotation::TrustPartner(of) => match self.partner_root(of).await {
+                Some(pem) => Some(pem),
+                None => return,
+            },
+            _ => None,
+        };
         let mesh = self.environment.mesh();
+        let act = rotation.clone();
         let outcome = self
             .writes
-            .carry_out(async move { mesh.rotate(rotation).await })
+            .carry_out(async move { mesh.rotate(&act, partner.as_deref()).await })
             .await;
         if let Err(error) = outcome {
             self.give_up(format!("the rotation to be written: {}", chain(&error)));
             return;
         }
-        self.recorder.push(EventKind::Rotated { rotation });
+        self.recorder.push(EventKind::Rotated {
+            rotation: rotation.clone(),
+        });
         let deadline = self.deadline(self.environment.patience().rotation);
         let oracle = self.oracle.clone();
         let missing = self
@@ -35,17 +45,29 @@ impl Execution {
                 sidecars
                     .iter()
                     .filter(|sidecar| oracle.expected(sidecar).certificate)
-                    .filter(|sidecar| !shows(rotation, &before, sidecar, seen))
+                    .filter(|sidecar| !shows(&rotation, &before, sidecar, seen))
                     .map(|sidecar| sidecar.name.clone())
                     .collect()
             })
             .await;
         self.give_up_on(
             Whose::Mesh,
-            "every certificate to lead to what is new and to nothing else",
+            "what certificates lead to, and what is trusted, to be as the act says",
             &missing,
         );
         self.read_everybody().await;
+    }
+
+    /// A new root of the probe of a workload, PEM; none, and a word of it, where it gives none.
+    async fn partner_root(&self, of: &str) -> Option<String> {
+        let Some(workload) = self.environment.watch().workload(of) else {
+            self.give_up(format!("the workload `{of}` to be there"));
+            return None;
+        };
+        let prober = self.environment.prober();
+        let made = prober.make_partner_root(&workload.address).await;
+        made.map_err(|error| self.give_up(format!("a partner's root: {}", chain(&error))))
+            .ok()
     }
 
     fn led_to(&self) -> Before {
@@ -63,7 +85,7 @@ impl Execution {
 
 /// Whether a sidecar shows what a rotation is to lead to, as the checker judges it.
 fn shows(
-    rotation: Rotation,
+    rotation: &Rotation,
     before: &Before,
     sidecar: &Sidecar,
     seen: &BTreeMap<String, Seen>,

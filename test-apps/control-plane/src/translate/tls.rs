@@ -99,8 +99,7 @@ pub(super) fn downstream(trust_domain: &str, checks: CallerChecks, form: Form) -
         trust_chain_verification: trusted.into(),
         allow_expired_certificate: !checks.end_is_to_come,
         // Who may come without a certificate may come without a name: Envoy takes a list of names for a demand of both.
-        ..of(checks
-            .one_is_required
+        ..of((checks.one_is_required && checks.is_of_the_domain)
             .then(|| uri(of_the_domain))
             .into_iter()
             .collect())

@@ -33,6 +33,20 @@ impl Checker<'_> {
         }
     }
 
+    pub(super) fn partner_roots(&mut self, sections: &Sections) {
+        let mut capabilities = sections.capabilities.iter().flatten();
+        let claimed = capabilities.any(|capability| *capability == Capability::PartnerRoots);
+        let form = sections.rotation.as_ref();
+        if claimed && form.is_none_or(|form| form.partner.is_none()) {
+            self.add(
+                &["- partner-roots"],
+                "capabilities",
+                "`partner-roots` is claimed, but `rotation.partner` is missing".to_owned(),
+                None,
+            );
+        }
+    }
+
     pub(super) fn identity(&mut self, sections: &Sections) {
         let claimed = sections
             .capabilities

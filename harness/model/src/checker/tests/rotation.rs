@@ -65,6 +65,11 @@ fn judged(rotation: Rotation, recorder: &Recorder, expectation: Expectation) -> 
 const NEW_ROOT: Rotation = Rotation::NewRoot;
 const NEW_INTERMEDIATE: Rotation = Rotation::NewIntermediate;
 const DROP: Rotation = Rotation::DropOldRoots;
+const DROP_PARTNER: Rotation = Rotation::DropPartner;
+
+fn partner() -> Rotation {
+    Rotation::TrustPartner("frontend@dc1".to_owned())
+}
 
 #[rstest]
 #[case::new_root(NEW_ROOT, &["r1"], held("r2", "i2", &["r1", "r2"]), None)]
@@ -76,6 +81,13 @@ const DROP: Rotation = Rotation::DropOldRoots;
 #[case::other_root(NEW_INTERMEDIATE, &["r1"], held("r2", "i2", &["r1", "r2"]), Some("to another one"))]
 #[case::dropped(DROP, &["r0", "r1"], held("r1", "i1", &["r1"]), None)]
 #[case::not_dropped(DROP, &["r0", "r1"], held("r1", "i1", &["r0", "r1"]), Some("2 roots trusted"))]
+#[case::partner_trusted(partner(), &["r1"], held("r1", "i1", &["p1", "r1"]), None)]
+#[case::partner_in_the_place_of_one_that_was_left(partner(), &["p0", "r1"], held("r1", "i1", &["p1", "r1"]), None)]
+#[case::partner_not_trusted(partner(), &["r1"], held("r1", "i1", &["r1"]), Some("none is new"))]
+#[case::led_to_the_partner(partner(), &["r1"], held("p1", "i1", &["p1", "r1"]), Some("to another one"))]
+#[case::partner_dropped(DROP_PARTNER, &["p1", "r1"], held("r1", "i1", &["r1"]), None)]
+#[case::partner_kept(DROP_PARTNER, &["p1", "r1"], held("r1", "i1", &["p1", "r1"]), Some("2 roots trusted, as before"))]
+#[case::own_dropped(DROP_PARTNER, &["p1", "r1"], held("", "i1", &["p1"]), Some("it leads to none"))]
 #[case::nothing_to_drop(DROP, &["r1"], held("r1", "i1", &["r1"]), Some("nothing was dropped"))]
 fn every_certificate_must_show_what_is_new(
     #[case] rotation: Rotation,
@@ -84,12 +96,13 @@ fn every_certificate_must_show_what_is_new(
     #[case] wrong: Option<&str>,
 ) {
     let with_end = |end: &dyn Fn(&mut Recorder)| {
-        let mut recorder = before(rotation, trusted);
+        let mut recorder = before(rotation.clone(), trusted);
         for place in 0..2 {
             read(&mut recorder, place, after.clone());
         }
         end(&mut recorder);
-        judged(rotation, &recorder, Expectation::Rotated { step: 1 })
+        let expectation = Expectation::Rotated { step: 1 };
+        judged(rotation.clone(), &recorder, expectation)
     };
     let over = with_end(&|recorder| {
         recorder.gave_up();

@@ -11,6 +11,7 @@ use crate::configuration::Configuration;
 use crate::document::{Part, suggestion};
 use crate::fault::{Fault, PodSelector};
 use crate::names::{Kind, Names};
+use crate::rotation::Rotation;
 use crate::scenario::{Act, Disturbs, Rollout, Scenario};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -158,6 +159,7 @@ impl Check {
         self.token_signing_said(scenario);
         self.handshakes_said(scenario);
         self.shown_before(scenario);
+        self.partner_known(scenario);
         self.protocols_required(scenario);
         self.at(Step::Key("then"), |check| {
             if scenario.then.is_empty() {
@@ -316,6 +318,9 @@ impl Check {
             Act::Handshake(handshake) => {
                 self.at(Step::Key("handshake"), |check| check.handshake(handshake));
             }
+            Act::Rotate(Rotation::TrustPartner(of)) => self.at(Step::Key("rotate"), |check| {
+                check.workload("trustPartner", of);
+            }),
             Act::Reconnect | Act::Recover | Act::Rotate(_) => {}
         }
     }

@@ -260,10 +260,13 @@ fn what_a_callee_asks_of_its_callers_is_asked_unless_it_is_left_out() {
         let common = context.common_tls_context.expect("common");
         let own = accepted(common);
         let verified = TrustChainVerification::VerifyTrustChain;
+        let one_is_required = context
+            .require_client_certificate
+            .is_some_and(|required| required.value);
         CallerChecks {
-            one_is_required: context
-                .require_client_certificate
-                .is_some_and(|required| required.value),
+            one_is_required,
+            // Nothing is asked of a name that need not be there.
+            is_of_the_domain: !(one_is_required && own.match_typed_subject_alt_names.is_empty()),
             root_is_known: own.trust_chain_verification == i32::from(verified),
             end_is_to_come: !own.allow_expired_certificate,
         }
@@ -280,13 +283,18 @@ fn what_a_callee_asks_of_its_callers_is_asked_unless_it_is_left_out() {
             ..all
         },
         CallerChecks {
+            is_of_the_domain: false,
+            ..all
+        },
+        CallerChecks {
             end_is_to_come: false,
             ..all
         },
     ] {
         assert_eq!(asked(checks), checks);
     }
-    assert!(all.one_is_required && all.root_is_known && all.end_is_to_come);
+    assert!(all.one_is_required && all.root_is_known);
+    assert!(all.is_of_the_domain && all.end_is_to_come);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use crate::asking::{Ask, Desk, Token, Wish};
 use crate::capability::Capability;
 use crate::configuration::{Configuration, InboundTls, Tls};
 use crate::names::Kind;
+use crate::rotation::Rotation;
 use crate::scenario::{Act, CANARY_APPLICATION, Disturbs, Scenario};
 
 impl Check {
@@ -107,12 +108,30 @@ impl Check {
 
     /// Not every mesh lets its roots be replaced.
     pub(super) fn rotation_said(&mut self, scenario: &Scenario) {
-        let rotates = |act: &Act| matches!(act, Act::Rotate(_));
-        if scenario.when.iter().any(rotates) && !scenario.requires.contains(&Capability::Rotation) {
-            self.complain_of_others(
+        let required = |act: &Act| match act {
+            Act::Rotate(Rotation::TrustPartner(_) | Rotation::DropPartner) => {
+                Some(Capability::PartnerRoots)
+            }
+            Act::Rotate(_) => Some(Capability::Rotation),
+            _ => None,
+        };
+        for (capability, what, hint) in [
+            (
+                Capability::Rotation,
                 "it replaces what certificates lead to, and `requires` does not say so",
-                Some("add `rotation` to `requires`, so that it is skipped where the mesh cannot do it"),
-            );
+                "add `rotation` to `requires`, so that it is skipped where the mesh cannot do it",
+            ),
+            (
+                Capability::PartnerRoots,
+                "it has a root of somebody else's trusted, and `requires` does not say so",
+                "add `partner-roots` to `requires`, so that it is skipped where the mesh cannot do it",
+            ),
+        ] {
+            let mut needed = scenario.when.iter().filter_map(required);
+            if needed.any(|needed| needed == capability) && !scenario.requires.contains(&capability)
+            {
+                self.complain_of_others(what, Some(hint));
+            }
         }
     }
 

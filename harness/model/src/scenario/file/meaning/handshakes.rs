@@ -4,6 +4,7 @@ use super::{Check, Step};
 use crate::capability::Capability;
 use crate::document::suggestion;
 use crate::handshake::{Handshake, Shown};
+use crate::rotation::Rotation;
 use crate::scenario::{Act, Scenario};
 
 impl Check {
@@ -27,6 +28,29 @@ impl Check {
                 "it speaks TLS as sidecars do, and `requires` does not say so",
                 Some("add `handshakes` to `requires`, so that it is skipped where no probe can"),
             );
+        }
+    }
+
+    /// A partner's root is in the probe that has made it, and nobody looks at it before it is trusted.
+    pub(super) fn partner_known(&mut self, scenario: &Scenario) {
+        for (index, act) in scenario.when.iter().enumerate() {
+            let Act::Handshake(handshake) = act else {
+                continue;
+            };
+            let makes = |act: &Act| matches!(act, Act::Rotate(Rotation::TrustPartner(of)) if *of == handshake.from);
+            let is_of_partner = matches!(handshake.shows, Shown::OfPartner(_));
+            if !is_of_partner || scenario.when[..index].iter().any(makes) {
+                continue;
+            }
+            let depth = self.path.len();
+            let keys = ["handshake", "shows", "ofPartner"].map(Step::Key);
+            self.path.extend([Step::Key("when"), Step::Index(index)]);
+            self.path.extend(keys);
+            let from = &handshake.from;
+            let told = format!("the probe of `{from}` has made no partner's root before");
+            let hint = format!("write `rotate: {{trustPartner: {from}}}` before");
+            self.complain_of_others(told, Some(&hint));
+            self.path.truncate(depth);
         }
     }
 

@@ -48,7 +48,43 @@ fn a_certificate_can_be_shown_once_more() {
     assert!(!crate::handshake::is_shown_again("none", &read.when));
 }
 
+/// With a partner's root of `of` before, and what the second handshake shows below it.
+fn with_a_partner(requires: &str, of: &str) -> String {
+    shaking_hands(requires, "- handshakeAnswered: {handshake: right}")
+        .replace("tags: [qa]", "tags: [qa]\ndisturbs: everything")
+        .replace(
+            "when:\n",
+            &format!("when:\n- rotate: {{trustPartner: {of}}}\n"),
+        )
+        .replace("shows: none", "shows: {ofPartner: notValidYet}")
+}
+
+#[test]
+fn certificates_of_a_partner_can_be_shown() {
+    let text = with_a_partner("handshakes, partner-roots", "frontend@$zone1");
+    let read = parse("my.yaml", &text).expect("it is right");
+    assert_eq!(parse("my.yaml", &print(&read)).expect("right"), read);
+    let said = crate::words::acts(&read);
+    assert!(
+        said[0].ends_with("made by the probe of frontend in zone 1"),
+        "{said:?}"
+    );
+    assert!(said[2].contains("that is not valid yet"), "{said:?}");
+}
+
 #[rstest::rstest]
+#[case::partner_not_required(
+    with_a_partner("handshakes", "frontend@$zone1"),
+    "add `partner-roots` to `requires`"
+)]
+#[case::partner_of_another_probe(
+    with_a_partner("handshakes, partner-roots", "frontend@$zone2"),
+    "the probe of `frontend@$zone1` has made no partner's root before"
+)]
+#[case::partner_of_nobody(
+    with_a_partner("handshakes, partner-roots", "frontend"),
+    "`frontend` is not a workload"
+)]
 #[case::nobody_requires(
     shaking_hands("tls", "- handshakeAnswered: {handshake: right}"),
     "add `handshakes` to `requires`"
