@@ -1,19 +1,18 @@
 //! `moves_to`: what a change means for connections that are there already.
 
 use super::evidence::{Evidence, clock, detail};
+use super::requests::Alike;
 use super::timeline::{Place, Timeline};
 use super::traffic::Traffic;
 use crate::duration::Span;
-use crate::history::{Arrival, EventKind, Spoken};
+use crate::history::{Arrival, EventKind, RequestSeen, Spoken};
 use crate::protocol::Connections;
 use crate::scenario::Act;
-use crate::verdict::Detail;
 use crate::words;
-use std::collections::BTreeSet;
 
 /// Judges the answered requests that were due from `within` after the write, and done before something else was written:
 /// one that was late may have been sent only afterwards. Where the load keeps a connection it decides nothing unless one was
-/// kept before the write: new connections show nothing about old ones.
+/// in use for some time when something was written: new connections show nothing about old ones.
 pub(super) fn check(
     timeline: &Timeline<'_>,
     name: &str,
@@ -29,53 +28,54 @@ pub(super) fn check(
         });
     let Some(written) = written else {
         evidence.open(detail(
-            format!("step {} to write something", step + 1),
+            format!(
+                "{} to write something",
+                words::step(step, Some(timeline.scenario))
+            ),
             "nothing was written",
         ));
         return evidence;
     };
     let from_ns = written.at_ns.saturating_add(within.as_nanos());
     let until_ns = end(timeline, name, step);
-    for request in traffic.answered() {
-        if request.due_ns < from_ns || request.done_ns() >= until_ns {
-            continue;
-        }
-        let told = |observed: String| Detail {
-            sidecar: Some(request.from.clone()),
-            ..detail(
-                format!(
-                    "requests of `{name}` to be {} from {} on",
-                    words::spoken(is),
-                    clock(from_ns)
-                ),
-                format!(
-                    "request {}, due at {}, {observed}",
-                    request.sequence,
-                    clock(request.due_ns)
-                ),
-            )
-        };
+    let expected = format!(
+        "requests of `{name}` to be {} from {} on, after {}",
+        words::spoken(is),
+        clock(from_ns),
+        words::step(step, Some(timeline.scenario))
+    );
+    let judged: Vec<&RequestSeen> = traffic
+        .answered()
+        .filter(|request| request.due_ns >= from_ns && request.done_ns() < until_ns)
+        .collect();
+    let mut untold = Alike::by_time(judged.len());
+    let mut wrong = Alike::by_time(judged.len());
+    for request in judged {
         let came = match &request.arrived {
             Some(Arrival::Tls { .. }) => Spoken::Tls,
             Some(Arrival::Plaintext) => Spoken::Plaintext,
             None => {
-                evidence.open(told("does not tell".to_owned()));
+                let observed = " that do not tell".to_owned();
+                untold.note(request, expected.clone(), observed);
                 continue;
             }
         };
         if came == is {
             evidence.support(1);
         } else {
-            evidence.contradict(told(format!("was {}", words::spoken(came))));
+            let observed = format!(" that were {}", words::spoken(came));
+            wrong.note(request, expected.clone(), observed);
         }
     }
+    untold.leave_open(&mut evidence);
+    wrong.contradict(&mut evidence);
     if keeps_connections(timeline, name) && !was_kept(&traffic, written.at_ns) {
         evidence.open(detail(
             format!(
-                "one connection to carry several requests of `{name}` before {}",
+                "several requests of `{name}` over the connection in use at {}",
                 clock(written.at_ns)
             ),
-            "none that did",
+            "one at most",
         ));
     }
     traffic.note_gaps(name, &mut evidence);
@@ -90,14 +90,18 @@ fn keeps_connections(timeline: &Timeline<'_>, name: &str) -> bool {
     })
 }
 
-/// Two requests that were answered by then came over one connection.
+/// The connection that was in use by then, that of the last request that was answered, had carried another one.
 fn was_kept(traffic: &Traffic<'_>, by_ns: u64) -> bool {
-    let mut carried = BTreeSet::new();
-    traffic
-        .answered()
-        .filter(|request| request.done_ns() < by_ns)
-        .filter_map(|request| request.connection)
-        .any(|connection| !carried.insert(connection))
+    let before = || {
+        let answered = traffic.answered();
+        answered.filter(|request| request.done_ns() < by_ns)
+    };
+    let last = before().max_by_key(|request| request.done_ns());
+    let in_use = last.and_then(|request| request.connection);
+    in_use.is_some_and(|in_use| {
+        let over_it = before().filter(|request| request.connection == Some(in_use));
+        over_it.count() > 1
+    })
 }
 
 /// When the next write began, or the load was stopped.

@@ -461,7 +461,8 @@ fn connections_from_before_may_be_used_for_a_stated_time(
 
 #[rstest]
 #[case::kept(&[0, 0, 1], Verdict::Passed)]
-#[case::ended_before(&[0, 0, 1, 2], Verdict::Passed)]
+#[case::made_anew_and_kept(&[0, 1, 1, 2], Verdict::Passed)]
+#[case::ended_before(&[0, 0, 1, 2], Verdict::Inconclusive)]
 #[case::each_had_its_own(&[0, 1, 2], Verdict::Inconclusive)]
 #[case::nobody_tells(&[], Verdict::Inconclusive)]
 fn what_becomes_of_a_kept_connection_shows_only_where_one_was_kept(
