@@ -23,12 +23,13 @@ pub(super) fn kept_connections() -> Scenario {
     let toggles = [
         // A permissive caller goes on with the connections that it has: only the callee can end them.
         (callee(InboundTls::Permissive), Spoken::Tls),
-        // Only the caller can, since the callee takes both.
+        // Only the caller can, here and in the next: the callee takes both.
         (caller(OutboundTls::Plaintext), Spoken::Plaintext),
         (caller(OutboundTls::Strict), Spoken::Tls),
-        // Nothing has to end, and what comes in plaintext would be closed.
+        // In this and the next nothing has to end, since it is over TLS already and stays so.
         (callee(InboundTls::Strict), Spoken::Tls),
         (caller(OutboundTls::Permissive), Spoken::Tls),
+        // The callee ends what would go on over TLS.
         (Act::Delete("callee".to_owned()), Spoken::Plaintext),
     ];
     let ends = u64::try_from(toggles.len()).unwrap_or(u64::MAX);

@@ -84,8 +84,8 @@ pub(super) fn spoken(protocol: Protocol, name: &str, from: &str, to: &str) -> Ac
     })
 }
 
-/// How long after a write connections from before may still be used: two seconds of delivery, one of draining, one for a busy
-/// machine.
+/// How long after a write connections from before may still be used, a bound of its own: two seconds until sidecars are told,
+/// whatever a run grants deliveries, one of draining, one for a busy machine.
 pub(super) const OLD_CONNECTIONS: Span = Span::secs(4);
 
 /// Connections are kept and used for many requests, and a toggle says nothing to those who have one.

@@ -1,5 +1,5 @@
-//! One line of bytes there and one back, over a connection of its own or one that was [kept](super::kept). The callee may have to speak first, and the line may go
-//! there within TLS of the applications' own.
+//! One line of bytes there and one back, over a connection of its own or one that was [kept](super::kept). The callee may
+//! have to speak first, and the line may go there within TLS of the applications' own.
 
 use super::kept::{Lasting, Outcome};
 use super::{failed, ports};
@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 /// Longer answers are not the business of a probe.
 const LONGEST_LINE: u64 = 1 << 20;
 
-/// Sends a line again and again.
+/// Asks a callee of bytes.
 #[derive(Clone, Debug)]
 pub(super) struct Bytes {
     host: String,
