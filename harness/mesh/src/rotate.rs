@@ -47,9 +47,7 @@ impl Site {
             .map(drop)
             .map_err(|source| MeshError::api(act(), source))
     }
-}
 
-impl Site {
     /// Takes out of trust what a scenario of a killed run has left there. Fine where nothing is left or deployed yet, or the
     /// mesh cannot have it.
     ///

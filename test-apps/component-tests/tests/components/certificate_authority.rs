@@ -171,16 +171,12 @@ async fn a_new_root_is_trusted_before_anything_leads_to_it() {
         let mesh = Mesh::make(&kubernetes).await;
         let replica = &authorities.replicas[0];
         let mut bundles = watch(replica, &mesh.agent).await;
-        let mut next = async || -> TrustBundle {
-            let bundle = tokio::time::timeout(PATIENCE, bundles.message()).await;
-            bundle.expect("in time").expect("no error").expect("one")
-        };
-        let old = next().await.roots;
+        let old = next_roots(&mut bundles).await;
         let before = mesh.certificate(replica).await.expect("a certificate");
 
         mesh.desire(json!({"root": 2, "intermediate": 1, "trust": [1]}))
             .await;
-        let both = next().await.roots;
+        let both = next_roots(&mut bundles).await;
         assert_eq!(both.len(), 2);
         assert_eq!(both[0], old[0]);
         let new = vec![both[1].clone()];
@@ -196,7 +192,7 @@ async fn a_new_root_is_trusted_before_anything_leads_to_it() {
 
         mesh.desire(json!({"root": 2, "intermediate": 1, "trust": [2]}))
             .await;
-        assert_eq!(next().await.roots, new);
+        assert_eq!(next_roots(&mut bundles).await, new);
         assert_eq!(verified(&new, &after), Ok(()));
         assert!(verified(&new, &before).is_err());
         for replica in &authorities.replicas {
@@ -215,11 +211,7 @@ async fn a_root_of_somebody_elses_is_trusted_as_long_as_it_is_named() {
         let mesh = Mesh::make(&kubernetes).await;
         let replica = &authorities.replicas[0];
         let mut bundles = watch(replica, &mesh.agent).await;
-        let mut next = async || -> TrustBundle {
-            let bundle = tokio::time::timeout(PATIENCE, bundles.message()).await;
-            bundle.expect("in time").expect("no error").expect("one")
-        };
-        let own = next().await.roots;
+        let own = next_roots(&mut bundles).await;
 
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -231,7 +223,7 @@ async fn a_root_of_somebody_elses_is_trusted_as_long_as_it_is_named() {
         let named = desired(&["bank"]);
         mesh.write(json!({"partner-bank.pem": root.pem(), "desired": named}))
             .await;
-        let both = next().await.roots;
+        let both = next_roots(&mut bundles).await;
         assert_eq!(both, [own[0].clone(), root.der().to_vec()]);
         wait::until("it is published", PATIENCE, async || {
             let published = mesh.published().await;
@@ -242,7 +234,7 @@ async fn a_root_of_somebody_elses_is_trusted_as_long_as_it_is_named() {
         .await;
 
         mesh.write(json!({"desired": desired(&[])})).await;
-        assert_eq!(next().await.roots, own);
+        assert_eq!(next_roots(&mut bundles).await, own);
         let chain = mesh.certificate(replica).await.expect("a certificate");
         assert_eq!(verified(&own, &chain), Ok(()));
     })
@@ -409,6 +401,16 @@ async fn watch(replica: &Replica, token: &str) -> tonic::Streaming<TrustBundle> 
     let request = with_token(WatchTrustBundleRequest {}, token);
     let stream = replica.client().await.watch_trust_bundle(request).await;
     stream.expect("a stream").into_inner()
+}
+
+/// The roots that are told next.
+async fn next_roots(bundles: &mut tonic::Streaming<TrustBundle>) -> Vec<Vec<u8>> {
+    let bundle = tokio::time::timeout(PATIENCE, bundles.message()).await;
+    bundle
+        .expect("in time")
+        .expect("no error")
+        .expect("one")
+        .roots
 }
 
 /// Verifies a chain as a server verifies that of a client, now.
