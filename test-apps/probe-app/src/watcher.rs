@@ -14,21 +14,24 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// How long after something reached the sidecar, and after the look before, it is looked at while somebody waits:
-/// closely while it may be working on it, rarely when nothing happens. Never shorter than that look took, up to the
-/// longest: whoever looks more
-/// than half of the time keeps a busy sidecar from what it is looked at for, and reads what the next update has replaced.
-const PAUSES: [Duration; 7] = [
+/// closely while it may be working on it, rarely when nothing happens. Never shorter than twice what that look took: whoever
+/// looks longer than that keeps a busy sidecar from what it is looked at for, and reads what the next update has
+/// replaced. The last pause is what a renewed certificate may be seen late by, for those come past the launcher; at
+/// 100 ms the looks at idle sidecars took half of a small machine.
+const PAUSES: [Duration; 9] = [
     Duration::from_millis(3),
     Duration::from_millis(5),
     Duration::from_millis(8),
     Duration::from_millis(16),
     Duration::from_millis(32),
     Duration::from_millis(64),
-    Duration::from_millis(100),
+    Duration::from_millis(125),
+    Duration::from_millis(250),
+    Duration::from_millis(400),
 ];
 
-/// The longest of the [`PAUSES`].
-const LONGEST: Duration = PAUSES[PAUSES.len() - 1];
+/// The longest that a look is taken to have needed.
+const LONGEST_LOOK: Duration = Duration::from_millis(100);
 
 /// The longest of the [`PAUSES`] within the first 30 ms, in which a sidecar takes an update over.
 const CLOSE: usize = 3;
@@ -97,16 +100,16 @@ impl Watcher {
                 None => PAUSE_WITHOUT_LAUNCHER,
             };
             tokio::select! {
-                () = rest(length.max(took)) => pause = (pause + 1).min(PAUSES.len() - 1),
+                () = rest(length.max(took * 3)) => pause = (pause + 1).min(PAUSES.len() - 1),
                 _ = active.changed() => {
                     pause = 0;
-                    rest(PAUSES[0].max(took)).await;
+                    rest(PAUSES[0].max(took * 3)).await;
                 }
             }
             let began = Instant::now();
             let state = self.look().await;
             // A look at a pod that was stopped meanwhile took as long as that.
-            took = began.elapsed().min(LONGEST);
+            took = began.elapsed().min(LONGEST_LOOK);
             self.looked.send_replace(Some(state));
         }
     }
@@ -210,7 +213,7 @@ impl Watcher {
         let mut before = self.fingerprint(admin).await.map_err(words)?;
         if let Some((fingerprint, state)) = &last.reading
             && *fingerprint == before
-            && !last.parts.may_change_unmarked()
+            && last.parts.holds(&before, Instant::now())
         {
             // Nothing changed, so what was read then holds now.
             let mut state = SidecarState::clone(state);

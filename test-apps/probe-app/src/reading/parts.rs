@@ -20,7 +20,7 @@ const ENDPOINTS_KEPT: Duration = Duration::from_secs(1);
 
 /// How long secrets are kept: a sidecar drops them when the last connection that used them is gone, and no mark shows
 /// that.
-const SECRETS_KEPT: Duration = Duration::from_millis(200);
+const SECRETS_KEPT: Duration = Duration::from_millis(800);
 
 /// What is read by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -173,9 +173,10 @@ impl Parts {
             .collect()
     }
 
-    /// Whether something may have changed though no mark shows it.
-    pub(crate) fn may_change_unmarked(&self) -> bool {
-        !self.secrets.is_empty()
+    /// Whether what was read under the same fingerprint holds at `at`: secrets go without a mark, so with them only what
+    /// is not old does.
+    pub(crate) fn holds(&self, now: &Fingerprint, at: Instant) -> bool {
+        self.secrets.is_empty() || self.stale(now, at).is_empty()
     }
 
     /// Takes over what [`Part::paths`] answered. `before` was seen before they were asked: when another mark is
@@ -315,7 +316,8 @@ mod tests {
         parts
             .secrets
             .insert("default".to_owned(), Secret::default());
-        assert!(parts.may_change_unmarked());
+        assert!(parts.holds(&fingerprint(STATS), at));
+        assert!(!parts.holds(&fingerprint(STATS), later));
         assert_eq!(parts.stale(&fingerprint(STATS), later), [Part::Secrets]);
     }
 
