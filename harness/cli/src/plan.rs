@@ -338,6 +338,7 @@ pub(crate) fn without_scenarios(
             seeded_bugs: false,
         },
         assets: checked.assets,
+        whole_again: true,
         keep: KeepPolicy::Always,
         collect: CollectPolicy::OnFailure,
         artifacts: absolute(&artifacts.folder),

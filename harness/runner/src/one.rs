@@ -149,13 +149,14 @@ async fn carry_out(
     // The scenario would have waited for that itself.
     let ended_early = was_enough || broke_off.is_some();
     let may_lack_replicas = ended_early || arrangement == Arrangement::Free;
-    if disturbs_everything && may_lack_replicas && interrupt.signal().is_none() {
+    let goes_on = || plan.whole_again && interrupt.signal().is_none();
+    if disturbs_everything && may_lack_replicas && goes_on() {
         environment.wait_until_whole().await;
     }
-    if (disturbs_everything || scales(&scenario)) && interrupt.signal().is_none() {
+    if (disturbs_everything || scales(&scenario)) && goes_on() {
         environment.wait_until_in_sync().await;
     }
-    if disturbs_everything && interrupt.signal().is_none() {
+    if disturbs_everything && goes_on() {
         environment.arrange(Arrangement::Spread).await;
     }
     let mut judgement = match broke_off {

@@ -43,6 +43,8 @@ pub struct RunPlan {
     pub images: ImageChoice,
     /// Where the programs of the cluster come from.
     pub assets: AssetOptions,
+    /// Wait after each scenario until what it broke is whole again, for the next one. What never works again is waited for in vain.
+    pub whole_again: bool,
     /// What is left standing at the end.
     pub keep: KeepPolicy,
     /// When diagnostics are collected.

@@ -236,6 +236,7 @@ impl Bench<'_> {
                     parallel: self.plan.run.parallel.max(WAITING_AT_ONCE),
                     // Of a mutant a failure is what is wanted: its history is evidence enough.
                     collect: CollectPolicy::Never,
+                    whole_again: !row.own_mesh,
                     ..self.plan.run.clone()
                 },
                 compare: &compared,
