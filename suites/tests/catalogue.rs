@@ -3,6 +3,7 @@
 use harness_model::checker;
 use harness_model::directory::{Directory, Sidecar};
 use harness_model::expectation::Expectation;
+use harness_model::kill::Kill;
 use harness_model::names::{Components, Names, Places};
 use harness_model::placeholder::resolve_scenario;
 use harness_model::scenario::{Act, Scenario, Tag, file};
@@ -176,6 +177,28 @@ fn every_scenario_is_killed_by_a_seeded_bug() {
             scenario.name
         );
     }
+}
+
+/// CI leaves it out: every seeded bug is caught and every scenario and kind of expectation fails without it.
+#[test]
+fn nothing_rests_on_what_is_extra() {
+    let matrix = suites::matrix::checked_in().unwrap_or_else(|problems| panic!("{problems}"));
+    let shown_by = |rows: fn(&Kill) -> bool| {
+        let (mut bugs, mut scenarios, mut checkers) =
+            (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for (bug, kills) in &matrix {
+            for kill in kills.iter().filter(|kill| rows(kill)) {
+                bugs.insert(bug.as_str());
+                scenarios.insert(kill.scenario.as_str());
+                checkers.insert(kill.checker.as_str());
+            }
+        }
+        (bugs, scenarios, checkers)
+    };
+    assert_eq!(
+        shown_by(|kill| kill.is_of_one_cluster() && !kill.extra),
+        shown_by(Kill::is_of_one_cluster)
+    );
 }
 
 #[test]

@@ -364,6 +364,9 @@ pub(crate) struct SelftestArguments {
     /// Leave out the faithful mesh, which a run has shown to pass already
     #[arg(long)]
     pub(crate) without_faithful: bool,
+    /// Leave out comparisons that nothing rests on: other scenarios catch the bug, other bugs fail the scenario
+    #[arg(long)]
+    pub(crate) without_extra: bool,
     /// As for a run, on every mutant.
     #[command(flatten)]
     pub(crate) execution: ExecutionArguments,

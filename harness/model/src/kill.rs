@@ -19,6 +19,9 @@ pub struct Kill {
     /// Over so many clusters at least: with fewer the scenario need not find the bug.
     #[serde(default = "one")]
     pub clusters: usize,
+    /// Others catch the bug and other bugs fail the scenario, so that nothing is unproven without this one.
+    #[serde(default)]
+    pub extra: bool,
 }
 
 fn one() -> usize {

@@ -43,7 +43,8 @@ pub(crate) fn selftest(
     let selected = plan::select(&run.selection, &checked)?;
     plan::check_images(&run.environment, &BTreeSet::new())?;
     let topology = checked.ground.topology();
-    let matrix = matrix(topology.map_or(1, |topology| topology.clusters.len()))?;
+    let clusters = topology.map_or(1, |topology| topology.clusters.len());
+    let matrix = matrix(clusters, !arguments.without_extra)?;
     let sentences = super::list::mutants::sentences()?;
     let absent = if arguments.without_absent {
         None
@@ -131,8 +132,9 @@ fn refuse_candidates(images: &[(String, String)], mesh: &MeshDefinition) -> Resu
     }
 }
 
-/// The checked-in matrix in the runner's words, without what shows only over more clusters than there are.
-fn matrix(clusters: usize) -> Result<Matrix, Failure> {
+/// The checked-in matrix in the runner's words, without what shows only over more clusters than there are, and with what is
+/// extra where that is asked for.
+fn matrix(clusters: usize, extra: bool) -> Result<Matrix, Failure> {
     let checked_in = suites::matrix::checked_in().map_err(|problems| {
         Failure::new(
             ExitCode::Internal,
@@ -148,7 +150,7 @@ fn matrix(clusters: usize) -> Result<Matrix, Failure> {
                 mutant,
                 killed_by: kills
                     .into_iter()
-                    .filter(|kill| kill.clusters <= clusters)
+                    .filter(|kill| kill.clusters <= clusters && (extra || !kill.extra))
                     .collect(),
             })
             .collect(),

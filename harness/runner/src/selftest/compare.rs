@@ -221,6 +221,7 @@ mod tests {
             checker: "confined".to_owned(),
             sidecar: sidecar.map(str::to_owned),
             clusters: 1,
+            extra: false,
         }
     }
 
