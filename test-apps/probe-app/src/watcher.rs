@@ -14,10 +14,10 @@ use tokio::sync::{Mutex, Notify, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
 /// How long after something reached the sidecar, and after the look before, it is looked at while somebody waits:
-/// closely while it may be working on it, rarely when nothing happens. Never shorter than twice what that look took: whoever
-/// looks longer than that keeps a busy sidecar from what it is looked at for, and reads what the next update has
-/// replaced. The last pause is what a renewed certificate may be seen late by, for those come past the launcher; at
-/// 100 ms the looks at idle sidecars took half of a small machine.
+/// closely while it may be working on it, rarely when nothing happens. Never shorter than [`RESTS`] times what that look
+/// took: whoever looks more keeps a busy sidecar from what it is looked at for, and reads what the next update has replaced.
+/// The last pause is what a renewed certificate may be seen late by, for those come past the launcher; at 100 ms the looks at
+/// idle sidecars took half of a small machine.
 const PAUSES: [Duration; 9] = [
     Duration::from_millis(3),
     Duration::from_millis(5),
@@ -29,6 +29,9 @@ const PAUSES: [Duration; 9] = [
     Duration::from_millis(250),
     Duration::from_millis(400),
 ];
+
+/// So many times as long as a look took it is left alone: it is looked at a quarter of the time at most.
+const RESTS: u32 = 3;
 
 /// The longest that a look is taken to have needed.
 const LONGEST_LOOK: Duration = Duration::from_millis(100);
@@ -88,7 +91,7 @@ impl Watcher {
     /// Looks again and again while somebody waits, for ever.
     pub(crate) async fn run(self: Arc<Self>) {
         let mut pause = 0;
-        let mut took = Duration::ZERO;
+        let mut least = Duration::ZERO;
         let mut active = self.activity.subscribe();
         loop {
             let called = self.somebody_waits.notified();
@@ -100,16 +103,16 @@ impl Watcher {
                 None => PAUSE_WITHOUT_LAUNCHER,
             };
             tokio::select! {
-                () = rest(length.max(took * 3)) => pause = (pause + 1).min(PAUSES.len() - 1),
+                () = rest(length.max(least)) => pause = (pause + 1).min(PAUSES.len() - 1),
                 _ = active.changed() => {
                     pause = 0;
-                    rest(PAUSES[0].max(took * 3)).await;
+                    rest(PAUSES[0].max(least)).await;
                 }
             }
             let began = Instant::now();
             let state = self.look().await;
             // A look at a pod that was stopped meanwhile took as long as that.
-            took = began.elapsed().min(LONGEST_LOOK);
+            least = RESTS * began.elapsed().min(LONGEST_LOOK);
             self.looked.send_replace(Some(state));
         }
     }
