@@ -2,7 +2,7 @@
 
 use crate::canonical;
 use crate::local_client::{LocalClient, LocalError};
-use crate::reading::{self, About, CHANGE_FILTER, Fingerprint, Parts, Stats};
+use crate::reading::{self, ALL_USED, About, Fingerprint, Parts, Stats};
 use crate::sender::unix_ns;
 use crate::settings::Settings;
 use probe_api::launcher::{LauncherState, paths};
@@ -239,7 +239,7 @@ impl Watcher {
                 before = after;
                 continue;
             }
-            let stats = Stats::parse(&String::from_utf8_lossy(&after.stats));
+            let stats = Stats::parse(&after.stats);
             let held = reading::sidecar(&about, &last.parts, &stats, &after.launcher);
             let state = self.state(SidecarReading::Read(Box::new(held)));
             last.reading = Some((after, Arc::clone(&state)));
@@ -277,9 +277,10 @@ impl Watcher {
                 Some(launcher) => launcher.get_json(paths::XDS).await,
             }
         };
-        let (stats, mut launcher) = tokio::try_join!(admin.get(CHANGE_FILTER), launcher)?;
+        let (stats, mut launcher) = tokio::try_join!(admin.get(ALL_USED), launcher)?;
         // Data may come without changing anything.
         launcher.activity = 0;
+        let stats = reading::that_mark(&String::from_utf8_lossy(&stats));
         Ok(Fingerprint { stats, launcher })
     }
 

@@ -7,7 +7,6 @@ use super::endpoints::endpoints;
 use super::resources::{Clusters, Collected, Listeners, RouteConfiguration};
 use super::secrets;
 use super::{About, Runtime, resources};
-use bytes::Bytes;
 use probe_api::launcher::LauncherState;
 use probe_api::state::{Endpoint, Secret};
 use serde_json::Value;
@@ -98,8 +97,8 @@ impl Part {
 /// What changes with every change of the sidecar's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint {
-    /// The answer to [`CHANGE_FILTER`](super::CHANGE_FILTER).
-    pub stats: Bytes,
+    /// What [`that_mark`](super::that_mark) picked out.
+    pub stats: String,
     /// The launcher's state without its count of activity; default where there is no launcher.
     pub launcher: LauncherState,
 }
@@ -107,9 +106,8 @@ pub(crate) struct Fingerprint {
 impl Fingerprint {
     /// What marks a part. None while something of it warms: it is not kept then.
     fn mark(&self, part: Part) -> Option<Mark> {
-        let text = String::from_utf8_lossy(&self.stats);
         let mut lines = String::new();
-        for line in text.lines() {
+        for line in self.stats.lines() {
             if !part.stats().iter().any(|begin| line.starts_with(begin)) {
                 continue;
             }
@@ -221,7 +219,7 @@ mod tests {
 
     fn fingerprint(stats: &str) -> Fingerprint {
         Fingerprint {
-            stats: Bytes::from(stats.to_owned()),
+            stats: stats.to_owned(),
             launcher: LauncherState {
                 starts: 1,
                 epoch: 1,

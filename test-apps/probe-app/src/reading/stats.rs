@@ -2,17 +2,45 @@
 
 use std::collections::BTreeMap;
 
-/// The stats that change when the sidecar's configuration or its control-plane stream does, and when a
-/// sidecar accepted or rejected an update. For `/stats?filter=`, percent-encoded. Stats that were never set are left out:
-/// most are such, and Envoy would compare the name of each, in the thread that takes its configuration.
-pub(crate) const CHANGE_FILTER: &str = concat!(
-    "/stats?usedonly&filter=",
-    "(%5Econtrol_plane%5C.(connected_state%7Cidentifier)%24)",
-    "%7C(%5C.(update_success%7Cupdate_rejected%7Cupdate_time%7Cversion_text%7Cconfig_reload",
-    "%7Cload_success%7Cwarming_clusters%7Ctotal_listeners_warming%7Ctotal_listeners_active",
-    "%7Ctotal_listeners_draining%7Ctotal_filter_chains_draining)%24)",
-    "%7C(%5Eserver%5C.state%24)",
-);
+/// All stats that were ever set: of those that were not Envoy has many more. The ones that matter are picked out here
+/// ([`that_mark`]), since Envoy would compare the name of each with a `filter=`, in the thread that takes its configuration.
+pub(crate) const ALL_USED: &str = "/stats?usedonly";
+
+/// How the names end of those that change with the sidecar's configuration, and when it accepted or rejected an update.
+const OF_UPDATES: [&str; 11] = [
+    ".update_success",
+    ".update_rejected",
+    ".update_time",
+    ".version_text",
+    ".config_reload",
+    ".load_success",
+    ".warming_clusters",
+    ".total_listeners_warming",
+    ".total_listeners_active",
+    ".total_listeners_draining",
+    ".total_filter_chains_draining",
+];
+
+/// Those of the stream to the control plane and of the process.
+const OF_THE_REST: [&str; 3] = [
+    "control_plane.connected_state",
+    "control_plane.identifier",
+    "server.state",
+];
+
+/// The lines of [`ALL_USED`] that tell a change of what the sidecar holds: of its configuration, of the stream that it comes
+/// by, of what became of an update.
+pub(crate) fn that_mark(stats: &str) -> String {
+    let marks = |line: &&str| {
+        line.split_once(": ").is_some_and(|(name, _)| {
+            OF_THE_REST.contains(&name) || OF_UPDATES.iter().any(|end| name.ends_with(end))
+        })
+    };
+    stats
+        .split_inclusive('\n')
+        .filter(marks)
+        .collect::<String>()
+}
 
 /// Stats by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -52,5 +80,19 @@ impl Stats {
             .iter()
             .filter(move |(name, _)| name.starts_with(prefix) && name.ends_with(suffix))
             .filter_map(|(_, value)| value.parse().ok())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changes_without_the_configuration_does_not_mark() {
+        let marks = "cluster.a.version_text: \"1\"\ncluster.a.update_time: 5\ncontrol_plane.identifier: \"x: y\"\n\
+            listener_manager.total_listeners_draining: 0\nserver.state: 0\n";
+        let others = "cluster.a.upstream_rq_total: 7\ncontrol_plane.rate_limit_enforced: 0\nserver.state_of_mind: 0\n\
+            cluster.a.update_duration: P0(nan,1.0) P25(nan,1.025)\nhttp.inbound.downstream_rq_active: 1\n";
+        assert_eq!(that_mark(&format!("{others}{marks}{others}")), marks);
     }
 }
