@@ -22,6 +22,9 @@ use tokio::sync::{mpsc, watch};
 /// Port of the loopback by which controller-manager and scheduler reach the API server.
 pub(super) const GATE_PORT: u16 = 6444;
 const ETCD: &str = "http://127.0.0.1:2379";
+/// How far the heap of a component grows beyond what is in use before Go collects what is not, in percent. They are small and
+/// live for minutes, so memory is cheap here, and processor time, which they share with everything that is judged, is not.
+const GOGC: &str = "400";
 /// Pause before a component that died is started again.
 const RESTART: Duration = Duration::from_millis(500);
 
@@ -347,6 +350,7 @@ async fn run(
         // Proxies and other settings of the user must not reach them.
         .env_clear()
         .env("PATH", harness_kernel::search_path())
+        .env("GOGC", GOGC)
         .current_dir(&folders.state)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
