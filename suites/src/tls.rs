@@ -26,7 +26,7 @@ pub fn all() -> Vec<Scenario> {
     vec![
         in_scope_only(),
         step_by_step(),
-        strict_refuses_plaintext(),
+        wire::strict_refuses_plaintext(),
         client_needs_a_server(),
         allowed_callers(),
         wire::on_the_wire(),
@@ -121,6 +121,14 @@ fn scenario(name: &str, claim: &str, when: Vec<Act>, then: Vec<Expectation>) -> 
     }
 }
 
+/// Others of the gate show the same, and it is to be short.
+fn beyond_the_gate(scenario: Scenario) -> Scenario {
+    Scenario {
+        tags: vec![Tag::Qa, Tag::PreRelease],
+        ..scenario
+    }
+}
+
 fn in_scope_only() -> Scenario {
     let zone = scope([data_center("$zone1")]);
     let mut scenario = scenario(
@@ -200,32 +208,6 @@ fn step_by_step() -> Scenario {
     scenario
 }
 
-fn strict_refuses_plaintext() -> Scenario {
-    let callee = scope([application("checkout")]);
-    scenario(
-        "strict-refuses-plaintext",
-        "a strict callee closes connections in plaintext, those from before within two seconds, and others go on as before",
-        vec![
-            // Its connections are kept, and would be used again as long as the callee takes what comes on them.
-            batch("before", "frontend@$zone1", "checkout"),
-            Act::Apply(with_tls("callee", callee, takes(InboundTls::Strict))),
-            // Connections from before are drained for a second.
-            Act::Hold(Span::secs(2)),
-            batch("plaintext", "frontend@$zone1", "checkout"),
-            batch("elsewhere", "frontend@$zone1", "inventory"),
-        ],
-        vec![
-            Expectation::Delivered,
-            Expectation::Confined,
-            answered("before"),
-            in_plaintext("before"),
-            refused("plaintext", RefusalCause::Plaintext),
-            answered("elsewhere"),
-            in_plaintext("elsewhere"),
-        ],
-    )
-}
-
 fn client_needs_a_server() -> Scenario {
     let caller = scope([application("frontend")]);
     let scenario = scenario(
@@ -245,10 +227,7 @@ fn client_needs_a_server() -> Scenario {
         ],
     );
     // The gate sees the same at the callee of `matrix-strict` that no configuration speaks of.
-    Scenario {
-        tags: vec![Tag::Qa, Tag::PreRelease],
-        ..scenario
-    }
+    beyond_the_gate(scenario)
 }
 
 /// The callee takes TLS only, and of callers `frontend` alone.

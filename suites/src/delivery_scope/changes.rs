@@ -128,6 +128,8 @@ fn join() -> Scenario {
         data_center: zone.to_owned(),
     };
     Scenario {
+        // The gate sees pods that join in `rescheduled`.
+        tags: vec![Tag::Qa, Tag::PreRelease],
         disturbs: Disturbs::Everything,
         given: Given {
             configurations: vec![payload("scoped", scope([data_center("$zone2")]), "v1")],

@@ -3,7 +3,7 @@
 
 use super::wire::{short, spoken};
 use super::{
-    both, in_plaintext, offers, only_frontend_may_call, refused, scenario, takes, with_tls,
+    batch, both, in_plaintext, offers, only_frontend_may_call, refused, scenario, takes, with_tls,
 };
 use crate::payload::{application, everybody, scope, workload};
 use crate::traffic::{SPOKEN, answered, over_tls};
@@ -15,8 +15,8 @@ use harness_model::history::RefusalCause;
 use harness_model::protocol::Protocol;
 use harness_model::scenario::{Act, Scenario, Tag};
 
-/// A mode of callers, its name, and the data center whose callers have it. In the order of the names, since canaries are
-/// recipients of all three, and of those of one second the lesser name wins.
+/// A mode of callers, its name, and the data center whose callers have it. In the order of the names, of which the callee's is
+/// the last, since canaries are recipients of them all, and of those of one second the lesser name wins.
 const CALLERS: [(OutboundTls, &str, &str); 3] = [
     (OutboundTls::Permissive, "permissive", "$zone2"),
     (OutboundTls::Plaintext, "plaintext", "$zone1"),
@@ -54,19 +54,20 @@ pub(super) fn all() -> Vec<Scenario> {
 }
 
 fn row(mode: InboundTls, name: &str) -> Scenario {
-    let mut when = vec![Act::Apply(with_tls(
-        "callee",
+    let callers = CALLERS.map(|(offered, caller, zone)| {
+        with_tls(caller, scope([workload("frontend", zone)]), offers(offered))
+    });
+    let (mut when, mut then) = (vec![], vec![Expectation::Delivered]);
+    if mode == InboundTls::Strict {
+        // These connections are kept, and would be used again as long as the callee takes what comes on them.
+        when.push(batch("before", "frontend@$zone1", "checkout"));
+        then.extend([answered("before"), in_plaintext("before")]);
+    }
+    when.push(Act::Apply(with_tls(
+        "target",
         scope([application("checkout")]),
         takes(mode),
-    ))];
-    let mut then = vec![Expectation::Delivered];
-    for (offered, caller, zone) in CALLERS {
-        when.push(Act::Apply(with_tls(
-            caller,
-            scope([workload("frontend", zone)]),
-            offers(offered),
-        )));
-    }
+    )));
     if mode == InboundTls::Strict {
         // Connections in plaintext from before are drained for a second.
         when.push(Act::Hold(Span::secs(2)));
@@ -103,6 +104,7 @@ fn row(mode: InboundTls, name: &str) -> Scenario {
         when,
         then,
     );
+    scenario.given.configurations = callers.into();
     scenario.requires.push(Capability::Protocols);
     if mode != InboundTls::Strict {
         // The gate has no time for all three. It sees a callee without TLS at the strict one's, which no configuration speaks

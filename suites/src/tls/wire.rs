@@ -1,13 +1,15 @@
 //! What can be read on the way.
 
-use super::{both, offers, scenario, takes, with_tls};
-use crate::payload::{everybody, scope};
+use super::{
+    batch, beyond_the_gate, both, in_plaintext, offers, refused, scenario, takes, with_tls,
+};
+use crate::payload::{application, everybody, scope};
 use crate::traffic::{SPOKEN, answered, load_over};
 use harness_model::capability::Capability;
 use harness_model::configuration::{InboundTls, OutboundTls};
 use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
-use harness_model::history::Spoken;
+use harness_model::history::{RefusalCause, Spoken};
 use harness_model::protocol::Protocol;
 use harness_model::scenario::{Act, Disturbs, Scenario, Tag, Traffic};
 use std::collections::BTreeMap;
@@ -87,6 +89,34 @@ pub(super) fn spoken(protocol: Protocol, name: &str, from: &str, to: &str) -> Ac
 /// How long after a write connections from before may still be used, a bound of its own: two seconds until sidecars are told,
 /// whatever a run grants deliveries, one of draining, one for a busy machine.
 pub(super) const OLD_CONNECTIONS: Span = Span::secs(4);
+
+pub(super) fn strict_refuses_plaintext() -> Scenario {
+    let callee = scope([application("checkout")]);
+    let scenario = scenario(
+        "strict-refuses-plaintext",
+        "a strict callee closes connections in plaintext, those from before within two seconds, and others go on as before",
+        vec![
+            // Its connections are kept, and would be used again as long as the callee takes what comes on them.
+            batch("before", "frontend@$zone1", "checkout"),
+            Act::Apply(with_tls("callee", callee, takes(InboundTls::Strict))),
+            // Connections from before are drained for a second.
+            Act::Hold(Span::secs(2)),
+            batch("plaintext", "frontend@$zone1", "checkout"),
+            batch("elsewhere", "frontend@$zone1", "inventory"),
+        ],
+        vec![
+            Expectation::Delivered,
+            Expectation::Confined,
+            answered("before"),
+            in_plaintext("before"),
+            refused("plaintext", RefusalCause::Plaintext),
+            answered("elsewhere"),
+            in_plaintext("elsewhere"),
+        ],
+    );
+    // The gate sees the same in `matrix-strict`.
+    beyond_the_gate(scenario)
+}
 
 /// Connections are kept and used for many requests, and a toggle says nothing to those who have one.
 pub(super) fn connections_from_before() -> Scenario {
