@@ -49,12 +49,18 @@ use timeline::Timeline;
 pub fn judge(scenario: &Scenario, events: &[Event], patience: &Patience) -> Judgement {
     let timeline = Timeline::new(scenario, events, patience);
     let lacking = carried_out::lacking(&timeline);
+    let unwritten: Vec<Detail> = carried_out::failed_writes(&timeline).collect();
     let findings: Vec<Finding> = scenario
         .then
         .iter()
         .map(|expectation| {
             let finding = evidence(expectation, &timeline).finding(name(expectation));
-            only_if_carried_out(finding, &lacking)
+            let finding = only_if_carried_out(finding, &lacking);
+            if follows_from_writes(expectation) {
+                only_if_written(finding, &unwritten)
+            } else {
+                finding
+            }
         })
         .collect();
     Judgement {
@@ -186,6 +192,39 @@ fn only_if_carried_out(finding: Finding, lacking: &[Detail]) -> Finding {
     Finding {
         verdict: Verdict::Inconclusive,
         details: lacking.to_vec(),
+        ..finding
+    }
+}
+
+/// Requests and connections go as configurations say. Checkers of configurations know by themselves which are in force.
+fn follows_from_writes(expectation: &Expectation) -> bool {
+    matches!(
+        expectation,
+        Expectation::Answered { .. }
+            | Expectation::PassesBothSidecars { .. }
+            | Expectation::KeepsProtocol { .. }
+            | Expectation::PrefersOwnZone { .. }
+            | Expectation::AnsweredBy { .. }
+            | Expectation::SharedBy { .. }
+            | Expectation::OverTls { .. }
+            | Expectation::InPlaintext { .. }
+            | Expectation::MovesTo { .. }
+            | Expectation::Received { .. }
+            | Expectation::OnTheWire { .. }
+            | Expectation::Refused { .. }
+            | Expectation::HandshakeAnswered { .. }
+            | Expectation::HandshakeRefused { .. }
+    )
+}
+
+/// A mesh is not to blame for what comes of a configuration that it was not given.
+fn only_if_written(finding: Finding, unwritten: &[Detail]) -> Finding {
+    if finding.verdict != Verdict::Failed || unwritten.is_empty() {
+        return finding;
+    }
+    Finding {
+        verdict: Verdict::Inconclusive,
+        details: [unwritten.to_vec(), finding.details].concat(),
         ..finding
     }
 }

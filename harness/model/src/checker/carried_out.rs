@@ -13,6 +13,7 @@ use std::time::Duration;
 pub(super) fn lacking(timeline: &Timeline<'_>) -> Vec<Detail> {
     let mut lacking: Vec<Detail> = faults(timeline);
     lacking.extend(ended_early(timeline));
+    lacking.extend(failed_writes(timeline));
     for (step, act) in timeline.scenario.when.iter().enumerate() {
         let movement = match act {
             Act::Join {
@@ -90,21 +91,32 @@ fn faults(timeline: &Timeline<'_>) -> Vec<Detail> {
     lacking
 }
 
-/// The API server must have acknowledged it: what stays as it was says nothing of a write that was not made.
+/// The API server must have said something to it: what stays as it was says nothing of a write that was not made.
 fn written(timeline: &Timeline<'_>, step: usize) -> Option<Detail> {
-    let mut failure = None;
-    for event in of_step(timeline, step) {
-        match &event.kind {
-            EventKind::Written { .. } => return None,
-            EventKind::WriteFailed { error, .. } => failure = Some(error),
-            _ => {}
-        }
-    }
-    let observed = failure.map_or_else(
-        || "it was not".to_owned(),
-        |error| format!("the write failed: {error}"),
-    );
-    Some(detail("what is written to be acknowledged", observed))
+    let is_answered = of_step(timeline, step).any(|event| {
+        matches!(
+            event.kind,
+            EventKind::Written { .. } | EventKind::WriteFailed { .. }
+        )
+    });
+    (!is_answered).then(|| detail("what is written to be acknowledged", "it was not"))
+}
+
+/// What was to be written, given or in a step, and was refused or not acknowledged.
+pub(super) fn failed_writes<'a>(timeline: &'a Timeline<'_>) -> impl Iterator<Item = Detail> + 'a {
+    timeline
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::WriteFailed { error, .. } => Some(Detail {
+                step: event.step,
+                ..detail(
+                    "what is written to be acknowledged",
+                    format!("the write failed: {error}"),
+                )
+            }),
+            _ => None,
+        })
 }
 
 fn rotated(timeline: &Timeline<'_>, step: usize) -> Option<Detail> {

@@ -468,17 +468,37 @@ fn how_often_requests_came_is_judged(#[case] count: Option<u64>, #[case] verdict
     assert_eq!(found.verdict, verdict.max(Verdict::Inconclusive));
 }
 
-#[test]
-fn requests_after_a_write_that_was_not_made_prove_nothing() {
-    let mut recorder = recorder();
-    recorder.step(0).push(EventKind::WriteFailed {
+fn failed_write(refused: bool) -> EventKind {
+    EventKind::WriteFailed {
         name: "scoped".to_owned(),
         error: "no".to_owned(),
-        refused: true,
+        refused,
+    }
+}
+
+#[rstest]
+#[case::answered(false)]
+#[case::lost(true)]
+fn requests_after_a_write_that_was_not_made_prove_nothing(#[case] is_lost: bool) {
+    let mut recorder = recorder();
+    recorder.step(0).push(failed_write(true));
+    recorder.step(1).request(0, |one| {
+        if is_lost {
+            lose(one);
+        }
     });
-    recorder.step(1).request(0, |_| {});
     let when = vec![Act::Delete("scoped".to_owned()), batch(1)];
     let found = finding(&expecting(when, answered(0)), &recorder);
+    assert_eq!(found.verdict, Verdict::Inconclusive, "{found:?}");
+    assert_eq!(found.details[0].observed, "the write failed: no");
+}
+
+#[test]
+fn requests_prove_nothing_where_what_is_given_was_not_written() {
+    let mut recorder = recorder();
+    recorder.push(failed_write(false));
+    recorder.step(0).request(0, |_| {});
+    let found = finding(&expecting(vec![batch(1)], answered(0)), &recorder);
     assert_eq!(found.verdict, Verdict::Inconclusive, "{found:?}");
     assert_eq!(found.details[0].observed, "the write failed: no");
 }
