@@ -121,7 +121,7 @@ fn scenario(name: &str, claim: &str, when: Vec<Act>, then: Vec<Expectation>) -> 
     }
 }
 
-/// Others of the gate show the same, and it is to be short.
+/// For QA and releases alone: the gate is to be short, and has scenarios that show the same.
 fn beyond_the_gate(scenario: Scenario) -> Scenario {
     Scenario {
         tags: vec![Tag::Qa, Tag::PreRelease],

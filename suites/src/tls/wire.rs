@@ -1,4 +1,4 @@
-//! What can be read on the way.
+//! What can be read on the way, and what becomes of connections from before.
 
 use super::{
     batch, beyond_the_gate, both, in_plaintext, offers, refused, scenario, takes, with_tls,
@@ -94,7 +94,7 @@ pub(super) fn strict_refuses_plaintext() -> Scenario {
     let callee = scope([application("checkout")]);
     let scenario = scenario(
         "strict-refuses-plaintext",
-        "a strict callee closes connections in plaintext, those from before within two seconds, and others go on as before",
+        "a strict callee closes connections in plaintext, those from before within two seconds after it shows that it is strict, and others go on as before",
         vec![
             // Its connections are kept, and would be used again as long as the callee takes what comes on them.
             batch("before", "frontend@$zone1", "checkout"),
@@ -114,7 +114,7 @@ pub(super) fn strict_refuses_plaintext() -> Scenario {
             in_plaintext("elsewhere"),
         ],
     );
-    // The gate sees the same in `matrix-strict`.
+    // The gate sees in `matrix-strict` what a strict callee takes, and in `allowed-callers` that nobody else is one.
     beyond_the_gate(scenario)
 }
 
