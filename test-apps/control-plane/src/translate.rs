@@ -1,6 +1,6 @@
 //! From the world and what a sidecar is to hold to Envoy's resources.
 //!
-//! Whatever is equal for two sidecars is made and encoded once: clusters for all that speak one form of xDS, endpoints for
+//! Whatever is equal for two sidecars is made and encoded once: clusters for all that offer the same TLS and speak one form of xDS, endpoints for
 //! a zone, routes for equal rules, runtime for equal toggles. Only the listeners are a sidecar's own, since they say its
 //! name.
 //!

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// One consistent reading of a sidecar: everything in it comes from one pass over the admin interface.
+/// One consistent reading of a sidecar: every part was read while the sidecar showed the same marks of change.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SidecarState {

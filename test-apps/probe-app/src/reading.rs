@@ -54,8 +54,7 @@ impl About {
     }
 }
 
-/// What the sidecar holds, from one pass over the admin interface and the launcher. The parts were read under
-/// `stats` and `launcher`.
+/// What the sidecar holds. Every part was read under `stats` and `launcher`, or earlier under the same marks.
 pub(crate) fn sidecar(
     about: &About,
     parts: &Parts,

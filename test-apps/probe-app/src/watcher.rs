@@ -117,7 +117,7 @@ impl Watcher {
         }
     }
 
-    /// Follows the launcher's count of activity while somebody waits, for ever.
+    /// Follows the launcher's count of activity, for ever.
     pub(crate) async fn follow(self: Arc<Self>) {
         let Some(address) = self.settings.launcher.as_deref() else {
             return;
@@ -125,7 +125,7 @@ impl Watcher {
         // A connection of its own: the other one must not wait behind a long poll.
         let launcher = LocalClient::new(address);
         let mut known = 0;
-        let mut waiting = self.looked.subscribe();
+        let mut looks = self.looked.subscribe();
         loop {
             let path = format!("{}?activity={known}&wait_ms={ACTIVITY_WAIT_MS}", paths::XDS);
             match launcher.get_json::<LauncherState>(&path).await {
@@ -138,7 +138,7 @@ impl Watcher {
                 // Looking goes on without it, only less closely. It is tried again with the next look.
                 Err(error) => {
                     tracing::debug!(%error, "the launcher's activity cannot be followed");
-                    if waiting.changed().await.is_err() {
+                    if looks.changed().await.is_err() {
                         return;
                     }
                 }
@@ -284,7 +284,7 @@ impl Watcher {
         Ok(Fingerprint { stats, launcher })
     }
 
-    /// The longest pause between two looks while something happens, where looks are shorter than that.
+    /// The longest pause between two looks while something happens, where looks are shorter than a third of that.
     fn resolution_ms(&self) -> u64 {
         let pause = match self.launcher {
             Some(_) => PAUSES[CLOSE],

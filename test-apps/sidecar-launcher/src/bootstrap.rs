@@ -196,9 +196,10 @@ fn token_secret(token: &Path) -> Value {
     })
 }
 
-/// The stats that somebody reads: the connection to the control plane, updates of each xDS type, and the requests under way,
-/// which a sidecar that drains waits for. Envoy has a hundred more for each cluster, makes them anew with each update of it,
-/// and walks through all whenever it is asked for some: as much work as all its configuration is.
+/// Patterns of the stats that somebody reads, and few others: whether it is live, the connection to the control plane and
+/// updates of each xDS type, which the probe goes by (`reading/stats.rs` there), and the requests under way, which are waited
+/// for when it drains. Envoy has a hundred more for each cluster, makes them anew with each update of it, and walks through
+/// all whenever it is asked for some: as much work as all its configuration is.
 fn stats() -> Value {
     json!([
         { "exact": "server.state" },
@@ -218,6 +219,53 @@ fn stats() -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_stats_are_there_that_somebody_reads() {
+        let patterns = stats();
+        let is_made = |name: &str| {
+            patterns.as_array().unwrap().iter().any(|pattern| {
+                let has = |kind: &str, matches: fn(&str, &str) -> bool| {
+                    pattern[kind]
+                        .as_str()
+                        .is_some_and(|text| matches(name, text))
+                };
+                has("exact", |name, text| name == text)
+                    || has("prefix", |name, text| name.starts_with(text))
+                    || has("suffix", |name, text| name.ends_with(text))
+            })
+        };
+        let read = [
+            // By the probe.
+            "cluster.checkout.ns_8080.update_rejected",
+            "cluster.checkout.ns_8080.update_success",
+            "cluster.checkout.ns_8080.update_time",
+            "cluster.checkout.ns_8080.version_text",
+            "cluster_manager.cds.update_success",
+            "cluster_manager.warming_clusters",
+            "control_plane.connected_state",
+            "control_plane.identifier",
+            "http.outbound.rds.outbound.config_reload",
+            "http.outbound.rds.outbound.update_rejected",
+            "http.outbound.rds.outbound.update_success",
+            "http.outbound.rds.outbound.update_time",
+            "listener_manager.lds.update_time",
+            "listener_manager.total_filter_chains_draining",
+            "listener_manager.total_listeners_active",
+            "listener_manager.total_listeners_draining",
+            "listener_manager.total_listeners_warming",
+            "runtime.load_success",
+            "runtime.update_time",
+            "runtime.version_text",
+            "sds.default.update_success",
+            "server.state",
+            // By us, when it drains (`admin.rs`).
+            "http.inbound.downstream_rq_active",
+        ];
+        let lacking: Vec<&str> = read.into_iter().filter(|name| !is_made(name)).collect();
+        assert!(lacking.is_empty(), "{lacking:?}");
+        assert!(!is_made("cluster.checkout.ns_8080.upstream_rq_total"));
+    }
 
     #[test]
     fn the_control_plane_is_only_trusted_by_name_and_root() {

@@ -22,9 +22,9 @@ use tokio::sync::{mpsc, watch};
 /// Port of the loopback by which controller-manager and scheduler reach the API server.
 pub(super) const GATE_PORT: u16 = 6444;
 const ETCD: &str = "http://127.0.0.1:2379";
-/// How far the heap of a component grows beyond what is in use before Go collects what is not, in percent. They are small and
-/// live for minutes, so memory is cheap here, and processor time, which they share with everything that is judged, is not.
-const GOGC: &str = "400";
+/// How far the heap of a component grows beyond what is in use before Go collects what is not, in percent: twice what Go does
+/// by itself. All share the processor with everything that is judged.
+const GOGC: &str = "200";
 /// Pause before a component that died is started again.
 const RESTART: Duration = Duration::from_millis(500);
 

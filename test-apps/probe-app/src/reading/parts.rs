@@ -172,7 +172,7 @@ impl Parts {
     }
 
     /// Whether what was read under the same fingerprint holds at `at`: secrets go without a mark, so with them only what
-    /// is not old does.
+    /// is not old does. The health of endpoints changes without one, too, but nobody judges by it.
     pub(crate) fn holds(&self, now: &Fingerprint, at: Instant) -> bool {
         self.secrets.is_empty() || self.stale(now, at).is_empty()
     }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-/// All stats that were ever set: of those that were not Envoy has many more. The ones that matter are picked out here
+/// All stats that were ever set: most were not, where the bootstrap leaves none out. Those that matter are picked out here
 /// ([`that_mark`]), since Envoy would compare the name of each with a `filter=`, in the thread that takes its configuration.
 pub(crate) const ALL_USED: &str = "/stats?usedonly";
 
-/// How the names end of those that change with the sidecar's configuration, and when it accepted or rejected an update.
+/// How the names end of those that change with the sidecar's configuration, and when it accepted or rejected an update. The
+/// bootstrap of the reference mesh names what it has Envoy make (`stats` in the launcher): who adds one here adds it there.
 const OF_UPDATES: [&str; 11] = [
     ".update_success",
     ".update_rejected",
