@@ -56,11 +56,7 @@ pub fn judge(scenario: &Scenario, events: &[Event], patience: &Patience) -> Judg
         .map(|expectation| {
             let finding = evidence(expectation, &timeline).finding(name(expectation));
             let finding = only_if_carried_out(finding, &lacking);
-            if follows_from_writes(expectation) {
-                only_if_written(finding, &unwritten)
-            } else {
-                finding
-            }
+            only_if_written(expectation, finding, &unwritten)
         })
         .collect();
     Judgement {
@@ -218,8 +214,9 @@ fn follows_from_writes(expectation: &Expectation) -> bool {
 }
 
 /// A mesh is not to blame for what comes of a configuration that it was not given.
-fn only_if_written(finding: Finding, unwritten: &[Detail]) -> Finding {
-    if finding.verdict != Verdict::Failed || unwritten.is_empty() {
+fn only_if_written(expectation: &Expectation, finding: Finding, unwritten: &[Detail]) -> Finding {
+    let may_follow = follows_from_writes(expectation) && !unwritten.is_empty();
+    if finding.verdict != Verdict::Failed || !may_follow {
         return finding;
     }
     Finding {

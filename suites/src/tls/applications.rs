@@ -1,7 +1,7 @@
 //! Applications that a sidecar might take for something else: those that speak first, and those that speak TLS themselves.
 
 use super::wire::spoken;
-use super::{in_plaintext, offers, refused, scenario, takes, with_tls};
+use super::{beyond_the_gate, in_plaintext, offers, refused, scenario, takes, with_tls};
 use crate::payload::{application, scope, workload};
 use crate::traffic::{answered, keeps_protocol, over_tls, passes_both_sidecars};
 use harness_model::capability::Capability;
@@ -9,7 +9,7 @@ use harness_model::configuration::{InboundTls, OutboundTls};
 use harness_model::expectation::Expectation;
 use harness_model::history::RefusalCause;
 use harness_model::protocol::Protocol;
-use harness_model::scenario::{Act, Scenario, Tag};
+use harness_model::scenario::{Act, Scenario};
 
 /// No configuration speaks of it.
 const IN_PLAINTEXT: &str = "frontend@$zone1";
@@ -98,11 +98,8 @@ fn each_mode(protocol: Protocol, takes_this: Capability, name: &str, claim: &str
     let turned_away = "strict-plaintext";
     when.push(spoken(protocol, turned_away, IN_PLAINTEXT, "inventory"));
     then.push(refused(turned_away, RefusalCause::Plaintext));
-    let mut scenario = Scenario {
-        // What changes TLS runs one after another, and the gate aims at 75 seconds for all: these are left to longer runs.
-        tags: vec![Tag::Qa, Tag::PreRelease],
-        ..scenario(name, claim, when, then)
-    };
+    let mut scenario = scenario(name, claim, when, then);
     scenario.requires.push(takes_this);
-    scenario
+    // What changes TLS runs one after another, and the gate aims at 75 seconds for all: these are left to longer runs.
+    beyond_the_gate(scenario)
 }

@@ -3,7 +3,8 @@
 
 use super::wire::{short, spoken};
 use super::{
-    batch, both, in_plaintext, offers, only_frontend_may_call, refused, scenario, takes, with_tls,
+    batch, beyond_the_gate, both, in_plaintext, offers, only_frontend_may_call, refused, scenario,
+    takes, with_tls,
 };
 use crate::payload::{application, everybody, scope, workload};
 use crate::traffic::{SPOKEN, answered, over_tls};
@@ -13,7 +14,7 @@ use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
 use harness_model::history::RefusalCause;
 use harness_model::protocol::Protocol;
-use harness_model::scenario::{Act, Scenario, Tag};
+use harness_model::scenario::{Act, Scenario};
 
 /// A mode of callers, its name, and the data center whose callers have it. In the order of the names, since canaries are
 /// recipients of all three, and of those of one second the lesser name wins.
@@ -118,7 +119,7 @@ fn row(mode: InboundTls, name: &str) -> Scenario {
     if mode != InboundTls::Strict {
         // The gate has no time for all three. It sees a callee without TLS at the strict one's, which no configuration speaks
         // of, and a permissive one in `step-by-step`.
-        scenario.tags = vec![Tag::Qa, Tag::PreRelease];
+        return beyond_the_gate(scenario);
     }
     scenario
 }
@@ -199,8 +200,7 @@ pub(super) fn allowed_callers_in_other_protocols() -> Scenario {
         when,
         then,
     );
-    // The gate sees the same of requests in `allowed-callers`.
-    scenario.tags = vec![Tag::Qa, Tag::PreRelease];
     scenario.requires.push(Capability::Protocols);
-    scenario
+    // The gate sees the same of requests in `allowed-callers`.
+    beyond_the_gate(scenario)
 }

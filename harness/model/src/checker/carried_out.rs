@@ -99,7 +99,11 @@ fn written(timeline: &Timeline<'_>, step: usize) -> Option<Detail> {
             EventKind::Written { .. } | EventKind::WriteFailed { .. }
         )
     });
-    (!is_answered).then(|| detail("what is written to be acknowledged", "it was not"))
+    (!is_answered).then(|| unacknowledged("it was not"))
+}
+
+fn unacknowledged(observed: impl Into<String>) -> Detail {
+    detail("what is written to be acknowledged", observed)
 }
 
 /// What was to be written, given or in a step, and was refused or not acknowledged.
@@ -110,10 +114,7 @@ pub(super) fn failed_writes<'a>(timeline: &'a Timeline<'_>) -> impl Iterator<Ite
         .filter_map(|event| match &event.kind {
             EventKind::WriteFailed { error, .. } => Some(Detail {
                 step: event.step,
-                ..detail(
-                    "what is written to be acknowledged",
-                    format!("the write failed: {error}"),
-                )
+                ..unacknowledged(format!("the write failed: {error}"))
             }),
             _ => None,
         })
