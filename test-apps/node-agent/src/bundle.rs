@@ -14,7 +14,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{CertificateError, Error, RootCertStore};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
 /// The roots that are trusted.
@@ -70,11 +70,13 @@ impl Bundle {
     }
 }
 
-/// Follows the authority's bundle for ever.
+/// Follows the authority's bundle for ever. `signed` tells that the authority signed, so is there again: no pause goes on
+/// then, since a sidecar waits with its first certificate until the agent knows the root.
 pub async fn follow(
     authority: Arc<dyn Authority>,
     behaviour: Arc<dyn Behaviour>,
     bundle: watch::Sender<Option<Arc<Bundle>>>,
+    signed: Arc<Notify>,
     metrics: Arc<Metrics>,
 ) {
     let mut backoff = Backoff::default();
@@ -102,7 +104,10 @@ pub async fn follow(
         metrics
             .bundle_watch_failures
             .fetch_add(1, Ordering::Relaxed);
-        backoff.pause(None).await;
+        tokio::select! {
+            () = backoff.pause(None) => {}
+            () = signed.notified() => {}
+        }
     }
 }
 
@@ -136,10 +141,73 @@ fn take(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::authority::AskAuthorityError;
     use crate::behaviour::Faithful;
     use crate::certificate::Request;
     use crate::stub::Root;
+    use futures::FutureExt as _;
+    use futures::future::BoxFuture;
+    use futures::stream::{self, BoxStream};
+    use identity_api::authority::IssueRequest;
+    use std::sync::atomic::AtomicBool;
     use std::time::Duration;
+    use tokio::time::Instant;
+    use tonic::Status;
+
+    /// Tells of one root, once it is there.
+    #[derive(Default)]
+    struct Late {
+        is_there: AtomicBool,
+        failures: watch::Sender<u32>,
+    }
+
+    impl Authority for Late {
+        fn issue(&self, _: IssueRequest) -> BoxFuture<'_, Result<Vec<Vec<u8>>, AskAuthorityError>> {
+            std::future::pending().boxed()
+        }
+
+        fn watch_bundle(
+            &self,
+        ) -> BoxFuture<'_, Result<BoxStream<'static, Result<TrustBundle, Status>>, AskAuthorityError>>
+        {
+            let told = TrustBundle {
+                roots: vec![Root::new("root").der],
+            };
+            let answer = if self.is_there.load(Ordering::Relaxed) {
+                let told = stream::iter([Ok(told)]).chain(stream::pending());
+                Ok(told.boxed())
+            } else {
+                self.failures.send_modify(|failures| *failures += 1);
+                Err(AskAuthorityError::Call {
+                    what: "the trust bundle",
+                    source: Box::new(Status::unavailable("away")),
+                })
+            };
+            async { answer }.boxed()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_signs_is_asked_for_the_bundle_at_once() {
+        let authority = Arc::new(Late::default());
+        let (bundle, mut told) = watch::channel(None);
+        let signed = Arc::new(Notify::new());
+        let mut failures = authority.failures.subscribe();
+        tokio::spawn(follow(
+            authority.clone(),
+            Arc::new(Faithful),
+            bundle,
+            signed.clone(),
+            Arc::default(),
+        ));
+        let _ = failures.wait_for(|failures| *failures > 8).await;
+        // It pauses for up to five seconds now.
+        authority.is_there.store(true, Ordering::Relaxed);
+        let since = Instant::now();
+        signed.notify_waiters();
+        told.wait_for(Option::is_some).await.expect("it follows");
+        assert_eq!(since.elapsed(), Duration::ZERO);
+    }
 
     #[test]
     fn only_the_root_that_signed_vouches() {

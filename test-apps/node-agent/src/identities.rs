@@ -22,7 +22,7 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -56,6 +56,8 @@ pub struct Sources {
     pub pods: watch::Receiver<Arc<Pods>>,
     /// The newest trust bundle.
     pub bundle: watch::Receiver<Option<Arc<Bundle>>>,
+    /// Told whenever the authority signed.
+    pub signed: Arc<Notify>,
     /// Counts.
     pub metrics: Arc<Metrics>,
 }
@@ -216,6 +218,7 @@ impl Identities {
             lifetime_seconds: u32::try_from(lifetime.as_secs()).unwrap_or(u32::MAX),
         };
         let chain = self.sources.authority.issue(asked).await?;
+        self.sources.signed.notify_waiters();
         let identity = request.answered(chain, lifetime, SystemTime::now())?;
         let behaviour = &self.sources.behaviour;
         behaviour

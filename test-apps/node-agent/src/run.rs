@@ -4,10 +4,10 @@ use crate::admin::Admin;
 use crate::authenticate::TokenReviews;
 use crate::authority::{Authority, RemoteAuthority};
 use crate::behaviour::Behaviour;
-use crate::bundle;
+use crate::bundle::{self, Bundle};
 use crate::identities::{Identities, Sources, Terms};
 use crate::metrics::Metrics;
-use crate::pods::Following;
+use crate::pods::{Following, Pods};
 use crate::service::{SecretService, Shared};
 use crate::settings::{ReadSettingsError, Settings};
 use crate::socket::{BindError, Socket};
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
@@ -134,6 +134,7 @@ pub async fn serve(
     let pods = watch::Sender::new(Arc::default());
     let roots = watch::Sender::new(None);
     let bound = watch::Sender::new(false);
+    let signed = Arc::new(Notify::new());
     let authority = behaviour.asks(Arc::new(RemoteAuthority::new(&settings)));
     let shared = shared(
         &settings,
@@ -141,7 +142,11 @@ pub async fn serve(
         &behaviour,
         &authority,
         &metrics,
-        (pods.subscribe(), roots.subscribe()),
+        Told {
+            pods: pods.subscribe(),
+            bundle: roots.subscribe(),
+            signed: signed.clone(),
+        },
         &shutdown,
     );
 
@@ -167,6 +172,7 @@ pub async fn serve(
         authority,
         behaviour.clone(),
         roots,
+        signed,
         metrics.clone(),
     ));
 
@@ -228,16 +234,20 @@ pub async fn serve(
     outcome
 }
 
+/// What the tasks of an agent tell each other.
+struct Told {
+    pods: watch::Receiver<Arc<Pods>>,
+    bundle: watch::Receiver<Option<Arc<Bundle>>>,
+    signed: Arc<Notify>,
+}
+
 fn shared(
     settings: &Settings,
     client: &Client,
     behaviour: &Arc<dyn Behaviour>,
     authority: &Arc<dyn Authority>,
     metrics: &Arc<Metrics>,
-    (pods, bundle): (
-        watch::Receiver<Arc<crate::pods::Pods>>,
-        watch::Receiver<Option<Arc<bundle::Bundle>>>,
-    ),
+    told: Told,
     shutdown: &CancellationToken,
 ) -> Arc<Shared> {
     let terms = Terms {
@@ -247,8 +257,9 @@ fn shared(
     let sources = Sources {
         authority: authority.clone(),
         behaviour: behaviour.clone(),
-        pods: pods.clone(),
-        bundle: bundle.clone(),
+        pods: told.pods.clone(),
+        bundle: told.bundle.clone(),
+        signed: told.signed,
         metrics: metrics.clone(),
     };
     let reviews = TokenReviews::new(client.clone(), behaviour.audiences());
@@ -258,8 +269,8 @@ fn shared(
         authenticator: behaviour.vouches(Arc::new(reviews)),
         identities: Identities::new(terms, sources),
         behaviour: behaviour.clone(),
-        pods,
-        bundle,
+        pods: told.pods,
+        bundle: told.bundle,
         metrics: metrics.clone(),
         shutdown: shutdown.clone(),
     })

@@ -97,6 +97,7 @@ fn bench(behaviour: impl Behaviour) -> Bench {
         behaviour: Arc::new(behaviour),
         pods: pods.subscribe(),
         bundle: bundle.subscribe(),
+        signed: Arc::default(),
         metrics: Arc::default(),
     };
     Bench {
