@@ -9,7 +9,7 @@ mod stats;
 
 pub(crate) use parts::{Fingerprint, Parts};
 pub(crate) use secrets::certificates;
-pub(crate) use stats::{ALL_USED, Stats, that_mark};
+pub(crate) use stats::{ALL_USED, Stats, is_under_way, that_mark};
 
 use crate::canonical;
 use probe_api::launcher::LauncherState;

@@ -39,6 +39,13 @@ const LONGEST_LOOK: Duration = Duration::from_millis(100);
 /// The longest of the [`PAUSES`] within the first 30 ms, in which a sidecar takes an update over.
 const CLOSE: usize = 3;
 
+/// The longest of the [`PAUSES`] while a sidecar is in the midst of a change ([`reading::is_under_way`]): nobody tells when a
+/// secret that it warms for comes past the launcher, nor when the connections that it drains are gone.
+const UNDER_WAY: usize = 4;
+
+/// So long a change is taken to be under way: what warms for longer may wait for ever, and closer looks for ever cost too much.
+const UNDER_WAY_FOR: Duration = Duration::from_secs(2);
+
 /// Without a launcher nobody tells when something reached the sidecar.
 const PAUSE_WITHOUT_LAUNCHER: Duration = Duration::from_millis(20);
 
@@ -92,6 +99,7 @@ impl Watcher {
     pub(crate) async fn run(self: Arc<Self>) {
         let mut pause = 0;
         let mut least = Duration::ZERO;
+        let mut last_active = Instant::now();
         let mut active = self.activity.subscribe();
         loop {
             let called = self.somebody_waits.notified();
@@ -103,9 +111,14 @@ impl Watcher {
                 None => PAUSE_WITHOUT_LAUNCHER,
             };
             tokio::select! {
-                () = rest(length.max(least)) => pause = (pause + 1).min(PAUSES.len() - 1),
+                () = rest(length.max(least)) => {
+                    let is_close = last_active.elapsed() < UNDER_WAY_FOR && self.is_under_way().await;
+                    let longest = if is_close { UNDER_WAY } else { PAUSES.len() - 1 };
+                    pause = (pause + 1).min(longest);
+                }
                 _ = active.changed() => {
                     pause = 0;
+                    last_active = Instant::now();
                     rest(PAUSES[0].max(least)).await;
                 }
             }
@@ -144,6 +157,14 @@ impl Watcher {
                 }
             }
         }
+    }
+
+    /// Whether the last reading was made in the midst of a change.
+    async fn is_under_way(&self) -> bool {
+        let last = self.last.lock().await;
+        last.reading
+            .as_ref()
+            .is_some_and(|(fingerprint, _)| reading::is_under_way(&fingerprint.stats))
     }
 
     /// Reads the sidecar now.
@@ -216,7 +237,7 @@ impl Watcher {
         let mut before = self.fingerprint(admin).await.map_err(words)?;
         if let Some((fingerprint, state)) = &last.reading
             && *fingerprint == before
-            && last.parts.holds(&before, Instant::now())
+            && last.parts.holds(Instant::now())
         {
             // Nothing changed, so what was read then holds now.
             let mut state = SidecarState::clone(state);

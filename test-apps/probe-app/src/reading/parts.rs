@@ -171,10 +171,14 @@ impl Parts {
             .collect()
     }
 
-    /// Whether what was read under the same fingerprint holds at `at`: secrets go without a mark, so with them only what
-    /// is not old does. The health of endpoints changes without one, too, but nobody judges by it.
-    pub(crate) fn holds(&self, now: &Fingerprint, at: Instant) -> bool {
-        self.secrets.is_empty() || self.stale(now, at).is_empty()
+    /// Whether what was read under the same fingerprint holds at `at`: what warms does, for its end would show; secrets go
+    /// without a mark, so they do until they are old. The health of endpoints changes without one, too, but nobody judges by
+    /// it.
+    pub(crate) fn holds(&self, at: Instant) -> bool {
+        let secrets_read_at = self.known.get(&Part::Secrets).map(|(read_at, _)| *read_at);
+        self.secrets.is_empty()
+            || secrets_read_at
+                .is_some_and(|read_at| at.saturating_duration_since(read_at) <= SECRETS_KEPT)
     }
 
     /// Takes over what [`Part::paths`] answered. `before` was seen before they were asked: when another mark is
@@ -314,8 +318,8 @@ mod tests {
         parts
             .secrets
             .insert("default".to_owned(), Secret::default());
-        assert!(parts.holds(&fingerprint(STATS), at));
-        assert!(!parts.holds(&fingerprint(STATS), later));
+        assert!(parts.holds(at));
+        assert!(!parts.holds(later));
         assert_eq!(parts.stale(&fingerprint(STATS), later), [Part::Secrets]);
     }
 

@@ -43,6 +43,22 @@ pub(crate) fn that_mark(stats: &str) -> String {
         .collect::<String>()
 }
 
+/// The gauges of what a sidecar is in the midst of: it warms what waits for something, and drains what was replaced.
+const OF_WHAT_IS_UNDER_WAY: [&str; 4] = [
+    "cluster_manager.warming_clusters",
+    "listener_manager.total_listeners_warming",
+    "listener_manager.total_listeners_draining",
+    "listener_manager.total_filter_chains_draining",
+];
+
+/// Whether the sidecar warms or drains something, going by [`that_mark`] or all stats.
+pub(crate) fn is_under_way(stats: &str) -> bool {
+    stats
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .any(|(name, value)| OF_WHAT_IS_UNDER_WAY.contains(&name) && value != "0")
+}
+
 /// Stats by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stats(BTreeMap<String, String>);
@@ -95,5 +111,15 @@ mod tests {
         let others = "cluster.a.upstream_rq_total: 7\ncontrol_plane.rate_limit_enforced: 0\nserver.state_of_mind: 0\n\
             cluster.a.update_duration: P0(nan,1.0) P25(nan,1.025)\nhttp.inbound.downstream_rq_active: 1\n";
         assert_eq!(that_mark(&format!("{others}{marks}{others}")), marks);
+    }
+
+    #[test]
+    fn what_warms_or_drains_is_under_way() {
+        let quiet = "cluster_manager.warming_clusters: 0\nlistener_manager.total_listeners_warming: 0\n\
+            listener_manager.total_listeners_active: 4\nlistener_manager.total_filter_chains_draining: 0\n";
+        assert!(!is_under_way(quiet));
+        for name in OF_WHAT_IS_UNDER_WAY {
+            assert!(is_under_way(&format!("{quiet}{name}: 1\n")), "{name}");
+        }
     }
 }
