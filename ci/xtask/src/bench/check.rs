@@ -3,8 +3,8 @@
 //! A limit is what a figure may be at most, whatever it was before. Where the stored baseline is over it already, that was
 //! accepted when it was stored: it is said, and only noise decides.
 //!
-//! Ratios of things that were measured in one run are judged everywhere; times only on a machine with the processor and the
-//! number of cores that the baseline was measured on.
+//! Each kind of machine has a baseline of its own. Where there is none of this kind, ratios and memory are held against the
+//! first, and times against their limits alone.
 
 mod compared;
 
@@ -19,12 +19,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// The version of the baseline's form, and of what is written.
-const SCHEMA_VERSION: u64 = 1;
+const SCHEMA_VERSION: u64 = 2;
 
-/// The baseline as it is stored.
+/// What is stored, as one kind of machine sees it.
 struct Baseline {
     document: Value,
+    /// With the baseline of this kind of machine, or the first.
     bounds: Vec<Bound>,
+    /// Which one it is of, if it is of this kind.
+    own: Option<usize>,
 }
 
 /// Where it is.
@@ -39,7 +42,7 @@ fn file() -> PathBuf {
 /// When the baseline cannot be read.
 pub(super) fn benches() -> anyhow::Result<Vec<Bench>> {
     let mut benches = Vec::new();
-    for bound in Baseline::read()?.bounds {
+    for bound in Baseline::read(&here())?.bounds {
         let bench = Bench::from_str(&bound.bench, false)
             .map_err(|_| anyhow::anyhow!("the baseline names a bench `{}`", bound.bench))?;
         if !benches.contains(&bench) {
@@ -56,16 +59,16 @@ pub(super) fn benches() -> anyhow::Result<Vec<Bench>> {
 ///
 /// When the baseline cannot be read or the outcome cannot be written.
 pub(super) fn compare(reports: &[Report], update: bool) -> anyhow::Result<bool> {
-    let mut baseline = Baseline::read()?;
-    let is_same = is_same_machine(&baseline.document["machine"], &here());
+    let machine = here();
+    let mut baseline = Baseline::read(&machine)?;
     let compared: Vec<Compared> = baseline
         .bounds
         .iter()
         .map(|bound| {
             let report = reports.iter().find(|report| report.bench() == bound.bench);
             let measured = report.and_then(|report| report.value(&bound.figure));
-            let is_ratio = report.is_some_and(|report| report.is_ratio(&bound.figure));
-            Compared::of(bound, measured, is_ratio || is_same)
+            let is_comparable = report.is_some_and(|report| report.is_comparable(&bound.figure));
+            Compared::of(bound, measured, is_comparable || baseline.own.is_some())
         })
         .collect();
     for one in &compared {
@@ -76,7 +79,7 @@ pub(super) fn compare(reports: &[Report], update: bool) -> anyhow::Result<bool> 
     let outcome = json!({
         "schemaVersion": SCHEMA_VERSION,
         "fine": is_fine,
-        "machine": here(),
+        "machine": machine,
         "figures": figures,
     });
     write(&workspace::root().join("target/bench/check.json"), &outcome)?;
@@ -85,7 +88,7 @@ pub(super) fn compare(reports: &[Report], update: bool) -> anyhow::Result<bool> 
             .into_iter()
             .filter_map(|one| Some(((one.bound.bench, one.bound.figure), one.measured?)))
             .collect();
-        baseline.take_over(&measured);
+        baseline.take_over(&machine, &measured);
         write(&file(), &baseline.document)?;
         println!("{} has the new figures", file().display());
     }
@@ -109,61 +112,84 @@ fn write(file: &std::path::Path, document: &Value) -> anyhow::Result<()> {
 }
 
 impl Baseline {
-    fn read() -> anyhow::Result<Self> {
+    fn read(machine: &Value) -> anyhow::Result<Self> {
         let file = file();
         let text =
             std::fs::read_to_string(&file).with_context(|| format!("read {}", file.display()))?;
-        Self::parse(&text).with_context(|| format!("read {}", file.display()))
+        Self::parse(&text, machine).with_context(|| format!("read {}", file.display()))
     }
 
-    fn parse(text: &str) -> anyhow::Result<Self> {
+    fn parse(text: &str, machine: &Value) -> anyhow::Result<Self> {
         let document: Value = serde_json::from_str(text).context("read JSON")?;
         if document["schemaVersion"] != SCHEMA_VERSION {
             bail!("its schema version is not {SCHEMA_VERSION}");
         }
-        let figures = document["figures"]
-            .as_array()
-            .context("`figures` is no list")?;
-        let bounds = figures
+        let list = |key: &str| {
+            document[key]
+                .as_array()
+                .with_context(|| format!("`{key}` is no list"))
+        };
+        let baselines = list("baselines")?;
+        let own = baselines
             .iter()
-            .map(|figure| {
-                let word = |key: &str| figure[key].as_str().map(str::to_owned);
-                let number = |key: &str| figure[key].as_f64().filter(|value| *value > 0.0);
-                let most = match &figure["most"] {
-                    Value::Null => None,
-                    _ => Some(number("most")?),
-                };
-                Some(Bound {
-                    bench: word("bench")?,
-                    figure: word("figure")?,
-                    baseline: number("baseline")?,
-                    noise: number("noise")?,
-                    most,
-                })
-            })
+            .position(|baseline| is_same_machine(&baseline["machine"], machine));
+        let values = &baselines
+            .get(own.unwrap_or_default())
+            .context("`baselines` has none")?["values"];
+        let bounds = list("figures")?
+            .iter()
+            .map(|figure| bound(figure, values))
             .enumerate()
             .map(|(index, bound)| {
                 bound.with_context(|| {
-                    format!("figure {index} needs `bench`, `figure`, and a `baseline` and `noise` above 0; so is `most`, where it is")
+                    format!(
+                        "figure {index} needs `bench`, `figure`, a `noise` above 0 and a value above 0 in the baseline of this kind of \
+                        machine, or the first; so is `most`, where it is"
+                    )
                 })
             })
             .collect::<anyhow::Result<Vec<Bound>>>()?;
-        Ok(Self { document, bounds })
+        Ok(Self {
+            document,
+            bounds,
+            own,
+        })
     }
 
-    /// Stores new figures; what noise is allowed is for people to decide.
-    fn take_over(&mut self, measured: &BTreeMap<(String, String), f64>) {
-        self.document["machine"] = here();
-        let Some(figures) = self.document["figures"].as_array_mut() else {
+    /// Stores new figures for this kind of machine; what noise is allowed is for people to decide.
+    fn take_over(&mut self, machine: &Value, measured: &BTreeMap<(String, String), f64>) {
+        let mut values = json!({});
+        for bound in &self.bounds {
+            let key = (bound.bench.clone(), bound.figure.clone());
+            let value = measured.get(&key).copied().unwrap_or(bound.baseline);
+            values[&bound.bench][&bound.figure] = json!(value);
+        }
+        let baseline = json!({"machine": machine, "values": values});
+        let Some(baselines) = self.document["baselines"].as_array_mut() else {
             return;
         };
-        for (figure, bound) in figures.iter_mut().zip(&self.bounds) {
-            let key = (bound.bench.clone(), bound.figure.clone());
-            if let Some(value) = measured.get(&key) {
-                figure["baseline"] = json!(value);
-            }
+        match self.own.and_then(|own| baselines.get_mut(own)) {
+            Some(old) => *old = baseline,
+            None => baselines.push(baseline),
         }
     }
+}
+
+/// A figure with its value in a baseline; nothing when one of them is wrong.
+fn bound(figure: &Value, values: &Value) -> Option<Bound> {
+    let above_zero = |value: &Value| value.as_f64().filter(|value| *value > 0.0);
+    let bench = figure["bench"].as_str()?;
+    let name = figure["figure"].as_str()?;
+    Some(Bound {
+        bench: bench.to_owned(),
+        figure: name.to_owned(),
+        baseline: above_zero(&values[bench][name])?,
+        noise: above_zero(&figure["noise"])?,
+        most: match &figure["most"] {
+            Value::Null => None,
+            most => Some(above_zero(most)?),
+        },
+    })
 }
 
 #[cfg(test)]
@@ -172,19 +198,47 @@ mod tests {
 
     #[test]
     fn the_stored_baseline_is_right_and_takes_new_figures() {
-        let mut baseline = Baseline::read().expect("it is in the repository");
-        assert!(baseline.bounds.len() >= 4, "{:?}", baseline.bounds);
         benches().expect("it names benches that there are");
+        let machine = json!({"cores": 3, "processor": "of this test"});
+        let mut baseline = Baseline::read(&machine).expect("it is in the repository");
+        assert!(baseline.bounds.len() >= 4, "{:?}", baseline.bounds);
+        assert_eq!(baseline.own, None);
         let first = baseline.bounds[0].clone();
-        let measured = [((first.bench, first.figure), 7.5)].into();
-        baseline.take_over(&measured);
-        let again = Baseline::parse(&baseline.document.to_string()).expect("it stays right");
-        assert!((again.bounds[0].baseline - 7.5).abs() < f64::EPSILON);
-        assert_eq!(again.bounds[0].most, baseline.bounds[0].most);
-        assert!(Baseline::parse(r#"{"schemaVersion": 1, "figures": [{}]}"#).is_err());
-        let mut document = baseline.document.clone();
-        document["figures"][0]["most"] = json!("much");
-        assert!(Baseline::parse(&document.to_string()).is_err());
+        let key = (first.bench, first.figure);
+        for value in [7.5, 8.5] {
+            baseline.take_over(&machine, &[(key.clone(), value)].into());
+            let text = baseline.document.to_string();
+            let again = Baseline::parse(&text, &machine).expect("it stays right");
+            let last = again.document["baselines"]
+                .as_array()
+                .expect("a list")
+                .len()
+                - 1;
+            assert_eq!(again.own, Some(last), "added once");
+            assert!((again.bounds[0].baseline - value).abs() < f64::EPSILON);
+            assert_eq!(again.bounds[0].most, baseline.bounds[0].most);
+            assert_eq!(again.bounds[1], baseline.bounds[1]);
+            baseline = again;
+        }
+        let all: Vec<Value> = baseline.document["baselines"]
+            .as_array()
+            .expect("a list")
+            .clone();
+        for stored in all {
+            let text = baseline.document.to_string();
+            Baseline::parse(&text, &stored["machine"]).expect("each is whole");
+        }
+        for wrong in [json!("much"), json!(-1.0)] {
+            let mut document = baseline.document.clone();
+            document["figures"][0]["most"] = wrong;
+            assert!(Baseline::parse(&document.to_string(), &machine).is_err());
+        }
+        for wrong in [
+            "{}",
+            r#"{"schemaVersion": 2, "figures": [], "baselines": []}"#,
+        ] {
+            assert!(Baseline::parse(wrong, &machine).is_err(), "{wrong}");
+        }
     }
 
     #[test]

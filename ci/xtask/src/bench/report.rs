@@ -3,6 +3,7 @@
 use super::statistics::{median, percentile};
 use anyhow::Context as _;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -57,6 +58,8 @@ pub(super) struct Report {
     samples: Vec<Value>,
     medians: Map<String, Value>,
     ratios: Map<String, Value>,
+    /// The names of figures that do not follow from how fast a machine is.
+    comparable: BTreeSet<String>,
     aims: Map<String, Value>,
     rows: Vec<Row>,
 }
@@ -70,6 +73,7 @@ impl Report {
             samples: Vec::new(),
             medians: Map::new(),
             ratios: Map::new(),
+            comparable: BTreeSet::new(),
             aims: Map::new(),
             rows: Vec::new(),
         }
@@ -86,9 +90,9 @@ impl Report {
         figures.and_then(Value::as_f64)
     }
 
-    /// A figure is a ratio of others of this report.
-    pub(super) fn is_ratio(&self, figure: &str) -> bool {
-        self.ratios.contains_key(figure)
+    /// A figure is a ratio of others of this report, or memory: it says the same on a slower machine.
+    pub(super) fn is_comparable(&self, figure: &str) -> bool {
+        self.comparable.contains(figure)
     }
 
     /// Adds one measurement as it was made.
@@ -104,6 +108,9 @@ impl Report {
             &mut self.medians
         };
         figures.insert(name.to_owned(), rounded(value));
+        if matches!(unit, Unit::Ratio | Unit::Kibibytes) {
+            self.comparable.insert(name.to_owned());
+        }
         self.row(words, unit.show(value));
     }
 

@@ -11,7 +11,7 @@ pub(super) enum State {
     Better,
     /// Worse than noise explains.
     Worse,
-    /// A time, and another machine.
+    /// A time, and no baseline is of this kind of machine.
     OtherMachine,
     /// The bench did not give it.
     Missing,
@@ -38,7 +38,7 @@ impl State {
 pub(super) enum Limit {
     /// It has none, or keeps it, or nobody can say.
     Kept,
-    /// It is over it, and the baseline is not.
+    /// It is over it, and no baseline of this kind of machine is.
     Over,
     /// It is over it, as the baseline is.
     OverAsBaseline,
@@ -79,12 +79,15 @@ pub(super) struct Compared {
 }
 
 impl Compared {
-    /// `counts`: it is a ratio, or the machine is of the baseline's kind.
+    /// `counts`: it does not follow from how fast a machine is, or this one is of the baseline's kind.
     pub(super) fn of(bound: &Bound, measured: Option<f64>, counts: bool) -> Self {
         let (state, limit) = match measured {
             None => (State::Missing, Limit::Kept),
-            Some(_) if !counts => (State::OtherMachine, Limit::Kept),
-            Some(value) => (judge(bound, value), limit(bound, value)),
+            Some(value) if !counts => (State::OtherMachine, limit(bound, None, value)),
+            Some(value) => (
+                judge(bound, value),
+                limit(bound, Some(bound.baseline), value),
+            ),
         };
         Self {
             bound: bound.clone(),
@@ -147,10 +150,12 @@ fn judge(bound: &Bound, value: f64) -> State {
     }
 }
 
-/// Noise is no excuse here.
-fn limit(bound: &Bound, value: f64) -> Limit {
+/// Noise is no excuse here, nor is another machine: that a baseline of this kind was accepted over the limit is.
+fn limit(bound: &Bound, accepted: Option<f64>, value: f64) -> Limit {
     match bound.most {
-        Some(most) if value > most && bound.baseline > most => Limit::OverAsBaseline,
+        Some(most) if value > most && accepted.is_some_and(|accepted| accepted > most) => {
+            Limit::OverAsBaseline
+        }
         Some(most) if value > most => Limit::Over,
         _ => Limit::Kept,
     }
@@ -225,10 +230,13 @@ mod tests {
     }
 
     #[test]
-    fn a_time_of_another_machine_and_what_is_missing_are_held_to_no_limit() {
+    fn a_time_of_another_machine_is_held_to_the_limit_alone_and_what_is_missing_to_none() {
         let bound = limited(100.0, 110.0);
-        let elsewhere = Compared::of(&bound, Some(1000.0), false);
-        assert!(elsewhere.is_fine() && elsewhere.state == State::OtherMachine);
+        let elsewhere = |value| Compared::of(&bound, Some(value), false);
+        assert!(elsewhere(20.0).is_fine() && elsewhere(20.0).state == State::OtherMachine);
+        assert!(!elsewhere(111.0).is_fine() && elsewhere(111.0).limit == Limit::Over);
+        let accepted_there = Compared::of(&limited(120.0, 110.0), Some(115.0), false);
+        assert!(!accepted_there.is_fine());
         let missing = Compared::of(&bound, None, true);
         assert!(!missing.is_fine() && missing.limit == Limit::Kept);
     }
