@@ -280,7 +280,7 @@ fn ignored(profile: &str, install: bool) -> anyhow::Result<usize> {
         .context("read what cargo nextest lists")
 }
 
-/// Scenarios on kind, with further options.
+/// Scenarios on kind with sidecars of both forms of xDS, and further options.
 ///
 /// # Errors
 ///
@@ -297,7 +297,7 @@ fn on_kind(
         let image = node_image::ensure(engine, install)?;
         let mut command = engine.command(program);
         command.env("MESHPROOF_NODE_IMAGE", image);
-        let arguments = [&["run", "--cluster", "kind"], options].concat();
+        let arguments = [&["run", "--cluster", "kind", "--set", "xds=mixed"], options].concat();
         meshproof(command, &arguments, results)
     })
 }

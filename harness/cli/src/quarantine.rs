@@ -152,6 +152,24 @@ mod tests {
     }
 
     #[test]
+    fn the_example_excuses_a_shipped_scenario() {
+        let text = include_str!("../../../ci/examples/quarantine.yaml");
+        let shipped = suites::all();
+        let known = shipped.iter().map(|scenario| scenario.name.as_str());
+        let quarantine = parse("quarantine.yaml", text, &known.collect(), TODAY);
+        let quarantine = quarantine.unwrap_or_else(|problems| panic!("{problems}"));
+        assert!(quarantine.over.is_empty());
+        let excused: Vec<(&str, String)> = quarantine
+            .in_force
+            .iter()
+            .map(|(name, why)| (name.as_str(), why.to_string()))
+            .collect();
+        let why =
+            "retries across zones are being rewritten, MESH-1234, team-traffic until 2026-12-31";
+        assert_eq!(excused, [("routing/unreachable-zone", why.to_owned())]);
+    }
+
+    #[test]
     fn every_mistake_is_told_at_its_place() {
         let text = "quarantine:
 - {scenario: routing/own-zon, owner: me, reason: x, until: 2026-12-01}

@@ -23,6 +23,29 @@ fn the_built_in_ones_are_named_as_they_are_called() {
 }
 
 #[test]
+fn the_example_of_far_zones_is_read_from_its_file() {
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../kind-config/topologies/far-zones.yaml"
+    );
+    let read = load(file).unwrap();
+    assert_eq!(read.name, "far-zones");
+    let zones: Vec<&str> = read.data_centers().map(|zone| zone.name.as_str()).collect();
+    assert_eq!(zones, ["zone-a", "zone-b", "zone-c"]);
+    let millis = |from, to| read.one_way(from, to).map(|delay| delay.as_millis());
+    for (from, to, expected) in [
+        ("zone-a", "zone-b", 20),
+        ("zone-b", "zone-a", 20),
+        ("zone-b", "zone-c", 20),
+        ("zone-c", "zone-b", 20),
+        ("zone-a", "zone-c", 40),
+        ("zone-c", "zone-a", 60),
+    ] {
+        assert_eq!(millis(from, to), Some(expected), "{from} to {to}");
+    }
+}
+
+#[test]
 fn everything_wrong_is_said_at_once_with_its_line() {
     let text = "\
 name: mine

@@ -149,6 +149,11 @@ mod tests {
         let secrets = secrets(&active, &warming);
         assert_eq!(secrets.keys().collect::<Vec<_>>(), ["ROOTCA", "default"]);
         assert!(secrets["ROOTCA"].warming);
+        assert_eq!(secrets["default"].version.as_deref(), Some("1"));
+        assert_eq!(
+            secrets["default"].hash,
+            probe_api::content_hash(LEAF.as_bytes())
+        );
         let [certificate] = &secrets["default"].certificates[..] else {
             panic!("one certificate");
         };
