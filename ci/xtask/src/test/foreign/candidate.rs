@@ -1,10 +1,14 @@
-//! A candidate that is named as the container engine knows it, on a kind cluster.
+//! A candidate that is named as the container engine knows it, on a kind cluster. What the pods run is asked of the cluster, and
+//! what that is of its node: a run that took our own image all the same is told.
 
-use super::meshproof;
+use super::{finish, meshproof};
 use crate::engine::Engine;
 use crate::junit::Count;
 use crate::workspace;
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
+use harness_images::pack::{FileSpec, ImageSpec, pack};
+use harness_images::store::Store;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -14,6 +18,10 @@ const CANDIDATE: &str = "candidate/control-plane:engine";
 /// Enough to see that the candidate works.
 const SCENARIO: &str = "delivery-scope/everybody";
 
+/// The images of the control plane's containers, as nodes call them.
+const IMAGES: &str =
+    r#"jsonpath={.items[*].status.containerStatuses[?(@.name=="control-plane")].imageID}"#;
+
 /// Gives the engine the candidate, runs against it, and takes it away.
 pub(super) fn run(
     engine: &Engine,
@@ -21,47 +29,160 @@ pub(super) fn run(
     program: &Path,
     results: &Path,
 ) -> anyhow::Result<Count> {
-    let archive = workspace::root().join("target/images/control-plane.tar");
+    let folder = tempfile::tempdir().context("make a folder for the candidate")?;
+    let archive = folder.path().join("candidate.tar");
+    let candidate = build(&archive, &folder.path().join("unpacked"))?;
     let archive = archive.to_string_lossy();
     docker(engine, &["load", "--quiet", "--input", &archive])?;
-    docker(engine, &["tag", "meshproof/control-plane:dev", CANDIDATE])?;
+    let count = run_against(engine, node_image, program, results, &candidate);
+    docker(engine, &["image", "rm", CANDIDATE])?;
+    count
+}
+
+/// Our control plane as somebody else would have built it: with an environment variable more, so that its digest is another,
+/// which is returned.
+fn build(archive: &Path, unpacked: &Path) -> anyhow::Result<String> {
+    let store = Store::open(unpacked).context("make a store")?;
+    let ours = workspace::root().join("target/images/control-plane.tar");
+    let reference = store.load(&ours).context("unpack our control plane")?;
+    let image = store.resolve("meshproof/control-plane:dev")?;
+    let program = image.entrypoint.first();
+    let program = program.context("our control plane has no entrypoint")?;
+    let env = image.env.iter();
+    let env = env.map(|(name, value)| format!("{name}={value}"));
+    let spec = ImageSpec {
+        reference: CANDIDATE.to_owned(),
+        files: vec![FileSpec {
+            target: program.into(),
+            source: image.rootfs.join(program.trim_start_matches('/')),
+            mode: 0o755,
+        }],
+        folders: vec![("/etc".into(), 0o755), ("/tmp".into(), 0o1777)],
+        entrypoint: image.entrypoint.clone(),
+        cmd: image.cmd.clone(),
+        env: env.chain(["CANDIDATE=yes".to_owned()]).collect(),
+    };
+    let candidate = pack(&spec, archive).context("pack the candidate")?;
+    ensure!(candidate != reference, "the candidate is our own image");
+    Ok(candidate)
+}
+
+/// A run that leaves its cluster standing, which is asked then and taken down.
+fn run_against(
+    engine: &Engine,
+    node_image: &str,
+    program: &Path,
+    results: &Path,
+    candidate: &str,
+) -> anyhow::Result<Count> {
     let image = format!("control-plane={CANDIDATE}");
     let arguments = ["run", "--cluster", "kind", "--topology", "one-zone"];
-    let arguments = [&arguments[..], &["--image", &image, SCENARIO]].concat();
+    let options = ["--keep=always", "--image", &image, SCENARIO];
     let mut command = engine.command(program);
     command.env("MESHPROOF_NODE_IMAGE", node_image);
-    let count = meshproof(command, &arguments, results);
-    let names = [CANDIDATE, "meshproof/control-plane:dev"];
-    docker(engine, &[&["image", "rm"][..], &names].concat())?;
-    let mut count = count?;
-    count += told(&results.join("latest/report.json"))?;
+    let mut count = meshproof(command, &[&arguments[..], &options].concat(), results)?;
+    let run = results.join("latest");
+    let cluster = match cluster_of(&run) {
+        // It ended before it had a folder, and the count says why.
+        Err(_) if !count.failed.is_empty() => return Ok(count),
+        cluster => cluster?,
+    };
+    let told = told(engine, &cluster, &run.join("report.json"), candidate);
+    let mut down = engine.command(program);
+    down.current_dir(workspace::root())
+        .args(["cluster", "down", &cluster]);
+    let taken_down = finish(&mut down).context("take the cluster down");
+    // Where the run went wrong there may be no cluster, which says less than why it went wrong.
+    if count.failed.is_empty() {
+        count += told?;
+        taken_down?;
+    }
     Ok(count)
 }
 
-/// Whether the report tells the digest that the pods run: one test.
-fn told(report: &Path) -> anyhow::Result<Count> {
+/// The name of a run's own cluster, by the folder of its artefacts.
+fn cluster_of(run: &Path) -> anyhow::Result<String> {
+    let folder = std::fs::read_link(run).context("find the run with the candidate")?;
+    let folder = folder.to_string_lossy();
+    let (_, id) = folder
+        .rsplit_once('-')
+        .with_context(|| format!("{folder} is not the name of a run"))?;
+    Ok(format!("run-{id}"))
+}
+
+/// Whether the report tells the digest that the pods run, and that is an image of the candidate: one test.
+fn told(engine: &Engine, cluster: &str, report: &Path, candidate: &str) -> anyhow::Result<Count> {
     let text = std::fs::read_to_string(report).context("read the report of the candidate")?;
     let report: serde_json::Value = serde_json::from_str(&text).context("read the report")?;
-    let digest = report["environment"]["candidate.control-plane"].as_str();
-    eprintln!("pods ran the candidate {digest:?}");
-    Ok(match digest {
-        Some(digest) if digest.starts_with("sha256:") => Count::ONE_PASSED,
-        _ => Count::one_failed("the report names no digest of the candidate"),
+    let told = report["environment"]["candidate.control-plane"].as_str();
+    let told = told.unwrap_or("no digest");
+    let ran = control_plane_runs(engine, cluster)?;
+    if ran != BTreeSet::from([told.to_owned()]) {
+        let what = format!("the report names {told} as the candidate, and pods run {ran:?}");
+        return Ok(Count::one_failed(what));
+    }
+    // The first worker, as kind names it: every node has the image.
+    let node = format!("meshproof-{cluster}-worker");
+    let configuration = configuration_of(engine, &node, told)?;
+    eprintln!("pods ran {told}, whose configuration is {configuration}");
+    Ok(if configuration == candidate {
+        Count::ONE_PASSED
+    } else {
+        Count::one_failed(format!(
+            "pods run {told}, whose configuration is {configuration}; that of the candidate is {candidate}"
+        ))
     })
 }
 
-fn docker(engine: &Engine, arguments: &[&str]) -> anyhow::Result<()> {
-    let status = engine
+/// The digests of what the control plane's pods run, as the API server tells them.
+fn control_plane_runs(engine: &Engine, cluster: &str) -> anyhow::Result<BTreeSet<String>> {
+    let node = format!("meshproof-{cluster}-control-plane");
+    let kubectl = ["exec", &node, "kubectl"];
+    let administrator = ["--kubeconfig", "/etc/kubernetes/admin.conf"];
+    let get = ["get", "pods", "--namespace", "mesh-system"];
+    let get = [&kubectl[..], &administrator, &get, &["--output", IMAGES]].concat();
+    let said = docker(engine, &get)?;
+    let digests = said.split_whitespace();
+    let digests = digests.filter_map(|image| image.rsplit('@').next());
+    Ok(digests.map(str::to_owned).collect())
+}
+
+/// The digest of the configuration of an image that a node has by this digest: of its manifest, which a node makes itself where
+/// the engine saved none, of an index of manifests, or of the configuration itself.
+fn configuration_of(engine: &Engine, node: &str, digest: &str) -> anyhow::Result<String> {
+    const DEPTH: usize = 3;
+    let mut digest = digest.to_owned();
+    for _ in 0..DEPTH {
+        let get = ["exec", node, "ctr", "--namespace", "k8s.io"];
+        let get = [&get[..], &["content", "get", &digest]].concat();
+        let text = docker(engine, &get)?;
+        let content: serde_json::Value =
+            serde_json::from_str(&text).with_context(|| format!("read {digest} of {node}"))?;
+        if let Some(configuration) = content["config"]["digest"].as_str() {
+            return Ok(configuration.to_owned());
+        }
+        match content["manifests"][0]["digest"].as_str() {
+            Some(manifest) => digest = manifest.to_owned(),
+            None => return Ok(digest),
+        }
+    }
+    bail!("the image {digest} of {node} has no configuration")
+}
+
+/// What the engine's command line says.
+fn docker(engine: &Engine, arguments: &[&str]) -> anyhow::Result<String> {
+    let output = engine
         .docker()
         .args(arguments)
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .status()
+        .stderr(Stdio::inherit())
+        .output()
         .context("start docker")?;
     ensure!(
-        status.success(),
-        "docker {} ended with {status}",
-        arguments.join(" ")
+        output.status.success(),
+        "docker {} ended with {}",
+        arguments.join(" "),
+        output.status
     );
-    Ok(())
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
