@@ -12,4 +12,5 @@ mod kept_cluster;
 mod killed;
 mod meshproof;
 mod ordinary_user;
+mod pipeline;
 mod run_and_judge;
