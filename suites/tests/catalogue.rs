@@ -244,6 +244,7 @@ const BEYOND_THE_GATE: &[&str] = &[
     "authority-remembers-denial",
     "authority-rolls-unasked",
     "callers-of-any-domain",
+    "forgets-when-alone",
     "inspector-waits-forever",
     "keys-forgotten-at-start",
     "keys-ignores-list",

@@ -21,7 +21,7 @@ use history::{
     DeleteNotDelivered, ReplicaDoesNotResume, RollbackInexact, StaleAfterUpdate, ZoneKept,
 };
 use leak::{Leak, LeakedPart, Victims};
-use outage::{StaleAfterHang, StartsEmpty, StopsWatching};
+use outage::{ForgetsWhenAlone, StaleAfterHang, StartsEmpty, StopsWatching};
 use std::sync::Arc;
 use tls::{CallersKeepTls, CheckLeftOut, NobodyTakesTls, TlsMistake};
 use traffic::{FailoverOff, NeverTakenBack, ProtocolMistake, RuleMistake, ZonePreferenceOff};
@@ -46,6 +46,7 @@ pub fn build(mutation: Mutation, own_name: &str) -> Arc<dyn Behaviour> {
         Mutation::StaleAfterHang => Arc::new(StaleAfterHang::new(own_name)),
         Mutation::StartsEmpty => Arc::new(StartsEmpty::new()),
         Mutation::StopsWatching => Arc::new(StopsWatching),
+        Mutation::ForgetsWhenAlone => Arc::new(ForgetsWhenAlone),
         Mutation::OneSidecarTooMany => Arc::new(leak(Victims::OnePerPolicy)),
         Mutation::LeakLate => Arc::new(leak(Victims::EverybodyLate)),
         Mutation::LeakOneReplica => Arc::new(leak(Victims::EverybodyOfOneReplica)),

@@ -33,6 +33,8 @@ pub enum Mutation {
     StartsEmpty,
     /// A watch of the API server that broke is not made again.
     StopsWatching,
+    /// While a watch of the API server is broken, there are taken to be no policies.
+    ForgetsWhenAlone,
     /// One sidecar out of scope receives it.
     OneSidecarTooMany,
     /// Everybody receives it two seconds later.
@@ -113,7 +115,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 53] = [
+    pub const ALL: [Self; 54] = [
         Self::ScopeIgnored,
         Self::ExceptIgnored,
         Self::ClusterIgnored,
@@ -129,6 +131,7 @@ impl Mutation {
         Self::StaleAfterHang,
         Self::StartsEmpty,
         Self::StopsWatching,
+        Self::ForgetsWhenAlone,
         Self::OneSidecarTooMany,
         Self::LeakLate,
         Self::LeakOneReplica,
@@ -188,6 +191,7 @@ impl Mutation {
             Self::StaleAfterHang => "stale-after-hang",
             Self::StartsEmpty => "starts-empty",
             Self::StopsWatching => "stops-watching",
+            Self::ForgetsWhenAlone => "forgets-when-alone",
             Self::OneSidecarTooMany => "one-sidecar-too-many",
             Self::LeakLate => "leak-late",
             Self::LeakOneReplica => "leak-one-replica",

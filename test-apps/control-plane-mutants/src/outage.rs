@@ -46,6 +46,20 @@ impl Behaviour for StopsWatching {
     }
 }
 
+/// While a watch of the API server is broken, everybody is told that there are no policies.
+pub(crate) struct ForgetsWhenAlone;
+
+impl Behaviour for ForgetsWhenAlone {
+    fn alone(&self, world: World) -> World {
+        World {
+            policies: BTreeMap::new(),
+            // Nobody takes TLS without a policy that says so.
+            takes_tls: Arc::default(),
+            ..world
+        }
+    }
+}
+
 /// When a peer hangs, whoever has just come over, or comes later, is served from the world of that moment for ever.
 pub(crate) struct StaleAfterHang {
     /// What the names of this rollout's replicas begin with.

@@ -464,6 +464,16 @@ async fn a_replica_that_starts_empty_is_empty_for_those_who_come_back_early() {
     assert!(!build(Mutation::StopsWatching, "replica-0").watches_again());
 }
 
+#[test]
+fn who_forgets_when_alone_has_no_policies_and_all_the_rest() {
+    let mut world = with_policy(base(), "p", "east", 1, "on");
+    let address = world.sidecars["a"].ip;
+    world.takes_tls = Arc::new([address].into());
+    assert_eq!(Faithful.alone(world.clone()), world);
+    let forgetful = build(Mutation::ForgetsWhenAlone, "replica-0");
+    assert_eq!(forgetful.alone(world), base());
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_late_leak_comes_when_it_is_late_and_wakes_the_streams() {
     let store = WorldStore::new();

@@ -159,6 +159,11 @@ pub trait Behaviour: Send + Sync + 'static {
         true
     }
 
+    /// What there is taken to be from when a watch of the API server breaks until one tells something again.
+    fn alone(&self, world: World) -> World {
+        world
+    }
+
     /// The world that a recipient's configuration is computed from.
     fn view(&self, world: Arc<World>, _recipient: &Recipient) -> Arc<World> {
         world

@@ -64,14 +64,21 @@ impl Watching {
     pub async fn run(self) {
         let mut changes = self.changes().ready_chunks(1024);
         let mut caches = Caches::default();
+        // A watch broke, and none has told anything since.
+        let mut is_alone = false;
         while let Some(chunk) = changes.next().await {
             for change in chunk {
                 match change {
-                    Ok(change) => caches.apply(change, &self.statuses),
+                    Ok(change) => {
+                        is_alone = false;
+                        caches.apply(change, &self.statuses);
+                    }
                     Err(error) => {
                         self.metrics.watch_failures.fetch_add(1, Ordering::Relaxed);
                         warn!(%error, "a watch failed and is started again");
-                        if *self.synced.borrow() && !self.behaviour.watches_again() {
+                        // Before every list is complete nothing is known that could be lost.
+                        is_alone = *self.synced.borrow();
+                        if is_alone && !self.behaviour.watches_again() {
                             return std::future::pending().await;
                         }
                     }
@@ -80,7 +87,10 @@ impl Watching {
             if !caches.is_synced() {
                 continue;
             }
-            let world = caches.world(&self.settings);
+            let mut world = caches.world(&self.settings);
+            if is_alone {
+                world = self.behaviour.alone(world);
+            }
             if !*self.synced.borrow() {
                 info!(
                     policies = world.policies.len(),
@@ -370,3 +380,6 @@ fn put<K: ResourceExt, T>(
         None => items.remove(&name),
     };
 }
+
+#[cfg(test)]
+mod tests;
