@@ -5,6 +5,7 @@ mod applications;
 mod clients;
 mod kept;
 mod matrix;
+mod rolled_back;
 mod storm;
 mod wire;
 
@@ -34,6 +35,7 @@ pub fn all() -> Vec<Scenario> {
         matrix::allowed_callers_in_other_protocols(),
         wire::connections_from_before(),
         kept::kept_connections(),
+        rolled_back::rolled_back(),
         storm::handshake_storm(),
         renewal(),
         node_agent_killed(),
@@ -168,11 +170,13 @@ fn step_by_step() -> Scenario {
     let from = "frontend@$zone1";
     let bytes = load_over(Protocol::Tcp, 10, "bytes", from, "checkout");
     let calls = load_over(Protocol::Grpc, 10, "calls", from, "checkout");
+    let http2 = load_over(Protocol::Http2, 10, "http2", from, "checkout");
     let mut scenario = scenario(
         "step-by-step",
         "TLS is turned on from plaintext over permissive to strict and off again without a lost request, call or connection",
         vec![
             steady(from),
+            http2,
             calls,
             bytes,
             callee(InboundTls::Permissive),
@@ -186,12 +190,14 @@ fn step_by_step() -> Scenario {
             batch("caller-off", from, "checkout"),
             Act::Delete("callee".to_owned()),
             stop("steady"),
+            stop("http2"),
             stop("calls"),
             stop("bytes"),
         ],
         vec![
             Expectation::Delivered,
             answered("steady"),
+            answered("http2"),
             answered("calls"),
             answered("bytes"),
             answered("callee-permissive"),

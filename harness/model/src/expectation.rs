@@ -24,7 +24,7 @@ pub enum Expectation {
     /// marker on the same stream, in active and warming state, and again at the end of the scenario.
     Confined,
     /// After the step with the second index (0-based) every sidecar's keys of this scenario are hash-equal to those
-    /// after the first.
+    /// after the first, and it is set up for TLS as it was then, where readings tell.
     Restored {
         /// Index of the act whose outcome is the reference.
         reference: usize,

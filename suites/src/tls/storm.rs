@@ -26,29 +26,26 @@ const RATE: u32 = 15;
 const TOLD: Span = Span::secs(2);
 
 /// Every exchange of bytes is a connection of its own: with TLS there is a handshake for each, by sidecars that are told
-/// meanwhile to speak otherwise.
+/// meanwhile to speak otherwise. Callees take nothing but TLS only while callers offer it.
 pub(super) fn handshake_storm() -> Scenario {
-    let mut when = vec![Act::Apply(with_tls(
-        "callee",
-        scope([everybody()]),
-        takes(InboundTls::Permissive),
-    ))];
+    let callee = |mode| Act::Apply(with_tls("callee", scope([everybody()]), takes(mode)));
+    let caller = |mode| Act::Apply(with_tls("caller", scope([everybody()]), offers(mode)));
+    let mut when = vec![callee(InboundTls::Permissive)];
     let mut then = vec![Expectation::Delivered];
     for (name, from) in STORMS {
         when.push(load_over(Protocol::Tcp, RATE, name, from, "checkout"));
         then.push(answered(name));
     }
-    for (step, mode, is) in [
-        ("on", OutboundTls::Strict, Spoken::Tls),
-        ("off", OutboundTls::Plaintext, Spoken::Plaintext),
-        ("on-again", OutboundTls::Strict, Spoken::Tls),
+    for (step, toggle, is) in [
+        ("on", caller(OutboundTls::Strict), Spoken::Tls),
+        ("strict", callee(InboundTls::Strict), Spoken::Tls),
+        ("permissive", callee(InboundTls::Permissive), Spoken::Tls),
+        ("off", caller(OutboundTls::Plaintext), Spoken::Plaintext),
+        ("on-again", caller(OutboundTls::Strict), Spoken::Tls),
+        ("strict-again", callee(InboundTls::Strict), Spoken::Tls),
     ] {
         let toggled = when.len();
-        when.push(Act::Apply(with_tls(
-            "caller",
-            scope([everybody()]),
-            offers(mode),
-        )));
+        when.push(toggle);
         for (storm, from) in STORMS {
             let batch = format!("{step}-{storm}");
             when.push(spoken(Protocol::Tcp, &batch, from, "checkout"));
@@ -66,7 +63,7 @@ pub(super) fn handshake_storm() -> Scenario {
                 },
             ]);
         }
-        when.push(Act::Hold(Span::secs(4)));
+        when.push(Act::Hold(Span::secs(3)));
     }
     when.extend(STORMS.map(|(name, _)| stop(name)));
     let mut scenario = Scenario {
@@ -75,7 +72,7 @@ pub(super) fn handshake_storm() -> Scenario {
         disturbs: Disturbs::Everything,
         ..scenario(
             "handshake-storm",
-            "while many connections are made at once TLS is turned on, off and on again without a lost one, and those made two seconds later are as the toggle says",
+            "while many connections are made at once TLS is turned on at callers, required by callees, turned off in the other order and on again without a lost one, and those made two seconds later are as the toggle says",
             when,
             then,
         )

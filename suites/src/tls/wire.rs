@@ -120,7 +120,15 @@ pub(super) fn strict_refuses_plaintext() -> Scenario {
 
 /// Connections are kept and used for many requests, and a toggle says nothing to those who have one.
 pub(super) fn connections_from_before() -> Scenario {
-    let loads = [Protocol::Http1, Protocol::Grpc];
+    // Each has connections of its own. A callee's sidecar that ends them by and by, over minutes, ends some at once, as chance has
+    // it, but hardly those of all four.
+    let loads: Vec<(Protocol, &str, String)> = [Protocol::Http1, Protocol::Grpc]
+        .into_iter()
+        .flat_map(|protocol| {
+            ["checkout", "inventory"]
+                .map(|callee| (protocol, callee, format!("{}-{callee}", short(protocol))))
+        })
+        .collect();
     let caller = |mode| Act::Apply(with_tls("caller", scope([everybody()]), offers(mode)));
     let mut when = vec![Act::Apply(with_tls(
         "callee",
@@ -128,12 +136,12 @@ pub(super) fn connections_from_before() -> Scenario {
         takes(InboundTls::Permissive),
     ))];
     when.extend(
-        loads.map(|protocol| {
-            load_over(protocol, 20, short(protocol), "frontend@$zone1", "checkout")
+        loads.iter().map(|(protocol, callee, name)| {
+            load_over(*protocol, 10, name, "frontend@$zone1", callee)
         }),
     );
     let mut then = vec![Expectation::Delivered];
-    then.extend(loads.map(|protocol| answered(short(protocol))));
+    then.extend(loads.iter().map(|(.., name)| answered(name)));
     // At last it is the callee that turns TLS off. A permissive caller goes on with the connections that it has: only the callee
     // can end them.
     for (act, is) in [
@@ -142,15 +150,15 @@ pub(super) fn connections_from_before() -> Scenario {
         (caller(OutboundTls::Permissive), Spoken::Tls),
         (Act::Delete("callee".to_owned()), Spoken::Plaintext),
     ] {
-        then.extend(loads.map(|protocol| Expectation::MovesTo {
-            traffic: short(protocol).to_owned(),
+        then.extend(loads.iter().map(|(.., name)| Expectation::MovesTo {
+            traffic: name.clone(),
             step: when.len(),
             within: OLD_CONNECTIONS,
             is,
         }));
         when.extend([act, Act::Hold(Span::secs(5))]);
     }
-    when.extend(loads.map(|protocol| Act::Stop(short(protocol).to_owned())));
+    when.extend(loads.into_iter().map(|(.., name)| Act::Stop(name)));
     let mut scenario = Scenario {
         tags: vec![Tag::Qa, Tag::PreRelease],
         // It is about time, so nobody else takes the processor.

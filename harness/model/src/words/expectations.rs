@@ -20,7 +20,7 @@ pub fn expectation(expectation: &Expectation) -> String {
         Expectation::Restored {
             reference, step, ..
         } => format!(
-            "after step {} every sidecar's keys are hash-equal to those after step {}",
+            "after step {} every sidecar's keys are hash-equal to those after step {}, and its TLS is as it was then",
             step, reference
         ),
         Expectation::StatusIsTrue => {

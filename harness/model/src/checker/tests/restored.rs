@@ -8,7 +8,12 @@ use super::histories::right;
 use super::histories::settled;
 use super::histories::version;
 use super::histories::who;
+use crate::configuration::InboundTls;
+use crate::configuration::OutboundTls;
 use crate::expectation::Expectation;
+use crate::history::Guard;
+use crate::history::Observation;
+use crate::history::TlsSeen;
 use crate::testing::Recorder;
 use crate::testing::shows;
 use crate::verdict::Finding;
@@ -26,6 +31,12 @@ fn back(last: &str, between: &str) -> Finding {
     right(&mut recorder, "v2", "");
     settled(&mut recorder, last, "m2");
     restored(&recorder)
+}
+
+/// A step's write, which is acknowledged.
+fn written(recorder: &mut Recorder, step: usize) -> &mut Recorder {
+    let to = if step == 1 { "v2" } else { "v1" };
+    recorder.step(step).write(&version(to))
 }
 
 fn restored(recorder: &Recorder) -> Finding {
@@ -77,17 +88,136 @@ fn other_rules_are_not_what_was_there() {
 fn what_never_changed_was_not_restored() {
     let mut recorder = Recorder::new(&[inside()]);
     for step in 0..3 {
-        recorder.step(step).observe(shows(&inside(), "a", "v1", ""));
+        written(&mut recorder, step).observe(shows(&inside(), "a", "v1", ""));
     }
-    assert_eq!(restored(&recorder).verdict, Verdict::Inconclusive);
+    let found = restored(&recorder);
+    assert_eq!(found.verdict, Verdict::Inconclusive);
+    assert_eq!(
+        found.details[0].expected,
+        "an observation that could decide"
+    );
     // A difference after the end or before the beginning is none in between.
     let mut around = Recorder::new(&[inside()]);
     around.observe(shows(&inside(), "a", "v0", ""));
     for step in 0..3 {
-        around.step(step).observe(shows(&inside(), "a", "v1", ""));
+        written(&mut around, step).observe(shows(&inside(), "a", "v1", ""));
     }
     around.finished().observe(shows(&inside(), "a", "v0", ""));
-    assert_eq!(restored(&around).verdict, Verdict::Inconclusive);
+    let found = restored(&around);
+    assert_eq!(found.verdict, Verdict::Inconclusive);
+    assert_eq!(
+        found.details[0].expected,
+        "an observation that could decide"
+    );
+}
+
+fn guard(takes: InboundTls, allow: Option<&[&str]>) -> Guard {
+    Guard {
+        takes,
+        allow: allow.map(|all| all.iter().map(|who| (*who).to_owned()).collect()),
+    }
+}
+
+fn permissive() -> TlsSeen {
+    TlsSeen {
+        inbound: [guard(InboundTls::Permissive, None)].into(),
+        outbound: [OutboundTls::Plaintext].into(),
+        ..TlsSeen::default()
+    }
+}
+
+fn strict() -> TlsSeen {
+    TlsSeen {
+        inbound: [guard(InboundTls::Strict, Some(&["frontend"]))].into(),
+        outbound: [OutboundTls::Strict].into(),
+        ..TlsSeen::default()
+    }
+}
+
+/// Step after step the sidecar is set up for TLS like this. Toggles and rules stay.
+fn set_up(steps: [Option<TlsSeen>; 3]) -> Finding {
+    let mut recorder = Recorder::new(&[inside()]);
+    for (step, tls) in steps.into_iter().enumerate() {
+        written(&mut recorder, step).observe(Observation {
+            tls,
+            ..shows(&inside(), "a", "v1", "")
+        });
+    }
+    restored(&recorder)
+}
+
+#[test]
+fn going_back_restores_how_a_sidecar_is_set_up_for_tls() {
+    let found = set_up([Some(permissive()), Some(strict()), Some(permissive())]);
+    assert_eq!(
+        (found.verdict, found.observations),
+        (Verdict::Passed, 1),
+        "{found:?}"
+    );
+    // What warms will be as it was.
+    let warms = TlsSeen {
+        warming_inbound: permissive().inbound,
+        warming_outbound: permissive().outbound,
+        ..permissive()
+    };
+    let found = set_up([Some(permissive()), Some(strict()), Some(warms)]);
+    assert_eq!(found.verdict, Verdict::Passed, "{found:?}");
+}
+
+#[rstest]
+#[case::inbound(
+    TlsSeen { inbound: [guard(InboundTls::Strict, None)].into(), ..permissive() },
+    "inbound `strict` instead of inbound `permissive`"
+)]
+#[case::list(
+    TlsSeen { inbound: [guard(InboundTls::Permissive, Some(&["frontend"]))].into(), ..permissive() },
+    "inbound `permissive` of `frontend` only instead of inbound `permissive`"
+)]
+#[case::way_around(
+    TlsSeen { inbound: &permissive().inbound | &strict().inbound, ..permissive() },
+    "inbound `permissive` and inbound `strict` of `frontend` only instead of inbound `permissive`"
+)]
+#[case::outbound(
+    TlsSeen { outbound: [OutboundTls::Strict].into(), ..permissive() },
+    "outbound `strict` instead of outbound `plaintext`"
+)]
+#[case::nothing(
+    TlsSeen { outbound: [].into(), ..permissive() },
+    "nothing instead of outbound `plaintext`"
+)]
+#[case::warming_inbound(
+    TlsSeen { warming_inbound: strict().inbound, ..permissive() },
+    "warming inbound `strict` of `frontend` only"
+)]
+#[case::warming_outbound(
+    TlsSeen { warming_outbound: [OutboundTls::Strict].into(), ..permissive() },
+    "warming outbound `strict`"
+)]
+fn another_mode_is_not_what_was_there(#[case] last: TlsSeen, #[case] words: &str) {
+    let found = set_up([Some(permissive()), Some(strict()), Some(last)]);
+    assert_eq!(found.verdict, Verdict::Failed, "{found:?}");
+    assert_eq!(who(&found), ["checkout@zone1"]);
+    assert!(
+        found.details[0]
+            .observed
+            .starts_with(&format!("{words} at ")),
+        "{found:?}"
+    );
+}
+
+/// What only warmed in between was not there to be taken back, and what is not told is not known.
+#[rstest]
+#[case::only_warmed([
+    Some(permissive()),
+    Some(TlsSeen { warming_inbound: strict().inbound, ..permissive() }),
+    Some(permissive()),
+])]
+#[case::never_told([None, None, None])]
+#[case::not_told_at_last([Some(permissive()), Some(strict()), None])]
+#[case::not_told_at_first([None, Some(strict()), Some(permissive())])]
+fn modes_that_do_not_tell_of_a_way_back(#[case] steps: [Option<TlsSeen>; 3]) {
+    let found = set_up(steps);
+    assert_eq!(found.verdict, Verdict::Inconclusive, "{found:?}");
 }
 
 #[rstest]
