@@ -320,6 +320,7 @@ fn node_agent_killed() -> Scenario {
         ],
         vec![
             Expectation::Delivered,
+            Expectation::Confined,
             Expectation::Renewed { since: 3 },
             answered("steady"),
             over_tls("steady"),
@@ -346,6 +347,7 @@ fn authority_killed() -> Scenario {
         ],
         vec![
             Expectation::Delivered,
+            Expectation::Confined,
             Expectation::Renewed { since: 5 },
             answered("steady"),
             over_tls("steady"),

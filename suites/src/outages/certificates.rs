@@ -15,12 +15,15 @@ use harness_model::scenario::{Act, Rollout, Scenario};
 const AUTHORITY: &str = "certificate-authority";
 /// And the key service.
 const KEY_SERVICE: &str = "key-service";
+/// And the node agents.
+const NODE_AGENT: &str = "node-agent";
 
 /// The scenarios about certificates.
 pub(super) fn all() -> Vec<Scenario> {
     vec![
         authority_away(),
         authority_away_past_expiry(),
+        node_agents_away(),
         authority_replica_killed(),
         authority_slow(),
         authority_cut_off(),
@@ -42,7 +45,7 @@ fn while_renewed(name: &str, claim: &str, from: &str, faults: Vec<Act>) -> Scena
 fn after(seconds: u64, name: &str, claim: &str, from: &str, faults: Vec<Act>) -> Scenario {
     let mut when = vec![
         Act::Inject(Fault::PodKill {
-            selector: PodSelector::Component("node-agent".to_owned()),
+            selector: PodSelector::Component(NODE_AGENT.to_owned()),
         }),
         Act::Recover,
         strict_everywhere(),
@@ -109,6 +112,9 @@ fn authority_away_past_expiry() -> Scenario {
             component: AUTHORITY.to_owned(),
             duration: Span::secs(40),
         }),
+        // Nobody has a certificate for less than eight seconds more when the authority goes, and whoever sends here has sent
+        // nothing before: its connections are new.
+        batch("meanwhile", "inventory@$zone1", "checkout"),
         // A certificate lives for twenty seconds, and the last ones were issued just before.
         hold(21),
         batch("ended", "inventory@$zone2", "checkout"),
@@ -122,17 +128,20 @@ fn authority_away_past_expiry() -> Scenario {
         requires: tls::requirements(),
         ..scenario(
             "authority-away-past-expiry",
-            "new connections are refused once certificates have ended without an authority, and everybody gets a new one once it is back",
+            "without an authority new connections are made until certificates end and refused from then on, and everybody gets a new one once it is back",
             when,
             vec![
                 Expectation::Delivered,
+                Expectation::Confined,
                 answered("before"),
                 over_tls("before"),
+                answered("meanwhile"),
+                over_tls("meanwhile"),
                 Expectation::Refused {
                     traffic: "ended".to_owned(),
                     because: RefusalCause::Expired,
                 },
-                Expectation::Renewed { since: 6 },
+                Expectation::Renewed { since: 7 },
                 answered("afterwards"),
                 over_tls("afterwards"),
                 // It may lose requests, but nothing of it goes without TLS.
@@ -140,6 +149,30 @@ fn authority_away_past_expiry() -> Scenario {
             ],
         )
     }
+}
+
+/// What a sidecar holds serves without an agent, whose keys go with it: the new ones have nothing, so what they give at first is
+/// new anyhow. That they renew shows in what comes after it.
+fn node_agents_away() -> Scenario {
+    let faults = vec![
+        // Until certificates are to be renewed, or nearly so.
+        Act::Inject(Fault::ComponentOutage {
+            component: NODE_AGENT.to_owned(),
+            duration: Span::secs(8),
+        }),
+        Act::Recover,
+        // With the hold that follows longer than the twelve seconds after which all of the new ones have been renewed.
+        hold(11),
+    ];
+    let mut scenario = after(
+        1,
+        "node-agents-away",
+        "certificates serve while every node agent is away, on new connections too, and are given anew and renewed once the agents are back",
+        "frontend@$zone2",
+        faults,
+    );
+    scenario.then.push(Expectation::Renewed { since: 8 });
+    scenario
 }
 
 /// The other replica goes on, and nobody has to wait for the one that comes in its place. First both that were there are killed,
@@ -264,7 +297,7 @@ fn key_service_denies() -> Scenario {
 /// An upgrade of everything that certificates come from, one after the other. An agent keeps its keys in memory only, so the
 /// new one fetches every certificate anew.
 fn rolled_out() -> Scenario {
-    let parts = [KEY_SERVICE, AUTHORITY, "node-agent"];
+    let parts = [KEY_SERVICE, AUTHORITY, NODE_AGENT];
     let parts = parts.map(|part| Act::Restart(Rollout::Component(part.to_owned())));
     let from = "frontend@$zone1";
     let mut when = vec![strict_everywhere(), steady(from), fresh(from)];
