@@ -71,10 +71,10 @@ pub(super) fn measure(
         middle("rcgenPerCoreSecond") / middle("issuedPerCoreSecond").max(0.001),
     );
     report.figure(
-        "agentKilobytesPerIdentity",
-        "memory of a node agent for each, in kB",
-        Unit::Count,
-        middle("agentBytesPerIdentity") / 1000.0,
+        "agentKibibytesPerIdentity",
+        "memory of a node agent for each",
+        Unit::Kibibytes,
+        middle("agentBytesPerIdentity") / 1024.0,
     );
     Ok(!seen.is_empty())
 }
