@@ -81,8 +81,8 @@ async fn run(behaviour: Arc<dyn Behaviour>) -> Result<(), LaunchError> {
     let connections = Arc::new(Connections::default());
     let admin = Admin::new(settings.admin_port);
     let relay_listener = listen(Ipv4Addr::LOCALHOST, settings.relay_port).await?;
-    let xds_listener = listen(Ipv4Addr::LOCALHOST, probe_api::launcher::LAUNCHER_PORT).await?;
-    let ready_listener = listen(Ipv4Addr::UNSPECIFIED, probe_api::launcher::READY_PORT).await?;
+    let xds_listener = listen(Ipv4Addr::LOCALHOST, settings.launcher_port).await?;
+    let ready_listener = listen(Ipv4Addr::UNSPECIFIED, settings.ready_port).await?;
     tokio::spawn(Arc::clone(&relay).serve(relay_listener));
     let interface = serve::xds(
         Arc::clone(&relay),

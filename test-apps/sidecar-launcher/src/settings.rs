@@ -1,5 +1,6 @@
 //! What the pod tells the launcher in environment variables.
 
+use probe_api::launcher::{LAUNCHER_PORT, READY_PORT};
 use std::path::PathBuf;
 
 /// The launcher's settings.
@@ -39,6 +40,10 @@ pub(crate) struct Settings {
     pub admin_port: u16,
     /// `RELAY_PORT`: where the sidecar reaches the control plane through the launcher.
     pub relay_port: u16,
+    /// `LAUNCHER_LISTEN_PORT`: another than the probe knows where many launchers share a network, as in tests.
+    pub launcher_port: u16,
+    /// `READY_LISTEN_PORT`: the same for the kubelet.
+    pub ready_port: u16,
     /// `DRAIN_SECONDS`: how long requests under way may take after SIGTERM.
     pub drain_seconds: u64,
     /// `OLD_CONNECTIONS_SECONDS`: how long connections that an update has made old (other modes of TLS, say) may still be
@@ -113,6 +118,8 @@ impl Settings {
             folder: text("WORK_DIR", "/run/sidecar").into(),
             admin_port: number("ADMIN_PORT", &variable, 15000)?,
             relay_port: number("RELAY_PORT", &variable, 15011)?,
+            launcher_port: number("LAUNCHER_LISTEN_PORT", &variable, LAUNCHER_PORT)?,
+            ready_port: number("READY_LISTEN_PORT", &variable, READY_PORT)?,
             drain_seconds: number("DRAIN_SECONDS", &variable, 3)?,
             old_connections_seconds: number("OLD_CONNECTIONS_SECONDS", &variable, 1)?,
         })
