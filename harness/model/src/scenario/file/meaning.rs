@@ -5,6 +5,7 @@ mod expectations;
 mod handshakes;
 mod limits;
 mod loads;
+mod requests;
 mod whom;
 
 use crate::configuration::Configuration;
@@ -258,6 +259,7 @@ impl Check {
                 check.named("to", Kind::Service, &traffic.to);
                 check.named_traffic(&traffic.name, TrafficKind::Batch);
                 check.count(traffic.count);
+                check.sendable(traffic);
                 if traffic.protocol.is_bytes()
                     && (traffic.path != "/" || !traffic.headers.is_empty())
                 {

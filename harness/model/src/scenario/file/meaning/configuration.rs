@@ -45,12 +45,16 @@ impl Check {
                 check.at(Step::Name(name.clone()), |check| {
                     check.named("service", Kind::Application, &rule.service);
                     check.at(Step::Key("to"), |check| {
-                        for service in rule.to.keys() {
+                        for (service, weight) in &rule.to {
                             check.at(Step::Name(service.clone()), |check| {
                                 check.name_of(Kind::Application, service);
+                                if *weight == 0 && rule.to.values().any(|weight| *weight > 0) {
+                                    check.complain("weight 0", Some("leave the service out"));
+                                }
                             });
                         }
                     });
+                    check.matchable(rule);
                     if let Some(mirror) = &rule.mirror {
                         check.named("mirror", Kind::Service, mirror);
                     }

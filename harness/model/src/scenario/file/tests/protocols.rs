@@ -81,3 +81,54 @@ fn what_requests_go_over_is_read_and_printed() {
     assert!(acts.any(kept));
     assert_eq!(parse("my.yaml", &print(&read)).expect("printed"), read);
 }
+
+#[rstest::rstest]
+#[case::right("path: '/a%20b?c=d', headers: {x-mine: \"a b\"}", None)]
+#[case::space("path: '/a b'", Some("' ' cannot be in the path"))]
+#[case::fragment("path: '/a#b'", Some("'#' cannot be in the path"))]
+#[case::letter("path: '/ä'", Some("'ä' cannot be in the path"))]
+#[case::name("headers: {x mine: a}", Some("`x mine` cannot be the name"))]
+#[case::no_name("headers: {'': a}", Some("`` cannot be the name"))]
+#[case::line(
+    "headers: {x: \"a\\nb\"}",
+    Some("'\\n' cannot be in the value of header `x`")
+)]
+fn what_cannot_be_sent_is_told(#[case] fields: &str, #[case] complaint: Option<&str>) {
+    let ask = "request: {name: batch, ";
+    let found = mistakes(&sample_with(ask, &format!("{ask}{fields}, ")));
+    told(&found, complaint);
+}
+
+const TO: &str = "to: {inventory: 100}";
+
+#[rstest::rstest]
+#[case::right(TO, "to: {inventory: 100}\n        pathPrefix: /a", None)]
+#[case::prefix(
+    TO,
+    "to: {inventory: 100}\n        pathPrefix: a",
+    Some("prefix `a` does not begin")
+)]
+#[case::name("x-a: ", "x a: ", Some("`x a` cannot be the name"))]
+#[case::weight(TO, "to: {inventory: 100, checkout: 0}", Some("weight 0"))]
+fn what_cannot_be_matched_is_told(
+    #[case] from: &str,
+    #[case] to: &str,
+    #[case] complaint: Option<&str>,
+) {
+    told(&mistakes(&sample_with(from, to)), complaint);
+}
+
+/// The complaint is made, and none about HTTP where there is to be none.
+#[track_caller]
+fn told(found: &[String], complaint: Option<&str>) {
+    let all = [" cannot be ", " does not begin ", "weight 0"];
+    match complaint {
+        Some(words) => assert!(found.iter().any(|line| line.contains(words)), "{found:?}"),
+        None => assert!(
+            !found
+                .iter()
+                .any(|line| all.iter().any(|word| line.contains(word))),
+            "{found:?}"
+        ),
+    }
+}
