@@ -63,3 +63,36 @@ async fn readiness(State(admin): State<Admin>) -> (StatusCode, &'static str) {
         (StatusCode::OK, "ready")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::{Body, to_bytes};
+    use axum::http::Request;
+    use std::sync::atomic::Ordering;
+    use tower::ServiceExt as _;
+
+    #[tokio::test]
+    async fn metrics_count_certificates_and_open_streams() {
+        let admin = Admin {
+            metrics: Arc::default(),
+            announcements: Arc::default(),
+            pods: Pods::default(),
+            can_sign: watch::Sender::new(false).subscribe(),
+            shutdown: CancellationToken::new(),
+        };
+        admin.metrics.issued.fetch_add(3, Ordering::Relaxed);
+        let _stream = admin.announcements.clone().stream();
+        let request = Request::get("/metrics").body(Body::empty());
+        let answer = admin.router().oneshot(request.expect("well-formed"));
+        let answer = answer.await.expect("never fails");
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(answer.headers()[CONTENT_TYPE], "text/plain; version=0.0.4");
+        let body = to_bytes(answer.into_body(), usize::MAX).await;
+        let text = String::from_utf8(body.expect("read").to_vec()).expect("UTF-8");
+        for line in ["issued_total 3", "bundle_streams 1"] {
+            let line = format!("\nmesh_certificate_authority_{line}\n");
+            assert!(text.contains(&line), "{text}");
+        }
+    }
+}

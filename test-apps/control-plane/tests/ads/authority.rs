@@ -4,9 +4,10 @@ use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose, SanType,
 };
-use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{RootCertStore, ServerConfig};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 /// The name of a client that nothing is wrong with.
@@ -99,7 +100,7 @@ impl Shown {
         certificates.collect::<String>().into_bytes()
     }
 
-    /// Whether the key is the certificate's is left to the server.
+    /// Whether the key is the certificate's is left to the other side.
     pub(crate) fn signer(&self) -> SingleCertAndKey {
         let chain = self
             .chain
@@ -108,6 +109,16 @@ impl Shown {
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.serialize_der()));
         let key = rustls::crypto::ring::sign::any_supported_type(&key).expect("a key");
         SingleCertAndKey::from(CertifiedKey::new(chain.collect(), key))
+    }
+
+    /// A server that shows this, and asks clients for nothing.
+    pub(crate) fn server(&self) -> ServerConfig {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .expect("a version")
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(self.signer()))
     }
 }
 

@@ -2,20 +2,18 @@
 //! flaw, and the alert by which it is refused. The authority, and what serves its certificates, are the test's own, since no
 //! authority of a mesh issues what is wrong.
 
-use crate::authority::{HOUR, NAME, Root, Shown, dns, params, uri, valid};
-use crate::replica::world;
+use crate::authority::{NAME, Root, Shown};
+use crate::flaws::Flaw;
+use crate::replica::world_with;
 use crate::sidecar::{self, CALLEE, inbound, pipe, until_ok};
-use control_plane::world::World;
 use envoy_types::pb::envoy::config::core::v3::TransportSocket;
 use envoy_types::pb::envoy::config::listener::v3::{Filter, FilterChain, Listener, filter};
 use envoy_types::pb::google::protobuf::Any;
 use mesh_api::{InboundTls, TlsPolicy};
-use rcgen::{DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair};
 use rustls::pki_types::ServerName;
 use rustls::{AlertDescription, ClientConfig};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio::process::Child;
@@ -36,95 +34,12 @@ const FLAWS: [(Flaw, AlertDescription); 11] = [
     (Flaw::OtherKey, AlertDescription::DecryptError),
 ];
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flaw {
-    NoCertificate,
-    /// Of a root that has the name of the mesh's, with another key.
-    UnknownRoot,
-    SelfSigned,
-    /// Signed by a workload, whose own certificate is right.
-    NoAuthority,
-    Expired,
-    NotYetValid,
-    /// `spiffe://other.mesh/...`, signed by the mesh's root.
-    OtherTrustDomain,
-    /// A DNS name in place of a URI.
-    HostName,
-    NoName,
-    /// Its extended key usage is that of servers alone.
-    ForServers,
-    /// Right, but signatures are of another key.
-    OtherKey,
-}
-
-impl Root {
-    /// What a client with this flaw shows.
-    fn client(&self, flaw: Option<Flaw>) -> Option<Shown> {
-        let mut own = params(Some(uri(NAME)));
-        let now = SystemTime::now();
-        Some(match flaw {
-            None => self.sign(&own),
-            Some(Flaw::NoCertificate) => return None,
-            Some(Flaw::UnknownRoot) => Self::new().sign(&own),
-            Some(Flaw::SelfSigned) => {
-                let key = KeyPair::generate().expect("a key");
-                let certificate = own.self_signed(&key).expect("signed");
-                Shown {
-                    chain: vec![certificate.der().to_vec()],
-                    key,
-                }
-            }
-            Some(Flaw::NoAuthority) => {
-                let mut above = params(Some(uri(NAME)));
-                above
-                    .distinguished_name
-                    .push(DnType::CommonName, "a workload");
-                let Shown { chain, key } = self.sign(&above);
-                let workload = Self {
-                    der: vec![],
-                    issuer: Issuer::new(above, key),
-                };
-                let mut shown = workload.sign(&own);
-                shown.chain.extend(chain);
-                shown
-            }
-            Some(Flaw::Expired) => {
-                valid(&mut own, now - 2 * HOUR, now - HOUR);
-                self.sign(&own)
-            }
-            Some(Flaw::NotYetValid) => {
-                valid(&mut own, now + HOUR, now + 2 * HOUR);
-                self.sign(&own)
-            }
-            Some(Flaw::OtherTrustDomain) => {
-                self.sign(&params(Some(uri("spiffe://other.mesh/ns/a/sa/frontend"))))
-            }
-            Some(Flaw::HostName) => self.sign(&params(Some(dns("frontend.mesh.local")))),
-            Some(Flaw::NoName) => self.sign(&params(None)),
-            Some(Flaw::ForServers) => {
-                own.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-                self.sign(&own)
-            }
-            Some(Flaw::OtherKey) => Shown {
-                key: KeyPair::generate().expect("a key"),
-                ..self.sign(&own)
-            },
-        })
-    }
-}
-
 /// What the control plane has a strict callee's listener do with TLS of the mesh.
 async fn strict() -> TransportSocket {
-    let mut world = World {
-        trust_domain: "mesh.local".into(),
-        ..world("on")
-    };
-    for policy in world.policies.values_mut() {
-        Arc::make_mut(policy).spec.tls = Some(TlsPolicy {
-            inbound: Some(InboundTls::Strict),
-            ..TlsPolicy::default()
-        });
-    }
+    let world = world_with(&TlsPolicy {
+        inbound: Some(InboundTls::Strict),
+        ..TlsPolicy::default()
+    });
     let (listener, _) = inbound(world).await;
     let mut sockets = listener
         .filter_chains
@@ -198,10 +113,10 @@ impl Callee {
 async fn a_strict_callee_refuses_each_flaw_with_the_alert_that_names_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let callee = Callee::start(folder.path()).await;
-    until_ok(async || callee.greet(callee.root.client(None)).await).await;
+    until_ok(async || callee.greet(callee.root.shown(NAME, None)).await).await;
     let mut ends = Vec::new();
     for (flaw, _) in FLAWS {
-        let refused = callee.greet(callee.root.client(Some(flaw))).await;
+        let refused = callee.greet(callee.root.shown(NAME, Some(flaw))).await;
         let alert = match refused {
             Ok(()) => Err("taken".to_owned()),
             Err(error) => match error.get_ref().and_then(|inner| inner.downcast_ref()) {
@@ -212,6 +127,6 @@ async fn a_strict_callee_refuses_each_flaw_with_the_alert_that_names_it() {
         ends.push((flaw, alert));
     }
     assert_eq!(ends, FLAWS.map(|(flaw, alert)| (flaw, Ok(alert))));
-    let again = callee.greet(callee.root.client(None)).await;
+    let again = callee.greet(callee.root.shown(NAME, None)).await;
     again.expect("the right client is still taken");
 }

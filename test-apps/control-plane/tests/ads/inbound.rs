@@ -4,7 +4,7 @@
 
 use crate::PATIENCE;
 use crate::authority::{NAME, Root, dns, params, uri};
-use crate::replica::world;
+use crate::replica::world_with;
 use crate::sidecar::{self, CALLEE, inbound, leads_to, until_ok};
 use control_plane::world::{Endpoint, Service, Services, World};
 use envoy_types::pb::envoy::config::core::v3::{
@@ -13,7 +13,7 @@ use envoy_types::pb::envoy::config::core::v3::{
 use mesh_api::{InboundTls, TlsPolicy};
 use rustls::client::WantsClientCert;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ConfigBuilder, ServerConfig};
+use rustls::{ClientConfig, ConfigBuilder};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -92,18 +92,14 @@ fn permissive_world() -> World {
         accounts: ["checkout".to_owned()].into(),
         ..Service::default()
     };
-    let mut world = World {
-        trust_domain: "mesh.local".into(),
-        services: Arc::new(Services::new([("checkout".to_owned(), service)].into())),
-        ..world("on")
+    let tls = TlsPolicy {
+        inbound: Some(InboundTls::Permissive),
+        ..TlsPolicy::default()
     };
-    for policy in world.policies.values_mut() {
-        Arc::make_mut(policy).spec.tls = Some(TlsPolicy {
-            inbound: Some(InboundTls::Permissive),
-            ..TlsPolicy::default()
-        });
+    World {
+        services: Arc::new(Services::new([("checkout".to_owned(), service)].into())),
+        ..world_with(&tls)
     }
-    world
 }
 
 /// An address of the loopback for each sidecar of each process.
@@ -172,12 +168,7 @@ async fn greet_in_plaintext(sidecar: &Permissive) {
 async fn tls_of_the_application_passes_a_permissive_sidecar_untouched() {
     let authority = Root::new();
     let own = authority.sign(&params(Some(dns(APPLICATION))));
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut server = ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .expect("a version")
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::new(own.signer()));
+    let mut server = own.server();
     server.alpn_protocols = vec![OWN_PROTOCOL.to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(server));
     for port in [REQUESTS, BYTES] {

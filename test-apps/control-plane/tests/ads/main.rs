@@ -1,10 +1,13 @@
 //! The ADS service as a client sees it, over loopback, with identities told by the test; [`delta`] in that form,
-//! [`envoy`] with the real client, [`clients`] with clients of that, and [`inbound`] with an application behind it.
+//! [`envoy`] with the real client, [`clients`] with clients of that, [`callees`] with callees of that, and [`inbound`] with
+//! an application behind it.
 
 mod authority;
+mod callees;
 mod clients;
 mod delta;
 mod envoy;
+mod flaws;
 mod inbound;
 mod replica;
 mod sidecar;

@@ -11,7 +11,8 @@ use control_plane::world::{
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use mesh_api::{
-    Destination, HeaderMatch, PolicyConfigSpec, RoutingRule, RuleMatch, ScopeConfigSpec, ScopeEntry,
+    Destination, HeaderMatch, PolicyConfigSpec, RoutingRule, RuleMatch, ScopeConfigSpec,
+    ScopeEntry, TlsPolicy,
 };
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -182,4 +183,16 @@ pub(crate) fn world(toggle: &str) -> World {
         .into(),
         ..World::default()
     }
+}
+
+/// [`world`] with a trust domain, whose policy also says this of TLS.
+pub(crate) fn world_with(tls: &TlsPolicy) -> World {
+    let mut world = World {
+        trust_domain: "mesh.local".into(),
+        ..world("on")
+    };
+    for policy in world.policies.values_mut() {
+        Arc::make_mut(policy).spec.tls = Some(tls.clone());
+    }
+    world
 }

@@ -48,7 +48,7 @@ use tokio_stream::wrappers::UnixListenerStream;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
 
-/// The callee also has a name that a client of the test can verify it by.
+/// The sidecar also has a name that a client of the test can verify it by.
 pub(crate) const CALLEE: &str = "callee.test";
 
 /// What the control plane gives to a sidecar in this world: its listener for what comes in, and all its clusters.
@@ -133,7 +133,7 @@ pub(crate) async fn until_ok<T, E>(attempt: impl AsyncFn() -> Result<T, E>) -> T
     in_time.expect("Envoy serves")
 }
 
-/// Serves the callee's certificate and the roots, in the node agent's place.
+/// Serves the sidecar's certificate and the roots, in the node agent's place.
 #[derive(Clone)]
 struct Secrets(Arc<Vec<Secret>>);
 
@@ -215,7 +215,7 @@ impl SecretDiscoveryService for Secrets {
     }
 }
 
-fn any<M: prost::Message + Name>(message: &M) -> Any {
+pub(crate) fn any<M: prost::Message + Name>(message: &M) -> Any {
     Any {
         type_url: M::type_url(),
         value: message.encode_to_vec(),
