@@ -200,7 +200,8 @@ impl Execution {
         if !self.faults.is_empty() {
             self.recover().await;
         }
-        self.recorder.push(EventKind::Finished);
+        // Stopping loads and ending faults takes time, and what was read meanwhile is no part of the end.
+        self.recorder.push_and_ask_again(EventKind::Finished);
         self.settle_and_prove().await;
         Ok(())
     }

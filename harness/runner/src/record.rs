@@ -66,9 +66,9 @@ impl Recorder {
         }
     }
 
-    /// The API server acknowledged a write: the next reading of every sidecar is recorded, changed or not, since one that
-    /// was recorded before says nothing about what came of the write.
-    pub(crate) fn written(&self, kind: EventKind) {
+    /// Something happened after which readings are judged anew, like an acknowledged write: the next one of every sidecar is
+    /// recorded, changed or not, since one that was recorded before says nothing about what came of it.
+    pub(crate) fn push_and_ask_again(&self, kind: EventKind) {
         let mut state = self.state();
         for seen in state.seen.values_mut() {
             seen.recorded_in_step = false;

@@ -27,7 +27,7 @@ impl Execution {
         let write = async move { mesh.write(&keys, &asked_for).await };
         match self.writes.carry_out(write).await {
             Ok(written) => {
-                self.recorder.written(EventKind::Written {
+                self.recorder.push_and_ask_again(EventKind::Written {
                     name,
                     objects: written.objects,
                 });
@@ -51,7 +51,7 @@ impl Execution {
         let delete = async move { mesh.delete(&keys, &asked_for).await };
         match self.writes.carry_out(delete).await {
             Ok(written) => {
-                self.recorder.written(EventKind::Written {
+                self.recorder.push_and_ask_again(EventKind::Written {
                     name: name.to_owned(),
                     objects: written.objects,
                 });

@@ -75,6 +75,19 @@ fn an_unchanged_reading_is_recorded_once_for_each_step() {
 }
 
 #[test]
+fn what_was_read_before_a_write_or_the_end_is_read_again_after_it() {
+    let recorder = recorder();
+    recorder.joined(sidecar("a", "1"));
+    recorder.begin(None);
+    recorder.read("a", "1", Ok(holding("a", "1", "red")));
+    recorder.push_and_ask_again(EventKind::Finished);
+    assert_eq!(recorder.unread_in_step().len(), 1);
+    recorder.read("a", "1", Ok(holding("a", "1", "red")));
+    recorder.read("a", "1", Ok(holding("a", "1", "red")));
+    assert_eq!(kinds(&recorder), ["joined", "observed", "other", "observed"]);
+}
+
+#[test]
 fn a_reading_of_an_earlier_life_is_not_one_of_the_next() {
     let recorder = recorder();
     recorder.joined(sidecar("a", "1"));
