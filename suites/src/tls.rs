@@ -9,7 +9,7 @@ mod rolled_back;
 mod storm;
 mod wire;
 
-use crate::payload::{application, data_center, everybody, payload, payload_as, scope};
+use crate::payload::{application, data_center, everybody, payload, payload_as, scope, workload};
 use crate::traffic::{answered, fresh, load, load_over, over_tls, stop};
 use harness_model::capability::Capability;
 use harness_model::configuration::{Configuration, InboundTls, OutboundTls, Scope, Tls};
@@ -26,7 +26,6 @@ use std::collections::BTreeMap;
 pub fn all() -> Vec<Scenario> {
     vec![
         in_scope_only(),
-        step_by_step(),
         wire::strict_refuses_plaintext(),
         client_needs_a_server(),
         allowed_callers(),
@@ -45,6 +44,8 @@ pub fn all() -> Vec<Scenario> {
     .chain(clients::all())
     .chain(matrix::all())
     .chain(applications::all())
+    // They run one after the other, beside those that send nothing: what sends all the time comes when these are done.
+    .chain([step_by_step()])
     .collect()
 }
 
@@ -216,7 +217,7 @@ fn step_by_step() -> Scenario {
 
 fn client_needs_a_server() -> Scenario {
     let caller = scope([application("frontend")]);
-    let scenario = scenario(
+    scenario(
         "no-fallback",
         "a strict caller does not fall back to plaintext where the callee speaks no TLS",
         vec![
@@ -231,9 +232,7 @@ fn client_needs_a_server() -> Scenario {
             answered("by-others"),
             in_plaintext("by-others"),
         ],
-    );
-    // The gate sees the same at the callee of `matrix-strict` that no configuration speaks of.
-    beyond_the_gate(scenario)
+    )
 }
 
 /// The callee takes TLS only, and of callers `frontend` alone.
@@ -253,11 +252,12 @@ fn allowed_callers() -> Scenario {
             only_frontend_may_call(),
             Act::Apply(with_tls(
                 "callers",
-                scope([application("frontend"), application("inventory")]),
+                scope([application("frontend"), workload("inventory", "$zone1")]),
                 both(InboundTls::Permissive),
             )),
             batch("allowed", "frontend@$zone1", "checkout"),
             batch("not-allowed", "inventory@$zone1", "checkout"),
+            batch("in-plaintext", "inventory@$zone2", "checkout"),
             batch("unrestricted", "inventory@$zone1", "frontend"),
         ],
         vec![
@@ -266,6 +266,7 @@ fn allowed_callers() -> Scenario {
             answered("allowed"),
             over_tls("allowed"),
             refused("not-allowed", RefusalCause::NotAllowed),
+            refused("in-plaintext", RefusalCause::Plaintext),
             answered("unrestricted"),
             over_tls("unrestricted"),
         ],

@@ -3,6 +3,7 @@
 
 mod aside;
 mod ask;
+mod asked;
 mod configuration;
 mod fault;
 mod proof;
@@ -20,7 +21,6 @@ use harness_faults::ActiveFault;
 use harness_mesh::Keys;
 use harness_model::configuration::{Configuration, ScopeEntry};
 use harness_model::directory::{Directory, Sidecar};
-use harness_model::expectation::Expectation;
 use harness_model::history::EventKind;
 use harness_model::oracle::Oracle;
 use harness_model::patience::Whose;
@@ -112,6 +112,8 @@ pub(crate) struct Execution {
     markers: u32,
     faults: Vec<(usize, ActiveFault)>,
     injected: usize,
+    /// Rounds of reconnections wait for this scenario, and it for them.
+    minds_rounds: bool,
     busy: Option<Busy>,
     readings: Readings,
 }
@@ -148,7 +150,11 @@ impl Execution {
         loads: Arc<Loads>,
         writes: Writes,
     ) -> Self {
-        let busy = environment.rendezvous().busy().await;
+        let minds_rounds = asked::for_what_rounds_disturb(&script.scenario);
+        let busy = match minds_rounds {
+            true => Some(environment.rendezvous().busy().await),
+            false => None,
+        };
         let readings = record_readings(&environment, &keys, &recorder);
         Self {
             environment,
@@ -166,7 +172,8 @@ impl Execution {
             markers: 0,
             faults: Vec::new(),
             injected: 0,
-            busy: Some(busy),
+            minds_rounds,
+            busy,
             readings,
         }
     }
@@ -211,14 +218,14 @@ impl Execution {
             Act::Apply(configuration) => {
                 let name = configuration.name.clone();
                 self.write(configuration).await;
-                if self.is_to_be_rejected(step) {
+                if asked::is_to_be_rejected(&self.script.scenario, step) {
                     self.wait_for_rejection(&name).await;
                     // That the others do not reject it is seen as well.
                     self.read_everybody().await;
                 } else {
                     self.settle_and_prove().await;
                 }
-                if self.asks_for_status() {
+                if asked::for_status(&self.script.scenario) {
                     self.record_status(&name).await;
                 }
             }
@@ -306,40 +313,6 @@ impl Execution {
         }
         self.give_up_within(whose, format!("{what}; missing: {}", missing.join("; ")));
         false
-    }
-
-    fn is_to_be_rejected(&self, act: usize) -> bool {
-        self.script.scenario.then.iter().any(
-            |expectation| matches!(expectation, Expectation::Rejected { step, .. } if *step == act),
-        )
-    }
-
-    fn asks_for_status(&self) -> bool {
-        self.script.scenario.then.iter().any(|expectation| {
-            matches!(
-                expectation,
-                Expectation::StatusIsTrue | Expectation::Rejected { .. }
-            )
-        })
-    }
-
-    /// Absence is to be proven, so markers are worth their time.
-    fn asks_for_absence(&self) -> bool {
-        self.script.scenario.then.contains(&Expectation::Confined)
-    }
-
-    /// Some expectation is about what sidecars hold.
-    fn asks_for_configuration(&self) -> bool {
-        self.asks_for_status()
-            || self.script.scenario.then.iter().any(|expectation| {
-                matches!(
-                    expectation,
-                    Expectation::Delivered
-                        | Expectation::Confined
-                        | Expectation::Restored { .. }
-                        | Expectation::Unchanged
-                )
-            })
     }
 
     fn deadline(&self, bound: harness_model::duration::Span) -> Instant {

@@ -1,6 +1,6 @@
 //! Reconnecting disturbs the proofs of others, so scenarios that run side by side do it together.
 //!
-//! A scenario is busy from its start, but for its spans of holding, its asks and its reconnections. A round starts when
+//! A scenario that they disturb is busy from its start, but for its spans of holding, its asks and its reconnections. A round starts when
 //! somebody wants to reconnect and nobody is busy: in it all sidecars are moved to each replica in turn, and
 //! every scenario of the round proves on each.
 

@@ -53,7 +53,7 @@ pub(super) fn every_protocol() -> Scenario {
 pub(super) fn every_protocol_across_zones() -> Scenario {
     let away = OTHER_PROTOCOLS.map(|(protocol, name)| spoken(protocol, name, "frontend@$zone1"));
     Scenario {
-        // The gate sees requests do so in `across-zones`.
+        // The gate sees requests do so in `resilience/zone-cut-off`.
         tags: vec![Tag::Qa, Tag::PreRelease],
         requires: vec![Capability::ThreeZones, Capability::Protocols],
         disturbs: Disturbs::Everything,

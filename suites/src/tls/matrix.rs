@@ -116,12 +116,9 @@ fn row(mode: InboundTls, name: &str) -> Scenario {
         then,
     );
     scenario.requires.push(Capability::Protocols);
-    if mode != InboundTls::Strict {
-        // The gate has no time for all three. It sees a callee without TLS at the strict one's, which no configuration speaks
-        // of, and a permissive one in `step-by-step`.
-        return beyond_the_gate(scenario);
-    }
-    scenario
+    // The gate has no time for them. It sees a callee without TLS in `no-fallback`, a permissive one in `step-by-step` and a
+    // strict one in `allowed-callers`, in fewer protocols.
+    beyond_the_gate(scenario)
 }
 
 /// A service whose pods show a certificate of the mesh, but not that of whom the caller called.

@@ -114,7 +114,7 @@ pub(super) fn strict_refuses_plaintext() -> Scenario {
             in_plaintext("elsewhere"),
         ],
     );
-    // The gate sees in `matrix-strict` what a strict callee takes, and in `allowed-callers` that nobody else is one.
+    // The gate sees in `allowed-callers` what a strict callee takes, and that nobody else is one.
     beyond_the_gate(scenario)
 }
 

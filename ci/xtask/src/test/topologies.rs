@@ -20,7 +20,7 @@ const PASSES: [Pass; 3] = [
         name: "two-clusters",
         options: &[
             "delivery-scope",
-            "--tag=gate",
+            "--tag=qa",
             "--topology=two-clusters",
             // Two cores carry twice the sidecars, and the bounds are not what this is about.
             "--parallel=4",

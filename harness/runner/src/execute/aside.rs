@@ -23,8 +23,10 @@ impl Execution {
         self.be_busy().await;
     }
 
-    /// Goes on; while others reconnect, only after them.
+    /// Goes on; while others reconnect, only after them, where that matters.
     pub(super) async fn be_busy(&mut self) {
-        self.busy = Some(self.environment.rendezvous().busy().await);
+        if self.minds_rounds {
+            self.busy = Some(self.environment.rendezvous().busy().await);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Waiting until every sidecar holds what it must, and the marker that absence is judged on.
 
-use super::Execution;
+use super::{Execution, asked};
 use crate::record::Seen;
 use harness_model::directory::Sidecar;
 use harness_model::history::{EventKind, Guard, Observation, TlsSeen, offered};
@@ -12,12 +12,12 @@ impl Execution {
     /// Waits until everybody holds what the oracle says, at most for the mesh's duty; then proves with a marker where
     /// absence is asked for, and else reads whoever has not told anything in this step.
     pub(super) async fn settle_and_prove(&mut self) {
-        if self.written.is_empty() && !self.asks_for_configuration() {
+        if self.written.is_empty() && !asked::for_configuration(&self.script.scenario) {
             return;
         }
         self.settled = self.settle().await;
         let affected = std::mem::take(&mut self.affected);
-        if self.asks_for_absence() {
+        if asked::for_absence(&self.script.scenario) {
             // Somebody whom the last write changed must have been read after it and before the marker is written, or it
             // proves nothing.
             self.read_unread(|sidecar| affected.contains(&sidecar.name))

@@ -84,7 +84,10 @@ fn what_was_read_before_a_write_or_the_end_is_read_again_after_it() {
     assert_eq!(recorder.unread_in_step().len(), 1);
     recorder.read("a", "1", Ok(holding("a", "1", "red")));
     recorder.read("a", "1", Ok(holding("a", "1", "red")));
-    assert_eq!(kinds(&recorder), ["joined", "observed", "other", "observed"]);
+    assert_eq!(
+        kinds(&recorder),
+        ["joined", "observed", "other", "observed"]
+    );
 }
 
 #[test]
