@@ -7,6 +7,7 @@
 
 pub mod archive;
 pub mod build;
+pub mod candidate;
 pub mod closure;
 mod digest;
 mod elf;

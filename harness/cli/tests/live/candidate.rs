@@ -5,8 +5,7 @@ use crate::baseline::{Baseline, Footprint};
 use crate::foreign::output;
 use crate::meshproof::{Place, images};
 use harness_images::archive::Archive;
-use harness_images::pack::{FileSpec, ImageSpec, pack};
-use harness_images::store::Store;
+use harness_images::candidate;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
@@ -14,41 +13,8 @@ use kube::config::{Config, KubeConfigOptions, Kubeconfig};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 
 const NAME: &str = "candidate";
-
-/// The reference control plane as somebody else would have built it: under another name, and with an environment variable
-/// more, so that its digest is another. The digest.
-fn build_candidate(place: &Place, archive: &Path) -> String {
-    let folder = place.path().join("unpacked");
-    let store = Store::open(&folder).expect("a store can be made in a fresh folder");
-    store
-        .load(&images().join("control-plane.tar"))
-        .expect("`cargo xtask images` has made it");
-    let image = store
-        .resolve("meshproof/control-plane:dev")
-        .expect("it is loaded");
-    let program = image.entrypoint.first().expect("it has an entrypoint");
-    let env = image.env.iter();
-    let env = env.map(|(name, value)| format!("{name}={value}"));
-    let spec = ImageSpec {
-        reference: "somebody/mesh-control-plane:candidate".to_owned(),
-        files: vec![FileSpec {
-            target: program.into(),
-            source: image.rootfs.join(program.trim_start_matches('/')),
-            mode: 0o755,
-        }],
-        folders: vec![("/etc".into(), 0o755), ("/tmp".into(), 0o1777)],
-        entrypoint: image.entrypoint.clone(),
-        cmd: image.cmd.clone(),
-        env: env.chain(["CANDIDATE=yes".to_owned()]).collect(),
-    };
-    pack(&spec, archive).expect("the archive can be written");
-    let packed = Archive::open(archive).expect("it is an image").digest;
-    fs::remove_dir_all(folder).expect("a folder of the test can be removed");
-    packed
-}
 
 async fn client(kubeconfig: &str) -> kube::Client {
     // A second call finds it installed.
@@ -106,7 +72,9 @@ fn a_candidate_is_deployed_run_against_and_named_by_what_its_pods_run() {
     let reference = Archive::open(&images().join("control-plane.tar"));
     let reference = reference.expect("`cargo xtask images` has made it").digest;
     let archive = place.path().join("candidate.tar");
-    let candidate = build_candidate(&place, &archive);
+    let ours = images().join("control-plane.tar");
+    let candidate = candidate::build(&ours, "somebody/mesh-control-plane:candidate", &archive)
+        .expect("our control plane can be packed again");
     assert_ne!(candidate, reference);
     let image = format!("control-plane={}", archive.display());
 

@@ -6,8 +6,7 @@ use crate::engine::Engine;
 use crate::junit::Count;
 use crate::workspace;
 use anyhow::{Context as _, bail, ensure};
-use harness_images::pack::{FileSpec, ImageSpec, pack};
-use harness_images::store::Store;
+use harness_images::candidate;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
@@ -31,40 +30,13 @@ pub(super) fn run(
 ) -> anyhow::Result<Count> {
     let folder = tempfile::tempdir().context("make a folder for the candidate")?;
     let archive = folder.path().join("candidate.tar");
-    let candidate = build(&archive, &folder.path().join("unpacked"))?;
+    let ours = workspace::root().join("target/images/control-plane.tar");
+    let candidate = candidate::build(&ours, CANDIDATE, &archive)?;
     let archive = archive.to_string_lossy();
     docker(engine, &["load", "--quiet", "--input", &archive])?;
     let count = run_against(engine, node_image, program, results, &candidate);
     docker(engine, &["image", "rm", CANDIDATE])?;
     count
-}
-
-/// Our control plane as somebody else would have built it: with an environment variable more, so that its digest is another,
-/// which is returned.
-fn build(archive: &Path, unpacked: &Path) -> anyhow::Result<String> {
-    let store = Store::open(unpacked).context("make a store")?;
-    let ours = workspace::root().join("target/images/control-plane.tar");
-    let reference = store.load(&ours).context("unpack our control plane")?;
-    let image = store.resolve("meshproof/control-plane:dev")?;
-    let program = image.entrypoint.first();
-    let program = program.context("our control plane has no entrypoint")?;
-    let env = image.env.iter();
-    let env = env.map(|(name, value)| format!("{name}={value}"));
-    let spec = ImageSpec {
-        reference: CANDIDATE.to_owned(),
-        files: vec![FileSpec {
-            target: program.into(),
-            source: image.rootfs.join(program.trim_start_matches('/')),
-            mode: 0o755,
-        }],
-        folders: vec![("/etc".into(), 0o755), ("/tmp".into(), 0o1777)],
-        entrypoint: image.entrypoint.clone(),
-        cmd: image.cmd.clone(),
-        env: env.chain(["CANDIDATE=yes".to_owned()]).collect(),
-    };
-    let candidate = pack(&spec, archive).context("pack the candidate")?;
-    ensure!(candidate != reference, "the candidate is our own image");
-    Ok(candidate)
 }
 
 /// A run that leaves its cluster standing, which is asked then and taken down.
