@@ -11,7 +11,7 @@ use harness_model::topology::Topology;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -281,11 +281,16 @@ impl Clusters {
             }
             search
         });
-        let mut search = exposure::Search::default();
-        for of_one in join_all(looks).await {
-            search.add(of_one);
-        }
-        search
+        exposure::Search::sum(join_all(looks).await)
+    }
+
+    /// As [`Cluster::keys_on_disks`], of all of them.
+    pub async fn keys_on_disks(&self, folders: &[PathBuf]) -> exposure::Search {
+        let looks = self
+            .all
+            .iter()
+            .map(|cluster| cluster.keys_on_disks(folders));
+        exposure::Search::sum(join_all(looks).await)
     }
 
     /// As [`Cluster::down`], all of them side by side.

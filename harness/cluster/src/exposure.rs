@@ -1,8 +1,11 @@
-//! Looking for private keys where none may be: in the logs of pods, and in the files that a run leaves for people.
+//! Looking for private keys where none may be: in the logs of pods, in folders of nodes that a mesh writes to, and in the
+//! files that a run leaves for people.
 
 mod kept;
+mod on_nodes;
 
 pub use kept::keys_in_kept_logs;
+pub(crate) use on_nodes::on_node;
 
 use crate::redaction::holds_private_key;
 use futures::StreamExt as _;
@@ -11,6 +14,7 @@ use harness_model::causes::chain;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::Client;
 use kube::api::{Api, ListParams, LogParams};
+use serde::Deserialize;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -23,15 +27,25 @@ const AT_ONCE: usize = 16;
 const LINE: usize = 128;
 
 /// What a search for private keys came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Search {
-    /// Where there is one: containers as `NAMESPACE/POD/CONTAINER`, and files.
+    /// Where there is one: containers as `NAMESPACE/POD/CONTAINER`, files, and those of nodes as `NODE:PATH`.
     pub found: Vec<String>,
     /// What could not be looked through, with the reason: nobody knows whether there is one.
     pub not_searched: Vec<String>,
 }
 
 impl Search {
+    /// What several searches came to.
+    pub(crate) fn sum(all: Vec<Self>) -> Self {
+        let mut sum = Self::default();
+        for search in all {
+            sum.add(search);
+        }
+        sum
+    }
+
     /// Adds what another search came to.
     pub fn add(&mut self, other: Self) {
         self.found.extend(other.found);
@@ -121,7 +135,8 @@ pub fn keys_in_files(folder: &Path) -> Search {
     search
 }
 
-fn holds(bytes: &[u8]) -> bool {
+/// Whether there is a private key among these bytes.
+pub(crate) fn holds(bytes: &[u8]) -> bool {
     holds_private_key(&String::from_utf8_lossy(bytes))
 }
 

@@ -19,6 +19,7 @@ mod latency;
 pub mod local;
 pub mod nodes;
 mod on_disks;
+mod part;
 mod pod_diagnostics;
 mod redaction;
 mod reexec;
@@ -31,6 +32,7 @@ mod wire;
 
 pub use clusters::Clusters;
 pub use on_disks::{DiskHarm, OnDisks};
+pub use part::Part;
 pub use reexec::reexec;
 pub use round_trip::RoundTrip;
 pub use topology::zones_of;
@@ -141,6 +143,13 @@ pub trait Cluster: Send + Sync {
         Box::pin(async { Ok(()) })
     }
 
+    /// Looks for private keys in the files below these folders of every node; one that is not there has none. Nothing is
+    /// searched where nodes are not ours.
+    fn keys_on_disks<'a>(&'a self, folders: &'a [PathBuf]) -> BoxFuture<'a, exposure::Search> {
+        let _ = folders;
+        Box::pin(async { exposure::Search::default() })
+    }
+
     /// Cuts a data center off from everything outside it, by a rule that the kernel itself drops after `duration`.
     /// Returns as soon as the rule is in force.
     ///
@@ -246,36 +255,6 @@ pub trait Cluster: Send + Sync {
     /// could not be removed (empty: nothing is left, or the cluster is [`lost`](Self::lost)). Drivers share the cluster,
     /// so others may still hold it: their later calls fail.
     fn down(self: Arc<Self>) -> BoxFuture<'static, Vec<String>>;
-}
-
-/// A part of a cluster that can be taken away for a while.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// The processes of a pod, which are stopped.
-    PodProcesses(PodAddress),
-    /// The nodes of a data center, which lose power.
-    Nodes {
-        /// Which.
-        data_center: String,
-    },
-    /// The API server, which is killed.
-    ApiServer,
-    /// etcd, which is stopped.
-    Etcd,
-    /// Something on the disks of nodes, which is harmed once. Whoever it belongs to may mend it at any time.
-    OnDisks(OnDisks),
-}
-
-impl std::fmt::Display for Part {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::PodProcesses(pod) => write!(f, "the processes of the pod {}", pod.name),
-            Self::Nodes { data_center } => write!(f, "the nodes of {data_center}"),
-            Self::ApiServer => f.write_str("the API server"),
-            Self::Etcd => f.write_str("etcd"),
-            Self::OnDisks(part) => part.fmt(f),
-        }
-    }
 }
 
 fn cannot(act: &str) -> ClusterError {

@@ -19,6 +19,7 @@ mod gate;
 mod group;
 mod groups;
 mod handle;
+mod key_search;
 mod machines;
 mod measure;
 mod node;
@@ -80,7 +81,7 @@ pub fn list() -> Vec<Listed> {
     run_folder::of_clusters()
         .into_iter()
         .map(|folder| {
-            let description = cluster::description(&folder).ok();
+            let description = run_folder::description(&folder).ok();
             Listed {
                 name: folder.file_name().unwrap_or_default().display().to_string(),
                 kubeconfig: folder.join("kubeconfig"),

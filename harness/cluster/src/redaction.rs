@@ -34,6 +34,11 @@ pub(crate) fn holds_private_key(text: &str) -> bool {
     (text.contains(KEY) && without_keys(text) != text) || encoded_key(text).is_some()
 }
 
+/// By what such a text is known where others search it, as an extended regular expression (POSIX).
+pub(crate) fn key_pattern() -> String {
+    format!("{BEGIN}[A-Z ]*{KEY}|{}", ENCODED_KEY.join("|"))
+}
+
 /// Where the first key in base64 is.
 fn encoded_key(text: &str) -> Option<usize> {
     ENCODED_KEY.iter().filter_map(|key| text.find(key)).min()

@@ -45,6 +45,8 @@ pub struct NodeConfig {
     pub log: PathBuf,
     /// Where control groups for containers with limits are made, or why they cannot be.
     pub control_groups: Result<Home, String>,
+    /// Whether bytes hold a private key: what folders of the node's disk are searched for.
+    pub holds_key: fn(&[u8]) -> bool,
     /// How long the Lease is valid; it is renewed every second.
     pub lease_duration: Duration,
     /// Wait before the first restart of a container that failed; doubles up to thirty times itself (Kubernetes: 10 s

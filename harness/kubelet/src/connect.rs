@@ -1,11 +1,13 @@
 //! The socket through which the harness reaches pods: one JSON line with address and port in, a connected TCP
 //! socket out. A line that names a pod stops its processes, or lets them go on; one that names a Unix socket breaks it, or
-//! puts it back; and one that names a folder fills its file system, or gives it its room again.
+//! puts it back; and one that names a folder fills its file system, gives it its room again, or has it searched for private
+//! keys.
 //!
 //! The connection is made from the node's namespace, so it works while the node's zone is cut off.
 
 use crate::disk_fault;
 use crate::freeze::{self, PodName};
+use crate::key_search;
 use crate::node::Node;
 use crate::socket_fault::{self, Harm};
 use harness_kernel::fd_passing::send_fd;
@@ -56,6 +58,10 @@ enum Wanted {
     },
     Empty {
         empty: String,
+    },
+    /// Look for private keys below the folder at this path of the node; the answer says where they are.
+    Search {
+        search: String,
     },
 }
 
@@ -125,6 +131,10 @@ async fn answer(client: UnixStream, node: &Arc<Node>) -> io::Result<()> {
         Ok(Wanted::Empty { empty: path }) => {
             node.full.end(&path);
             return say(&mut client, &Ok("")).await;
+        }
+        Ok(Wanted::Search { search: path }) => {
+            let looked = key_search::search(node, path).await;
+            return say(&mut client, &looked).await;
         }
         Ok(Wanted::Connection { ip, port }) => {
             let connecting = TcpStream::connect((ip, port));

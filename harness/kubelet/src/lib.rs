@@ -27,6 +27,7 @@ mod host_disk;
 mod host_path;
 mod images;
 mod kept_logs;
+mod key_search;
 mod leases;
 mod limits;
 mod logs;

@@ -5,7 +5,9 @@ mod component;
 mod identity;
 
 pub use component::{ClientList, Component, ComponentKind};
-pub use identity::{AuthorityForm, HandshakeForm, IdentityForm, NodeAgentForm, RotationForm};
+pub use identity::{
+    AuthorityForm, HandshakeForm, IdentityForm, NodeAgentForm, PublishedForm, RotationForm,
+};
 
 use crate::template;
 use harness_model::capability::Capability;

@@ -18,6 +18,7 @@ use harness_model::configuration::Configuration;
 use harness_model::history::DeliveryStatus;
 use harness_model::rotation::Rotation;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -275,6 +276,12 @@ impl Mesh {
         namespaces.sort();
         namespaces.dedup();
         namespaces
+    }
+
+    /// The folders that its parts have on the disks of their nodes.
+    #[must_use]
+    pub fn folders(&self) -> Vec<PathBuf> {
+        self.definition.folders()
     }
 
     /// Objects of scenarios that are still there, `Kind namespace/name`; empty when everything was removed.

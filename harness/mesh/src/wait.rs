@@ -133,7 +133,7 @@ pub(crate) async fn until_gone(
 }
 
 /// Looks after every change until `look` finds nothing missing.
-async fn until<F, L>(
+pub(crate) async fn until<F, L>(
     what: &str,
     patience: Duration,
     mut changes: BoxStream<'_, ()>,
@@ -200,7 +200,8 @@ where
     changes_of(api, watcher::Config::default())
 }
 
-fn changes_of<K>(api: Api<K>, config: watcher::Config) -> BoxStream<'static, ()>
+/// One item for every change of what is selected, and one at first.
+pub(crate) fn changes_of<K>(api: Api<K>, config: watcher::Config) -> BoxStream<'static, ()>
 where
     K: Resource + Clone + std::fmt::Debug + DeserializeOwned + Send + 'static,
 {

@@ -18,6 +18,7 @@ mod on_the_wire;
 mod passes_both_sidecars;
 mod prefers_own_zone;
 mod proof;
+mod published;
 mod received;
 mod recovers;
 mod refused;

@@ -143,7 +143,8 @@ pub enum Expectation {
         step: usize,
     },
     /// All the time every sidecar's certificate leads to a root that the sidecar itself and every other one of the cluster
-    /// trusts, so that any two of them can meet.
+    /// trusts, so that any two of them can meet. Where the mesh says where it publishes its trust bundle, that is what sidecars
+    /// trust after each act `rotate`, within [`crate::patience::Patience::rotation`].
     Trusted,
     /// All certificates lead to one root and were signed by one issuer, all the time.
     SameRoot,

@@ -192,6 +192,17 @@ pub enum EventKind {
         /// What.
         rotation: Rotation,
     },
+    /// What the mesh publishes as its trust bundle in a namespace, after an act of that kind: read when it was what sidecars
+    /// trust, or when the mesh's time for that was over. Histories from before this was read do not have it.
+    Published {
+        /// Cluster, as the topology calls it.
+        cluster: String,
+        /// Namespace.
+        namespace: String,
+        /// Its roots, as [`CertificateSeen::roots`] has them; empty where there is no bundle, none where it could not be read.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        roots: Option<BTreeSet<String>>,
+    },
     /// A wait of ours ended without what it waited for.
     GaveUp {
         /// What was waited for and how far it got.

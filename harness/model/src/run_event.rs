@@ -132,10 +132,11 @@ pub struct Summary {
     /// Something of ours was left behind: what.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_behind: Vec<String>,
-    /// Where a private key was found that must not leave its pod: containers by their logs, and files of the run.
+    /// Where a private key was found that must not leave its pod: containers by their logs, files of nodes (`NODE:PATH`), and
+    /// files of the run.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exposed_keys: Vec<String>,
-    /// Logs and files that could not be looked through for private keys, with the reasons.
+    /// Logs, folders and files that could not be looked through for private keys, with the reasons.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_searched: Vec<String>,
     /// The run was interrupted by this signal.

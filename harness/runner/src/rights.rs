@@ -4,6 +4,7 @@
 
 use harness_cluster::rights::{Right, to_connect, verbs};
 use harness_mesh::MeshDefinition;
+use harness_mesh::definition::PublishedForm;
 use harness_model::asking::{Ask, Desk, Token};
 use harness_model::fault::{Fault, PodSelector};
 use harness_model::scenario::{Act, Rollout, Scenario};
@@ -58,7 +59,9 @@ fn of_act(act: &Act, mesh: &MeshDefinition) -> Vec<Right> {
                     .split_once('/')
                     .map_or("", |(group, _)| group);
                 let namespace = Some(form.namespace.as_str());
-                verbs(&["get", "patch"], group, &form.plural, namespace)
+                let mut rights = verbs(&["get", "patch"], group, &form.plural, namespace);
+                rights.extend(form.published.iter().flat_map(reading));
+                rights
             })
             .collect(),
         Act::Ask(ask) => asking(ask, mesh),
@@ -75,6 +78,17 @@ fn of_act(act: &Act, mesh: &MeshDefinition) -> Vec<Right> {
         | Act::Load(_)
         | Act::Stop(_) => Vec::new(),
     }
+}
+
+/// What is published is read, and watched until it is what sidecars trust.
+fn reading(published: &PublishedForm) -> Vec<Right> {
+    let read = |namespace: &String| {
+        ["get", "list", "watch"].map(|verb| Right {
+            name: Some(published.config_map.clone()),
+            ..Right::new(verb, "", "configmaps").within(namespace)
+        })
+    };
+    published.namespaces.iter().flat_map(read).collect()
 }
 
 fn of_fault(fault: &Fault, mesh: &MeshDefinition) -> Vec<Right> {
@@ -187,6 +201,7 @@ fn asking(ask: &Ask, mesh: &MeshDefinition) -> Vec<Right> {
 mod tests {
     use super::*;
     use harness_model::duration::Span;
+    use harness_model::rotation::Rotation;
 
     fn words(act: Act) -> Vec<String> {
         let mesh = MeshDefinition::load("reference").unwrap();
@@ -217,6 +232,15 @@ mod tests {
         assert_eq!(patched.len(), 1);
         assert!(patched[0].contains("key-service-clients"), "{patched:?}");
         assert!(denial.contains(&"patch pods in the namespace mesh-system".to_owned()));
+    }
+
+    #[test]
+    fn a_rotation_takes_the_reading_of_what_is_published_in_each_namespace() {
+        let rotation = words(Act::Rotate(Rotation::NewRoot));
+        for namespace in ["mesh-system", "mesh-workloads"] {
+            let right = format!("get configmaps `mesh-trust-bundle` in the namespace {namespace}");
+            assert!(rotation.contains(&right), "{rotation:?}");
+        }
     }
 
     #[test]

@@ -62,8 +62,9 @@ fn note_search(summary: &mut Summary, search: Option<Search>) {
     }
 }
 
-/// Who interrupts a run does not wait for logs to be read. Its files are searched when its documents are written.
-const LOGS_UNSEARCHED: &str = "the logs of the mesh's pods: the run was interrupted";
+/// Who interrupts a run does not wait for logs and nodes to be read. Its files are searched when its documents are written.
+const LOGS_UNSEARCHED: &str =
+    "the logs of the mesh's pods and its folders on nodes: the run was interrupted";
 
 async fn whole(
     plan: &RunPlan,

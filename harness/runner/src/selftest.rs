@@ -60,7 +60,8 @@ pub async fn selftest(
         interrupt: &interrupt,
         on_case,
         number: AtomicUsize::new(0),
-        cases: Mutex::new(Vec::new()),
+        cases: Mutex::default(),
+        exposed: Mutex::default(),
     };
     tokio::select! {
         () = bench.with_mesh(&mut report) => {}
@@ -101,6 +102,8 @@ struct Bench<'a> {
     /// Scenarios begun: each has keys of its own.
     number: AtomicUsize,
     cases: Mutex<Vec<SelftestCase>>,
+    /// Where keys of mutants were found.
+    exposed: Mutex<Vec<String>>,
 }
 
 /// [`Enough`] of a scenario, by name.
@@ -255,7 +258,8 @@ impl Bench<'_> {
             return;
         }
         let started = Instant::now();
-        let search = environment.exposed_keys(&self.folder(&row.mutant)).await;
+        let mut search = environment.exposed_keys(&self.folder(&row.mutant)).await;
+        compare::leave_out_known(&mut search, &mut lock(&self.exposed));
         for kill in wanted {
             let case = compare::searched(&row.mutant, kill, &search);
             self.add(case, millis_since(started));
@@ -384,8 +388,12 @@ impl Bench<'_> {
         cases.push(case);
     }
 
-    /// A case is in the list or not, so a panic elsewhere leaves it usable.
     fn cases(&self) -> MutexGuard<'_, Vec<SelftestCase>> {
-        self.cases.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.cases)
     }
+}
+
+/// Something is in such a list or not, so a panic elsewhere leaves it usable.
+fn lock<T>(list: &Mutex<Vec<T>>) -> MutexGuard<'_, Vec<T>> {
+    list.lock().unwrap_or_else(PoisonError::into_inner)
 }

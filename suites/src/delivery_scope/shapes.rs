@@ -14,7 +14,7 @@ const IN_THE_GATE: [&str; 5] = [
     "data-center",
     "application",
     "address",
-    "cluster",
+    "another-cluster",
     "except-application",
 ];
 

@@ -52,7 +52,8 @@ pub(super) fn on_the_wire() -> Scenario {
     scenario
         .requires
         .extend([Capability::Wire, Capability::Protocols]);
-    scenario
+    // The gate has what both sidecars say of each request.
+    beyond_the_gate(scenario)
 }
 
 fn leave(application: &str, zone: &str) -> Act {

@@ -42,6 +42,8 @@ pub enum Mutation {
     RollsUnasked,
     /// A root that was trusted stays in the bundle for ever.
     KeepsOldRoot,
+    /// What is published in ConfigMaps stays there, whatever node agents are told.
+    PublishesFirst,
     /// A token that is bound to no pod will do, for pods of every node.
     TakesUnbound,
     /// A token of a pod that is gone will do, for pods of every node.
@@ -60,7 +62,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::AnyToken,
         Self::AnyAccount,
         Self::AnyNode,
@@ -70,6 +72,7 @@ impl Mutation {
         Self::DropsOldRoot,
         Self::RollsUnasked,
         Self::KeepsOldRoot,
+        Self::PublishesFirst,
         Self::TakesUnbound,
         Self::TakesGone,
         Self::TakesWeakKeys,
@@ -92,6 +95,7 @@ impl Mutation {
             Self::DropsOldRoot => "authority-drops-old-root",
             Self::RollsUnasked => "authority-rolls-unasked",
             Self::KeepsOldRoot => "authority-keeps-old-root",
+            Self::PublishesFirst => "authority-publishes-first-bundle",
             Self::TakesUnbound => "authority-takes-unbound",
             Self::TakesGone => "authority-takes-gone-pods",
             Self::TakesWeakKeys => "authority-takes-weak-keys",
@@ -212,6 +216,13 @@ impl Behaviour for Mutation {
 
     fn trusts_partner(&self, is_trusted: bool) -> bool {
         is_trusted || *self == Self::KeepsOldRoot
+    }
+
+    fn publishes(&self, bundle: String, published: Option<&str>) -> String {
+        match (self, published) {
+            (Self::PublishesFirst, Some(first)) => first.to_owned(),
+            _ => Faithful.publishes(bundle, published),
+        }
     }
 }
 

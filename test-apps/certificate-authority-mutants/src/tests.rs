@@ -33,7 +33,7 @@ fn replaces(behaviour: &dyn Behaviour, age: Duration) -> bool {
 }
 
 /// How many bugs show in what a seam says; those of the others show over time.
-const SAID: usize = 14;
+const SAID: usize = 15;
 
 /// A token that says this of itself.
 fn token(claims: &str) -> String {
@@ -70,8 +70,8 @@ fn takes(behaviour: &dyn Behaviour, params: &rcgen::CertificateParams) -> [bool;
 }
 
 /// What each of the seams says of something wrong: token, account, node, signature, name, lifetime, of an old root that
-/// is trusted, of an old intermediate, of a root that is not trusted, of a token that is bound to no pod or to one that is
-/// gone, of a short key, of a request for an authority's certificate, and of a second name.
+/// is trusted, of an old intermediate, of a root that is not trusted, of an old bundle that is published, of a token that is
+/// bound to no pod or to one that is gone, of a short key, of a request for an authority's certificate, and of a second name.
 fn says(behaviour: &dyn Behaviour) -> [bool; SAID] {
     let pod = PodFacts {
         name: "checkout-0".to_owned(),
@@ -112,6 +112,7 @@ fn says(behaviour: &dyn Behaviour) -> [bool; SAID] {
         !behaviour.trusts(1, true, &desired),
         replaces(behaviour, OLD),
         behaviour.trusts(1, false, &desired) && behaviour.trusts_partner(false),
+        behaviour.publishes("new".to_owned(), Some("old")) == "old",
         admits(behaviour, unbound, Err(ReadTokenError::Unbound)),
         admits(behaviour, unscheduled, invalid(gone)),
         Request::read(weak, behaviour).is_ok(),
@@ -142,6 +143,13 @@ fn every_mutant_does_what_its_name_says_and_nothing_else() {
         }
         assert_eq!(says(mutation), expected, "{}", mutation.name());
     }
+}
+
+#[test]
+fn what_is_published_first_is_the_bundle() {
+    let publishes = |behaviour: &dyn Behaviour| behaviour.publishes("new".to_owned(), None);
+    assert_eq!(publishes(&Mutation::PublishesFirst), "new");
+    assert_eq!(publishes(&Faithful), "new");
 }
 
 #[test]

@@ -99,6 +99,11 @@ pub trait Behaviour: Send + Sync + 'static {
     fn trusts_partner(&self, is_trusted: bool) -> bool {
         is_trusted
     }
+
+    /// What the ConfigMaps are to say when this is the bundle, PEM; `published` is what they say now, if anything.
+    fn publishes(&self, bundle: String, _published: Option<&str>) -> String {
+        bundle
+    }
 }
 
 /// As designed.

@@ -223,7 +223,9 @@ impl Keeping {
             let count = (roots.len() + partners.len()) as u64;
             let bundle = self.announcements.announce(roots, partners);
             self.metrics.trusted_roots.store(count, Ordering::Relaxed);
-            outcome = self.publishing.publish(&bundle.pem()).await;
+            let published = self.publishing.published();
+            let pem = self.behaviour.publishes(bundle.pem(), published);
+            outcome = self.publishing.publish(&pem).await;
             if outcome.is_ok() {
                 self.spreading.published(&bundle);
             }

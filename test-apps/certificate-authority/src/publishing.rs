@@ -108,6 +108,12 @@ impl Publishing {
         }
     }
 
+    /// What the namespace of the workloads has as far as is known; none where it has nothing.
+    #[must_use]
+    pub fn published(&self) -> Option<&str> {
+        self.texts.known.get(&self.home).map(String::as_str)
+    }
+
     /// Writes the bundle wherever it lacks.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 //!
 //! Invariant: none of this is in the `node-agent` binary.
 
+mod on_disk;
 mod own_word;
 mod unforgiving;
 
@@ -12,10 +13,9 @@ use node_agent::behaviour::{Behaviour, Faithful};
 use node_agent::certificate::Identity;
 use node_agent::pods::{Pod, Pods};
 use own_word::OwnWord;
-use std::path::{Path, PathBuf};
+use std::io;
 use std::sync::Arc;
-use std::{fs, io};
-use tracing::info;
+use tracing::{info, warn};
 use unforgiving::{DialsOnce, ShunsSlow};
 
 /// One seeded bug.
@@ -55,13 +55,15 @@ pub enum Mutation {
     ShunsSlow,
     /// The key of each certificate is in the log.
     LogsKey,
+    /// The key of each certificate is on the disk, until that of the next one.
+    KeepsKeyOnDisk,
     /// The intermediate that leads from a certificate to a root is not served with it.
     LeavesOutIntermediate,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::ServesAnother,
         Self::NeverRenews,
         Self::GivesUp,
@@ -79,6 +81,7 @@ impl Mutation {
         Self::DialsOnce,
         Self::ShunsSlow,
         Self::LogsKey,
+        Self::KeepsKeyOnDisk,
         Self::LeavesOutIntermediate,
     ];
 
@@ -103,6 +106,7 @@ impl Mutation {
             Self::DialsOnce => "agent-dials-once",
             Self::ShunsSlow => "agent-shuns-slow",
             Self::LogsKey => "agent-logs-key",
+            Self::KeepsKeyOnDisk => "agent-keeps-key-on-disk",
             Self::LeavesOutIntermediate => "agent-leaves-out-intermediate",
         }
     }
@@ -113,6 +117,15 @@ impl Mutation {
         Self::ALL
             .into_iter()
             .find(|mutation| mutation.name() == name)
+    }
+
+    /// Removes a key from the disk when the agent ends: on a cluster that is kept, the next run must not find it.
+    pub fn tidy_up(self) {
+        if self == Self::KeepsKeyOnDisk
+            && let Err(error) = on_disk::forget_key(&on_disk::folder())
+        {
+            warn!(%error, "no key is removed");
+        }
     }
 }
 
@@ -197,10 +210,13 @@ impl Behaviour for Mutation {
 
     fn before_serving(&self, pod: &Pod, identity: &Identity) -> io::Result<()> {
         match self {
-            Self::NeedsDisk => {
-                let socket = std::env::var_os("SOCKET").map(PathBuf::from);
-                let folder = socket.as_deref().and_then(Path::parent);
-                write_down(folder.unwrap_or(Path::new(FOLDER)), pod, &identity.chain)
+            Self::NeedsDisk => on_disk::keep_certificates(&on_disk::folder(), pod, &identity.chain),
+            Self::KeepsKeyOnDisk => {
+                // It is served from memory all the same.
+                if let Err(error) = on_disk::keep_key(&on_disk::folder(), identity.key.pem()) {
+                    warn!(%error, "no key is written");
+                }
+                Ok(())
             }
             Self::LogsKey => {
                 log_key(pod, identity.key.pem());
@@ -228,21 +244,6 @@ impl Behaviour for Mutation {
 fn of_account<'a>(all: &'a Pods, account: &str) -> Option<&'a Arc<Pod>> {
     let mut pods = all.by_uid.values();
     pods.find(|pod| pod.service_account == account)
-}
-
-/// Where a socket is that nothing is said of.
-const FOLDER: &str = "/run/mesh/node-agent";
-
-/// Writes certificates, never a key, beside the last ones and then in their place, so that no reader sees half of them.
-fn write_down(folder: &Path, pod: &Pod, chain: &[Vec<u8>]) -> io::Result<()> {
-    let path = folder.join(format!("{}.der", pod.uid));
-    let first_path = path.with_extension("new");
-    let written =
-        fs::write(&first_path, chain.concat()).and_then(|()| fs::rename(&first_path, &path));
-    if written.is_err() {
-        let _ = fs::remove_file(&first_path);
-    }
-    written
 }
 
 /// Writes a key (PEM) into the log, as somebody who looks for a mistake may do and forget to take out again.
@@ -352,20 +353,7 @@ mod tests {
             .finish();
         let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAw\n-----END PRIVATE KEY-----\n";
         tracing::subscriber::with_default(subscriber, || log_key(&pod("1", "checkout"), key));
-        let written = fs::read_to_string(log.path()).expect("text");
+        let written = std::fs::read_to_string(log.path()).expect("text");
         assert!(written.contains("-----BEGIN PRIVATE KEY-----"), "{written}");
-    }
-
-    #[test]
-    fn what_cannot_be_written_down_is_told_and_nothing_is_left_of_it() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let pod = pod("1", "checkout");
-        for chain in [vec![vec![1], vec![2, 3]], vec![vec![4]]] {
-            write_down(folder.path(), &pod, &chain).expect("there is room");
-            let written = fs::read(folder.path().join("1.der")).expect("there");
-            assert_eq!(written, chain.concat());
-        }
-        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1);
-        assert!(write_down(&folder.path().join("nowhere"), &pod, &[]).is_err());
     }
 }

@@ -94,7 +94,8 @@ fn ask(node: &str, path: &str) -> Result<http::Request<Vec<u8>>, String> {
         .map_err(|error| chain(&error))
 }
 
-async fn within<T>(look: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+/// What comes of a look, which may take [`PATIENCE`].
+pub(super) async fn within<T>(look: impl Future<Output = Result<T, String>>) -> Result<T, String> {
     match tokio::time::timeout(PATIENCE, look).await {
         Ok(looked) => looked,
         Err(_) => Err(format!("it did not come within {} s", PATIENCE.as_secs())),

@@ -12,7 +12,7 @@ use crate::api::diagnostics::Namespaces;
 use crate::together::Whole;
 use crate::{
     Cluster, ClusterError, ConnectError, ImageArchive, ImageNames, Part, PodAddress, PodStream,
-    WireSeen, api, failed, zones_of,
+    WireSeen, api, exposure, failed, zones_of,
 };
 use futures::future::BoxFuture;
 use harness_model::capability::Capability;
@@ -185,6 +185,11 @@ impl Cluster for KindCluster {
             let nodes = self.node_names();
             on_disks::own::prepare(&self.parts.engine, &nodes, folders).await
         })
+    }
+
+    fn keys_on_disks<'a>(&'a self, folders: &'a [PathBuf]) -> BoxFuture<'a, exposure::Search> {
+        let (engine, workers) = (&self.parts.engine, &self.parts.workers);
+        Box::pin(on_disks::keys::look(engine, workers, folders))
     }
 
     fn cut_zone<'a>(

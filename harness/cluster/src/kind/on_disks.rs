@@ -4,6 +4,7 @@
 //! made again.
 
 mod full;
+pub(super) mod keys;
 pub(super) mod own;
 mod socket;
 

@@ -128,7 +128,8 @@ fn name(pod: &PodAddress) -> serde_json::Value {
     json!({ "namespace": pod.namespace, "pod": pod.name })
 }
 
-async fn ask<T: DeserializeOwned>(
+/// Asks a node for something, in the words of our kubelet.
+pub(super) async fn ask<T: DeserializeOwned>(
     folder: &Path,
     node: &str,
     request: &serde_json::Value,

@@ -2,13 +2,15 @@
 
 use super::handle::{self, Fabric};
 use super::programs::Programs;
-use super::protocol::{Description, Request};
-use super::{ACCOUNT_KEY, away, connect_socket, control, control_socket, dial, plan, run_folder};
+use super::protocol::Request;
+use super::{
+    ACCOUNT_KEY, away, connect_socket, control, control_socket, dial, key_search, plan, run_folder,
+};
 use crate::folder_lock::{self, Attempt, FolderLock};
 use crate::together::Whole;
 use crate::{
     Cluster, ClusterError, ConnectError, ImageArchive, ImageNames, Part, PodAddress, PodStream,
-    WireSeen, account_token, api, failed, zones_of,
+    WireSeen, account_token, api, exposure, failed, zones_of,
 };
 use futures::future::BoxFuture;
 use harness_images::store::Store;
@@ -16,7 +18,6 @@ use harness_model::capability::Capability;
 use harness_model::causes::chain;
 use harness_model::topology::Topology;
 use std::collections::BTreeSet;
-use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -143,7 +144,7 @@ impl LocalCluster {
             return Err(ClusterError::because(act(), "a run uses it")
                 .hint("wait until it has ended: one at a time uses a cluster"));
         };
-        let description = description(&folder).map_err(failed(act()))?;
+        let description = run_folder::description(&folder).map_err(failed(act()))?;
         Self::open(folder, description.topology, None, lock).await
     }
 
@@ -291,6 +292,10 @@ impl Cluster for LocalCluster {
         })
     }
 
+    fn keys_on_disks<'a>(&'a self, folders: &'a [PathBuf]) -> BoxFuture<'a, exposure::Search> {
+        Box::pin(key_search::look(self, folders))
+    }
+
     fn cut_zone<'a>(
         &'a self,
         data_center: &'a str,
@@ -391,10 +396,4 @@ impl Cluster for LocalCluster {
     fn down(self: Arc<Self>) -> BoxFuture<'static, Vec<String>> {
         Box::pin(async move { self.end().await })
     }
-}
-
-/// What a cluster says of itself.
-pub(super) fn description(folder: &Path) -> io::Result<Description> {
-    let text = std::fs::read_to_string(folder.join("cluster.json"))?;
-    Ok(serde_json::from_str(&text)?)
 }

@@ -3,7 +3,7 @@
 
 use super::plan::Plan;
 use super::wiring::Network;
-use super::{cluster, control, control_socket, failed, run_folder};
+use super::{control, control_socket, failed, run_folder};
 use crate::ClusterError;
 use crate::round_trip::RoundTrip;
 use harness_kubelet::KUBELET_PORT;
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub async fn round_trips(name: &str) -> Result<Vec<RoundTrip>, ClusterError> {
     let folder = run_folder::of(name);
     let act = || format!("measure the round trips of cluster `{name}`");
-    let topology = cluster::description(&folder)
+    let topology = run_folder::description(&folder)
         .map_err(failed(act()))?
         .topology;
     let request = super::protocol::Request::RoundTrips;

@@ -4,6 +4,7 @@
 //! Invariant: a folder whose lock is free belongs to nobody, and whoever holds the lock may remove it.
 
 use super::groups;
+use super::protocol::Description;
 use crate::ClusterError;
 use crate::folder_lock::{self, Attempt, FolderLock};
 use std::fs::{self, DirBuilder};
@@ -26,6 +27,12 @@ pub(super) fn base() -> PathBuf {
 /// The run folder of a cluster.
 pub(super) fn of(name: &str) -> PathBuf {
     base().join(name)
+}
+
+/// What a cluster says of itself.
+pub(super) fn description(folder: &Path) -> io::Result<Description> {
+    let text = fs::read_to_string(folder.join("cluster.json"))?;
+    Ok(serde_json::from_str(&text)?)
 }
 
 impl RunFolder {

@@ -5,7 +5,7 @@ use crate::figures::what_containers_use_is_told;
 use crate::forward::ports_are_forwarded;
 use crate::limits::{groups_of, limits_are_in_force_or_the_node_says_why_not};
 use crate::stage::Stage;
-use crate::volumes::volumes_are_as_in_kubernetes;
+use crate::volumes::{keys_on_disks_are_found, volumes_are_as_in_kubernetes};
 use crate::workload::{IMAGE, PORT, SECRET};
 use futures::io::AsyncBufReadExt as _;
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -61,6 +61,7 @@ pub(crate) fn pods_are_as_in_kubernetes(stage: &Stage) {
             limits_are_in_force_or_the_node_says_why_not(&pods, "pods"),
             volumes_are_as_in_kubernetes(&pods),
         );
+        keys_on_disks_are_found(&pods, &cluster).await;
         diagnostics_tell_why_and_no_secrets(&pods, &cluster).await;
         assert_eq!(cluster.down().await, Vec::<String>::new());
         assert_eq!(groups_of("pods"), Vec::<PathBuf>::new());

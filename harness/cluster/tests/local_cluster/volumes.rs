@@ -5,10 +5,14 @@ use crate::pods::{Pods, within};
 use crate::workload::IMAGE;
 use futures::StreamExt as _;
 use futures::io::AsyncBufReadExt as _;
+use harness_cluster::Cluster as _;
+use harness_cluster::exposure::Search;
+use harness_cluster::local::LocalCluster;
 use k8s_openapi::api::core::v1::{ConfigMap, ContainerStatus};
 use kube::Api;
 use kube::api::{LogParams, PostParams};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 pub(crate) async fn volumes_are_as_in_kubernetes(pods: &Pods) {
     let disk = [
@@ -31,6 +35,30 @@ pub(crate) async fn volumes_are_as_in_kubernetes(pods: &Pods) {
         expressions_name_parts_of_volumes(pods),
         volumes_of_objects_are_read_only(pods),
     );
+}
+
+/// Also in what is mounted for the node alone, as `/run` is.
+pub(crate) async fn keys_on_disks_are_found(pods: &Pods, cluster: &LocalCluster) {
+    let folders = ["/run/agent", "/nowhere"].map(PathBuf::from);
+    let keyless = [
+        "make",
+        "file:/disk/certificate=none",
+        "socket:/disk/socket",
+        "link:/disk/out=/test",
+    ];
+    let (volume, mount) = host_path("/run/agent", "DirectoryOrCreate");
+    pods.make("keyless", &keyless, volume.clone(), mount.clone())
+        .await;
+    assert_eq!(first_line(pods, "keyless").await, "made");
+    assert_eq!(cluster.keys_on_disks(&folders).await, Search::default());
+    let keeps = ["make", "folder:/disk/deep", "key:/disk/deep/last"];
+    pods.make("key-keeper", &keeps, volume, mount).await;
+    assert_eq!(first_line(pods, "key-keeper").await, "made");
+    let keeper = pods.api().get("key-keeper").await.unwrap();
+    let node = keeper.spec.unwrap().node_name.unwrap();
+    let search = cluster.keys_on_disks(&folders).await;
+    assert_eq!(search.found, [format!("{node}:/run/agent/deep/last")]);
+    assert!(search.not_searched.is_empty(), "{search:?}");
 }
 
 /// The fields of a pod and of its container that mount a host path at `/disk`.

@@ -126,7 +126,7 @@ fn burn(ticks: u64) {
     }
 }
 
-/// Makes things on the disk, each told as `folder:PATH`, `socket:PATH`, `file:PATH=TEXT` or `link:PATH=TARGET`.
+/// Makes things on the disk, each told as `folder:PATH`, `socket:PATH`, `file:PATH=TEXT`, `key:PATH` or `link:PATH=TARGET`.
 fn make(things: &[&str]) {
     for thing in things {
         let (kind, rest) = thing.split_once(':').unwrap();
@@ -136,6 +136,7 @@ fn make(things: &[&str]) {
             "socket" => UnixListener::bind(path).map(drop),
             "file" => std::fs::create_dir_all(Path::new(path).parent().unwrap())
                 .and_then(|()| std::fs::write(path, text)),
+            "key" => std::fs::write(path, format!("-----BEGIN PRIVATE KEY-----\n{SECRET}\n")),
             "link" => symlink(text, path),
             _ => panic!("{thing}"),
         };

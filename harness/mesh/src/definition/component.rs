@@ -24,8 +24,8 @@ pub struct Component {
     /// The path of the Unix socket that each pod listens on, on its node's disk. Absent: none that faults may break.
     #[serde(default)]
     pub socket: Option<PathBuf>,
-    /// The path of the folder that each pod has on its node's disk (`hostPath`). Absent: none whose file system faults may
-    /// fill.
+    /// The path of the folder that each pod has on its node's disk (`hostPath`), which is searched for private keys and whose
+    /// file system faults may fill. Absent: none.
     #[serde(default)]
     pub folder: Option<PathBuf>,
     /// The list of the parts that it serves. Absent: none that can be denied.
@@ -128,13 +128,14 @@ impl MeshDefinition {
         lists.collect()
     }
 
-    /// The folders that its parts have on their nodes' disks and that faults may fill.
+    /// The folders that its parts have on their nodes' disks, each once.
     pub(crate) fn folders(&self) -> Vec<PathBuf> {
-        let folders = self
+        let folders: BTreeSet<_> = self
             .components
             .iter()
-            .filter_map(|part| part.folder.clone());
-        folders.collect()
+            .filter_map(|part| part.folder.clone())
+            .collect();
+        folders.into_iter().collect()
     }
 
     /// The part with this name.

@@ -83,4 +83,19 @@ pub struct RotationForm {
     /// Absent: the mesh cannot.
     #[serde(default)]
     pub partner: Option<String>,
+    /// Where the roots that are trusted are published, beside what sidecars get. Absent: nowhere.
+    #[serde(default)]
+    pub published: Option<PublishedForm>,
+}
+
+/// Where the trust bundle is published: a ConfigMap of one name in each of some namespaces.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PublishedForm {
+    /// The name of the ConfigMaps.
+    pub config_map: String,
+    /// The key in them under which all roots are, PEM.
+    pub key: String,
+    /// The namespaces that they are in.
+    pub namespaces: Vec<String>,
 }

@@ -292,6 +292,7 @@ impl Checker<'_> {
         self.tls(sections);
         self.rotation(sections);
         self.partner_roots(sections);
+        self.published(sections);
         self.identity(sections);
         self.clients(sections);
         self.handshake(sections);

@@ -396,6 +396,31 @@ fn a_mesh_that_claims_partners_must_say_how() {
 }
 
 #[test]
+fn where_the_trust_bundle_is_published_must_be_told_whole() {
+    let published = |old: &str, new: &str| {
+        broken(|text| {
+            assert!(text.contains(old), "{old}");
+            text.replace(old, new)
+        })
+    };
+    for (old, new, field) in [
+        ("key: roots.pem", "key: \"\"", "key"),
+        (
+            "namespaces: [mesh-system, mesh-workloads]",
+            "namespaces: []",
+            "namespaces",
+        ),
+    ] {
+        let defects = published(old, new);
+        let field = format!("rotation.published.{field}");
+        assert!(
+            defects.iter().any(|defect| defect.field == field),
+            "{defects:?}"
+        );
+    }
+}
+
+#[test]
 fn a_mesh_that_claims_rotation_must_say_how() {
     let defects =
         broken(|text| text.replace("rotation:\n  apiVersion", "variables2:\n  apiVersion"));

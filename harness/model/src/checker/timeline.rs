@@ -335,8 +335,13 @@ impl<'a> Timeline<'a> {
 
     /// What was last heard of a sidecar up to the end of a point, in whichever step.
     pub(super) fn last_word(&self, point: &Point, life: &Life<'a>) -> Option<LastWord<'a>> {
+        self.last_word_at(point.last, life)
+    }
+
+    /// What was last heard of a sidecar up to an event.
+    pub(super) fn last_word_at(&self, last: usize, life: &Life<'a>) -> Option<LastWord<'a>> {
         let events = self.events;
-        (life.joined..=point.last)
+        (life.joined..=last)
             .rev()
             .find_map(|index| match &events[index].kind {
                 EventKind::Observed(seen) if is_of(seen, life.sidecar) => {

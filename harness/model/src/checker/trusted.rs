@@ -1,12 +1,14 @@
 //! `trusted` and `same_root`: what certificates lead to, over the whole history.
 
 use super::evidence::{Evidence, detail};
+use super::published;
 use super::timeline::{Life, Reading, Timeline};
 use crate::history::CertificateSeen;
 use crate::verdict::Detail;
 use std::collections::BTreeMap;
 
-/// Every certificate leads to a root that its own sidecar and all others of the cluster trust at that time.
+/// Every certificate leads to a root that its own sidecar and all others of the cluster trust at that time, and what is published
+/// after an act of an operator is what they trust.
 ///
 /// A reading that shows no trust in a root contradicts only where a certificate that leads to this root was shown by
 /// somebody both before and after it: what happened in the moments between two readings nobody knows.
@@ -26,6 +28,7 @@ pub(super) fn check(timeline: &Timeline<'_>) -> Evidence {
         }
         one.note_unread_roots(&mut evidence);
     }
+    published::check(timeline, &mut evidence);
     evidence
 }
 

@@ -102,7 +102,8 @@ pub fn expectation(expectation: &Expectation) -> String {
             step
         ),
         Expectation::Trusted => {
-            "every certificate always leads to a root that every sidecar trusts then".to_owned()
+            "every certificate always leads to a root that every sidecar trusts then, and so does whoever goes by what is published"
+                .to_owned()
         }
         Expectation::SameRoot => {
             "all certificates lead to one root, by one issuer, all the time".to_owned()

@@ -1,13 +1,15 @@
-//! Replacing what certificates lead to, or is trusted besides, and waiting until every certificate shows it.
+//! Replacing what certificates lead to, or is trusted besides, and waiting until every certificate shows it, and until what is
+//! published is that, too.
 
 use super::Execution;
 use crate::record::Seen;
+use harness_mesh::Roots;
 use harness_model::causes::chain;
 use harness_model::directory::Sidecar;
 use harness_model::history::EventKind;
 use harness_model::patience::Whose;
 use harness_model::rotation::{LedTo, Rotation};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What certificates led to before, by cluster.
 type Before = BTreeMap<String, LedTo>;
@@ -56,6 +58,40 @@ impl Execution {
             &missing,
         );
         self.read_everybody().await;
+        self.record_published().await;
+    }
+
+    /// Records what the mesh publishes as its trust bundle once that is what sidecars trust, or the mesh's time is over.
+    async fn record_published(&self) {
+        let mesh = self.environment.mesh();
+        let bound = self.environment.patience().rotation.0;
+        for published in mesh.published(&self.trusted(), bound).await {
+            if let Err(error) = &published.roots {
+                self.give_up(format!("what is published to be read: {}", chain(error)));
+            }
+            self.recorder.push(EventKind::Published {
+                cluster: published.cluster,
+                namespace: published.namespace,
+                roots: published.roots.ok(),
+            });
+        }
+    }
+
+    /// What sidecars that have a certificate trust, by cluster.
+    fn trusted(&self) -> BTreeMap<String, BTreeSet<Roots>> {
+        let mut trusted: BTreeMap<String, BTreeSet<Roots>> = BTreeMap::new();
+        let sidecars = self.recorder.sidecars().into_iter();
+        for sidecar in sidecars.filter(|sidecar| self.oracle.expected(sidecar).certificate) {
+            let reading = self.recorder.observation(&sidecar.name);
+            let held = reading.and_then(|reading| reading.certificate);
+            if let Some(held) = held.filter(|held| !held.warming && !held.roots.is_empty()) {
+                trusted
+                    .entry(sidecar.cluster)
+                    .or_default()
+                    .insert(held.roots);
+            }
+        }
+        trusted
     }
 
     /// A new root of the probe of a workload, PEM; none, and a word of it, where it gives none.

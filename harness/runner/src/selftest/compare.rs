@@ -58,6 +58,14 @@ pub(super) fn mutant(
     }
 }
 
+/// Leaves out what was found of earlier mutants, which proves nothing of this one, and adds the rest to it. What is said of a
+/// log begins alike once its pod is gone.
+pub(super) fn leave_out_known(search: &mut Search, known: &mut Vec<String>) {
+    let is_new = |place: &String| !known.iter().any(|known| place.starts_with(known.as_str()));
+    search.found.retain(is_new);
+    known.extend(search.found.iter().cloned());
+}
+
 /// A mutant that gives keys away: the search for private keys must find one.
 pub(super) fn searched(mutant: &str, kill: &Kill, search: &Search) -> SelftestCase {
     let told = |what: &str, places: &[String]| format!("{what} {}", places.join("; "));
@@ -279,6 +287,23 @@ mod tests {
         search.found.push("the log of a/d/e".to_owned());
         let found = case(&search);
         assert!(found.agrees && found.observed.ends_with("in the log of a/d/e"));
+    }
+
+    #[test]
+    fn a_key_of_an_earlier_mutant_proves_nothing_of_a_later_one() {
+        let found = |places: &[&str]| Search {
+            found: places.iter().map(|place| (*place).to_owned()).collect(),
+            ..Search::default()
+        };
+        let (mut first, mut known) = (found(&["the log of a/b/c"]), Vec::new());
+        leave_out_known(&mut first, &mut known);
+        assert_eq!(first.found, ["the log of a/b/c"]);
+        let mut second = found(&["the log of a/b/c, which is gone"]);
+        leave_out_known(&mut second, &mut known);
+        assert!(second.found.is_empty());
+        let mut third = found(&["east-1:/run/key", "the log of a/b/c, which is gone"]);
+        leave_out_known(&mut third, &mut known);
+        assert_eq!(third.found, ["east-1:/run/key"]);
     }
 
     #[test]

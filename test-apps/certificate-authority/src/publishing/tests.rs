@@ -138,9 +138,11 @@ async fn the_bundle_is_in_every_namespace_that_stays_and_comes_back() {
     let maps = [map("has-it", "one"), map("b", "old")];
     let (mut publishing, mut cluster) = listed(&namespaces, &maps, "").await;
 
+    assert_eq!(publishing.published(), None);
     let (outcome, places) = published(&mut publishing, &mut cluster, "one", taken).await;
     assert!(outcome.is_ok());
     assert_eq!(places, written(&["a", "b", HOME], "one"));
+    assert_eq!(publishing.published(), Some("one"));
     let (outcome, places) = published(&mut publishing, &mut cluster, "one", taken).await;
     assert!(outcome.is_ok());
     assert!(places.is_empty(), "nothing lacks");

@@ -47,6 +47,27 @@ impl Checker<'_> {
         }
     }
 
+    pub(super) fn published(&mut self, sections: &Sections) {
+        let form = sections.rotation.as_ref();
+        let Some(form) = form.and_then(|form| form.published.as_ref()) else {
+            return;
+        };
+        let field = |key: &str| format!("rotation.published.{key}");
+        let places = form.namespaces.iter().map(|name| ("namespaces", name));
+        let names = [("configMap", &form.config_map), ("key", &form.key)];
+        for (key, value) in places.chain(names) {
+            if value.is_empty() || value.trim() != value {
+                let message = format!("`{value}` is empty, or has spaces around it");
+                self.add(&[&format!("{key}:"), value], &field(key), message, None);
+            }
+        }
+        if form.namespaces.is_empty() {
+            let message = "no namespace is named, so nothing is read".to_owned();
+            let hint = Some("name those of the mesh, or leave `published` out");
+            self.add(&["namespaces:", "[]"], &field("namespaces"), message, hint);
+        }
+    }
+
     pub(super) fn identity(&mut self, sections: &Sections) {
         let claimed = sections
             .capabilities

@@ -275,3 +275,122 @@ fn who_shows_no_roots_yet_does_not_tell_what_its_certificate_leads_to() {
     let found = judged(DROP, &never, Expectation::SameRoot);
     assert_eq!(found.verdict, Verdict::Inconclusive, "{found:#?}");
 }
+
+/// What is published in a cluster in the step of the rotation.
+fn publish(recorder: &mut Recorder, cluster: &str, roots: Option<&[&str]>) {
+    let own = |roots: &[&str]| roots.iter().map(|root| (*root).to_owned()).collect();
+    recorder.push(EventKind::Published {
+        cluster: cluster.to_owned(),
+        namespace: "mesh".to_owned(),
+        roots: roots.map(own),
+    });
+}
+
+/// Both went over to `r2`, and trust it beside `r1`, as two readings of each tell.
+fn gone_over() -> Recorder {
+    let mut recorder = before(NEW_ROOT, &["r1"]);
+    for place in [0, 1, 0, 1] {
+        read(&mut recorder, place, held("r2", "i2", &["r1", "r2"]));
+    }
+    recorder
+}
+
+#[rstest]
+#[case::what_sidecars_trust(Some(vec!["r1", "r2"]), Verdict::Passed, "")]
+#[case::an_old_bundle(Some(vec!["r1"]), Verdict::Failed, "1 of 2 roots lacking, and 0 others")]
+#[case::another_one(Some(vec!["r1", "r2", "r3"]), Verdict::Failed, "0 of 2 roots lacking, and 1 others")]
+#[case::no_bundle(Some(vec![]), Verdict::Failed, "2 of 2 roots lacking")]
+#[case::not_read(None, Verdict::Inconclusive, "could not be read")]
+fn what_is_published_is_what_sidecars_trust(
+    #[case] roots: Option<Vec<&str>>,
+    #[case] verdict: Verdict,
+    #[case] words: &str,
+) {
+    let mut recorder = gone_over();
+    let untold = judged(NEW_ROOT, &recorder, Expectation::Trusted);
+    assert_eq!(untold.verdict, Verdict::Passed, "{untold:#?}");
+    publish(&mut recorder, "local", roots.as_deref());
+    let found = judged(NEW_ROOT, &recorder, Expectation::Trusted);
+    assert_eq!(found.verdict, verdict, "{found:#?}");
+    if verdict == Verdict::Passed {
+        assert_eq!(found.observations, untold.observations + 1);
+        return;
+    }
+    let detail = &found.details[0];
+    assert_eq!((&detail.sidecar, detail.step), (&None, Some(1)));
+    let place = "the published bundle of namespace mesh in cluster local";
+    assert!(detail.expected.starts_with(place), "{detail:?}");
+    assert!(detail.observed.contains(words), "{detail:?}");
+    // What sidecars trust later is not held against what was published then.
+    for place in 0..2 {
+        read(&mut recorder, place, held("r2", "i2", &["r2"]));
+    }
+    let found = judged(NEW_ROOT, &recorder, Expectation::Trusted);
+    assert_eq!(found.verdict, verdict, "{found:#?}");
+}
+
+#[test]
+fn what_is_published_is_judged_by_the_sidecars_of_its_cluster_that_tell_what_they_trust() {
+    let judged = |recorder: &Recorder| judged(NEW_ROOT, recorder, Expectation::Trusted).verdict;
+    let old: Option<&[&str]> = Some(&["r1"]);
+    // Nobody is in that cluster.
+    let mut elsewhere = gone_over();
+    publish(&mut elsewhere, "other", old);
+    assert_eq!(judged(&elsewhere), Verdict::Passed);
+    // One of them lags, so nobody knows which of the two it would have to be.
+    let mut lagging = before(NEW_ROOT, &["r1"]);
+    read(&mut lagging, 0, held("r2", "i2", &["r1", "r2"]));
+    publish(&mut lagging, "local", old);
+    assert_eq!(judged(&lagging), Verdict::Inconclusive);
+    // Neither of whom cannot be read, nor of whom waits or has no roots yet, is it known what it trusts.
+    let silent = |silence: &dyn Fn(&mut Recorder)| {
+        let mut recorder = gone_over();
+        silence(&mut recorder);
+        publish(&mut recorder, "local", old);
+        judged(&recorder)
+    };
+    let both = |recorder: &mut Recorder, held: CertificateSeen| {
+        for place in 0..2 {
+            read(recorder, place, held.clone());
+        }
+    };
+    assert_eq!(silent(&|_| {}), Verdict::Failed);
+    let unreadable = silent(&|recorder| {
+        for sidecar in sidecars() {
+            recorder.unreadable(&sidecar.name);
+        }
+    });
+    assert_eq!(unreadable, Verdict::Passed);
+    let warming = CertificateSeen {
+        warming: true,
+        ..held("r2", "i2", &["r1", "r2"])
+    };
+    assert_eq!(
+        silent(&|recorder| both(recorder, warming.clone())),
+        Verdict::Passed
+    );
+    let rootless = held("r2", "i2", &[]);
+    assert_eq!(
+        silent(&|recorder| both(recorder, rootless.clone())),
+        Verdict::Passed
+    );
+}
+
+#[test]
+fn who_is_to_have_no_certificate_does_not_tell_what_is_to_be_published() {
+    let mut recorder = Recorder::new(&sidecars());
+    recorder
+        .step(0)
+        .write(&configuration("scoped", vec![], "v1"));
+    for place in 0..2 {
+        read(&mut recorder, place, held("r1", "i1", &["r1"]));
+    }
+    recorder.step(1);
+    publish(&mut recorder, "local", Some(&["r2"]));
+    let when = vec![
+        Act::Apply(configuration("scoped", vec![], "v1")),
+        Act::Rotate(NEW_ROOT),
+    ];
+    let found = finding(&expecting(when, Expectation::Trusted), &recorder);
+    assert_ne!(found.verdict, Verdict::Failed, "{found:#?}");
+}
