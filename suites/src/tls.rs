@@ -27,8 +27,6 @@ pub fn all() -> Vec<Scenario> {
     vec![
         in_scope_only(),
         wire::strict_refuses_plaintext(),
-        client_needs_a_server(),
-        allowed_callers(),
         wire::on_the_wire(),
         matrix::impostor(),
         matrix::allowed_callers_in_other_protocols(),
@@ -44,8 +42,9 @@ pub fn all() -> Vec<Scenario> {
     .chain(clients::all())
     .chain(matrix::all())
     .chain(applications::all())
-    // They run one after the other, beside those that send nothing: what sends all the time comes when these are done.
-    .chain([step_by_step()])
+    // They run one after the other, beside those that send nothing: what sends all the time, and what would wait for the others'
+    // reconnections, comes when these are done.
+    .chain([step_by_step(), client_needs_a_server(), allowed_callers()])
     .collect()
 }
 
