@@ -251,7 +251,11 @@ fn allowed_callers() -> Scenario {
             only_frontend_may_call(),
             Act::Apply(with_tls(
                 "callers",
-                scope([application("frontend"), workload("inventory", "$zone1")]),
+                scope([
+                    application("frontend"),
+                    workload("inventory", "$zone1"),
+                    workload("inventory", "$zone3"),
+                ]),
                 both(InboundTls::Permissive),
             )),
             batch("allowed", "frontend@$zone1", "checkout"),
