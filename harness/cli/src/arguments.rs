@@ -29,7 +29,7 @@ First steps:
 const EXIT_CODES: &str = "\
 Exit codes:
   0    all selected scenarios passed
-  1    a scenario failed, what was compared differs, or a private key was found in a log
+  1    a scenario failed, what was compared differs, or a private key was found
   2    wrong arguments or an invalid file
   3    the environment could not be prepared, or was lost
   4    nothing was selected

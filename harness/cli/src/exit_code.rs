@@ -9,7 +9,7 @@ use harness_model::verdict::Verdict;
 pub(crate) enum ExitCode {
     /// All selected scenarios passed, or the command did what it was asked for.
     Success = 0,
-    /// A scenario failed, a self-test does not match its matrix, two runs differ, or a private key was found in a log.
+    /// A scenario failed, a self-test does not match its matrix, two runs differ, or a private key was found.
     ScenarioFailed = 1,
     /// Wrong arguments or an invalid file.
     Usage = 2,

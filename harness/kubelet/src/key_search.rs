@@ -48,6 +48,8 @@ fn look(disk: &Path, path: &str, holds_key: fn(&[u8]) -> bool) -> Result<Looked,
     while let Some(folder) = folders.pop() {
         let entries = match entries(&folder) {
             Ok(entries) => entries,
+            // It is gone since the folder above it was read.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => {
                 looked.note(disk, &folder, Err(error));
                 continue;

@@ -7,6 +7,7 @@ use crate::site::Site;
 use crate::wait;
 use futures::future::{join_all, try_join_all};
 use futures::stream::{StreamExt as _, select_all};
+use harness_model::causes::chain;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use kube::runtime::watcher;
@@ -59,9 +60,10 @@ impl Site {
     ) -> Vec<Published> {
         if let Some(trusted) = trusted
             && let Err(error) = self.until_published(form, trusted, patience).await
+            // When its time is over it is judged by what is read now, and before that by nothing.
+            && !matches!(error, MeshError::NotReady { .. })
         {
-            // Whoever judges sees it by what is read now.
-            tracing::debug!(%error, "what is published is not what sidecars trust");
+            return self.unknown(form, &chain(&error));
         }
         let read = form.namespaces.iter().map(|namespace| async move {
             Published {
@@ -71,6 +73,16 @@ impl Site {
             }
         });
         join_all(read).await
+    }
+
+    fn unknown(&self, form: &PublishedForm, why: &str) -> Vec<Published> {
+        let namespaces = form.namespaces.iter();
+        let unknown = namespaces.map(|namespace| Published {
+            cluster: self.context.cluster().to_owned(),
+            namespace: namespace.clone(),
+            roots: Err(MeshError::Missing(why.to_owned())),
+        });
+        unknown.collect()
     }
 
     /// What is published in every namespace is something that sidecars trust.
@@ -90,7 +102,11 @@ impl Site {
         wait::until(what, patience, changes, || async {
             let namespaces = form.namespaces.iter();
             let read = namespaces.map(|namespace| self.published_in(form, namespace));
-            let all = try_join_all(read).await?;
+            let all = match try_join_all(read).await {
+                Ok(all) => all,
+                // The next change is a reason to look again.
+                Err(error) => return Ok(Err(chain(&error))),
+            };
             let mut each = form.namespaces.iter().zip(&all);
             Ok(match each.find(|(_, roots)| !trusted.contains(*roots)) {
                 Some((namespace, _)) => Err(format!("it is something else in {namespace}")),

@@ -55,9 +55,9 @@ fn after(seconds: u64, name: &str, claim: &str, from: &str, faults: Vec<Act>) ->
     ];
     let since = when.len();
     when.extend(faults);
-    // With a fault of five seconds longer than the twelve after which every certificate has been renewed: who was renewed
-    // just before the fault, on a machine that is slow to begin, is renewed again.
-    when.extend([hold(6), stop("steady"), stop("fresh")]);
+    // With the faults, which take five seconds or more, longer than the twelve after which every certificate has been renewed:
+    // who was renewed just before them, on a machine that is slow to begin, is renewed again.
+    when.extend([hold(8), stop("steady"), stop("fresh")]);
     Scenario {
         // Before TLS there must be something whose absence elsewhere can be proven.
         given: super::steady(),

@@ -119,7 +119,8 @@ impl Mutation {
             .find(|mutation| mutation.name() == name)
     }
 
-    /// Removes a key from the disk when the agent ends: on a cluster that is kept, the next run must not find it.
+    /// Removes a key from the disk, where an agent that was killed has left one, and when this one ends: on a cluster that is kept,
+    /// the next run must not find it.
     pub fn tidy_up(self) {
         if self == Self::KeepsKeyOnDisk
             && let Err(error) = on_disk::forget_key(&on_disk::folder())

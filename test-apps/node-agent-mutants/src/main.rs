@@ -9,6 +9,7 @@ use std::sync::Arc;
 fn main() -> ExitCode {
     let names = Mutation::ALL.map(Mutation::name);
     seeded_bug::main(&names, Mutation::from_name, |mutation| {
+        mutation.tidy_up();
         let code = node_agent::run::main(Arc::new(mutation));
         mutation.tidy_up();
         code

@@ -26,9 +26,16 @@ pub(crate) fn keep_key(folder: &Path, key: &str) -> io::Result<()> {
     write_down(&folder.join(KEY_FILE), key.as_bytes())
 }
 
-/// Removes the key again.
+/// Removes the key again, where there is one, and what a writer that was killed has left of one.
 pub(crate) fn forget_key(folder: &Path) -> io::Result<()> {
-    fs::remove_file(folder.join(KEY_FILE))
+    let path = folder.join(KEY_FILE);
+    for path in [path.with_extension("new"), path] {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Writes beside what was written last and then in its place, so that no reader sees half of it.
@@ -71,7 +78,10 @@ mod tests {
             keep_key(folder.path(), key).expect("there is room");
             assert_eq!(fs::read_to_string(&path).expect("there"), key);
         }
-        forget_key(folder.path()).expect("there");
+        fs::write(path.with_extension("new"), "half").expect("there is room");
+        for _ in 0..2 {
+            forget_key(folder.path()).expect("they can be removed");
+        }
         assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0);
     }
 }

@@ -102,7 +102,7 @@ pub fn expectation(expectation: &Expectation) -> String {
             step
         ),
         Expectation::Trusted => {
-            "every certificate always leads to a root that every sidecar trusts then, and so does whoever goes by what is published"
+            "every certificate always leads to a root that every sidecar trusts then, and where the mesh publishes its roots these are what sidecars trust after each rotation"
                 .to_owned()
         }
         Expectation::SameRoot => {

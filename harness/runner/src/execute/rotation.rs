@@ -10,6 +10,7 @@ use harness_model::history::EventKind;
 use harness_model::patience::Whose;
 use harness_model::rotation::{LedTo, Rotation};
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 /// What certificates led to before, by cluster.
 type Before = BTreeMap<String, LedTo>;
@@ -52,20 +53,23 @@ impl Execution {
                     .collect()
             })
             .await;
-        self.give_up_on(
+        let is_whole = self.give_up_on(
             Whose::Mesh,
             "what certificates lead to, and what is trusted, to be as the act says",
             &missing,
         );
         self.read_everybody().await;
-        self.record_published().await;
+        // While a sidecar lags nobody knows what the bundle would have to be.
+        if is_whole {
+            self.record_published(deadline).await;
+        }
     }
 
     /// Records what the mesh publishes as its trust bundle once that is what sidecars trust, or the mesh's time is over.
-    async fn record_published(&self) {
+    async fn record_published(&self, deadline: Instant) {
         let mesh = self.environment.mesh();
-        let bound = self.environment.patience().rotation.0;
-        for published in mesh.published(&self.trusted(), bound).await {
+        let left = deadline.saturating_duration_since(Instant::now());
+        for published in mesh.published(&self.trusted(), left).await {
             if let Err(error) = &published.roots {
                 self.give_up(format!("what is published to be read: {}", chain(error)));
             }

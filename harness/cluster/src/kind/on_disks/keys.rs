@@ -10,7 +10,11 @@ use std::path::{Path, PathBuf};
 
 /// Takes a folder and what a key is known by. `grep` ends with 0 where it finds one, with 1 where it finds none, and with 2
 /// where it could not read everything; then it says what, among the files that it has found.
-const SEARCH: &str = r#"[ -d "$1" ] || exit 0
+const SEARCH: &str = r#"[ -e "$1" ] || [ -L "$1" ] || exit 0
+if [ -L "$1" ] || [ ! -d "$1" ]; then
+    echo "grep: $1: it is no folder"
+    exit 0
+fi
 LC_ALL=C grep -rlE -e "$2" -- "$1" 2>&1
 [ "$?" -le 2 ]
 "#;
@@ -107,6 +111,20 @@ mod tests {
         let planted = [raw, encoded].map(|path| path.display().to_string());
         assert_eq!(search.found, planted);
         assert!(search.not_searched.is_empty(), "{search:?}");
+    }
+
+    #[test]
+    fn what_is_no_folder_is_not_searched() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (file, link) = (scratch.path().join("file"), scratch.path().join("link"));
+        fs::write(&file, "words").unwrap();
+        symlink(scratch.path(), &link).unwrap();
+        for no_folder in [file, link] {
+            let search = look_through(&no_folder);
+            let told = format!("{}: it is no folder", no_folder.display());
+            assert_eq!(search.not_searched, [told]);
+            assert!(search.found.is_empty());
+        }
     }
 
     #[test]
