@@ -1,6 +1,5 @@
 //! An image of ours as somebody else would have built it, to try what is done with the builds of others.
 
-use crate::archive::Archive;
 use crate::pack::{FileSpec, ImageSpec, PackError, pack};
 use crate::store::{Store, StoreError};
 use std::path::Path;
@@ -34,9 +33,8 @@ pub enum CandidateError {
 pub fn build(ours: &Path, reference: &str, archive: &Path) -> Result<String, CandidateError> {
     let folder = tempfile::tempdir().map_err(CandidateError::Folder)?;
     let store = Store::open(folder.path())?;
-    let digest = store.load(ours)?;
-    let name = Archive::open(ours).map_err(StoreError::from)?.references;
-    let image = store.resolve(name.first().map_or("", String::as_str))?;
+    let digest = store.load_as(ours, reference)?;
+    let image = store.resolve(reference)?;
     let program = image.entrypoint.first();
     let program = program.ok_or(CandidateError::NoEntrypoint)?;
     let env = image.env.iter();

@@ -58,31 +58,26 @@ impl Site {
         trusted: Option<&BTreeSet<Roots>>,
         patience: Duration,
     ) -> Vec<Published> {
-        if let Some(trusted) = trusted
-            && let Err(error) = self.until_published(form, trusted, patience).await
-            // When its time is over it is judged by what is read now, and before that by nothing.
-            && !matches!(error, MeshError::NotReady { .. })
-        {
-            return self.unknown(form, &chain(&error));
-        }
+        let waited = match trusted {
+            Some(trusted) => self.until_published(form, trusted, patience).await,
+            None => Ok(()),
+        };
+        // When its time is over it is judged by what is read now, and before that by nothing.
+        let unknown = &waited
+            .err()
+            .filter(|error| !matches!(error, MeshError::NotReady { .. }))
+            .map(|error| chain(&error));
         let read = form.namespaces.iter().map(|namespace| async move {
             Published {
                 cluster: self.context.cluster().to_owned(),
                 namespace: namespace.clone(),
-                roots: self.published_in(form, namespace).await,
+                roots: match unknown {
+                    Some(why) => Err(MeshError::Missing(why.clone())),
+                    None => self.published_in(form, namespace).await,
+                },
             }
         });
         join_all(read).await
-    }
-
-    fn unknown(&self, form: &PublishedForm, why: &str) -> Vec<Published> {
-        let namespaces = form.namespaces.iter();
-        let unknown = namespaces.map(|namespace| Published {
-            cluster: self.context.cluster().to_owned(),
-            namespace: namespace.clone(),
-            roots: Err(MeshError::Missing(why.to_owned())),
-        });
-        unknown.collect()
     }
 
     /// What is published in every namespace is something that sidecars trust.
