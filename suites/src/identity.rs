@@ -21,6 +21,7 @@ pub fn all() -> Vec<Scenario> {
         at_the_authority(),
         expired_tokens(),
         requests(),
+        at_the_key_service(),
     ]
 }
 
@@ -146,6 +147,37 @@ fn expired_tokens() -> Scenario {
     scenario.requires.push(Capability::TokenSigning);
     // Few clusters leave the key of their tokens to the harness, and a gate is for all of them.
     scenario.tags = vec![Tag::Qa];
+    scenario
+}
+
+/// What keeps the authority's keys looks at certificates, and TLS ends before anything can be asked: each alert says that there
+/// is somebody who wants to see one, and for which reason he goes no further. That the authority still has something signed
+/// shows that it is not everybody who is turned away.
+fn at_the_key_service() -> Scenario {
+    let shown = |name, token, because| (name, token, Wish::Right, Err(because));
+    let mut scenario = scenario(
+        "key-service",
+        "the key service signs for the authority, and turns away who shows no certificate and a workload with its own",
+        Desk::KeyService,
+        vec![
+            shown(
+                "without-certificate",
+                Token::None,
+                DenialCause::NoCertificate,
+            ),
+            shown("own-certificate", Token::Own, DenialCause::UnknownAuthority),
+        ],
+    );
+    let right = (
+        "through-the-authority",
+        Token::Right,
+        Wish::Right,
+        Ok::<(), DenialCause>(()),
+    );
+    let (when, then) = steps(Desk::Authority, vec![right]);
+    scenario.when.extend(when);
+    scenario.then.extend(then);
+    scenario.requires.push(Capability::KeyService);
     scenario
 }
 

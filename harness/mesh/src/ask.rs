@@ -2,8 +2,10 @@
 //!
 //! Invariant: tokens go to the probe and nowhere else.
 
+mod key_service;
+
 use crate::RUN_LABEL;
-use crate::definition::IdentityForm;
+use crate::definition::{AuthorityForm, IdentityForm};
 use crate::directory::Workload;
 use crate::error::MeshError;
 use crate::mesh::Mesh;
@@ -40,13 +42,17 @@ impl Mesh {
             return Err(MeshError::Missing(missing.to_owned()));
         };
         let site = self.site_of(&from.sidecar.cluster)?;
-        let audience = match ask.at {
-            Desk::NodeAgent => &form.node_agent.audience,
-            Desk::Authority => &form.authority.audience,
+        let (audience, at) = match ask.at {
+            Desk::NodeAgent => (&form.node_agent.audience, self.node_agent(form)),
+            Desk::Authority => (
+                &form.authority.audience,
+                self.authority(form, site, from, ask.wish).await?,
+            ),
+            Desk::KeyService => return self.at_the_key_service(form, site, ask, from).await,
         };
         let holder = match (ask.at, &ask.token) {
             (_, Token::Own) | (Desk::NodeAgent, _) => other.unwrap_or(from).address.clone(),
-            (Desk::Authority, _) => {
+            _ => {
                 let beside = other.unwrap_or(from);
                 self.agent_beside(form, beside).await?
             }
@@ -66,18 +72,6 @@ impl Mesh {
                 Some(token.await?)
             }
             Token::Gone => Some(site.token_of_the_gone(&holder, audience).await?),
-        };
-        let at = match ask.at {
-            Desk::NodeAgent => IdentityDesk::Sds {
-                socket: form.node_agent.socket.clone(),
-                secret: self
-                    .definition
-                    .state
-                    .certificate
-                    .clone()
-                    .unwrap_or_default(),
-            },
-            Desk::Authority => self.authority(form, site, from, ask.wish).await?,
         };
         Ok(IdentityAsk { token, at })
     }
@@ -104,7 +98,17 @@ impl Mesh {
                     cause,
                 }
             }
+            IdentityAnswer::Served => Answer::Served,
+            IdentityAnswer::Alert(code) => key_service::denied_with(code),
             IdentityAnswer::Unanswered(reason) => Answer::Unanswered { reason },
+        }
+    }
+
+    fn node_agent(&self, form: &IdentityForm) -> IdentityDesk {
+        let secret = self.definition.state.certificate.clone();
+        IdentityDesk::Sds {
+            socket: form.node_agent.socket.clone(),
+            secret: secret.unwrap_or_default(),
         }
     }
 
@@ -132,20 +136,18 @@ impl Mesh {
         from: &Workload,
         wish: Wish,
     ) -> Result<IdentityDesk, MeshError> {
-        let replicas = self.pods_of(&form.authority.component).await?;
-        let cluster = &from.address.cluster;
-        let replica = replicas
-            .into_iter()
-            .find(|(pod, _)| pod.cluster == *cluster);
-        let missing = |what: &str| MeshError::Missing(format!("ask the authority: {what}"));
-        let (replica, _) = replica.ok_or_else(|| missing("it has no pod"))?;
-        let certificate = &form.authority.certificate;
-        let shown = site.context.certificates().get(certificate);
-        let shown = shown.ok_or_else(|| missing("its certificate was not made"))?;
-        let request = self.definition.certificates.get(certificate);
-        let name = request.and_then(|request| request.dns_names.first());
+        let AuthorityForm {
+            component,
+            port,
+            certificate,
+            ..
+        } = &form.authority;
+        let server = self.server((component, *port, certificate), site, from);
+        let server = server.await?;
         let own = from.sidecar.identity.clone();
-        let own = own.ok_or_else(|| missing("workloads have no identity"))?;
+        let own = own.ok_or_else(|| {
+            MeshError::Missing("ask the authority: workloads have no identity".to_owned())
+        })?;
         // Any other name that is formed like a workload's.
         let other = format!("{own}-and-another");
         let names = match wish {
@@ -154,9 +156,9 @@ impl Mesh {
             _ => vec![own],
         };
         Ok(IdentityDesk::Authority {
-            address: format!("{}:{}", replica.ip, form.authority.port),
-            server_name: name.cloned().unwrap_or_default(),
-            root: shown.root.clone(),
+            address: server.address,
+            server_name: server.name,
+            root: server.root,
             pod: [
                 from.address.namespace.clone(),
                 from.address.name.clone(),
@@ -172,6 +174,41 @@ impl Mesh {
             lifetime_s: if wish == Wish::LongLife { LONG } else { SHORT },
         })
     }
+
+    /// Where a pod of a component in the cluster of `from` serves this port with a certificate that was made for it.
+    async fn server(
+        &self,
+        (component, port, certificate): (&str, u16, &str),
+        site: &Site,
+        from: &Workload,
+    ) -> Result<Server, MeshError> {
+        let missing = |what: &str| MeshError::Missing(format!("ask {component}: {what}"));
+        let replicas = self.pods_of(component).await?;
+        let cluster = &from.address.cluster;
+        let replica = replicas
+            .into_iter()
+            .find(|(pod, _)| pod.cluster == *cluster);
+        let (replica, _) = replica.ok_or_else(|| missing("it has no pod"))?;
+        let shown = site.context.certificates().get(certificate);
+        let shown = shown.ok_or_else(|| missing("its certificate was not made"))?;
+        let request = self.definition.certificates.get(certificate);
+        let name = request.and_then(|request| request.dns_names.first());
+        Ok(Server {
+            address: format!("{}:{port}", replica.ip),
+            name: name.cloned().unwrap_or_default(),
+            root: shown.root.clone(),
+        })
+    }
+}
+
+/// Where somebody is asked over TLS.
+struct Server {
+    /// `ip:port`.
+    address: String,
+    /// The name that its certificate must be for.
+    name: String,
+    /// The root that its certificate must lead to, PEM.
+    root: String,
 }
 
 /// The cause whose text is in a message; of several the one with the longest text, which says the most.

@@ -6,7 +6,8 @@ mod identity;
 
 pub use component::{ClientList, Component, ComponentKind};
 pub use identity::{
-    AuthorityForm, HandshakeForm, IdentityForm, NodeAgentForm, PublishedForm, RotationForm,
+    AuthorityForm, HandshakeForm, IdentityForm, KeyServiceForm, NodeAgentForm, PublishedForm,
+    RotationForm,
 };
 
 use crate::template;

@@ -1,4 +1,4 @@
-//! Asking for an identity from inside a pod, rightly or wrongly, and what comes of it.
+//! Asking for an identity, or for what identities are made with, from inside a pod, rightly or wrongly, and what comes of it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ pub struct Ask {
     /// What is shown as proof of who asks.
     #[serde(default)]
     pub token: Token,
-    /// What is asked for, of the authority: the node agent takes no requests.
+    /// What is asked for, of the authority: the others take no requests.
     #[serde(default, skip_serializing_if = "Wish::is_right")]
     pub wish: Wish,
 }
@@ -35,7 +35,7 @@ impl Ask {
     }
 }
 
-/// Who hands out identities.
+/// Who hands out identities, or keeps what they are made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Desk {
@@ -43,6 +43,10 @@ pub enum Desk {
     NodeAgent,
     /// What signs certificates: whoever shows a node agent's token is served for the pods of its node.
     Authority,
+    /// What keeps the keys that sign certificates. It takes no tokens: only the authority is served, by its client certificate,
+    /// and a workload is turned away before it can ask. `token` says what is shown: `none` is no certificate, `own` that of the
+    /// asking workload.
+    KeyService,
 }
 
 /// A token. The holder whom it is for is the asking workload at the node agent, and the agent of its node at the authority.
@@ -71,7 +75,7 @@ pub enum Token {
     Unbound,
     /// Of the holder's account, bound to a pod that is gone.
     Gone,
-    /// Of the asking workload itself, which is no agent.
+    /// Of the asking workload itself, which is no agent; at the key service its certificate.
     Own,
     /// That of a workload, `application@data-center` with placeholders; at the authority that of the agent of its node.
     Of(String),
@@ -137,13 +141,15 @@ pub enum Answer {
         /// From when to when it is valid, seconds.
         lifetime_s: i64,
     },
+    /// What was asked for, which is no certificate.
+    Served,
     /// A refusal.
     Denied {
-        /// The gRPC code.
+        /// The gRPC code, or the number of the alert of TLS.
         code: String,
         /// The words.
         message: String,
-        /// Why, where the words are those of one of the known causes.
+        /// Why, where the words, or the alert, are those of one of the known causes.
         cause: Option<DenialCause>,
     },
     /// Nobody answered, or not in a way that says anything.
@@ -185,4 +191,8 @@ pub enum DenialCause {
     TooMuch,
     /// Who is asked is denied what it needs for it by another part of the mesh.
     NotServed,
+    /// There was no client certificate, and TLS goes on with nobody who shows none.
+    NoCertificate,
+    /// The client certificate leads to no root that is trusted there.
+    UnknownAuthority,
 }

@@ -47,6 +47,8 @@ pub enum Capability {
     TokenSigning,
     /// The probe can ask for identities where sidecars and node agents do.
     Identities,
+    /// The probe can come to what keeps the keys that sign certificates.
+    KeyService,
     /// The probe can speak TLS to sidecars as sidecars do among themselves, with certificates of its choice.
     Handshakes,
     /// Workloads speak HTTP/2, gRPC and bytes beside HTTP/1.1.

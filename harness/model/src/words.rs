@@ -63,8 +63,11 @@ fn ask(ask: &Ask) -> String {
     let whom = match ask.at {
         Desk::NodeAgent => "the node agent",
         Desk::Authority => "the authority",
+        Desk::KeyService => "the key service",
     };
     let token = match &ask.token {
+        Token::None if ask.at == Desk::KeyService => "without a certificate".to_owned(),
+        Token::Own if ask.at == Desk::KeyService => "with its own certificate".to_owned(),
         Token::Right => "with the right token".to_owned(),
         Token::None => "without a token".to_owned(),
         Token::Garbage => "with a token that nobody made".to_owned(),

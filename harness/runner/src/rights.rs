@@ -172,7 +172,8 @@ fn of_fault(fault: &Fault, mesh: &MeshDefinition) -> Vec<Right> {
     }
 }
 
-/// Tokens are asked for, and one is of a pod that is made for it.
+/// Tokens are asked for, and one is of a pod that is made for it. A key service takes none, but with an agent's the certificate
+/// is obtained that is shown there.
 fn asking(ask: &Ask, mesh: &MeshDefinition) -> Vec<Right> {
     let agent = mesh
         .identity
@@ -184,8 +185,9 @@ fn asking(ask: &Ask, mesh: &MeshDefinition) -> Vec<Right> {
         .find(|component| Some(&component.name) == agent)
         .map_or(&mesh.workloads.namespace, |component| &component.namespace);
     let namespace = match (ask.at, &ask.token) {
-        (_, Token::Own) | (Desk::NodeAgent, _) => mesh.workloads.namespace.as_str(),
-        (Desk::Authority, _) => of_agents.as_str(),
+        (Desk::KeyService, Token::None) => return Vec::new(),
+        (Desk::Authority, Token::Own) | (Desk::NodeAgent, _) => mesh.workloads.namespace.as_str(),
+        (Desk::Authority | Desk::KeyService, _) => of_agents.as_str(),
     };
     let mut rights = vec![
         Right::new("create", "", "serviceaccounts/token").within(namespace),
@@ -232,6 +234,19 @@ mod tests {
         assert_eq!(patched.len(), 1);
         assert!(patched[0].contains("key-service-clients"), "{patched:?}");
         assert!(denial.contains(&"patch pods in the namespace mesh-system".to_owned()));
+    }
+
+    #[test]
+    fn who_comes_to_a_key_service_as_itself_takes_the_token_of_an_agent() {
+        let come = |token| {
+            words(Act::Ask(Ask {
+                token,
+                ..Ask::rightly("mine", "a@b", Desk::KeyService)
+            }))
+        };
+        assert_eq!(come(Token::None), [""; 0]);
+        let token = "create serviceaccounts/token in the namespace mesh-system";
+        assert!(come(Token::Own).contains(&token.to_owned()));
     }
 
     #[test]

@@ -12,11 +12,13 @@ pub enum Mutation {
     Forgets,
     /// Whoever has a certificate is served, whatever the list of clients says.
     IgnoresList,
+    /// TLS asks nobody for a certificate, and whoever comes is served.
+    TakesAnybody,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Forgets, Self::IgnoresList];
+    pub const ALL: [Self; 3] = [Self::Forgets, Self::IgnoresList, Self::TakesAnybody];
 
     /// As in `MESH_MUTANT`.
     #[must_use]
@@ -24,6 +26,7 @@ impl Mutation {
         match self {
             Self::Forgets => "keys-forgotten-at-start",
             Self::IgnoresList => "keys-ignores-list",
+            Self::TakesAnybody => "keys-takes-anybody",
         }
     }
 
@@ -41,8 +44,13 @@ impl Behaviour for Mutation {
         *self != Self::Forgets
     }
 
+    fn asks_for_certificates(&self) -> bool {
+        *self != Self::TakesAnybody
+    }
+
     fn serves_unlisted(&self) -> bool {
-        *self == Self::IgnoresList
+        // Who shows no certificate has no name that could be in the list.
+        matches!(self, Self::IgnoresList | Self::TakesAnybody)
     }
 }
 
@@ -62,10 +70,15 @@ mod tests {
     #[test]
     fn every_mutant_does_what_its_name_says() {
         let does = |behaviour: &dyn Behaviour| {
-            (behaviour.takes_what_is_kept(), behaviour.serves_unlisted())
+            [
+                behaviour.takes_what_is_kept(),
+                behaviour.asks_for_certificates(),
+                behaviour.serves_unlisted(),
+            ]
         };
-        assert_eq!(does(&Faithful), (true, false));
-        assert_eq!(does(&Mutation::Forgets), (false, false));
-        assert_eq!(does(&Mutation::IgnoresList), (true, true));
+        assert_eq!(does(&Faithful), [true, true, false]);
+        assert_eq!(does(&Mutation::Forgets), [false, true, false]);
+        assert_eq!(does(&Mutation::IgnoresList), [true, true, true]);
+        assert_eq!(does(&Mutation::TakesAnybody), [true, false, true]);
     }
 }

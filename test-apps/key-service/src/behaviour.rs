@@ -9,6 +9,11 @@ pub trait Behaviour: Send + Sync + 'static {
         true
     }
 
+    /// Whether TLS goes on with those clients alone that show a certificate below the root of clients.
+    fn asks_for_certificates(&self) -> bool {
+        true
+    }
+
     /// Whether a client that is not in the list is served.
     fn serves_unlisted(&self) -> bool {
         false

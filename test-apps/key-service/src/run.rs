@@ -172,10 +172,10 @@ impl KeyService {
         let tls = &settings.tls_directory;
         let identity = Identity::from_pem(file(&tls.join("tls.crt"))?, file(&tls.join("tls.key"))?);
         let clients = Certificate::from_pem(file(&settings.client_root_file)?);
-        let tls = ServerTlsConfig::new()
-            .identity(identity)
-            .client_ca_root(clients)
-            .timeout(HANDSHAKE);
+        let mut tls = ServerTlsConfig::new().identity(identity).timeout(HANDSHAKE);
+        if behaviour.asks_for_certificates() {
+            tls = tls.client_ca_root(clients);
+        }
         let server = Server::builder()
             .tls_config(tls)
             .map_err(RunError::UseCertificate)?

@@ -41,7 +41,7 @@ impl Call {
         let certificates = request.peer_certs();
         let own = certificates.as_ref().and_then(|chain| chain.first());
         Self {
-            // TLS lets nobody in without; a missing one would be a mistake of this program.
+            // TLS lets nobody in without, unless the behaviour says so; a missing one would be a mistake of this program.
             caller: own.map_or_else(|| "nobody".to_owned(), |own| caller::name_of(own)),
             method,
             key: String::new(),

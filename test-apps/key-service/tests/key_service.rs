@@ -8,7 +8,7 @@ mod service;
 
 use authority::Front;
 use identity_api::keys::{CreateKeyRequest, ListKeysRequest, RotateKeyRequest, SignRequest};
-use key_service::behaviour::Faithful;
+use key_service::behaviour::{Behaviour, Faithful};
 use key_service::run::{KeyService, RunError};
 use key_service::settings::{KeepSettings, StoreSettings};
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
@@ -59,6 +59,97 @@ async fn only_clients_below_its_root_are_served() {
     assert_eq!(outcome(&running, Some(client)).await, Ok(()));
     // Whom TLS refuses does not come so far that there is a call.
     assert!(!log().contains("stranger.svc"), "{}", log());
+}
+
+/// Without either look at who calls.
+struct Open;
+
+impl Behaviour for Open {
+    fn asks_for_certificates(&self) -> bool {
+        false
+    }
+
+    fn serves_unlisted(&self) -> bool {
+        true
+    }
+}
+
+#[tokio::test]
+async fn it_is_tls_alone_that_turns_those_without_a_certificate_away() {
+    let listed = |folder: &Path| {
+        std::fs::write(folder.join(NAMES), "authority.svc").expect("written");
+        sealed(folder)
+    };
+    let running = Running::behaving(Arc::new(Open), listed).await;
+    assert_eq!(outcome(&running, None).await, Ok(()));
+    let stranger = Authority::new().pair(&["stranger.svc"]);
+    assert_eq!(outcome(&running, Some(stranger)).await, Ok(()));
+    let running = Running::start(listed).await;
+    assert!(outcome(&running, None).await.is_err());
+}
+
+#[tokio::test]
+async fn each_call_is_in_the_audit_log_once_with_its_caller_whether_it_is_served_or_refused() {
+    const SERVED: &str = "audited.svc";
+    const REFUSED: &str = "audited-stranger.svc";
+    let running = Running::start(|folder| {
+        std::fs::write(folder.join(NAMES), SERVED).expect("written");
+        sealed(folder)
+    })
+    .await;
+    for (caller, is_served) in [(SERVED, true), (REFUSED, false)] {
+        let client = running.client(Some(running.clients.pair(&[caller]))).await;
+        let mut client = client.expect("TLS lets it in");
+        let name = || "root".to_owned();
+        let (version, after, message) = (1, 1, vec![7]);
+        let outcomes = [
+            client
+                .create_key(CreateKeyRequest { name: name() })
+                .await
+                .map(drop),
+            client
+                .rotate_key(RotateKeyRequest {
+                    name: name(),
+                    after,
+                })
+                .await
+                .map(drop),
+            client
+                .sign(SignRequest {
+                    name: name(),
+                    version,
+                    message,
+                })
+                .await
+                .map(drop),
+            client.list_keys(ListKeysRequest {}).await.map(drop),
+        ];
+        let refusal = format!("`{caller}` is not in the list of clients");
+        for outcome in outcomes {
+            let told = outcome.map_err(|status| status.message().to_owned());
+            let wanted = if is_served {
+                Ok(())
+            } else {
+                Err(refusal.clone())
+            };
+            assert_eq!(told, wanted);
+        }
+        let log = log();
+        let word = if is_served { "ok" } else { &refusal };
+        // Of a call that made nothing there is no version, unless it asked for one.
+        let made = |version: u32| if is_served { version } else { 0 };
+        for (method, key, version) in [
+            ("CreateKey", "root", made(1)),
+            ("RotateKey", "root", made(2)),
+            ("Sign", "root", 1),
+            ("ListKeys", "", 0),
+        ] {
+            let of_caller = format!("audit: call caller=\"{caller}\" method=\"{method}\"");
+            let entry = format!("{of_caller} key=\"{key}\" version={version} outcome=\"{word}\"");
+            assert_eq!(log.matches(&of_caller).count(), 1, "{method} in\n{log}");
+            assert!(log.contains(&entry), "{entry} is not in\n{log}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Asking for an identity from inside a pod.
+//! Asking for an identity, or for what identities are made with, from inside a pod.
 //!
 //! Invariant: no answer has a private key in it.
 
@@ -15,8 +15,8 @@ pub struct IdentityAsk {
     pub at: IdentityDesk,
 }
 
-/// Who is asked, and for what.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Who is asked, and for what. There may be a token in it, so it prints itself nowhere.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(
     rename_all = "camelCase",
     rename_all_fields = "camelCase",
@@ -47,6 +47,17 @@ pub enum IdentityDesk {
         /// The lifetime that is asked for, in seconds.
         lifetime_s: u32,
     },
+    /// The reference mesh's key service, over TLS 1.3: which keys there are. It takes client certificates, and no tokens.
+    KeyService {
+        /// `ip:port`.
+        address: String,
+        /// The name that its certificate must be for.
+        server_name: String,
+        /// The root that its certificate must lead to, PEM.
+        root: String,
+        /// How the client certificate is obtained that is shown: from an authority. None where none is.
+        certificate: Option<Box<IdentityAsk>>,
+    },
 }
 
 /// What is wrong with a signing request.
@@ -71,6 +82,8 @@ pub enum RequestFlaw {
 pub enum IdentityAnswer {
     /// A chain, the pod's own certificate first.
     Granted(Vec<Certificate>),
+    /// What was asked for, which is no certificate.
+    Served,
     /// A refusal by who was asked.
     Denied {
         /// The gRPC code, for example `PermissionDenied`.
@@ -78,6 +91,8 @@ pub enum IdentityAnswer {
         /// The words.
         message: String,
     },
+    /// TLS ended with this alert of who was asked (RFC 8446, 6; its number in appendix B.2).
+    Alert(u8),
     /// No answer, or one that says nothing of the attempt.
     Unanswered(String),
 }

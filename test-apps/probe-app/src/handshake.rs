@@ -5,6 +5,7 @@
 
 mod client;
 mod kept;
+pub(crate) mod key_service;
 mod noting;
 mod root;
 mod server;
@@ -19,11 +20,12 @@ use http::{Request, header};
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper_util::rt::TokioIo;
 pub(crate) use kept::Kept;
-use noting::Noting;
+use noting::{Noted, Noting};
 use probe_api::handshake::{HandshakeAnswer, HandshakeAsk, HandshakeEnd, ServerShown};
 use probe_api::request::Answer;
+use rustls::client::WantsClientCert;
 use rustls::pki_types::{IpAddr, ServerName};
-use rustls::{ClientConfig, Error as TlsError};
+use rustls::{ClientConfig, ConfigBuilder, Error as TlsError};
 use server::Server;
 use std::io;
 use std::net::SocketAddr;
@@ -90,14 +92,21 @@ fn configuration(
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
         .with_custom_certificate_verifier(verifier);
-    let mut configuration = match shown {
-        // Whether the key is the certificate's is nobody's business but the server's.
-        Some(shown) => builder.with_client_cert_resolver(Arc::new(shown.signer()?)),
-        None => builder.with_no_client_auth(),
-    };
+    let mut configuration = showing(builder, shown.as_deref())?;
     configuration.alpn_protocols = alpn.iter().map(|name| name.clone().into_bytes()).collect();
     configuration.enable_sni = server_name.is_some();
     Ok(configuration)
+}
+
+/// Whether the key is the certificate's is nobody's business but the server's.
+fn showing(
+    builder: ConfigBuilder<ClientConfig, WantsClientCert>,
+    shown: Option<&Shown>,
+) -> Result<ClientConfig, TlsError> {
+    Ok(match shown {
+        Some(shown) => builder.with_client_cert_resolver(Arc::new(shown.signer()?)),
+        None => builder.with_no_client_auth(),
+    })
 }
 
 async fn meet(
@@ -109,10 +118,9 @@ async fn meet(
         Ok(name) => name.unwrap_or(ServerName::IpAddress(IpAddr::from(address.ip()))),
         Err(error) => return HandshakeEnd::Unanswered(told(&error)),
     };
-    let stream = match tokio::time::timeout(DIAL, TcpStream::connect(address)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return HandshakeEnd::Unanswered(format!("dial {address}: {error}")),
-        Err(_) => return HandshakeEnd::Unanswered(format!("dial {address}: nobody answers")),
+    let stream = match dialled(address).await {
+        Ok(stream) => stream,
+        Err(end) => return end,
     };
     match tokio::time::timeout(EXCHANGE, exchange(stream, name, configuration)).await {
         Ok(Ok(answer)) => HandshakeEnd::Answered(Box::new(answer)),
@@ -121,16 +129,34 @@ async fn meet(
     }
 }
 
+async fn dialled(address: SocketAddr) -> Result<TcpStream, HandshakeEnd> {
+    match tokio::time::timeout(DIAL, TcpStream::connect(address)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) => Err(HandshakeEnd::Unanswered(format!("dial {address}: {error}"))),
+        Err(_) => Err(HandshakeEnd::Unanswered(format!(
+            "dial {address}: nobody answers"
+        ))),
+    }
+}
+
 /// With TLS 1.3 a client has ended its handshake before the server has looked at its certificate: only who reads on is told
 /// that it was refused (RFC 8446, 4.4.2.4).
+async fn shaken(
+    stream: TcpStream,
+    name: ServerName<'static>,
+    configuration: ClientConfig,
+) -> Result<(Noting, Noted), HandshakeEnd> {
+    let connector = TlsConnector::from(Arc::new(configuration));
+    let stream = connector.connect(name, stream).await;
+    Ok(Noting::new(stream.map_err(|error| end_of(&error))?))
+}
+
 async fn exchange(
     stream: TcpStream,
     name: ServerName<'static>,
     configuration: ClientConfig,
 ) -> Result<Answer, HandshakeEnd> {
-    let connector = TlsConnector::from(Arc::new(configuration));
-    let stream = connector.connect(name, stream).await;
-    let (stream, noted) = Noting::new(stream.map_err(|error| end_of(&error))?);
+    let (stream, noted) = shaken(stream, name, configuration).await?;
     let answered = request(stream).await;
     answered.map_err(|error| match noted.take() {
         Some(noted) => end_of(&noted),

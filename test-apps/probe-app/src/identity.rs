@@ -1,8 +1,9 @@
-//! Asks for identities where sidecars and node agents do, as whoever it is told to.
+//! Asks for identities where sidecars and node agents do, as whoever it is told to; who keeps keys is asked by [`key_service`].
 //!
 //! Invariant: a private key that comes with an answer is dropped unread, and one that was made here leaves the process in
 //! no way.
 
+use crate::handshake::key_service;
 use crate::reading::certificates;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -78,6 +79,15 @@ pub(crate) async fn ask(ask: IdentityAsk) -> IdentityAnswer {
         IdentityDesk::Authority { .. } => in_time(of_authority(ask))
             .await
             .map(|issued| issued.chain.iter().flat_map(|der| pem(der)).collect()),
+        IdentityDesk::KeyService {
+            address,
+            server_name,
+            root,
+            certificate,
+        } => {
+            let shown = certificate.map(|ask| *ask);
+            return key_service::ask(&address, server_name, &root, shown).await;
+        }
     };
     match outcome {
         Ok(pem) => IdentityAnswer::Granted(certificates(&pem)),

@@ -12,6 +12,9 @@ pub struct IdentityForm {
     pub node_agent: NodeAgentForm,
     /// What signs certificates.
     pub authority: AuthorityForm,
+    /// What keeps the keys that sign certificates. Absent: nobody can come to it.
+    #[serde(default)]
+    pub key_service: Option<KeyServiceForm>,
     /// An audience that neither of them takes.
     pub other_audience: String,
     /// Cause → texts one of which is in a refusal for this cause.
@@ -42,6 +45,18 @@ pub struct AuthorityForm {
     pub certificate: String,
     /// The audience of the tokens that it takes.
     pub audience: String,
+}
+
+/// What keeps the keys that sign certificates, by the reference mesh's protocol. It serves nobody without a client certificate.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KeyServiceForm {
+    /// Its component (in `components`).
+    pub component: String,
+    /// The port that its pods serve. What a probe sends there must not be captured on its way out.
+    pub port: u16,
+    /// The certificate (in `certificates`) that it shows; its first name is what it must be for.
+    pub certificate: String,
 }
 
 /// How sidecars speak TLS to each other, for a probe that does as they do. What it sends to the address of a pod must not be

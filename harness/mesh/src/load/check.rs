@@ -294,6 +294,7 @@ impl Checker<'_> {
         self.partner_roots(sections);
         self.published(sections);
         self.identity(sections);
+        self.key_service(sections);
         self.clients(sections);
         self.handshake(sections);
         self.protocols(sections);

@@ -396,6 +396,36 @@ fn a_mesh_that_claims_partners_must_say_how() {
 }
 
 #[test]
+fn a_mesh_that_claims_a_key_service_must_say_where_it_is() {
+    let form = "    component: key-service\n    port: 15017\n    certificate: keyService\n";
+    let whole = format!("  keyService:\n{form}");
+    let component = form.replace("component: key-service", "component: nobody");
+    let certificate = form.replace("certificate: keyService", "certificate: nothing");
+    for (right, wrong, field) in [
+        (whole.as_str(), "", "capabilities"),
+        (form, component.as_str(), "identity.keyService.component"),
+        (
+            form,
+            certificate.as_str(),
+            "identity.keyService.certificate",
+        ),
+    ] {
+        let defects = broken(|text| {
+            assert!(text.contains(right), "{right}");
+            text.replace(right, wrong)
+        });
+        assert_eq!(defects.len(), 1, "{defects:#?}");
+        assert_eq!(defects[0].field, field);
+        assert!(defects[0].line > 0, "{defects:#?}");
+    }
+    let unclaimed = changed(|text| {
+        let text = text.replace(&whole, "");
+        text.replace("  - key-service\n", "")
+    });
+    unclaimed.expect("nothing is claimed");
+}
+
+#[test]
 fn where_the_trust_bundle_is_published_must_be_told_whole() {
     let published = |old: &str, new: &str| {
         broken(|text| {

@@ -132,6 +132,7 @@ fn told(answer: &Answer) -> String {
         Answer::Granted { identities, .. } => {
             format!("granted a certificate of {}", listed(identities))
         }
+        Answer::Served => "served".to_owned(),
         Answer::Denied { code, message, .. } => format!("denied with {code}: {message}"),
         Answer::Unanswered { reason } => format!("not answered: {reason}"),
     }

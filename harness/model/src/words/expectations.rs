@@ -163,6 +163,7 @@ pub fn capability(capability: Capability) -> String {
         Capability::PartnerRoots => "a mesh that can be told to trust a root of somebody else's",
         Capability::TokenSigning => "a cluster of ours, whose key for tokens the harness has",
         Capability::Identities => "a probe that can ask for identities",
+        Capability::KeyService => "a key service that a probe can come to",
         Capability::Handshakes => "a probe that can speak TLS as sidecars do",
         Capability::Wire => "a place between data centers where packets can be looked at",
         Capability::Protocols => "workloads that speak HTTP/2, gRPC and bytes",
@@ -202,6 +203,8 @@ pub fn denial(cause: DenialCause) -> &'static str {
         DenialCause::WeakKey => "the key is too weak",
         DenialCause::TooMuch => "no workload may be that",
         DenialCause::NotServed => "who is asked is not served itself by what it needs",
+        DenialCause::NoCertificate => "no client certificate is shown",
+        DenialCause::UnknownAuthority => "the client certificate leads to no root that is trusted",
     }
 }
 

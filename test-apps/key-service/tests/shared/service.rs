@@ -4,7 +4,7 @@ use certificate_authority::behaviour::Faithful as FaithfulAuthority;
 use certificate_authority::keys::Keys;
 use certificate_authority::settings::KeyServiceSettings;
 use identity_api::keys::service::key_service_client::KeyServiceClient;
-use key_service::behaviour::Faithful;
+use key_service::behaviour::{Behaviour, Faithful};
 use key_service::run::{KeyService, RunError};
 use key_service::settings::{Settings, StoreSettings};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, KeyUsagePurpose};
@@ -83,6 +83,14 @@ pub(crate) struct Running {
 impl Running {
     /// With the store that these settings make of a folder for everything.
     pub(crate) async fn start(store: impl FnOnce(&Path) -> StoreSettings) -> Self {
+        Self::behaving(Arc::new(Faithful), store).await
+    }
+
+    /// The same, with these decisions.
+    pub(crate) async fn behaving(
+        behaviour: Arc<dyn Behaviour>,
+        store: impl FnOnce(&Path) -> StoreSettings,
+    ) -> Self {
         static LOGGING: OnceLock<()> = OnceLock::new();
         LOGGING.get_or_init(|| {
             tracing_subscriber::fmt()
@@ -100,7 +108,7 @@ impl Running {
         write("tls.key", &key);
         write("root.pem", &clients.certificate);
         let store = store(folder.path());
-        let service = KeyService::open(&settings(folder.path(), store), Arc::new(Faithful))
+        let service = KeyService::open(&settings(folder.path(), store), behaviour)
             .await
             .expect("it starts");
         let address = service.address().expect("an address");

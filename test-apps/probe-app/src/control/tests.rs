@@ -411,6 +411,14 @@ fn samples() -> Vec<(&'static str, Value)> {
                 serde_json::to_value(IdentityAnswer::Unanswered(text())),
             ),
             sample(
+                "IdentityAnswer",
+                serde_json::to_value(IdentityAnswer::Served),
+            ),
+            sample(
+                "IdentityAnswer",
+                serde_json::to_value(IdentityAnswer::Alert(48)),
+            ),
+            sample(
                 "HandshakeAnswer",
                 serde_json::to_value(HandshakeAnswer {
                     shown: Some(certificate()),
@@ -468,6 +476,16 @@ fn handshakes() -> Vec<(&'static str, Value)> {
         }),
         ClientCertificate::Kept(text()),
     ];
+    let keys = [None, Some(Box::new(ask()))].map(|certificate| {
+        let at = IdentityDesk::KeyService {
+            address: text(),
+            server_name: text(),
+            root: text(),
+            certificate,
+        };
+        let ask = IdentityAsk { token: None, at };
+        ("IdentityAsk", serde_json::to_value(ask).unwrap())
+    });
     let asks = shown.map(|shows| {
         let ask = HandshakeAsk {
             address: text(),
@@ -496,5 +514,6 @@ fn handshakes() -> Vec<(&'static str, Value)> {
         certificate: text(),
     };
     let root = ("PartnerRoot", serde_json::to_value(root).unwrap());
-    asks.into_iter().chain(ends).chain([root]).collect()
+    let asks = asks.into_iter().chain(keys);
+    asks.chain(ends).chain([root]).collect()
 }

@@ -68,7 +68,7 @@ impl Shown {
     }
 
     /// As it was issued.
-    fn issued(issued: Issued) -> Result<Self, NothingToShow> {
+    pub(super) fn issued(issued: Issued) -> Result<Self, NothingToShow> {
         match issued {
             Issued {
                 chain,

@@ -28,16 +28,7 @@ pub(super) struct Met {
 impl Server {
     /// One that is to be trusted by these roots, PEM.
     pub(super) fn new(pem: &[u8]) -> Result<Self, String> {
-        let mut roots = RootCertStore::empty();
-        for root in CertificateDer::pem_slice_iter(pem) {
-            let root = root.map_err(|error| format!("read the mesh's roots: {error}"))?;
-            roots
-                .add(root)
-                .map_err(|error| format!("read the mesh's roots: {error}"))?;
-        }
-        if roots.is_empty() {
-            return Err("the mesh has no roots".to_owned());
-        }
+        let roots = trusted(pem)?;
         let met = OnceLock::new();
         Ok(Self { roots, met })
     }
@@ -59,6 +50,21 @@ impl Server {
         let algorithms = provider.signature_verification_algorithms.all;
         verify_server_cert_signed_by_trust_anchor(&own, &self.roots, intermediates, now, algorithms)
     }
+}
+
+/// The roots that a server is to be trusted by, PEM: one at least.
+pub(super) fn trusted(pem: &[u8]) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for root in CertificateDer::pem_slice_iter(pem) {
+        let root = root.map_err(|error| format!("read the roots: {error}"))?;
+        roots
+            .add(root)
+            .map_err(|error| format!("read the roots: {error}"))?;
+    }
+    if roots.is_empty() {
+        return Err("there are no roots".to_owned());
+    }
+    Ok(roots)
 }
 
 /// Notes the first, and whether it should have been taken.

@@ -84,8 +84,9 @@ impl Checker<'_> {
             }
             return;
         };
+        let keys = identity.key_service.as_ref();
         let parts = sections.components.iter().flatten();
-        for (field, name) in [
+        let named = [
             (
                 "identity.nodeAgent.component",
                 &identity.node_agent.component,
@@ -94,20 +95,38 @@ impl Checker<'_> {
                 "identity.authority.component",
                 &identity.authority.component,
             ),
-        ] {
+        ];
+        let of_keys = keys.map(|keys| ("identity.keyService.component", &keys.component));
+        for (field, name) in named.into_iter().chain(of_keys) {
             if !parts.clone().any(|part| part.name == *name) {
                 let message = format!("`{name}` is none of `components`");
                 self.add(&["component:", name], field, message, None);
             }
         }
-        let name = &identity.authority.certificate;
         let certificates = sections.certificates.as_ref();
-        let named = certificates.and_then(|all| all.get(name));
-        if named.is_none_or(|certificate| certificate.dns_names.is_empty()) {
+        let shown = (
+            "identity.authority.certificate",
+            &identity.authority.certificate,
+        );
+        let of_keys = keys.map(|keys| ("identity.keyService.certificate", &keys.certificate));
+        for (field, name) in [shown].into_iter().chain(of_keys) {
+            let named = certificates.and_then(|all| all.get(name));
+            if named.is_none_or(|certificate| certificate.dns_names.is_empty()) {
+                let message = format!("`{name}` is none of `certificates`, or has no name");
+                self.add(&["certificate:", name], field, message, None);
+            }
+        }
+    }
+
+    pub(super) fn key_service(&mut self, sections: &Sections) {
+        let mut capabilities = sections.capabilities.iter().flatten();
+        let claimed = capabilities.any(|capability| *capability == Capability::KeyService);
+        let form = sections.identity.as_ref();
+        if claimed && form.is_none_or(|form| form.key_service.is_none()) {
             self.add(
-                &["certificate:", name],
-                "identity.authority.certificate",
-                format!("`{name}` is none of `certificates`, or has no name"),
+                &["capabilities:"],
+                "capabilities",
+                "`key-service` is claimed, but `identity.keyService` is missing".to_owned(),
                 None,
             );
         }

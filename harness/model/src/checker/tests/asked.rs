@@ -62,6 +62,7 @@ fn judged(answer: Option<Answer>, expectation: Expectation) -> Verdict {
 #[case::of_nobody(granted_for(&[], 60), Verdict::Failed)]
 #[case::too_long(granted_for(&[OWN], 61), Verdict::Failed)]
 #[case::backwards(granted_for(&[OWN], -1), Verdict::Failed)]
+#[case::served_with_something_else(Some(Answer::Served), Verdict::Failed)]
 #[case::denied(denied_for(None), Verdict::Failed)]
 #[case::unanswered(unanswered(), Verdict::Inconclusive)]
 #[case::not_asked(None, Verdict::Inconclusive)]
@@ -81,6 +82,7 @@ fn what_is_granted_is_of_the_asker_alone_and_ends(
 #[case::otherwise(denied_for(Some(DenialCause::OtherNode)), Verdict::Failed)]
 #[case::for_no_known_cause(denied_for(None), Verdict::Failed)]
 #[case::granted(granted_for(&[OWN], 60), Verdict::Failed)]
+#[case::served(Some(Answer::Served), Verdict::Failed)]
 #[case::unanswered(unanswered(), Verdict::Inconclusive)]
 #[case::not_asked(None, Verdict::Inconclusive)]
 fn a_denial_has_its_cause(#[case] answer: Option<Answer>, #[case] verdict: Verdict) {

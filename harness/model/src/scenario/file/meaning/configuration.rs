@@ -157,15 +157,34 @@ impl Check {
                 Some("write `token: right`"),
             );
         }
+        if ask.at == Desk::KeyService && ask.wish != Wish::Right {
+            self.complain(
+                "the key service issues nothing, and so takes no `wish`",
+                Some("ask the `authority`"),
+            );
+        }
+        if ask.at == Desk::KeyService && !matches!(ask.token, Token::None | Token::Own) {
+            self.complain(
+                "the key service looks at client certificates, and at no tokens",
+                Some("write `token: none` for no certificate, or `token: own` for that of the asking workload"),
+            );
+        }
     }
 
-    /// Not every mesh lets the probe ask.
+    /// Not every mesh lets the probe ask, and fewer say where their keys are.
     pub(super) fn identities_said(&mut self, scenario: &Scenario) {
         let asks = |act: &Act| matches!(act, Act::Ask(_));
         if scenario.when.iter().any(asks) && !scenario.requires.contains(&Capability::Identities) {
             self.complain_of_others(
                 "it asks for identities, and `requires` does not say so",
                 Some("add `identities` to `requires`, so that it is skipped where nobody can ask"),
+            );
+        }
+        let comes = |act: &Act| matches!(act, Act::Ask(ask) if ask.at == Desk::KeyService);
+        if scenario.when.iter().any(comes) && !scenario.requires.contains(&Capability::KeyService) {
+            self.complain_of_others(
+                "it comes to the key service, and `requires` does not say so",
+                Some("add `key-service` to `requires`, so that it is skipped where nobody says where that is"),
             );
         }
     }

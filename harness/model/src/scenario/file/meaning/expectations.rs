@@ -1,6 +1,7 @@
 //! What an expectation can get wrong: it speaks of steps, traffic and faults that must be there.
 
 use super::{Check, Step, TrafficKind};
+use crate::asking::Desk;
 use crate::capability::Capability;
 use crate::document::suggestion;
 use crate::expectation::Expectation;
@@ -120,7 +121,10 @@ impl Check {
                     );
                 }
             }),
-            Expectation::Granted { ask, .. } => self.asked("granted", ask, scenario),
+            Expectation::Granted { ask, .. } => {
+                self.asked("granted", ask, scenario);
+                self.certificates_are_granted_by_others(ask, scenario);
+            }
             Expectation::Denied { ask, .. } => self.asked("denied", ask, scenario),
             Expectation::HandshakeAnswered { handshake } => {
                 self.handshook("handshakeAnswered", handshake, scenario);
@@ -212,6 +216,19 @@ impl Check {
             _ => None,
         });
         self.once([key, "ask"], name, asks, "asked");
+    }
+
+    /// What keeps keys hands out no certificates.
+    fn certificates_are_granted_by_others(&mut self, name: &str, scenario: &Scenario) {
+        let at_keys = |act: &Act| matches!(act, Act::Ask(ask) if ask.name == name && ask.at == Desk::KeyService);
+        if scenario.when.iter().any(at_keys) {
+            self.at(Step::Key("granted"), |check| {
+                check.complain_of_others(
+                    "the key service grants no certificate",
+                    Some("expect `denied`"),
+                );
+            });
+        }
     }
 
     fn handshook(&mut self, key: &'static str, name: &str, scenario: &Scenario) {

@@ -44,3 +44,94 @@ fn what_it_takes_to_ask_must_be_said(
         None => assert_eq!(told, ""),
     }
 }
+
+fn at_the_key_service(requires: &str, ask: &str, then: &str) -> String {
+    format!(
+        "name: identity/mine
+claim: keys are kept from others
+tags: [qa]
+requires: [{requires}]
+when:
+- ask: {{name: mine, from: frontend@$zone1, at: keyService, {ask}}}
+then:
+- {then}
+"
+    )
+}
+
+const TURNED_AWAY: &str = "denied: {ask: mine, because: noCertificate}";
+
+#[rstest::rstest]
+#[case::with_nothing("token: none", "without a certificate")]
+#[case::as_itself("token: own", "with its own certificate")]
+fn what_is_shown_to_a_key_service_is_read_and_printed(#[case] ask: &str, #[case] words: &str) {
+    let text = at_the_key_service("identities, key-service", ask, TURNED_AWAY);
+    let read = parse("my.yaml", &text).expect("it is right");
+    assert_eq!(parse("my.yaml", &print(&read)).expect("right"), read);
+    let told = crate::words::acts(&read);
+    assert_eq!(
+        told,
+        [format!(
+            "frontend in zone 1 asks the key service {words} (`mine`)"
+        )]
+    );
+    let told = crate::words::expectations(&read);
+    assert!(
+        told[0].contains("no client certificate is shown"),
+        "{told:?}"
+    );
+}
+
+#[rstest::rstest]
+#[case::no_token_by_default(
+    "identities, key-service",
+    "wish: right",
+    TURNED_AWAY,
+    "write `token: none`"
+)]
+#[case::a_token(
+    "identities, key-service",
+    "token: garbage",
+    TURNED_AWAY,
+    "write `token: none`"
+)]
+#[case::somebody_elses(
+    "identities, key-service",
+    "token: {of: checkout@$zone2}",
+    TURNED_AWAY,
+    "write `token: none`"
+)]
+#[case::a_wish(
+    "identities, key-service",
+    "token: own, wish: longLife",
+    TURNED_AWAY,
+    "ask the `authority`"
+)]
+#[case::nobody_says_where(
+    "identities",
+    "token: none",
+    TURNED_AWAY,
+    "add `key-service` to `requires`"
+)]
+#[case::nobody_asks(
+    "key-service",
+    "token: none",
+    TURNED_AWAY,
+    "add `identities` to `requires`"
+)]
+#[case::nothing_is_issued(
+    "identities, key-service",
+    "token: own",
+    "granted: {ask: mine, atMost: 60s}",
+    "expect `denied`"
+)]
+fn what_makes_no_sense_at_a_key_service_is_told(
+    #[case] requires: &str,
+    #[case] ask: &str,
+    #[case] then: &str,
+    #[case] hint: &str,
+) {
+    let problems = parse("my.yaml", &at_the_key_service(requires, ask, then));
+    let told = problems.expect_err("it makes no sense").to_string();
+    assert!(told.contains(hint), "{told}");
+}
