@@ -254,7 +254,7 @@ fn applications_rolled_out() -> Scenario {
         given: steady(),
         ..scenario(
             "applications-rolled-out",
-            "every pod of an application is replaced under load without a lost request, and the new ones get what is in force",
+            "every pod of an application, its sidecar with it, goes to the build before and up again under load without a lost request, and the new ones get what is in force",
             vec![
                 meanwhile(),
                 Act::Restart(Rollout::Application("checkout".to_owned())),
@@ -304,7 +304,7 @@ fn control_plane_rolled_out() -> Scenario {
         given: steady(),
         ..scenario(
             "control-plane-rolled-out",
-            "every replica of the control plane is replaced without a lost request or configuration, and changes are delivered by the new ones",
+            "every replica of the control plane goes to the build before and up again without a lost request or configuration, and changes are delivered by the new ones",
             vec![
                 meanwhile(),
                 Act::Restart(Rollout::Component(CONTROL_PLANE.to_owned())),

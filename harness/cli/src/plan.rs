@@ -27,8 +27,8 @@ use harness_model::patience::Patience;
 use harness_model::scenario::Scenario;
 use harness_model::topology::Topology;
 use harness_runner::plan::ImageSource;
-use harness_runner::{CollectPolicy, ImageChoice, KeepPolicy, MeshChoice, Replacement, RunPlan};
-use std::collections::{BTreeMap, BTreeSet};
+use harness_runner::{CollectPolicy, ImageChoice, KeepPolicy, MeshChoice, RunPlan};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -128,19 +128,22 @@ pub(crate) struct Checked {
     pub(crate) ground: Ground,
     pub(crate) mesh: MeshDefinition,
     registry: Option<Prefix>,
-    replacements: BTreeMap<String, Replacement>,
+    replacements: candidates::Choice,
+    before: candidates::Choice,
     assets: AssetOptions,
 }
 
-/// Reads and checks every file that the arguments name.
+/// Reads and checks every file that the arguments name; an upgrade goes from the images of `upgrade_from`.
 pub(crate) fn check(
     arguments: &EnvironmentArguments,
+    upgrade_from: &[(String, String)],
     stand: Stand<'_>,
 ) -> Result<Checked, Failure> {
-    let registry = cluster_choice::check(arguments, stand)?;
+    let registry = cluster_choice::check(arguments, upgrade_from, stand)?;
     let ground = cluster_choice::ground(arguments, stand)?;
     let mesh = mesh_with(&arguments.mesh, &arguments.set)?;
-    let replacements = candidates::replacements(&arguments.image, arguments.cluster.kind)?;
+    let kind = arguments.cluster.kind;
+    let (replacements, before) = candidates::choices(&arguments.image, upgrade_from, kind)?;
     folders(arguments.images.as_deref(), arguments.assets.as_deref())?;
     let assets = assets(arguments.assets.as_deref(), arguments.offline)?;
     Ok(Checked {
@@ -148,6 +151,7 @@ pub(crate) fn check(
         mesh,
         registry,
         replacements,
+        before,
         assets,
     })
 }
@@ -191,6 +195,19 @@ pub(crate) fn select(
     selected.tell_replaced();
     selected.tell_clashes();
     Ok(selected)
+}
+
+/// An upgrade needs a scenario that rolls something out: without one nobody would see that it was not tried.
+pub(crate) fn check_upgrade(
+    upgrade_from: &[(String, String)],
+    scenarios: &[Scenario],
+) -> Result<(), Failure> {
+    if upgrade_from.is_empty() || scenarios.iter().any(Scenario::rolls_out) {
+        return Ok(());
+    }
+    Err(Failure::new(ExitCode::Usage, "upgrade with --upgrade-from")
+        .reason("none of the selected scenarios rolls anything out")
+        .hint("select one that does, for example outages/control-plane-rolled-out, or leave the option out"))
 }
 
 /// Checks that a folder of ready images has what a run needs, before anything is brought up.
@@ -283,6 +300,9 @@ pub(crate) fn plan(
 ) -> RunPlan {
     let (environment, bounds) = (&arguments.environment, &arguments.bounds);
     let cluster = artifacts.cluster();
+    let rolled_out = scenarios.iter().any(Scenario::rolls_out);
+    let mut plan = without_scenarios(environment, bounds, checked, cluster, artifacts, started);
+    plan.images.rolled_out = rolled_out;
     RunPlan {
         scenarios,
         seed,
@@ -297,7 +317,7 @@ pub(crate) fn plan(
             When::OnFailure => CollectPolicy::OnFailure,
             When::Always => CollectPolicy::Always,
         },
-        ..without_scenarios(environment, bounds, checked, cluster, artifacts, started)
+        ..plan
     }
 }
 
@@ -335,6 +355,8 @@ pub(crate) fn without_scenarios(
         images: ImageChoice {
             source,
             replacements: checked.replacements,
+            before: checked.before,
+            rolled_out: false,
             seeded_bugs: false,
         },
         assets: checked.assets,

@@ -5,9 +5,9 @@
 //!
 //! Invariant: nothing here starts a container, speaks to a registry or knows Kubernetes.
 
+pub mod another;
 pub mod archive;
 pub mod build;
-pub mod candidate;
 pub mod closure;
 mod digest;
 mod elf;

@@ -5,7 +5,7 @@
 
 use crate::digest::{Hasher, of_bytes};
 use crate::reference;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, Write};
@@ -76,6 +76,26 @@ pub fn pack(spec: &ImageSpec, archive: &Path) -> Result<String, PackError> {
     let mut layer_file = tempfile::tempfile_in(folder).map_err(write_error)?;
     let (layer_digest, layer_size) = write_layer(spec, &mut layer_file, archive)?;
     let config = config_json(spec, &layer_digest);
+    let layer = json!({
+        "mediaType": "application/vnd.oci.image.layer.v1.tar",
+        "digest": format!("sha256:{layer_digest}"),
+        "size": layer_size,
+    });
+    layer_file.rewind().map_err(write_error)?;
+    let blob = (layer_digest, layer_size, layer_file);
+    write(&spec.reference, config, &[layer], vec![blob], archive).map_err(write_error)
+}
+
+/// Writes an archive of one image, atomically: its configuration, what its manifest says of its layers, and the layers
+/// (hexadecimal digest, bytes, contents), each of them once. Returns the digest of the configuration.
+pub(crate) fn write<R: Read>(
+    reference: &str,
+    config: Vec<u8>,
+    layers: &[Value],
+    blobs: Vec<(String, u64, R)>,
+    archive: &Path,
+) -> io::Result<String> {
+    let folder = archive.parent().unwrap_or(Path::new("."));
     let config_digest = of_bytes(&config);
     let manifest = to_json(&json!({
         "schemaVersion": 2,
@@ -85,13 +105,14 @@ pub fn pack(spec: &ImageSpec, archive: &Path) -> Result<String, PackError> {
             "digest": format!("sha256:{config_digest}"),
             "size": config.len(),
         },
-        "layers": [{
-            "mediaType": "application/vnd.oci.image.layer.v1.tar",
-            "digest": format!("sha256:{layer_digest}"),
-            "size": layer_size,
-        }],
+        "layers": layers,
     }));
     let manifest_digest = of_bytes(&manifest);
+    let entries: Vec<String> = layers
+        .iter()
+        .filter_map(|layer| layer["digest"].as_str()?.strip_prefix("sha256:"))
+        .map(|hex| format!("blobs/sha256/{hex}"))
+        .collect();
     let mut small = BTreeMap::new();
     small.insert(
         "oci-layout".to_owned(),
@@ -99,14 +120,14 @@ pub fn pack(spec: &ImageSpec, archive: &Path) -> Result<String, PackError> {
     );
     small.insert(
         "index.json".to_owned(),
-        index_json(spec, &manifest_digest, manifest.len()),
+        index_json(reference, &manifest_digest, manifest.len()),
     );
     small.insert(
         "manifest.json".to_owned(),
         to_json(&json!([{
             "Config": format!("blobs/sha256/{config_digest}"),
-            "RepoTags": [reference::normalize(&spec.reference)],
-            "Layers": [format!("blobs/sha256/{layer_digest}")],
+            "RepoTags": [reference::normalize(reference)],
+            "Layers": entries,
         }])),
     );
     small.insert(format!("blobs/sha256/{config_digest}"), config);
@@ -114,34 +135,24 @@ pub fn pack(spec: &ImageSpec, archive: &Path) -> Result<String, PackError> {
 
     let temporary = tempfile::Builder::new()
         .prefix(".packing-")
-        .tempfile_in(folder)
-        .map_err(write_error)?;
+        .tempfile_in(folder)?;
     let mut outer = tar::Builder::new(BufWriter::with_capacity(1 << 20, temporary.as_file()));
-    let written = (|| {
-        for (name, bytes) in &small {
-            append(
-                &mut outer,
-                Path::new(name),
-                0o644,
-                bytes.len() as u64,
-                &mut bytes.as_slice(),
-            )?;
-        }
-        layer_file.rewind()?;
+    for (name, bytes) in &small {
         append(
             &mut outer,
-            Path::new(&format!("blobs/sha256/{layer_digest}")),
+            Path::new(name),
             0o644,
-            layer_size,
-            &mut layer_file,
+            bytes.len() as u64,
+            &mut bytes.as_slice(),
         )?;
-        outer.into_inner()?.flush()?;
-        make_readable(temporary.as_file())
-    })();
-    written.map_err(write_error)?;
-    temporary
-        .persist(archive)
-        .map_err(|error| write_error(error.error))?;
+    }
+    for (hex, size, mut contents) in blobs {
+        let name = format!("blobs/sha256/{hex}");
+        append(&mut outer, Path::new(&name), 0o644, size, &mut contents)?;
+    }
+    outer.into_inner()?.flush()?;
+    make_readable(temporary.as_file())?;
+    temporary.persist(archive).map_err(|error| error.error)?;
     Ok(format!("sha256:{config_digest}"))
 }
 
@@ -288,8 +299,8 @@ fn config_json(spec: &ImageSpec, layer_digest: &str) -> Vec<u8> {
     }))
 }
 
-fn index_json(spec: &ImageSpec, manifest_digest: &str, manifest_size: usize) -> Vec<u8> {
-    let name = reference::with_registry(&spec.reference);
+fn index_json(image: &str, manifest_digest: &str, manifest_size: usize) -> Vec<u8> {
+    let name = reference::with_registry(image);
     let tag = name.rsplit(':').next().unwrap_or_default();
     to_json(&json!({
         "schemaVersion": 2,

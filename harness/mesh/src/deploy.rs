@@ -22,6 +22,8 @@ pub struct DeployOptions {
     pub images: BTreeMap<String, String>,
     /// Those of the images that nodes pull by themselves, as they are named.
     pub pulled: BTreeSet<String>,
+    /// Image under test → the build that comes before it, both as nodes know them. Rollouts put that in place first.
+    pub before: BTreeMap<String, String>,
     /// Values in place of the definition's `variables`.
     pub variables: BTreeMap<String, String>,
     /// Deploy the control plane with this seeded bug.
@@ -56,6 +58,8 @@ impl Site {
             names: Mutex::new(BTreeMap::new()),
             scaled: Mutex::new(BTreeMap::new()),
             moved: Mutex::new(BTreeMap::new()),
+            before: options.before,
+            taken_back: Mutex::new(BTreeMap::new()),
             ready: options.ready,
             definition,
         };

@@ -19,6 +19,7 @@ pub mod write;
 mod apply;
 mod ask;
 mod away;
+mod builds;
 mod certificate;
 mod denial;
 mod handshake;
@@ -36,6 +37,7 @@ mod template;
 mod wait;
 
 pub use away::Absence;
+pub use builds::Build;
 pub use definition::MeshDefinition;
 pub use denial::Denial;
 pub use deploy::DeployOptions;

@@ -1,5 +1,6 @@
-//! Rolling parts of a mesh and applications out anew, as `kubectl rollout restart` does.
+//! Rolling parts of a mesh and applications out anew.
 
+use crate::builds::Build;
 use crate::definition::Component;
 use crate::directory::{Workload, stable_name};
 use crate::error::MeshError;
@@ -7,15 +8,11 @@ use crate::mesh::Mesh;
 use crate::site::Site;
 use crate::wait;
 use futures::future::try_join_all;
-use harness_cluster::healer::Change;
+use harness_model::history::ImageReplaced;
 use harness_model::scenario::Rollout;
-use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 use std::time::Duration;
-
-/// The annotation that `kubectl rollout restart` sets in a pod template.
-const RESTARTED_AT: &str = "kubectl.kubernetes.io/restartedAt";
 
 /// What a rollout replaced.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,11 +21,27 @@ pub struct RolledOut {
     pub gone: Vec<String>,
     /// Names of the pods that came.
     pub came: Vec<String>,
+    /// The images that it replaced.
+    pub images: Vec<ImageReplaced>,
 }
 
 impl Mesh {
-    /// Rolls something out anew in every cluster and waits until only new pods run, all of them ready. They are given the
-    /// stable names of the ones that they replace.
+    /// Whether a build is known that comes before what is rolled out: a rollout can take it back then, and up again.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such thing, or an API server cannot be read.
+    pub async fn has_build_before(&self, what: &Rollout) -> Result<bool, MeshError> {
+        for site in &self.sites {
+            if site.has_build_before(&parts(site, what)?).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Rolls a build of something out in every cluster and waits until only new pods run, all of them ready. They are given
+    /// the stable names of the ones that they replace.
     ///
     /// # Errors
     ///
@@ -36,15 +49,18 @@ impl Mesh {
     pub async fn restart(
         &self,
         what: &Rollout,
+        build: Build,
         patience: Duration,
     ) -> Result<RolledOut, MeshError> {
-        let restarted = self.sites.iter().map(|site| restart(site, what, patience));
+        let sites = self.sites.iter();
+        let restarted = sites.map(|site| restart(site, what, build, patience));
         let each = try_join_all(restarted).await?;
         Ok(each
             .into_iter()
             .fold(RolledOut::default(), |mut all, each| {
                 all.gone.extend(each.gone);
                 all.came.extend(each.came);
+                all.images.extend(each.images);
                 all
             }))
     }
@@ -62,22 +78,22 @@ impl Mesh {
     }
 }
 
-async fn restart(site: &Site, what: &Rollout, patience: Duration) -> Result<RolledOut, MeshError> {
+async fn restart(
+    site: &Site,
+    what: &Rollout,
+    build: Build,
+    patience: Duration,
+) -> Result<RolledOut, MeshError> {
     let parts = parts(site, what)?;
     let before = pods(site, what, &parts).await?;
+    let mut images = Vec::new();
     for part in &parts {
-        let change = Change {
-            path: part.path(),
-            patch: json!({ "spec": { "template": { "metadata": { "annotations": {
-                RESTARTED_AT: now(),
-            } } } } }),
-        };
-        change
-            .carry_out(&site.client)
-            .await
-            .map_err(|source| MeshError::api(format!("restart {}", part.name), source))?;
+        images.extend(site.roll(part, build).await?);
     }
     wait::until_restarted(site, &parts, patience).await?;
+    if build == Build::UnderTest {
+        site.forget_taken_back(&parts);
+    }
     let after = pods(site, what, &parts).await?;
     rename(site, &before).await?;
     let names_without = |of: &BTreeMap<String, String>, others: &BTreeMap<String, String>| {
@@ -89,6 +105,7 @@ async fn restart(site: &Site, what: &Rollout, patience: Duration) -> Result<Roll
     Ok(RolledOut {
         gone: names_without(&before, &after),
         came: names_without(&after, &before),
+        images,
     })
 }
 
@@ -183,8 +200,4 @@ async fn pods(
             Ok(names.map(|name| (name.clone(), name)).collect())
         }
     }
-}
-
-fn now() -> String {
-    jiff::Timestamp::now().to_string()
 }

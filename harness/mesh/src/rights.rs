@@ -220,6 +220,7 @@ mod tests {
             run: "r1".to_owned(),
             images: BTreeMap::new(),
             pulled: BTreeSet::new(),
+            before: BTreeMap::new(),
             variables: BTreeMap::new(),
             mutant: None,
             ready: Duration::from_secs(1),

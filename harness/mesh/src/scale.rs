@@ -139,12 +139,13 @@ impl Site {
     }
 
     /// Undoes every [`join`](Self::join), [`vacate`](Self::vacate) and [`reschedule`](Self::reschedule), and waits until
-    /// the workloads are as deployed.
+    /// the workloads are as deployed, of the build under test.
     ///
     /// # Errors
     ///
     /// When the API server cannot be written or the workloads are not Ready within `patience`.
-    pub(crate) async fn restore_scale(&self, patience: Duration) -> Result<(), MeshError> {
+    pub(crate) async fn restore(&self, patience: Duration) -> Result<(), MeshError> {
+        self.restore_builds(patience).await?;
         let scaled: Vec<String> = {
             let scaled = self.scaled.lock().unwrap_or_else(PoisonError::into_inner);
             scaled.keys().cloned().collect()

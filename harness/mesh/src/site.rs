@@ -1,6 +1,6 @@
 //! A mesh in one cluster.
 
-use crate::definition::MeshDefinition;
+use crate::definition::{Component, MeshDefinition};
 use crate::template::Context;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -17,5 +17,9 @@ pub(crate) struct Site {
     pub(crate) scaled: Mutex<BTreeMap<String, u32>>,
     /// Deployments that `reschedule` has moved, and the data center that each came from.
     pub(crate) moved: Mutex<BTreeMap<String, String>>,
+    /// Image under test → the build before it.
+    pub(crate) before: BTreeMap<String, String>,
+    /// The parts that run the build before, by the path of their object.
+    pub(crate) taken_back: Mutex<BTreeMap<String, Component>>,
     pub(crate) ready: Duration,
 }

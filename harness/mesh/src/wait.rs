@@ -2,6 +2,8 @@
 
 mod components;
 
+pub(crate) use components::api;
+
 use crate::definition::Component;
 use crate::directory::{is_ready, is_there, labels};
 use crate::error::{DeployMeshError, MeshError};

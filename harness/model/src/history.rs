@@ -110,6 +110,9 @@ pub enum EventKind {
         gone: Vec<String>,
         /// Names of the pods that came.
         came: Vec<String>,
+        /// The images that it replaced; none where the same were put in place again.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        images: Vec<ImageReplaced>,
     },
     /// The mesh's own status of a configuration.
     Status {
@@ -299,6 +302,20 @@ impl Validity {
             .unwrap_or(0)
             .saturating_mul(1_000_000)
     }
+}
+
+/// An image that a rollout replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ImageReplaced {
+    /// The Deployment or DaemonSet.
+    pub of: String,
+    /// The container in its pods.
+    pub container: String,
+    /// The image that it ran, as nodes know it.
+    pub from: String,
+    /// The image that it runs now.
+    pub to: String,
 }
 
 /// A control-plane stream: readings with equal streams are of one connection to one replica.

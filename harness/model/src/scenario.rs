@@ -67,6 +67,13 @@ impl Scenario {
         self.when.iter().any(sends)
     }
 
+    /// Something is rolled out in it.
+    #[must_use]
+    pub fn rolls_out(&self) -> bool {
+        let mut acts = self.when.iter();
+        acts.any(|act| matches!(act, Act::Restart(_)))
+    }
+
     /// Whether it can run at the same time as the other one.
     #[must_use]
     pub fn bears(&self, other: &Self) -> bool {
@@ -178,7 +185,9 @@ pub enum Act {
         /// Data center; placeholders as in scopes.
         data_center: String,
     },
-    /// Rolls something out anew (`kubectl rollout restart`) and waits until only new pods run, all of them ready.
+    /// Rolls something out anew and waits until only new pods run, all of them ready. Where a build before the one under test
+    /// is known, that is put in place first, and then the one under test again; else only the pods are replaced, as by
+    /// `kubectl rollout restart`.
     Restart(Rollout),
     /// Has a workload scheduled in another data center of its cluster: its pod there replaces the one it had, and waits
     /// until the new sidecar is in sync and the old one is gone. The runner brings it back after the scenario.

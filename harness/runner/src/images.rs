@@ -3,6 +3,8 @@
 //! Invariant: where we bring images to nodes, manifests name each by its contents. A mesh that is there already runs what
 //! this run brings, whatever an earlier run brought by the same word; an unchanged image disturbs nobody.
 
+mod before;
+
 use crate::bring_up::{blocking, store};
 use crate::environment::PrepareError;
 use crate::phases::Phases;
@@ -27,6 +29,17 @@ pub(crate) struct Images {
     pub(crate) names: ImageNames,
     /// What was put in the place of ours.
     pub(crate) candidates: Vec<Candidate>,
+    /// The builds before, each with the image that it comes before, as the mesh definition names it.
+    before: Vec<(String, String)>,
+}
+
+impl Images {
+    /// Image under test → the build before it, both as nodes know them.
+    pub(crate) fn before(&self) -> BTreeMap<String, String> {
+        let known = |name: &String| self.names.get(name).unwrap_or(name).clone();
+        let pairs = self.before.iter();
+        pairs.map(|(of, name)| (known(of), known(name))).collect()
+    }
 }
 
 /// An image that was put in the place of one of ours.
@@ -80,22 +93,9 @@ pub(crate) async fn make(
         return Ok(made);
     };
     let line = phases.lines("images");
-    let mut replacements = BTreeMap::new();
-    for (name, replacement) in &plan.images.replacements {
-        match replacement {
-            Replacement::Pulled(_) => {}
-            Replacement::Archive(archive) => {
-                replacements.insert(name.clone(), archive.clone());
-            }
-            Replacement::Held(held) => {
-                line(format!("saving {} of {}", held.reference, held.engine));
-                let saved = kind::save(held, &plan.assets.cache).await;
-                let saved = saved.map_err(PrepareError::Load)?;
-                replacements.insert(name.clone(), saved.path());
-                made._saved.push(saved);
-            }
-        }
-    }
+    let given = &plan.images.replacements;
+    let replacements = archives(plan, given, &mut made._saved, &line).await?;
+    let given = archives(plan, &plan.images.before, &mut made._saved, &line).await?;
     let replaced: BTreeSet<String> = replacements.keys().cloned().collect();
     let options = BuildOptions {
         prebuilt: match &plan.images.source {
@@ -109,13 +109,17 @@ pub(crate) async fn make(
     let store = plan.cluster.is_local().then(|| store(plan));
     let on_kind = plan.cluster.is_kind();
     let to_registry = matches!(plan.cluster, ClusterChoice::Existing { .. });
+    let of_bugs = mutant_images(&plan.mesh.definition);
+    let wanted = before::Wanted::new(plan, given, &of_bugs, to_registry);
     let obtained = blocking("obtaining the images", move || {
         let images = build::build(&options, &|text: &str| line(text.to_owned()))
             .map_err(PrepareError::Images)?;
+        let (before, saved) = wanted.archives(&images)?;
         if let Some(store) = store {
             let store = Store::open(&store).map_err(PrepareError::Store)?;
-            for image in &images {
-                store.load(&image.archive).map_err(PrepareError::Store)?;
+            let archives = images.iter().map(|image| &image.archive);
+            for archive in archives.chain(before.iter().map(|before| &before.archive)) {
+                store.load(archive).map_err(PrepareError::Store)?;
             }
         }
         let named = images.into_iter().map(|image| {
@@ -129,11 +133,20 @@ pub(crate) async fn make(
                 .transpose();
             Ok((image, name?, digests?))
         });
-        named
-            .collect::<Result<Vec<_>, ReadArchiveError>>()
-            .map_err(|error| PrepareError::Images(BuildError::Archive(error)))
+        let named = named.collect::<Result<Vec<_>, ReadArchiveError>>();
+        let named = named.map_err(|error| PrepareError::Images(BuildError::Archive(error)))?;
+        Ok((named, before, saved))
     });
-    for (image, name, digests) in obtained.await? {
+    let (named, before, saved) = obtained.await?;
+    made._saved.extend(saved);
+    for before in before {
+        made.images.before.push((before.of, before.name.clone()));
+        made.archives.push(ImageArchive {
+            archive: before.archive,
+            reference: before.name,
+        });
+    }
+    for (image, name, digests) in named {
         if let Some(digests) = digests {
             made.images.candidates.push(Candidate {
                 replaces: image.name.to_owned(),
@@ -152,9 +165,38 @@ pub(crate) async fn make(
     Ok(made)
 }
 
+/// The archives of these; what an engine holds is saved for as long as `saved` lives.
+async fn archives(
+    plan: &RunPlan,
+    images: &BTreeMap<String, Replacement>,
+    saved: &mut Vec<Saved>,
+    line: &(dyn Fn(String) + Send + Sync),
+) -> Result<BTreeMap<String, PathBuf>, PrepareError> {
+    let mut archives = BTreeMap::new();
+    for (name, replacement) in images {
+        let archive = match replacement {
+            Replacement::Pulled(_) => continue,
+            Replacement::Archive(archive) => archive.clone(),
+            Replacement::Held(held) => {
+                line(format!("saving {} of {}", held.reference, held.engine));
+                let one = kind::save(held, &plan.assets.cache).await;
+                let one = one.map_err(PrepareError::Load)?;
+                let path = one.path();
+                saved.push(one);
+                path
+            }
+        };
+        archives.insert(name.clone(), archive);
+    }
+    Ok(archives)
+}
+
 /// What nodes pull by themselves.
 pub(crate) fn pulled(plan: &RunPlan) -> Images {
-    let mut images = Images::default();
+    let mut images = Images {
+        before: before::pulled(plan).collect(),
+        ..Images::default()
+    };
     for (replaces, replacement) in &plan.images.replacements {
         if let Replacement::Pulled(name) = replacement {
             images.names.insert(reference_of(replaces), name.clone());

@@ -153,7 +153,7 @@ async fn carry_out(
     if disturbs_everything && may_lack_replicas && goes_on() {
         environment.wait_until_whole().await;
     }
-    if (disturbs_everything || scales(&scenario)) && goes_on() {
+    if (disturbs_everything || moves(&scenario)) && goes_on() {
         environment.wait_until_in_sync().await;
     }
     if disturbs_everything && goes_on() {
@@ -294,11 +294,11 @@ async fn clean_up(
             "cannot take the root that a scenario had trusted out of trust"
         );
     }
-    if scales(scenario) {
-        if let Err(error) = mesh.restore_scale(environment.patience().ready.0).await {
+    if moves(scenario) {
+        if let Err(error) = mesh.restore(environment.patience().ready.0).await {
             tracing::warn!(
                 error = chain(&error),
-                "cannot bring back what a scenario scaled"
+                "cannot bring back what a scenario moved"
             );
         }
         let unknown = environment.wait_until_known().await;
@@ -319,14 +319,15 @@ async fn clean_up(
     }
 }
 
-fn scales(scenario: &Scenario) -> bool {
-    let moves = |act: &Act| {
+/// Whether workloads, or the builds that run, may be others at the end of it.
+fn moves(scenario: &Scenario) -> bool {
+    let is_one = |act: &Act| {
         matches!(
             act,
-            Act::Join { .. } | Act::Leave { .. } | Act::Reschedule { .. }
+            Act::Join { .. } | Act::Leave { .. } | Act::Reschedule { .. } | Act::Restart(_)
         )
     };
-    scenario.when.iter().any(moves)
+    scenario.when.iter().any(is_one)
 }
 
 /// How sidecars are to be pinned for a scenario that disturbs everything: nobody is where a replica may go away, since who is

@@ -146,6 +146,10 @@ pub struct ImageChoice {
     pub source: ImageSource,
     /// Image name (`control-plane`) → what replaces it.
     pub replacements: BTreeMap<String, Replacement>,
+    /// Image name → the build that rollouts put in place before it.
+    pub before: BTreeMap<String, Replacement>,
+    /// A scenario rolls something out: images on this machine without a build before them get one.
+    pub rolled_out: bool,
     /// Those with seeded bugs are needed, too.
     pub seeded_bugs: bool,
 }

@@ -293,7 +293,7 @@ fn key_service_denies() -> Scenario {
     scenario
 }
 
-/// An upgrade of everything that certificates come from, one after the other. An agent keeps its keys in memory only, so the
+/// An upgrade of everything that certificates come from, one after the other, and before it the way back. An agent keeps its keys in memory only, so the
 /// new one fetches every certificate anew.
 fn rolled_out() -> Scenario {
     let parts = [KEY_SERVICE, AUTHORITY, NODE_AGENT];
@@ -305,7 +305,7 @@ fn rolled_out() -> Scenario {
     when.extend([hold(2), stop("steady"), stop("fresh")]);
     under_tls(
         "identities-rolled-out",
-        "the key service, the authority and the node agents are replaced without a lost request, and each sidecar has a certificate by the new ones",
+        "the key service, the authority and the node agents are taken back to the build before and up again without a lost request, and each sidecar has a certificate by the new ones",
         since,
         when,
     )

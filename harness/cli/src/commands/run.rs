@@ -34,12 +34,15 @@ pub(crate) fn run(
     started: Instant,
 ) -> Result<ExitCode, Failure> {
     let execution = &arguments.execution;
-    let checked = plan::check(&execution.environment, plan::Stand::of(execution))?;
+    let upgrade_from = &execution.upgrade_from;
+    let stand = plan::Stand::of(execution);
+    let checked = plan::check(&execution.environment, upgrade_from, stand)?;
     let rerun = rerun::rerun(arguments)?;
     let selection = rerun
         .as_ref()
         .map_or(&execution.selection, |rerun| &rerun.selection);
     let selected = plan::select(selection, &checked)?;
+    plan::check_upgrade(upgrade_from, &selected.scenarios)?;
     let quarantine = quarantine::read(arguments.quarantine.as_deref(), &selected.files)?;
     plan::check_mutant(arguments)?;
     let without = match arguments.mutant {

@@ -32,7 +32,8 @@ pub(crate) fn selftest(
     started: Instant,
 ) -> Result<ExitCode, Failure> {
     let run = &arguments.execution;
-    let mut checked = plan::check(&run.environment, plan::Stand::of(run))?;
+    let stand = plan::Stand::of(run);
+    let mut checked = plan::check(&run.environment, &run.upgrade_from, stand)?;
     if arguments.without_faithful {
         refuse_candidates(&run.environment.image, &checked.mesh)?;
     }
@@ -41,6 +42,7 @@ pub(crate) fn selftest(
         let _ = checked.mesh.set_variable("xds", "mixed");
     }
     let selected = plan::select(&run.selection, &checked)?;
+    plan::check_upgrade(&run.upgrade_from, &selected.scenarios)?;
     plan::check_images(&run.environment, &BTreeSet::new())?;
     let topology = checked.ground.topology();
     let clusters = topology.map_or(1, |topology| topology.clusters.len());

@@ -1,4 +1,4 @@
-//! What `--image` puts in the place of our images: archives, and images by their names.
+//! What `--image` puts in the place of our images, and `--upgrade-from` before them: archives, and images by their names.
 
 use crate::arguments::ClusterKind;
 use crate::exit_code::ExitCode;
@@ -12,6 +12,10 @@ use harness_runner::Replacement;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// The option that puts a candidate in the place of one of our images.
+pub(crate) const IMAGE: &str = "--image";
+/// The option that names the build that an upgrade goes from.
+const UPGRADE_FROM: &str = "--upgrade-from";
 /// What the file names of archives end with.
 const ENDINGS: [&str; 3] = [".tar", ".tar.gz", ".tgz"];
 /// What paths begin with that cannot be names of images.
@@ -28,7 +32,7 @@ pub(crate) enum Source {
     Reference(String),
 }
 
-/// One `--image` that cannot be used.
+/// One `--image` or `--upgrade-from` that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
     /// As it was given.
@@ -74,6 +78,7 @@ fn meant(text: &str) -> Result<Source, (String, String)> {
 ///
 /// All that cannot be used or are given twice, each with the reason.
 pub(crate) fn sources(
+    option: &str,
     images: &[(String, String)],
     cluster: ClusterKind,
 ) -> Result<Vec<(String, Source)>, Vec<Problem>> {
@@ -83,7 +88,7 @@ pub(crate) fn sources(
     for (name, text) in images {
         if let Some(other) = seen.insert(name, text) {
             problems.push(Problem {
-                argument: format!("--image {name}={text}"),
+                argument: format!("{option} {name}={text}"),
                 name: name.clone(),
                 reason: format!("it is given twice, as {other} before"),
                 hint: "leave one of them out".to_owned(),
@@ -98,7 +103,7 @@ pub(crate) fn sources(
         match source.and_then(|source| with_a_name(source, cluster)) {
             Ok(source) => found.push((name.clone(), source)),
             Err((reason, hint)) => problems.push(Problem {
-                argument: format!("--image {name}={text}"),
+                argument: format!("{option} {name}={text}"),
                 name: name.clone(),
                 reason,
                 hint,
@@ -151,21 +156,69 @@ fn held(reference: &str) -> Result<Source, (String, String)> {
         })
 }
 
-/// What replaces our images.
-pub(super) fn replacements(
+/// Image name → what is put in its place, or comes before it.
+pub(super) type Choice = BTreeMap<String, Replacement>;
+
+/// What replaces our images, and what comes before those under test.
+pub(super) fn choices(
+    images: &[(String, String)],
+    upgrade_from: &[(String, String)],
+    cluster: ClusterKind,
+) -> Result<(Choice, Choice), Failure> {
+    let images = chosen(IMAGE, images, cluster);
+    let before = chosen(UPGRADE_FROM, upgrade_from, cluster);
+    match (images, before) {
+        (Ok(images), Ok(before)) => {
+            let same: Vec<Problem> = upgrade_from
+                .iter()
+                .filter(|(name, _)| is_same(images.get(name), before.get(name)))
+                .map(|(name, text)| Problem {
+                    argument: format!("{UPGRADE_FROM} {name}={text}"),
+                    name: name.clone(),
+                    reason: "it is the very build under test".to_owned(),
+                    hint: "name the build that is in use".to_owned(),
+                })
+                .collect();
+            if same.is_empty() {
+                Ok((images, before))
+            } else {
+                Err(failure(same))
+            }
+        }
+        (images, before) => {
+            let problems = [images.err(), before.err()].into_iter().flatten();
+            Err(failure(problems.flatten().collect()))
+        }
+    }
+}
+
+/// Whether both are the same image, as far as can be told without asking anybody.
+fn is_same(one: Option<&Replacement>, other: Option<&Replacement>) -> bool {
+    match (one, other) {
+        (Some(Replacement::Archive(one)), Some(Replacement::Archive(other))) => {
+            let digest = |archive: &Path| Archive::open(archive).map(|archive| archive.digest);
+            matches!((digest(one), digest(other)), (Ok(one), Ok(other)) if one == other)
+        }
+        (Some(one), Some(other)) => one == other,
+        _ => false,
+    }
+}
+
+fn chosen(
+    option: &str,
     images: &[(String, String)],
     cluster: ClusterKind,
-) -> Result<BTreeMap<String, Replacement>, Failure> {
+) -> Result<Choice, Vec<Problem>> {
     let mut problems: Vec<Problem> = images
         .iter()
-        .filter_map(|(name, text)| unknown(name, text))
+        .filter_map(|(name, text)| unknown(option, name, text))
         .collect();
     let known: Vec<(String, String)> = images
         .iter()
         .filter(|(name, _)| harness_images::build::NAMES.contains(&name.as_str()))
         .cloned()
         .collect();
-    match sources(&known, cluster) {
+    match sources(option, &known, cluster) {
         Ok(sources) if problems.is_empty() => {
             let replacements = sources.into_iter().map(|(name, source)| {
                 let replacement = match source {
@@ -180,14 +233,14 @@ pub(super) fn replacements(
         Ok(_) => {}
         Err(others) => problems.extend(others),
     }
-    Err(failure(problems))
+    Err(problems)
 }
 
 /// The problem that no image of ours has this name.
-pub(crate) fn unknown(name: &str, text: &str) -> Option<Problem> {
+pub(crate) fn unknown(option: &str, name: &str, text: &str) -> Option<Problem> {
     let known = harness_images::build::NAMES;
     (!known.contains(&name)).then(|| Problem {
-        argument: format!("--image {name}={text}"),
+        argument: format!("{option} {name}={text}"),
         name: name.to_owned(),
         reason: format!("there is no image `{name}`"),
         hint: match document::suggestion(name, known) {
@@ -261,7 +314,15 @@ mod tests {
         let digest = format!("localhost:5000/team/app@sha256:{}", "0".repeat(64));
         for reference in ["registry.example/team/app:1", "app:1", &digest] {
             let images = pairs(&[&format!("control-plane={reference}")]);
-            let found = replacements(&images, ClusterKind::Kubeconfig).expect("it is a name");
+            let in_use = pairs(&["control-plane=registry.example/team/app:0"]);
+            let (found, before) =
+                choices(&images, &in_use, ClusterKind::Kubeconfig).expect("it is a name");
+            assert_ne!(found, before);
+            let same = choices(&images, &images, ClusterKind::Kubeconfig).expect_err("the same");
+            assert!(
+                same.render(false)
+                    .contains("it is the very build under test")
+            );
             let expected = Replacement::Pulled(reference.to_owned());
             assert_eq!(found["control-plane"], expected);
         }
@@ -277,7 +338,9 @@ mod tests {
             "capture-init=a:1",
             "capture-init=a:2",
         ]);
-        let failure = replacements(&images, ClusterKind::Kubeconfig).expect_err("all are wrong");
+        let before = pairs(&["sidecar=in-use.tar"]);
+        let failure =
+            choices(&images, &before, ClusterKind::Kubeconfig).expect_err("all are wrong");
         assert_eq!(failure.exit, ExitCode::Usage);
         let told = failure.render(false);
         for part in [
@@ -287,6 +350,7 @@ mod tests {
             "--image identity=missing.tar: there is no file missing.tar",
             "--image probe-app=Team/App:1: `Team/App:1` is neither",
             "--image capture-init=a:2: it is given twice, as a:1 before",
+            "--upgrade-from sidecar=in-use.tar: there is no file in-use.tar",
             "hint: name an archive (candidate.tar), or an image with its tag or digest",
         ] {
             assert!(told.contains(part), "{part}\n{told}");

@@ -213,6 +213,7 @@ fn given<'a>(name: &'static str, value: &'a Option<String>) -> Option<(&'static 
 /// Refuses options that do not go together; everything that is wrong is told at once.
 pub(super) fn check(
     environment: &EnvironmentArguments,
+    upgrade_from: &[(String, String)],
     stand: Stand<'_>,
 ) -> Result<Option<Prefix>, Failure> {
     let registry = environment.registry.registry.as_deref().map(|text| {
@@ -223,7 +224,7 @@ pub(super) fn check(
         };
         Prefix::parse(text, protocol)
     });
-    let mut problems = of_cluster(environment, stand);
+    let mut problems = of_cluster(environment, upgrade_from, stand);
     let registry = match registry.transpose() {
         Ok(registry) => registry,
         Err(error) => {
@@ -252,13 +253,17 @@ pub(super) fn check(
 }
 
 /// What does not go together, each with what to do about it.
-fn of_cluster(environment: &EnvironmentArguments, stand: Stand<'_>) -> Vec<(String, &'static str)> {
+fn of_cluster(
+    environment: &EnvironmentArguments,
+    upgrade_from: &[(String, String)],
+    stand: Stand<'_>,
+) -> Vec<(String, &'static str)> {
     let registry = environment.registry.registry.is_some();
     let preloaded = environment.images_preloaded;
-    let archives = environment
-        .image
-        .iter()
-        .any(|(_, text)| candidates::is_archive(text));
+    let has_archive = |images: &[(String, String)]| {
+        let mut texts = images.iter();
+        texts.any(|(_, text)| candidates::is_archive(text))
+    };
     let mut problems = Vec::new();
     let mut add = |wrong: bool, problem: &str, hint| {
         if wrong {
@@ -316,9 +321,14 @@ fn of_cluster(environment: &EnvironmentArguments, stand: Stand<'_>) -> Vec<(Stri
         "name a registry they pull from with --registry; or put the images of `cargo xtask images` on the nodes, and say so with --images-preloaded",
     );
     add(
-        preloaded && !registry && archives,
+        preloaded && !registry && has_archive(&environment.image),
         "--image with an archive replaces an image that is brought to the nodes, and --images-preloaded says that they are there",
         "name an image that the nodes pull (--image NAME=registry.example/team/NAME:tag), or bring the images with --registry",
+    );
+    add(
+        preloaded && !registry && has_archive(upgrade_from),
+        "--upgrade-from with an archive names an image that is brought to the nodes, and --images-preloaded says that they are there",
+        "name an image that the nodes pull (--upgrade-from NAME=registry.example/team/NAME:tag), or bring the images with --registry",
     );
     problems
 }

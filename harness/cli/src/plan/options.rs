@@ -16,6 +16,9 @@ pub(crate) fn options(arguments: &RunArguments) -> Vec<String> {
     let environment = &execution.environment;
     let mutant = arguments.mutant.as_deref();
     let mut options = of_environment(environment, execution.reuse.as_deref(), mutant);
+    for (name, build) in &execution.upgrade_from {
+        add(&mut options, "--upgrade-from", &format!("{name}={build}"));
+    }
     let bounds = &execution.bounds;
     if let Some(span) = bounds.delivery {
         add(&mut options, "--delivery", &span.to_string());
@@ -119,6 +122,7 @@ mod tests {
             "--artifacts elsewhere",
             "--cluster kind --node-image mine:1 --topology two-clusters",
             "--image control-plane=candidate.tar --image probe-app=team/probe:1",
+            "--image control-plane=candidate.tar --upgrade-from control-plane=in-use.tar",
             "--assets /programs --patience ready=5m --artifacts /tmp/a --offline --no-install",
             "--cluster kubeconfig --context a --allow-context a --registry r.example/team --registry-insecure",
             "--mutant leak-late --set xds=delta --delivery 5s --recovery 1m",

@@ -4,8 +4,8 @@
 use crate::baseline::{Baseline, Footprint};
 use crate::foreign::output;
 use crate::meshproof::{Place, images};
+use harness_images::another;
 use harness_images::archive::Archive;
-use harness_images::candidate;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, ListParams};
@@ -73,8 +73,13 @@ fn a_candidate_is_deployed_run_against_and_named_by_what_its_pods_run() {
     let reference = reference.expect("`cargo xtask images` has made it").digest;
     let archive = place.path().join("candidate.tar");
     let ours = images().join("control-plane.tar");
-    let candidate = candidate::build(&ours, "somebody/mesh-control-plane:candidate", &archive)
-        .expect("our control plane can be packed again");
+    let candidate = another::build(
+        &ours,
+        "somebody/mesh-control-plane:candidate",
+        "CANDIDATE=yes",
+        &archive,
+    )
+    .expect("our control plane can be packed again");
     assert_ne!(candidate, reference);
     let image = format!("control-plane={}", archive.display());
 

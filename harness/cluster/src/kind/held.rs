@@ -65,6 +65,12 @@ pub struct Saved {
 }
 
 impl Saved {
+    /// What is in this file, which may have no name any more.
+    #[must_use]
+    pub fn of(file: File) -> Self {
+        Self { file }
+    }
+
     /// Where this process and those that it starts find it.
     #[must_use]
     pub fn path(&self) -> PathBuf {

@@ -115,6 +115,7 @@ fn context_with(
         run: "r1".to_owned(),
         images,
         pulled,
+        before: BTreeMap::new(),
         variables: BTreeMap::new(),
         mutant: None,
         ready: Duration::ZERO,

@@ -64,13 +64,14 @@ impl Mesh {
         site.reschedule(application, from, to, patience).await
     }
 
-    /// Undoes every [`join`](Self::join), [`vacate`](Self::vacate) and [`reschedule`](Self::reschedule), and waits until the workloads are as deployed.
+    /// Undoes every [`join`](Self::join), [`vacate`](Self::vacate) and [`reschedule`](Self::reschedule), puts the build under test back where a
+    /// [`restart`](Self::restart) was broken off, and waits until the workloads are as deployed.
     ///
     /// # Errors
     ///
     /// When an API server cannot be written or the workloads are not Ready within `patience`.
-    pub async fn restore_scale(&self, patience: Duration) -> Result<(), MeshError> {
-        let restored = self.sites.iter().map(|site| site.restore_scale(patience));
+    pub async fn restore(&self, patience: Duration) -> Result<(), MeshError> {
+        let restored = self.sites.iter().map(|site| site.restore(patience));
         try_join_all(restored).await.map(drop)
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn changes(site: &Site, component: &Component) -> BoxStream<'static, 
 }
 
 /// Objects of the component's kind in its namespace.
-fn api(site: &Site, component: &Component) -> Api<DynamicObject> {
+pub(crate) fn api(site: &Site, component: &Component) -> Api<DynamicObject> {
     let types = TypeMeta {
         api_version: "apps/v1".to_owned(),
         kind: component.kind.name().to_owned(),

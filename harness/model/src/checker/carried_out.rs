@@ -7,6 +7,7 @@ use super::timeline::{Life, Place, Timeline};
 use crate::history::{Event, EventKind};
 use crate::scenario::{Act, CANARY_APPLICATION, Rollout};
 use crate::verdict::Detail;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What the scenario says and the history does not show to have happened.
@@ -131,15 +132,40 @@ fn of_step<'a>(timeline: &Timeline<'a>, step: usize) -> impl Iterator<Item = &'a
     events.filter(move |event| event.step == Some(step))
 }
 
-/// Every old pod must have gone and new ones come.
+/// Every old pod must have gone and new ones come; and where images were replaced on the way, those that ran before must run
+/// again.
 fn rolled_out(timeline: &Timeline<'_>, step: usize, rollout: &Rollout) -> Option<Detail> {
-    let point = timeline.point(Place::Step(step))?;
-    let is_done = timeline.events.iter().enumerate().any(|(index, event)| {
-        point.contains(index)
-            && matches!(&event.kind, EventKind::RolledOut { what, gone, came }
-                if what == rollout && !gone.is_empty() && !came.is_empty())
-    });
-    (!is_done).then(|| detail("the rollout to be complete", "it was not"))
+    let mut rollouts = 0_usize;
+    let mut images: BTreeMap<(&str, &str), (&str, &str)> = BTreeMap::new();
+    for event in of_step(timeline, step) {
+        let EventKind::RolledOut {
+            what,
+            gone,
+            came,
+            images: replaced,
+        } = &event.kind
+        else {
+            continue;
+        };
+        if what != rollout || gone.is_empty() || came.is_empty() {
+            continue;
+        }
+        rollouts += 1;
+        for image in replaced {
+            let whose = (image.of.as_str(), image.container.as_str());
+            let (_, last) = images.entry(whose).or_insert((&image.from, &image.to));
+            *last = &image.to;
+        }
+    }
+    let expected = "the rollout to be complete";
+    if rollouts == 0 {
+        return Some(detail(expected, "it was not"));
+    }
+    let other = images.iter().find(|(_, (first, last))| first != last);
+    other.map(|((of, container), (first, last))| {
+        let observed = format!("{of} was left with {last} for {container}, and had {first}");
+        detail(expected, &observed)
+    })
 }
 
 /// What must be borne must have been there while everything up to the recovery was done.

@@ -14,6 +14,7 @@ pub(crate) fn deploy_options(plan: &RunPlan, images: &Images) -> DeployOptions {
         run: plan.run.clone(),
         images: renamed(&plan.mesh.definition.images, &images.names),
         pulled,
+        before: images.before(),
         variables: BTreeMap::new(),
         mutant: plan.mutant.clone(),
         ready: plan.patience.ready.0,

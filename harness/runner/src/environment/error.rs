@@ -14,6 +14,18 @@ pub enum PrepareError {
     /// The images could not be obtained.
     #[error("obtain the images")]
     Images(#[source] harness_images::build::BuildError),
+    /// Another build of an image, for rollouts, could not be made.
+    #[error("make another build of the image `{name}`")]
+    AnotherBuild {
+        /// The image.
+        name: String,
+        /// Why.
+        #[source]
+        source: harness_images::another::AnotherError,
+    },
+    /// The build that rollouts are to put in place before that under test is the same one.
+    #[error("upgrade `{0}`: what `--upgrade-from` names is the very build under test")]
+    SameBuild(String),
     /// The images could not be unpacked.
     #[error("unpack the images")]
     Store(#[source] harness_images::store::StoreError),
@@ -65,7 +77,7 @@ impl PrepareError {
             Self::Cluster(error) | Self::Lost(error) | Self::Load(error) => error.hint.clone(),
             Self::Mesh { source, .. } => source.hint().map(str::to_owned),
             Self::Read(error) => error.hint().map(str::to_owned),
-            Self::Store(_) => {
+            Self::Store(_) | Self::AnotherBuild { .. } => {
                 Some("look at the free space and the rights of the cache folder".to_owned())
             }
             Self::Ledger(_) => Some(
@@ -74,6 +86,10 @@ impl PrepareError {
             ),
             Self::Candidates(_) => Some(
                 "look at the images of the pods on a cluster that stays (`run --keep`, `deploy`): something else than this run decides about them"
+                    .to_owned(),
+            ),
+            Self::SameBuild(_) => Some(
+                "name the build that is in use, or leave the option out: another build of the same programs is made then"
                     .to_owned(),
             ),
             Self::Names(_) | Self::Broken(_) | Self::Interrupted => None,

@@ -9,7 +9,7 @@ use crate::streams::Arrangement;
 use futures::future::try_join_all;
 use harness_cluster::Part;
 use harness_faults::{ActiveFault, InjectError};
-use harness_mesh::{Replica, RolledOut};
+use harness_mesh::{Build, MeshError, Replica, RolledOut};
 use harness_model::causes::chain;
 use harness_model::directory::Sidecar;
 use harness_model::duration::Span;
@@ -149,22 +149,50 @@ impl Execution {
         self.wait_until_whole().await;
     }
 
-    /// Rolls something out anew and waits until everybody knows it.
+    /// Rolls something out anew and waits until everybody knows it: where a build before that under test is known, down to it
+    /// and up again.
     pub(super) async fn restart(&mut self, what: Rollout) {
-        let patience = self.environment.patience().ready.0;
-        match self.environment.mesh().restart(&what, patience).await {
-            Ok(RolledOut { gone, came }) => {
-                self.environment.look_again();
-                self.recorder
-                    .push(EventKind::RolledOut { what, gone, came });
-            }
-            Err(error) => self.give_up(format!("the rollout to be complete: {}", chain(&error))),
+        if let Err(error) = self.rolled_out(&what).await {
+            self.give_up(format!("the rollout to be complete: {}", chain(&error)));
         }
         self.wait_until_whole().await;
     }
 
-    /// Waits until everything that should be ready is, and every sidecar has its control plane again.
+    async fn rolled_out(&mut self, what: &Rollout) -> Result<(), MeshError> {
+        let environment = std::sync::Arc::clone(&self.environment);
+        let mesh = environment.mesh();
+        let builds: &[Build] = if mesh.has_build_before(what).await? {
+            &[Build::Before, Build::UnderTest]
+        } else {
+            &[Build::Same]
+        };
+        for (number, build) in builds.iter().enumerate() {
+            if number > 0 {
+                self.wait_until_settled().await;
+            }
+            let patience = environment.patience().ready.0;
+            let RolledOut { gone, came, images } = mesh.restart(what, *build, patience).await?;
+            environment.look_again();
+            self.recorder.push(EventKind::RolledOut {
+                what: what.clone(),
+                gone,
+                came,
+                images,
+            });
+        }
+        Ok(())
+    }
+
+    /// As [`wait_until_settled`](Self::wait_until_settled), and puts the canaries where proofs need them.
     async fn wait_until_whole(&mut self) {
+        self.wait_until_settled().await;
+        // A replica may be a new one: the canaries are put on each of them again, for the proofs that follow.
+        let environment = std::sync::Arc::clone(&self.environment);
+        environment.arrange(Arrangement::Canaries).await;
+    }
+
+    /// Waits until everything that should be ready is, and every sidecar has its control plane again.
+    async fn wait_until_settled(&mut self) {
         let environment = std::sync::Arc::clone(&self.environment);
         let patience = environment.patience().clone();
         let mesh = environment.mesh();
@@ -186,8 +214,6 @@ impl Execution {
             &unknown,
         );
         self.wait_for_streams().await;
-        // A replica may be a new one: the canaries are put on each of them again, for the proofs that follow.
-        environment.arrange(Arrangement::Canaries).await;
     }
 
     /// Waits until every sidecar is connected to a replica that is there. A stream to one that was killed looks alive

@@ -6,7 +6,7 @@ use crate::engine::Engine;
 use crate::junit::Count;
 use crate::workspace;
 use anyhow::{Context as _, bail, ensure};
-use harness_images::candidate;
+use harness_images::another;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Stdio;
@@ -31,7 +31,7 @@ pub(super) fn run(
     let folder = tempfile::tempdir().context("make a folder for the candidate")?;
     let archive = folder.path().join("candidate.tar");
     let ours = workspace::root().join("target/images/control-plane.tar");
-    let candidate = candidate::build(&ours, CANDIDATE, &archive)?;
+    let candidate = another::build(&ours, CANDIDATE, "CANDIDATE=yes", &archive)?;
     let archive = archive.to_string_lossy();
     docker(engine, &["load", "--quiet", "--input", &archive])?;
     let count = run_against(engine, node_image, program, results, &candidate);

@@ -40,16 +40,17 @@ pub(super) fn check(arguments: &ClusterUpArguments) -> Result<Wanted, Failure> {
     let is_own = |name: &str| !arguments.no_images && !name.contains(['/', ':']);
     let unknown = arguments.image.iter().filter(|(name, _)| is_own(name));
     let mut problems: Vec<Problem> = unknown
-        .filter_map(|(name, text)| candidates::unknown(name, text))
+        .filter_map(|(name, text)| candidates::unknown(candidates::IMAGE, name, text))
         .collect();
-    let sources = match candidates::sources(&arguments.image, arguments.cluster.kind) {
-        Ok(sources) if problems.is_empty() => sources,
-        Ok(_) => return Err(candidates::failure(problems)),
-        Err(others) => {
-            problems.extend(others);
-            return Err(candidates::failure(problems));
-        }
-    };
+    let sources =
+        match candidates::sources(candidates::IMAGE, &arguments.image, arguments.cluster.kind) {
+            Ok(sources) if problems.is_empty() => sources,
+            Ok(_) => return Err(candidates::failure(problems)),
+            Err(others) => {
+                problems.extend(others);
+                return Err(candidates::failure(problems));
+            }
+        };
     let mut others = Vec::new();
     let mut held = Vec::new();
     for (name, source) in sources {

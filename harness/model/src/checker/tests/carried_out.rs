@@ -19,7 +19,7 @@ use crate::directory::Sidecar;
 use crate::duration::Span;
 use crate::expectation::Expectation;
 use crate::fault::Fault;
-use crate::history::EventKind;
+use crate::history::{EventKind, ImageReplaced};
 use crate::patience::Patience;
 use crate::scenario::{Act, Rollout, Scenario};
 use crate::testing::{Recorder, shows, sidecar};
@@ -165,6 +165,7 @@ fn a_rollout_must_have_replaced_somebody() {
             what: of,
             gone: names(gone),
             came: names(came),
+            images: Vec::new(),
         });
         finding(
             &expecting(vec![load(), Act::Restart(what())], answered(0)),
@@ -180,6 +181,41 @@ fn a_rollout_must_have_replaced_somebody() {
         assert_eq!(missing.verdict, Verdict::Inconclusive);
         assert_eq!(missing.details[0].observed, "it was not");
     }
+}
+
+#[test]
+fn a_build_that_was_taken_back_must_be_put_in_place_again() {
+    let what = || Rollout::Component("node-agent".to_owned());
+    let judged = |rollouts: &[(&str, &str)]| {
+        let mut recorder = recorder();
+        recorder.request(0, |_| {});
+        recorder.step(1);
+        for (from, to) in rollouts {
+            recorder.push(EventKind::RolledOut {
+                what: what(),
+                gone: vec![format!("with-{from}")],
+                came: vec![format!("with-{to}")],
+                images: vec![ImageReplaced {
+                    of: "node-agent".to_owned(),
+                    container: "agent".to_owned(),
+                    from: (*from).to_owned(),
+                    to: (*to).to_owned(),
+                }],
+            });
+        }
+        finding(
+            &expecting(vec![load(), Act::Restart(what())], answered(0)),
+            &recorder,
+        )
+    };
+    let back = judged(&[("new", "old"), ("old", "new")]);
+    assert_eq!(back.verdict, Verdict::Passed);
+    let left = judged(&[("new", "old")]);
+    assert_eq!(left.verdict, Verdict::Inconclusive);
+    assert_eq!(
+        left.details[0].observed,
+        "node-agent was left with old for agent, and had new"
+    );
 }
 
 fn newcomer() -> Sidecar {
