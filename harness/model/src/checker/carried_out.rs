@@ -159,13 +159,27 @@ fn rolled_out(timeline: &Timeline<'_>, step: usize, rollout: &Rollout) -> Option
     }
     let expected = "the rollout to be complete";
     if rollouts == 0 {
-        return Some(detail(expected, "it was not"));
+        return Some(detail(expected, not_done(timeline, step)));
     }
     let other = images.iter().find(|(_, (first, last))| first != last);
     other.map(|((of, container), (first, last))| {
-        let observed = format!("{of} was left with {last} for {container}, and had {first}");
-        detail(expected, &observed)
+        let why = not_done(timeline, step);
+        let observed = format!("{why}; {of} was left with {last} for {container}, and had {first}");
+        detail(expected, observed)
     })
+}
+
+/// That an act was not carried out, and what was waited for in vain.
+fn not_done(timeline: &Timeline<'_>, step: usize) -> String {
+    let waited = of_step(timeline, step).find_map(|event| match &event.kind {
+        EventKind::GaveUp { waited_for, .. } => Some(waited_for),
+        _ => None,
+    });
+    let nothing = "it was not";
+    waited.map_or_else(
+        || nothing.to_owned(),
+        |reason| format!("{nothing}: {reason}"),
+    )
 }
 
 /// What must be borne must have been there while everything up to the recovery was done.

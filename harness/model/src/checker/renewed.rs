@@ -2,7 +2,9 @@
 
 use super::evidence::{Evidence, clock, detail};
 use super::timeline::{Life, Place, Point, Reading, Timeline, precedes};
-use crate::history::{CertificateSeen, EventKind};
+use crate::fault::{Fault, PodSelector};
+use crate::history::{CertificateSeen, EventKind, Validity};
+use crate::scenario::{Act, Rollout};
 use crate::verdict::Detail;
 use std::collections::BTreeSet;
 
@@ -64,13 +66,45 @@ impl<'a> Judge<'_, 'a> {
                 format!("one of {}", strange.identities.join(", ")),
             )),
             (None, 0) => evidence.open(self.told("a certificate", "none was read".to_owned())),
-            (None, 1) => evidence
-                .contradict(self.told("a new certificate", "the same all the time".to_owned())),
+            (None, 1) => self.kept(evidence),
             (None, several) => {
                 evidence.support(u64::try_from(several - 1).unwrap_or(u64::MAX));
                 self.in_time(evidence);
             }
         }
+    }
+
+    /// One certificate was shown all the time. Nobody has to replace it long before it ends, so it must have been watched for
+    /// long enough; unless what it came from was replaced meanwhile, whose successor has no key of it.
+    fn kept(&self, evidence: &mut Evidence) {
+        let same = self.told("a new certificate", "the same all the time".to_owned());
+        let watched = self.timeline.events.last().map_or(0, |event| event.at_ns);
+        let certificate = self.readings.iter().find_map(held);
+        let valid = certificate.and_then(|certificate| certificate.valid);
+        match valid.filter(|valid| watched < due_ns(*valid)) {
+            Some(valid) if !self.is_replaced() => evidence.open(Detail {
+                observed: format!(
+                    "the same, to be replaced until {} and seen until {}: too short a time to tell",
+                    clock(valid.until_ns()),
+                    clock(watched)
+                ),
+                ..same
+            }),
+            Some(_) | None => evidence.contradict(same),
+        }
+    }
+
+    /// Parts of the mesh are killed or rolled out from the step on.
+    fn is_replaced(&self) -> bool {
+        let acts = &self.timeline.scenario.when;
+        let since = self.point.place.step().unwrap_or(0);
+        acts.iter().skip(since).any(|act| match act {
+            Act::Inject(Fault::PodKill { selector }) => {
+                matches!(selector, PodSelector::Component(_))
+            }
+            Act::Restart(rollout) => matches!(rollout, Rollout::Component(_)),
+            _ => false,
+        })
     }
 
     /// No certificate was kept beyond its time. A reading comes to us as late as a probe may take to answer: what is read
@@ -153,6 +187,14 @@ impl<'a> Judge<'_, 'a> {
             ..detail(expected, observed)
         }
     }
+}
+
+/// When a certificate is due to be replaced at the latest: after two thirds of its life, which is what cert-manager goes by
+/// (the default of `renewBefore`); Istio and SPIRE go by a half.
+fn due_ns(valid: Validity) -> u64 {
+    let part = valid.until_ms.saturating_sub(valid.from_ms) / 3;
+    let third = u64::try_from(part).unwrap_or(0).saturating_mul(1_000_000);
+    valid.until_ns().saturating_sub(third)
 }
 
 /// The certificate that a reading shows.

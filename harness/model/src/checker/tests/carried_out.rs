@@ -20,7 +20,7 @@ use crate::duration::Span;
 use crate::expectation::Expectation;
 use crate::fault::Fault;
 use crate::history::{EventKind, ImageReplaced};
-use crate::patience::Patience;
+use crate::patience::{Patience, Whose};
 use crate::scenario::{Act, Rollout, Scenario};
 use crate::testing::{Recorder, shows, sidecar};
 use crate::verdict::{Finding, Verdict};
@@ -214,7 +214,27 @@ fn a_build_that_was_taken_back_must_be_put_in_place_again() {
     assert_eq!(left.verdict, Verdict::Inconclusive);
     assert_eq!(
         left.details[0].observed,
-        "node-agent was left with old for agent, and had new"
+        "it was not; node-agent was left with old for agent, and had new"
+    );
+}
+
+#[test]
+fn why_a_rollout_came_to_no_end_is_told() {
+    let mut recorder = recorder();
+    recorder.request(0, |_| {});
+    recorder.step(1);
+    recorder.push(EventKind::GaveUp {
+        waited_for: "pod a: CrashLoopBackOff".to_owned(),
+        whose: Whose::Harness,
+    });
+    let act = Act::Restart(Rollout::Application("checkout".to_owned()));
+    let found = finding(&expecting(vec![load(), act], answered(0)), &recorder);
+    assert_eq!(found.verdict, Verdict::Inconclusive);
+    let told = found.details.iter().map(|detail| detail.observed.as_str());
+    assert!(
+        told.clone()
+            .any(|told| told == "it was not: pod a: CrashLoopBackOff"),
+        "{found:#?}"
     );
 }
 
