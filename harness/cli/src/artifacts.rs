@@ -2,7 +2,7 @@
 
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{self, Out};
 use harness_report::record::{RunRecord, quote};
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -99,6 +99,20 @@ impl Artifacts {
             ExitCode::Success if !is_whole => ExitCode::Environment,
             exit => exit,
         }
+    }
+
+    /// The code to end with when everything is written; where stdout did not take the verdicts, it is told where else they are.
+    pub(crate) fn told(&self, out: &Out, exit: ExitCode) -> Result<ExitCode, Failure> {
+        let Err(error) = out.end() else {
+            return Ok(exit);
+        };
+        let mut failure = crate::write_failed(&error).hint(format!(
+            "the run came to its end; what it came to (exit code {}) is in {}",
+            exit.number(),
+            self.folder.display()
+        ));
+        failure.exit = exit.untold();
+        Err(failure)
     }
 }
 

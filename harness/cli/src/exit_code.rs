@@ -13,7 +13,7 @@ pub(crate) enum ExitCode {
     ScenarioFailed = 1,
     /// Wrong arguments or an invalid file.
     Usage = 2,
-    /// The environment could not be prepared, or broke.
+    /// The environment could not be prepared, or broke, or what is told could not be written.
     Environment = 3,
     /// Nothing was selected.
     NothingSelected = 4,
@@ -40,6 +40,14 @@ impl ExitCode {
         match signal {
             15 => Self::Terminated,
             _ => Self::Interrupted,
+        }
+    }
+
+    /// The code where the verdicts could not be told: they count for nothing then, but what endangers others does.
+    pub(crate) const fn untold(self) -> Self {
+        match self {
+            Self::LeftBehind | Self::Interrupted | Self::Terminated => self,
+            _ => Self::Environment,
         }
     }
 
@@ -127,6 +135,14 @@ mod tests {
         assert_eq!(of(|s| s.interrupted = Some(2)), 130);
         assert_eq!(of(|s| s.interrupted = Some(15)), 143);
         assert_eq!(ExitCode::of_run(&summary(|_| ()), true).number(), 11);
+    }
+
+    #[test]
+    fn a_verdict_that_is_not_told_is_no_verdict() {
+        for verdict in [ExitCode::Success, ExitCode::ScenarioFailed] {
+            assert_eq!(verdict.untold(), ExitCode::Environment);
+        }
+        assert_eq!(ExitCode::LeftBehind.untold(), ExitCode::LeftBehind);
     }
 
     #[test]

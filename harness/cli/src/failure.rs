@@ -8,14 +8,14 @@ use std::error::Error;
 use std::fmt;
 
 /// Why a command did not do what it was asked for.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     /// What the process ends with.
     pub(crate) exit: ExitCode,
     details: Box<Details>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Details {
     /// What was tried, as a fragment that fits "failed to ...".
     attempt: String,
@@ -27,9 +27,11 @@ struct Details {
     hints: Vec<String>,
     /// Mistakes in files, each with its place.
     files: Vec<FileProblems>,
+    /// Failures of the same command that have nothing to do with this one.
+    others: Vec<Failure>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 struct FileProblems {
     text: String,
     problems: Problems,
@@ -92,12 +94,26 @@ impl Failure {
         self
     }
 
+    /// Adds a failure that has nothing to do with this one. Wrong arguments are mended first, so their exit code goes before
+    /// others.
+    fn beside(mut self, other: Self) -> Self {
+        if other.exit == ExitCode::Usage {
+            self.exit = ExitCode::Usage;
+        }
+        self.details.others.push(other);
+        self
+    }
+
     /// The causes in one line, for a summary.
     pub(crate) fn one_line(&self) -> String {
         let mut line = self.details.attempt.clone();
         for cause in self.details.causes.iter().chain(&self.details.items) {
             line.push_str(": ");
             line.push_str(cause);
+        }
+        for other in &self.details.others {
+            line.push_str("; ");
+            line.push_str(&other.one_line());
         }
         line
     }
@@ -130,7 +146,44 @@ impl Failure {
         for hint in &self.details.hints {
             text.push_str(&format!("{yellow}hint{plain}: {hint}\n"));
         }
+        for other in &self.details.others {
+            text.push('\n');
+            text.push_str(&other.render(colour));
+        }
         text
+    }
+}
+
+/// The failures of one command so far, so that all of them are told and not only the first.
+#[derive(Debug, Default)]
+pub(crate) struct Failures(Vec<Failure>);
+
+impl Failures {
+    /// What was made of an argument; where it failed, the failure is kept until the end.
+    pub(crate) fn keep<T>(&mut self, outcome: Result<T, Failure>) -> Option<T> {
+        match outcome {
+            Ok(value) => Some(value),
+            Err(failure) => {
+                // Two arguments may have failed for the same reason.
+                if !self.0.contains(&failure) {
+                    self.0.push(failure);
+                }
+                None
+            }
+        }
+    }
+
+    /// What was made of all arguments, or every failure; neither is a defect of ours.
+    pub(crate) fn end<T>(self, made: Option<T>) -> Result<T, Failure> {
+        let mut failures = self.0.into_iter();
+        match (failures.next(), made) {
+            (Some(first), _) => Err(failures.fold(first, Failure::beside)),
+            (None, Some(made)) => Ok(made),
+            (None, None) => Err(Failure::new(
+                ExitCode::Internal,
+                "say what is wrong with the arguments",
+            )),
+        }
     }
 }
 
@@ -213,6 +266,29 @@ mod tests {
             failure.render(false),
             "error: failed to load the topology `a.yaml`\n  caused by: read a.yaml\n  caused by: disk on fire\n\nhint: put it out\n"
         );
+    }
+
+    #[test]
+    fn failures_are_told_together_and_wrong_arguments_decide_the_exit_code() {
+        let mut failures = Failures::default();
+        let cluster = Failure::new(ExitCode::Environment, "use the cluster `a`").hint("make it");
+        assert_eq!(failures.keep::<u8>(Err(cluster)), None);
+        assert_eq!(failures.keep(Ok(7)), Some(7));
+        let image =
+            || Failure::new(ExitCode::Usage, "replace the image `b`").reason("no such file");
+        assert_eq!(failures.keep::<u8>(Err(image())), None);
+        assert_eq!(failures.keep::<u8>(Err(image())), None, "once is enough");
+        let both = failures.end(Some(7)).expect_err("two are wrong");
+        assert_eq!(both.exit, ExitCode::Usage);
+        assert_eq!(
+            both.render(false),
+            "error: failed to use the cluster `a`\n\nhint: make it\n\nerror: failed to replace the image `b`\n  caused by: no such file\n"
+        );
+        assert_eq!(
+            both.one_line(),
+            "use the cluster `a`; replace the image `b`: no such file"
+        );
+        assert_eq!(Failures::default().end(Some(7)).ok(), Some(7));
     }
 
     #[test]

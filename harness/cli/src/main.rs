@@ -24,7 +24,6 @@ use clap::{CommandFactory as _, Parser as _};
 use exit_code::ExitCode;
 use failure::Failure;
 use harness_model::document::suggestion;
-use std::io::Write as _;
 use std::time::Instant;
 
 fn main() -> std::process::ExitCode {
@@ -38,11 +37,18 @@ fn main() -> std::process::ExitCode {
         Ok(arguments) => arguments,
         Err(mut error) => {
             suggest_command(&mut error);
+            let printed = error.print();
+            if error.exit_code() != 0 {
+                return ExitCode::Usage.into();
+            }
             // Help and version are data: a reader that goes away is no error.
-            let _ = error.print();
-            return match error.exit_code() {
-                0 => ExitCode::Success.into(),
-                _ => ExitCode::Usage.into(),
+            return match printed {
+                Err(lost) if lost.kind() != std::io::ErrorKind::BrokenPipe => {
+                    let failure = write_failed(&lost);
+                    output::say(&failure.render(false));
+                    failure.exit.into()
+                }
+                _ => ExitCode::Success.into(),
             };
         }
     };
@@ -102,7 +108,7 @@ fn dispatch(arguments: Arguments, started: Instant) -> Result<ExitCode, Failure>
         Command::Completions { shell } => commands::completions(shell, &mut out),
         Command::Man { folder } => commands::manual(&folder, &mut out),
     };
-    match (outcome, out.flush()) {
+    match (outcome, out.end()) {
         (Ok(_), Err(error)) => Err(write_failed(&error)),
         (outcome, _) => outcome,
     }
@@ -110,5 +116,5 @@ fn dispatch(arguments: Arguments, started: Instant) -> Result<ExitCode, Failure>
 
 /// Stdout does not take what is written, for another reason than that its reader is gone.
 fn write_failed(error: &std::io::Error) -> Failure {
-    Failure::new(ExitCode::Internal, "write to stdout").because(error)
+    Failure::new(ExitCode::Environment, "write to stdout").because(error)
 }

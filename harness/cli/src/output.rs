@@ -11,17 +11,19 @@ static BARS: OnceLock<MultiProgress> = OnceLock::new();
 /// How much text is held back at most until it is written.
 const HELD: usize = 64 * 1024;
 
-/// Stdout: colour codes are removed where they are not wanted, and once the reader is gone everything is
+/// Stdout: colour codes are removed where they are not wanted, and once the reader is gone or takes no more everything is
 /// swallowed, so that a run goes on to its clean end. Text is held until `flush`.
 #[derive(Clone)]
 pub(crate) struct Out {
     stream: Arc<Mutex<Stream>>,
 }
 
-struct Stream {
-    inner: anstream::AutoStream<io::Stdout>,
+struct Stream<W = anstream::AutoStream<io::Stdout>> {
+    inner: W,
     held: Vec<u8>,
     closed: bool,
+    /// Why text was lost, where that is an error: told at the end, whoever wrote it.
+    lost: Option<io::Error>,
 }
 
 impl Out {
@@ -32,8 +34,14 @@ impl Out {
                 inner: anstream::AutoStream::new(io::stdout(), choice.into()),
                 held: Vec::new(),
                 closed: false,
+                lost: None,
             })),
         }
+    }
+
+    /// Writes what is still held, and says whether anything was lost since the beginning.
+    pub(crate) fn end(&self) -> io::Result<()> {
+        self.stream().end()
     }
 
     fn stream(&self) -> MutexGuard<'_, Stream> {
@@ -56,21 +64,38 @@ impl Write for Out {
     }
 }
 
-impl Stream {
+impl<W: Write> Stream<W> {
     fn release(&mut self) -> io::Result<()> {
         let held = std::mem::take(&mut self.held);
         if self.closed || held.is_empty() {
             return Ok(());
         }
         let inner = &mut self.inner;
-        let result = aside(|| inner.write_all(&held).and_then(|()| inner.flush()));
-        match result {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                self.closed = true;
-                Ok(())
-            }
-            result => result,
+        let Err(error) = aside(|| inner.write_all(&held).and_then(|()| inner.flush())) else {
+            return Ok(());
+        };
+        self.closed = true;
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Ok(());
         }
+        self.lost = Some(copy(&error));
+        Err(error)
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        let released = self.release();
+        match self.lost.take() {
+            Some(lost) => Err(lost),
+            None => released,
+        }
+    }
+}
+
+/// An error can be told once only, and this one is told when it comes and at the end.
+fn copy(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(number) => io::Error::from_raw_os_error(number),
+        None => io::Error::new(error.kind(), error.to_string()),
     }
 }
 
@@ -141,5 +166,49 @@ impl Drop for Log {
         if !self.0.is_empty() {
             say(&String::from_utf8_lossy(&self.0));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes nothing, for this reason.
+    struct Full(io::ErrorKind);
+
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn stream(kind: io::ErrorKind) -> Stream<Full> {
+        Stream {
+            inner: Full(kind),
+            held: b"a verdict".to_vec(),
+            closed: false,
+            lost: None,
+        }
+    }
+
+    #[test]
+    fn what_was_lost_is_told_at_the_end_too() {
+        let mut full = stream(io::ErrorKind::StorageFull);
+        assert!(full.release().is_err(), "whoever writes is told");
+        full.held = b"more".to_vec();
+        assert!(full.release().is_ok(), "once is enough");
+        let lost = full.end().expect_err("something was lost");
+        assert_eq!(lost.kind(), io::ErrorKind::StorageFull);
+    }
+
+    #[test]
+    fn what_nobody_reads_is_not_lost() {
+        let mut gone = stream(io::ErrorKind::BrokenPipe);
+        assert!(gone.release().is_ok());
+        assert!(gone.end().is_ok());
     }
 }

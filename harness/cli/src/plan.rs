@@ -2,27 +2,25 @@
 
 pub(crate) mod candidates;
 
+mod checked;
 mod cluster_choice;
 mod options;
 
+pub(crate) use checked::{Checked, Found, check, select};
 pub(crate) use cluster_choice::{Ground, Stand};
 pub(crate) use options::{of_environment, options};
 
 use crate::arguments::{
-    BoundArguments, EnvironmentArguments, ExecutionArguments, RunArguments, SelectionArguments,
-    Wait, When,
+    BoundArguments, EnvironmentArguments, ExecutionArguments, RunArguments, Wait, When,
 };
 use crate::artifacts::Artifacts;
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
-use crate::selection::{self, Selection};
 use harness_cluster::assets::{AssetError, AssetOptions};
-use harness_cluster::registry::Prefix;
 use harness_cluster::zones_of;
 use harness_mesh::MeshDefinition;
 use harness_model::capability::Capability;
 use harness_model::document;
-use harness_model::names::{Names, Places};
 use harness_model::patience::Patience;
 use harness_model::scenario::Scenario;
 use harness_model::topology::Topology;
@@ -58,26 +56,6 @@ pub(crate) fn mesh(name_or_path: &str) -> Result<MeshDefinition, Failure> {
             .because(&error)
             .hint_opt(hint)
     })
-}
-
-/// Loads a mesh definition and sets variables of it.
-pub(crate) fn mesh_with(
-    name_or_path: &str,
-    set: &[(String, String)],
-) -> Result<MeshDefinition, Failure> {
-    let mut definition = mesh(name_or_path)?;
-    let wrong: Vec<String> = set
-        .iter()
-        .filter_map(|(name, value)| definition.set_variable(name, value).err())
-        .map(|error| error.to_string())
-        .collect();
-    if wrong.is_empty() {
-        return Ok(definition);
-    }
-    let attempt = format!("set variables of the mesh `{name_or_path}`");
-    Err(Failure::new(ExitCode::Usage, attempt)
-        .reason(wrong.join("\n"))
-        .hint("variables stand in the mesh definition, below `variables`"))
 }
 
 /// What an environment of this shape will have, as far as that is known before it is up.
@@ -123,80 +101,6 @@ pub(crate) fn patience(arguments: &BoundArguments) -> Patience {
     patience
 }
 
-/// Everything that was checked before anything is touched.
-pub(crate) struct Checked {
-    pub(crate) ground: Ground,
-    pub(crate) mesh: MeshDefinition,
-    registry: Option<Prefix>,
-    replacements: candidates::Choice,
-    before: candidates::Choice,
-    assets: AssetOptions,
-}
-
-/// Reads and checks every file that the arguments name; an upgrade goes from the images of `upgrade_from`.
-pub(crate) fn check(
-    arguments: &EnvironmentArguments,
-    upgrade_from: &[(String, String)],
-    stand: Stand<'_>,
-) -> Result<Checked, Failure> {
-    let registry = cluster_choice::check(arguments, upgrade_from, stand)?;
-    let ground = cluster_choice::ground(arguments, stand)?;
-    let mesh = mesh_with(&arguments.mesh, &arguments.set)?;
-    let kind = arguments.cluster.kind;
-    let (replacements, before) = candidates::choices(&arguments.image, upgrade_from, kind)?;
-    folders(arguments.images.as_deref(), arguments.assets.as_deref())?;
-    let assets = assets(arguments.assets.as_deref(), arguments.offline)?;
-    Ok(Checked {
-        ground,
-        mesh,
-        registry,
-        replacements,
-        before,
-        assets,
-    })
-}
-
-/// What scenarios may speak of in an environment.
-struct Known {
-    names: Names,
-    has: Option<BTreeSet<Capability>>,
-}
-
-impl Known {
-    fn of(checked: &Checked) -> Self {
-        let topology = checked.ground.topology();
-        Self {
-            names: Names {
-                components: Some(checked.mesh.component_names()),
-                applications: checked.mesh.applications(),
-                services: checked.mesh.services(),
-                places: topology.map(Places::of),
-            },
-            has: topology.map(|topology| capabilities(topology, &checked.mesh)),
-        }
-    }
-
-    fn to(&self, scenario: &Scenario) -> Names {
-        self.names.for_scenario(scenario, self.has.as_ref())
-    }
-}
-
-/// Selects scenarios to be run in an environment; mistakes in files are told all at once, names that the environment does
-/// not have among them.
-pub(crate) fn select(
-    arguments: &SelectionArguments,
-    checked: &Checked,
-) -> Result<Selection, Failure> {
-    let known = Known::of(checked);
-    let selected = selection::select_among(suites::all(), arguments, &|scenario| {
-        Some(known.to(scenario))
-    })?;
-    selected.check_names(|scenario| known.to(scenario))?;
-    selected.tell_replaced();
-    selected.tell_clashes();
-    Ok(selected)
-}
-
 /// An upgrade needs a scenario that rolls something out: without one nobody would see that it was not tried.
 pub(crate) fn check_upgrade(
     upgrade_from: &[(String, String)],
@@ -218,6 +122,10 @@ pub(crate) fn check_images(
     let Some(folder) = &ready_images(environment.images.as_deref()) else {
         return Ok(());
     };
+    // That there is none is told by `folders`.
+    if !folder.is_dir() {
+        return Ok(());
+    }
     let replaced = environment.image.iter().map(|(name, _)| name.clone());
     let without = without.iter().cloned().chain(replaced).collect();
     harness_images::build::check_prebuilt(folder, &without).map_err(|error| {
@@ -248,17 +156,12 @@ pub(crate) fn check_mutant(arguments: &RunArguments) -> Result<(), Failure> {
             if matrix.contains_key(name) {
                 return Ok(());
             }
-            let known: Vec<&str> = matrix.keys().map(String::as_str).collect();
-            let failure = attempt()
-                .reason(format!(
-                    "there is no such bug; there are {}",
-                    known.join(", ")
-                ))
-                .hint_opt(
-                    document::suggestion(name, known.iter().copied())
-                        .map(|meant| format!("did you mean `{meant}`?")),
-                );
-            Err(failure)
+            let known = matrix.keys().map(String::as_str);
+            let meant = document::suggestion(name, known);
+            Err(attempt()
+                .reason("there is no such bug")
+                .hint_opt(meant.map(|meant| format!("did you mean `{meant}`?")))
+                .hint("`meshproof list --mutants` shows what there is"))
         }
         _ => Ok(()),
     }

@@ -4,7 +4,7 @@ mod clashes;
 
 use crate::arguments::SelectionArguments;
 use crate::exit_code::ExitCode;
-use crate::failure::Failure;
+use crate::failure::{Failure, Failures};
 use clap::ValueEnum as _;
 use harness_model::document::{Problems, suggestion};
 use harness_model::names::Names;
@@ -47,8 +47,14 @@ impl Selection {
         Ok(self)
     }
 
+    /// Says what is worth knowing before the selected scenarios are run.
+    pub(crate) fn tell(&self) {
+        self.tell_replaced();
+        self.tell_clashes();
+    }
+
     /// Says of each file that it is run under the name of a shipped scenario: its outcome says nothing about that one.
-    pub(crate) fn tell_replaced(&self) {
+    fn tell_replaced(&self) {
         for name in &self.replaced {
             let file = self.files.get(name).map(|file| file.display().to_string());
             crate::output::say(&format!(
@@ -59,7 +65,7 @@ impl Selection {
     }
 
     /// Says which scenarios may disturb each other: what they come to then says nothing about the mesh.
-    pub(crate) fn tell_clashes(&self) {
+    fn tell_clashes(&self) {
         for clash in clashes::clashes(&self.scenarios) {
             crate::output::say(&format!(
                 "note: {clash}; give the rule a header or a path of its own, or write `disturbs: traffic`"
@@ -128,8 +134,10 @@ pub(crate) fn select_among(
         .iter()
         .map(|name| name.trim_end_matches('/'))
         .collect();
-    let from_files = read_all(&files, known)?;
-    check_names(&names, &built_in)?;
+    let mut failures = Failures::default();
+    let from_files = failures.keep(read_all(&files, known));
+    failures.keep(check_names(&names, &built_in));
+    let filters = failures.keep(Filters::parse(&arguments.filter));
     let shipped: BTreeSet<String> = built_in.iter().map(|s| s.name.clone()).collect();
     let all_built_in = arguments.names.is_empty();
     let mut selection = Selection {
@@ -139,15 +147,11 @@ pub(crate) fn select_among(
             .collect(),
         ..Selection::default()
     };
-    for (file, text, scenario) in from_files {
+    for (file, text, scenario) in from_files.into_iter().flatten() {
         // Reports and artefacts go by the name.
         if selection.scenarios.iter().any(|s| s.name == scenario.name) {
-            return Err(Failure::new(ExitCode::Usage, format!("select `{file}`"))
-                .reason(format!(
-                    "another scenario of this selection has the name {}",
-                    scenario.name
-                ))
-                .hint("give the scenario in the file a name of its own"));
+            failures.keep::<()>(Err(named_twice(file, &scenario.name)));
+            continue;
         }
         if shipped.contains(&scenario.name) {
             selection.replaced.push(scenario.name.clone());
@@ -159,7 +163,7 @@ pub(crate) fn select_among(
         selection.scenarios.push(scenario);
     }
 
-    let filters = Filters::parse(&arguments.filter)?;
+    let filters = failures.end(filters)?;
     selection.scenarios.retain(|scenario| {
         filters.accept(&scenario.name)
             && (arguments.tag.is_empty()
@@ -177,6 +181,14 @@ pub(crate) fn select_among(
         Some(shard) => selection.part(shard),
         None => Ok(selection),
     }
+}
+
+fn named_twice(file: &str, name: &str) -> Failure {
+    Failure::new(ExitCode::Usage, format!("select `{file}`"))
+        .reason(format!(
+            "another scenario of this selection has the name {name}"
+        ))
+        .hint("give the scenario in the file a name of its own")
 }
 
 fn is_file(name: &str) -> bool {
@@ -337,6 +349,7 @@ struct Filters {
 impl Filters {
     fn parse(texts: &[String]) -> Result<Self, Failure> {
         let mut filters = Self::default();
+        let mut failures = Failures::default();
         for text in texts {
             let (list, pattern) = match text.strip_prefix('!') {
                 Some(pattern) => (&mut filters.unwanted, pattern),
@@ -344,10 +357,10 @@ impl Filters {
             };
             let regex = Regex::new(pattern).map_err(|error| {
                 Failure::new(ExitCode::Usage, format!("read the filter `{text}`")).because(&error)
-            })?;
-            list.push(regex);
+            });
+            list.extend(failures.keep(regex));
         }
-        Ok(filters)
+        failures.end(Some(filters))
     }
 
     fn accept(&self, name: &str) -> bool {

@@ -168,11 +168,11 @@ fn an_unknown_seeded_bug_is_told_with_a_suggestion() {
     let place = Place::new(&[]);
     let said = place.say(&["run", "--dry-run", "--mutant", "leak-toggle-only"]);
     assert!(said.starts_with("exit 2"), "{said}");
-    assert!(said.contains("there are agent-dials-once, "), "{said}");
     assert!(
-        said.contains("hint: did you mean `leak-toggles-only`?"),
+        said.contains("hint: did you mean `leak-toggles-only`?\nhint: `meshproof list --mutants`"),
         "{said}"
     );
+    assert!(!said.contains("agent-dials-once"), "no list: {said}");
 }
 
 #[test]
@@ -700,6 +700,22 @@ fn a_reader_that_goes_away_is_no_error() {
     let output = child.wait_with_output().expect("it ends");
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+}
+
+#[test]
+fn what_stdout_does_not_take_is_an_error() {
+    let place = Place::new(&[]);
+    for argument in ["list", "--help"] {
+        let full = std::fs::File::create("/dev/full").expect("Linux has it");
+        let output = place.command(&[argument]).stdout(full).output();
+        let output = output.expect("the built program starts");
+        assert_eq!(output.status.code(), Some(3), "{argument}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            said.starts_with("error: failed to write to stdout\n"),
+            "{said}"
+        );
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::definition::{
 };
 use crate::error::{Defect, LoadMeshError};
 use harness_model::capability::Capability;
+use harness_model::document::in_words;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -200,19 +201,15 @@ fn defect_of(source: &Path, key: &str, error: &serde_saphyr::Error) -> Defect {
     let location = error.location();
     let words = error.without_snippet().to_string();
     // The location stands at the front of the line already.
-    let message = words
-        .split(" at line ")
-        .next()
-        .unwrap_or(&words)
-        .trim()
-        .to_owned();
+    let said = words.split(" at line ").next().unwrap_or(&words);
+    let (message, hint) = in_words(said.trim());
     Defect {
         file: source.to_path_buf(),
         line: location.map_or(0, |location| location.line()),
         column: location.map_or(0, |location| location.column()),
         field: key.to_owned(),
         message,
-        hint: None,
+        hint,
     }
 }
 

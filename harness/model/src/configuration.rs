@@ -1,6 +1,8 @@
 //! A configuration as the suites speak of it: a scope, toggles, routing rules and TLS. How it is written to a
 //! mesh is told by the mesh definition.
 
+pub mod limits;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -9,11 +9,14 @@
 //! Invariant: knows no type of meshproof; scenario, topology and mesh definition files all come through here.
 
 mod decode;
+mod library;
 mod node;
 
+pub use library::in_words;
 pub use node::{Node, Part};
 
 use serde::de::DeserializeOwned;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// One mistake in a file.
@@ -91,6 +94,8 @@ pub struct Partial<T> {
     pub document: Option<Document<T>>,
     /// Every mistake of form; empty when the document is whole.
     pub problems: Vec<Problem>,
+    /// The keys of the outermost map that a mistake of form is at or below.
+    pub wrong: BTreeSet<String>,
 }
 
 /// Reads a value from YAML as far as that goes.
@@ -105,11 +110,13 @@ pub fn parse_partly<T: DeserializeOwned>(text: &str) -> Partial<T> {
                     tree: decoded.tree,
                 }),
                 problems: decoded.problems,
+                wrong: decoded.wrong,
             }
         }
         Err(problem) => Partial {
             document: None,
             problems: vec![problem],
+            wrong: BTreeSet::new(),
         },
     }
 }
@@ -123,6 +130,7 @@ pub fn parse<T: DeserializeOwned>(file: &str, text: &str) -> Result<Document<T>,
     let Partial {
         document,
         mut problems,
+        ..
     } = parse_partly(text);
     match document {
         Some(document) if problems.is_empty() => Ok(document),
@@ -259,6 +267,14 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert!(found[0].0 >= 1);
         assert_eq!(problems("")[0].2, "the file is empty");
+    }
+
+    #[test]
+    fn what_is_whole_is_told_from_what_is_not() {
+        let text = "unknown: a\ncount: 3\nlabels: {on: true}\nsteps:\n- stop\n- halt\n";
+        let partial = parse_partly::<Sample>(text);
+        let wrong: Vec<&str> = partial.wrong.iter().map(String::as_str).collect();
+        assert_eq!(wrong, ["labels", "name", "steps", "unknown"]);
     }
 
     #[test]

@@ -98,7 +98,7 @@ pub fn deviations(details: &[Detail]) -> Vec<Deviation> {
             if let Some(first) = first {
                 deviation
                     .observed
-                    .push_str(&format!(", first at {first:.3} s"));
+                    .push_str(&format!(", first {first:.3} s after the run began"));
             }
             deviation
         })
@@ -172,7 +172,10 @@ mod tests {
     #[test]
     fn a_comma_before_the_time_is_not_told_twice() {
         let joined = deviations(&[detail(Some("a"), "shown too late, at 2.500 s")]);
-        assert_eq!(joined[0].observed, "shown too late, first at 2.500 s");
+        assert_eq!(
+            joined[0].observed,
+            "shown too late, first 2.500 s after the run began"
+        );
     }
 
     #[test]
@@ -190,7 +193,7 @@ mod tests {
         assert_eq!(joined[0].sidecars, ["a", "b"]);
         assert_eq!(
             joined[0].observed,
-            "rule `r` (fb5c8988); toggle `t`, first at 1.750 s"
+            "rule `r` (fb5c8988); toggle `t`, first 1.750 s after the run began"
         );
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::ReportError;
 use crate::deviation::{Setting, deviations};
+use crate::letters::needed;
 use crate::record::{Outcome, RunRecord, ScenarioRecord};
 use crate::terminal::{observations, seconds};
 use askama::Template;
@@ -73,6 +74,8 @@ struct ThenView {
     sum: String,
     deviations: Vec<DeviationView>,
     more: usize,
+    /// What letters in them mean.
+    needed: Vec<String>,
 }
 
 struct DeviationView {
@@ -242,6 +245,7 @@ fn then_views(setting: Setting<'_>, findings: &[Finding]) -> Vec<ThenView> {
                     sum: "not judged".to_owned(),
                     deviations: vec![],
                     more: 0,
+                    needed: vec![],
                 };
             };
             let outcome = crate::json::Ending::from(finding.verdict).word();
@@ -251,6 +255,7 @@ fn then_views(setting: Setting<'_>, findings: &[Finding]) -> Vec<ThenView> {
                 outcome,
                 sum: format!("{} {outcome}, {}", finding.checker, observations(finding)),
                 more: deviations.len().saturating_sub(SHOWN_DEVIATIONS),
+                needed: needed(&deviations),
                 deviations: deviations
                     .into_iter()
                     .take(SHOWN_DEVIATIONS)

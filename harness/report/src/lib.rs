@@ -19,6 +19,7 @@ pub mod html;
 pub mod json;
 pub mod jsonl;
 pub mod junit;
+mod letters;
 pub mod markdown;
 pub mod merge;
 pub mod record;

@@ -4,6 +4,7 @@
 //! that (anstream).
 
 use crate::deviation::{Setting, deviations};
+use crate::letters::needed;
 use crate::record::{Context, RunRecord, title};
 use crate::{ReportError, Reporter};
 use anstyle::{AnsiColor, Style};
@@ -288,6 +289,9 @@ pub fn findings(
         if more > 0 {
             writeln!(out, "    and {more} more")?;
         }
+        for words in needed(&deviations) {
+            writeln!(out, "    needed    {words}")?;
+        }
     }
     if judgement.verdict == Verdict::Failed {
         for finding in judgement.findings.iter().filter(of(Verdict::Inconclusive)) {
@@ -311,7 +315,11 @@ fn consequence(out: &mut impl Write, finding: &Finding) -> std::io::Result<()> {
         out,
         "  {UNDECIDED}{}{UNDECIDED:#} inconclusive besides: wanted {}, had {}{more}",
         finding.checker, first.expected, first.observed
-    )
+    )?;
+    for words in needed(&deviations[..1]) {
+        writeln!(out, "    needed    {words}")?;
+    }
+    Ok(())
 }
 
 /// `54 observations`.

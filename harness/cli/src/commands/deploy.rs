@@ -26,7 +26,7 @@ pub(crate) fn deploy(
     started: Instant,
 ) -> Result<ExitCode, Failure> {
     let (environment, name) = (&arguments.environment, &arguments.name);
-    let checked = plan::check(environment, &[], plan::Stand::KeptOrNew(name))?;
+    let checked = plan::check(environment, plan::Stand::KeptOrNew(name))?;
     plan::check_images(environment, &harness_runner::mutant_images(&checked.mesh))?;
     if checked.ground.needs_tools(environment) {
         tools::ensure(environment.no_install)?;

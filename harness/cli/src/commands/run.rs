@@ -7,7 +7,7 @@ use crate::arguments::{Common, OutputForm, RunArguments, SelectionArguments, Whe
 use crate::artifacts::{self, Artifacts};
 use crate::commands::{cluster, write_json};
 use crate::exit_code::ExitCode;
-use crate::failure::Failure;
+use crate::failure::{Failure, Failures};
 use crate::output::{self, Out};
 use crate::progress::{HEARTBEAT, Progress};
 use crate::{ci, logging, plan, quarantine, rerun, selection, signals, tools};
@@ -34,31 +34,49 @@ pub(crate) fn run(
     started: Instant,
 ) -> Result<ExitCode, Failure> {
     let execution = &arguments.execution;
+    let environment = &execution.environment;
+    // Everything that is wrong with the arguments is told at once.
+    let mut failures = Failures::default();
     let upgrade_from = &execution.upgrade_from;
     let stand = plan::Stand::of(execution);
-    let checked = plan::check(&execution.environment, upgrade_from, stand)?;
-    let rerun = rerun::rerun(arguments)?;
-    let selection = rerun
-        .as_ref()
-        .map_or(&execution.selection, |rerun| &rerun.selection);
-    let selected = plan::select(selection, &checked)?;
-    plan::check_upgrade(upgrade_from, &selected.scenarios)?;
-    let quarantine = quarantine::read(arguments.quarantine.as_deref(), &selected.files)?;
-    plan::check_mutant(arguments)?;
-    let without = match arguments.mutant {
-        Some(_) => BTreeSet::new(),
-        None => harness_runner::mutant_images(&checked.mesh),
+    let found = plan::Found::of(environment, upgrade_from, stand, &mut failures);
+    let rerun = failures.keep(rerun::rerun(arguments));
+    let again = rerun.as_ref().and_then(Option::as_ref);
+    let selection = again.map_or(&execution.selection, |again| &again.selection);
+    let selected = match &rerun {
+        Some(_) => failures.keep(plan::select(selection, &found)),
+        None => None,
     };
-    plan::check_images(&execution.environment, &without)?;
+    let quarantine = match &selected {
+        Some(selected) => failures.keep(quarantine::read(
+            arguments.quarantine.as_deref(),
+            &selected.files,
+        )),
+        None => None,
+    };
+    if let Some(selected) = &selected {
+        failures.keep(plan::check_upgrade(upgrade_from, &selected.scenarios));
+    }
+    failures.keep(plan::check_mutant(arguments));
+    if let Some(mesh) = found.mesh() {
+        let without = match arguments.mutant {
+            Some(_) => BTreeSet::new(),
+            None => harness_runner::mutant_images(mesh),
+        };
+        failures.keep(plan::check_images(environment, &without));
+    }
+    let made = found.whole().zip(selected.zip(quarantine));
+    let (checked, (selected, quarantine)) = failures.end(made)?;
+    selected.tell();
     let seed = execution
         .seed
-        .or(rerun.as_ref().map(|rerun| rerun.seed))
+        .or(again.map(|again| again.seed))
         .unwrap_or_else(|| artifacts::random() % 1_000_000_000);
     if arguments.dry_run {
         return dry::dry_run(arguments, common, &selected.scenarios, &checked, seed, out);
     }
-    if checked.ground.needs_tools(&execution.environment) {
-        tools::ensure(execution.environment.no_install)?;
+    if checked.ground.needs_tools(environment) {
+        tools::ensure(environment.no_install)?;
     }
     let artifacts = Artifacts::create(&execution.artifacts, seed)?;
     logging::start(common, Some(&artifacts.folder))
@@ -125,7 +143,7 @@ pub(crate) fn run(
             &harness_report::json::document(&readers.record, exit.number()),
         )?;
     }
-    Ok(exit)
+    artifacts.told(out, exit)
 }
 
 /// What was run and how often, for the rerun line of all of it. A line of one scenario repeats neither.

@@ -5,7 +5,7 @@ use crate::artifacts::{self, Artifacts, Document};
 use crate::commands::run::{Readers, drive};
 use crate::commands::write_json;
 use crate::exit_code::ExitCode;
-use crate::failure::Failure;
+use crate::failure::{Failure, Failures};
 use crate::output::Out;
 use crate::{logging, output, plan, tools};
 use anstyle::{AnsiColor, Style};
@@ -32,18 +32,23 @@ pub(crate) fn selftest(
     started: Instant,
 ) -> Result<ExitCode, Failure> {
     let run = &arguments.execution;
+    let mut failures = Failures::default();
     let stand = plan::Stand::of(run);
-    let mut checked = plan::check(&run.environment, &run.upgrade_from, stand)?;
-    if arguments.without_faithful {
-        refuse_candidates(&run.environment.image, &checked.mesh)?;
+    let found = plan::Found::of(&run.environment, &run.upgrade_from, stand, &mut failures);
+    if let Some(mesh) = found.mesh().filter(|_| arguments.without_faithful) {
+        failures.keep(refuse_candidates(&run.environment.image, mesh));
     }
+    let selected = failures.keep(plan::select(&run.selection, &found));
+    if let Some(selected) = &selected {
+        failures.keep(plan::check_upgrade(&run.upgrade_from, &selected.scenarios));
+    }
+    failures.keep(plan::check_images(&run.environment, &BTreeSet::new()));
+    let (mut checked, selected) = failures.end(found.whole().zip(selected))?;
+    selected.tell();
     if !run.environment.set.iter().any(|(name, _)| name == "xds") {
         // Some of the seeded bugs show only in one form of xDS. A mesh without a choice has no such variable.
         let _ = checked.mesh.set_variable("xds", "mixed");
     }
-    let selected = plan::select(&run.selection, &checked)?;
-    plan::check_upgrade(&run.upgrade_from, &selected.scenarios)?;
-    plan::check_images(&run.environment, &BTreeSet::new())?;
     let topology = checked.ground.topology();
     let clusters = topology.map_or(1, |topology| topology.clusters.len());
     let matrix = matrix(clusters, !arguments.without_extra)?;
@@ -118,7 +123,7 @@ pub(crate) fn selftest(
     {
         output::say(&format!("error: failed to {error}"));
     }
-    Ok(exit)
+    artifacts.told(out, exit)
 }
 
 /// A candidate is judged by the faithful part: without it nothing would be said about it.

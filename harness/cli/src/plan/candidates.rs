@@ -159,19 +159,25 @@ fn held(reference: &str) -> Result<Source, (String, String)> {
 /// Image name → what is put in its place, or comes before it.
 pub(super) type Choice = BTreeMap<String, Replacement>;
 
-/// What replaces our images, and what comes before those under test.
+/// What replaces our images, of which `ready` is the folder if they are made already, and what comes before those under test.
 pub(super) fn choices(
     images: &[(String, String)],
     upgrade_from: &[(String, String)],
+    ready: Option<&Path>,
     cluster: ClusterKind,
 ) -> Result<(Choice, Choice), Failure> {
     let images = chosen(IMAGE, images, cluster);
     let before = chosen(UPGRADE_FROM, upgrade_from, cluster);
     match (images, before) {
         (Ok(images), Ok(before)) => {
+            let is_same = |name: &String| {
+                let ours = || Some(Replacement::Archive(ready?.join(format!("{name}.tar"))));
+                let under_test = images.get(name).cloned().or_else(ours);
+                is_same(under_test.as_ref(), before.get(name))
+            };
             let same: Vec<Problem> = upgrade_from
                 .iter()
-                .filter(|(name, _)| is_same(images.get(name), before.get(name)))
+                .filter(|(name, _)| is_same(name))
                 .map(|(name, text)| Problem {
                     argument: format!("{UPGRADE_FROM} {name}={text}"),
                     name: name.clone(),
@@ -316,9 +322,10 @@ mod tests {
             let images = pairs(&[&format!("control-plane={reference}")]);
             let in_use = pairs(&["control-plane=registry.example/team/app:0"]);
             let (found, before) =
-                choices(&images, &in_use, ClusterKind::Kubeconfig).expect("it is a name");
+                choices(&images, &in_use, None, ClusterKind::Kubeconfig).expect("it is a name");
             assert_ne!(found, before);
-            let same = choices(&images, &images, ClusterKind::Kubeconfig).expect_err("the same");
+            let same =
+                choices(&images, &images, None, ClusterKind::Kubeconfig).expect_err("the same");
             assert!(
                 same.render(false)
                     .contains("it is the very build under test")
@@ -340,7 +347,7 @@ mod tests {
         ]);
         let before = pairs(&["sidecar=in-use.tar"]);
         let failure =
-            choices(&images, &before, ClusterKind::Kubeconfig).expect_err("all are wrong");
+            choices(&images, &before, None, ClusterKind::Kubeconfig).expect_err("all are wrong");
         assert_eq!(failure.exit, ExitCode::Usage);
         let told = failure.render(false);
         for part in [

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 mod forms;
+mod limits;
 
 /// The reference mesh with another text of its definition.
 fn changed(change: impl Fn(&str) -> String) -> Result<MeshDefinition, LoadMeshError> {

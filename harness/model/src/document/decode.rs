@@ -10,6 +10,7 @@ use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error as _, IntoDeserializer,
     MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor,
 };
+use std::collections::BTreeSet;
 
 /// What could be decoded, and everything that is wrong.
 pub(super) struct Decoded<T> {
@@ -18,15 +19,19 @@ pub(super) struct Decoded<T> {
     /// What the value was made from.
     pub(super) tree: Node,
     pub(super) problems: Vec<Problem>,
+    /// The keys of the outermost map that a mistake is at or below.
+    pub(super) wrong: BTreeSet<String>,
 }
 
 /// Decodes a value as far as that goes.
 pub(super) fn decode<T: DeserializeOwned>(mut tree: Node) -> Decoded<T> {
     let mut problems = Vec::new();
+    let mut wrong = BTreeSet::new();
     loop {
         let value = match T::deserialize(Located(&tree)) {
             Ok(value) => Some(value),
             Err(mistake) => {
+                wrong.extend(outermost(&tree, &mistake));
                 problems.extend(mistake.problem(&tree));
                 // Each round puts a key in, once for each name, or cuts a node off, so this ends.
                 if fill(&mut tree, &mistake) || cut(&mut tree, &mistake.path) {
@@ -39,7 +44,17 @@ pub(super) fn decode<T: DeserializeOwned>(mut tree: Node) -> Decoded<T> {
             value,
             tree,
             problems,
+            wrong,
         };
+    }
+}
+
+/// The key of the outermost map that a mistake is at or below.
+fn outermost(tree: &Node, mistake: &Mistake) -> Option<String> {
+    match (mistake.path.first(), &mistake.missing, &tree.kind) {
+        (Some(index), _, Kind::Map(entries)) => entries.get(*index).map(|entry| entry.key.clone()),
+        (None, Missing::Field(field), _) => Some((*field).to_owned()),
+        _ => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! A YAML value that knows where it stands.
 
 use super::Problem;
+use super::library::in_words;
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 use std::fmt;
@@ -86,17 +87,14 @@ pub(super) fn read(text: &str) -> Result<Node, Problem> {
         let (line, column) = error
             .location()
             .map_or((0, 0), |location| (location.line(), location.column()));
-        let message = error.to_string();
-        let message = message
-            .split(" at line ")
-            .next()
-            .unwrap_or_default()
-            .to_owned();
+        let said = error.to_string();
+        let said = said.split(" at line ").next().unwrap_or_default();
+        let (message, hint) = in_words(said);
         Problem {
             line,
             column,
             message,
-            hint: None,
+            hint,
         }
     })?;
     if matches!(node.kind, Kind::Null) {

@@ -1,10 +1,19 @@
 //! The YAML form of a scenario: the same words as the values, with every mistake at its place.
 
-use crate::document::{self, Document, Part, Partial, Problem, Problems};
+use crate::document::{self, Document, Part, Partial, Problem, Problems, suggestion};
 use crate::names::Names;
 use crate::scenario::Scenario;
+use std::collections::BTreeSet;
 
 mod meaning;
+
+/// The keys of a scenario.
+const KEYS: [&str; 8] = [
+    "name", "claim", "tags", "requires", "disturbs", "given", "when", "then",
+];
+
+/// Those that no mistake elsewhere follows from.
+const APART: [&str; 4] = ["name", "claim", "tags", "then"];
 
 /// Reads a scenario. `file` names it in messages.
 ///
@@ -40,11 +49,11 @@ pub fn read(
     let Partial {
         document,
         mut problems,
+        wrong,
     } = document::parse_partly::<Scenario>(text);
-    let is_whole = problems.is_empty();
     if let Some(document) = &document {
         let names = names(&document.value);
-        problems.extend(check_document(document, names.as_ref(), is_whole));
+        problems.extend(check_document(document, names.as_ref(), &wrong));
     }
     problems.sort();
     problems.dedup();
@@ -95,21 +104,35 @@ pub fn check_for(scenario: &Scenario, names: &Names) -> Vec<String> {
         .collect()
 }
 
-/// The mistakes of meaning, but for those that may only follow from what is missing in the document.
+/// The mistakes of meaning, but for those that may only follow from what is `wrong` in the document or missing.
 fn check_document(
     document: &Document<Scenario>,
     names: Option<&Names>,
-    is_whole: bool,
+    wrong: &BTreeSet<String>,
 ) -> Vec<Problem> {
     meaning::check(&document.value, names)
         .into_iter()
-        .filter(|mistake| is_whole || mistake.about == meaning::About::Itself)
+        .filter(|mistake| mistake.about == meaning::About::Itself || !may_follow(mistake, wrong))
         .filter_map(|mistake| {
             let path: Vec<Part<'_>> = mistake.path.iter().map(meaning::Step::part).collect();
             let is_there = !document.tree.nearest(&path).is_missing();
             is_there.then(|| document.problem(&path, mistake.message, mistake.hint))
         })
         .collect()
+}
+
+/// Whether a mistake that is seen from other parts of a scenario may follow from what is wrong in its form: a key that is
+/// not known may be the misspelt one of a part that is taken for empty.
+fn may_follow(mistake: &meaning::Mistake, wrong: &BTreeSet<String>) -> bool {
+    let is_apart = |key: &String| {
+        let meant = suggestion(key, KEYS);
+        meant.is_some_and(|meant| APART.contains(&meant))
+    };
+    let is_of_a_whole_part = matches!(
+        mistake.path.as_slice(),
+        [meaning::Step::Key(key)] if wrong.contains(*key)
+    );
+    is_of_a_whole_part || !wrong.iter().all(is_apart)
 }
 
 #[cfg(test)]

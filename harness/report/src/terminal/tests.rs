@@ -113,6 +113,10 @@ fn what_failed_comes_before_what_could_not_be_decided() {
         observed  lost
       confined inconclusive besides: wanted x, had a, and 2 more
     ");
+    judgement.findings[0].details[0].observed = "(c) not read".to_owned();
+    let words = "    needed    (c) marker and absence come from one reading";
+    assert!(told(&judgement).contains(words), "{}", told(&judgement));
+    judgement.findings[0].details[0].observed = "a".to_owned();
     judgement.findings.pop();
     judgement.verdict = Verdict::Inconclusive;
     insta::assert_snapshot!(told(&judgement), @"

@@ -1,7 +1,7 @@
 //! Why decoding stopped, and where.
 
 use crate::document::node::{Kind, Node};
-use crate::document::{Problem, suggestion};
+use crate::document::{Problem, library, suggestion};
 use serde::de::{Expected, Unexpected};
 use std::fmt;
 
@@ -150,24 +150,9 @@ fn told(found: Unexpected<'_>) -> String {
     }
 }
 
-/// What should stand there: serde and its derived code name types of Rust, which say nothing to whoever writes YAML.
+/// What should stand there.
 fn wanted(expected: &dyn Expected) -> String {
-    let words = expected.to_string();
-    let whole = |most: u64| format!("a whole number from 0 to {most}");
-    match words.as_str() {
-        "a string" | "string" | "str" => "text".to_owned(),
-        "a boolean" => "`true` or `false`".to_owned(),
-        "a sequence" => "a list".to_owned(),
-        "u8" => whole(u8::MAX.into()),
-        "u16" => whole(u16::MAX.into()),
-        "u32" => whole(u32::MAX.into()),
-        "u64" | "usize" => "a whole number from 0 on".to_owned(),
-        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number".to_owned(),
-        "f32" | "f64" => "a number".to_owned(),
-        _ if words.starts_with("struct ") => "a map".to_owned(),
-        _ if words.starts_with("enum ") => "a word or a map with one key".to_owned(),
-        _ => words,
-    }
+    library::wanted(&expected.to_string())
 }
 
 pub(super) fn hint(word: &str, expected: &'static [&'static str]) -> Option<String> {

@@ -1,8 +1,10 @@
 //! What a well-formed scenario can still get wrong.
 
+mod api;
 mod configuration;
 mod expectations;
 mod handshakes;
+mod head;
 mod limits;
 mod loads;
 mod requests;
@@ -178,33 +180,6 @@ impl Check {
                 });
             }
         });
-    }
-
-    fn name(&mut self, name: &str) {
-        let kebab = |part: &str| {
-            !part.is_empty()
-                && part
-                    .chars()
-                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
-        };
-        let is_fine = name
-            .split_once('/')
-            .is_some_and(|(suite, rest)| kebab(suite) && kebab(rest));
-        if !is_fine {
-            self.complain(
-                format!("`{name}` is not a scenario name"),
-                Some("write `suite/kebab-case-name`"),
-            );
-        }
-    }
-
-    fn claim(&mut self, claim: &str) {
-        if claim.split_whitespace().count() < 3 {
-            self.complain(
-                "the claim is not a sentence",
-                Some("say in the present tense what holds, so that it can be false"),
-            );
-        }
     }
 
     fn given(&mut self, configuration: &Configuration) {

@@ -2,6 +2,7 @@
 
 mod asks;
 mod handshakes;
+mod limits;
 mod protocols;
 
 use super::*;
@@ -10,8 +11,7 @@ use crate::configuration::{Configuration, InboundTls, Tls};
 use crate::fault::{Fault, PodSelector, SocketHarm};
 use crate::names::{Components, Names, Places};
 use crate::protocol::Protocol;
-use crate::scenario::Disturbs;
-use crate::scenario::{Act, Rollout, Scenario, Traffic};
+use crate::scenario::{Act, Disturbs, Rollout, Scenario, Traffic};
 use crate::testing::{configuration, scenario};
 
 const SAMPLE: &str = r#"name: delivery-scope/sample

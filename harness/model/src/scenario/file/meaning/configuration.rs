@@ -36,6 +36,7 @@ impl Check {
                 Some("add toggles, rules or tls"),
             );
         }
+        self.fits_the_api(configuration);
         self.tls(configuration.tls.as_ref());
         self.at(Step::Key("scope"), |check| {
             check.scope(&configuration.scope)

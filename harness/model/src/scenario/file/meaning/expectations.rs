@@ -39,7 +39,10 @@ impl Check {
                     check.complain_of_others("only an `apply` can be rejected", None);
                 }
             }),
-            Expectation::Answered { traffic, .. } => self.traffic("answered", traffic, None),
+            Expectation::Answered { traffic, lost } => {
+                self.traffic("answered", traffic, None);
+                self.loses_less_than_all(traffic, *lost, scenario);
+            }
             Expectation::PassesBothSidecars { traffic } => {
                 self.traffic("passesBothSidecars", traffic, None);
             }
@@ -137,9 +140,10 @@ impl Check {
                     self.complain_of_others(NO_CERTIFICATES, Some(ASK_FOR_THEM));
                 }
             }
-            Expectation::FailsOver { traffic, .. } => {
+            Expectation::FailsOver { traffic, within } => {
                 self.traffic("failsOver", traffic, Some(TrafficKind::Load));
                 self.needs_fault(scenario);
+                self.leaves_time(*within, scenario);
             }
             Expectation::Recovers { traffic } => {
                 self.traffic("recovers", traffic, Some(TrafficKind::Load));

@@ -1,7 +1,9 @@
-//! How much of something a scenario may ask for: a typing error must not keep a machine busy for days.
+//! How much of something a scenario may ask for, since a typing error must not keep a machine busy for days; and how much an
+//! expectation may grant, since one that nothing can fail says nothing.
 
 use super::{Check, Step};
 use crate::duration::Span;
+use crate::scenario::{Act, Scenario};
 
 /// Requests of one batch, whose outcomes are all kept in the history.
 const MOST_REQUESTS: u32 = 100_000;
@@ -44,5 +46,50 @@ impl Check {
             let hint = format!("at most {LONGEST}");
             self.complain(format!("{what} of {span} is too long"), Some(&hint));
         }
+    }
+
+    /// Where as many requests of a batch may be lost as are sent, `answered` holds whatever happens. How many a load sends
+    /// is known at its end.
+    pub(super) fn loses_less_than_all(&mut self, name: &str, lost: u64, scenario: &Scenario) {
+        let count = scenario.when.iter().find_map(|act| match act {
+            Act::Request(traffic) if traffic.name == name => Some(u64::from(traffic.count)),
+            _ => None,
+        });
+        let Some(count) = count.filter(|count| (1..=lost).contains(count)) else {
+            return;
+        };
+        self.at(Step::Key("answered"), |check| {
+            check.at(Step::Key("lost"), |check| {
+                let hint = format!("write less than {count}, or leave `lost` out");
+                check.complain_of_others(
+                    format!("{lost} of {count} requests may be lost, so it cannot fail"),
+                    Some(&hint),
+                );
+            });
+        });
+    }
+
+    /// Requests are judged from `within` after the beginning of a fault until its end: there must be such a time.
+    pub(super) fn leaves_time(&mut self, within: Span, scenario: &Scenario) {
+        let shortest = scenario
+            .when
+            .iter()
+            .filter_map(|act| match act {
+                Act::Inject(fault) => fault.duration(),
+                _ => None,
+            })
+            .min();
+        let Some(shortest) = shortest.filter(|shortest| *shortest <= within) else {
+            return;
+        };
+        self.at(Step::Key("failsOver"), |check| {
+            check.at(Step::Key("within"), |check| {
+                let hint = format!("write less than {shortest}, or let the fault last longer");
+                check.complain_of_others(
+                    format!("a fault is over after {shortest}, and nothing is left to be judged"),
+                    Some(&hint),
+                );
+            });
+        });
     }
 }
