@@ -3,7 +3,7 @@
 use crate::definition::Component;
 use crate::error::MeshError;
 use crate::site::Site;
-use crate::{FIELD_MANAGER, wait};
+use crate::{FIELD_MANAGER, restart, wait};
 use harness_model::history::ImageReplaced;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Map, Value, json};
@@ -108,7 +108,8 @@ impl Site {
         }
         wait::until_restarted(self, &parts, patience).await?;
         self.forget_taken_back(&parts);
-        Ok(())
+        // The rollout that was broken off has given no names.
+        restart::rename(self, &BTreeMap::new()).await
     }
 
     async fn replaced(&self, part: &Component, build: Build) -> Result<Vec<Replaced>, MeshError> {

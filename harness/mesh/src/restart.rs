@@ -111,7 +111,10 @@ async fn restart(
 
 /// Gives the pods that came the names of those that they replace, of whom nobody lives. At once: a list of pods that was
 /// asked for before would give them others.
-async fn rename(site: &Site, before: &BTreeMap<String, String>) -> Result<(), MeshError> {
+pub(crate) async fn rename(
+    site: &Site,
+    before: &BTreeMap<String, String>,
+) -> Result<(), MeshError> {
     let living = site.workloads().await?;
     let mut names = site.names.lock().unwrap_or_else(PoisonError::into_inner);
     let lives = |uid: &String| {

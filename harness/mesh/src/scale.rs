@@ -1,4 +1,5 @@
-//! Starting one more pod of a workload, scaling a workload to nothing, moving it elsewhere, and undoing all of that.
+//! Starting one more pod of a workload, scaling a workload to nothing, moving it elsewhere, and undoing all of that, with
+//! rollouts that were broken off.
 
 use crate::definition::Component;
 use crate::error::MeshError;
@@ -145,7 +146,8 @@ impl Site {
     ///
     /// When the API server cannot be written or the workloads are not Ready within `patience`.
     pub(crate) async fn restore(&self, patience: Duration) -> Result<(), MeshError> {
-        self.restore_builds(patience).await?;
+        // One that cannot be put back keeps nothing else from it.
+        let builds = self.restore_builds(patience).await;
         let scaled: Vec<String> = {
             let scaled = self.scaled.lock().unwrap_or_else(PoisonError::into_inner);
             scaled.keys().cloned().collect()
@@ -155,7 +157,7 @@ impl Site {
             moved.clone().into_iter().collect()
         };
         if scaled.is_empty() && moved.is_empty() {
-            return Ok(());
+            return builds;
         }
         for name in scaled {
             self.scale(&name, 1).await?;
@@ -169,7 +171,8 @@ impl Site {
             parts.push(Component::deployment(namespace, name, BTreeMap::new()));
         }
         // Until the controller has looked at it, the pod that is still away is ready, too.
-        wait::until_restarted(self, &parts, patience).await
+        wait::until_restarted(self, &parts, patience).await?;
+        builds
     }
 
     /// How many pods a workload's Deployment should have now.

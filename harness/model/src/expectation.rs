@@ -131,7 +131,7 @@ pub enum Expectation {
     /// From the step (0-based) on every sidecar that must hold a certificate then gets a new one, and shows none but its
     /// own and none after its end, as the machine of the harness tells the time. One that had ended when the step began is
     /// replaced within [`crate::patience::Patience::recovery`] of the end of the step's faults, or of its beginning. One that
-    /// was watched for less than two thirds of its life may not have been due: nothing is decided then, unless a part of
+    /// was watched for less than three quarters of its life may not have been due: nothing is decided then, unless a part of
     /// the mesh is killed or rolled out from the step on.
     Renewed {
         /// Index of the act.

@@ -186,8 +186,8 @@ pub enum Act {
         data_center: String,
     },
     /// Rolls something out anew and waits until only new pods run, all of them ready. Where a build before the one under test
-    /// is known, that is put in place first, and then the one under test again; else only the pods are replaced, as by
-    /// `kubectl rollout restart`.
+    /// is known and no fault is in force, that is put in place first, and then the one under test again; else only the pods are
+    /// replaced, as by `kubectl rollout restart`.
     Restart(Rollout),
     /// Has a workload scheduled in another data center of its cluster: its pod there replaces the one it had, and waits
     /// until the new sidecar is in sync and the old one is gone. The runner brings it back after the scenario.

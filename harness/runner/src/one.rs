@@ -294,13 +294,14 @@ async fn clean_up(
             "cannot take the root that a scenario had trusted out of trust"
         );
     }
+    // After each scenario: what could not be brought back before is tried again.
+    if let Err(error) = mesh.restore(environment.patience().ready.0).await {
+        tracing::warn!(
+            error = chain(&error),
+            "cannot bring back what a scenario moved, or the build under test"
+        );
+    }
     if moves(scenario) {
-        if let Err(error) = mesh.restore(environment.patience().ready.0).await {
-            tracing::warn!(
-                error = chain(&error),
-                "cannot bring back what a scenario moved"
-            );
-        }
         let unknown = environment.wait_until_known().await;
         if !unknown.is_empty() {
             tracing::warn!(?unknown, "workloads that are back are not known yet");

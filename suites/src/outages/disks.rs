@@ -36,7 +36,7 @@ fn broken(name: &str, claim: &str, how: SocketHarm) -> Scenario {
         data_center: "$zone1".to_owned(),
         how,
         // An agent that does not mend it has broken it for all of the acts that follow.
-        duration: Span::secs(35),
+        duration: Span::secs(30),
     };
     harmed(name, claim, vec![Act::Inject(fault)])
 }
@@ -48,7 +48,7 @@ fn full() -> Scenario {
         component: AGENT.to_owned(),
         data_center: "$zone1".to_owned(),
         // For all of the acts that follow.
-        duration: Span::secs(55),
+        duration: Span::secs(50),
     };
     harmed(
         "disk-full",

@@ -150,7 +150,7 @@ impl Execution {
     }
 
     /// Rolls something out anew and waits until everybody knows it: where a build before that under test is known, down to it
-    /// and up again.
+    /// and up again. What has to cope with a fault is the build under test, so while one is in force there is no other.
     pub(super) async fn restart(&mut self, what: Rollout) {
         if let Err(error) = self.rolled_out(&what).await {
             self.give_up(format!("the rollout to be complete: {}", chain(&error)));
@@ -161,7 +161,8 @@ impl Execution {
     async fn rolled_out(&mut self, what: &Rollout) -> Result<(), MeshError> {
         let environment = std::sync::Arc::clone(&self.environment);
         let mesh = environment.mesh();
-        let builds: &[Build] = if mesh.has_build_before(what).await? {
+        let is_whole = self.faults.is_empty();
+        let builds: &[Build] = if is_whole && mesh.has_build_before(what).await? {
             &[Build::Before, Build::UnderTest]
         } else {
             &[Build::Same]

@@ -329,7 +329,7 @@ fn certificates_must_be_renewed(
 )]
 #[case::ended_before_and_kept(&[(9_000, "1", 8_000), (37_100, "1", 8_000)], Some("the same all the time"), Verdict::Failed)]
 #[case::not_due(&[(9_000, "1", 26_000), (19_000, "1", 26_000)], Some("to be replaced until 26.000 s and seen until 19.0"), Verdict::Inconclusive)]
-#[case::due(&[(9_000, "1", 25_000), (19_000, "1", 25_000)], Some("the same all the time"), Verdict::Failed)]
+#[case::due(&[(9_000, "1", 23_900), (19_000, "1", 23_900)], Some("the same all the time"), Verdict::Failed)]
 fn certificates_must_be_renewed_before_they_end(
     #[case] readings: &[(u64, &str, i64)],
     #[case] wrong: Option<&str>,
