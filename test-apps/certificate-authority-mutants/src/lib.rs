@@ -54,6 +54,8 @@ pub enum Mutation {
     TakesSigners,
     /// A request is granted that is for more names than the pod's own.
     TakesSecondName,
+    /// A certificate is valid for the longest time that one may be, whatever is asked.
+    GrantsLongest,
     /// Nothing is signed any more once the key service was away.
     GivesUpKeys,
     /// Nothing is signed any more once the key service has denied it.
@@ -62,7 +64,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::AnyToken,
         Self::AnyAccount,
         Self::AnyNode,
@@ -78,6 +80,7 @@ impl Mutation {
         Self::TakesWeakKeys,
         Self::TakesSigners,
         Self::TakesSecondName,
+        Self::GrantsLongest,
         Self::GivesUpKeys,
         Self::RemembersDenial,
     ];
@@ -101,6 +104,7 @@ impl Mutation {
             Self::TakesWeakKeys => "authority-takes-weak-keys",
             Self::TakesSigners => "authority-takes-signers",
             Self::TakesSecondName => "authority-takes-second-name",
+            Self::GrantsLongest => "authority-grants-longest",
             Self::GivesUpKeys => "authority-gives-up-keys",
             Self::RemembersDenial => "authority-remembers-denial",
         }
@@ -185,6 +189,7 @@ impl Behaviour for Mutation {
     fn lifetime(&self, asked: Duration, most: Duration) -> Duration {
         match self {
             Self::AnyLifetime => asked,
+            Self::GrantsLongest => most,
             _ => Faithful.lifetime(asked, most),
         }
     }
