@@ -153,8 +153,13 @@ impl Check {
         if is_there {
             return;
         }
+        // The first letters of another name may be like it, and would be another place.
+        let marked = kind.numbered().map(|mark| mark.trim_start_matches('$'));
+        let forgotten = marked.and_then(|mark| name.strip_prefix(mark)?.parse::<usize>().ok());
+        let is_place = forgotten.is_some_and(|number| (1..=known.len()).contains(&number));
         let meant = suggestion(name, known.iter().map(String::as_str));
         let hint = match meant.filter(|_| number.is_none()) {
+            _ if is_place => format!("did you mean `${name}`?"),
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!(
                 "there {}: {}",

@@ -1,4 +1,5 @@
-//! What is too long, too much or too little in scenario files, and mistakes of meaning beside mistakes of form.
+//! What is too long, too much or too little in scenario files, and mistakes of meaning beside mistakes of form;
+//! and a place whose mark was forgotten.
 
 use super::*;
 
@@ -118,4 +119,18 @@ fn what_may_follow_from_a_misspelt_key_is_not_told() {
         found[0].contains("unknown field `distrubs`"),
         "that it disturbs others unsaid may follow: {found:#?}"
     );
+}
+
+#[test]
+fn a_number_without_its_mark_is_no_other_place() {
+    let told = |name: &str| {
+        let text = sample_with("- dataCenter: $zone1", &format!("- dataCenter: {name}"));
+        let problems = parse_for("my.yaml", &text, &known()).expect_err("nobody has the name");
+        problems.to_string()
+    };
+    let zone = told("zone2");
+    assert!(zone.ends_with("(hint: did you mean `$zone2`?)"), "{zone}");
+    // There are two.
+    let none = told("zone3");
+    assert!(none.ends_with("(hint: there are: east, west)"), "{none}");
 }
