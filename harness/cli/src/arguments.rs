@@ -256,10 +256,11 @@ pub(crate) struct ExecutionArguments {
     #[command(flatten)]
     pub(crate) environment: EnvironmentArguments,
     /// The build that scenarios with a rollout put in place before the one under test, and which an upgrade goes from, as
-    /// `--image` names one (`control-plane=in-use.tar`); absent: our own programs once more, packed as another image
+    /// `--image` names one (`control-plane=in-use.tar`); absent: the programs under test once more, packed as another image
     ///
-    /// Such a scenario goes down to this build and up again, under its load. Of an image that nodes pull by themselves no other
-    /// build can be made, so without this option its pods are replaced by the same.
+    /// Such a scenario goes down to this build and up again, under its load; while a fault is in force the build under test is
+    /// put in place alone. Of an image that nodes pull by themselves no other build can be made: its pods are replaced by the
+    /// same without this option.
     #[arg(long, value_name = "NAME=TAR|REF", value_parser = parse::pair)]
     pub(crate) upgrade_from: Vec<(String, String)>,
     /// How long things may take.

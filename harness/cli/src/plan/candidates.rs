@@ -166,35 +166,35 @@ pub(super) fn choices(
     ready: Option<&Path>,
     cluster: ClusterKind,
 ) -> Result<(Choice, Choice), Failure> {
-    let images = chosen(IMAGE, images, cluster);
-    let before = chosen(UPGRADE_FROM, upgrade_from, cluster);
-    match (images, before) {
-        (Ok(images), Ok(before)) => {
-            let is_same = |name: &String| {
-                let ours = || Some(Replacement::Archive(ready?.join(format!("{name}.tar"))));
-                let under_test = images.get(name).cloned().or_else(ours);
-                is_same(under_test.as_ref(), before.get(name))
-            };
-            let same: Vec<Problem> = upgrade_from
-                .iter()
-                .filter(|(name, _)| is_same(name))
-                .map(|(name, text)| Problem {
-                    argument: format!("{UPGRADE_FROM} {name}={text}"),
-                    name: name.clone(),
-                    reason: "it is the very build under test".to_owned(),
-                    hint: "name the build that is in use".to_owned(),
-                })
-                .collect();
-            if same.is_empty() {
-                Ok((images, before))
-            } else {
-                Err(failure(same))
-            }
-        }
+    let chosen = (
+        chosen(IMAGE, images, cluster),
+        chosen(UPGRADE_FROM, upgrade_from, cluster),
+    );
+    let (images, before) = match chosen {
+        (Ok(images), Ok(before)) => (images, before),
         (images, before) => {
             let problems = [images.err(), before.err()].into_iter().flatten();
-            Err(failure(problems.flatten().collect()))
+            return Err(failure(problems.flatten().collect()));
         }
+    };
+    let under_test = |name: &String| {
+        let ours = || Some(Replacement::Archive(ready?.join(format!("{name}.tar"))));
+        images.get(name).cloned().or_else(ours)
+    };
+    let same: Vec<Problem> = upgrade_from
+        .iter()
+        .filter(|(name, _)| is_same(under_test(name).as_ref(), before.get(name)))
+        .map(|(name, text)| Problem {
+            argument: format!("{UPGRADE_FROM} {name}={text}"),
+            name: name.clone(),
+            reason: "it is the very build under test".to_owned(),
+            hint: "name the build that is in use".to_owned(),
+        })
+        .collect();
+    if same.is_empty() {
+        Ok((images, before))
+    } else {
+        Err(failure(same))
     }
 }
 
