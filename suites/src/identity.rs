@@ -1,6 +1,6 @@
 //! Who asks for an identity wrongly gets none, and for the right reason.
 
-use harness_model::asking::{Ask, DenialCause, Desk, Token, Wish};
+use harness_model::asking::{Ask, AuditOutcome, DenialCause, Desk, Token, Wish};
 use harness_model::capability::Capability;
 use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
@@ -20,6 +20,7 @@ const ASKED: u64 = 60 + 60;
 pub fn all() -> Vec<Scenario> {
     vec![
         at_the_node_agent(),
+        at_the_socket(),
         at_the_authority(),
         expired_tokens(),
         requests(),
@@ -96,6 +97,23 @@ fn at_the_node_agent() -> Scenario {
     )
 }
 
+/// Nobody in a pod can become another user, so the permissions of the socket are read. That somebody is served there shows that it
+/// is the one in use.
+fn at_the_socket() -> Scenario {
+    let plain = |name, token, outcome| (name, token, Wish::Right, outcome);
+    let mut scenario = scenario(
+        "node-agent-socket",
+        "a node agent's socket is for the user that sidecars run as, and lets nobody else on the node dial",
+        Desk::NodeAgent,
+        vec![
+            plain("same-user", Token::Right, Ok(())),
+            plain("other-user", Token::OtherUser, Err(DenialCause::OtherUser)),
+        ],
+    );
+    scenario.requires.push(Capability::PrivateSocket);
+    scenario
+}
+
 fn at_the_authority() -> Scenario {
     let plain = |name, token, outcome| (name, token, Wish::Right, outcome);
     scenario(
@@ -162,7 +180,7 @@ fn at_the_key_service() -> Scenario {
     let shown = |name, token, because| (name, token, Wish::Right, Err(because));
     let mut scenario = scenario(
         "key-service",
-        "the key service signs for the authority, and turns away who shows no certificate and a workload with its own",
+        "the key service signs for the authority, writes that down, and turns away who shows no certificate and a workload with its own",
         Desk::KeyService,
         vec![
             shown(
@@ -173,16 +191,17 @@ fn at_the_key_service() -> Scenario {
             shown("own-certificate", Token::Own, DenialCause::UnknownAuthority),
         ],
     );
-    let right = (
-        "through-the-authority",
-        Token::Right,
-        Wish::Right,
-        Ok::<(), DenialCause>(()),
-    );
+    let through = "through-the-authority";
+    let right = (through, Token::Right, Wish::Right, Ok(()));
     let (when, then) = steps(Desk::Authority, vec![right]);
     scenario.when.extend(when);
     scenario.then.extend(then);
-    scenario.requires.push(Capability::KeyService);
+    scenario.then.push(Expectation::Audited {
+        ask: through.to_owned(),
+        outcome: AuditOutcome::Served,
+    });
+    let requires = [Capability::KeyService, Capability::AuditLog];
+    scenario.requires.extend(requires);
     scenario
 }
 
@@ -197,8 +216,19 @@ fn requests() -> Scenario {
             asks("long-life", Wish::LongLife, Ok(())),
             asks("other-name", Wish::OtherName, Err(DenialCause::OtherName)),
             asks("two-names", Wish::TwoNames, Err(DenialCause::OtherName)),
+            asks(
+                "other-domain",
+                Wish::OtherDomain,
+                Err(DenialCause::OtherName),
+            ),
+            asks(
+                "other-namespace",
+                Wish::OtherNamespace,
+                Err(DenialCause::OtherName),
+            ),
             asks("tampered", Wish::Tampered, Err(DenialCause::BadSignature)),
             asks("weak-key", Wish::WeakKey, Err(DenialCause::WeakKey)),
+            asks("other-curve", Wish::OtherCurve, Err(DenialCause::WeakKey)),
             asks("signer", Wish::Signer, Err(DenialCause::TooMuch)),
         ],
     )

@@ -5,7 +5,7 @@ mod certificates;
 mod disks;
 
 use crate::payload::{application, everybody, payload, payload_as, scope};
-use crate::traffic::{answered, answered_but, load, passes_both_sidecars, stop};
+use crate::traffic::{answered, answered_but, load, load_slow, passes_both_sidecars, stop};
 use harness_model::capability::Capability;
 use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
@@ -105,6 +105,8 @@ fn replica_frozen() -> Scenario {
             answered("meanwhile"),
             passes_both_sidecars("meanwhile"),
             Expectation::Delivered,
+            // Not `unchanged`: whoever has moved gets what is new.
+            Expectation::Confined,
         ],
     );
     Scenario {
@@ -175,7 +177,7 @@ fn nodes_off() -> Scenario {
         given: steady(),
         ..scenario(
             "nodes-off",
-            "traffic fails over when the nodes of a data center lose power, and what ran there comes back with its configuration",
+            "traffic fails over when the nodes of a data center lose power, and what ran there comes back with its configuration, and traffic to it",
             vec![
                 // Nobody at home: it must cross to a data center that dies.
                 Act::Leave {
@@ -199,7 +201,12 @@ fn nodes_off() -> Scenario {
                     traffic: "elsewhere".to_owned(),
                     within: Span::secs(2),
                 },
+                Expectation::Recovers {
+                    traffic: "elsewhere".to_owned(),
+                },
                 Expectation::Delivered,
+                // Not `unchanged`: sidecars that had no power begin with nothing.
+                Expectation::Confined,
             ],
         )
     }
@@ -254,16 +261,20 @@ fn applications_rolled_out() -> Scenario {
         given: steady(),
         ..scenario(
             "applications-rolled-out",
-            "every pod of an application, its sidecar with it, goes to the build before and up again under load without a lost request, and the new ones get what is in force",
+            "every pod of an application, its sidecar with it, goes to the build before and up again under load without a lost request or an answer that is cut short, and the new ones get what is in force",
             vec![
                 meanwhile(),
+                // Of these some are under way whenever a pod is told to end.
+                load_slow("slow", "frontend@$zone1", "checkout"),
                 Act::Restart(Rollout::Application("checkout".to_owned())),
                 Act::Apply(payload("after", scope([application("checkout")]), "v1")),
                 stop("meanwhile"),
+                stop("slow"),
             ],
             vec![
                 answered("meanwhile"),
                 passes_both_sidecars("meanwhile"),
+                answered("slow"),
                 Expectation::Delivered,
             ],
         )

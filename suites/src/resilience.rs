@@ -112,6 +112,7 @@ fn zone_cut_off_and_back() -> Scenario {
             Act::Inject(Fault::ZoneOutage {
                 data_center: "$zone1".to_owned(),
                 duration: Span::secs(4),
+                without: None,
             }),
             Act::Recover,
             Act::Hold(Span::secs(1)),

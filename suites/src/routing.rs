@@ -244,6 +244,7 @@ fn unreachable_zone_is_failed_over() -> Scenario {
                 Act::Inject(Fault::ZoneOutage {
                     data_center: "$zone2".to_owned(),
                     duration: Span::secs(4),
+                    without: None,
                 }),
                 Act::Recover,
                 stop("away"),

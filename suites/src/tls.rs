@@ -366,7 +366,7 @@ fn renewal() -> Scenario {
     let from = "frontend@$zone2";
     let scenario = scenario(
         "renewal",
-        "certificates are renewed before they end, and no request notices",
+        "certificates are renewed before they end, on the streams that are open, and no request notices",
         vec![
             strict_everywhere(),
             steady(from),
@@ -377,6 +377,7 @@ fn renewal() -> Scenario {
         vec![
             Expectation::Delivered,
             Expectation::Renewed { since: 2 },
+            Expectation::KeepsStream { since: 2 },
             answered("steady"),
             over_tls("steady"),
             answered("afterwards"),

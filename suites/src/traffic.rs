@@ -3,6 +3,7 @@
 use harness_model::expectation::Expectation;
 use harness_model::protocol::{Connections, Protocol};
 use harness_model::scenario::{Act, Load};
+use std::collections::BTreeMap;
 
 /// In what the caller speaks first, and nobody else speaks TLS.
 pub(crate) const SPOKEN: [Protocol; 4] = [
@@ -24,6 +25,7 @@ pub(crate) fn load_over(protocol: Protocol, rate: u32, name: &str, from: &str, t
         name: name.to_owned(),
         from: from.to_owned(),
         to: to.to_owned(),
+        headers: BTreeMap::new(),
         protocol,
         connections: Connections::Usual,
         rate,
@@ -35,6 +37,20 @@ pub(crate) fn load_kept(protocol: Protocol, rate: u32, name: &str, from: &str, t
     let mut act = load_over(protocol, rate, name, from, to);
     if let Act::Load(load) = &mut act {
         load.connections = Connections::Kept;
+    }
+    act
+}
+
+/// Makes the probe end each answer a second after it has begun it.
+const END_LATE: (&str, &str) = ("x-probe-answer-end-after-ms", "1000");
+
+/// Ten requests a second whose answers take a second each, until they are [stopped](stop()). A sidecar may try a request again
+/// elsewhere until it has passed the beginning of an answer on, and not after that: what is cut short shows.
+pub(crate) fn load_slow(name: &str, from: &str, to: &str) -> Act {
+    let mut act = load_over(Protocol::Http1, 10, name, from, to);
+    if let Act::Load(load) = &mut act {
+        let (header, value) = END_LATE;
+        load.headers = [(header.to_owned(), value.to_owned())].into();
     }
     act
 }

@@ -68,6 +68,7 @@ pub(crate) fn capabilities(topology: &Topology, mesh: &MeshDefinition) -> BTreeS
     // Whether the cluster can do these is known once it is there.
     has.extend([
         Capability::PodFreeze,
+        Capability::LateAnswers,
         Capability::ComponentOutage,
         Capability::ClientDenial,
         Capability::NodeOutage,

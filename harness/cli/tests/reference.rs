@@ -152,6 +152,7 @@ fn every_mistake_of_a_scenario_file_is_shown_at_its_place() {
      10 │ - answered: {trafic: x}
         ·             ───────
         ╰────
+      help: add `traffic: …` to the map that begins here
 
       × unknown field `trafic`
         ╭─[mine.yaml:10:14]
@@ -544,6 +545,7 @@ fn a_malformed_topology_is_told_with_its_lines() {
        ·   ────
      4 │   dataCenter: []
        ╰────
+      help: add `dataCenters: …` to the map that begins here
 
       × unknown field `dataCenter`
        ╭─[shape.yaml:4:3]

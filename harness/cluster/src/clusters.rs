@@ -197,7 +197,9 @@ impl Clusters {
 
     fn having(&self, part: &Part) -> Result<Vec<&Arc<dyn Cluster>>, ClusterError> {
         match part {
-            Part::PodProcesses(pod) => Ok(vec![self.named(&pod.cluster)?]),
+            Part::PodProcesses(pod) | Part::Promptness { pod, .. } => {
+                Ok(vec![self.named(&pod.cluster)?])
+            }
             Part::Nodes { data_center } | Part::OnDisks(OnDisks { data_center, .. }) => {
                 Ok(vec![self.holding(data_center)?])
             }

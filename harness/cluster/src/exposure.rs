@@ -7,9 +7,10 @@ mod on_nodes;
 pub use kept::keys_in_kept_logs;
 pub(crate) use on_nodes::on_node;
 
-use crate::redaction::holds_private_key;
+use crate::key_marks;
 use futures::StreamExt as _;
 use futures::io::{AsyncBufRead, AsyncBufReadExt as _};
+use harness_kubelet::look_through;
 use harness_model::causes::chain;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::Client;
@@ -23,8 +24,6 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How many logs are fetched at once.
 const AT_ONCE: usize = 16;
-/// A line that begins or ends a key is shorter than this, in bytes; in base64, what it is known by is.
-const LINE: usize = 128;
 
 /// What a search for private keys came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -105,39 +104,12 @@ pub async fn keys_in_logs(client: &Client, namespaces: &[String]) -> Search {
 #[must_use]
 pub fn keys_in_files(folder: &Path) -> Search {
     let mut search = Search::default();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(folder) = folders.pop() {
-        let entries = match std::fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(error) => {
-                search.note(folder.display().to_string(), Err(error.to_string()));
-                continue;
-            }
-        };
-        for entry in entries {
-            let kind = entry.and_then(|entry| Ok((entry.path(), entry.file_type()?)));
-            match kind {
-                Ok((path, kind)) if kind.is_dir() => folders.push(path),
-                Ok((path, kind)) if kind.is_file() => {
-                    let read = std::fs::read(&path).map_err(|error| error.to_string());
-                    let exposes = read.map(|read| holds(&read));
-                    search.note(path.display().to_string(), exposes);
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    search.note(folder.display().to_string(), Err(error.to_string()));
-                }
-            }
-        }
-    }
+    look_through(folder, u64::MAX, key_marks::are_in, |path, looked| {
+        let exposes = looked.map_err(|error| error.to_string());
+        search.note(path.display().to_string(), exposes);
+    });
     search.put_in_order();
     search
-}
-
-/// Whether there is a private key among these bytes.
-pub(crate) fn holds(bytes: &[u8]) -> bool {
-    holds_private_key(&String::from_utf8_lossy(bytes))
 }
 
 /// Whether there is a private key in what is read, however long it is.
@@ -151,11 +123,11 @@ async fn flows(mut text: impl AsyncBufRead + Unpin) -> io::Result<bool> {
         let read = chunk.len();
         window.extend_from_slice(chunk);
         text.consume_unpin(read);
-        if holds(&window) {
+        if key_marks::are_in(&window) {
             return Ok(true);
         }
         // What begins here may end in the next one.
-        window.drain(..window.len().saturating_sub(LINE));
+        window.drain(..window.len().saturating_sub(key_marks::LONGEST));
     }
 }
 
@@ -224,6 +196,8 @@ fn is_gone(error: &kube::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
 
     #[test]
     fn a_planted_key_is_found_wherever_it_lies() {
@@ -268,10 +242,14 @@ mod tests {
         let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAw\n";
         // The same, in base64 as a Secret has it.
         let encoded = "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCk1DNENBUUF3Cg==\n";
+        // One that is no PEM, as the key service keeps its own.
+        let pair = rcgen::KeyPair::generate().expect("a key");
+        let der = STANDARD.encode(pair.serialize_der());
         for (text, holds) in [
             (long.clone(), false),
             (format!("{long}{key}{line}"), true),
             (format!("{long}{encoded}{line}"), true),
+            (format!("{long}key={der}\n{line}"), true),
         ] {
             // Pieces that cut the line in two somewhere.
             let reader = futures::io::BufReader::with_capacity(61, text.as_bytes());

@@ -3,6 +3,7 @@
 //!
 //! Invariant: a lock is held on the folder that is there, not on one that was removed before we got it.
 
+use crate::user::{self, User};
 use nix::fcntl::{Flock, FlockArg};
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -89,6 +90,16 @@ pub(crate) async fn released(folder: &Path, every: Duration) {
 /// Whether somebody uses the folder (see [`use_alone`]). Changes nothing there.
 pub(crate) fn is_used(folder: &Path) -> bool {
     is_file_held(&folder.join(USE))
+}
+
+/// Who holds the folder's lock, where that is known.
+pub(crate) fn holder(folder: &Path) -> Option<User> {
+    user::of(&folder.join("lock"))
+}
+
+/// Who uses the folder, where that is known.
+pub(crate) fn user(folder: &Path) -> Option<User> {
+    user::of(&folder.join(USE))
 }
 
 fn is_file_held(path: &Path) -> bool {

@@ -12,6 +12,7 @@ pub mod config;
 
 mod away;
 mod bring_up;
+mod brought;
 mod cluster;
 mod command;
 mod control_plane;
@@ -24,6 +25,7 @@ mod group;
 mod held;
 mod identity;
 mod images;
+mod late_answers;
 mod latency;
 mod made;
 mod making;
@@ -56,6 +58,7 @@ use std::path::Path;
 pub(crate) fn role(name: &str) -> Option<fn() -> Result<(), ClusterError>> {
     match name {
         latency::ROLE => Some(latency::run),
+        late_answers::ROLE => Some(late_answers::run),
         wire::ROLE => Some(wire::run),
         _ => None,
     }

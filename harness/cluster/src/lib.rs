@@ -13,6 +13,7 @@ pub mod exposure;
 pub mod figures;
 mod folder_lock;
 pub mod healer;
+mod key_marks;
 pub mod kind;
 pub mod kinds;
 mod latency;
@@ -28,14 +29,17 @@ pub mod rights;
 mod round_trip;
 pub mod together;
 pub mod topology;
+mod user;
 mod wire;
 
 pub use clusters::Clusters;
 pub use on_disks::{DiskHarm, OnDisks};
 pub use part::Part;
+pub use redaction::redact;
 pub use reexec::reexec;
 pub use round_trip::RoundTrip;
 pub use topology::zones_of;
+pub use user::User;
 
 use futures::future::BoxFuture;
 use harness_model::capability::Capability;
@@ -204,7 +208,8 @@ pub trait Cluster: Send + Sync {
         Box::pin(async { Ok(()) })
     }
 
-    /// Looks from now on at the packets that leave a data center for others from the address `source` of a pod.
+    /// Looks from now on at the packets that leave a data center for others from the address `source` of a pod, and that come
+    /// in from others for it.
     ///
     /// # Errors
     ///
@@ -271,7 +276,7 @@ fn no_wire() -> ClusterError {
 /// What was seen of packets between data centers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WireSeen {
-    /// The connections that carried something, in one direction.
+    /// The connections that carried something, each direction for itself.
     pub connections: Vec<WireConnection>,
     /// Packets that came too fast to be seen.
     pub unseen: u32,

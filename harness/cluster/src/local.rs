@@ -75,6 +75,14 @@ pub struct Listed {
     pub in_use: bool,
 }
 
+impl Listed {
+    /// Who uses it, where somebody does and that is known.
+    #[must_use]
+    pub fn user(&self) -> Option<crate::User> {
+        crate::folder_lock::user(&self.folder).filter(|_| self.in_use)
+    }
+}
+
 /// The clusters of this user.
 #[must_use]
 pub fn list() -> Vec<Listed> {

@@ -1,20 +1,12 @@
-//! Keeps secrets out of what is collected for people: private keys and tokens are cut out of any text, keys also where the
-//! text in PEM is in base64, as Secrets and kubeconfigs of Kubernetes carry it.
+//! Keeps secrets out of what is collected for people: private keys and tokens are cut out of any text, keys also where they
+//! are in base64, as Secrets and kubeconfigs of Kubernetes carry them, or in hexadecimal.
 //!
 //! Invariant: what is cut out is replaced by a mark, so that a reader sees that something was there.
 
-/// How a private key begins and ends in PEM, around its kind.
+use crate::key_marks::{KEY, find_encoded};
+
+/// How a private key begins in PEM, before its kind.
 const BEGIN: &str = "-----BEGIN ";
-const KEY: &str = "PRIVATE KEY-----";
-/// [`KEY`] in base64. Three bytes become four characters, so it depends on how many bytes stand before it, which are one more
-/// or less with each kind of key and each certificate before the key: all three forms occur. Left out at both ends is what
-/// the bytes beside it change. None has a character in which the alphabets of base64 differ, and each is too long to be there
-/// by chance. Base64 that is broken into lines may have an end of line within one of these; that of Kubernetes is not broken.
-const ENCODED_KEY: [&str; 3] = [
-    "UFJJVkFURSBLRVktLS0tL",
-    "BSSVZBVEUgS0VZLS0tLS",
-    "QUklWQVRFIEtFWS0tLS0t",
-];
 /// How a JSON Web Token begins: `{"` in base64url.
 const TOKEN: &str = "eyJ";
 /// Shortest part of a token that is taken for one, in bytes.
@@ -23,33 +15,19 @@ const SHORTEST_PART: usize = 16;
 /// What stands in the place of a key.
 const REMOVED: &str = "[private key removed]";
 
-/// The text without private keys (PEM, and that in base64) and signed tokens (JWT).
-pub(crate) fn redact(text: &str) -> String {
+/// The text without private keys (PEM, and what they are in base64 and in hexadecimal) and signed tokens (JWT).
+#[must_use]
+pub fn redact(text: &str) -> String {
     without_tokens(&without_encoded_keys(&without_keys(text)))
 }
 
-/// Whether there is a private key in the text.
-pub(crate) fn holds_private_key(text: &str) -> bool {
-    // The one is the beginning of the other, and far quicker to look for.
-    (text.contains(KEY) && without_keys(text) != text) || encoded_key(text).is_some()
-}
-
-/// By what such a text is known where others search it, as an extended regular expression (POSIX).
-pub(crate) fn key_pattern() -> String {
-    format!("{BEGIN}[A-Z ]*{KEY}|{}", ENCODED_KEY.join("|"))
-}
-
-/// Where the first key in base64 is.
-fn encoded_key(text: &str) -> Option<usize> {
-    ENCODED_KEY.iter().filter_map(|key| text.find(key)).min()
-}
-
-/// Each piece of base64 that has a key in it is cut out whole: what else is in it cannot be told from the key.
+/// Each piece of base64, or of hexadecimal, that has a key in it is cut out whole: what else is in it cannot be told from the
+/// key. Where base64 is broken into lines, that is the line by which the key is known; the others say nothing of what they are.
 fn without_encoded_keys(text: &str) -> String {
     let is_outside = |byte: u8| !(byte.is_ascii_alphanumeric() || b"+/-_=".contains(&byte));
     let mut kept = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = encoded_key(rest) {
+    while let Some(at) = find_encoded(rest) {
         let bytes = rest.as_bytes();
         let before = bytes[..at].iter().rposition(|byte| is_outside(*byte));
         let after = bytes[at..].iter().position(|byte| is_outside(*byte));
@@ -125,7 +103,8 @@ fn without_tokens(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{holds_private_key, redact};
+    use super::redact;
+    use crate::key_marks;
     use base64::Engine as _;
     use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
@@ -164,13 +143,25 @@ mod tests {
                 let pem = format!("{before}{key}-----END {kind}PRIVATE KEY-----\n");
                 for encoded in [STANDARD.encode(&pem), URL_SAFE_NO_PAD.encode(&pem)] {
                     let text = format!("ä\"tls.key\": \"{encoded}\", b: {encoded}\nc");
-                    assert!(holds_private_key(&text), "{pem}");
+                    assert!(key_marks::are_in(text.as_bytes()), "{pem}");
                     assert_eq!(
                         redact(&text),
                         "ä\"tls.key\": \"[private key removed]\", b: [private key removed]\nc"
                     );
                 }
             }
+        }
+    }
+
+    #[test]
+    fn keys_that_are_no_pem_are_cut_out_of_base64_and_hexadecimal() {
+        let der = rcgen::KeyPair::generate().expect("a key").serialize_der();
+        let digits: String = der.iter().map(|byte| format!("{byte:02x}")).collect();
+        let url = URL_SAFE_NO_PAD.encode(&der);
+        for encoded in [STANDARD.encode(&der), url, digits] {
+            let redacted = redact(&format!("key \"{encoded}\", {encoded}\nc"));
+            let expected = "key \"[private key removed]\", [private key removed]\nc";
+            assert_eq!(redacted, expected);
         }
     }
 
@@ -193,7 +184,7 @@ mod tests {
             "[redacted]",
         ] {
             let encoded = STANDARD.encode(text);
-            assert!(!holds_private_key(&encoded), "{text}");
+            assert!(!key_marks::are_in(encoded.as_bytes()), "{text}");
             assert_eq!(redact(&encoded), encoded);
         }
     }

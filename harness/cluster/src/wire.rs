@@ -1,6 +1,7 @@
 //! What connections carry on their way between data centers, told from the beginnings of their packets.
 //!
-//! Invariant: pure. A connection is one of TLS only if every packet of it that carries something begins with a TLS record.
+//! Invariant: pure. What a caller says is TLS only if every packet that carries something begins with a TLS record. What it is
+//! answered may be long, and a packet then begins within a record: that is TLS if the first packet seen begins with one.
 
 use harness_model::history::{Spoken, WireConnection};
 use std::collections::BTreeMap;
@@ -9,9 +10,9 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 /// The shortest header of IPv4, and of TCP.
 const SHORTEST: usize = 20;
 
-/// The connections that carried something, in the order of their addresses. `packets` begin with IPv4 headers and may be cut
-/// off after 60 + 60 bytes of headers and a few of what they carry.
-pub(crate) fn connections(packets: &[Vec<u8>]) -> Vec<WireConnection> {
+/// The connections that carried something, each direction for itself, in the order of their addresses. `packets` begin with
+/// IPv4 headers and may be cut off after 60 + 60 bytes of headers and a few of what they carry.
+pub(crate) fn connections(caller: Ipv4Addr, packets: &[Vec<u8>]) -> Vec<WireConnection> {
     let mut spoken: BTreeMap<(SocketAddrV4, SocketAddrV4), Spoken> = BTreeMap::new();
     for packet in packets.iter().filter_map(|packet| read(packet)) {
         let seen = if begins_record(packet.carries) {
@@ -20,7 +21,7 @@ pub(crate) fn connections(packets: &[Vec<u8>]) -> Vec<WireConnection> {
             Spoken::Plaintext
         };
         let known = spoken.entry((packet.from, packet.to)).or_insert(seen);
-        if seen == Spoken::Plaintext {
+        if seen == Spoken::Plaintext && *packet.from.ip() == caller {
             *known = seen;
         }
     }
@@ -95,6 +96,8 @@ fn begins_record(carries: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    const CALLER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+
     /// A packet from 10.0.0.1:1000 to 10.0.0.2:`to`, with options in both headers.
     fn packet(to: u16, carries: &[u8]) -> Vec<u8> {
         let whole = u16::try_from(24 + 32 + carries.len()).expect("short");
@@ -131,7 +134,7 @@ mod tests {
             packet(5, &record(24, 40)),
             packet(6, b""),
         ];
-        let found: Vec<(String, Spoken)> = connections(&packets)
+        let found: Vec<(String, Spoken)> = connections(CALLER, &packets)
             .into_iter()
             .map(|connection| {
                 assert_eq!(connection.from, "10.0.0.1:1000");
@@ -161,6 +164,23 @@ mod tests {
         cut.truncate(40);
         let mut other = packet(1, b"content");
         other[9] = 17;
-        assert_eq!(connections(&[padded, fragment, cut, other, vec![]]), []);
+        let packets = [padded, fragment, cut, other, vec![]];
+        assert_eq!(connections(CALLER, &packets), []);
+    }
+
+    #[test]
+    fn an_answer_is_what_its_first_packet_begins_with() {
+        let packets = [
+            packet(1, &record(22, 3000)),
+            packet(1, b"the rest of the record"),
+            packet(2, b"HTTP/1.1 200 OK\r\n"),
+            packet(2, &record(23, 40)),
+        ];
+        let somebody_else = Ipv4Addr::new(10, 0, 0, 9);
+        let found = connections(somebody_else, &packets);
+        let spoken: Vec<Spoken> = found.iter().map(|connection| connection.spoken).collect();
+        assert_eq!(spoken, [Spoken::Tls, Spoken::Plaintext]);
+        let said = connections(CALLER, &packets);
+        assert!(said.iter().all(|said| said.spoken == Spoken::Plaintext));
     }
 }

@@ -53,25 +53,30 @@ impl Injector {
         self.bitten(number, pulses, ends, is_replaced).await
     }
 
-    /// Has parts of clusters harmed once, which whoever is hit may mend at any time; what is left of it is undone after
-    /// `duration`. That it bites is measured by the cluster in the same moment, before anybody can have mended it.
+    /// Has parts of clusters harmed in a way that the cluster itself measures in the same moment: before anybody who is hit can
+    /// have mended it, or where nobody from outside can tell what is late from what is dead. What is left of it is undone after
+    /// `duration`. All `pulses` are felt before, and soon again at the end.
     ///
     /// # Errors
     ///
-    /// When it cannot be done, or does not bite (then it is undone).
+    /// When something did not live before, it cannot be done, or does not bite (then it is undone).
     pub async fn harm(
         &self,
         what: String,
         parts: Vec<Part>,
+        pulses: Vec<Pulse>,
         duration: Duration,
     ) -> Result<ActiveFault, InjectError> {
+        self.all_react(&pulses)
+            .await
+            .map_err(InjectError::NotReachableBefore)?;
         let (number, ends, measured) = self.begun(what, &parts, duration).await?;
         Ok(ActiveFault {
             number,
             efficacy: measured.join("; "),
             kind: Kind::Away {
                 ends,
-                pulses: Vec::new(),
+                pulses,
                 is_replaced: false,
             },
         })

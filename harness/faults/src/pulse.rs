@@ -201,8 +201,12 @@ impl Injector {
         })
     }
 
-    /// The lines of what a pod answers with status 200, over HTTP.
-    async fn shown(&self, victim: &Victim, path: &str) -> Result<Vec<String>, String> {
+    /// The lines of what a pod answers with status 200, over HTTP. It is waited for as long as the pod takes.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no such answer.
+    pub async fn shown(&self, victim: &Victim, path: &str) -> Result<Vec<String>, String> {
         let stream = self.clusters.connect(&victim.address, victim.port).await;
         let mut stream = stream.map_err(|error| chain(&error))?;
         let request = format!("GET {path} HTTP/1.1\r\nHost: pulse\r\nConnection: close\r\n\r\n");

@@ -373,6 +373,48 @@ async fn what_lives_on_was_not_taken_away() {
 }
 
 #[tokio::test]
+async fn what_the_cluster_measures_is_told_and_its_end_is_felt() {
+    let stage = Stage::new(true);
+    let Stage {
+        cluster, injector, ..
+    } = &stage;
+    let harmed = async |time: Duration| {
+        let part = Part::Promptness {
+            pod: victim().address,
+            port: 80,
+            delay: Duration::from_secs(1),
+        };
+        let pulses = vec![Pulse::Reacts(victim())];
+        let what = "have checkout answer late".to_owned();
+        injector.harm(what, vec![part], pulses, time).await
+    };
+
+    let fault = harmed(Duration::from_millis(50)).await.expect("it bites");
+
+    let seen = cluster.seen_when_cut();
+    assert!(seen.contains("have checkout answer late"), "{seen}");
+    assert_eq!(fault.efficacy, "it is away");
+    let ended = async |patience: Duration| {
+        let fault = &fault;
+        injector
+            .wait_for_end(fault, cluster.as_ref(), patience)
+            .await
+    };
+    let error = ended(Duration::from_millis(1)).await.expect_err("not yet");
+    assert!(matches!(error, EndError::NotBack { .. }), "{error}");
+    let error = harmed(Duration::from_millis(50)).await;
+    let error = error.expect_err("it was late before");
+    assert!(
+        matches!(error, InjectError::NotReachableBefore(_)),
+        "{error}"
+    );
+    assert_eq!(injector.ledger.active().len(), 1);
+    cluster.cut.store(false, Ordering::SeqCst);
+    ended(Duration::from_secs(60)).await.expect("it is over");
+    assert!(injector.ledger.active().is_empty());
+}
+
+#[tokio::test]
 async fn what_does_not_come_back_stays_in_the_ledger() {
     let stage = Stage::new(true);
     let Stage {

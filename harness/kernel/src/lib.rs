@@ -9,6 +9,7 @@ pub mod container;
 pub mod control_group;
 pub mod fd_passing;
 pub mod full_disk;
+pub mod late_port;
 pub mod link;
 pub mod mount;
 pub mod namespace;

@@ -13,7 +13,9 @@ use nix::sys::time::TimeSpec;
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Which packets go to a queue: those that come in by `link` from `source`.
@@ -37,15 +39,40 @@ pub const CHAIN: &str = "MESHPROOF-LATENCY";
 /// # Errors
 ///
 /// When `iptables-restore` is missing or the kernel has no NFQUEUE.
-pub fn install(rules: &[QueueRule], lock: &std::path::Path) -> Result<(), KernelError> {
+pub fn install(rules: &[QueueRule], lock: &Path) -> Result<(), KernelError> {
+    let rules = rules.iter().map(|rule| {
+        let which = format!("-i {} -s {}", rule.link, rule.source);
+        (which, rule.queue)
+    });
+    replace(rules, lock)
+}
+
+/// Sends what arrives at a TCP port, over IPv4, to a queue, in the calling thread's network namespace, instead of what an
+/// earlier call has sent there.
+///
+/// # Errors
+///
+/// As of [`install`].
+pub fn install_for_port(port: u16, queue: u16, lock: &Path) -> Result<(), KernelError> {
+    replace([(format!("-p tcp --dport {port}"), queue)], lock)
+}
+
+/// Sends nothing to queues any more, in the calling thread's network namespace.
+///
+/// # Errors
+///
+/// As of [`install`].
+pub fn uninstall(lock: &Path) -> Result<(), KernelError> {
+    replace(std::iter::empty(), lock)
+}
+
+/// Puts these rules in place of those that are there: which packets go to which queue.
+fn replace(rules: impl IntoIterator<Item = (String, u16)>, lock: &Path) -> Result<(), KernelError> {
     // Naming a chain empties it. A second jump to it does nothing: what a queue has accepted leaves the hook, what no
     // rule takes is looked at twice.
     let mut text = format!("*mangle\n:{CHAIN} - [0:0]\n-A PREROUTING -j {CHAIN}\n");
-    for rule in rules {
-        text += &format!(
-            "-A {CHAIN} -i {} -s {} -j NFQUEUE --queue-num {} --queue-bypass\n",
-            rule.link, rule.source, rule.queue
-        );
+    for (which, queue) in rules {
+        text += &format!("-A {CHAIN} {which} -j NFQUEUE --queue-num {queue} --queue-bypass\n");
     }
     text += "COMMIT\n";
     let act = "run `iptables-restore`";
@@ -89,6 +116,10 @@ const VERDICT_BATCH: u16 = 3 << 8 | 3;
 const PACKET: u16 = 3 << 8;
 /// Packets held at most: a gigabit a second of large packets for half a second.
 const LENGTH: u32 = 65_536;
+/// How much is read from the kernel at once, in bytes.
+const BUFFER: usize = 64 * 1024;
+/// How often it is looked whether packets are still wanted late.
+const GLANCE: Duration = Duration::from_millis(50);
 
 impl DelayQueue {
     /// Takes over the queue `number` of the calling thread's network namespace.
@@ -132,50 +163,74 @@ impl DelayQueue {
     ///
     /// When the queue breaks; packets then pass undelayed.
     pub fn run(self) -> Result<std::convert::Infallible, KernelError> {
-        let fail = |error: nix::Error| KernelError::new("delay packets", error);
-        let mut waiting: VecDeque<(Instant, u32)> = VecDeque::new();
-        let mut buffer = vec![0; 64 * 1024];
+        let (mut waiting, mut buffer) = (VecDeque::new(), vec![0; BUFFER]);
         loop {
-            let timeout = waiting
-                .front()
-                .map(|(due, _)| TimeSpec::from(due.saturating_duration_since(Instant::now())));
-            let mut poll = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
-            match ppoll(&mut poll, timeout, None) {
-                Ok(_) | Err(nix::Error::EINTR) => {}
+            self.turn(&mut waiting, &mut buffer, None)?;
+        }
+    }
+
+    /// Delays packets, on the calling thread, for as long as `is_wanted` says so, and until the last one has passed.
+    ///
+    /// # Errors
+    ///
+    /// As of [`run`](Self::run).
+    pub fn run_while(self, is_wanted: &AtomicBool) -> Result<(), KernelError> {
+        let (mut waiting, mut buffer) = (VecDeque::new(), vec![0; BUFFER]);
+        while is_wanted.load(Ordering::Relaxed) || !waiting.is_empty() {
+            self.turn(&mut waiting, &mut buffer, Some(GLANCE))?;
+        }
+        Ok(())
+    }
+
+    /// Waits for packets, or until the first of those that wait is due, but no longer than `at_most`, and lets pass what is
+    /// due.
+    fn turn(
+        &self,
+        waiting: &mut VecDeque<(Instant, u32)>,
+        buffer: &mut [u8],
+        at_most: Option<Duration>,
+    ) -> Result<(), KernelError> {
+        let fail = |error: nix::Error| KernelError::new("delay packets", error);
+        let until_due = waiting
+            .front()
+            .map(|(due, _)| due.saturating_duration_since(Instant::now()));
+        let timeout = until_due.into_iter().chain(at_most).min();
+        let mut poll = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
+        match ppoll(&mut poll, timeout.map(TimeSpec::from), None) {
+            Ok(_) | Err(nix::Error::EINTR) => {}
+            Err(error) => return Err(fail(error)),
+        }
+        loop {
+            match recv(self.socket.as_raw_fd(), buffer, MsgFlags::MSG_DONTWAIT) {
+                Ok(length) => {
+                    let due = Instant::now() + self.delay;
+                    packets(&buffer[..length], |id| waiting.push_back((due, id)));
+                }
+                Err(nix::Error::EAGAIN) => break,
+                // Overrun: those packets have passed (FAIL_OPEN).
+                Err(nix::Error::ENOBUFS | nix::Error::EINTR) => {}
                 Err(error) => return Err(fail(error)),
             }
-            loop {
-                match recv(self.socket.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
-                    Ok(length) => {
-                        let due = Instant::now() + self.delay;
-                        packets(&buffer[..length], |id| waiting.push_back((due, id)));
-                    }
-                    Err(nix::Error::EAGAIN) => break,
-                    // Overrun: those packets have passed (FAIL_OPEN).
-                    Err(nix::Error::ENOBUFS | nix::Error::EINTR) => {}
-                    Err(error) => return Err(fail(error)),
-                }
-            }
-            let now = Instant::now();
-            let mut last = None;
-            while let Some((due, id)) = waiting.front()
-                && *due <= now
-            {
-                last = Some(*id);
-                waiting.pop_front();
-            }
-            if let Some(id) = last {
-                // All packets wait equally long, so one verdict lets everything up to this one pass.
-                let mut verdict = 1_u32.to_be_bytes().to_vec();
-                verdict.extend(id.to_be_bytes());
-                let message =
-                    self.message(VERDICT_BATCH, libc::NLM_F_REQUEST, &attribute(2, &verdict));
-                match send(self.socket.as_raw_fd(), &message, MsgFlags::empty()) {
-                    // ENOENT: the packets are gone already.
-                    Ok(_) | Err(nix::Error::ENOENT | nix::Error::EINTR) => {}
-                    Err(error) => return Err(fail(error)),
-                }
-            }
+        }
+        let now = Instant::now();
+        let mut last = None;
+        while let Some((due, id)) = waiting.front()
+            && *due <= now
+        {
+            last = Some(*id);
+            waiting.pop_front();
+        }
+        let Some(id) = last else {
+            return Ok(());
+        };
+        // All packets wait equally long, so one verdict lets everything up to this one pass.
+        let mut verdict = 1_u32.to_be_bytes().to_vec();
+        verdict.extend(id.to_be_bytes());
+        let message = self.message(VERDICT_BATCH, libc::NLM_F_REQUEST, &attribute(2, &verdict));
+        match send(self.socket.as_raw_fd(), &message, MsgFlags::empty()) {
+            // ENOENT: the packets are gone already.
+            Ok(_) | Err(nix::Error::ENOENT | nix::Error::EINTR) => Ok(()),
+            Err(error) => Err(fail(error)),
         }
     }
 

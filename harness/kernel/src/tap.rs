@@ -1,4 +1,4 @@
-//! Looking at packets that leave by a link, without touching them: a packet socket (packet(7)) with a filter in the kernel.
+//! Looking at packets that pass a link, without touching them: a packet socket (packet(7)) with a filter in the kernel.
 //!
 //! Invariant: what the kernel had to drop because nobody read in time is told, so that nobody takes the rest for all.
 
@@ -15,7 +15,7 @@ const KEPT: u32 = 192;
 /// For how much of what nobody has read yet the kernel is asked to have room.
 const BUFFER: libc::c_int = 8 << 20;
 
-/// What leaves by one link with one source address.
+/// What one address sends and gets over one link.
 #[derive(Debug)]
 pub struct Tap {
     socket: OwnedFd,
@@ -31,14 +31,14 @@ pub struct Seen {
 }
 
 impl Tap {
-    /// Looks from now on at TCP over IPv4 that leaves by `link` of the calling thread's network namespace with the source
-    /// address `source`.
+    /// Looks from now on at TCP over IPv4 that leaves by `link` of the calling thread's network namespace from the address `own`,
+    /// and that arrives by it for that address.
     ///
     /// # Errors
     ///
     /// When there is no such link, or the kernel has no packet sockets or does not let us have one.
-    pub fn open(link: &str, source: Ipv4Addr) -> Result<Self, KernelError> {
-        let act = format!("look at what leaves by {link}");
+    pub fn open(link: &str, own: Ipv4Addr) -> Result<Self, KernelError> {
+        let act = format!("look at what passes {link}");
         let last = |act: &str| KernelError::new(act, io::Error::last_os_error());
         let index = if_nametoindex(link).map_err(|error| KernelError::new(&*act, error))?;
         // Nothing arrives before the filter is there: a protocol of 0 takes no packet.
@@ -55,7 +55,7 @@ impl Tap {
         }
         // SAFETY: the descriptor is new and nobody else's.
         let socket = unsafe { OwnedFd::from_raw_fd(socket) };
-        let mut filter = filter(source);
+        let mut filter = filter(own);
         let program = libc::sock_fprog {
             len: u16::try_from(filter.len()).expect("a handful"),
             filter: filter.as_mut_ptr(),
@@ -169,13 +169,15 @@ unsafe fn set<T>(socket: &OwnedFd, level: i32, option: i32, value: &T) -> io::Re
     }
 }
 
-/// Classic BPF over a packet that begins with its IPv4 header: version 4, TCP, from `source`, and on its way out.
-fn filter(source: Ipv4Addr) -> [libc::sock_filter; 11] {
+/// Classic BPF over a packet that begins with its IPv4 header: version 4, TCP, and from `own` where it is on its way out, for it
+/// where it is not.
+fn filter(own: Ipv4Addr) -> [libc::sock_filter; 13] {
     // linux/bpf_common.h: LD, JMP and RET with what they need here.
     const LOAD_BYTE: u16 = 0x30;
     const LOAD_WORD: u16 = 0x20;
     const AND: u16 = 0x54;
     const JUMP_EQUAL: u16 = 0x15;
+    const JUMP: u16 = 0x05;
     const RETURN: u16 = 0x06;
     // SKF_AD_OFF + SKF_AD_PKTTYPE, and PACKET_OUTGOING.
     const PACKET_TYPE: u32 = 0xffff_f000 + 4;
@@ -194,15 +196,17 @@ fn filter(source: Ipv4Addr) -> [libc::sock_filter; 11] {
         k,
     };
     [
-        statement(LOAD_BYTE, PACKET_TYPE),
-        must_be(OUTGOING, 8),
         statement(LOAD_BYTE, 0),
         statement(AND, 0xf0),
-        must_be(0x40, 5),
+        must_be(0x40, 9),
         statement(LOAD_BYTE, 9),
-        must_be(6, 3),
+        must_be(6, 7),
+        statement(LOAD_BYTE, PACKET_TYPE),
+        must_be(OUTGOING, 2),
         statement(LOAD_WORD, 12),
-        must_be(u32::from(source), 1),
+        statement(JUMP, 1),
+        statement(LOAD_WORD, 16),
+        must_be(u32::from(own), 1),
         statement(RETURN, KEPT),
         statement(RETURN, 0),
     ]

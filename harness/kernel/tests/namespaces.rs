@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use harness_kernel::full_disk::fill;
+use harness_kernel::late_port;
 use harness_kernel::link::{Links, VethEnd, Via};
 use harness_kernel::namespace::{CloneFlags, Spawn};
 use harness_kernel::netns::NetNs;
@@ -12,7 +13,7 @@ use harness_kernel::tap::{Seen, Tap};
 use harness_kernel::{mount, nft};
 use nix::sys::signal::Signal;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -239,9 +240,50 @@ fn a_queue_delays_and_without_its_reader_packets_pass() {
 }
 
 #[test]
-fn a_tap_sees_what_one_address_sends_over_a_router_and_nothing_else() {
+fn a_port_is_late_until_it_is_given_back_and_another_one_never() {
     inside(
-        "a_tap_sees_what_one_address_sends_over_a_router_and_nothing_else",
+        "a_port_is_late_until_it_is_given_back_and_another_one_never",
+        || {
+            mount::make_private().unwrap();
+            mount::mount_proc(Path::new("/proc")).unwrap();
+            let pod = NetNs::create().unwrap();
+            Links::open_in(&pod).unwrap().set_up("lo").unwrap();
+            let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
+            let (slow, other) = (pod.run_in(listen).unwrap(), pod.run_in(listen).unwrap());
+            let took = |listener: &TcpListener| {
+                let (to, begun) = (address_of(listener), Instant::now());
+                pod.run_in(|| TcpStream::connect(to).unwrap()).unwrap();
+                begun.elapsed()
+            };
+            let delay = Duration::from_secs(1);
+            let lock = Path::new("/tmp/meshproof-kernel-late-port.lock");
+            let begin =
+                || late_port::begin(pod.try_clone().unwrap(), address_of(&slow), delay, lock);
+            let (late, measured) = begin().unwrap();
+            assert!(measured.contains("ms before and "), "{measured}");
+            assert!(took(&slow) >= delay);
+            // A busy machine may be slow once.
+            let is_prompt = |listener: &TcpListener| (0..20).any(|_| took(listener) < delay);
+            assert!(is_prompt(&other), "it is not late");
+            begin().map(drop).expect_err("it is late already");
+            late.end().unwrap();
+            assert!(is_prompt(&slow), "it was given back");
+            let _ = std::fs::remove_file(lock);
+        },
+    );
+}
+
+fn address_of(listener: &TcpListener) -> SocketAddrV4 {
+    match listener.local_addr().unwrap() {
+        SocketAddr::V4(address) => address,
+        SocketAddr::V6(address) => panic!("{address} is of IPv6"),
+    }
+}
+
+#[test]
+fn a_tap_sees_what_one_address_sends_and_gets_over_a_router_and_nothing_else() {
+    inside(
+        "a_tap_sees_what_one_address_sends_and_gets_over_a_router_and_nothing_else",
         || {
             let (near, router, far) = near_router_far();
             let open = |link: &str, source| router.run_in(|| Tap::open(link, source)).unwrap();
@@ -267,16 +309,17 @@ fn a_tap_sees_what_one_address_sends_over_a_router_and_nothing_else() {
             assert_eq!(seen.dropped, 0);
             let carries =
                 |packet: &Vec<u8>, what: &[u8]| packet.windows(what.len()).any(|part| part == what);
-            let questions = seen
-                .packets
-                .iter()
-                .filter(|packet| carries(packet, b"question"));
-            assert_eq!(questions.count(), 1, "{seen:?}");
-            assert!(!seen.packets.iter().any(|packet| carries(packet, b"answer")));
+            let count = |what: &[u8], at: std::ops::Range<usize>| {
+                let is_there =
+                    |packet: &&Vec<u8>| carries(packet, what) && packet[at.clone()] == own.octets();
+                seen.packets.iter().filter(is_there).count()
+            };
+            assert_eq!(count(b"question", 12..16), 1, "{seen:?}");
+            assert_eq!(count(b"answer", 16..20), 1, "{seen:?}");
             assert!(
                 seen.packets
                     .iter()
-                    .all(|packet| packet[12..16] == own.octets())
+                    .all(|packet| packet[12..16] == own.octets() || packet[16..20] == own.octets())
             );
             assert_eq!(of_another.seen().unwrap(), Seen::default());
             assert_eq!(the_other_way.seen().unwrap(), Seen::default());

@@ -1,13 +1,14 @@
 //! The socket through which the harness reaches pods: one JSON line with address and port in, a connected TCP
-//! socket out. A line that names a pod stops its processes, or lets them go on; one that names a Unix socket breaks it, or
-//! puts it back; and one that names a folder fills its file system, gives it its room again, or has it searched for private
-//! keys.
+//! socket out. A line that names a pod stops its processes, or lets them go on, or has it asked late, or at once again; one
+//! that names a Unix socket breaks it, or puts it back; and one that names a folder fills its file system, gives it its room
+//! again, or has it searched for private keys.
 //!
 //! The connection is made from the node's namespace, so it works while the node's zone is cut off.
 
 use crate::disk_fault;
 use crate::freeze::{self, PodName};
 use crate::key_search;
+use crate::late_answers;
 use crate::node::Node;
 use crate::socket_fault::{self, Harm};
 use harness_kernel::fd_passing::send_fd;
@@ -41,6 +42,16 @@ enum Wanted {
     },
     Thaw {
         thaw: PodName,
+    },
+    /// Have what arrives at this port of a pod wait for so many milliseconds; the answer says what was measured.
+    Late {
+        late: PodName,
+        port: u16,
+        delay: u64,
+        millis: u64,
+    },
+    Prompt {
+        prompt: PodName,
     },
     /// Break the socket at this path of the node; the answer says what was measured.
     Harm {
@@ -110,6 +121,20 @@ async fn answer(client: UnixStream, node: &Arc<Node>) -> io::Result<()> {
         Ok(Wanted::Thaw { thaw: pod }) => {
             node.frozen.end(&pod);
             return say(&mut client, &Ok(0)).await;
+        }
+        Ok(Wanted::Late {
+            late: pod,
+            port,
+            delay,
+            millis,
+        }) => {
+            let (delay, time) = (Duration::from_millis(delay), Duration::from_millis(millis));
+            let struck = late_answers::begin(node, pod, port, delay, time).await;
+            return say(&mut client, &struck).await;
+        }
+        Ok(Wanted::Prompt { prompt: pod }) => {
+            node.late.end(&pod);
+            return say(&mut client, &Ok("")).await;
         }
         Ok(Wanted::Harm {
             socket,

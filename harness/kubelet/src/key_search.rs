@@ -1,5 +1,5 @@
-//! Looking for private keys in the files below a folder of the node's disk. Whoever runs the node says what a key is known
-//! by.
+//! Looking for private keys in the files below a folder, for one below a folder of the node's disk. Whoever asks, or runs the
+//! node, says what a key is known by.
 
 use crate::host_disk;
 use crate::node::Node;
@@ -9,7 +9,7 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// How much of a file is looked through, in bytes: what agents keep on their nodes is small.
+/// How much of a file on the node's disk is looked through, in bytes: what agents keep on their nodes is small.
 const LONGEST: u64 = 1024 * 1024;
 
 /// What a search came to, by paths on the node's disk.
@@ -43,15 +43,31 @@ fn look(disk: &Path, path: &str, holds_key: fn(&[u8]) -> bool) -> Result<Looked,
     if !metadata.is_dir() {
         return Err("it is no folder".to_owned());
     }
-    let mut folders = vec![host_disk::find(disk, path)?];
+    let folder = host_disk::find(disk, path)?;
     let mut looked = Looked::default();
+    look_through(&folder, LONGEST, holds_key, |path, holds| {
+        looked.note(disk, path, holds);
+    });
+    Ok(looked)
+}
+
+/// Looks through the regular files below a folder, and tells of each whether it holds a key, or why nobody knows; of folders it
+/// tells only why they cannot be read. Links are not followed, and what is gone meanwhile holds none. Of a file that is longer
+/// than `longest`, in bytes, no more is looked through.
+pub fn look_through(
+    folder: &Path,
+    longest: u64,
+    holds_key: fn(&[u8]) -> bool,
+    mut tell: impl FnMut(&Path, io::Result<bool>),
+) {
+    let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         let entries = match entries(&folder) {
             Ok(entries) => entries,
             // It is gone since the folder above it was read.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => {
-                looked.note(disk, &folder, Err(error));
+                tell(&folder, Err(error));
                 continue;
             }
         };
@@ -59,11 +75,10 @@ fn look(disk: &Path, path: &str, holds_key: fn(&[u8]) -> bool) -> Result<Looked,
             if kind.is_dir() {
                 folders.push(path);
             } else if kind.is_file() {
-                looked.note(disk, &path, holds(&path, holds_key));
+                tell(&path, holds(&path, longest, holds_key));
             }
         }
     }
-    Ok(looked)
 }
 
 fn entries(folder: &Path) -> io::Result<Vec<(PathBuf, FileType)>> {
@@ -76,18 +91,19 @@ fn entries(folder: &Path) -> io::Result<Vec<(PathBuf, FileType)>> {
 }
 
 /// Whether a file holds a key; one that is gone since its folder was read holds none.
-fn holds(path: &Path, holds_key: fn(&[u8]) -> bool) -> io::Result<bool> {
+fn holds(path: &Path, longest: u64, holds_key: fn(&[u8]) -> bool) -> io::Result<bool> {
     let file = match File::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         other => other?,
     };
+    let most = longest.saturating_add(1);
     let mut bytes = Vec::new();
-    file.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    file.take(most).read_to_end(&mut bytes)?;
     if holds_key(&bytes) {
         return Ok(true);
     }
-    if bytes.len() as u64 > LONGEST {
-        let why = format!("it is longer than {LONGEST} bytes");
+    if bytes.len() as u64 > longest {
+        let why = format!("it is longer than {longest} bytes");
         return Err(io::Error::other(why));
     }
     Ok(false)

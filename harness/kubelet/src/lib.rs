@@ -28,6 +28,7 @@ mod host_path;
 mod images;
 mod kept_logs;
 mod key_search;
+mod late_answers;
 mod leases;
 mod limits;
 mod logs;
@@ -59,6 +60,7 @@ mod volumes;
 
 pub use configuration::NodeConfig;
 pub use host_disk::HOST_FOLDER;
+pub use key_search::look_through;
 pub use node::KUBELET_PORT;
 
 use std::sync::Arc;

@@ -14,6 +14,7 @@ use crate::service_table::ServiceTable;
 use crate::socket_fault::Trace;
 use crate::stats::Told;
 use harness_kernel::full_disk::Full;
+use harness_kernel::late_port::LatePort;
 use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
@@ -49,6 +50,8 @@ pub(crate) struct Node {
     pub(crate) pods: Mutex<BTreeMap<String, Arc<PodContext>>>,
     /// Pods whose processes are stopped.
     pub(crate) frozen: Arc<Leases<PodName, Stopped>>,
+    /// Pods that are asked late.
+    pub(crate) late: Arc<Leases<PodName, LatePort>>,
     /// The sockets on its disk that are broken, by the paths that pods name.
     pub(crate) broken: Arc<Leases<String, Trace>>,
     /// The file systems of its disk that are full, by paths of folders on them.
@@ -80,6 +83,7 @@ impl Node {
             addresses,
             pods: Mutex::default(),
             frozen: Arc::default(),
+            late: Arc::default(),
             broken: Arc::default(),
             full: Arc::default(),
             kept_logs: Arc::new(kept_logs),

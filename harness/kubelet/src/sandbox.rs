@@ -115,6 +115,11 @@ impl Sandbox {
         }
     }
 
+    /// Its namespace; none when the pod shares the node's.
+    pub(crate) fn namespace(&self) -> Option<&NetNs> {
+        self.namespace.as_ref().map(|(namespace, _)| namespace)
+    }
+
     /// Connects to a port that somebody in the pod listens on, by its loopback as kubelets do. Blocks.
     pub(crate) fn dial(&self, port: u16) -> io::Result<TcpStream> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));

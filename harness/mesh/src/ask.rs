@@ -3,6 +3,8 @@
 //! Invariant: tokens go to the probe and nowhere else.
 
 mod key_service;
+mod names;
+mod permissions;
 
 use crate::RUN_LABEL;
 use crate::definition::{AuthorityForm, IdentityForm};
@@ -43,6 +45,11 @@ impl Mesh {
         };
         let site = self.site_of(&from.sidecar.cluster)?;
         let (audience, at) = match ask.at {
+            Desk::NodeAgent if ask.token == Token::OtherUser => {
+                let socket = form.node_agent.socket.clone();
+                let at = IdentityDesk::SocketPermissions { socket };
+                return Ok(IdentityAsk { token: None, at });
+            }
             Desk::NodeAgent => (&form.node_agent.audience, self.node_agent(form)),
             Desk::Authority => (
                 &form.authority.audience,
@@ -59,7 +66,7 @@ impl Mesh {
         };
         let bound = |audience: &str| site.token(&holder, audience.to_owned());
         let token = match &ask.token {
-            Token::None => None,
+            Token::None | Token::OtherUser => None,
             Token::Garbage => Some(GARBAGE.to_owned()),
             Token::Right | Token::Own | Token::Of(_) | Token::Signed | Token::Expired => {
                 Some(bound(audience).await?)
@@ -99,6 +106,7 @@ impl Mesh {
                 }
             }
             IdentityAnswer::Served => Answer::Served,
+            IdentityAnswer::Permissions { socket, folder } => permissions::judged(socket, folder),
             IdentityAnswer::Alert(code) => key_service::denied_with(code),
             IdentityAnswer::Unanswered(reason) => Answer::Unanswered { reason },
         }
@@ -148,13 +156,11 @@ impl Mesh {
         let own = own.ok_or_else(|| {
             MeshError::Missing("ask the authority: workloads have no identity".to_owned())
         })?;
-        // Any other name that is formed like a workload's.
-        let other = format!("{own}-and-another");
-        let names = match wish {
-            Wish::OtherName => vec![other],
-            Wish::TwoNames => vec![own, other],
-            _ => vec![own],
-        };
+        let names = names::of(wish, &own).ok_or_else(|| {
+            MeshError::Missing(format!(
+                "ask the authority: `{own}` names no trust domain or no namespace"
+            ))
+        })?;
         Ok(IdentityDesk::Authority {
             address: server.address,
             server_name: server.name,
@@ -168,8 +174,14 @@ impl Mesh {
             flaw: match wish {
                 Wish::Tampered => Some(RequestFlaw::Tampered),
                 Wish::WeakKey => Some(RequestFlaw::WeakKey),
+                Wish::OtherCurve => Some(RequestFlaw::OtherCurve),
                 Wish::Signer => Some(RequestFlaw::Signer),
-                Wish::Right | Wish::OtherName | Wish::TwoNames | Wish::LongLife => None,
+                Wish::Right
+                | Wish::OtherName
+                | Wish::TwoNames
+                | Wish::OtherDomain
+                | Wish::OtherNamespace
+                | Wish::LongLife => None,
             },
             lifetime_s: if wish == Wish::LongLife { LONG } else { SHORT },
         })
@@ -345,6 +357,14 @@ mod tests {
             (
                 "the pod that the token is bound to is not on this node (yet)",
                 Some(DenialCause::PodGone),
+            ),
+            (
+                "use the public key: RSA has 1024 bits instead of at least 2048",
+                Some(DenialCause::WeakKey),
+            ),
+            (
+                "use the public key: it is neither ECDSA on P-256 nor Ed25519 nor RSA",
+                Some(DenialCause::WeakKey),
             ),
             ("something else", None),
         ] {

@@ -4,6 +4,7 @@ use crate::definition::Component;
 use crate::error::MeshError;
 use crate::site::Site;
 use crate::{FIELD_MANAGER, restart, wait};
+use futures::future::join_all;
 use harness_model::history::ImageReplaced;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Map, Value, json};
@@ -80,6 +81,15 @@ impl Site {
         Ok(replaced.into_iter().map(told).collect())
     }
 
+    /// The names of what runs the build before, or may do so.
+    pub(crate) fn taken_back(&self) -> Vec<String> {
+        let taken_back = self
+            .taken_back
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        taken_back.values().map(|part| part.name.clone()).collect()
+    }
+
     /// These run what is under test again.
     pub(crate) fn forget_taken_back(&self, parts: &[Component]) {
         let mut taken_back = self
@@ -103,9 +113,10 @@ impl Site {
         if parts.is_empty() {
             return Ok(());
         }
-        for part in &parts {
-            self.roll(part, Build::UnderTest).await?;
-        }
+        let rolled = parts.iter().map(|part| self.roll(part, Build::UnderTest));
+        // One that cannot be written keeps no other from it.
+        let rolled: Vec<_> = join_all(rolled).await;
+        rolled.into_iter().collect::<Result<Vec<_>, _>>()?;
         wait::until_restarted(self, &parts, patience).await?;
         self.forget_taken_back(&parts);
         // The rollout that was broken off has given no names.

@@ -4,10 +4,10 @@
 mod component;
 mod identity;
 
-pub use component::{ClientList, Component, ComponentKind};
+pub use component::{ClientList, Component, ComponentKind, Counter};
 pub use identity::{
-    AuthorityForm, HandshakeForm, IdentityForm, KeyServiceForm, NodeAgentForm, PublishedForm,
-    RotationForm,
+    AuditForm, AuthorityForm, HandshakeForm, IdentityForm, KeyServiceForm, NodeAgentForm,
+    PublishedForm, RotationForm,
 };
 
 use crate::template;
@@ -277,6 +277,9 @@ pub struct Evidence {
     /// came in plaintext.
     #[serde(default)]
     pub tls_header: Option<String>,
+    /// The versions of TLS that sidecars speak to each other, as that header tells them. Empty: any.
+    #[serde(default)]
+    pub tls_versions: Vec<String>,
     /// The response header in which a sidecar that answers in the callee's place tells why.
     #[serde(default)]
     pub failure_header: Option<String>,

@@ -93,6 +93,25 @@ impl Site {
         Ok(replicas)
     }
 
+    /// The name and the data center of each pod of a further part of the mesh that has an address and is not being deleted.
+    ///
+    /// # Errors
+    ///
+    /// When the API server cannot be read.
+    pub(crate) async fn places_of(
+        &self,
+        component: &Component,
+    ) -> Result<Vec<(String, String)>, MeshError> {
+        let pods = self.pods_of(component).await?;
+        let zones = self.zones_of_nodes().await;
+        let zones = zones.map_err(|source| MeshError::api("list the nodes", source))?;
+        let placed = pods.into_iter().map(|pod| {
+            let zone = zones.get(&pod.node).cloned().unwrap_or_default();
+            (pod.name, zone)
+        });
+        Ok(placed.collect())
+    }
+
     /// The pods of a further part of the mesh that have an address and are not being deleted, the oldest first.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ pub mod write;
 
 mod apply;
 mod ask;
+mod audit;
 mod away;
 mod builds;
 mod certificate;
@@ -36,6 +37,7 @@ mod status;
 mod template;
 mod wait;
 
+pub use audit::AuditMark;
 pub use away::Absence;
 pub use builds::Build;
 pub use definition::MeshDefinition;

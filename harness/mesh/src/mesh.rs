@@ -259,6 +259,19 @@ impl Mesh {
             .collect())
     }
 
+    /// The data center of each pod of a part of the mesh, by the pod's name; nobody where the mesh has no such part.
+    ///
+    /// # Errors
+    ///
+    /// When an API server cannot be read.
+    pub async fn places_of(&self, component: &str) -> Result<BTreeMap<String, String>, MeshError> {
+        let Some(part) = self.definition.component(component) else {
+            return Ok(BTreeMap::new());
+        };
+        let found = try_join_all(self.sites.iter().map(|site| site.places_of(&part))).await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
     /// The namespaces in which something of the mesh runs.
     #[must_use]
     pub fn namespaces(&self) -> Vec<String> {

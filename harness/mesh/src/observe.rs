@@ -275,6 +275,7 @@ fn certificate(secret: &Secret, roots: Option<&Secret>, began_ms: i64) -> Certif
             .map(|root| root.fingerprint.clone())
             .collect(),
         warming: secret.warming,
+        stream_ends: secret.stream_ends,
         identities: own.map(|own| own.uris.clone()).unwrap_or_default(),
         serial: own.map(|own| own.serial.clone()).unwrap_or_default(),
         valid: own.map(|own| Validity {
@@ -337,6 +338,8 @@ fn arrival(evidence: &Evidence, peer: &PeerView) -> Option<Arrival> {
         .then(|| match field("version") {
             None => Arrival::Plaintext,
             Some(version) => Arrival::Tls {
+                outdated: !evidence.tls_versions.is_empty()
+                    && !evidence.tls_versions.contains(&version),
                 version,
                 cipher: field("cipher").unwrap_or_default(),
                 peer: field("peer"),

@@ -1,6 +1,7 @@
 //! Waiting for pods, by watch, with the last state in the error.
 
 mod components;
+mod troubles;
 
 pub(crate) use components::api;
 
@@ -19,6 +20,7 @@ use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::time::Duration;
+use troubles::{explained, words};
 
 impl From<MeshError> for DeployMeshError {
     fn from(error: MeshError) -> Self {
@@ -40,13 +42,13 @@ impl From<MeshError> for DeployMeshError {
 
 /// Every workload and every control-plane replica that should be there is there and Ready, and no other.
 pub(crate) async fn until_ready(site: &Site, patience: Duration) -> Result<(), MeshError> {
-    until(
+    let waited = until(
         "the workloads and the control plane to be ready",
         patience,
         changes_of_pods(site),
         || ready_now(site),
-    )
-    .await
+    );
+    explained(site, waited.await).await
 }
 
 /// The control plane and the workloads run only their newest template, and everything is there and Ready.
@@ -80,7 +82,7 @@ async fn until_newest(
 ) -> Result<(), MeshError> {
     let of_parts = parts.iter().map(|part| components::changes(site, part));
     let changes = select_all(of_parts.chain([changes_of_pods(site)])).boxed();
-    until(what, patience, changes, || async {
+    let waited = until(what, patience, changes, || async {
         // At first: what pods wait for says more than how many of them there are.
         if let Err(missing) = ready_now(site).await? {
             return Ok(Err(missing));
@@ -91,8 +93,8 @@ async fn until_newest(
         }
         // Once more: those that were ready may have been the old ones.
         ready_now(site).await
-    })
-    .await
+    });
+    explained(site, waited.await).await
 }
 
 /// These pods are gone and no EndpointSlice names them.
@@ -318,52 +320,4 @@ fn shortfall<'a>(what: &str, wanted: usize, pods: impl Iterator<Item = &'a Pod>)
             states.join(", ")
         }
     ))
-}
-
-/// A pod's state for people: its phase and what its containers wait for.
-fn words(pod: &Pod) -> String {
-    let name = pod.metadata.name.as_deref().unwrap_or("?");
-    if pod.metadata.deletion_timestamp.is_some() {
-        return format!("{name} is being deleted");
-    }
-    let Some(status) = &pod.status else {
-        return format!("{name} has no status");
-    };
-    let containers = status
-        .init_container_statuses
-        .iter()
-        .chain(&status.container_statuses)
-        .flatten();
-    let mut reasons: Vec<String> = containers
-        .filter_map(|container| {
-            let state = container.state.as_ref()?;
-            if let Some(waiting) = &state.waiting {
-                let reason = waiting.reason.as_deref().unwrap_or("waiting");
-                let message = waiting.message.as_deref().unwrap_or_default();
-                return Some(format!("{} {reason} {message}", container.name));
-            }
-            let ended = state
-                .terminated
-                .as_ref()
-                .filter(|ended| ended.exit_code != 0)?;
-            Some(format!("{} exited {}", container.name, ended.exit_code))
-        })
-        .map(|reason| reason.trim_end().to_owned())
-        .collect();
-    if status.phase.as_deref() == Some("Pending") && reasons.is_empty() {
-        reasons.extend(
-            status
-                .conditions
-                .iter()
-                .flatten()
-                .filter(|condition| condition.status == "False")
-                .filter_map(|condition| condition.message.clone()),
-        );
-    }
-    let phase = status.phase.as_deref().unwrap_or("without phase");
-    if reasons.is_empty() {
-        format!("{name} {phase}")
-    } else {
-        format!("{name} {phase}: {}", reasons.join(", "))
-    }
 }

@@ -79,6 +79,9 @@ pub enum Token {
     Own,
     /// That of a workload, `application@data-center` with placeholders; at the authority that of the agent of its node.
     Of(String),
+    /// None, as another user of the node than the owner of the node agent's socket. Nobody in a pod can become one: whom the
+    /// socket lets dial is read from its permissions.
+    OtherUser,
 }
 
 impl Token {
@@ -110,10 +113,16 @@ pub enum Wish {
     OtherName,
     /// The own name and that of another workload.
     TwoNames,
+    /// The own name, but in another trust domain.
+    OtherDomain,
+    /// The name of the account that is called like the own one in another namespace.
+    OtherNamespace,
     /// A request that was changed after it was signed.
     Tampered,
     /// An RSA key of 1024 bits.
     WeakKey,
+    /// A key on a curve that is not taken (P-384).
+    OtherCurve,
     /// A certificate that could sign others.
     Signer,
     /// A life of a year.
@@ -143,9 +152,14 @@ pub enum Answer {
     },
     /// What was asked for, which is no certificate.
     Served,
+    /// Nobody was asked, but who asks like that would be let in.
+    LetIn {
+        /// By what.
+        how: String,
+    },
     /// A refusal.
     Denied {
-        /// The gRPC code, or the number of the alert of TLS.
+        /// The gRPC code, the number of the alert of TLS, or the permissions of a socket.
         code: String,
         /// The words.
         message: String,
@@ -157,6 +171,27 @@ pub enum Answer {
         /// Why.
         reason: String,
     },
+}
+
+/// What an audit log says became of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum AuditOutcome {
+    /// Something was signed.
+    Served,
+    /// Who called is denied.
+    Refused,
+}
+
+impl AuditOutcome {
+    /// For people.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Served => "served",
+            Self::Refused => "refused",
+        }
+    }
 }
 
 /// Why an identity was denied.
@@ -185,7 +220,7 @@ pub enum DenialCause {
     OtherName,
     /// The request's signature does not fit.
     BadSignature,
-    /// The key is too weak.
+    /// The key is too weak, or of a kind that is not taken.
     WeakKey,
     /// It asks for more than a workload may be.
     TooMuch,
@@ -195,4 +230,6 @@ pub enum DenialCause {
     NoCertificate,
     /// The client certificate leads to no root that is trusted there.
     UnknownAuthority,
+    /// The permissions of the socket let nobody dial but its owner.
+    OtherUser,
 }

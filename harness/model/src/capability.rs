@@ -19,6 +19,8 @@ pub enum Capability {
     ZoneCut,
     /// The processes of a pod can be stopped and let go on.
     PodFreeze,
+    /// What a component is asked can be held back for a while, so that it answers late.
+    LateAnswers,
     /// A component can be taken away, and comes back by itself.
     ComponentOutage,
     /// A component can be told not to serve another one, and is told otherwise by itself.
@@ -47,8 +49,12 @@ pub enum Capability {
     TokenSigning,
     /// The probe can ask for identities where sidecars and node agents do.
     Identities,
+    /// The socket on which a node agent gives certificates is for its owner alone.
+    PrivateSocket,
     /// The probe can come to what keeps the keys that sign certificates.
     KeyService,
+    /// What keeps the keys that sign certificates writes each call into a log that can be read.
+    AuditLog,
     /// The probe can speak TLS to sidecars as sidecars do among themselves, with certificates of its choice.
     Handshakes,
     /// Workloads speak HTTP/2, gRPC and bytes beside HTTP/1.1.

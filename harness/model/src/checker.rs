@@ -6,6 +6,8 @@ mod answered;
 mod answered_by;
 mod arrival;
 mod asked;
+mod audited;
+mod backs_off;
 mod carried_out;
 mod confined;
 mod delivered;
@@ -13,6 +15,7 @@ mod evidence;
 mod fails_over;
 mod handshook;
 mod keeps_protocol;
+mod keeps_stream;
 mod moves_to;
 mod on_the_wire;
 mod passes_both_sidecars;
@@ -107,11 +110,14 @@ pub fn name(expectation: &Expectation) -> &'static str {
         Expectation::OnTheWire { .. } => "on_the_wire",
         Expectation::Refused { .. } => "refused",
         Expectation::Renewed { .. } => "renewed",
+        Expectation::KeepsStream { .. } => "keeps_stream",
+        Expectation::BacksOff { .. } => "backs_off",
         Expectation::Rotated { .. } => "rotated",
         Expectation::Trusted => "trusted",
         Expectation::SameRoot => "same_root",
         Expectation::Granted { .. } => "granted",
         Expectation::Denied { .. } => "denied",
+        Expectation::Audited { .. } => "audited",
         Expectation::HandshakeAnswered { .. } => "handshake_answered",
         Expectation::HandshakeRefused { .. } => "handshake_refused",
         Expectation::FailsOver { .. } => "fails_over",
@@ -158,11 +164,16 @@ fn evidence(expectation: &Expectation, timeline: &Timeline<'_>) -> Evidence {
         Expectation::OnTheWire { traffic, is } => on_the_wire::check(timeline, traffic, *is),
         Expectation::Refused { traffic, because } => refused::check(timeline, traffic, *because),
         Expectation::Renewed { since } => renewed::check(timeline, *since),
+        Expectation::KeepsStream { since } => keeps_stream::check(timeline, *since),
+        Expectation::BacksOff { component, at_most } => {
+            backs_off::check(timeline, component, *at_most)
+        }
         Expectation::Rotated { step } => rotated::check(timeline, *step),
         Expectation::Trusted => trusted::check(timeline),
         Expectation::SameRoot => trusted::same_root(timeline),
         Expectation::Granted { ask, at_most } => asked::granted(timeline, ask, *at_most),
         Expectation::Denied { ask, because } => asked::denied(timeline, ask, *because),
+        Expectation::Audited { ask, outcome } => audited::check(timeline, ask, *outcome),
         Expectation::HandshakeAnswered { handshake } => handshook::answered(timeline, handshake),
         Expectation::HandshakeRefused { handshake, with } => {
             handshook::refused(timeline, handshake, *with)

@@ -32,6 +32,23 @@ pub struct Problem {
     pub hint: Option<String>,
 }
 
+/// What a mistake says that is about a key that is not there: that key follows, and a backtick.
+const MISSING: &str = "missing field `";
+
+impl Problem {
+    /// The key that is not there, where that is what is wrong.
+    #[must_use]
+    pub fn missing(&self) -> Option<&str> {
+        self.message.strip_prefix(MISSING)?.strip_suffix('`')
+    }
+}
+
+/// What to do where a key is not there: add this line.
+#[must_use]
+pub fn to_add(line: &str) -> String {
+    format!("add `{line}` to the map that begins here")
+}
+
 /// Everything that is wrong with one file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Problems {
@@ -253,6 +270,17 @@ mod tests {
                 .iter()
                 .any(|(_, _, m)| m.contains("unknown field `cuont`"))
         );
+    }
+
+    #[test]
+    fn a_missing_key_is_told_with_what_to_add() {
+        let all = parse::<Sample>("sample.yaml", "name: a\n").expect_err("it has no count");
+        assert_eq!(all.problems[0].missing(), Some("count"));
+        let hint = all.problems[0].hint.as_deref();
+        assert_eq!(hint, Some("add `count: …` to the map that begins here"));
+        let other = parse::<Sample>("sample.yaml", "name: [1]\ncount: 3\n");
+        let other = other.expect_err("its name is a list");
+        assert_eq!(other.problems[0].missing(), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What must hold: one *then* of a scenario, judged by the checker of the same name.
 
-use crate::asking::DenialCause;
+use crate::asking::{AuditOutcome, DenialCause};
 use crate::duration::Span;
 use crate::handshake::Alert;
 use crate::history::{RefusalCause, Spoken};
@@ -72,8 +72,8 @@ pub enum Expectation {
         application: String,
     },
     /// The answers are shared among applications as weights say. What a fair draw gives in all but one of a million
-    /// times is no deviation (five standard deviations of the binomial distribution); with fewer answers than it takes
-    /// to tell each share from none and from all of them nothing is decided.
+    /// times, over all applications together, is no deviation (the binomial distribution, exactly); with fewer answers than it
+    /// takes to tell each share from none and from all of them nothing passes (of two applications 66 for 20 %, 21 for 50 %).
     SharedBy {
         /// Batch or load.
         traffic: String,
@@ -81,7 +81,7 @@ pub enum Expectation {
         percents: BTreeMap<String, u8>,
     },
     /// Every answered request came to the callee's sidecar over TLS, with a certificate that carries the caller's own
-    /// identity.
+    /// identity, and in one of the versions of TLS that the mesh definition says sidecars speak, where it does.
     OverTls {
         /// Batch or load.
         traffic: String,
@@ -137,6 +137,24 @@ pub enum Expectation {
         /// Index of the act.
         since: usize,
     },
+    /// From the step (0-based) on, until the next act that changes something, a certificate that takes another one's place comes
+    /// on the stream on which that came: it is pushed, and no sidecar has to connect again for it. Judged by how often the
+    /// streams have ended that certificates come by, where sidecars tell: between the first reading of a certificate and that of
+    /// the next one, of one process. Nothing may be broken or rolled out before the step, and nothing is written, broken or
+    /// replaced in that time, so that nobody else has a reason to end a stream.
+    KeepsStream {
+        /// Index of the act.
+        since: usize,
+    },
+    /// While a fault is in force, this part of the mesh refuses at most so many requests a second for each sidecar that is to
+    /// hold a certificate: who is refused asks again after pauses, and not at once. As the part counts itself, from soon after
+    /// the beginning of each fault to its end, without what probes ask in that time. Where it refuses nobody nothing is decided.
+    BacksOff {
+        /// By the name that the mesh definition gives it.
+        component: String,
+        /// For each sidecar, in the mean over all of them and the whole time. The mesh's duty.
+        at_most: u32,
+    },
     /// After the step (0-based), which replaces what certificates lead to, every certificate shows it within
     /// [`crate::patience::Patience::rotation`]: all lead to one new root, which the old ones are trusted beside; or were
     /// signed by a new intermediate below the same root; or no other root is trusted any more.
@@ -163,6 +181,15 @@ pub enum Expectation {
         ask: String,
         /// Why.
         because: DenialCause,
+    },
+    /// The authority, which was asked, called what keeps its keys, and that has a call with this outcome in its audit log, within
+    /// [`crate::patience::Patience::delivery`] of the answer. Entries do not say for whom the authority called, so one of
+    /// another call at the same time will do.
+    Audited {
+        /// The attempt.
+        ask: String,
+        /// What became of the call.
+        outcome: AuditOutcome,
     },
     /// The handshake is completed and its request answered with 200 by the workload that was called: past the caller's
     /// sidecar, over TLS with the certificate that was shown, and by a server that shows the callee's own identity, trusted

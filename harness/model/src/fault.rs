@@ -26,6 +26,17 @@ pub enum Fault {
         /// For how long.
         duration: Span,
     },
+    /// A component is as it was, and answers late: every packet that arrives at the port on which it serves the rest of the mesh
+    /// waits for `delay` (NetworkChaos `delay`). A call on a connection from before takes so much longer, one on a new
+    /// connection with TLS 1.3 three times as much.
+    LateAnswers {
+        /// By the name that the mesh definition gives it; the control plane by that of its Deployment.
+        component: String,
+        /// How long each packet waits.
+        delay: Span,
+        /// For how long. Longer than `delay`.
+        duration: Span,
+    },
     /// Takes a component away: its pods are deleted without grace and not replaced meanwhile (PodChaos `pod-failure`
     /// with mode `all`).
     ComponentOutage {
@@ -51,6 +62,10 @@ pub enum Fault {
         data_center: String,
         /// For how long.
         duration: Span,
+        /// A part of the mesh that is to be missing inside, by the name that the mesh definition gives it: where one of its pods
+        /// runs there, nothing is cut off, and nothing is decided. Absent: it does not matter who is inside.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        without: Option<String>,
     },
     /// The nodes of a data center lose power, with everything that runs on them, and are started again.
     NodeOutage {
@@ -151,6 +166,7 @@ impl Fault {
     pub fn component(&self) -> Option<&str> {
         match self {
             Self::ComponentOutage { component, .. }
+            | Self::LateAnswers { component, .. }
             | Self::ClientDenial { component, .. }
             | Self::SocketFault { component, .. }
             | Self::DiskFull { component, .. } => Some(component),
@@ -176,6 +192,7 @@ impl Fault {
         match self {
             Self::PodKill { .. } => None,
             Self::PodFreeze { duration, .. }
+            | Self::LateAnswers { duration, .. }
             | Self::ComponentOutage { duration, .. }
             | Self::ClientDenial { duration, .. }
             | Self::ZoneOutage { duration, .. }
@@ -193,6 +210,7 @@ impl Fault {
         match self {
             Self::PodKill { .. } => "podKill",
             Self::PodFreeze { .. } => "podFreeze",
+            Self::LateAnswers { .. } => "lateAnswers",
             Self::ComponentOutage { .. } => "componentOutage",
             Self::ClientDenial { .. } => "clientDenial",
             Self::ZoneOutage { .. } => "zoneOutage",
@@ -210,6 +228,7 @@ impl Fault {
         match self {
             Self::PodKill { .. } => None,
             Self::PodFreeze { .. } => Some(Capability::PodFreeze),
+            Self::LateAnswers { .. } => Some(Capability::LateAnswers),
             Self::ComponentOutage { .. } => Some(Capability::ComponentOutage),
             Self::ClientDenial { .. } => Some(Capability::ClientDenial),
             Self::ZoneOutage { .. } => Some(Capability::ZoneCut),

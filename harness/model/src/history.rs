@@ -1,13 +1,15 @@
 //! Everything that was seen in one scenario, in order, on one clock. [`mod@file`] is its stored form.
 
+mod certificate;
 pub mod file;
 mod modes;
 mod request;
 
+pub use certificate::{CertificateSeen, Validity};
 pub use modes::{Guard, TlsSeen, offered};
 pub use request::{Answerer, Arrival, RefusalCause, RequestSeen, Spoken, WireConnection};
 
-use crate::asking::Answer;
+use crate::asking::{Answer, AuditOutcome};
 use crate::configuration::Configuration;
 use crate::directory::Sidecar;
 use crate::duration::Span;
@@ -57,7 +59,8 @@ pub enum EventKind {
     },
     /// The runner starts to write a configuration (invoke).
     WriteStarted {
-        /// The configuration with placeholders resolved; none when it is deleted.
+        /// The configuration with placeholders resolved, and for the canaries too where a proof needs them; none when it is
+        /// deleted.
         configuration: Option<Configuration>,
         /// Its name.
         name: String,
@@ -132,6 +135,17 @@ pub enum EventKind {
         /// What came of it.
         answer: Answer,
     },
+    /// What the audit log of what keeps the keys told while an attempt was made and soon after.
+    Audited {
+        /// The attempt.
+        ask: String,
+        /// Stable name of the sidecar beside the probe that asked.
+        from: String,
+        /// What was looked for.
+        outcome: AuditOutcome,
+        /// The first new entry that says so; none where there was none in time.
+        entry: Option<String>,
+    },
     /// What came of one handshake past the caller's sidecar.
     Handshook {
         /// The handshake.
@@ -149,6 +163,9 @@ pub enum EventKind {
         traffic: String,
         /// The connections to the service called that carried something from the caller.
         connections: Vec<WireConnection>,
+        /// Those that carried something back to the caller; none in histories from before these were looked at.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        answers: Option<Vec<WireConnection>>,
         /// Packets of which nobody knows what they carried.
         #[serde(default, skip_serializing_if = "is_zero")]
         unseen: u32,
@@ -206,6 +223,14 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         roots: Option<BTreeSet<String>>,
     },
+    /// How many requests a part of the mesh had refused by then, as each of its pods has counted since it was started: read when
+    /// a fault began and when it had ended, where the scenario judges it.
+    Refusals {
+        /// The part.
+        component: String,
+        /// `cluster/pod` → how many.
+        pods: BTreeMap<String, u64>,
+    },
     /// A wait of ours ended without what it waited for.
     GaveUp {
         /// What was waited for and how far it got.
@@ -253,55 +278,6 @@ pub struct Observation {
     /// How it is set up for TLS, where the scenario speaks of TLS and the mesh definition says how that is read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsSeen>,
-}
-
-/// A sidecar's own certificate, and what it trusts.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct CertificateSeen {
-    /// The sidecar has asked for it and waits.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub warming: bool,
-    /// Its subject alternative names that are URIs.
-    pub identities: Vec<String>,
-    /// Serial number, hexadecimal.
-    pub serial: String,
-    /// The root that it leads to, of those that the sidecar trusts itself: every signature on the way was verified. SHA-256
-    /// over the root's DER, hexadecimal; none where it leads to none of them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub root: Option<String>,
-    /// What has signed it, the same way; the root itself where nothing is between them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub issuer: Option<String>,
-    /// The roots that the sidecar trusts, the same way; empty where nobody tells.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub roots: BTreeSet<String>,
-    /// From when to when it is valid; none where nobody tells, as in older histories.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub valid: Option<Validity>,
-}
-
-/// From when to when a certificate is valid, on the history's clock, in milliseconds: before the run they are negative.
-///
-/// X.509 tells times of day. They are translated by what the time of day was on the harness's machine when the run began, so
-/// this is as right as that clock, and as long as nobody sets it: it must agree with that of whoever signed the certificate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Validity {
-    /// The first moment (`notBefore`).
-    pub from_ms: i64,
-    /// The last moment (`notAfter`).
-    pub until_ms: i64,
-}
-
-impl Validity {
-    /// The last moment in nanoseconds, as events tell theirs; 0 where that was before the run.
-    #[must_use]
-    pub fn until_ns(self) -> u64 {
-        u64::try_from(self.until_ms)
-            .unwrap_or(0)
-            .saturating_mul(1_000_000)
-    }
 }
 
 /// An image that a rollout replaced.

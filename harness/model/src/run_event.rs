@@ -54,6 +54,9 @@ pub enum RunEvent {
         /// Image that was replaced (`control-plane`) → the digests that the nodes tell of the containers that run it.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         candidates: BTreeMap<String, Vec<String>>,
+        /// Image → the build before the one under test that was named for rollouts, as nodes know it.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        before: BTreeMap<String, String>,
         /// From the start of the process, milliseconds.
         millis: u64,
     },

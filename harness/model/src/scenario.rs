@@ -223,6 +223,29 @@ pub enum Act {
     Handshake(Handshake),
 }
 
+impl Act {
+    /// Nothing of the mesh is written, broken or replaced by it, and nobody comes or goes.
+    #[must_use]
+    pub fn leaves_alone(&self) -> bool {
+        matches!(
+            self,
+            Self::Hold(_)
+                | Self::Request(_)
+                | Self::Load(_)
+                | Self::Stop(_)
+                | Self::Recover
+                | Self::Ask(_)
+                | Self::Handshake(_)
+        )
+    }
+
+    /// Something is broken or rolled out by it: who was connected to that connects again, and may be late to do so.
+    #[must_use]
+    pub fn breaks(&self) -> bool {
+        matches!(self, Self::Inject(_) | Self::Restart(_))
+    }
+}
+
 /// What is rolled out anew.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(
@@ -278,6 +301,9 @@ pub struct Load {
     pub from: String,
     /// The service called.
     pub to: String,
+    /// Headers; bytes have none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
     /// What is spoken.
     #[serde(default, skip_serializing_if = "Protocol::is_http1")]
     pub protocol: Protocol,

@@ -13,6 +13,7 @@ use crate::names::UNKNOWN;
 use crate::protocol::{Connections, Protocol};
 use crate::rotation::Rotation;
 use crate::scenario::{Act, Rollout, Scenario};
+use std::collections::BTreeMap;
 
 /// The timeline, one line for each act.
 #[must_use]
@@ -81,13 +82,17 @@ fn ask(ask: &Ask) -> String {
             format!("with the token of {}", place(workload))
         }
         Token::Of(workload) => format!("with the token of the agent beside {}", place(workload)),
+        Token::OtherUser => "as another user than the owner of its socket".to_owned(),
     };
     let wish = match ask.wish {
         Wish::Right => "",
         Wish::OtherName => ", for another name",
         Wish::TwoNames => ", for a second name",
+        Wish::OtherDomain => ", for its name in another trust domain",
+        Wish::OtherNamespace => ", for its name in another namespace",
         Wish::Tampered => ", with a request that was changed",
         Wish::WeakKey => ", for a weak key",
+        Wish::OtherCurve => ", for a key on another curve",
         Wish::Signer => ", to sign others",
         Wish::LongLife => ", for a year",
     };
@@ -180,11 +185,7 @@ pub fn act(act: &Act) -> String {
         Act::Reconnect => "every sidecar dials each control-plane replica in turn".to_owned(),
         Act::Hold(span) => format!("go on watching for {span}"),
         Act::Request(traffic) => {
-            let headers: String = traffic
-                .headers
-                .iter()
-                .map(|(name, value)| format!(", {name}: {value}"))
-                .collect();
+            let headers = headers(&traffic.headers);
             let path = match traffic.protocol {
                 Protocol::Http1 | Protocol::Http2 => traffic.path.as_str(),
                 Protocol::Grpc
@@ -202,10 +203,11 @@ pub fn act(act: &Act) -> String {
             )
         }
         Act::Load(load) => format!(
-            "{} starts {} requests a second to {}{}{} (`{}`)",
+            "{} starts {} requests a second to {}{}{}{} (`{}`)",
             place(&load.from),
             load.rate,
             load.to,
+            headers(&load.headers),
             over(load.protocol),
             match (load.connections, load.protocol.is_bytes()) {
                 (Connections::Usual, _) => "",
@@ -237,6 +239,14 @@ pub fn act(act: &Act) -> String {
         }
         Act::Recover => "wait until every fault has ended and what it hit is back".to_owned(),
     }
+}
+
+/// What requests carry, to be put behind where they go.
+fn headers(headers: &BTreeMap<String, String>) -> String {
+    let headers = headers.iter();
+    headers
+        .map(|(name, value)| format!(", {name}: {value}"))
+        .collect()
 }
 
 /// What is spoken, where that is not what is spoken everywhere.
@@ -276,6 +286,11 @@ pub fn fault(fault: &Fault) -> String {
         Fault::PodFreeze { selector, duration } => {
             format!("freeze {} for {duration}", pod(selector))
         }
+        Fault::LateAnswers {
+            component,
+            delay,
+            duration,
+        } => format!("have {component} answer {delay} late for {duration}"),
         Fault::ComponentOutage {
             component,
             duration,
@@ -288,7 +303,14 @@ pub fn fault(fault: &Fault) -> String {
         Fault::ZoneOutage {
             data_center,
             duration,
-        } => format!("cut {} off for {duration}", place(data_center)),
+            without,
+        } => {
+            let without = without
+                .as_ref()
+                .map(|part| format!(", where no {part} runs,"));
+            let (place, without) = (place(data_center), without.unwrap_or_default());
+            format!("cut {place}{without} off for {duration}")
+        }
         Fault::NodeOutage {
             data_center,
             duration,

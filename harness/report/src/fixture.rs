@@ -79,6 +79,7 @@ pub fn events() -> Vec<RunEvent> {
         RunEvent::EnvironmentReady {
             sidecars: sidecars(),
             candidates: BTreeMap::new(),
+            before: BTreeMap::new(),
             millis: 5310,
         },
     ];
@@ -239,6 +240,7 @@ fn inconclusive() -> Vec<RunEvent> {
             spec: Fault::ZoneOutage {
                 data_center: "zone-b".to_owned(),
                 duration: Span::secs(3),
+                without: None,
             },
             hits: hit,
             efficacy: "5 of 5 connections into zone-b timed out".to_owned(),

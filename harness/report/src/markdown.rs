@@ -4,6 +4,7 @@ use crate::html::headline;
 use crate::record::{Outcome, RunRecord};
 use crate::terminal::{self, seconds};
 use crate::usage;
+use harness_model::run_event::Summary;
 use harness_model::usage::Usage;
 use harness_model::verdict::Verdict;
 
@@ -30,15 +31,8 @@ pub fn render(record: &RunRecord) -> String {
     if let Some(shard) = record.context.shard {
         page.push_str(&format!("\nShard {shard} of the selection.\n"));
     }
-    for text in sum
-        .environment_error
-        .iter()
-        .chain(&sum.unknown_names)
-        .chain(&sum.exposed_keys)
-        .chain(&sum.not_searched)
-        .chain(&sum.left_behind)
-    {
-        page.push_str(&format!("\n{}\n", code(text)));
+    for text in of_the_whole(&sum) {
+        page.push_str(&format!("\n{}\n", code(&text)));
     }
     let mut left_out = 0;
     for wanted in [Verdict::Failed, Verdict::Inconclusive] {
@@ -95,6 +89,18 @@ pub fn render(record: &RunRecord) -> String {
     page
 }
 
+/// What was wrong with the run as a whole, in the terminal's words.
+fn of_the_whole(sum: &Summary) -> impl Iterator<Item = String> {
+    let keys = sum.exposed_keys.iter();
+    let keys = keys.map(|place| format!("PRIVATE KEY {place}"));
+    let unsearched = sum.not_searched.iter();
+    let unsearched = unsearched.map(|what| format!("NOT SEARCHED for private keys: {what}"));
+    let left = sum.left_behind.iter();
+    let left = left.map(|left| format!("LEFT BEHIND {left}"));
+    let error = sum.environment_error.iter().chain(&sum.unknown_names);
+    error.cloned().chain(keys).chain(unsearched).chain(left)
+}
+
 /// What the mesh has used, a line for each of its parts.
 fn used(usage: &Usage) -> String {
     let (all, parts) = usage::table(usage);
@@ -102,7 +108,7 @@ fn used(usage: &Usage) -> String {
     if !parts.is_empty() {
         text.push_str(&format!(
             "\nWhat the mesh used in {}:\n\n| | containers | processor time | cores | memory at the end | most of one |\n|---|--:|--:|--:|--:|--:|\n",
-            seconds(usage.millis)
+            usage::looked(usage)
         ));
     }
     let sum = parts.iter().map(|part| &part.sum);
@@ -184,6 +190,19 @@ mod tests {
         | probe | 2 | 0.4 s | 0.04 | 6.5 MiB | 7.0 MiB |
         | everything | 7 | 5.2 s | 0.53 | 180.5 MiB | 61.0 MiB |
         "#);
+    }
+
+    #[test]
+    fn what_was_not_searched_for_keys_is_told_as_such() {
+        let mut record = crate::fixture::record();
+        let summary = record.summary.get_or_insert_default();
+        summary.interrupted = Some(2);
+        summary.not_searched = vec!["the logs: the run was interrupted".to_owned()];
+        summary.left_behind = vec!["a folder".to_owned()];
+        let page = render(&record);
+        let told = "NOT SEARCHED for private keys: the logs: the run was interrupted\n";
+        assert!(page.contains(told), "{page}");
+        assert!(page.contains("LEFT BEHIND a folder\n"), "{page}");
     }
 
     #[test]

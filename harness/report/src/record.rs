@@ -233,11 +233,16 @@ impl Reporter for RunRecord {
             RunEvent::EnvironmentReady {
                 sidecars,
                 candidates,
+                before,
                 millis,
             } => {
                 for (image, digests) in candidates {
                     let fact = format!("candidate.{image}");
                     self.environment.insert(fact, digests.join(", "));
+                }
+                for (image, name) in before {
+                    let fact = format!("before.{image}");
+                    self.environment.insert(fact, name.clone());
                 }
                 self.sidecars.clone_from(sidecars);
                 self.ready_millis = Some(*millis);

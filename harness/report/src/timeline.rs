@@ -1,8 +1,17 @@
 //! Who showed which configuration content when: one scenario's history reduced to lanes, marks and bands.
 
+mod tls;
+
+pub use tls::{TlsShown, TlsSpan};
+
+#[cfg(test)]
+pub(crate) use tls::tests::reading as reading_of_tls;
+
+use harness_model::configuration::Scope;
 use harness_model::fault::Fault;
 use harness_model::history::{Event, EventKind, Observation, XdsForm};
-use std::collections::BTreeMap;
+use harness_model::scenario::CANARY_APPLICATION;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One scenario's history, reduced.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +34,10 @@ pub struct Timeline {
     pub start_ns: Option<u64>,
     /// Nanoseconds of the last event.
     pub end_ns: u64,
+    /// The addresses that canaries have, or had.
+    canary_addresses: BTreeSet<String>,
+    /// The configurations that are meant for canaries, too.
+    to_canaries: BTreeSet<String>,
 }
 
 /// One sidecar's lane.
@@ -34,6 +47,8 @@ pub struct Lane {
     pub data_center: String,
     /// What it showed, one after another; gaps are times when nobody knows.
     pub segments: Vec<Segment>,
+    /// How it was set up for TLS, the same way; empty where the scenario does not speak of that.
+    pub tls: Vec<TlsSpan>,
     /// When requests that it sent were lost.
     pub losses: Vec<u64>,
     /// When it could not be read.
@@ -69,8 +84,13 @@ pub struct Mark {
 /// What a mark stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MarkKind {
-    /// A configuration was written or deleted (its name).
-    Write(String),
+    /// A configuration was written or deleted.
+    Write {
+        /// Its name.
+        name: String,
+        /// It is meant for the canaries, too: the runner adds them to its scope where a proof needs them.
+        to_canaries: bool,
+    },
     /// A marker was written (its value).
     Marker(String),
     /// A wait of ours ended without what it waited for.
@@ -130,11 +150,27 @@ impl Timeline {
             EventKind::SidecarJoined { sidecar } => {
                 let lane = self.lanes.entry(sidecar.name.clone()).or_default();
                 lane.data_center.clone_from(&sidecar.data_center);
+                if sidecar.application == CANARY_APPLICATION {
+                    self.canary_addresses.insert(sidecar.ip.clone());
+                }
             }
             EventKind::SidecarLeft { sidecar, .. } => self.close(sidecar, at),
+            EventKind::WriteStarted {
+                configuration,
+                name,
+            } => {
+                self.to_canaries.remove(name);
+                let mut scopes = configuration.iter().map(|written| &written.scope);
+                if scopes.any(|scope| self.reaches_canaries(scope)) {
+                    self.to_canaries.insert(name.clone());
+                }
+            }
             EventKind::Written { name, .. } => self.marks.push(Mark {
                 at_ns: at,
-                kind: MarkKind::Write(name.clone()),
+                kind: MarkKind::Write {
+                    name: name.clone(),
+                    to_canaries: self.to_canaries.contains(name),
+                },
             }),
             EventKind::MarkerWritten { marker, .. } => self.marks.push(Mark {
                 at_ns: at,
@@ -192,6 +228,7 @@ impl Timeline {
                 last.to_ns = end;
                 last.open = false;
             }
+            tls::close(&mut lane.tls, end);
         }
     }
 
@@ -202,12 +239,23 @@ impl Timeline {
     }
 
     fn close(&mut self, sidecar: &str, at: u64) {
-        if let Some(lane) = self.lanes.get_mut(sidecar)
-            && let Some(last) = lane.segments.last_mut().filter(|s| s.open)
-        {
+        let Some(lane) = self.lanes.get_mut(sidecar) else {
+            return;
+        };
+        if let Some(last) = lane.segments.last_mut().filter(|s| s.open) {
             last.to_ns = at;
             last.open = false;
         }
+        tls::close(&mut lane.tls, at);
+    }
+
+    /// Names them, or one of them by its address.
+    fn reaches_canaries(&self, scope: &Scope) -> bool {
+        scope.entries.iter().any(|entry| {
+            let ip = entry.ip.as_deref().map(|ip| ip.trim_end_matches("/32"));
+            entry.application.as_deref() == Some(CANARY_APPLICATION)
+                || ip.is_some_and(|ip| self.canary_addresses.contains(ip))
+        })
     }
 
     fn observed(&mut self, at: u64, observation: &Observation) {
@@ -220,6 +268,7 @@ impl Timeline {
             }
         };
         let lane = self.lanes.entry(observation.sidecar.clone()).or_default();
+        tls::take(&mut lane.tls, at, observation);
         if let Some(last) = lane.segments.last_mut().filter(|s| s.open) {
             last.to_ns = at;
             if last.content == content {
@@ -275,73 +324,4 @@ fn fault_title(fault: &Fault) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use harness_model::history::Stream;
-
-    fn reading(at_ns: u64, sidecar: &str, toggle: Option<&str>) -> Event {
-        Event {
-            at_ns,
-            step: None,
-            kind: EventKind::Observed(Box::new(Observation {
-                sidecar: sidecar.to_owned(),
-                pod_uid: "1".to_owned(),
-                stream: Stream::default(),
-                starts: None,
-                toggles: toggle
-                    .map(|v| BTreeMap::from([("t".to_owned(), v.to_owned())]))
-                    .unwrap_or_default(),
-                rules: BTreeMap::new(),
-                warming_rules: BTreeMap::new(),
-                marker_toggle: None,
-                marker_rule: None,
-                rejected: BTreeMap::new(),
-                certificate: None,
-                tls: None,
-            })),
-        }
-    }
-
-    #[test]
-    fn equal_readings_are_one_segment_and_a_change_begins_the_next() {
-        let mut timeline = Timeline::default();
-        for event in [
-            reading(1, "a", None),
-            reading(2, "a", None),
-            reading(5, "a", Some("on")),
-            reading(9, "a", Some("on")),
-        ] {
-            timeline.on(&event);
-        }
-        timeline.finish();
-        let spans: Vec<_> = timeline.lanes["a"]
-            .segments
-            .iter()
-            .map(|s| (s.from_ns, s.to_ns, timeline.contents[s.content].as_str()))
-            .collect();
-        assert_eq!(spans, [(1, 5, ""), (5, 9, "t = on")]);
-    }
-
-    #[test]
-    fn nobody_knows_what_a_gone_sidecar_shows() {
-        let mut timeline = Timeline::default();
-        timeline.on(&reading(1, "a", Some("on")));
-        timeline.on(&Event {
-            at_ns: 4,
-            step: None,
-            kind: EventKind::SidecarLeft {
-                sidecar: "a".to_owned(),
-                pod_uid: "1".to_owned(),
-            },
-        });
-        timeline.on(&reading(8, "a", Some("on")));
-        timeline.on(&reading(10, "a", Some("on")));
-        timeline.finish();
-        let spans: Vec<_> = timeline.lanes["a"]
-            .segments
-            .iter()
-            .map(|s| (s.from_ns, s.to_ns))
-            .collect();
-        assert_eq!(spans, [(1, 4), (8, 10)]);
-    }
-}
+mod tests;

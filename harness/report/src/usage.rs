@@ -10,7 +10,7 @@ pub struct Line {
     pub name: String,
     /// How many containers it sums up; those that are gone are among them.
     pub containers: usize,
-    /// Processor time, as `12.3 s`.
+    /// Processor time, as `12.3 s`; none of what was looked at once alone, since that tells of no time.
     pub cpu: String,
     /// Processors that were busy with it on average, as `0.25`.
     pub cores: String,
@@ -68,6 +68,14 @@ pub fn table(usage: &Usage) -> (Line, Vec<Part>) {
     )
 }
 
+/// How long was looked, as `10.00s`.
+pub(crate) fn looked(usage: &Usage) -> String {
+    match usage.millis {
+        0 => "one look".to_owned(),
+        millis => crate::terminal::seconds(millis),
+    }
+}
+
 /// What there are no figures of, and how the figures are to be read.
 #[must_use]
 pub fn notes(usage: &Usage) -> Vec<String> {
@@ -77,6 +85,12 @@ pub fn notes(usage: &Usage) -> Vec<String> {
             "The figures of {} meshes, each in an environment of its own, are added.",
             usage.meshes
         ));
+    }
+    if usage.millis == 0 && !usage.containers.is_empty() {
+        notes.push(
+            "It was looked at once alone, as in a run that is interrupted early: what processors did is not known."
+                .to_owned(),
+        );
     }
     let missing = usage.not_told.iter();
     notes.extend(missing.map(|why| format!("No figures, or none from the end: {why}.")));
@@ -110,7 +124,7 @@ fn sum(name: &str, group: &[&ContainerUsage], over: u64) -> Line {
     Line {
         name: name.to_owned(),
         containers: group.len(),
-        cpu: seconds(cpu),
+        cpu: processor_time(cpu, over),
         cores: cores(cpu, over),
         memory: mebibytes(there.map(|used| used.memory_bytes).sum()),
         peak: mebibytes(peak.unwrap_or_default()),
@@ -127,7 +141,7 @@ fn container(used: &ContainerUsage, several: bool) -> Line {
             who.pod.clone()
         },
         containers: 1,
-        cpu: seconds(used.cpu_millis),
+        cpu: processor_time(used.cpu_millis, used.over_millis),
         cores: cores(used.cpu_millis, used.over_millis),
         memory: if used.gone {
             "–".to_owned()
@@ -141,6 +155,14 @@ fn container(used: &ContainerUsage, several: bool) -> Line {
 
 fn seconds(millis: u64) -> String {
     format!("{}.{} s", millis / 1000, millis % 1000 / 100)
+}
+
+/// Nobody knows it of a moment.
+fn processor_time(cpu: u64, over: u64) -> String {
+    match over {
+        0 => "–".to_owned(),
+        _ => seconds(cpu),
+    }
 }
 
 fn cores(cpu: u64, over: u64) -> String {
@@ -192,6 +214,24 @@ mod tests {
         assert_eq!(replicas[0].name, "control-plane-0");
         assert!(replicas[1].gone && replicas[1].memory == "–");
         assert_eq!(replicas[1].cores, "0.50", "of the time that it lived");
+    }
+
+    #[test]
+    fn one_look_tells_no_processor_time_and_that_is_said() {
+        let mut usage = crate::fixture::usage();
+        usage.millis = 0;
+        for used in &mut usage.containers {
+            (used.cpu_millis, used.over_millis) = (0, 0);
+        }
+        let (all, parts) = table(&usage);
+        assert_eq!((all.cpu.as_str(), all.cores.as_str()), ("–", "–"));
+        let first = &parts[0].kinds[0].containers[0];
+        assert_eq!(first.cpu, "–");
+        assert_ne!(first.peak, "–", "memory was seen");
+        assert!(notes(&usage)[0].contains("looked at once"));
+        assert_eq!(looked(&usage), "one look");
+        usage.containers.clear();
+        assert_eq!(notes(&usage), Vec::<String>::new());
     }
 
     #[test]

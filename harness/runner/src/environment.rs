@@ -58,6 +58,8 @@ pub struct Environment {
     capabilities: BTreeSet<Capability>,
     /// Image that was replaced → the digests that nodes tell of the containers that run it.
     candidates: BTreeMap<String, Vec<String>>,
+    /// Image → the build before that was named for it, as nodes know it.
+    before: BTreeMap<String, String>,
     /// Of the rights that the scenarios take, those that we do not have.
     missing_rights: BTreeSet<Right>,
     patience: Patience,
@@ -142,6 +144,7 @@ impl Environment {
             .await
             .map(|environment| Self {
                 candidates,
+                before: images.named_before(&plan.images.before),
                 ..environment
             })
             .inspect(|environment| environment.tell_forms(phases))
@@ -189,6 +192,7 @@ impl Environment {
             arrangement,
             capabilities,
             candidates: BTreeMap::new(),
+            before: BTreeMap::new(),
             missing_rights,
             patience,
             clock: Clock::new(plan.started),
@@ -243,6 +247,7 @@ impl Environment {
         RunEvent::EnvironmentReady {
             sidecars: self.sidecars(),
             candidates: self.candidates.clone(),
+            before: self.before.clone(),
             millis,
         }
     }

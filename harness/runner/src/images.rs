@@ -40,6 +40,20 @@ impl Images {
         let pairs = self.before.iter();
         pairs.map(|(of, name)| (known(of), known(name))).collect()
     }
+
+    /// Of the builds before those that were named: image → the build, as nodes know it.
+    pub(crate) fn named_before(
+        &self,
+        named: &BTreeMap<String, Replacement>,
+    ) -> BTreeMap<String, String> {
+        let pairs = self.before.iter();
+        let told = pairs.filter_map(|(of, name)| {
+            let image = named.keys().find(|image| reference_of(image) == *of)?;
+            let known = self.names.get(name).unwrap_or(name);
+            Some((image.clone(), known.clone()))
+        });
+        told.collect()
+    }
 }
 
 /// An image that was put in the place of one of ours.
@@ -262,4 +276,36 @@ pub fn mutant_images(definition: &MeshDefinition) -> BTreeSet<String> {
         .filter(|name| references.contains(&normalize(&reference_of(name))))
         .map(str::to_owned)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_the_builds_before_those_that_were_named_are_told_as_nodes_know_them() {
+        let pair = |of: &str, before: &str| (reference_of(of), before.to_owned());
+        let images = Images {
+            names: ImageNames::from([("given".to_owned(), "registry/given@sha256:00".to_owned())]),
+            before: vec![pair("control-plane", "given"), pair("probe-app", "made")],
+            ..Images::default()
+        };
+        let named = BTreeMap::from([(
+            "control-plane".to_owned(),
+            Replacement::Archive("in-use.tar".into()),
+        )]);
+        assert_eq!(
+            images.named_before(&named),
+            BTreeMap::from([(
+                "control-plane".to_owned(),
+                "registry/given@sha256:00".to_owned()
+            )])
+        );
+        let pulled = Images {
+            names: ImageNames::new(),
+            ..images
+        };
+        assert_eq!(pulled.named_before(&named)["control-plane"], "given");
+        assert!(pulled.named_before(&BTreeMap::new()).is_empty());
+    }
 }

@@ -29,6 +29,7 @@ mod run;
 mod schedule;
 mod sidecar_watch;
 mod streams;
+mod under_test;
 mod usage;
 
 pub use deploy::deploy;

@@ -8,7 +8,7 @@ use crate::record::Recorder;
 use crate::run::{millis_since, tell};
 use crate::schedule::Item;
 use crate::streams::Arrangement;
-use crate::{Events, Interrupt, artifacts};
+use crate::{Events, Interrupt, artifacts, under_test};
 use harness_mesh::Keys;
 use harness_model::causes::chain;
 use harness_model::directory::Directory;
@@ -16,7 +16,7 @@ use harness_model::history::file::Recorded;
 use harness_model::placeholder;
 use harness_model::rotation::Rotation;
 use harness_model::run_event::RunEvent;
-use harness_model::scenario::{Act, Disturbs, Rollout, Scenario};
+use harness_model::scenario::{Act, Disturbs, Scenario};
 use harness_model::verdict::{Detail, Finding, Judgement, Verdict};
 use std::sync::Arc;
 use std::time::Instant;
@@ -49,7 +49,11 @@ pub(crate) async fn run_one(
             repetition,
         },
     );
-    let judgement = match resolve(environment, &item.scenario) {
+    let resolved = match under_test::runs(environment, interrupt).await {
+        Ok(()) => resolve(environment, &item.scenario),
+        Err(reason) => Err(reason),
+    };
+    let judgement = match resolved {
         Ok(scenario) => {
             let script = Script {
                 scenario,
@@ -93,7 +97,7 @@ async fn carry_out(
 ) -> Judgement {
     let scenario = script.scenario.clone();
     let disturbs_everything = scenario.disturbs == Disturbs::Everything;
-    let arrangement = arrangement(&scenario);
+    let arrangement = Arrangement::during(&scenario);
     if disturbs_everything {
         // A round that somebody has left would put the sidecars back afterwards.
         drop(environment.rendezvous().busy().await);
@@ -329,21 +333,6 @@ fn moves(scenario: &Scenario) -> bool {
         )
     };
     scenario.when.iter().any(is_one)
-}
-
-/// How sidecars are to be pinned for a scenario that disturbs everything: nobody is where a replica may go away, since who is
-/// pinned to it could not dial another.
-fn arrangement(scenario: &Scenario) -> Arrangement {
-    let takes_replicas_away = scenario.when.iter().any(|act| match act {
-        Act::Inject(fault) => fault.may_take_replicas(),
-        Act::Restart(Rollout::Component(_)) => true,
-        _ => false,
-    });
-    if takes_replicas_away {
-        Arrangement::Free
-    } else {
-        Arrangement::Spread
-    }
 }
 
 /// Unique for each scenario of each run, so that runs on one cluster never share keys.

@@ -1,4 +1,4 @@
-//! Which rights the acts of a scenario take in the cluster, beyond those without which no run can be.
+//! Which rights the acts of a scenario, and what it expects, take in the cluster, beyond those without which no run can be.
 //!
 //! Invariant: what an act does with the API server stands here; a cluster in which it may not be done skips the scenario.
 
@@ -6,17 +6,32 @@ use harness_cluster::rights::{Right, to_connect, verbs};
 use harness_mesh::MeshDefinition;
 use harness_mesh::definition::PublishedForm;
 use harness_model::asking::{Ask, Desk, Token};
+use harness_model::expectation::Expectation;
 use harness_model::fault::{Fault, PodSelector};
 use harness_model::scenario::{Act, Rollout, Scenario};
 use std::collections::BTreeSet;
 
 /// The rights that a scenario takes with this mesh.
 pub(crate) fn of(scenario: &Scenario, mesh: &MeshDefinition) -> BTreeSet<Right> {
-    scenario
-        .when
-        .iter()
-        .flat_map(|act| of_act(act, mesh))
-        .collect()
+    let of_acts = scenario.when.iter().flat_map(|act| of_act(act, mesh));
+    let then = scenario.then.iter();
+    let expected = then.flat_map(|expectation| of_expectation(expectation, mesh));
+    of_acts.chain(expected).collect()
+}
+
+/// An audit log is read in the logs of pods.
+fn of_expectation(expectation: &Expectation, mesh: &MeshDefinition) -> Vec<Right> {
+    let Expectation::Audited { .. } = expectation else {
+        return Vec::new();
+    };
+    let form = mesh.identity.as_ref();
+    let keys = form.and_then(|form| form.key_service.as_ref());
+    let Some(part) = keys.and_then(|keys| mesh.component(&keys.component)) else {
+        return Vec::new();
+    };
+    let rights = [("list", "pods"), ("get", "pods/log")];
+    let rights = rights.map(|(verb, what)| Right::new(verb, "", what).within(&part.namespace));
+    rights.into()
 }
 
 fn of_act(act: &Act, mesh: &MeshDefinition) -> Vec<Right> {
@@ -118,6 +133,13 @@ fn of_fault(fault: &Fault, mesh: &MeshDefinition) -> Vec<Right> {
             };
             on_pods(&["get", "list", "delete"], namespace)
         }
+        // Nodes do it; that it is over is measured on connections.
+        Fault::LateAnswers { component, .. } => {
+            let component = mesh.component(component);
+            component
+                .map(|part| on_pods(&["list"], &part.namespace))
+                .unwrap_or_default()
+        }
         Fault::ComponentOutage { component, .. } => {
             let Some(component) = mesh.component(component) else {
                 return Vec::new();
@@ -154,9 +176,14 @@ fn of_fault(fault: &Fault, mesh: &MeshDefinition) -> Vec<Right> {
             rights
         }
         // That these bite is measured on the connections to what runs there.
-        Fault::ZoneOutage { .. } | Fault::NodeOutage { .. } => {
-            control_plane.map(to_connect).unwrap_or_default()
+        Fault::ZoneOutage { without, .. } => {
+            let mut rights = control_plane.map(to_connect).unwrap_or_default();
+            let missing = without.as_ref().and_then(|part| mesh.component(part));
+            rights
+                .extend(missing.map(|part| Right::new("list", "", "pods").within(&part.namespace)));
+            rights
         }
+        Fault::NodeOutage { .. } => control_plane.map(to_connect).unwrap_or_default(),
         // Nodes do it, without the API server, which tells where the component runs.
         Fault::SocketFault { component, .. } | Fault::DiskFull { component, .. } => {
             let component = mesh.component(component);
@@ -185,7 +212,7 @@ fn asking(ask: &Ask, mesh: &MeshDefinition) -> Vec<Right> {
         .find(|component| Some(&component.name) == agent)
         .map_or(&mesh.workloads.namespace, |component| &component.namespace);
     let namespace = match (ask.at, &ask.token) {
-        (Desk::KeyService, Token::None) => return Vec::new(),
+        (Desk::KeyService, Token::None) | (Desk::NodeAgent, Token::OtherUser) => return Vec::new(),
         (Desk::Authority, Token::Own) | (Desk::NodeAgent, _) => mesh.workloads.namespace.as_str(),
         (Desk::Authority | Desk::KeyService, _) => of_agents.as_str(),
     };
@@ -202,6 +229,7 @@ fn asking(ask: &Ask, mesh: &MeshDefinition) -> Vec<Right> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use harness_model::asking::AuditOutcome;
     use harness_model::duration::Span;
     use harness_model::rotation::Rotation;
 
@@ -220,6 +248,20 @@ mod tests {
         assert!(component.contains(&"list pods in the namespace mesh-system".to_owned()));
         let workload = words(kill(PodSelector::Workload("a@b".to_owned())));
         assert!(workload.contains(&"delete pods in the namespace mesh-workloads".to_owned()));
+    }
+
+    #[test]
+    fn to_hold_back_what_a_component_is_asked_takes_connections_to_it() {
+        let late = words(Act::Inject(Fault::LateAnswers {
+            component: "certificate-authority".to_owned(),
+            delay: Span::secs(1),
+            duration: Span::secs(5),
+        }));
+        assert!(late.contains(&"list pods in the namespace mesh-system".to_owned()));
+        assert!(
+            late.iter().any(|right| right.contains("pods/portforward")),
+            "{late:?}"
+        );
     }
 
     #[test]
@@ -247,6 +289,31 @@ mod tests {
         assert_eq!(come(Token::None), [""; 0]);
         let token = "create serviceaccounts/token in the namespace mesh-system";
         assert!(come(Token::Own).contains(&token.to_owned()));
+    }
+
+    #[test]
+    fn who_comes_to_a_node_agent_as_another_user_shows_nobodys_token() {
+        let come = |token| {
+            words(Act::Ask(Ask {
+                token,
+                ..Ask::rightly("mine", "a@b", Desk::NodeAgent)
+            }))
+        };
+        assert_eq!(come(Token::OtherUser), [""; 0]);
+        assert!(!come(Token::Right).is_empty());
+    }
+
+    #[test]
+    fn an_audit_log_takes_the_reading_of_logs_where_it_is_written() {
+        let mesh = MeshDefinition::load("reference").unwrap();
+        let audited = Expectation::Audited {
+            ask: "mine".to_owned(),
+            outcome: AuditOutcome::Served,
+        };
+        let rights = of_expectation(&audited, &mesh);
+        let logs = "get pods/log in the namespace mesh-system";
+        assert!(rights.iter().any(|right| right.to_string() == logs));
+        assert!(of_expectation(&Expectation::Delivered, &mesh).is_empty());
     }
 
     #[test]

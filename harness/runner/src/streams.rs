@@ -7,6 +7,7 @@
 use crate::sidecar_watch::SidecarWatch;
 use harness_mesh::{Mesh, Replica, Workload};
 use harness_model::causes::chain;
+use harness_model::scenario::{Act, Rollout, Scenario};
 use harness_probe::Prober;
 use probe_api::state::{SidecarReading, SidecarState};
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,23 @@ pub(crate) enum Arrangement {
     Canaries,
     /// Nobody: for faults that take a replica away.
     Free,
+}
+
+impl Arrangement {
+    /// How sidecars are to be pinned for a scenario that disturbs everything: nobody is where a replica may go away, since who
+    /// is pinned to it could not dial another.
+    pub(crate) fn during(scenario: &Scenario) -> Self {
+        let takes_replicas_away = scenario.when.iter().any(|act| match act {
+            Act::Inject(fault) => fault.may_take_replicas(),
+            Act::Restart(Rollout::Component(_)) => true,
+            _ => false,
+        });
+        if takes_replicas_away {
+            Self::Free
+        } else {
+            Self::Spread
+        }
+    }
 }
 
 /// Moves sidecars between replicas and remembers where it put them.

@@ -3,7 +3,7 @@
 use super::{hold, scenario};
 use crate::tls::{self, batch, steady, strict_everywhere};
 use crate::traffic::{answered, fresh, over_tls, stop};
-use harness_model::asking::{Ask, DenialCause, Desk};
+use harness_model::asking::{Ask, AuditOutcome, DenialCause, Desk};
 use harness_model::capability::Capability;
 use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
@@ -194,26 +194,25 @@ fn authority_replica_killed() -> Scenario {
     )
 }
 
-/// It answers, late: a call that is under way when it is stopped is answered when it goes on. One pause follows
-/// the other at once, so that each certificate is due in one of the two, on a fast machine and on a slow one.
+/// It answers each call, late: not so late that whoever asks for a sign of life takes it for dead, which agents do after two
+/// seconds. The fault lasts until each certificate has been due, on a fast machine and on a slow one.
 fn authority_slow() -> Scenario {
-    let pulse = || {
-        [
-            Act::Inject(Fault::PodFreeze {
-                selector: PodSelector::Component(AUTHORITY.to_owned()),
-                duration: Span::secs(3),
-            }),
-            Act::Recover,
-        ]
-    };
     while_renewed(
         "authority-slow",
-        "certificates are renewed in time though the certificate authority hangs for seconds, twice, when they are to be renewed",
+        "certificates are renewed in time though the certificate authority takes more than a second for each answer when they are to be renewed",
         "frontend@$zone2",
-        [pulse(), pulse()].concat(),
+        vec![
+            Act::Inject(Fault::LateAnswers {
+                component: AUTHORITY.to_owned(),
+                delay: Span::millis(1200),
+                duration: Span::secs(7),
+            }),
+            Act::Recover,
+        ],
     )
 }
 
+/// No authority can sign without the key service, which runs elsewhere: where it does not, nothing is decided.
 fn authority_cut_off() -> Scenario {
     while_renewed(
         "authority-cut-off",
@@ -223,6 +222,7 @@ fn authority_cut_off() -> Scenario {
             Act::Inject(Fault::ZoneOutage {
                 data_center: "$zone3".to_owned(),
                 duration: Span::secs(5),
+                without: Some(KEY_SERVICE.to_owned()),
             }),
             Act::Recover,
         ],
@@ -266,7 +266,7 @@ fn key_service_denies() -> Scenario {
     let asks = |name: &str| Act::Ask(Ask::rightly(name, "frontend@$zone2", Desk::Authority));
     let mut scenario = while_renewed(
         "key-service-denies",
-        "certificates serve while the key service denies the authority, which says so, and are renewed once it is allowed again",
+        "certificates serve while the key service denies the authority, which says so and is not pressed for them, and are renewed once it is allowed again",
         "frontend@$zone1",
         vec![
             Act::Inject(Fault::ClientDenial {
@@ -279,8 +279,13 @@ fn key_service_denies() -> Scenario {
             asks("allowed-again"),
         ],
     );
-    scenario.requires.push(Capability::Identities);
+    let requires = [Capability::Identities, Capability::AuditLog];
+    scenario.requires.extend(requires);
     scenario.then.extend([
+        Expectation::Audited {
+            ask: "while-denied".to_owned(),
+            outcome: AuditOutcome::Refused,
+        },
         Expectation::Denied {
             ask: "while-denied".to_owned(),
             because: DenialCause::NotServed,
@@ -288,6 +293,12 @@ fn key_service_denies() -> Scenario {
         Expectation::Granted {
             ask: "allowed-again".to_owned(),
             at_most: Span::secs(24 * 3600 + 60),
+        },
+        // Who doubles its pauses up to half a second in the mean asks some ten times in four seconds, and fifteen times in all
+        // six; who makes none asks as often as it is answered.
+        Expectation::BacksOff {
+            component: AUTHORITY.to_owned(),
+            at_most: 3,
         },
     ]);
     scenario

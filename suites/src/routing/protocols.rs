@@ -112,6 +112,7 @@ pub(super) fn unreachable_zone_is_failed_over_in_every_protocol() -> Scenario {
                     Act::Inject(Fault::ZoneOutage {
                         data_center: "$zone2".to_owned(),
                         duration: Span::secs(4),
+                        without: None,
                     }),
                     Act::Recover,
                 ])

@@ -16,9 +16,9 @@ const IN_PLAINTEXT: &str = "frontend@$zone1";
 /// Offers TLS alone.
 const OVER_TLS: &str = "frontend@$zone2";
 
-/// One scenario for each kind of application.
-pub(super) fn all() -> [Scenario; 2] {
-    [server_first(), application_tls()]
+/// One scenario for each kind of application, and one for applications that a sidecar takes for another sidecar.
+pub(super) fn all() -> [Scenario; 3] {
+    [server_first(), application_tls(), self_signed()]
 }
 
 /// A sidecar that looks at the first words of a connection must not wait for ever for a caller that says none: the permissive
@@ -41,6 +41,44 @@ fn application_tls() -> Scenario {
         "application-tls",
         "TLS that applications speak themselves ends at the application, beside the mesh's and within it; a permissive callee does not take it for the mesh's, and a strict one refuses it",
     )
+}
+
+/// Where the callee's sidecar takes no TLS, that of the caller's sidecar comes to the application, which answers it: its
+/// certificate says the name that is called, so nothing but its root is wrong.
+fn self_signed() -> Scenario {
+    let send = |name, from, to| spoken(Protocol::ApplicationTls, name, from, to);
+    let (of_no_root, of_the_mesh, plaintext) = ("of-no-root", "of-the-mesh", "plaintext");
+    let mut scenario = scenario(
+        "self-signed",
+        "a caller speaks to nobody whose certificate leads to no root of the mesh, though it carries the identity of the service that is called",
+        vec![
+            Act::Apply(with_tls(
+                "callee",
+                scope([application("inventory")]),
+                takes(InboundTls::Permissive),
+            )),
+            Act::Apply(with_tls(
+                "caller",
+                scope([workload("frontend", "$zone2")]),
+                offers(OutboundTls::Strict),
+            )),
+            send(of_no_root, OVER_TLS, "checkout"),
+            send(of_the_mesh, OVER_TLS, "inventory"),
+            // Somebody is there: it is not for want of an answer that others are refused.
+            send(plaintext, IN_PLAINTEXT, "checkout"),
+        ],
+        vec![
+            Expectation::Delivered,
+            refused(of_no_root, RefusalCause::Untrusted),
+            answered(of_the_mesh),
+            over_tls(of_the_mesh),
+            answered(plaintext),
+            in_plaintext(plaintext),
+        ],
+    );
+    scenario.requires.push(Capability::ApplicationTls);
+    // As those above.
+    beyond_the_gate(scenario)
 }
 
 /// One callee without TLS, one that is permissive, and one that is strict, for callers in plaintext and over TLS.

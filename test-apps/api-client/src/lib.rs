@@ -2,8 +2,10 @@
 //! was cut off must catch up at once when it is back, and a watch says nothing by itself.
 
 mod bound_token;
+mod remembering;
 
 pub use bound_token::{BoundToken, ReadTokenError};
+pub use remembering::word_holds;
 
 use hyper_util::client::legacy::{Client as HttpClient, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;

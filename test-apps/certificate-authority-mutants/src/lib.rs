@@ -20,6 +20,7 @@ use serde_json::Value;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tonic::Code;
 use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::oid_registry::Oid;
 
 /// One seeded bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -56,6 +57,10 @@ pub enum Mutation {
     TakesSecondName,
     /// A certificate is valid for the longest time that one may be, whatever is asked.
     GrantsLongest,
+    /// A request is granted for a key of ECDSA on another curve.
+    TakesAnyCurve,
+    /// A request is granted for the pod's name in any trust domain.
+    IgnoresDomain,
     /// Nothing is signed any more once the key service was away.
     GivesUpKeys,
     /// Nothing is signed any more once the key service has denied it.
@@ -64,7 +69,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::AnyToken,
         Self::AnyAccount,
         Self::AnyNode,
@@ -81,6 +86,8 @@ impl Mutation {
         Self::TakesSigners,
         Self::TakesSecondName,
         Self::GrantsLongest,
+        Self::TakesAnyCurve,
+        Self::IgnoresDomain,
         Self::GivesUpKeys,
         Self::RemembersDenial,
     ];
@@ -105,6 +112,8 @@ impl Mutation {
             Self::TakesSigners => "authority-takes-signers",
             Self::TakesSecondName => "authority-takes-second-name",
             Self::GrantsLongest => "authority-grants-longest",
+            Self::TakesAnyCurve => "authority-takes-any-curve",
+            Self::IgnoresDomain => "authority-ignores-domain",
             Self::GivesUpKeys => "authority-gives-up-keys",
             Self::RemembersDenial => "authority-remembers-denial",
         }
@@ -157,6 +166,10 @@ impl Behaviour for Mutation {
         }
     }
 
+    fn accepts_curve(&self, curve: &Oid<'_>) -> bool {
+        *self == Self::TakesAnyCurve || Faithful.accepts_curve(curve)
+    }
+
     fn accepts_signature(&self, request: &X509CertificationRequest<'_>) -> bool {
         match self {
             Self::NoSignature => true,
@@ -174,6 +187,7 @@ impl Behaviour for Mutation {
         match self {
             Self::AnyName => true,
             Self::TakesSecondName => names.contains(&format!("URI:{identity}")),
+            Self::IgnoresDomain => matches!(names, [name] if is_of_some_domain(name, identity)),
             _ => Faithful.accepts_names(names, identity),
         }
     }
@@ -256,6 +270,16 @@ fn is_signed_by_a_short_key(request: &X509CertificationRequest<'_>) -> bool {
     UnparsedPublicKey::new(&RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, key)
         .verify(info.raw, &request.signature_value.data)
         .is_ok()
+}
+
+/// Whether a name is this identity, in whatever trust domain.
+fn is_of_some_domain(name: &str, identity: &SpiffeId) -> bool {
+    let named = name
+        .strip_prefix("URI:")
+        .and_then(|name| name.parse::<SpiffeId>().ok());
+    named.is_some_and(|named| {
+        named.namespace == identity.namespace && named.service_account == identity.service_account
+    })
 }
 
 /// What a token says of itself; nothing stands for the UID of the pod where it names none.

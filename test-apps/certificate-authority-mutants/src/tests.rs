@@ -33,7 +33,7 @@ fn replaces(behaviour: &dyn Behaviour, age: Duration) -> bool {
 }
 
 /// How many bugs show in what a seam says; those of the others show over time.
-const SAID: usize = 16;
+const SAID: usize = 18;
 
 /// A token that says this of itself.
 fn token(claims: &str) -> String {
@@ -62,7 +62,16 @@ fn admits(
 
 /// Whether a request that is signed by its key is taken, and one that was changed then.
 fn takes(behaviour: &dyn Behaviour, params: &rcgen::CertificateParams) -> [bool; 2] {
-    let key = rcgen::KeyPair::generate().expect("a key");
+    takes_of(behaviour, params, &rcgen::PKCS_ECDSA_P256_SHA256)
+}
+
+/// The same with a key for this algorithm.
+fn takes_of(
+    behaviour: &dyn Behaviour,
+    params: &rcgen::CertificateParams,
+    algorithm: &'static rcgen::SignatureAlgorithm,
+) -> [bool; 2] {
+    let key = rcgen::KeyPair::generate_for(algorithm).expect("a key");
     let request = params.serialize_request(&key).expect("a request");
     let mut tampered = request.der().to_vec();
     *tampered.last_mut().expect("bytes") ^= 1;
@@ -72,7 +81,7 @@ fn takes(behaviour: &dyn Behaviour, params: &rcgen::CertificateParams) -> [bool;
 /// What each of the seams says of something wrong: token, account, node, signature, name, lifetime, of an old root that
 /// is trusted, of an old intermediate, of a root that is not trusted, of an old bundle that is published, of a token that is
 /// bound to no pod or to one that is gone, of a short key, of a request for an authority's certificate, of a second name,
-/// and of a short life.
+/// of a short life, of a key on another curve, and of another trust domain.
 fn says(behaviour: &dyn Behaviour) -> [bool; SAID] {
     let pod = PodFacts {
         name: "checkout-0".to_owned(),
@@ -87,6 +96,7 @@ fn says(behaviour: &dyn Behaviour) -> [bool; SAID] {
         partners: [].into(),
     };
     let other = "URI:spiffe://mesh.local/ns/mesh-workloads/sa/frontend".to_owned();
+    let elsewhere = "URI:spiffe://other.mesh.local/ns/mesh-workloads/sa/checkout".to_owned();
     let claims = r#"{"kubernetes.io":{"namespace":"mesh-system","node":{"name":"node-a"},
         "pod":{"name":"agent-0","uid":"u"},"serviceaccount":{"name":"node-agent","uid":"v"}}}"#;
     let unscheduled = r#"{"kubernetes.io":{"namespace":"mesh-system",
@@ -120,6 +130,8 @@ fn says(behaviour: &dyn Behaviour) -> [bool; SAID] {
         takes(behaviour, &signer)[0],
         behaviour.accepts_names(&[own, other], &identity()),
         behaviour.lifetime(Duration::from_secs(60), most) == most,
+        takes_of(behaviour, &plain, &rcgen::PKCS_ECDSA_P384_SHA384)[0],
+        behaviour.accepts_names(&[elsewhere], &identity()),
     ]
 }
 
@@ -139,11 +151,32 @@ fn every_mutant_does_what_its_name_says_and_nothing_else() {
         if let Some(said) = expected.get_mut(place) {
             *said = true;
         }
-        // Whoever takes any name takes two, and any token is taken whose pod is gone, but none that has no node.
+        // Whoever takes any name takes two, and one of another trust domain, and any token is taken whose pod is gone, but none
+        // that has no node.
         if *mutation == Mutation::AnyName {
-            expected[SAID - 2] = true;
+            expected[SAID - 4] = true;
+            expected[SAID - 1] = true;
         }
         assert_eq!(says(mutation), expected, "{}", mutation.name());
+    }
+}
+
+#[test]
+fn a_request_on_another_curve_is_verified_and_its_name_is_the_pods_own() {
+    let plain = rcgen::CertificateParams::default();
+    let curve = Mutation::TakesAnyCurve;
+    let taken = takes_of(&curve, &plain, &rcgen::PKCS_ECDSA_P384_SHA384);
+    assert_eq!(taken, [true, false]);
+    let domain = Mutation::IgnoresDomain;
+    for (name, is_taken) in [
+        ("URI:spiffe://a/ns/mesh-workloads/sa/checkout", true),
+        ("URI:spiffe://a/ns/mesh-workloads/sa/frontend", false),
+        ("URI:spiffe://a/ns/other/sa/checkout", false),
+        ("DNS:a", false),
+    ] {
+        let names = [name.to_owned()];
+        let taken = domain.accepts_names(&names, &identity());
+        assert_eq!(taken, is_taken, "{name}");
     }
 }
 

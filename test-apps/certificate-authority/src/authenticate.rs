@@ -4,7 +4,7 @@
 //! of itself is never read.
 
 use crate::behaviour::Behaviour;
-use api_client::{BoundToken, ReadTokenError};
+use api_client::{BoundToken, ReadTokenError, word_holds};
 use identity_api::authority::AUDIENCE;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
 use k8s_openapi::api::core::v1::Pod;
@@ -13,9 +13,10 @@ use kube::{Api, Client};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-/// How long the API server's word for a token is taken: this bounds how late it is noticed that an agent's pod is gone.
+/// How long the API server's word for a token is taken, but not past the token's own end: this bounds how late it is noticed
+/// that an agent's pod is gone.
 const REVIEW_HOLDS: Duration = Duration::from_secs(60);
 const REVIEWS_KEPT: usize = 65_536;
 
@@ -129,7 +130,8 @@ impl TokenReviews {
         if known.len() >= REVIEWS_KEPT {
             known.clear();
         }
-        known.insert(digest, (agent.clone(), Instant::now() + REVIEW_HOLDS));
+        let holds = word_holds(token, SystemTime::now(), REVIEW_HOLDS);
+        known.insert(digest, (agent.clone(), Instant::now() + holds));
         Ok(agent)
     }
 
@@ -170,6 +172,8 @@ impl Claim {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::behaviour::Faithful;
+    use fake_api::FakeApi;
     use serde_json::{Value, json};
 
     const POD_NAME: &str = "authentication.kubernetes.io/pod-name";
@@ -204,6 +208,45 @@ mod tests {
             assert_eq!(claim.node.as_deref(), expected);
             let told = [&claim.namespace, &claim.account, &claim.pod, &claim.uid];
             assert_eq!(told, ["mesh-system", "node-agent", "agent-0", "u"]);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_is_reviewed_once_in_a_while_and_each_time_after_its_end() {
+        let (client, mut api) = FakeApi::new();
+        let account = "mesh-system/node-agent".to_owned();
+        let reviews = Arc::new(TokenReviews::new(client, Arc::new(Faithful), account));
+        let ask = |token: &'static str| {
+            let reviews = reviews.clone();
+            tokio::spawn(async move { reviews.identify(token).await })
+        };
+        let vouched = || {
+            let user = user(
+                "system:serviceaccount:mesh-system:node-agent",
+                json!(["node-a"]),
+            );
+            let status = json!({"authenticated": true, "audiences": [AUDIENCE], "user": user});
+            json!({"spec": {}, "status": status})
+        };
+        for (token, is_remembered) in [
+            // `{"exp":4000000000}`, in the year 2096
+            ("e30.eyJleHAiOjQwMDAwMDAwMDB9.x", true),
+            // `{"exp":1}`, in the year 1970
+            ("e30.eyJleHAiOjF9.x", false),
+        ] {
+            let first = ask(token);
+            let asked = api.next().await.expect("a review");
+            assert_eq!(asked.body["spec"]["token"], token);
+            asked.answer(201, vouched());
+            let agent = first.await.expect("no panic").expect("vouched for");
+            assert_eq!(agent.node, "node-a");
+            let again = ask(token);
+            let asked = api.next().await;
+            assert_eq!(asked.is_none(), is_remembered, "{token}");
+            if let Some(asked) = asked {
+                asked.answer(201, vouched());
+            }
+            assert!(again.await.expect("no panic").is_ok(), "{token}");
         }
     }
 

@@ -10,6 +10,7 @@ use api_client::{BoundToken, ReadTokenError};
 use identity_api::SpiffeId;
 use std::time::{Duration, SystemTime};
 use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::oid_registry::{OID_EC_P256, Oid};
 
 /// The shortest that a pod's certificate is valid: whoever asked needs some time to ask again.
 pub const LEAST_LIFETIME: Duration = Duration::from_secs(2);
@@ -51,6 +52,11 @@ pub trait Behaviour: Send + Sync + 'static {
     /// The least bits of an RSA key that a certificate is for.
     fn least_rsa_bits(&self) -> usize {
         RSA_LEAST
+    }
+
+    /// Whether a certificate may be for a key of ECDSA on this curve.
+    fn accepts_curve(&self, curve: &Oid<'_>) -> bool {
+        *curve == OID_EC_P256
     }
 
     /// Whether the signature of a request is of the key in it.
@@ -134,6 +140,7 @@ mod tests {
             &["DNS:spiffe://mesh.local/ns/a/sa/b"],
             &["URI:spiffe://mesh.local/ns/a/sa/c"],
             &["URI:spiffe://other.local/ns/a/sa/b"],
+            &["URI:spiffe://mesh.local/ns/c/sa/b"],
         ] {
             assert!(!accepts(others), "{others:?}");
         }

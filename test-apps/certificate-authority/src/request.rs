@@ -9,10 +9,6 @@ use crate::public_key::{PublicKey, ReadPublicKeyError};
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::cri_attributes::ParsedCriAttribute;
 use x509_parser::extensions::{GeneralName, ParsedExtension, X509Extension};
-use x509_parser::oid_registry::{
-    OID_PKCS1_SHA256WITHRSA, OID_PKCS1_SHA384WITHRSA, OID_PKCS1_SHA512WITHRSA,
-    OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ED25519,
-};
 use x509_parser::prelude::FromDer as _;
 
 /// What is asked for.
@@ -61,15 +57,8 @@ impl Request {
             return Err(ReadRequestError::Malformed);
         };
         let info = &request.certification_request_info;
-        let key = PublicKey::of_at_least(&info.subject_pki, behaviour.least_rsa_bits())?;
-        let accepted = [
-            OID_SIG_ECDSA_WITH_SHA256,
-            OID_SIG_ED25519,
-            OID_PKCS1_SHA256WITHRSA,
-            OID_PKCS1_SHA384WITHRSA,
-            OID_PKCS1_SHA512WITHRSA,
-        ];
-        if !accepted.contains(&request.signature_algorithm.algorithm) {
+        let key = PublicKey::of_request(&info.subject_pki, behaviour)?;
+        if !key.signs_with(&request.signature_algorithm.algorithm) {
             return Err(ReadRequestError::Algorithm);
         }
         if !behaviour.accepts_signature(&request) {

@@ -21,7 +21,10 @@ use history::{
     DeleteNotDelivered, ReplicaDoesNotResume, RollbackInexact, StaleAfterUpdate, ZoneKept,
 };
 use leak::{Leak, LeakedPart, Victims};
-use outage::{ForgetsWhenAlone, StaleAfterHang, StartsEmpty, StopsWatching};
+use outage::{
+    ForgetsWhenAlone, ForgetsWithoutLease, ReturnsToNothing, StaleAfterHang, StartsEmpty,
+    StopsWatching,
+};
 use std::sync::Arc;
 use tls::{CallersKeepTls, CheckLeftOut, NobodyTakesTls, TlsMistake};
 use traffic::{FailoverOff, NeverTakenBack, ProtocolMistake, RuleMistake, ZonePreferenceOff};
@@ -47,6 +50,8 @@ pub fn build(mutation: Mutation, own_name: &str) -> Arc<dyn Behaviour> {
         Mutation::StartsEmpty => Arc::new(StartsEmpty::new()),
         Mutation::StopsWatching => Arc::new(StopsWatching),
         Mutation::ForgetsWhenAlone => Arc::new(ForgetsWhenAlone),
+        Mutation::ForgetsWithoutLease => Arc::new(ForgetsWithoutLease::default()),
+        Mutation::ReturnsToNothing => Arc::new(ReturnsToNothing::default()),
         Mutation::OneSidecarTooMany => Arc::new(leak(Victims::OnePerPolicy)),
         Mutation::LeakLate => Arc::new(leak(Victims::EverybodyLate)),
         Mutation::LeakOneReplica => Arc::new(leak(Victims::EverybodyOfOneReplica)),
@@ -75,8 +80,10 @@ pub fn build(mutation: Mutation, own_name: &str) -> Arc<dyn Behaviour> {
         Mutation::TlsForEverybody => Arc::new(TlsMistake::ForEverybody),
         Mutation::CallersStayPlaintext => Arc::new(TlsMistake::CallersStayPlaintext),
         Mutation::CallersKeepTls => Arc::new(CallersKeepTls::default()),
+        Mutation::CallersOfferOldTls => Arc::new(CheckLeftOut::NewestTlsAlone),
         Mutation::PermissiveStaysPlaintext => Arc::new(NobodyTakesTls),
         Mutation::CalleeNotVerified => Arc::new(CheckLeftOut::CalleeVerified),
+        Mutation::CalleesOfAnyRoot => Arc::new(CheckLeftOut::CalleesRootKnown),
         Mutation::StrictTakesPlaintext => Arc::new(CheckLeftOut::PlaintextRefused),
         Mutation::CallersNotRestricted => Arc::new(CheckLeftOut::CallersRestricted),
         Mutation::CallersNeedNoCertificate => Arc::new(CheckLeftOut::CertificateRequired),

@@ -35,6 +35,10 @@ pub enum Mutation {
     StopsWatching,
     /// While a watch of the API server is broken, there are taken to be no policies.
     ForgetsWhenAlone,
+    /// While the Lease can be neither read nor written, there are taken to be no policies.
+    ForgetsWithoutLease,
+    /// A pod that is no endpoint any more is taken to be gone for good.
+    ReturnsToNothing,
     /// One sidecar out of scope receives it.
     OneSidecarTooMany,
     /// Everybody receives it two seconds later.
@@ -83,10 +87,14 @@ pub enum Mutation {
     CallersStayPlaintext,
     /// Callers offer TLS still after it was turned off.
     CallersKeepTls,
+    /// Callers offer an old version of TLS, and callees take it.
+    CallersOfferOldTls,
     /// A permissive caller knows of nobody who takes TLS.
     PermissiveStaysPlaintext,
     /// A caller takes any callee of the mesh, whoever it called.
     CalleeNotVerified,
+    /// A callee's certificate may lead to any root.
+    CalleesOfAnyRoot,
     /// A strict callee takes plaintext.
     StrictTakesPlaintext,
     /// The list of allowed callers is not looked at.
@@ -115,7 +123,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 54] = [
+    pub const ALL: [Self; 58] = [
         Self::ScopeIgnored,
         Self::ExceptIgnored,
         Self::ClusterIgnored,
@@ -132,6 +140,8 @@ impl Mutation {
         Self::StartsEmpty,
         Self::StopsWatching,
         Self::ForgetsWhenAlone,
+        Self::ForgetsWithoutLease,
+        Self::ReturnsToNothing,
         Self::OneSidecarTooMany,
         Self::LeakLate,
         Self::LeakOneReplica,
@@ -156,8 +166,10 @@ impl Mutation {
         Self::TlsForEverybody,
         Self::CallersStayPlaintext,
         Self::CallersKeepTls,
+        Self::CallersOfferOldTls,
         Self::PermissiveStaysPlaintext,
         Self::CalleeNotVerified,
+        Self::CalleesOfAnyRoot,
         Self::StrictTakesPlaintext,
         Self::CallersNotRestricted,
         Self::CallersNeedNoCertificate,
@@ -192,6 +204,8 @@ impl Mutation {
             Self::StartsEmpty => "starts-empty",
             Self::StopsWatching => "stops-watching",
             Self::ForgetsWhenAlone => "forgets-when-alone",
+            Self::ForgetsWithoutLease => "forgets-without-lease",
+            Self::ReturnsToNothing => "returns-to-nothing",
             Self::OneSidecarTooMany => "one-sidecar-too-many",
             Self::LeakLate => "leak-late",
             Self::LeakOneReplica => "leak-one-replica",
@@ -216,8 +230,10 @@ impl Mutation {
             Self::TlsForEverybody => "tls-for-everybody",
             Self::CallersStayPlaintext => "callers-stay-plaintext",
             Self::CallersKeepTls => "callers-keep-tls",
+            Self::CallersOfferOldTls => "callers-offer-old-tls",
             Self::PermissiveStaysPlaintext => "permissive-stays-plaintext",
             Self::CalleeNotVerified => "callee-not-verified",
+            Self::CalleesOfAnyRoot => "callees-of-any-root",
             Self::StrictTakesPlaintext => "strict-takes-plaintext",
             Self::CallersNotRestricted => "callers-not-restricted",
             Self::CallersNeedNoCertificate => "callers-need-no-certificate",

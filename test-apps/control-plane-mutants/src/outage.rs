@@ -1,9 +1,12 @@
 //! Bugs in what is made of something that was away.
 
 use control_plane::behaviour::{Behaviour, Recipient};
-use control_plane::world::World;
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use control_plane::leading::Round;
+use control_plane::world::{Services, World, WorldStore};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -30,11 +33,15 @@ impl Behaviour for StartsEmpty {
         if !recipient.resumed || self.started.elapsed() > JUST_STARTED {
             return world;
         }
-        Arc::new(World {
-            policies: BTreeMap::new(),
-            ..(*world).clone()
-        })
+        without_policies(&world)
     }
+}
+
+fn without_policies(world: &World) -> Arc<World> {
+    Arc::new(World {
+        policies: BTreeMap::new(),
+        ..world.clone()
+    })
 }
 
 /// What the API server told before it was away is all that is ever known.
@@ -56,6 +63,100 @@ impl Behaviour for ForgetsWhenAlone {
             // Nobody takes TLS without a policy that says so.
             takes_tls: Arc::default(),
             ..world
+        }
+    }
+}
+
+/// While the Lease, which is about status alone, can be neither read nor written, everybody is told that there are no policies.
+#[derive(Default)]
+pub(crate) struct ForgetsWithoutLease {
+    is_unanswered: AtomicBool,
+    store: OnceLock<WorldStore>,
+}
+
+impl Behaviour for ForgetsWithoutLease {
+    fn attach(&self, store: &WorldStore) {
+        let _ = self.store.set(store.clone());
+    }
+
+    fn campaigned(&self, round: Round) {
+        let is_unanswered = round == Round::Unanswered;
+        let was_unanswered = self.is_unanswered.swap(is_unanswered, Ordering::Relaxed);
+        if was_unanswered != is_unanswered
+            && let Some(store) = self.store.get()
+        {
+            store.refresh();
+        }
+    }
+
+    fn view(&self, world: Arc<World>, _recipient: &Recipient) -> Arc<World> {
+        if self.is_unanswered.load(Ordering::Relaxed) {
+            without_policies(&world)
+        } else {
+            world
+        }
+    }
+}
+
+/// A pod that was an endpoint of some service and is none any more is taken to be gone for good. When it is back nobody sends to
+/// it, and its sidecar is told that there are no policies.
+#[derive(Default)]
+pub(crate) struct ReturnsToNothing {
+    pods: Mutex<Pods>,
+}
+
+/// Pods by their UIDs: the address of one that comes back may be another one.
+#[derive(Default)]
+struct Pods {
+    /// Those that were endpoints.
+    known: BTreeSet<String>,
+    /// Those of them that were none at some later time.
+    gone: BTreeSet<String>,
+}
+
+impl Behaviour for ReturnsToNothing {
+    fn publish(&self, world: Arc<World>) -> Arc<World> {
+        let mut pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut services = world.services.by_name.clone();
+        let serving: BTreeSet<IpAddr> = services
+            .values()
+            .flat_map(|service| service.ports.values().flatten())
+            .map(|endpoint| endpoint.ip)
+            .collect();
+        for (uid, sidecar) in &world.sidecars {
+            if serving.contains(&sidecar.ip) {
+                pods.known.insert(uid.clone());
+            } else if pods.known.contains(uid) {
+                pods.gone.insert(uid.clone());
+            }
+        }
+        let gone: BTreeSet<IpAddr> = world
+            .sidecars
+            .iter()
+            .filter(|(uid, _)| pods.gone.contains(*uid))
+            .map(|(_, sidecar)| sidecar.ip)
+            .collect();
+        if gone.is_empty() {
+            return world;
+        }
+        for endpoints in services
+            .values_mut()
+            .flat_map(|service| service.ports.values_mut())
+        {
+            endpoints.retain(|endpoint| !gone.contains(&endpoint.ip));
+        }
+        Arc::new(World {
+            services: Arc::new(Services::new(services)),
+            ..(*world).clone()
+        })
+    }
+
+    fn view(&self, world: Arc<World>, recipient: &Recipient) -> Arc<World> {
+        let pods = self.pods.lock().unwrap_or_else(PoisonError::into_inner);
+        if pods.gone.contains(&recipient.sidecar.uid) {
+            without_policies(&world)
+        } else {
+            world
         }
     }
 }

@@ -1,8 +1,11 @@
 //! Every mutant does what its name says, and the faithful behaviour does not.
 
 use crate::{Mutation, build};
-use control_plane::behaviour::{Behaviour, DeltaHandling, Faithful, Recipient, Security, Traffic};
+use control_plane::behaviour::{
+    Behaviour, CalleeChecks, DeltaHandling, Faithful, Recipient, Security, Traffic,
+};
 use control_plane::effective::Effective;
+use control_plane::leading::Round;
 use control_plane::snapshot::{Kind, Resource, Snapshot};
 use control_plane::stream::Form;
 use control_plane::stream::delta::{DeltaRequest, DeltaStream};
@@ -474,6 +477,66 @@ fn who_forgets_when_alone_has_no_policies_and_all_the_rest() {
     assert_eq!(forgetful.alone(world), base());
 }
 
+#[test]
+fn who_forgets_without_the_lease_has_no_policies_until_somebody_answers_and_wakes_the_streams() {
+    let store = WorldStore::new();
+    let mut trial = Trial::of(Mutation::ForgetsWithoutLease);
+    trial.behaviour.attach(&store);
+    trial.publish(&with_policy(base(), "p", "east", 1, "on"));
+    for (round, wakes, has) in [
+        (Round::Answered, false, true),
+        (Round::Unanswered, true, false),
+        (Round::Unanswered, false, false),
+        (Round::Answered, true, true),
+    ] {
+        let woken = store.subscribe();
+        trial.behaviour.campaigned(round);
+        assert_eq!(woken.has_changed().expect("the store is there"), wakes);
+        assert_eq!(trial.key("a").is_some(), has, "{round:?}");
+    }
+    let mut faithful = Trial::faithful();
+    faithful.publish(&with_policy(base(), "p", "east", 1, "on"));
+    faithful.behaviour.campaigned(Round::Unanswered);
+    assert!(faithful.key("a").is_some());
+}
+
+#[test]
+fn who_is_back_among_the_endpoints_returns_to_nothing() {
+    let world = with_policy(base(), "p", "east", 1, "on");
+    let with_endpoints = |pods: &[&str]| {
+        let endpoint = |pod: &&str| Endpoint {
+            ip: world.sidecars[*pod].ip,
+            port: 80,
+            region: String::new(),
+            zone: String::new(),
+        };
+        let service = Service {
+            ports: [(80, pods.iter().map(endpoint).collect())].into(),
+            ..Service::default()
+        };
+        World {
+            services: Arc::new(Services::new([("s".to_owned(), service)].into())),
+            ..world.clone()
+        }
+    };
+    let endpoints = |trial: &Trial| trial.world.services.by_name["s"].ports[&80].len();
+    let mut trial = Trial::of(Mutation::ReturnsToNothing);
+    trial.publish(&with_endpoints(&["b"]));
+    assert!(trial.key("a").is_some(), "it is not there yet");
+    trial.publish(&with_endpoints(&["a", "b"]));
+    assert!(trial.key("a").is_some());
+    assert_eq!(endpoints(&trial), 2);
+    trial.publish(&with_endpoints(&["b"]));
+    trial.publish(&with_endpoints(&["a", "b"]));
+    assert_eq!(trial.key("a"), None);
+    assert_eq!(endpoints(&trial), 1);
+    let mut faithful = Trial::faithful();
+    faithful.publish(&with_endpoints(&["b"]));
+    faithful.publish(&with_endpoints(&["a", "b"]));
+    assert!(faithful.key("a").is_some());
+    assert_eq!(endpoints(&faithful), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_late_leak_comes_when_it_is_late_and_wakes_the_streams() {
     let store = WorldStore::new();
@@ -541,6 +604,21 @@ fn traffic_goes_wrong() {
         ..Security::default()
     };
     assert_eq!(takes_other, let_through);
+    let takes_strangers = build(Mutation::CalleesOfAnyRoot, "").security();
+    let of_any_root = Security {
+        callees: CalleeChecks {
+            root_is_known: false,
+            ..CalleeChecks::default()
+        },
+        ..Security::default()
+    };
+    assert_eq!(takes_strangers, of_any_root);
+    let offers_old = build(Mutation::CallersOfferOldTls, "").security();
+    let spoken = Security {
+        newest_tls_alone: false,
+        ..Security::default()
+    };
+    assert_eq!(offers_old, spoken);
 
     let services = |endpoints| {
         let service = Service {

@@ -106,6 +106,8 @@ fn leaked_to<'a>(
 pub(crate) enum CheckLeftOut {
     /// Any callee of the mesh is taken.
     CalleeVerified,
+    /// Callees' certificates may lead to any root.
+    CalleesRootKnown,
     /// A strict callee takes plaintext.
     PlaintextRefused,
     /// Everybody may call.
@@ -124,6 +126,8 @@ pub(crate) enum CheckLeftOut {
     WhoseTls,
     /// A strict callee takes TLS that is not the mesh's.
     OtherTlsRefused,
+    /// What is spoken may be old.
+    NewestTlsAlone,
 }
 
 impl Behaviour for CheckLeftOut {
@@ -131,6 +135,7 @@ impl Behaviour for CheckLeftOut {
         let mut security = Security::default();
         match self {
             Self::CalleeVerified => security.callees.is_who_was_called = false,
+            Self::CalleesRootKnown => security.callees.root_is_known = false,
             Self::PlaintextRefused => security.plaintext_is_refused = false,
             Self::CallersRestricted => security.callers_are_restricted = false,
             Self::CertificateRequired => security.callers.one_is_required = false,
@@ -138,6 +143,7 @@ impl Behaviour for CheckLeftOut {
             Self::DomainKnown => security.callers.is_of_the_domain = false,
             Self::NotExpired => security.callers.end_is_to_come = false,
             Self::OtherTlsRefused => security.other_tls_is_refused = false,
+            Self::NewestTlsAlone => security.newest_tls_alone = false,
             Self::WhoseTls => security.applications_may_speak_tls = false,
             Self::NobodyExpired => {
                 security.callers.end_is_to_come = false;

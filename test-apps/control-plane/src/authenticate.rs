@@ -4,7 +4,7 @@
 //! client says of itself is never read.
 
 use crate::world::{Sidecar, WorldStore};
-use api_client::{BoundToken, ReadTokenError};
+use api_client::{BoundToken, ReadTokenError, word_holds};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
@@ -13,15 +13,14 @@ use kube::{Api, Client};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The audience that tokens for the control plane carry.
 pub const AUDIENCE: &str = "mesh-control-plane";
 
 /// How long a pod may take to show up in the cache after its sidecar dialled.
 const POD_APPEARS: Duration = Duration::from_secs(10);
-/// How long the API server's word for a token is taken. A pod that is deleted leaves the world at once, so
-/// this only bounds how late an expired token is noticed by a stream that dials again.
+/// How long the API server's word for a token is taken at most. A pod that is deleted leaves the world at once.
 const REVIEW_HOLDS: Duration = Duration::from_secs(60);
 const REVIEWS_KEPT: usize = 65_536;
 
@@ -91,7 +90,7 @@ impl TokenReviews {
         let review = TokenReview {
             spec: TokenReviewSpec {
                 audiences: Some(vec![AUDIENCE.into()]),
-                token: Some(token),
+                token: Some(token.clone()),
             },
             ..TokenReview::default()
         };
@@ -105,7 +104,8 @@ impl TokenReviews {
         if known.len() >= REVIEWS_KEPT {
             known.clear();
         }
-        known.insert(digest, (claim.clone(), Instant::now() + REVIEW_HOLDS));
+        let holds = word_holds(&token, SystemTime::now(), REVIEW_HOLDS);
+        known.insert(digest, (claim.clone(), Instant::now() + holds));
         Ok(claim)
     }
 }

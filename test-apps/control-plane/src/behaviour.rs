@@ -3,6 +3,7 @@
 //! Invariant: every method's default is the faithful behaviour, and nothing here knows of any other.
 
 use crate::effective::{Effective, Resolution, resolve};
+use crate::leading::Round;
 use crate::stream::Form;
 use crate::world::{Policy, Sidecar, World, WorldStore};
 use mesh_api::PolicyConfigStatus;
@@ -69,11 +70,15 @@ pub struct Security {
     pub callers_are_restricted: bool,
     /// What callees look at in the certificates of callers.
     pub callers: CallerChecks,
+    /// Nothing older than TLS 1.3 is spoken. Otherwise callers offer TLS 1.2 and nothing newer, and callees take it.
+    pub newest_tls_alone: bool,
 }
 
-/// What callers look at in the certificates of callees, beside the root that they lead to.
+/// What callers look at in the certificates of callees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CalleeChecks {
+    /// It leads to one of the mesh's roots. Where any will do, Envoy does not look at whom it is for, either.
+    pub root_is_known: bool,
     /// It carries the identity of the service that is called.
     pub is_who_was_called: bool,
     /// It has not ended.
@@ -83,6 +88,7 @@ pub struct CalleeChecks {
 impl Default for CalleeChecks {
     fn default() -> Self {
         Self {
+            root_is_known: true,
             is_who_was_called: true,
             end_is_to_come: true,
         }
@@ -122,6 +128,7 @@ impl Default for Security {
             other_tls_is_refused: true,
             callers_are_restricted: true,
             callers: CallerChecks::default(),
+            newest_tls_alone: true,
         }
     }
 }
@@ -163,6 +170,9 @@ pub trait Behaviour: Send + Sync + 'static {
     fn alone(&self, world: World) -> World {
         world
     }
+
+    /// A round of the election has ended. Nothing but who writes status hangs on it.
+    fn campaigned(&self, _round: Round) {}
 
     /// The world that a recipient's configuration is computed from.
     fn view(&self, world: Arc<World>, _recipient: &Recipient) -> Arc<World> {

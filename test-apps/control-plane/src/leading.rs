@@ -2,11 +2,13 @@
 //!
 //! Invariant: nothing but status hangs on it. Sidecars are served by every replica, leader or not.
 
+use crate::behaviour::Behaviour;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
 use kube::api::PostParams;
 use kube::core::ObjectMeta;
 use kube::{Api, Client};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -23,10 +25,20 @@ const TRUSTS: Duration = Duration::from_secs(3);
 /// How often the leader says that it is there, and the others look.
 const RENEWS: Duration = Duration::from_secs(1);
 
+/// How a round of the election ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Round {
+    /// The API server said whose the Lease is.
+    Answered,
+    /// It failed, or was silent until the time of the round was over.
+    Unanswered,
+}
+
 /// A candidate.
 pub struct Candidate {
     api: Api<Lease>,
     identity: String,
+    behaviour: Arc<dyn Behaviour>,
     /// What the Lease said last and since when it says so, by this machine's own clock: clocks of other
     /// machines are not trusted.
     observed: Option<(LeaseSpec, Instant)>,
@@ -34,12 +46,18 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    /// A candidate of this name.
+    /// A candidate of this name. `behaviour` is told how each round ends.
     #[must_use]
-    pub fn new(client: Client, namespace: &str, identity: &str) -> Self {
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        identity: &str,
+        behaviour: Arc<dyn Behaviour>,
+    ) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
             identity: identity.to_owned(),
+            behaviour,
             observed: None,
             renewed: None,
         }
@@ -60,14 +78,15 @@ impl Candidate {
                 None => HOLDS / 2,
             };
             let round = tokio::time::timeout(patience, self.round(asked)).await;
-            let held = match round {
-                Ok(Ok(held)) => held,
+            let (held, how) = match round {
+                Ok(Ok(held)) => (held, Round::Answered),
                 Ok(Err(error)) => {
                     debug!(%error, "the Lease could not be read or written");
-                    self.still_holds()
+                    (self.still_holds(), Round::Unanswered)
                 }
-                Err(_) => self.still_holds(),
+                Err(_) => (self.still_holds(), Round::Unanswered),
             };
+            self.behaviour.campaigned(how);
             if !held {
                 self.renewed = None;
             }
@@ -182,6 +201,7 @@ impl Candidate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::behaviour::Faithful;
     use fake_api::{Asked, FakeApi};
     use serde_json::json;
 
@@ -197,7 +217,7 @@ mod tests {
         let (client, mut api) = FakeApi::new();
         let (leads, mut follows) = watch::channel(false);
         let shutdown = CancellationToken::new();
-        let candidate = Candidate::new(client, "mesh-system", "me");
+        let candidate = Candidate::new(client, "mesh-system", "me", Arc::new(Faithful));
         let candidate = tokio::spawn(candidate.run(leads, shutdown.clone()));
         let get = api.next().await.expect("looks at the Lease");
         get.refuse(404);
@@ -218,7 +238,7 @@ mod tests {
     async fn a_lease_of_somebody_else_is_left_alone_until_it_was_silent() {
         let (client, mut api) = FakeApi::new();
         let (leads, follows) = watch::channel(false);
-        let candidate = Candidate::new(client, "mesh-system", "me");
+        let candidate = Candidate::new(client, "mesh-system", "me", Arc::new(Faithful));
         let candidate = tokio::spawn(candidate.run(leads, CancellationToken::new()));
         let started = Instant::now();
         let take = loop {
@@ -236,5 +256,47 @@ mod tests {
         assert_eq!(take.body["spec"]["holderIdentity"], "me");
         assert_eq!(take.body["metadata"]["resourceVersion"], "1");
         candidate.abort();
+    }
+
+    /// Remembers how the last round ended.
+    struct Told(watch::Sender<Option<Round>>);
+
+    impl Behaviour for Told {
+        fn campaigned(&self, round: Round) {
+            self.0.send_replace(Some(round));
+        }
+    }
+
+    /// How the first round ended, in which the Lease was made, and the next one that ended otherwise: in that `ends` is done
+    /// with the first request.
+    async fn rounds(ends: fn(Asked)) -> [Option<Round>; 2] {
+        let (client, mut api) = FakeApi::new();
+        let told = watch::Sender::new(None);
+        let mut heard = told.subscribe();
+        let (leads, _follows) = watch::channel(false);
+        let candidate = Candidate::new(client, "mesh-system", "me", Arc::new(Told(told)));
+        let candidate = tokio::spawn(candidate.run(leads, CancellationToken::new()));
+        let get = api.next().await.expect("looks at the Lease");
+        get.refuse(404);
+        let create = api.next().await.expect("there is none, so it makes one");
+        let made = lease(&create, "me");
+        create.answer(201, made);
+        let first = *heard.wait_for(Option::is_some).await.expect("runs");
+        let get = loop {
+            if let Some(get) = api.next().await {
+                break get;
+            }
+        };
+        ends(get);
+        let next = *heard.wait_for(|round| *round != first).await.expect("runs");
+        candidate.abort();
+        [first, next]
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_round_that_fails_or_that_nobody_answers_is_told() {
+        let expected = [Some(Round::Answered), Some(Round::Unanswered)];
+        assert_eq!(rounds(|get| get.refuse(500)).await, expected);
+        assert_eq!(rounds(drop).await, expected);
     }
 }

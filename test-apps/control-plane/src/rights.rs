@@ -89,7 +89,12 @@ async fn every_right_is_used_and_none_is_missing() {
         acknowledgements: Arc::new(Acknowledgements::default()),
         metrics,
     };
-    let candidate = Candidate::new(client.clone(), &settings.pod_namespace, &settings.pod_name);
+    let candidate = Candidate::new(
+        client.clone(),
+        &settings.pod_namespace,
+        &settings.pod_name,
+        Arc::new(Faithful),
+    );
     let reviews = TokenReviews::new(client);
     let parts = [
         tokio::spawn(watching.run()),

@@ -149,7 +149,12 @@ pub async fn run(settings: Settings, behaviour: Arc<dyn Behaviour>) -> Result<()
     let mut watching = tokio::spawn(watching.run());
 
     let (leads, is_leading) = watch::channel(false);
-    let candidate = Candidate::new(client.clone(), &settings.pod_namespace, &settings.pod_name);
+    let candidate = Candidate::new(
+        client.clone(),
+        &settings.pod_namespace,
+        &settings.pod_name,
+        behaviour.clone(),
+    );
     let mut candidate = tokio::spawn(candidate.run(leads, shutdown.clone()));
     let writing = Writing {
         client,

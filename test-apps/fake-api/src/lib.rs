@@ -1,6 +1,7 @@
-//! For tests: an API server that the test plays, which sees every request and answers when and how it likes; and what rights
-//! a manifest grants, to be compared with those that the requests need.
+//! For tests: an API server that the test plays, which sees every request and answers when and how it likes; what rights
+//! a manifest grants, to be compared with those that the requests need; and what metrics tell Prometheus.
 
+pub mod prometheus;
 pub mod rights;
 
 use bytes::Bytes;

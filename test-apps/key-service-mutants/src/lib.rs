@@ -3,7 +3,11 @@
 //!
 //! Invariant: none of this is in the `key-service` binary.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use key_service::behaviour::Behaviour;
+use key_service::store::KeyName;
+use tracing::info;
 
 /// One seeded bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -14,11 +18,21 @@ pub enum Mutation {
     IgnoresList,
     /// TLS asks nobody for a certificate, and whoever comes is served.
     TakesAnybody,
+    /// Each private key is in the log.
+    LogsKey,
+    /// No call is in the audit log.
+    WritesNoAudit,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Forgets, Self::IgnoresList, Self::TakesAnybody];
+    pub const ALL: [Self; 5] = [
+        Self::Forgets,
+        Self::IgnoresList,
+        Self::TakesAnybody,
+        Self::LogsKey,
+        Self::WritesNoAudit,
+    ];
 
     /// As in `MESH_MUTANT`.
     #[must_use]
@@ -27,6 +41,8 @@ impl Mutation {
             Self::Forgets => "keys-forgotten-at-start",
             Self::IgnoresList => "keys-ignores-list",
             Self::TakesAnybody => "keys-takes-anybody",
+            Self::LogsKey => "keys-logs-key",
+            Self::WritesNoAudit => "keys-writes-no-audit",
         }
     }
 
@@ -48,16 +64,33 @@ impl Behaviour for Mutation {
         *self != Self::TakesAnybody
     }
 
+    fn writes_audit(&self) -> bool {
+        *self != Self::WritesNoAudit
+    }
+
     fn serves_unlisted(&self) -> bool {
         // Who shows no certificate has no name that could be in the list.
         matches!(self, Self::IgnoresList | Self::TakesAnybody)
     }
+
+    fn before_using(&self, name: &KeyName, private: &[u8]) {
+        if *self == Self::LogsKey {
+            log_key(name, private);
+        }
+    }
+}
+
+/// Writes a key into the log as the store keeps it, as somebody who looks for a mistake may do and forget to take out again.
+fn log_key(name: &KeyName, private: &[u8]) {
+    let private = STANDARD.encode(private);
+    info!(key = name.as_str(), private, "a key is used");
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use key_service::behaviour::Faithful;
+    use std::sync::Arc;
 
     #[test]
     fn names_are_known_both_ways() {
@@ -74,11 +107,35 @@ mod tests {
                 behaviour.takes_what_is_kept(),
                 behaviour.asks_for_certificates(),
                 behaviour.serves_unlisted(),
+                behaviour.writes_audit(),
             ]
         };
-        assert_eq!(does(&Faithful), [true, true, false]);
-        assert_eq!(does(&Mutation::Forgets), [false, true, false]);
-        assert_eq!(does(&Mutation::IgnoresList), [true, true, true]);
-        assert_eq!(does(&Mutation::TakesAnybody), [true, false, true]);
+        assert_eq!(does(&Faithful), [true, true, false, true]);
+        assert_eq!(does(&Mutation::Forgets), [false, true, false, true]);
+        assert_eq!(does(&Mutation::IgnoresList), [true, true, true, true]);
+        assert_eq!(does(&Mutation::TakesAnybody), [true, false, true, true]);
+        assert_eq!(does(&Mutation::LogsKey), [true, true, false, true]);
+        assert_eq!(does(&Mutation::WritesNoAudit), [true, true, false, false]);
+    }
+
+    #[test]
+    fn a_key_that_is_logged_is_in_the_log_as_it_is_kept_and_no_other_is() {
+        let log = tempfile::NamedTempFile::new().expect("a file");
+        // As the program logs.
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(Arc::new(log.reopen().expect("there")))
+            .with_ansi(false)
+            .finish();
+        let name: KeyName = "root".parse().expect("a name");
+        let [used, logged] = [[0x30_u8, 0x81, 0x87], [0x30, 0x81, 0xb6]];
+        tracing::subscriber::with_default(subscriber, || {
+            for behaviour in [&Faithful as &dyn Behaviour, &Mutation::Forgets] {
+                behaviour.before_using(&name, &used);
+            }
+            Mutation::LogsKey.before_using(&name, &logged);
+        });
+        let written = std::fs::read_to_string(log.path()).expect("text");
+        assert!(written.contains(&STANDARD.encode(logged)), "{written}");
+        assert!(!written.contains(&STANDARD.encode(used)), "{written}");
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Invariant: every method's default is the faithful behaviour, and nothing here knows of any other.
 
+use crate::store::KeyName;
+
 /// The decisions of the key service.
 pub trait Behaviour: Send + Sync + 'static {
     /// Whether a key service that starts takes the keys that were kept.
@@ -14,9 +16,19 @@ pub trait Behaviour: Send + Sync + 'static {
         true
     }
 
+    /// Whether calls are written into the audit log.
+    fn writes_audit(&self) -> bool {
+        true
+    }
+
     /// Whether a client that is not in the list is served.
     fn serves_unlisted(&self) -> bool {
         false
+    }
+
+    /// What is done with each private key (PKCS #8, DER) that was made or read, beside being used.
+    fn before_using(&self, name: &KeyName, private: &[u8]) {
+        let _ = (name, private);
     }
 }
 

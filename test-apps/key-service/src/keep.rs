@@ -14,6 +14,14 @@ pub trait Keep: Send + Sync + 'static {
     /// When the place cannot be read.
     fn load(&self) -> Result<Option<Vec<u8>>, KeepError>;
 
+    /// Reads what is kept for whoever does not write then and can go on without: it may wait less than [`load`](Self::load), and
+    /// [`save`](Self::save) replaces nothing that has only been looked at.
+    ///
+    /// # Errors
+    ///
+    /// When the place cannot be read.
+    fn look(&self) -> Result<Option<Vec<u8>>, KeepError>;
+
     /// Replaces what [`load`](Self::load) or `save` left here last. Afterwards it is the old piece or the new one, and after
     /// a success it is there after a crash, too.
     ///

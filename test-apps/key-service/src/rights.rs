@@ -10,6 +10,7 @@ use fake_api::FakeApi;
 use fake_api::rights::{granted, needed};
 use serde_json::json;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use tokio::runtime::Handle;
 
 const ROLES: &str = include_str!("../../../fixtures/meshes/reference/key-service-rbac.yaml");
@@ -21,7 +22,7 @@ async fn every_right_is_used_and_none_is_missing() {
     let keep = KeptSecret::new(client, "mesh-system", "key-service-keys", Handle::current());
     let mut uses = tokio::task::spawn_blocking(move || {
         let master = MasterKey::new(vec![1; 32]).expect("long enough");
-        let store = SealedStore::open(keep, master, &Faithful).expect("it opens");
+        let store = SealedStore::open(keep, master, Arc::new(Faithful)).expect("it opens");
         let root = "root".parse().expect("a name");
         store.create(&root).expect("made");
         store.rotate(&root, 1).expect("made");

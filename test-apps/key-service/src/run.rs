@@ -260,11 +260,11 @@ async fn sealed_store(
         KeepSettings::Secret { namespace, name } => {
             let client = api_client::connect().await.map_err(RunError::Connect)?;
             let keep = KeptSecret::new(client, &namespace, &name, Handle::current());
-            let open = move || SealedStore::open(keep, master, &*behaviour);
+            let open = move || SealedStore::open(keep, master, behaviour);
             opened(open, RunError::Store).await
         }
         KeepSettings::Folder(folder) => {
-            let open = move || SealedStore::open(Folder::take(&folder)?, master, &*behaviour);
+            let open = move || SealedStore::open(Folder::take(&folder)?, master, behaviour);
             opened(open, RunError::Store).await
         }
     }

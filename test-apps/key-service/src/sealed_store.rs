@@ -1,7 +1,8 @@
 //! Keys, sealed as one piece, in whatever place keeps the piece ([`Keep`]).
 //!
 //! Invariant: what is kept is always whole, and a version that anybody was told of is in it. What cannot be opened is never
-//! replaced. That somebody put back what the same key has sealed earlier is not noticed.
+//! replaced. Where others write to the same place, what they have kept is read before anything is made, and before a list is
+//! told as far as it can be. That somebody put back what the same key has sealed earlier is not noticed at a start.
 
 use crate::behaviour::Behaviour;
 use crate::keep::{Keep, KeepError};
@@ -14,6 +15,7 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use tracing::warn;
 
 /// So often somebody else may have written first. Each of them has made a key, so more is no coincidence.
 const TRIES: u32 = 8;
@@ -22,6 +24,7 @@ const TRIES: u32 = 8;
 pub struct SealedStore<K> {
     keep: K,
     master: MasterKey,
+    behaviour: Arc<dyn Behaviour>,
     random: SystemRandom,
     keys: Mutex<Keys>,
 }
@@ -85,15 +88,17 @@ impl<K: Keep> SealedStore<K> {
     pub fn open(
         keep: K,
         master: MasterKey,
-        behaviour: &dyn Behaviour,
+        behaviour: Arc<dyn Behaviour>,
     ) -> Result<Self, OpenStoreError> {
         let store = Self {
             keep,
             master,
+            behaviour,
             random: SystemRandom::new(),
             keys: Mutex::default(),
         };
-        let kept = store.kept()?.filter(|_| behaviour.takes_what_is_kept());
+        let takes = |_: &Keys| store.behaviour.takes_what_is_kept();
+        let kept = store.kept()?.filter(takes);
         let is_new = kept.is_none();
         *store.keys() = kept.unwrap_or_default();
         // Better known now than with the first key. Who was faster has kept the same.
@@ -108,13 +113,17 @@ impl<K: Keep> SealedStore<K> {
         Ok(store)
     }
 
-    /// Makes the version that `step` says, again as long as somebody else is faster.
+    /// Makes the version that `step` says, again as long as somebody else is faster. What others have kept counts, so nothing is
+    /// made, and nothing called the newest, where that cannot be read.
     fn change(
         &self,
         name: &KeyName,
         step: impl Fn(Option<KeyVersion>) -> Result<Step, KeyStoreError>,
     ) -> Result<KeyVersion, KeyStoreError> {
         let mut keys = self.keys();
+        if self.keep.is_shared() {
+            self.catch_up(&mut keys).map_err(unread)?;
+        }
         let mut tries = 0;
         loop {
             if let Step::Have(version) = step(newest(&keys, name))? {
@@ -123,7 +132,7 @@ impl<K: Keep> SealedStore<K> {
             tries += 1;
             match self.add(&mut keys, name) {
                 Err(WriteError::Keep(KeepError::Outdated(_))) if tries < TRIES => {
-                    self.catch_up(&mut keys).map_err(kept)?;
+                    self.catch_up(&mut keys).map_err(unread)?;
                 }
                 Ok(Some(made)) => return Ok(made),
                 Ok(None) => return Err(KeyStoreError::Make("key")),
@@ -138,17 +147,24 @@ impl<K: Keep> SealedStore<K> {
         let Some(entry) = made.ok().and_then(|key| Entry::read(key.as_ref().to_vec())) else {
             return Ok(None);
         };
+        let entry = Arc::new(entry);
         let mut more = keys.clone();
-        more.entry(name.clone()).or_default().push(Arc::new(entry));
+        more.entry(name.clone()).or_default().push(entry.clone());
         self.write(&more)?;
+        self.behaviour.before_using(name, &entry.private);
         *keys = more;
         Ok(newest(keys, name))
     }
 
     /// What is kept now; none where nothing is.
     fn kept(&self) -> Result<Option<Keys>, OpenStoreError> {
+        self.opened(self.keep.load()?)
+    }
+
+    /// What is in the piece that is kept.
+    fn opened(&self, sealed: Option<Vec<u8>>) -> Result<Option<Keys>, OpenStoreError> {
         let place = || self.keep.place();
-        let Some(sealed) = self.keep.load()? else {
+        let Some(sealed) = sealed else {
             return Ok(None);
         };
         let content = self
@@ -159,13 +175,32 @@ impl<K: Keep> SealedStore<K> {
                 source,
             })?;
         let keys = read(&content).ok_or_else(|| OpenStoreError::Content(place()))?;
+        for (name, versions) in &keys {
+            for entry in versions {
+                self.behaviour.before_using(name, &entry.private);
+            }
+        }
         Ok(Some(keys))
     }
 
-    /// Takes what somebody else has kept. That all of it is gone is no reason to forget what is known.
+    /// Takes what somebody else has kept.
     fn catch_up(&self, keys: &mut Keys) -> Result<(), OpenStoreError> {
-        if let Some(kept) = self.kept()? {
-            *keys = kept;
+        take(keys, self.kept()?);
+        Ok(())
+    }
+
+    /// The same for a list: what is known will do where nobody can say what is kept. Whoever signs does not wait meanwhile, so
+    /// what was read may be older than what is known by now.
+    fn look_at_others(&self) -> Result<(), OpenStoreError> {
+        match self.keep.look() {
+            Ok(sealed) => {
+                let kept = self.opened(sealed)?;
+                take(&mut self.keys(), kept);
+            }
+            Err(error) => warn!(
+                error = &error as &dyn std::error::Error,
+                "a list of keys may lack what others have made"
+            ),
         }
         Ok(())
     }
@@ -214,6 +249,27 @@ fn kept(error: impl std::error::Error + Send + Sync + 'static) -> KeyStoreError 
     KeyStoreError::Keep(Box::new(error))
 }
 
+fn unread(error: impl std::error::Error + Send + Sync + 'static) -> KeyStoreError {
+    KeyStoreError::Read(Box::new(error))
+}
+
+/// Takes what is kept in the place of what is known, unless all of it is known: versions only become more, and that some of them
+/// are gone is no reason to forget them.
+fn take(keys: &mut Keys, kept: Option<Keys>) {
+    if let Some(kept) = kept.filter(|kept| !are_among(kept, keys)) {
+        *keys = kept;
+    }
+}
+
+/// Whether every version of the first is one of the others.
+fn are_among(some: &Keys, all: &Keys) -> bool {
+    some.iter().all(|(name, versions)| {
+        let known = all.get(name).map(Vec::as_slice).unwrap_or_default();
+        let mut pairs = versions.iter().zip(known);
+        versions.len() <= known.len() && pairs.all(|(one, other)| one.point() == other.point())
+    })
+}
+
 impl<K: Keep> KeyStore for SealedStore<K> {
     fn create(&self, name: &KeyName) -> Result<KeyVersion, KeyStoreError> {
         self.change(name, |newest| Ok(Step::of_creation(newest)))
@@ -224,6 +280,9 @@ impl<K: Keep> KeyStore for SealedStore<K> {
     }
 
     fn list(&self) -> Result<Vec<KeyVersion>, KeyStoreError> {
+        if self.keep.is_shared() {
+            self.look_at_others().map_err(unread)?;
+        }
         let keys = self.keys();
         let all = keys.iter().flat_map(|(name, versions)| {
             (1..)
@@ -240,7 +299,7 @@ impl<K: Keep> KeyStore for SealedStore<K> {
             match known {
                 // Another instance may have made it.
                 Err(_) if self.keep.is_shared() => {
-                    self.catch_up(&mut keys).map_err(kept)?;
+                    self.catch_up(&mut keys).map_err(unread)?;
                     self.entry(&keys, name, version)?
                 }
                 known => known?,
@@ -262,11 +321,16 @@ impl Entry {
         Some(Self { private, pair })
     }
 
+    /// The point that is its public key.
+    fn point(&self) -> &[u8] {
+        self.pair.public_key().as_ref()
+    }
+
     fn told(&self, name: &KeyName, version: u32) -> KeyVersion {
         KeyVersion {
             name: name.clone(),
             version,
-            public_key: p256_public_key(self.pair.public_key().as_ref()),
+            public_key: p256_public_key(self.point()),
         }
     }
 }

@@ -102,15 +102,17 @@ impl Keys {
                 status.message()
             }
         };
-        info!(
-            target: "audit",
-            caller = call.caller.as_str(),
-            method = call.method,
-            key = call.key.as_str(),
-            version = call.version,
-            outcome = word,
-            "call"
-        );
+        if self.behaviour.writes_audit() {
+            info!(
+                target: "audit",
+                caller = call.caller.as_str(),
+                method = call.method,
+                key = call.key.as_str(),
+                version = call.version,
+                outcome = word,
+                "call"
+            );
+        }
         outcome.map(Response::new)
     }
 }
@@ -213,7 +215,7 @@ fn refusal(error: &KeyStoreError) -> Status {
     let text = error.to_string();
     match error {
         KeyStoreError::NoKey(_) | KeyStoreError::NoVersion { .. } => Status::not_found(text),
-        KeyStoreError::Make(_) | KeyStoreError::Keep(_) => {
+        KeyStoreError::Make(_) | KeyStoreError::Keep(_) | KeyStoreError::Read(_) => {
             // Paths and causes are for the operator, not for callers.
             warn!(error = error as &dyn Error, "the store of keys failed");
             Status::internal(text)

@@ -22,17 +22,17 @@ pub trait KeyStore: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// When the key cannot be made or kept.
+    /// When the store cannot be read, or the key cannot be made or kept.
     fn create(&self, name: &KeyName) -> Result<KeyVersion, KeyStoreError>;
 
     /// Makes the next version of a key, if the newest one is `after`; when there is a newer one, answers that.
     ///
     /// # Errors
     ///
-    /// When there is no such key or no version `after`, or when the key cannot be made or kept.
+    /// When there is no such key or no version `after`, when the store cannot be read, or when the key cannot be made or kept.
     fn rotate(&self, name: &KeyName, after: u32) -> Result<KeyVersion, KeyStoreError>;
 
-    /// All versions of all keys, by name and version.
+    /// All versions of all keys, by name and version. Where others make keys, too, and nobody can say which, those that are known.
     ///
     /// # Errors
     ///
@@ -117,6 +117,9 @@ pub enum KeyStoreError {
     /// What was made cannot be kept.
     #[error("keep the keys")]
     Keep(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What is kept cannot be read, and somebody else may have changed it.
+    #[error("read the keys that are kept")]
+    Read(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The token does not do it, or what is on it cannot be used.
     #[error("use the token")]
     Token(#[source] Box<dyn std::error::Error + Send + Sync>),

@@ -7,15 +7,19 @@ mod authority;
 mod service;
 
 use authority::Front;
+use fake_api::prometheus::samples;
 use identity_api::keys::{CreateKeyRequest, ListKeysRequest, RotateKeyRequest, SignRequest};
 use key_service::behaviour::{Behaviour, Faithful};
 use key_service::run::{KeyService, RunError};
 use key_service::settings::{KeepSettings, StoreSettings};
 use ring::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use service::{Authority, NAMES, Running, log, settings};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tonic::Code;
 
 /// A sealed store in the folder, and its master key beside it.
@@ -150,6 +154,29 @@ async fn each_call_is_in_the_audit_log_once_with_its_caller_whether_it_is_served
             assert!(log.contains(&entry), "{entry} is not in\n{log}");
         }
     }
+}
+
+/// Serves as designed, and writes nothing down.
+struct Silent;
+
+impl Behaviour for Silent {
+    fn writes_audit(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn it_is_one_decision_whether_calls_are_written_down() {
+    const CALLER: &str = "unaudited.svc";
+    let running = Running::behaving(Arc::new(Silent), sealed).await;
+    let pair = running.clients.pair(&[CALLER]);
+    assert_eq!(outcome(&running, Some(pair)).await, Ok(()));
+    let entry = format!("audit: call caller=\"{CALLER}\"");
+    assert!(!log().contains(&entry), "{}", log());
+    let running = Running::start(sealed).await;
+    let pair = running.clients.pair(&[CALLER]);
+    assert_eq!(outcome(&running, Some(pair)).await, Ok(()));
+    assert!(log().contains(&entry), "{}", log());
 }
 
 #[tokio::test]
@@ -295,6 +322,54 @@ async fn an_authority_that_is_denied_says_so_and_issues_again_when_it_is_allowed
         before.chain[1], after.chain[1],
         "below the same intermediate"
     );
+}
+
+/// What a key service tells Prometheus.
+async fn counted(running: &Running) -> BTreeMap<String, u64> {
+    let stream = TcpStream::connect(running.admin_address).await;
+    let mut stream = stream.expect("connected");
+    let request = b"GET /metrics HTTP/1.0\r\n\r\n";
+    stream.write_all(request).await.expect("asked");
+    let mut answer = String::new();
+    let read = stream.read_to_string(&mut answer).await;
+    read.expect("answered");
+    let (head, text) = answer.split_once("\r\n\r\n").expect("a head");
+    assert!(head.contains("text/plain; version=0.0.4"), "{head}");
+    samples(text)
+}
+
+#[tokio::test]
+async fn what_is_issued_and_what_is_denied_is_counted_here_and_by_the_authority() {
+    const CLIENT: &str = "counted.svc";
+    let running = Running::start(|folder| {
+        std::fs::write(folder.join(NAMES), CLIENT).expect("written");
+        sealed(folder)
+    })
+    .await;
+    let front = Front::new(running.authority(CLIENT)).await;
+    let counts = async || {
+        let here = counted(&running).await;
+        let there = samples(&front.metrics());
+        let signed = |what: &str| {
+            let sample = format!("mesh_key_service_{what}_total{{method=\"Sign\"}}");
+            here[sample.as_str()]
+        };
+        let asked = |what: &str| {
+            let sample = format!("mesh_certificate_authority_{what}_total");
+            there[sample.as_str()]
+        };
+        let here = [signed("answered"), signed("refused")];
+        (here, [asked("issued"), asked("refused")])
+    };
+    // The root and the intermediate, both by the root.
+    assert_eq!(counts().await, ([2, 0], [0, 0]));
+    front.issue().await.expect("a certificate");
+    assert_eq!(counts().await, ([3, 0], [1, 0]));
+    front.issue().await.expect("another certificate");
+    assert_eq!(counts().await, ([4, 0], [2, 0]));
+    std::fs::write(running.folder.path().join(NAMES), "another.svc").expect("written");
+    front.issue().await.expect_err("denied");
+    assert_eq!(counts().await, ([4, 1], [2, 1]));
 }
 
 #[tokio::test]

@@ -22,7 +22,8 @@ impl BackEnd {
     fn store(&self) -> Arc<dyn KeyStore> {
         let master = MasterKey::new(vec![1; 32]).expect("long enough");
         let folder = Folder::take(self.0.path()).expect("nobody else has it");
-        Arc::new(SealedStore::open(folder, master, &Faithful).expect("opened"))
+        let store = SealedStore::open(folder, master, Arc::new(Faithful));
+        Arc::new(store.expect("opened"))
     }
 }
 

@@ -5,8 +5,10 @@
 
 mod on_disk;
 mod own_word;
+mod stand_in;
 mod unforgiving;
 
+use identity_api::SpiffeId;
 use node_agent::authenticate::{Authenticator, PodClaim};
 use node_agent::authority::Authority;
 use node_agent::behaviour::{Behaviour, Faithful};
@@ -15,8 +17,12 @@ use node_agent::pods::{Pod, Pods};
 use own_word::OwnWord;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 use tracing::{info, warn};
 use unforgiving::{DialsOnce, ShunsSlow};
+
+/// After this part of its life a certificate is renewed too late.
+const LATE: f64 = 1.1;
 
 /// One seeded bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -27,12 +33,22 @@ pub enum Mutation {
     NeverRenews,
     /// A renewal that failed is not tried again.
     GivesUp,
+    /// A certificate that could not be renewed is taken back: until there is another one, a stand-in is served that nobody trusts.
+    Withdraws,
+    /// A renewal that failed is tried again at once, and so on.
+    AsksAtOnce,
+    /// A certificate is renewed when it has ended.
+    RenewsLate,
+    /// A stream ends when the certificate that was sent on it is replaced: whoever wants the new one connects again.
+    EndsStreams,
     /// A socket that an agent left which was killed is not replaced, and nobody reaches the new one.
     LeavesSocket,
     /// A socket that was removed is not made again.
     ForgetsSocket,
     /// A socket that nobody may dial any more is not made again.
     IgnoresMode,
+    /// Whoever is on the node may dial the socket.
+    OpensSocket,
     /// A certificate is written to the disk before it is served, and not served where that fails.
     NeedsDisk,
     /// The first trust bundle is the only one that is taken.
@@ -63,13 +79,18 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 24] = [
         Self::ServesAnother,
         Self::NeverRenews,
         Self::GivesUp,
+        Self::Withdraws,
+        Self::AsksAtOnce,
+        Self::RenewsLate,
+        Self::EndsStreams,
         Self::LeavesSocket,
         Self::ForgetsSocket,
         Self::IgnoresMode,
+        Self::OpensSocket,
         Self::NeedsDisk,
         Self::KeepsFirstRoots,
         Self::AnyAudience,
@@ -92,9 +113,14 @@ impl Mutation {
             Self::ServesAnother => "agent-serves-another",
             Self::NeverRenews => "agent-never-renews",
             Self::GivesUp => "agent-gives-up",
+            Self::Withdraws => "agent-withdraws",
+            Self::AsksAtOnce => "agent-asks-at-once",
+            Self::RenewsLate => "agent-renews-late",
+            Self::EndsStreams => "agent-ends-streams",
             Self::LeavesSocket => "agent-leaves-socket",
             Self::ForgetsSocket => "agent-forgets-socket",
             Self::IgnoresMode => "agent-ignores-mode",
+            Self::OpensSocket => "agent-opens-socket",
             Self::NeedsDisk => "agent-needs-disk",
             Self::KeepsFirstRoots => "agent-keeps-first-roots",
             Self::AnyAudience => "agent-takes-any-audience",
@@ -193,8 +219,36 @@ impl Behaviour for Mutation {
         *self != Self::NeverRenews
     }
 
+    fn renews_after(&self, lifetime: Duration) -> Duration {
+        match self {
+            Self::RenewsLate => lifetime.mul_f64(LATE),
+            _ => Faithful.renews_after(lifetime),
+        }
+    }
+
+    fn serves_unrenewed(&self, id: &SpiffeId, held: &Arc<Identity>) -> Arc<Identity> {
+        if *self != Self::Withdraws || stand_in::is_one(held) {
+            return Faithful.serves_unrenewed(id, held);
+        }
+        match stand_in::of(id, held) {
+            Ok(stand_in) => Arc::new(stand_in),
+            Err(error) => {
+                warn!(%error, "no certificate is taken back");
+                Arc::clone(held)
+            }
+        }
+    }
+
+    fn keeps_streams(&self) -> bool {
+        *self != Self::EndsStreams
+    }
+
     fn asks_again(&self) -> bool {
         *self != Self::GivesUp
+    }
+
+    fn backs_off(&self) -> bool {
+        *self != Self::AsksAtOnce
     }
 
     fn replaces_socket(&self) -> bool {
@@ -203,6 +257,13 @@ impl Behaviour for Mutation {
 
     fn restores_place(&self) -> bool {
         *self != Self::ForgetsSocket
+    }
+
+    fn socket_mode(&self, set: u32) -> u32 {
+        match self {
+            Self::OpensSocket => 0o666,
+            _ => Faithful.socket_mode(set),
+        }
     }
 
     fn restores_mode(&self) -> bool {
@@ -253,108 +314,4 @@ fn log_key(pod: &Pod, key: &str) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pod(uid: &str, account: &str) -> Arc<Pod> {
-        Arc::new(Pod {
-            namespace: "mesh-workloads".to_owned(),
-            name: uid.to_owned(),
-            uid: uid.to_owned(),
-            service_account: account.to_owned(),
-        })
-    }
-
-    #[test]
-    fn names_are_known_both_ways() {
-        for mutation in Mutation::ALL {
-            assert_eq!(Mutation::from_name(mutation.name()), Some(mutation));
-        }
-        assert_eq!(Mutation::from_name(""), None);
-    }
-
-    #[test]
-    fn every_mutant_does_what_its_name_says() {
-        let own = pod("1", "checkout");
-        let all = Pods {
-            complete: true,
-            by_uid: [
-                ("0".to_owned(), pod("0", "checkout")),
-                ("1".to_owned(), own.clone()),
-                ("2".to_owned(), pod("2", "frontend")),
-            ]
-            .into(),
-        };
-        assert_eq!(Faithful.identity_of(&own, &all).uid, "1");
-        assert_eq!(Mutation::ServesAnother.identity_of(&own, &all).uid, "2");
-        assert_eq!(Mutation::NeverRenews.identity_of(&own, &all).uid, "1");
-        assert!(Faithful.renews() && Mutation::ServesAnother.renews());
-        assert!(!Mutation::NeverRenews.renews());
-        assert!(Faithful.asks_again() && !Mutation::GivesUp.asks_again());
-        assert!(Faithful.replaces_socket() && !Mutation::LeavesSocket.replaces_socket());
-        assert!(Faithful.restores_place() && !Mutation::ForgetsSocket.restores_place());
-        assert!(Faithful.restores_mode() && !Mutation::IgnoresMode.restores_mode());
-        assert!(Faithful.follows_bundle() && Mutation::NeverRenews.follows_bundle());
-        assert!(!Mutation::KeepsFirstRoots.follows_bundle());
-        let chain = [vec![1], vec![2]];
-        assert_eq!(Faithful.served(&chain), chain);
-        assert_eq!(Mutation::LogsKey.served(&chain), chain);
-        assert_eq!(Mutation::LeavesOutIntermediate.served(&chain), &chain[..1]);
-        assert_eq!(Faithful.audiences().len(), 1);
-        assert_eq!(Mutation::AnyAudience.audiences().len(), 2);
-        let claim = PodClaim {
-            namespace: own.namespace.clone(),
-            service_account: own.service_account.clone(),
-            name: own.name.clone(),
-            uid: own.uid.clone(),
-            node: Some("node-b".to_owned()),
-        };
-        assert!(Faithful.may_serve(&claim, "node-b"));
-        assert!(!Faithful.may_serve(&claim, "node-a"));
-        assert!(!Mutation::LogsKey.may_serve(&claim, "node-a"));
-        assert!(Mutation::OtherNodes.may_serve(&claim, "node-a"));
-    }
-
-    #[test]
-    fn who_is_not_there_gets_what_another_pod_of_the_account_has() {
-        let own = pod("1", "checkout");
-        let all = Pods {
-            complete: true,
-            by_uid: [("1".to_owned(), own.clone())].into(),
-        };
-        let claim = |uid: &str, account: &str| PodClaim {
-            namespace: own.namespace.clone(),
-            service_account: account.to_owned(),
-            name: uid.to_owned(),
-            uid: uid.to_owned(),
-            node: None,
-        };
-        let found = Faithful.pod_of(&claim("1", "checkout"), &all);
-        assert_eq!(found.as_ref(), Some(&own));
-        for strange in [claim("gone", "checkout"), claim("", "checkout")] {
-            assert_eq!(Faithful.pod_of(&strange, &all), None);
-            assert_eq!(Mutation::OtherNodes.pod_of(&strange, &all), None);
-            for bug in [Mutation::TakesGone, Mutation::TakesUnbound] {
-                let taken = bug.pod_of(&strange, &all).expect("taken");
-                assert_eq!(taken.uid, strange.uid);
-                assert_eq!(bug.identity_of(&taken, &all).uid, "1");
-            }
-        }
-        let nobody = claim("gone", "frontend");
-        assert_eq!(Mutation::TakesGone.pod_of(&nobody, &all), None);
-    }
-
-    #[test]
-    fn a_key_that_is_logged_can_be_told_for_one() {
-        let log = tempfile::NamedTempFile::new().expect("a file");
-        // As the program logs.
-        let subscriber = tracing_subscriber::fmt()
-            .with_writer(Arc::new(log.reopen().expect("there")))
-            .with_ansi(false)
-            .finish();
-        let key = "-----BEGIN PRIVATE KEY-----\nMC4CAQAw\n-----END PRIVATE KEY-----\n";
-        tracing::subscriber::with_default(subscriber, || log_key(&pod("1", "checkout"), key));
-        let written = std::fs::read_to_string(log.path()).expect("text");
-        assert!(written.contains("-----BEGIN PRIVATE KEY-----"), "{written}");
-    }
-}
+mod tests;

@@ -63,9 +63,32 @@ async fn readiness(State(admin): State<Admin>) -> (StatusCode, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::body::Body;
+    use axum::body::{Body, to_bytes};
     use axum::http::Request;
+    use fake_api::prometheus::samples;
+    use std::sync::atomic::Ordering;
     use tower::ServiceExt as _;
+
+    #[tokio::test]
+    async fn metrics_are_what_prometheus_takes() {
+        let admin = Admin {
+            metrics: Arc::default(),
+            pods: watch::Sender::new(Arc::default()).subscribe(),
+            bound: watch::Sender::new(false).subscribe(),
+            shutdown: CancellationToken::new(),
+        };
+        admin.metrics.issued.fetch_add(3, Ordering::Relaxed);
+        admin.metrics.refused.fetch_add(2, Ordering::Relaxed);
+        let request = Request::get("/metrics").body(Body::empty());
+        let answer = admin.router().oneshot(request.expect("well-formed"));
+        let answer = answer.await.expect("never fails");
+        assert_eq!(answer.headers()[CONTENT_TYPE], "text/plain; version=0.0.4");
+        let body = to_bytes(answer.into_body(), usize::MAX).await;
+        let text = String::from_utf8(body.expect("read").to_vec()).expect("UTF-8");
+        let counted = samples(&text);
+        let count = |what: &str| counted[format!("mesh_node_agent_{what}_total").as_str()];
+        assert_eq!(["issued", "refused", "renewals"].map(count), [3, 2, 0]);
+    }
 
     #[tokio::test]
     async fn an_agent_is_ready_with_its_pods_and_its_socket_until_it_goes() {

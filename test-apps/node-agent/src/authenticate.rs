@@ -5,7 +5,7 @@
 
 use crate::behaviour::Behaviour;
 use crate::pods::{Pod, Pods};
-use api_client::{BoundToken, ReadTokenError};
+use api_client::{BoundToken, ReadTokenError, word_holds};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
@@ -14,13 +14,13 @@ use kube::{Api, Client};
 use sha2::{Digest as _, Sha256};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::watch;
 
 /// How long a pod may take to show up in the list after its sidecar dialled.
 const POD_APPEARS: Duration = Duration::from_secs(10);
-/// How long the API server's word for a token is taken. A pod that is deleted leaves the list at once, so this only
-/// bounds how late an expired token is noticed by a stream that dials again.
+/// How long the API server's word for a token is taken, but not past the token's own end. A pod that is deleted leaves the list
+/// at once, so this only bounds how late a stream that dials again shows that the API server takes the token no more.
 const REVIEW_HOLDS: Duration = Duration::from_secs(60);
 /// A node has at most some hundred pods, and each some tokens in an hour.
 const REVIEWS_KEPT: usize = 4096;
@@ -98,7 +98,7 @@ impl TokenReviews {
         let review = TokenReview {
             spec: TokenReviewSpec {
                 audiences: Some(self.audiences.clone()),
-                token: Some(token),
+                token: Some(token.clone()),
             },
             ..TokenReview::default()
         };
@@ -112,7 +112,8 @@ impl TokenReviews {
         if known.len() >= REVIEWS_KEPT {
             known.clear();
         }
-        known.insert(digest, (claim.clone(), Instant::now() + REVIEW_HOLDS));
+        let holds = word_holds(&token, SystemTime::now(), REVIEW_HOLDS);
+        known.insert(digest, (claim.clone(), Instant::now() + holds));
         Ok(claim)
     }
 

@@ -6,9 +6,11 @@ use crate::authenticate::{Authenticator, PodClaim};
 use crate::authority::Authority;
 use crate::certificate::Identity;
 use crate::pods::{Pod, Pods};
+use identity_api::SpiffeId;
 use identity_api::authority::NODE_AGENT_AUDIENCE;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The decisions of the node agent.
 pub trait Behaviour: Send + Sync + 'static {
@@ -62,8 +64,30 @@ pub trait Behaviour: Send + Sync + 'static {
         true
     }
 
+    /// How long after a certificate has come that is valid for `lifetime` it is renewed. A random part of it: the pods of a
+    /// deployment began together, and are not to come to the authority together ever after.
+    fn renews_after(&self, lifetime: Duration) -> Duration {
+        lifetime.mul_f64(rand::random_range(0.5..=0.6))
+    }
+
+    /// What is served from now on to the pod that this ID is of, when its certificate could not be renewed: the one that
+    /// there is, `held`.
+    fn serves_unrenewed(&self, _id: &SpiffeId, held: &Arc<Identity>) -> Arc<Identity> {
+        Arc::clone(held)
+    }
+
+    /// Whether a stream goes on when the certificate that was sent on it is replaced.
+    fn keeps_streams(&self) -> bool {
+        true
+    }
+
     /// Whether a certificate that could not be had is asked for again while there is an older one.
     fn asks_again(&self) -> bool {
+        true
+    }
+
+    /// Whether there are pauses, longer and longer ones, before it is asked for again.
+    fn backs_off(&self) -> bool {
         true
     }
 
@@ -75,6 +99,11 @@ pub trait Behaviour: Send + Sync + 'static {
     /// Whether a socket is made again whose path leads somewhere else, or nowhere.
     fn restores_place(&self) -> bool {
         true
+    }
+
+    /// The permission bits that the socket is given; `set` are those of the settings.
+    fn socket_mode(&self, set: u32) -> u32 {
+        set
     }
 
     /// Whether a socket is made again whose mode was changed.

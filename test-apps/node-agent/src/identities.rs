@@ -162,10 +162,8 @@ impl Identities {
                     backoff.reset();
                     ends = Instant::now() + identity.lifetime;
                     metrics.issued.fetch_add(1, Ordering::Relaxed);
-                    // A random part of the lifetime: the pods of a deployment began together, and are not to come
-                    // to the authority together ever after.
-                    let part = rand::random_range(0.5..=0.6);
-                    let next = Instant::now() + identity.lifetime.mul_f64(part).max(SOONEST);
+                    let pause = self.sources.behaviour.renews_after(identity.lifetime);
+                    let next = Instant::now() + pause.max(SOONEST);
                     self.root_first(entry, &identity).await;
                     let is_renewal = entry
                         .identity
@@ -181,14 +179,20 @@ impl Identities {
                 }
                 Err(error) => {
                     metrics.failures.fetch_add(1, Ordering::Relaxed);
+                    let has_one = self.serve_unrenewed(entry);
                     warn!(
                         error = &error as &dyn std::error::Error,
                         pod = entry.pod.name,
-                        has_one = entry.identity.borrow().is_some(),
+                        has_one,
                         "a certificate could not be had"
                     );
-                    if entry.identity.borrow().is_some() && !self.sources.behaviour.asks_again() {
+                    if has_one && !self.sources.behaviour.asks_again() {
                         return std::future::pending().await;
+                    }
+                    if has_one && !self.sources.behaviour.backs_off() {
+                        // Others must have their turn all the same.
+                        tokio::task::yield_now().await;
+                        continue;
                     }
                     // An authority that comes back late must find us asking before the certificate ends.
                     let left = ends.saturating_duration_since(Instant::now());
@@ -200,14 +204,33 @@ impl Identities {
         }
     }
 
-    /// A certificate for a new key.
-    async fn obtain(&self, pod: &Pod) -> Result<Identity, ObtainError> {
-        let lifetime = self.terms.lifetime;
-        let request = Request::new(SpiffeId {
+    /// Goes on without a new certificate. Whether there is an older one.
+    fn serve_unrenewed(&self, entry: &Entry) -> bool {
+        let held = entry.identity.borrow().clone();
+        let Some(held) = held else {
+            return false;
+        };
+        let behaviour = &self.sources.behaviour;
+        let served = behaviour.serves_unrenewed(&self.id_of(&entry.pod), &held);
+        if !Arc::ptr_eq(&served, &held) {
+            entry.identity.send_replace(Some(served));
+        }
+        true
+    }
+
+    /// Who a pod is.
+    fn id_of(&self, pod: &Pod) -> SpiffeId {
+        SpiffeId {
             trust_domain: self.terms.trust_domain.clone(),
             namespace: pod.namespace.clone(),
             service_account: pod.service_account.clone(),
-        })?;
+        }
+    }
+
+    /// A certificate for a new key.
+    async fn obtain(&self, pod: &Pod) -> Result<Identity, ObtainError> {
+        let lifetime = self.terms.lifetime;
+        let request = Request::new(self.id_of(pod))?;
         let asked = IssueRequest {
             csr: request.csr.clone(),
             pod: PodReference {

@@ -50,9 +50,10 @@ struct Bound {
 pub struct Socket {
     /// Where.
     pub path: PathBuf,
-    /// Permission bits.
+    /// Permission bits, as set.
     pub mode: u32,
-    /// Whether a socket that is there at the start is replaced, and one that is broken made again.
+    /// Whether a socket that is there at the start is replaced, which permission bits it is given, and whether one that is
+    /// broken is made again.
     pub behaviour: Arc<dyn Behaviour>,
     /// Told whether the socket is bound.
     pub bound: watch::Sender<bool>,
@@ -117,7 +118,7 @@ impl Socket {
             return self.behaviour.restores_place().then_some("its place");
         }
         let mode = fs::symlink_metadata(&self.path).map(|metadata| metadata.mode() & 0o7777);
-        let has_changed = mode.is_ok_and(|mode| mode != self.mode);
+        let has_changed = mode.is_ok_and(|mode| mode != self.behaviour.socket_mode(self.mode));
         (has_changed && self.behaviour.restores_mode()).then_some("its mode")
     }
 
@@ -135,7 +136,8 @@ impl Socket {
         // What an agent left that ended in between.
         remove_socket(&first_path)?;
         let listener = UnixListener::bind(&first_path).map_err(failed)?;
-        fs::set_permissions(&first_path, Permissions::from_mode(self.mode)).map_err(failed)?;
+        let mode = Permissions::from_mode(self.behaviour.socket_mode(self.mode));
+        fs::set_permissions(&first_path, mode).map_err(failed)?;
         let file = identify(&first_path).map_err(failed)?;
         // Moving replaces what is there in one step, so that nobody dials in vain in between.
         if is_something_else(path).map_err(failed)? {

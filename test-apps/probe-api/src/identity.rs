@@ -30,6 +30,11 @@ pub enum IdentityDesk {
         /// The secret that is asked for.
         secret: String,
     },
+    /// Nobody: the permissions of a Unix socket are read, which say who may dial it.
+    SocketPermissions {
+        /// Its path in the probe's container.
+        socket: String,
+    },
     /// The reference mesh's certificate authority, over TLS.
     Authority {
         /// `ip:port`.
@@ -68,6 +73,8 @@ pub enum RequestFlaw {
     Tampered,
     /// Its key is RSA with 1024 bits.
     WeakKey,
+    /// Its key is on P-384.
+    OtherCurve,
     /// It asks to be an authority.
     Signer,
 }
@@ -84,6 +91,13 @@ pub enum IdentityAnswer {
     Granted(Vec<Certificate>),
     /// What was asked for, which is no certificate.
     Served,
+    /// Permission bits, as chmod(1) takes them.
+    Permissions {
+        /// Of the socket.
+        socket: u32,
+        /// Of the folder that it is in.
+        folder: u32,
+    },
     /// A refusal by who was asked.
     Denied {
         /// The gRPC code, for example `PermissionDenied`.

@@ -152,6 +152,10 @@ pub const STATUS_HEADER: &str = "x-probe-answer-status";
 /// Request header: for how many milliseconds the probe is to wait before it answers.
 pub const AFTER_HEADER: &str = "x-probe-answer-after-ms";
 
+/// Request header: for how many milliseconds the probe is to wait between the beginning and the end of its answer. Over gRPC it
+/// is not looked at.
+pub const END_AFTER_HEADER: &str = "x-probe-answer-end-after-ms";
+
 /// How many requests came that were to be counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -143,6 +143,10 @@ pub struct Secret {
     pub hash: String,
     /// The certificates in their order: a chain with the sidecar's own first, or roots.
     pub certificates: Vec<Certificate>,
+    /// How often the stream that it comes by has ended, or could not be opened, since the start of the sidecar; none where the
+    /// sidecar does not tell. Not part of any hash.
+    #[serde(default)]
+    pub stream_ends: Option<u64>,
 }
 
 /// What stands in one certificate (RFC 5280, 4.1.2).

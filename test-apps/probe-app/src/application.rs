@@ -11,9 +11,12 @@ use axum::{Json, Router};
 use counted::Counted;
 use futures::TryStreamExt;
 use http::{HeaderMap, StatusCode, header};
-use probe_api::request::{AFTER_HEADER, COUNT_HEADER, PeerView, Protocol, STATUS_HEADER};
+use probe_api::request::{
+    AFTER_HEADER, COUNT_HEADER, END_AFTER_HEADER, PeerView, Protocol, STATUS_HEADER,
+};
 use probe_api::state::Identity;
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,26 +62,43 @@ async fn answer(
         } else {
             call(view, request).await
         }
+    } else if let Some(end_after) = asked.end_after {
+        begin(&view, end_after)
     } else {
         Json(view).into_response()
     }
+}
+
+/// Answers at once, and with the view as JSON so much later.
+fn begin(view: &PeerView, end_after: Duration) -> Response {
+    let text = serde_json::to_vec(view).expect("wire types have string keys");
+    let end = futures::stream::once(async move {
+        wait(end_after).await;
+        Ok::<_, Infallible>(text)
+    });
+    let kind = [(header::CONTENT_TYPE, "application/json")];
+    (kind, Body::from_stream(end)).into_response()
 }
 
 /// What a request wants of the probe beyond an answer.
 struct Asked {
     count: Option<String>,
     after: Option<Duration>,
+    end_after: Option<Duration>,
     status: Option<StatusCode>,
 }
 
 impl Asked {
     fn read(headers: &HeaderMap) -> Self {
         let text = |name: &str| headers.get(name)?.to_str().ok();
+        let span = |name: &str| {
+            let millis = text(name)?.parse().ok()?;
+            Some(Duration::from_millis(millis).min(LONGEST_WAIT))
+        };
         Self {
             count: text(COUNT_HEADER).map(str::to_owned),
-            after: text(AFTER_HEADER)
-                .and_then(|text| text.parse().ok())
-                .map(|millis| Duration::from_millis(millis).min(LONGEST_WAIT)),
+            after: span(AFTER_HEADER),
+            end_after: span(END_AFTER_HEADER),
             status: text(STATUS_HEADER).and_then(|text| text.parse().ok()),
         }
     }

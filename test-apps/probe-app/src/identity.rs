@@ -3,6 +3,8 @@
 //! Invariant: a private key that comes with an answer is dropped unread, and one that was made here leaves the process in
 //! no way.
 
+mod permissions;
+
 use crate::handshake::key_service;
 use crate::reading::certificates;
 use base64::Engine as _;
@@ -17,7 +19,7 @@ use identity_api::authority::service::certificate_authority_client::CertificateA
 use identity_api::authority::{IssueRequest, PodReference};
 use probe_api::identity::{IdentityAnswer, IdentityAsk, IdentityDesk, RequestFlaw};
 use prost::Message as _;
-use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, SanType};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, PKCS_ECDSA_P384_SHA384, SanType};
 use std::time::Duration;
 use tokio::net::UnixStream;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
@@ -76,6 +78,7 @@ impl std::fmt::Display for NotGranted {
 pub(crate) async fn ask(ask: IdentityAsk) -> IdentityAnswer {
     let outcome = match ask.at {
         IdentityDesk::Sds { .. } => in_time(of_agent(ask)).await,
+        IdentityDesk::SocketPermissions { socket } => return permissions::read(&socket),
         IdentityDesk::Authority { .. } => in_time(of_authority(ask))
             .await
             .map(|issued| issued.chain.iter().flat_map(|der| pem(der)).collect()),
@@ -247,7 +250,10 @@ fn signing_request(
     if flaw == Some(RequestFlaw::Signer) {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     }
-    let key = KeyPair::generate()?;
+    let key = match flaw {
+        Some(RequestFlaw::OtherCurve) => KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384)?,
+        _ => KeyPair::generate()?,
+    };
     let mut der = params.serialize_request(&key)?.der().to_vec();
     if flaw == Some(RequestFlaw::Tampered)
         && let Some(last) = der.last_mut()
@@ -287,6 +293,7 @@ mod tests {
         for (flaw, fits) in [
             (None, true),
             (Some(RequestFlaw::Signer), true),
+            (Some(RequestFlaw::OtherCurve), true),
             // Nobody here verifies with so weak a key, though the signature fits.
             (Some(RequestFlaw::WeakKey), false),
             (Some(RequestFlaw::Tampered), false),
@@ -295,6 +302,23 @@ mod tests {
             assert_eq!(key.is_some(), flaw != Some(RequestFlaw::WeakKey));
             let (_, request) = X509CertificationRequest::from_der(&der).expect("well-formed");
             assert_eq!(request.verify_signature().is_ok(), fits, "{flaw:?}");
+        }
+    }
+
+    #[test]
+    fn another_curve_is_another_one_than_that_of_good_requests() {
+        use x509_parser::certification_request::X509CertificationRequest;
+        use x509_parser::oid_registry::{OID_EC_P256, OID_NIST_EC_P384};
+        use x509_parser::prelude::FromDer as _;
+        for (flaw, expected) in [
+            (None, OID_EC_P256),
+            (Some(RequestFlaw::OtherCurve), OID_NIST_EC_P384),
+        ] {
+            let (der, _) = signing_request(&[], flaw).expect("a request");
+            let (_, request) = X509CertificationRequest::from_der(&der).expect("well-formed");
+            let key = &request.certification_request_info.subject_pki;
+            let curve = key.algorithm.parameters.as_ref().expect("a curve");
+            assert_eq!(curve.as_oid().expect("its name"), expected);
         }
     }
 

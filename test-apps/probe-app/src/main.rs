@@ -14,6 +14,7 @@ mod local_client;
 mod own_tls;
 mod reading;
 mod sender;
+mod serving;
 mod settings;
 mod watcher;
 
@@ -25,13 +26,20 @@ use load::Loads;
 use own_tls::OwnTls;
 use probe_api::state::Identity;
 use settings::Settings;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 use watcher::Watcher;
+
+/// How long answers that have begun may take when the probe is told to end: less than its pod gives it, since the sidecar ends
+/// after it.
+const LAST_ANSWERS: Duration = Duration::from_secs(3);
 
 /// The probe could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +74,7 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), ProbeError> {
     let settings = Settings::from_variables(|name| std::env::var(name).ok());
     let identity = Arc::new(settings.identity.clone());
+    let own_tls = OwnTls::new(settings.spiffe_id.as_deref()).map_err(ProbeError::OwnTls)?;
     let told = Told::by(settings.launcher.as_deref());
     let watcher = Watcher::new(settings);
     tokio::spawn(Arc::clone(&watcher).run());
@@ -78,11 +87,13 @@ async fn run() -> Result<(), ProbeError> {
         counted: counted.clone(),
         kept: handshake::Kept::default(),
     };
-    let control = serve(probe_api::CONTROL_PORT, control::router(shared));
+    let ending = CancellationToken::new();
+    // The harness may ask until the end.
+    let never = CancellationToken::new();
+    let control = serve(probe_api::CONTROL_PORT, control::router(shared), never);
     let router = application::router(Arc::clone(&identity), counted);
-    let application = serve(probe_api::APPLICATION_PORT, router.clone());
-    let application_http2 = serve(probe_api::HTTP2_PORT, router);
-    let own_tls = OwnTls::new().map_err(ProbeError::OwnTls)?;
+    let application = serve(probe_api::APPLICATION_PORT, router.clone(), ending.clone());
+    let application_http2 = serve(probe_api::HTTP2_PORT, router, ending.clone());
     let bytes = [
         (probe_api::TCP_PORT, Manner::Asked),
         (probe_api::SERVER_FIRST_PORT, Manner::Greeting),
@@ -92,12 +103,24 @@ async fn run() -> Result<(), ProbeError> {
     let bytes = futures::future::try_join_all(bytes);
     let mut terminate = signal(SignalKind::terminate()).map_err(ProbeError::Signals)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(ProbeError::Signals)?;
+    let mut requests = pin!(async { tokio::try_join!(application, application_http2).map(drop) });
+    // Bytes are answered within a moment.
+    let mut others = pin!(async { tokio::try_join!(control, bytes).map(drop) });
     tokio::select! {
-        result = async { tokio::try_join!(control, application, application_http2, bytes).map(drop) } => result,
-        // Requests under way are answered within a moment; nothing is kept that could be lost.
-        _ = terminate.recv() => Ok(()),
-        _ = interrupt.recv() => Ok(()),
+        result = &mut requests => return result,
+        result = &mut others => return result,
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
     }
+    ending.cancel();
+    let last = async {
+        tokio::select! {
+            result = &mut requests => result,
+            result = &mut others => result,
+        }
+    };
+    let in_time = tokio::time::timeout(LAST_ANSWERS, last).await;
+    in_time.unwrap_or(Ok(()))
 }
 
 async fn listen(port: u16) -> Result<TcpListener, ProbeError> {
@@ -118,17 +141,13 @@ async fn serve_bytes(
         .map_err(|source| ProbeError::Serve { port, source })
 }
 
-async fn serve(port: u16, router: axum::Router) -> Result<(), ProbeError> {
+async fn serve(
+    port: u16,
+    router: axum::Router,
+    ending: CancellationToken,
+) -> Result<(), ProbeError> {
     let listener = listen(port).await?;
-    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "could not switch delayed sending off");
-        }
-    });
-    axum::serve(
-        listener,
-        router.into_make_service_with_connect_info::<SocketAddr>(),
-    )
-    .await
-    .map_err(|source| ProbeError::Serve { port, source })
+    serving::serve(listener, router, ending)
+        .await
+        .map_err(|source| ProbeError::Serve { port, source })
 }

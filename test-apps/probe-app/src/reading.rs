@@ -80,7 +80,7 @@ pub(crate) fn sidecar(
         routes: resources::routes(parts),
         endpoints: parts.endpoints.clone(),
         runtime: parts.runtime.layers.clone(),
-        secrets: parts.secrets.clone(),
+        secrets: secrets::with_streams(&parts.secrets, stats),
         filter_chains: parts.listeners.chains.clone(),
         clusters: parts.clusters.offers.clone(),
         types,

@@ -5,10 +5,12 @@
 
 use sidecar_launcher::behaviour::{Behaviour, Faithful};
 use std::future::{Future, pending};
+use std::net::Ipv4Addr;
 use std::pin::Pin;
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{interval, timeout};
 
 /// One seeded bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,14 +21,17 @@ pub enum Mutation {
     ReadyTooEarly,
     /// A sidecar whose control plane is away is started anew, and has nothing then.
     Forgets,
+    /// A sidecar ends as soon as its application takes nothing new, whatever is under way.
+    EndsTooEarly,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 3] = [
+    pub const ALL: [Self; 4] = [
         Self::KeepsOldConnections,
         Self::ReadyTooEarly,
         Self::Forgets,
+        Self::EndsTooEarly,
     ];
 
     /// As in `MESH_MUTANT`.
@@ -36,6 +41,7 @@ impl Mutation {
             Self::KeepsOldConnections => "sidecar-keeps-old-connections",
             Self::ReadyTooEarly => "sidecar-ready-too-early",
             Self::Forgets => "sidecar-forgets",
+            Self::EndsTooEarly => "sidecar-ends-too-early",
         }
     }
 
@@ -66,6 +72,13 @@ impl Behaviour for Mutation {
             _ => Faithful.has_to_start_anew(open),
         }
     }
+
+    fn has_to_end(&self, application: u16) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        match self {
+            Self::EndsTooEarly => Box::pin(takes_nothing_new(application)),
+            _ => Faithful.has_to_end(application),
+        }
+    }
 }
 
 /// How long a control plane may be away. The seconds that one needs to be replaced are less, and an outage is longer.
@@ -85,6 +98,23 @@ async fn is_left_alone(mut open: watch::Receiver<u64>) {
     }
     // Nobody counts any more: the launcher is at its end.
     pending().await
+}
+
+/// How often the port of an application is tried.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Ends when nobody listens on a port of this pod any more where somebody did before.
+async fn takes_nothing_new(port: u16) {
+    let mut looks = interval(LOOK);
+    let mut has_listened = false;
+    loop {
+        looks.tick().await;
+        let dialled = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await;
+        if has_listened && dialled.is_err() {
+            return;
+        }
+        has_listened |= dialled.is_ok();
+    }
 }
 
 #[cfg(test)]

@@ -27,6 +27,12 @@ pub trait Behaviour: Send + Sync + 'static {
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(pending())
     }
+
+    /// Ends when a sidecar that runs is to end though nobody has told it to. It never is: what its application has begun to
+    /// answer goes through it, and Kubernetes tells a sidecar when its application has ended. `application` is a port of that.
+    fn has_to_end(&self, _application: u16) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(pending())
+    }
 }
 
 /// As designed.

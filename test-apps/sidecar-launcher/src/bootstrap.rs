@@ -196,10 +196,10 @@ fn token_secret(token: &Path) -> Value {
     })
 }
 
-/// Patterns of the stats that somebody reads, and few others: whether it is live, the connection to the control plane and
-/// updates of each xDS type, which the probe goes by (`reading/stats.rs` there), and the requests under way, which are waited
-/// for when it drains. Envoy has a hundred more for each cluster, makes them anew with each update of it, and walks through
-/// all whenever it is asked for some: as much work as all its configuration is.
+/// Patterns of the stats that somebody reads, and few others: whether it is live, the connection to the control plane,
+/// updates of each xDS type and the streams of secrets, which the probe goes by (`reading/stats.rs` there), and the requests
+/// under way, which are waited for when it drains. Envoy has a hundred more for each cluster, makes them anew with each update
+/// of it, and walks through all whenever it is asked for some: as much work as all its configuration is.
 fn stats() -> Value {
     json!([
         { "exact": "server.state" },
@@ -207,6 +207,7 @@ fn stats() -> Value {
         { "prefix": "listener_manager." },
         { "prefix": "cluster_manager." },
         { "prefix": "runtime." },
+        { "prefix": "sds." },
         { "suffix": ".update_success" },
         { "suffix": ".update_rejected" },
         { "suffix": ".update_time" },
@@ -257,6 +258,8 @@ mod tests {
             "runtime.load_success",
             "runtime.update_time",
             "runtime.version_text",
+            "sds.default.update_attempt",
+            "sds.default.update_failure",
             "sds.default.update_success",
             "server.state",
             // By us, when it drains (`admin.rs`).

@@ -5,6 +5,7 @@ use crate::behaviour::Behaviour;
 use crate::connections::{self, Connections};
 use crate::log::{self, Rejections};
 use crate::settings::Settings;
+use probe_api::APPLICATION_PORT;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
@@ -57,6 +58,8 @@ pub(crate) async fn supervise(
     heard: &Heard,
     mut ended: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
+    // The other one is in use while the sidecar runs.
+    let mut told = ended.clone();
     let mut pause = FIRST_PAUSE;
     loop {
         let mut child = start(settings, bootstrap, behaviour)?;
@@ -76,6 +79,13 @@ pub(crate) async fn supervise(
                 tracing::warn!("the sidecar is started anew");
                 child.kill().await?;
                 continue;
+            }
+            () = behaviour.has_to_end(APPLICATION_PORT) => {
+                tracing::warn!("the sidecar ends before it is told to");
+                child.kill().await?;
+                // The launcher stays, or it would be started anew.
+                let _ = told.wait_for(|ended| *ended).await;
+                return Ok(());
             }
         };
         let Some(status) = status else {

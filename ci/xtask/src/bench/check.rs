@@ -1,7 +1,7 @@
 //! Figures of now against a stored baseline: has something become slower than noise explains, or is it over its limit?
 //!
-//! A limit is what a figure may be at most, whatever it was before. Where the stored baseline is over it already, that was
-//! accepted when it was stored: it is said, and only noise decides.
+//! A limit is what a figure may be at most, or must be at least where more is better, whatever it was before and on whatever
+//! machine.
 //!
 //! Each kind of machine has a baseline of its own. Where there is none of this kind, ratios and memory are held against the
 //! first, and times against their limits alone.
@@ -13,7 +13,7 @@ use super::{Bench, machine};
 use crate::workspace;
 use anyhow::{Context as _, bail};
 use clap::ValueEnum as _;
-use compared::{Bound, Compared};
+use compared::{Allowed, Bound, Compared};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -53,7 +53,7 @@ pub(super) fn benches() -> anyhow::Result<Vec<Bench>> {
 }
 
 /// Compares what was measured, prints a table, and writes `target/bench/check.json`. True when nothing is worse, and nothing
-/// over a limit that its baseline keeps.
+/// beyond its limit.
 ///
 /// # Errors
 ///
@@ -144,7 +144,7 @@ impl Baseline {
                 bound.with_context(|| {
                     format!(
                         "figure {index} needs `bench`, `figure`, a `noise` above 0 and a value above 0 in the baseline of this kind of \
-                        machine, or the first; so is `most`, where it is"
+                        machine, or the first; so is `most`, or `least`, where one of them is"
                     )
                 })
             })
@@ -185,9 +185,11 @@ fn bound(figure: &Value, values: &Value) -> Option<Bound> {
         figure: name.to_owned(),
         baseline: above_zero(&values[bench][name])?,
         noise: above_zero(&figure["noise"])?,
-        most: match &figure["most"] {
-            Value::Null => None,
-            most => Some(above_zero(most)?),
+        allowed: match (&figure["most"], &figure["least"]) {
+            (Value::Null, Value::Null) => Allowed::Any,
+            (most, Value::Null) => Allowed::AtMost(above_zero(most)?),
+            (Value::Null, least) => Allowed::AtLeast(above_zero(least)?),
+            _ => return None,
         },
     })
 }
@@ -216,7 +218,7 @@ mod tests {
                 - 1;
             assert_eq!(again.own, Some(last), "added once");
             assert!((again.bounds[0].baseline - value).abs() < f64::EPSILON);
-            assert_eq!(again.bounds[0].most, baseline.bounds[0].most);
+            assert_eq!(again.bounds[0].allowed, baseline.bounds[0].allowed);
             assert_eq!(again.bounds[1], baseline.bounds[1]);
             baseline = again;
         }
@@ -233,6 +235,10 @@ mod tests {
             document["figures"][0]["most"] = wrong;
             assert!(Baseline::parse(&document.to_string(), &machine).is_err());
         }
+        let mut both = baseline.document.clone();
+        both["figures"][0]["most"] = json!(1.0);
+        both["figures"][0]["least"] = json!(1.0);
+        assert!(Baseline::parse(&both.to_string(), &machine).is_err());
         for wrong in [
             "{}",
             r#"{"schemaVersion": 2, "figures": [], "baselines": []}"#,

@@ -7,8 +7,15 @@ use super::report::{Report, Unit};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Both turn TLS on for many; the second does so under steady load.
+/// Both turn TLS on for many; the second does so under load.
 const SCENARIOS: [&str; 2] = ["tls/scope", "tls/step-by-step"];
+
+/// The load over HTTP/1.1, which shows when requests first come over TLS.
+const STEADY: &str = "steady";
+/// The load of bytes: each exchange has a connection of its own.
+const ON_NEW_CONNECTIONS: &str = "bytes";
+/// All of its loads.
+const LOADS: [&str; 4] = [STEADY, "http2", "calls", ON_NEW_CONNECTIONS];
 
 /// Measures runs of the scenarios. False when one did not pass or a request was lost.
 ///
@@ -45,6 +52,7 @@ pub(super) fn measure(
                 "toggleToLastMillis": seen.last,
                 "toggleToFirstRequestMillis": seen.first_request,
                 "requests": seen.requests,
+                "newConnections": seen.new_connections,
                 "lost": seen.lost,
             }));
             all.add(seen);
@@ -78,11 +86,17 @@ pub(super) fn measure(
     );
     report.figure(
         "requests",
-        "requests under steady load",
+        "requests of loads",
         Unit::Count,
         f64::from(all.requests),
     );
-    report.figure("lost", "of them lost", Unit::Count, f64::from(all.lost));
+    report.figure(
+        "newConnections",
+        "of them on a new connection",
+        Unit::Count,
+        f64::from(all.new_connections),
+    );
+    report.figure("lost", "requests lost", Unit::Count, f64::from(all.lost));
     report.aim("lost", Unit::Count, f64::from(all.lost), 0.0);
     Ok(works && all.lost == 0 && rows.iter().all(|(_, _, values)| !values.is_empty()))
 }
@@ -94,6 +108,7 @@ struct Seen {
     last: Vec<f64>,
     first_request: Vec<f64>,
     requests: u32,
+    new_connections: u32,
     lost: u32,
 }
 
@@ -103,6 +118,7 @@ impl Seen {
         self.last.extend(other.last);
         self.first_request.extend(other.first_request);
         self.requests += other.requests;
+        self.new_connections += other.new_connections;
         self.lost += other.lost;
     }
 }
@@ -162,11 +178,15 @@ impl History {
 
     fn request(&mut self, event: &Value) {
         // Batches start when everybody is ready, so they say nothing of how long that takes.
-        if event["traffic"] != "steady" {
+        let Some(load) = LOADS.iter().find(|load| event["traffic"] == **load) else {
+            return;
+        };
+        self.seen.requests += 1;
+        self.seen.new_connections += u32::from(*load == ON_NEW_CONNECTIONS);
+        self.seen.lost += u32::from(event["status"] != 200);
+        if *load != STEADY {
             return;
         }
-        self.seen.requests += 1;
-        self.seen.lost += u32::from(event["status"] != 200);
         let due = event["dueNs"].as_f64().unwrap_or_default() / 1e6;
         if event["arrived"]["tls"].is_null() {
             return;
@@ -222,7 +242,11 @@ mod tests {
     }
 
     fn request(due_ms: u64, status: u64, arrived: &Value) -> Value {
-        json!({"event": "request", "traffic": "steady", "dueNs": due_ms * 1_000_000, "latencyUs": 2000,
+        of_load(STEADY, due_ms, status, arrived)
+    }
+
+    fn of_load(load: &str, due_ms: u64, status: u64, arrived: &Value) -> Value {
+        json!({"event": "request", "traffic": load, "dueNs": due_ms * 1_000_000, "latencyUs": 2000,
                "status": status, "arrived": arrived})
     }
 
@@ -271,5 +295,19 @@ mod tests {
         ]);
         assert_eq!(seen.first_request, [12.0]);
         assert_eq!((seen.requests, seen.lost), (4, 1));
+    }
+
+    #[test]
+    fn requests_of_every_load_are_counted_and_those_of_batches_are_not() {
+        let tls = json!({"tls": {"version": "TLSv1.3"}});
+        let seen = after(&[
+            toggled(10, "outbound"),
+            of_load("bytes", 12, 200, &tls),
+            of_load("bytes", 14, 503, &Value::Null),
+            of_load("calls", 15, 200, &tls),
+            of_load("batch", 16, 503, &Value::Null),
+        ]);
+        assert_eq!((seen.requests, seen.new_connections, seen.lost), (3, 2, 1));
+        assert!(seen.first_request.is_empty(), "that is of the steady load");
     }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use std::collections::BTreeMap;
 
 /// Seconds that the gate may take, on two cores.
-const AIM: f64 = 75.0;
+const AIM: f64 = 60.0;
 /// How many of the slowest scenarios are shown.
 const SLOWEST: usize = 10;
 

@@ -6,8 +6,9 @@ use std::path::Path;
 
 /// What is run over several clusters, and how: two cores carry the six nodes of the topology, but not at the pace of one
 /// cluster, and the bounds are not what this part is about.
-const OPTIONS: [&str; 12] = [
+const OPTIONS: [&str; 13] = [
     "delivery-scope/cluster",
+    "delivery-scope/address-in-cluster",
     "delivery-scope/data-center",
     "delivery-scope/application",
     "routing/own-zone",

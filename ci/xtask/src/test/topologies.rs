@@ -1,9 +1,12 @@
-//! Scenarios on the local cluster otherwise than by default: over several clusters and many data centers, with certificates
-//! that live as short as they may, and with seeded bugs over several clusters; and how far data centers are from each other.
+//! Scenarios on the local cluster otherwise than by default: over several clusters and many data centers, over a topology of a
+//! file as users write them, with certificates that live as short as they may, and with seeded bugs over several clusters; and
+//! how far data centers are from each other.
+
+mod addresses;
 
 use super::{distances, forget_run, meshproof};
 use crate::junit::Count;
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -15,7 +18,7 @@ struct Pass {
     sidecars: usize,
 }
 
-const PASSES: [Pass; 3] = [
+const PASSES: [Pass; 4] = [
     Pass {
         name: "two-clusters",
         options: &[
@@ -41,6 +44,15 @@ const PASSES: [Pass; 3] = [
             "--topology=three-regions-five-data-centers",
         ],
         sidecars: 15,
+    },
+    Pass {
+        name: "topology-of-a-file",
+        options: &[
+            "delivery-scope/data-center",
+            "routing/across-zones",
+            "--topology=kind-config/topologies/far-zones.yaml",
+        ],
+        sidecars: 11,
     },
     Pass {
         name: "short-certificates",
@@ -92,7 +104,7 @@ pub(super) fn run(program: &Path, results: &Path) -> anyhow::Result<Count> {
             Count::one_failed(format!("{name} had {sidecars} sidecars, not {fewest}"))
         };
     }
-    total += same_addresses(&results.join("two-clusters/latest"))?;
+    total += addresses::same(&results.join("two-clusters/latest"), OF_AN_ADDRESS)?;
     let artifacts = results.join("two-clusters-selftest");
     total += meshproof(Command::new(program), &SELFTEST, &artifacts)?;
     total += caught(&artifacts.join("latest/selftest.json"))?;
@@ -130,45 +142,6 @@ fn caught(report: &Path) -> anyhow::Result<Count> {
 
 /// The scenario that is about addresses which two clusters have.
 const OF_AN_ADDRESS: &str = "delivery-scope/address-in-cluster";
-
-/// Whether addresses of the block that it is about were those of sidecars in the other cluster too: otherwise it shows nothing.
-fn same_addresses(run: &Path) -> anyhow::Result<Count> {
-    let path = run
-        .join("scenarios")
-        .join(OF_AN_ADDRESS)
-        .join("history.jsonl");
-    let text =
-        std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
-    let events = text.lines().map(serde_json::from_str::<serde_json::Value>);
-    let events = events.collect::<Result<Vec<_>, _>>()?;
-    let wanted = events.iter().find_map(|event| {
-        let entry = &event["configuration"]["scope"]["match"][0];
-        Some((entry["ip"].as_str()?, entry["cluster"].as_str()?))
-    });
-    let (block, cluster) = wanted.context("the history names no addresses in a cluster")?;
-    let (address, length) = block.split_once('/').context("no block of addresses")?;
-    ensure!(
-        length == "24",
-        "the block {block} is not one of 256 addresses"
-    );
-    let (begin, _) = address.rsplit_once('.').context("no address")?;
-    let others = events.iter().any(|event| {
-        let sidecar = &event["sidecar"];
-        let ip = sidecar["ip"].as_str().unwrap_or_default();
-        // Canaries are in scope by another entry.
-        event["event"] == "sidecarJoined"
-            && sidecar["application"] != "canary"
-            && sidecar["cluster"] != cluster
-            && ip.rsplit_once('.').is_some_and(|(of, _)| of == begin)
-    });
-    Ok(if others {
-        Count::ONE_PASSED
-    } else {
-        Count::one_failed(format!(
-            "nobody outside {cluster} had the address {address}"
-        ))
-    })
-}
 
 /// How many sidecars a run was made with, as its report tells.
 fn sidecars(report: &Path) -> anyhow::Result<usize> {

@@ -11,13 +11,16 @@ use crate::output::Out;
 use crate::plan;
 use harness_cluster::assets::{self, AssetOptions};
 use harness_cluster::kind::{self, State};
-use harness_cluster::local;
+use harness_cluster::{User, local};
 use harness_model::causes::chain;
 use serde::Serialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+
+/// The file of a run in the folder of its artefacts by which that is found.
+const HISTORY: &str = "history.jsonl";
 
 /// What was (or would be) done, for programs.
 #[derive(Debug, Default, Serialize)]
@@ -29,12 +32,33 @@ struct Cleaned {
     /// Those of them that a run, or another command, uses.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     in_use: BTreeSet<String>,
+    /// By whom, where that is known.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    used_by: BTreeMap<String, UsedBy>,
     /// What could not be removed, with the reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     left: Vec<String>,
     /// What the user can do about that.
     #[serde(skip)]
     hints: BTreeSet<String>,
+}
+
+/// A process that uses a cluster.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct UsedBy {
+    process: u32,
+    command: String,
+    /// Where it writes its artefacts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    artifacts: Option<PathBuf>,
+}
+
+/// A cluster that is not dead.
+struct Living {
+    name: String,
+    in_use: bool,
+    user: Option<User>,
 }
 
 /// Cleans. What cannot be removed holds up nothing else.
@@ -49,21 +73,23 @@ pub(crate) fn clean(
     let (kind_dead, kind_running): (Vec<_>, Vec<_>) = kind::list(&options.cache)
         .into_iter()
         .partition(|listed| listed.state == State::Dead);
-    let on_kind = kind_running
-        .into_iter()
-        .map(|listed| (listed.name, listed.state == State::InUse));
-    let running: Vec<(String, bool)> = running
-        .into_iter()
-        .map(|listed| (listed.name, listed.in_use))
-        .chain(on_kind)
-        .collect();
-    let used = running.iter().filter(|(_, in_use)| *in_use);
+    let on_kind = kind_running.into_iter().map(|listed| Living {
+        user: listed.user(),
+        in_use: listed.state == State::InUse,
+        name: listed.name,
+    });
+    let running = running.into_iter().map(|listed| Living {
+        user: listed.user(),
+        in_use: listed.in_use,
+        name: listed.name,
+    });
     let mut cleaned = Cleaned {
         dry_run: arguments.dry_run,
-        in_use: used.map(|(name, _)| name.clone()).collect(),
-        running: running.into_iter().map(|(name, _)| name).collect(),
         ..Cleaned::default()
     };
+    for living in running.chain(on_kind) {
+        cleaned.leave(living);
+    }
     let kind_dead = kind_dead.into_iter().map(|listed| listed.name);
     if arguments.dry_run {
         cleaned.folders(dead.into_iter().map(|listed| listed.folder));
@@ -80,7 +106,40 @@ pub(crate) fn clean(
     cleaned.outcome()
 }
 
+impl From<User> for UsedBy {
+    fn from(user: User) -> Self {
+        // A run keeps its history open until its end.
+        let is_history = |file: &&PathBuf| file.file_name().is_some_and(|name| name == HISTORY);
+        let history = user.files.iter().find(is_history);
+        Self {
+            artifacts: history.and_then(|file| file.parent()).map(Path::to_owned),
+            process: user.process,
+            command: user.command,
+        }
+    }
+}
+
+impl std::fmt::Display for UsedBy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "process {} (`{}`)", self.process, self.command)?;
+        match &self.artifacts {
+            Some(folder) => write!(f, ", whose artefacts are in {}", folder.display()),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Cleaned {
+    fn leave(&mut self, living: Living) {
+        if living.in_use {
+            self.in_use.insert(living.name.clone());
+        }
+        if let Some(user) = living.user {
+            self.used_by.insert(living.name.clone(), user.into());
+        }
+        self.running.push(living.name);
+    }
+
     fn folders(&mut self, removed: impl IntoIterator<Item = PathBuf>) {
         let removed = removed.into_iter().map(|path| path.display().to_string());
         self.removed.extend(removed);
@@ -163,7 +222,9 @@ fn text(cleaned: &Cleaned, out: &mut Out) -> std::io::Result<()> {
         writeln!(out, "{verb} {one}")?;
     }
     for name in &cleaned.running {
-        if cleaned.in_use.contains(name) {
+        if let Some(user) = cleaned.used_by.get(name) {
+            writeln!(out, "left the cluster {name}, which is in use by {user}")?;
+        } else if cleaned.in_use.contains(name) {
             writeln!(out, "left the cluster {name}, which is in use")?;
         } else {
             writeln!(
@@ -176,4 +237,40 @@ fn text(cleaned: &Cleaned, out: &mut Out) -> std::io::Result<()> {
         writeln!(out, "nothing to remove")?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_uses_a_cluster_is_told_with_where_it_writes() {
+        let user = |files: &[&str]| User {
+            process: 4711,
+            command: "meshproof run routing".to_owned(),
+            files: files.iter().map(PathBuf::from).collect(),
+        };
+        let of_run = UsedBy::from(user(&["/dev/null", "/home/me/artifacts/a/history.jsonl"]));
+        assert_eq!(
+            of_run.to_string(),
+            "process 4711 (`meshproof run routing`), whose artefacts are in /home/me/artifacts/a"
+        );
+        let other = UsedBy::from(user(&["/dev/null"]));
+        assert_eq!(other.to_string(), "process 4711 (`meshproof run routing`)");
+    }
+
+    #[test]
+    fn a_cluster_that_stays_is_left_with_or_without_a_user() {
+        let mut cleaned = Cleaned::default();
+        for (name, in_use) in [("kept", false), ("used", true)] {
+            cleaned.leave(Living {
+                name: name.to_owned(),
+                in_use,
+                user: None,
+            });
+        }
+        assert_eq!(cleaned.running, ["kept", "used"]);
+        assert_eq!(cleaned.in_use, BTreeSet::from(["used".to_owned()]));
+        assert!(cleaned.used_by.is_empty());
+    }
 }

@@ -18,7 +18,7 @@ use harness_report::jsonl::JsonLines;
 use harness_report::record::{Context, Outcome, RunRecord, history_path, quote};
 use harness_report::terminal::Terminal;
 use harness_runner::{Interrupt, RunPlan};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::future::Future;
 use std::path::Path;
@@ -99,7 +99,8 @@ pub(crate) fn run(
             .into_iter()
             .map(|scenario| (scenario.name.clone(), scenario))
             .collect(),
-        reruns: BTreeMap::new(),
+        folder: std::env::current_dir().ok(),
+        ..Context::default()
     };
     let gate: Vec<String> = selected
         .scenarios

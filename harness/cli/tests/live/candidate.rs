@@ -123,6 +123,18 @@ fn a_candidate_is_deployed_run_against_and_named_by_what_its_pods_run() {
     let told = &report["environment"]["candidate.control-plane"];
     assert_eq!(*told, Value::from(&*candidate), "{report}");
 
+    // A self-test judges it where nothing has a seeded bug, and has the bugs caught in our own image.
+    let selftest = ["selftest", "delivery-scope/longer-prefix", "--reuse", NAME];
+    let without_mesh = ["--without-absent", "--color", "never"];
+    let (code, said) = output(place.command(&[&selftest[..], &without_mesh, &options].concat()));
+    assert_eq!(code, Some(0), "{said}");
+    let runs = format!("run the candidate for control-plane: {candidate}");
+    assert!(said.contains(&runs), "{said}");
+    let agrees = "OK faithful × delivery-scope/longer-prefix: passed";
+    assert!(said.contains(agrees), "{said}");
+    let caught = "CAUGHT prefix-precedence-wrong × delivery-scope/longer-prefix";
+    assert!(said.contains(caught), "{said}");
+
     // A run deploys what its options say: without the candidate, ours.
     let (code, said) = output(place.command(&[&run[..], &["routing/own-zone"]].concat()));
     assert_eq!(code, Some(0), "{said}");

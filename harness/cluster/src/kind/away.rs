@@ -1,8 +1,9 @@
 //! Taking parts of a kind cluster away, as the harness asks for it: by shells in nodes, or by the engine.
 
 use super::bring_up::Parts;
+use super::brought::Brought;
 use super::power::{Nodes, Power};
-use super::{control_plane, on_disks, pods};
+use super::{control_plane, late_answers, on_disks, pods};
 use crate::{ClusterError, Part};
 use harness_model::topology::Topology;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,6 +18,7 @@ pub(super) struct Away {
     /// Until when the API server may not answer.
     kubernetes: Mutex<Option<Instant>>,
     power: Power,
+    brought: Brought,
 }
 
 impl Away {
@@ -32,6 +34,10 @@ impl Away {
         let (engine, workers) = (&parts.engine, &parts.workers);
         match part {
             Part::PodProcesses(pod) => pods::freeze(engine, pod.into(), duration).await,
+            Part::Promptness { pod, port, delay } => {
+                let brought = &self.brought;
+                late_answers::begin(engine, brought, pod, *port, *delay, duration).await
+            }
             Part::Nodes { data_center } => {
                 let nodes = Nodes {
                     engine: engine.clone(),
@@ -62,6 +68,7 @@ impl Away {
         let (engine, workers) = (&parts.engine, &parts.workers);
         match part {
             Part::PodProcesses(pod) => pods::thaw(engine, pod.into()).await,
+            Part::Promptness { pod, .. } => late_answers::end(engine, pod).await,
             Part::Nodes { data_center } => self.power.on(data_center).await,
             Part::ApiServer => control_plane::give_api_server_back(engine, control_plane).await,
             Part::Etcd => control_plane::thaw_etcd(engine, control_plane).await,

@@ -133,6 +133,7 @@ impl Cluster for KindCluster {
             Capability::ComponentOutage,
             Capability::ClientDenial,
             Capability::PodFreeze,
+            Capability::LateAnswers,
             Capability::SocketFault,
             Capability::DiskFull,
             Capability::KubernetesOutage,

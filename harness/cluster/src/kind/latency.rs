@@ -120,16 +120,17 @@ pub(super) fn run() -> Result<(), ClusterError> {
         .ok_or_else(|| ClusterError::because(act, "it is not said"))?;
     let late: Vec<Late> = serde_json::from_str(&text).map_err(failed(act))?;
     let queues = latency::start(LINK, &late, Path::new(LOCK))?;
-    say_ready().map_err(failed("tell systemd that packets are late from now on"))?;
+    tell_systemd("READY=1").map_err(failed("tell systemd that packets are late from now on"))?;
     queues.serve()
 }
 
-fn say_ready() -> io::Result<()> {
+/// Tells the systemd that has started this process something (sd_notify(3)); nothing where none has.
+pub(super) fn tell_systemd(what: &str) -> io::Result<()> {
     let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else {
         return Ok(());
     };
     UnixDatagram::unbound()?
-        .send_to(b"READY=1", socket)
+        .send_to(what.as_bytes(), socket)
         .map(drop)
 }
 

@@ -12,7 +12,7 @@
 use super::identity::Identity;
 use crate::folder_lock::{self, Attempt, FolderLock};
 use crate::together::Whole;
-use crate::{ClusterError, failed};
+use crate::{ClusterError, User, failed};
 use harness_model::topology::Topology;
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -63,6 +63,15 @@ pub struct Listed {
     pub started: Option<jiff::Timestamp>,
     /// The clusters it is one of, when it is kept and there are several.
     pub part_of: Option<Whole>,
+}
+
+impl Listed {
+    /// Who makes it or runs on it, where somebody does and that is known.
+    #[must_use]
+    pub fn user(&self) -> Option<User> {
+        let is_used = self.state == State::InUse;
+        folder_lock::holder(&self.folder).filter(|_| is_used)
+    }
 }
 
 /// Whose a kind cluster is.

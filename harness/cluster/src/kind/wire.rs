@@ -1,8 +1,9 @@
-//! Looking at what leaves a data center: in each of its nodes a process of ours, this very program, looks at the device
+//! Looking at what leaves a data center and comes in: in each of its nodes a process of ours, this very program, looks at the device
 //! that leads to the other nodes.
 //!
 //! Invariant: the process ends with its standard input, so when the engine's program or we are gone.
 
+use super::brought::{Brought, PROGRAM};
 use super::engine::Engine;
 use super::zone::{LINK, Worker, inside};
 use crate::{ClusterError, WireSeen, failed, wire};
@@ -12,7 +13,6 @@ use harness_model::causes::chain;
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
@@ -20,9 +20,6 @@ use tokio::process::{Child, ChildStdout};
 
 /// What the program is started as in a node; the argument after it is the source address that counts.
 pub(super) const ROLE: &str = "__wire";
-/// Where the program is in a node: not on a file system that its container mounts, so that every engine can write it. Not
-/// the one that makes packets late, which may be of another run.
-const PROGRAM: &str = "/usr/local/bin/meshproof-wire";
 /// What it says once it looks.
 const LOOKS: &str = "looks";
 /// How long a process may take to start, or to tell what it saw, on a busy machine.
@@ -33,8 +30,7 @@ const ANSWER: Duration = Duration::from_secs(20);
 pub(super) struct Wires {
     /// By data center and source address.
     looking: Mutex<BTreeMap<(String, Ipv4Addr), Vec<Looking>>>,
-    /// The nodes that have the program.
-    there: tokio::sync::Mutex<Vec<String>>,
+    brought: Brought,
 }
 
 /// A process in a node.
@@ -45,7 +41,7 @@ struct Looking {
 }
 
 impl Wires {
-    /// Looks from now on at what leaves the data center from an address.
+    /// Looks from now on at what leaves the data center from an address, and comes in for it.
     pub(super) async fn watch(
         &self,
         engine: &Engine,
@@ -55,7 +51,7 @@ impl Wires {
     ) -> Result<(), ClusterError> {
         let nodes = inside(workers, data_center)?;
         let started = nodes.into_iter().map(|worker| async move {
-            self.bring(engine, &worker.name).await?;
+            self.brought.bring(engine, &worker.name).await?;
             let act = format!("look at what leaves node {}", worker.name);
             start(engine, &worker.name, source)
                 .await
@@ -89,26 +85,17 @@ impl Wires {
         let mut all = WireSeen::default();
         for seen in try_join_all(told).await? {
             all.unseen += seen.unseen;
-            let left = seen.connections.into_iter().filter(|connection| {
-                let to: Option<SocketAddrV4> = connection.to.parse().ok();
-                !to.is_some_and(|to| inside.iter().any(|worker| worker.holds(*to.ip())))
-            });
-            all.connections.extend(left);
+            let is_inside = |end: &str| {
+                let end: Option<SocketAddrV4> = end.parse().ok();
+                end.is_some_and(|end| inside.iter().any(|worker| worker.holds(*end.ip())))
+            };
+            let crossed = seen
+                .connections
+                .into_iter()
+                .filter(|connection| !(is_inside(&connection.from) && is_inside(&connection.to)));
+            all.connections.extend(crossed);
         }
         Ok(all)
-    }
-
-    /// Copies the program into a node that has not got it from us.
-    async fn bring(&self, engine: &Engine, node: &str) -> Result<(), ClusterError> {
-        let mut there = self.there.lock().await;
-        if there.iter().any(|known| known == node) {
-            return Ok(());
-        }
-        // Not by its name, which may be another program's by now.
-        let own = Path::new("/proc/self/exe");
-        engine.copy_into(node, own, PROGRAM).await?;
-        there.push(node.to_owned());
-        Ok(())
     }
 
     fn looking(&self) -> MutexGuard<'_, BTreeMap<(String, Ipv4Addr), Vec<Looking>>> {
@@ -163,14 +150,14 @@ fn look() -> Result<(), ClusterError> {
     let source = std::env::args()
         .nth(2)
         .ok_or_else(|| ClusterError::because(act, "it is not said"))?;
-    let source = source.parse().map_err(failed(act))?;
+    let source: Ipv4Addr = source.parse().map_err(failed(act))?;
     let tap = Tap::open(LINK, source).map_err(failed("look at packets"))?;
     let mut output = io::stdout();
     writeln!(output, "{LOOKS}").map_err(failed("say that it looks"))?;
     let _ = io::stdin().read_to_end(&mut Vec::new());
     let seen = tap.seen().map_err(failed("tell what was seen"))?;
     let seen = WireSeen {
-        connections: wire::connections(&seen.packets),
+        connections: wire::connections(source, &seen.packets),
         unseen: seen.dropped,
     };
     serde_json::to_writer(output, &seen).map_err(failed("tell what was seen"))

@@ -25,6 +25,9 @@ pub(super) async fn take_away(
     match place_of(part) {
         Place::Fabric(part) => cluster.ask(&Request::TakeAway { part, millis }).await,
         Place::NodeOf(pod) => freeze(cluster.folder(), pod, millis).await,
+        Place::PortOf { pod, port, delay } => {
+            slow_down(cluster.folder(), pod, port, delay, millis).await
+        }
         Place::Disks(part) => {
             let nodes = nodes(cluster, part)?;
             harm(cluster.folder(), &nodes, part, millis).await
@@ -37,6 +40,7 @@ pub(super) async fn give_back(cluster: &LocalCluster, part: &Part) -> Result<(),
     match place_of(part) {
         Place::Fabric(part) => cluster.ask(&Request::GiveBack { part }).await.map(drop),
         Place::NodeOf(pod) => thaw(cluster.folder(), pod).await,
+        Place::PortOf { pod, .. } => speed_up(cluster.folder(), pod).await,
         Place::Disks(part) => mend(cluster.folder(), &nodes(cluster, part)?, part).await,
     }
 }
@@ -47,6 +51,12 @@ enum Place<'a> {
     Fabric(ClusterPart),
     /// The node of a pod.
     NodeOf(&'a PodAddress),
+    /// The node of a pod, for one of its ports.
+    PortOf {
+        pod: &'a PodAddress,
+        port: u16,
+        delay: Duration,
+    },
     /// The nodes themselves.
     Disks(&'a OnDisks),
 }
@@ -54,6 +64,11 @@ enum Place<'a> {
 fn place_of(part: &Part) -> Place<'_> {
     match part {
         Part::PodProcesses(pod) => Place::NodeOf(pod),
+        Part::Promptness { pod, port, delay } => Place::PortOf {
+            pod,
+            port: *port,
+            delay: *delay,
+        },
         Part::Nodes { data_center } => Place::Fabric(ClusterPart::Nodes(data_center.clone())),
         Part::ApiServer => Place::Fabric(ClusterPart::Killed("kube-apiserver".to_owned())),
         Part::Etcd => Place::Fabric(ClusterPart::Stopped("etcd".to_owned())),
@@ -122,6 +137,30 @@ async fn thaw(folder: &Path, pod: &PodAddress) -> Result<(), ClusterError> {
         .await
         .map(drop)
         .map_err(failed(format!("let the pod {} go on", pod.name)))
+}
+
+/// Has the node of a pod hold back what arrives at a port of it.
+async fn slow_down(
+    folder: &Path,
+    pod: &PodAddress,
+    port: u16,
+    delay: Duration,
+    millis: u64,
+) -> Result<String, ClusterError> {
+    let delay = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+    let request = json!({ "late": name(pod), "port": port, "delay": delay, "millis": millis });
+    let measured: String = ask(folder, &pod.node, &request)
+        .await
+        .map_err(failed(format!("have the pod {} answer late", pod.name)))?;
+    Ok(format!("{}: {measured}", pod.name))
+}
+
+/// Has it hold nothing back any more.
+async fn speed_up(folder: &Path, pod: &PodAddress) -> Result<(), ClusterError> {
+    ask::<String>(folder, &pod.node, &json!({ "prompt": name(pod) }))
+        .await
+        .map(drop)
+        .map_err(failed(format!("let the pod {} answer at once", pod.name)))
 }
 
 fn name(pod: &PodAddress) -> serde_json::Value {

@@ -228,6 +228,7 @@ impl Cluster for LocalCluster {
             Capability::ZoneCut,
             Capability::Wire,
             Capability::PodFreeze,
+            Capability::LateAnswers,
             Capability::ComponentOutage,
             Capability::ClientDenial,
             Capability::NodeOutage,

@@ -114,7 +114,7 @@ fn carry_out(
                 .ok_or_else(|| ClusterError::because(act.clone(), "nobody has looked"))?;
             let seen = tap.seen().map_err(failed(act.clone()))?;
             serde_json::to_string(&WireSeen {
-                connections: wire::connections(&seen.packets),
+                connections: wire::connections(*source, &seen.packets),
                 unseen: seen.dropped,
             })
             .map_err(failed(act))

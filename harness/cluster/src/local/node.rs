@@ -4,7 +4,7 @@
 use super::plan::{API_PORT, API_SERVER, CLUSTER_DOMAIN, PREFIX};
 use super::protocol::{self, LIFELINE, NodeRole};
 use super::{failed, log_to};
-use crate::{ClusterError, exposure};
+use crate::{ClusterError, key_marks};
 use harness_kernel::{fd_passing, mount};
 use harness_kubelet::NodeConfig;
 use std::io::BufReader;
@@ -71,7 +71,7 @@ fn configuration(role: NodeRole) -> NodeConfig {
         executable: PathBuf::from("/proc/self/exe"),
         cluster_domain: CLUSTER_DOMAIN.to_owned(),
         log: role.log,
-        holds_key: exposure::holds,
+        holds_key: key_marks::are_in,
         lease_duration: Duration::from_secs(6),
         restart_backoff: Duration::from_millis(500),
     }

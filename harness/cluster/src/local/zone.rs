@@ -79,7 +79,7 @@ pub(super) fn cut(router: &NetNs, duration: Duration) -> Result<(), nft::NftErro
     )
 }
 
-/// Looks at what leaves the zone of `router` from one address.
+/// Looks at what leaves the zone of `router` from one address, and at what comes in for it.
 pub(super) fn watch(router: &NetNs, source: Ipv4Addr) -> Result<Tap, ClusterError> {
     router
         .run_in(|| Tap::open(wiring::UPLINK_OF_ZONE, source))

@@ -32,6 +32,7 @@ impl Mesh {
             component,
             port,
             certificate: shown,
+            audit: _,
         } = keys;
         let server = self.server((component, *port, shown), site, from).await?;
         let Server {

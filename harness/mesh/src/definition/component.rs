@@ -21,6 +21,9 @@ pub struct Component {
     pub selector: BTreeMap<String, String>,
     /// A TCP port that each pod listens on while it lives.
     pub port: u16,
+    /// The TCP port on which each pod serves the rest of the mesh, which faults may make late. Absent: `port`.
+    #[serde(default)]
+    pub serves: Option<u16>,
     /// The path of the Unix socket that each pod listens on, on its node's disk. Absent: none that faults may break.
     #[serde(default)]
     pub socket: Option<PathBuf>,
@@ -31,6 +34,20 @@ pub struct Component {
     /// The list of the parts that it serves. Absent: none that can be denied.
     #[serde(default)]
     pub clients: Option<ClientList>,
+    /// Where each pod shows how many requests it has refused. Absent: nobody tells.
+    #[serde(default)]
+    pub refusals: Option<Counter>,
+}
+
+/// Where a pod shows what it has counted since it was started.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Counter {
+    /// The path, over HTTP on the part's `port`.
+    pub shown_at: String,
+    /// The name of the counter: it stands in a line of its own, before a space and a whole number, as Prometheus' text form has
+    /// one without labels.
+    pub counter: String,
 }
 
 /// The list of those whom a part of a mesh serves: names, one a line, which an operator changes while it runs.
@@ -65,9 +82,11 @@ impl Component {
             name,
             selector,
             port: 0,
+            serves: None,
             socket: None,
             folder: None,
             clients: None,
+            refusals: None,
         }
     }
 
@@ -147,9 +166,11 @@ impl MeshDefinition {
             name: home.deployment.clone(),
             selector: home.selector.clone(),
             port: home.xds_port,
+            serves: None,
             socket: None,
             folder: None,
             clients: None,
+            refusals: None,
         });
         control_plane
             .into_iter()
@@ -180,6 +201,15 @@ impl MeshDefinition {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_asks_the_authority_comes_to_another_port_than_who_asks_whether_it_is_well() {
+        let mesh = MeshDefinition::load("reference").unwrap();
+        let serves = |name: &str| mesh.component(name).and_then(|part| part.serves);
+        let authority = mesh.component("certificate-authority").unwrap();
+        assert!(serves("certificate-authority").is_some_and(|port| port != authority.port));
+        assert_eq!(serves("key-service"), None);
+    }
 
     #[test]
     fn a_fault_that_the_mesh_has_nothing_for_is_none_that_it_can_have() {

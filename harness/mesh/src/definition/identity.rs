@@ -57,6 +57,22 @@ pub struct KeyServiceForm {
     pub port: u16,
     /// The certificate (in `certificates`) that it shows; its first name is what it must be for.
     pub certificate: String,
+    /// Where it writes each call down. Absent: where nobody can read it.
+    #[serde(default)]
+    pub audit: Option<AuditForm>,
+}
+
+/// An audit log: lines in the log of each pod.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AuditForm {
+    /// The container of a pod. Absent: the only one.
+    #[serde(default)]
+    pub container: Option<String>,
+    /// Texts that are all in a line about something that was signed.
+    pub served: Vec<String>,
+    /// Texts that are all in a line about somebody who had nothing signed, since he is denied.
+    pub refused: Vec<String>,
 }
 
 /// How sidecars speak TLS to each other, for a probe that does as they do. What it sends to the address of a pod must not be

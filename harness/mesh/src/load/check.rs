@@ -294,8 +294,11 @@ impl Checker<'_> {
         self.partner_roots(sections);
         self.published(sections);
         self.identity(sections);
+        self.private_socket(sections);
         self.key_service(sections);
+        self.audit(sections);
         self.clients(sections);
+        self.refusals(sections);
         self.handshake(sections);
         self.protocols(sections);
         let claimed = sections

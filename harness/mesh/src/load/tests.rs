@@ -400,7 +400,7 @@ fn a_mesh_that_claims_partners_must_say_how() {
 #[test]
 fn a_mesh_that_claims_a_key_service_must_say_where_it_is() {
     let form = "    component: key-service\n    port: 15017\n    certificate: keyService\n";
-    let whole = format!("  keyService:\n{form}");
+    let whole = keys_section();
     let component = form.replace("component: key-service", "component: nobody");
     let certificate = form.replace("certificate: keyService", "certificate: nothing");
     for (right, wrong, field) in [
@@ -414,6 +414,7 @@ fn a_mesh_that_claims_a_key_service_must_say_where_it_is() {
     ] {
         let defects = broken(|text| {
             assert!(text.contains(right), "{right}");
+            let text = text.replace("  - audit-log\n", "");
             text.replace(right, wrong)
         });
         assert_eq!(defects.len(), 1, "{defects:#?}");
@@ -421,10 +422,56 @@ fn a_mesh_that_claims_a_key_service_must_say_where_it_is() {
         assert!(defects[0].line > 0, "{defects:#?}");
     }
     let unclaimed = changed(|text| {
-        let text = text.replace(&whole, "");
+        let text = text.replace(&whole, "").replace("  - audit-log\n", "");
         text.replace("  - key-service\n", "")
     });
     unclaimed.expect("nothing is claimed");
+}
+
+/// What the reference mesh says of its key service.
+fn keys_section() -> String {
+    let text = fixtures::meshes::ALL[0].definition;
+    let (_, rest) = text.split_once("\n  keyService:\n").expect("it is there");
+    let is_inside = |line: &&str| line.starts_with("    ");
+    let lines: String = rest.split_inclusive('\n').take_while(is_inside).collect();
+    format!("  keyService:\n{lines}")
+}
+
+#[test]
+fn a_mesh_that_claims_an_audit_log_must_say_how_it_is_known() {
+    let whole = keys_section();
+    let (without, _) = whole.split_once("    # How its audit").expect("it is told");
+    let defects = broken(|text| text.replace(&whole, without));
+    let told = "`audit-log` is claimed, but `identity.keyService.audit` is missing";
+    assert_eq!(defects.len(), 1, "{defects:#?}");
+    assert_eq!(defects[0].message, told);
+    assert!(defects[0].line > 0, "{defects:#?}");
+
+    for key in ["served", "refused"] {
+        let line = format!("      {key}: [");
+        let defects = broken(|text| {
+            let (before, rest) = text.split_once(&line).expect("it is there");
+            let (_, after) = rest.split_once('\n').expect("more lines");
+            format!("{before}{line}]\n{after}")
+        });
+        assert_eq!(defects.len(), 1, "{defects:#?}");
+        let field = format!("identity.keyService.audit.{key}");
+        assert_eq!(defects[0].field, field);
+    }
+}
+
+#[test]
+fn a_mesh_that_claims_a_private_socket_must_say_where_it_is() {
+    let defects = broken(|text| {
+        let (before, rest) = text.split_once("\nidentity:\n").expect("it is there");
+        let (_, after) = rest.split_once("\nhandshake:\n").expect("it is there");
+        format!("{before}\nhandshake:\n{after}")
+    });
+    let told = "`private-socket` is claimed, but `identity` is missing";
+    assert!(
+        defects.iter().any(|defect| defect.message == told),
+        "{defects:?}"
+    );
 }
 
 #[test]
@@ -557,6 +604,16 @@ fn a_list_of_clients_names_parts_of_the_mesh_and_where_it_shows() {
             "shownAt: /clients",
             "shownAt: clients",
             "components.key-service.clients.shownAt: `clients` is no path",
+        ),
+        (
+            "shownAt: /metrics",
+            "shownAt: metrics",
+            "components.certificate-authority.refusals.shownAt: `metrics` is no path",
+        ),
+        (
+            "counter: mesh_certificate_authority_refused_total",
+            "counter: 'a b'",
+            "components.certificate-authority.refusals.counter: `a b` is empty, or has spaces in it",
         ),
     ] {
         let defects = broken(|text| {

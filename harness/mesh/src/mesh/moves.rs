@@ -3,7 +3,9 @@
 use super::Mesh;
 use crate::Workload;
 use crate::error::MeshError;
-use futures::future::try_join_all;
+use crate::site::Site;
+use futures::future::join_all;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 impl Mesh {
@@ -72,6 +74,16 @@ impl Mesh {
     /// When an API server cannot be written or the workloads are not Ready within `patience`.
     pub async fn restore(&self, patience: Duration) -> Result<(), MeshError> {
         let restored = self.sites.iter().map(|site| site.restore(patience));
-        try_join_all(restored).await.map(drop)
+        // A cluster where it fails breaks it off in no other.
+        let each = join_all(restored).await;
+        each.into_iter().collect()
+    }
+
+    /// What runs the build before the one under test: rollouts that were broken off, and not put right by
+    /// [`restore`](Self::restore) so far.
+    #[must_use]
+    pub fn taken_back(&self) -> BTreeSet<String> {
+        let each = self.sites.iter().map(Site::taken_back);
+        each.flatten().collect()
     }
 }

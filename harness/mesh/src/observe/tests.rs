@@ -1,7 +1,7 @@
 //! What a reading shows of one scenario: its own keys, its own marker, and nothing of anybody else.
 
 use super::*;
-use crate::definition::TlsForm;
+use crate::definition::{MeshDefinition, TlsForm};
 use harness_model::history::XdsForm;
 use probe_api::state::{self, ControlPlaneConnection, Identity, Resource, Route, TypeState};
 
@@ -178,7 +178,11 @@ fn how_a_request_came_is_told_by_the_header_alone() {
         tls_header: Some("X-Tls".to_owned()),
         ..Evidence::default()
     };
-    let told = |text: Option<&str>| {
+    let of_this_mesh = Evidence {
+        tls_versions: vec!["TLSv1.3".to_owned()],
+        ..evidence.clone()
+    };
+    let told_by = |evidence: &Evidence, text: Option<&str>| {
         let peer = PeerView {
             identity: Identity::default(),
             protocol: String::new(),
@@ -190,8 +194,9 @@ fn how_a_request_came_is_told_by_the_header_alone() {
             remote_address: String::new(),
             certificate: None,
         };
-        arrival(&evidence, &peer)
+        arrival(evidence, &peer)
     };
+    let told = |text| told_by(&evidence, text);
     assert_eq!(told(None), None);
     assert_eq!(told(Some("anything")), None);
     let plaintext = Some(Arrival::Plaintext);
@@ -204,8 +209,17 @@ fn how_a_request_came_is_told_by_the_header_alone() {
             cipher: "C".to_owned(),
             peer: Some("spiffe://a/b".to_owned()),
             serial: Some("0f".to_owned()),
+            outdated: false,
         })
     );
+    let is_outdated = |evidence, version: &str| {
+        let text = format!("version={version};cipher=C;peer=;serial=");
+        let told = told_by(evidence, Some(&text));
+        matches!(told, Some(Arrival::Tls { outdated: true, .. }))
+    };
+    assert!(is_outdated(&of_this_mesh, "TLSv1.2"));
+    assert!(!is_outdated(&of_this_mesh, "TLSv1.3"));
+    assert!(!is_outdated(&evidence, "TLSv1.2"), "nothing is said");
 }
 
 #[test]
@@ -221,6 +235,7 @@ fn certificate_and_modes_are_shown_to_the_scenario_that_owns_tls_alone() {
                     not_after_s: 120,
                     ..state::Certificate::default()
                 }],
+                stream_ends: Some(2),
                 ..state::Secret::default()
             },
         )]
@@ -250,6 +265,7 @@ fn certificate_and_modes_are_shown_to_the_scenario_that_owns_tls_alone() {
         until_ms: 21_500,
     };
     assert_eq!(own.valid, Some(valid));
+    assert_eq!(own.stream_ends, Some(2));
 }
 
 #[test]
@@ -283,4 +299,30 @@ fn a_certificate_leads_to_a_root_that_its_sidecar_trusts_or_to_none() {
     // Two that signed each other lead nowhere, and that is found out.
     let circle = [signed("own", Some("i1")), signed("i1", Some("own"))];
     assert_eq!(seen(&circle, &both).0, None);
+}
+
+#[test]
+fn what_is_wrong_with_a_callees_certificate_is_told_apart() {
+    let reference = MeshDefinition::load("reference").expect("it is shipped");
+    let refused = |why: &str| {
+        let told = format!(
+            "the connection ended before an answer came; x-mesh-failure: upstream-tls=- flags=UF,URX TLS_error:|268435581:SSL_routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED:verify_cert_failed:_{why}:TLS_error_end"
+        );
+        cause(&reference.evidence, &told)
+    };
+    let by_chain = |why: &str| {
+        refused(&format!(
+            "X509_verify_cert:_certificate_verification_error_at_depth_0:_{why}"
+        ))
+    };
+    for (seen, expected) in [
+        (
+            by_chain("unable_to_get_local_issuer_certificate"),
+            RefusalCause::Untrusted,
+        ),
+        (by_chain("certificate_has_expired"), RefusalCause::Expired),
+        (refused("SAN_matcher"), RefusalCause::OtherName),
+    ] {
+        assert_eq!(seen, Some(expected));
+    }
 }

@@ -6,10 +6,13 @@ use super::timeline::Timeline;
 use super::traffic::Traffic;
 use crate::history::{Arrival, RequestSeen};
 
-/// Judges every answered request: TLS, and the caller's own identity in its certificate.
+/// Judges every answered request: TLS, of a version that the mesh speaks, and the caller's own identity in its certificate.
 pub(super) fn over_tls(timeline: &Timeline<'_>, name: &str) -> Evidence {
     judge(timeline, name, |arrival, request| match arrival {
         Arrival::Plaintext => Err("over TLS".to_owned()),
+        Arrival::Tls { outdated: true, .. } => {
+            Err("over a version of TLS that the mesh speaks".to_owned())
+        }
         Arrival::Tls { peer, .. } => match identity_of(timeline, request) {
             Some(own) if peer.as_deref() == Some(own) => Ok(()),
             Some(own) => Err(format!("with the identity {own}")),

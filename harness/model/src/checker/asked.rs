@@ -127,12 +127,13 @@ impl Judged {
     }
 }
 
-fn told(answer: &Answer) -> String {
+pub(super) fn told(answer: &Answer) -> String {
     match answer {
         Answer::Granted { identities, .. } => {
             format!("granted a certificate of {}", listed(identities))
         }
         Answer::Served => "served".to_owned(),
+        Answer::LetIn { how } => format!("let in: {how}"),
         Answer::Denied { code, message, .. } => format!("denied with {code}: {message}"),
         Answer::Unanswered { reason } => format!("not answered: {reason}"),
     }

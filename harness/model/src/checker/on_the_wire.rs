@@ -7,7 +7,8 @@ use crate::history::{EventKind, Spoken};
 use crate::verdict::Detail;
 use crate::words;
 
-/// Judges every connection of a batch. Where nothing was seen, or not everything, nothing is decided.
+/// Judges every connection of a batch, in both directions where both were looked at. Where nothing was seen of one, or not
+/// everything, nothing is decided.
 pub(super) fn check(timeline: &Timeline<'_>, name: &str, is: Spoken) -> Evidence {
     let mut evidence = Evidence::default();
     let traffic = Traffic::of(timeline, name);
@@ -23,6 +24,7 @@ pub(super) fn check(timeline: &Timeline<'_>, name: &str, is: Spoken) -> Evidence
         let EventKind::OnTheWire {
             traffic: of,
             connections,
+            answers,
             unseen,
         } = &event.kind
         else {
@@ -31,7 +33,7 @@ pub(super) fn check(timeline: &Timeline<'_>, name: &str, is: Spoken) -> Evidence
         if of != name {
             continue;
         }
-        for connection in connections {
+        for connection in connections.iter().chain(answers.iter().flatten()) {
             if connection.spoken == is {
                 evidence.support(1);
             } else {
@@ -42,6 +44,10 @@ pub(super) fn check(timeline: &Timeline<'_>, name: &str, is: Spoken) -> Evidence
                     connection.to
                 )));
             }
+        }
+        let is_unanswered = answers.as_ref().is_some_and(Vec::is_empty);
+        if is_unanswered && !connections.is_empty() {
+            evidence.open(told("nothing of the answers".to_owned()));
         }
         if *unseen > 0 {
             evidence.open(told(format!("{unseen} packets that nobody has seen")));

@@ -199,7 +199,7 @@ fn due_ns(valid: Validity) -> u64 {
 }
 
 /// The certificate that a reading shows.
-fn held<'a>(reading: &Reading<'a>) -> Option<&'a CertificateSeen> {
+pub(super) fn held<'a>(reading: &Reading<'a>) -> Option<&'a CertificateSeen> {
     let certificate = reading.seen.certificate.as_ref();
     certificate.filter(|certificate| !certificate.warming)
 }

@@ -1,6 +1,8 @@
 //! Hand-made histories for every checker.
 
 mod asked;
+mod audited;
+mod backs_off;
 mod carried_out;
 mod confined;
 mod delivered;
@@ -8,6 +10,7 @@ mod faults;
 mod garbled;
 mod handshook;
 mod histories;
+mod keeps_stream;
 mod modes;
 mod places;
 mod reconnect;
@@ -16,6 +19,7 @@ mod requests;
 mod restored;
 mod rotation;
 mod rule_hashes;
+mod shared_by;
 mod status_is_true;
 mod tls;
 mod traffic;

@@ -59,6 +59,12 @@ impl Node {
         matches!(self.kind, Kind::Missing)
     }
 
+    /// Keys of it were wrong and are left out: that something is not there may follow from that.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        !self.cut.is_empty()
+    }
+
     /// The node that `path` leads to, or the last one on the way that is there.
     #[must_use]
     pub fn nearest(&self, path: &[Part<'_>]) -> &Self {

@@ -45,13 +45,13 @@ pub struct RequestSeen {
     pub cause: Option<RefusalCause>,
 }
 
-/// A connection as it was seen on its way, in the direction of the requests.
+/// A connection as it was seen on its way, in one direction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct WireConnection {
-    /// The caller's `ip:port`.
+    /// The `ip:port` of whoever sends: the caller's, or for answers the callee's.
     pub from: String,
-    /// The callee's `ip:port`.
+    /// That of the other one.
     pub to: String,
     /// What it carried.
     pub spoken: Spoken,
@@ -89,6 +89,9 @@ pub enum Arrival {
         peer: Option<String>,
         /// The serial number of the caller's certificate.
         serial: Option<String>,
+        /// The mesh definition says which versions sidecars speak, and this is none of them.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        outdated: bool,
     },
 }
 

@@ -99,6 +99,7 @@ fn places_in_every_act_are_resolved() {
         Act::Inject(Fault::ZoneOutage {
             data_center: "$zone1".to_owned(),
             duration: crate::duration::Span::secs(1),
+            without: None,
         }),
         Act::Inject(Fault::PodKill {
             selector: PodSelector::Workload("frontend@$zone1".to_owned()),

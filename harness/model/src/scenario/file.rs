@@ -5,6 +5,7 @@ use crate::names::Names;
 use crate::scenario::Scenario;
 use std::collections::BTreeSet;
 
+mod examples;
 mod meaning;
 
 /// The keys of a scenario.
@@ -51,6 +52,9 @@ pub fn read(
         mut problems,
         wrong,
     } = document::parse_partly::<Scenario>(text);
+    for problem in &mut problems {
+        examples::show(problem);
+    }
     if let Some(document) = &document {
         let names = names(&document.value);
         problems.extend(check_document(document, names.as_ref(), &wrong));
@@ -115,7 +119,10 @@ fn check_document(
         .filter(|mistake| mistake.about == meaning::About::Itself || !may_follow(mistake, wrong))
         .filter_map(|mistake| {
             let path: Vec<Part<'_>> = mistake.path.iter().map(meaning::Step::part).collect();
-            let is_there = !document.tree.nearest(&path).is_missing();
+            let node = document.tree.nearest(&path);
+            // What a map lacks may be what stands there under a key that is wrong.
+            let is_whole = mistake.about == meaning::About::Others || !node.is_cut();
+            let is_there = is_whole && !node.is_missing();
             is_there.then(|| document.problem(&path, mistake.message, mistake.hint))
         })
         .collect()

@@ -97,6 +97,13 @@ pub fn expectation(expectation: &Expectation) -> String {
             "from step {} on every sidecar that holds a certificate gets a new one of its own in time",
             since
         ),
+        Expectation::KeepsStream { since } => format!(
+            "from step {} on each new certificate comes on the stream on which the one before it came",
+            since
+        ),
+        Expectation::BacksOff { component, at_most } => format!(
+            "while a fault is in force {component} refuses at most {at_most} requests a second for each sidecar that is to hold a certificate"
+        ),
         Expectation::Rotated { step } => format!(
             "after step {} what certificates lead to, and what is trusted, is as the act says, in time",
             step
@@ -114,6 +121,10 @@ pub fn expectation(expectation: &Expectation) -> String {
         Expectation::Denied { ask, because } => {
             format!("`{ask}` is denied, because {}", denial(*because))
         }
+        Expectation::Audited { ask, outcome } => format!(
+            "the key service's audit log has a call for `{ask}` that was {}, in time",
+            outcome.word()
+        ),
         Expectation::HandshakeAnswered { handshake } => format!(
             "`{handshake}` is answered over TLS by the callee, who shows its own identity and sees the caller's"
         ),
@@ -146,6 +157,7 @@ pub fn capability(capability: Capability) -> String {
         Capability::SeveralReplicas => "more than one control-plane replica",
         Capability::ZoneCut => "a router that can cut a zone off",
         Capability::PodFreeze => "nodes that can freeze a pod",
+        Capability::LateAnswers => "nodes that can hold back what a component is asked",
         Capability::ComponentOutage => "a cluster of ours, where a component can be taken away",
         Capability::ClientDenial => {
             "a component with a list of its clients, on a cluster of ours, where it can be changed"
@@ -163,7 +175,9 @@ pub fn capability(capability: Capability) -> String {
         Capability::PartnerRoots => "a mesh that can be told to trust a root of somebody else's",
         Capability::TokenSigning => "a cluster of ours, whose key for tokens the harness has",
         Capability::Identities => "a probe that can ask for identities",
+        Capability::PrivateSocket => "a node agent whose socket is for its owner alone",
         Capability::KeyService => "a key service that a probe can come to",
+        Capability::AuditLog => "a key service whose audit log can be read",
         Capability::Handshakes => "a probe that can speak TLS as sidecars do",
         Capability::Wire => "a place between data centers where packets can be looked at",
         Capability::Protocols => "workloads that speak HTTP/2, gRPC and bytes",
@@ -200,11 +214,12 @@ pub fn denial(cause: DenialCause) -> &'static str {
         DenialCause::OtherAccount => "the token's account may not ask",
         DenialCause::OtherName => "it is not for the pod's own name alone",
         DenialCause::BadSignature => "the signature does not fit",
-        DenialCause::WeakKey => "the key is too weak",
+        DenialCause::WeakKey => "the key is too weak, or of a kind that is not taken",
         DenialCause::TooMuch => "no workload may be that",
         DenialCause::NotServed => "who is asked is not served itself by what it needs",
         DenialCause::NoCertificate => "no client certificate is shown",
         DenialCause::UnknownAuthority => "the client certificate leads to no root that is trusted",
+        DenialCause::OtherUser => "the permissions of the socket let its owner alone dial",
     }
 }
 

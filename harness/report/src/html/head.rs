@@ -128,9 +128,10 @@ fn moment(at: &str) -> String {
 pub(super) fn rerun_everything(record: &RunRecord) -> String {
     let mut line = format!("{} run", record.context.program);
     let context = &record.context;
-    for option in context.selection.iter().chain(&context.options) {
+    let selection = context.selection.iter().map(|word| context.selected(word));
+    for option in selection.chain(context.options.iter().cloned()) {
         line.push(' ');
-        line.push_str(&crate::record::quote(option));
+        line.push_str(&crate::record::quote(&option));
     }
     line.push_str(&format!(" --seed {}", record.seed));
     line

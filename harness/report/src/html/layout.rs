@@ -4,12 +4,13 @@
 mod culprits;
 mod legend;
 mod parts;
+mod tls;
 
 use crate::timeline::{Lane, MarkKind, Timeline};
 use harness_model::verdict::Finding;
 use legend::{Legend, legend, shown};
 use parts::{Fault, LaneView, Length, Loss, MarkView, SegmentView, Step, Tick, Zone};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) use parts::Drawing;
 
@@ -27,6 +28,8 @@ const STEP_DISTANCE: f64 = 17.0;
 const STEP_ROWS: usize = 5;
 /// Lost requests nearer than this are one tick.
 const LOSS_BIN: f64 = 2.0;
+/// What is told of a configuration whose scope is wider than that of the scenario.
+const TO_CANARIES: &str = ", for the canaries too, which proofs need on each replica";
 
 struct Scale {
     start: u64,
@@ -75,7 +78,7 @@ pub(super) fn draw(timeline: &Timeline, findings: &[Finding]) -> Drawing {
                 is_culprit: named.contains(name),
                 ..view
             });
-            y += LANE + LANE_GAP;
+            y += LANE + LANE_GAP + tls::room(lane);
         }
     }
     let bottom = y + 2.0;
@@ -101,6 +104,8 @@ pub(super) fn draw(timeline: &Timeline, findings: &[Finding]) -> Drawing {
             .marks
             .iter()
             .any(|m| matches!(m.kind, MarkKind::GaveUp(_))),
+        to_canaries: to_canaries(timeline),
+        has_tls: timeline.lanes.values().any(|l| !l.tls.is_empty()),
         has_losses: timeline.lanes.values().any(|l| !l.losses.is_empty()),
         has_unreadable: timeline.lanes.values().any(|l| !l.unreadable.is_empty()),
         zones,
@@ -176,6 +181,10 @@ fn lane_view(
         y: Length(y),
         height: Length(LANE),
         segments,
+        tls: tls::strip(name, &lane.tls, scale),
+        tls_y: Length(y + LANE + tls::GAP),
+        tls_height: Length(tls::STRIP),
+        tls_text_y: Length(y + LANE + tls::GAP + tls::STRIP - 2.5),
         losses: losses(lane, scale),
         loss_y: Length(y + LANE - 5.0),
         unreadable: lane
@@ -230,6 +239,15 @@ fn steps(timeline: &Timeline, scale: &Scale) -> (Vec<Step>, usize) {
     (steps, rows)
 }
 
+fn to_canaries(timeline: &Timeline) -> BTreeSet<String> {
+    let marks = timeline.marks.iter();
+    let written = marks.filter_map(|mark| match &mark.kind {
+        MarkKind::Write { name, to_canaries } => to_canaries.then(|| name.clone()),
+        MarkKind::Marker(_) | MarkKind::GaveUp(_) => None,
+    });
+    written.collect()
+}
+
 fn marks(timeline: &Timeline, scale: &Scale) -> Vec<MarkView> {
     timeline
         .marks
@@ -237,7 +255,10 @@ fn marks(timeline: &Timeline, scale: &Scale) -> Vec<MarkView> {
         .map(|mark| {
             let at = seconds(mark.at_ns);
             let (class, title) = match &mark.kind {
-                MarkKind::Write(name) => ("write", format!("`{name}` was written at {at}")),
+                MarkKind::Write { name, to_canaries } => {
+                    let whom = if *to_canaries { TO_CANARIES } else { "" };
+                    ("write", format!("`{name}` was written at {at}{whom}"))
+                }
                 MarkKind::Marker(value) => {
                     ("marker", format!("marker {value} was written at {at}"))
                 }
@@ -335,12 +356,27 @@ mod tests {
             assert!(drawing.axis_name < drawing.height);
             for lane in &drawing.lanes {
                 assert!(lane.y.0 + lane.height.0 <= drawing.bottom.0);
+                assert!(lane.tls.is_empty(), "nobody speaks of TLS there");
                 for segment in &lane.segments {
                     assert!(segment.x.0 >= LEFT, "{}", segment.title);
                     assert!(segment.x.0 + segment.width.0 <= WIDTH, "{}", segment.title);
                 }
             }
         }
+    }
+
+    #[test]
+    fn who_writes_for_the_canaries_too_is_told_on_the_page() {
+        let mut record = crate::fixture::record();
+        let page = crate::html::render(&record, 1).expect("it has a page");
+        assert!(!page.contains("for the canaries too"));
+        for mark in &mut record.scenarios[0].timeline.marks {
+            if let MarkKind::Write { to_canaries, .. } = &mut mark.kind {
+                *to_canaries = true;
+            }
+        }
+        let page = crate::html::render(&record, 1).expect("it has a page");
+        assert!(page.contains("</svg>payload was written for the canaries too"));
     }
 
     #[test]

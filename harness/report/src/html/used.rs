@@ -1,6 +1,5 @@
 //! What the mesh has used, as a table whose lines open without scripts.
 
-use crate::terminal::seconds;
 use crate::usage::{self, Line, Part};
 use harness_model::usage::Usage;
 
@@ -21,7 +20,7 @@ pub(super) fn view(usage: &Usage) -> Option<Used> {
     let notes = usage::notes(usage);
     let (all, parts) = usage::table(usage);
     let used = Used {
-        time: seconds(usage.millis),
+        time: usage::looked(usage),
         all: (!parts.is_empty()).then_some(all),
         parts,
         notes,

@@ -49,7 +49,8 @@ fn subject(part: &Part) -> [(&'static str, String); 3] {
     };
     let decides = |fact: &str| {
         let whole = ["mesh", "meshproof", "mutant", "topology"];
-        whole.contains(&fact) || fact.starts_with("mesh.") || fact.starts_with("candidate.")
+        let named = ["mesh.", "candidate.", "before."];
+        whole.contains(&fact) || named.iter().any(|begin| fact.starts_with(begin))
     };
     let document = &part.document;
     let facts = document.environment.iter();

@@ -4,7 +4,7 @@ use harness_model::history::file;
 use harness_model::scenario::Scenario;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What the events of a run do not tell: who the scenarios are and how they were asked for.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +17,8 @@ pub struct Context {
     pub options: Vec<String>,
     /// Scenarios that came from files: their rerun line names the file.
     pub files: BTreeMap<String, PathBuf>,
+    /// The folder in which the run was started: rerun lines tell scenario files from the root on, so that they work in any.
+    pub folder: Option<PathBuf>,
     /// The artefact folder.
     pub artifacts: Option<PathBuf>,
     /// Diagnostics of scenarios that did not pass are collected.
@@ -75,7 +77,7 @@ impl Context {
             return known.clone();
         }
         let name = match self.files.get(scenario) {
-            Some(file) => file.display().to_string(),
+            Some(file) => self.absolute(file),
             None => scenario.to_owned(),
         };
         let mut line = format!("{} run {}", self.program, quote(&name));
@@ -85,6 +87,20 @@ impl Context {
         }
         line.push_str(&format!(" --seed {seed}"));
         line
+    }
+
+    /// A word of the selection as a rerun line has it: one that is a scenario file is found in any folder.
+    pub(crate) fn selected(&self, word: &str) -> String {
+        match self.files.values().find(|file| file.as_os_str() == word) {
+            Some(file) => self.absolute(file),
+            None => word.to_owned(),
+        }
+    }
+
+    /// As it is where nobody knows in which folder the run was started.
+    fn absolute(&self, file: &Path) -> String {
+        let folder = self.folder.as_deref().unwrap_or(Path::new(""));
+        folder.join(file).display().to_string()
     }
 
     /// Where the history of one scenario is stored.
@@ -143,6 +159,27 @@ mod tests {
             context.rerun("delivery-scope/ip", 7),
             "meshproof run delivery-scope/ip --mesh 'my mesh.yaml' --seed 7"
         );
+    }
+
+    #[test]
+    fn a_rerun_line_of_a_file_works_in_any_folder() {
+        let file = |file: &str| BTreeMap::from([("mine/first".to_owned(), PathBuf::from(file))]);
+        let mut context = Context {
+            program: "meshproof".to_owned(),
+            files: file("own/first.yaml"),
+            ..Context::default()
+        };
+        let unknown = "meshproof run own/first.yaml --seed 7";
+        assert_eq!(context.rerun("mine/first", 7), unknown);
+        context.folder = Some("/home/me".into());
+        let line = "meshproof run /home/me/own/first.yaml --seed 7";
+        assert_eq!(context.rerun("mine/first", 7), line);
+        let selected = context.selected("own/first.yaml");
+        assert_eq!(selected, "/home/me/own/first.yaml");
+        assert_eq!(context.selected("routing"), "routing");
+        context.files = file("/elsewhere/first.yaml");
+        let line = "meshproof run /elsewhere/first.yaml --seed 7";
+        assert_eq!(context.rerun("mine/first", 7), line);
     }
 
     #[test]

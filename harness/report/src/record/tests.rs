@@ -86,3 +86,22 @@ fn a_run_that_ended_without_a_sum_is_counted() {
         (2, 1, 1, 1)
     );
 }
+
+#[test]
+fn the_build_before_is_a_fact_of_the_environment() {
+    let mut record = RunRecord::new(crate::fixture::context());
+    record
+        .on(&RunEvent::EnvironmentReady {
+            sidecars: Vec::new(),
+            candidates: BTreeMap::from([(
+                "control-plane".to_owned(),
+                vec!["sha256:aa".to_owned()],
+            )]),
+            before: BTreeMap::from([("control-plane".to_owned(), "in-use:1".to_owned())]),
+            millis: 1,
+        })
+        .expect("a record takes everything");
+    let fact = |name: &str| record.environment.get(name).map(String::as_str);
+    assert_eq!(fact("candidate.control-plane"), Some("sha256:aa"));
+    assert_eq!(fact("before.control-plane"), Some("in-use:1"));
+}

@@ -1,5 +1,7 @@
-//! Attempts to get an identity, and what came of them; and what becomes of those who show one, in [`handshake`].
+//! Attempts to get an identity, and what came of them; what is written down of them, in [`audit`]; and what becomes of those who
+//! show one, in [`handshake`].
 
+mod audit;
 mod handshake;
 
 use super::Execution;
@@ -46,13 +48,19 @@ impl Execution {
                 }
             }
         }
+        let mark = self.audit_mark(ask, &from.address.cluster).await;
         let prober = self.environment.prober();
         match prober.ask_identity(&from.address, &attempt).await {
-            Ok(answer) => self.recorder.push(EventKind::Asked {
-                ask: ask.name.clone(),
-                from: from.sidecar.name,
-                answer: mesh.identity_answer(answer),
-            }),
+            Ok(answer) => {
+                self.recorder.push(EventKind::Asked {
+                    ask: ask.name.clone(),
+                    from: from.sidecar.name.clone(),
+                    answer: mesh.identity_answer(answer),
+                });
+                if let Some(mark) = mark {
+                    self.record_audit(ask, from.sidecar.name, mark).await;
+                }
+            }
             Err(error) => {
                 self.give_up(format!("the answer to `{}`: {}", ask.name, chain(&error)));
             }

@@ -1,5 +1,6 @@
 //! What a scenario asks for, and so what is worth its time while it is carried out.
 
+use harness_model::asking::AuditOutcome;
 use harness_model::expectation::Expectation;
 use harness_model::scenario::{Act, Scenario};
 
@@ -38,6 +39,15 @@ pub(super) fn is_to_be_rejected(scenario: &Scenario, act: usize) -> bool {
     scenario.then.iter().any(
         |expectation| matches!(expectation, Expectation::Rejected { step, .. } if *step == act),
     )
+}
+
+/// What an audit log has of the attempt of this name; none where that is not asked for.
+pub(super) fn for_audit(scenario: &Scenario, name: &str) -> Option<AuditOutcome> {
+    let mut expectations = scenario.then.iter();
+    expectations.find_map(|expectation| match expectation {
+        Expectation::Audited { ask, outcome } if ask == name => Some(*outcome),
+        _ => None,
+    })
 }
 
 /// Something that rounds of reconnections disturb: an absence is proven on streams that stay where they are, and who is

@@ -1,6 +1,7 @@
 //! Injecting faults and waiting for their end.
 
 mod away;
+mod refusals;
 mod victims;
 
 use super::Execution;
@@ -18,6 +19,7 @@ use harness_model::history::EventKind;
 use harness_model::patience::Whose;
 use harness_model::scenario::Rollout;
 use probe_api::state::SidecarReading;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A fault that bites, and the names of what it hits; or why there is none.
@@ -31,6 +33,11 @@ impl Execution {
         let outcome = match &fault {
             Fault::PodKill { selector } => self.kill(selector).await,
             Fault::PodFreeze { selector, duration } => self.freeze(selector, duration.0).await,
+            Fault::LateAnswers {
+                component,
+                delay,
+                duration,
+            } => self.answer_late(component, delay.0, duration.0).await,
             Fault::ComponentOutage {
                 component,
                 duration,
@@ -43,7 +50,8 @@ impl Execution {
             Fault::ZoneOutage {
                 data_center,
                 duration,
-            } => self.cut(data_center, duration.0).await,
+                without,
+            } => self.cut(data_center, without.as_deref(), duration.0).await,
             Fault::NodeOutage {
                 data_center,
                 duration,
@@ -79,6 +87,7 @@ impl Execution {
                     left: active.left().map(whole_millis),
                 });
                 self.faults.push((number, active));
+                self.count_refusals().await;
                 self.read_everybody().await;
             }
             Err(reason) => self.recorder.push(EventKind::FaultWithoutEffect {
@@ -106,7 +115,15 @@ impl Execution {
         Ok((active, chosen.hits))
     }
 
-    async fn cut(&self, data_center: &str, duration: Duration) -> Injected {
+    async fn cut(&self, data_center: &str, without: Option<&str>, duration: Duration) -> Injected {
+        if let Some(component) = without {
+            let places = self.environment.mesh().places_of(component).await;
+            elsewhere(
+                component,
+                data_center,
+                &places.map_err(|error| chain(&error))?,
+            )?;
+        }
         let reachability = AcrossTheBorder::new(&self.environment);
         let replicas = self.environment.streams().replicas().await?;
         let active = self
@@ -146,6 +163,7 @@ impl Execution {
                 Err(reason) => self.give_up(format!("the fault to end: {reason}")),
             }
         }
+        self.count_refusals().await;
         self.wait_until_whole().await;
     }
 
@@ -281,6 +299,23 @@ fn inside(data_center: &str, sidecars: Vec<Sidecar>, replicas: Vec<Replica>) -> 
     sidecars.chain(replicas).collect()
 }
 
+/// Whether a part of the mesh runs, and in no pod in a data center, by the data centers of its pods.
+fn elsewhere(
+    component: &str,
+    data_center: &str,
+    places: &BTreeMap<String, String>,
+) -> Result<(), String> {
+    if places.is_empty() {
+        return Err(format!("no pod of {component} is there"));
+    }
+    match places.iter().find(|(_, place)| *place == data_center) {
+        Some((pod, _)) => Err(format!(
+            "{pod} runs in {data_center}, which was to be cut off without {component}"
+        )),
+        None => Ok(()),
+    }
+}
+
 /// As histories keep it.
 fn whole_millis(left: Duration) -> Span {
     Span::millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX))
@@ -330,5 +365,20 @@ mod tests {
         let sidecars = vec![sidecar("a", "alpha"), sidecar("b", "beta")];
         let replicas = vec![replica("one", "alpha"), replica("two", "beta")];
         assert_eq!(inside("alpha", sidecars, replicas), ["a", "one"]);
+    }
+
+    #[test]
+    fn what_is_cut_off_without_a_part_of_the_mesh_has_no_pod_of_it() {
+        let told = |places: &[(&str, &str)]| {
+            let own = |(pod, place): &(&str, &str)| ((*pod).to_owned(), (*place).to_owned());
+            let places = places.iter().map(own).collect();
+            elsewhere("keys", "alpha", &places)
+        };
+        assert_eq!(told(&[("keys-1", "beta")]), Ok(()));
+        assert_eq!(
+            told(&[("keys-1", "beta"), ("keys-2", "alpha")]),
+            Err("keys-2 runs in alpha, which was to be cut off without keys".to_owned())
+        );
+        assert_eq!(told(&[]), Err("no pod of keys is there".to_owned()));
     }
 }

@@ -101,7 +101,7 @@ impl Execution {
             self.give_up(format!("the workload {} to be there", load.from));
             return;
         };
-        let Some(request) = self.spec(&load.to, load.protocol, "/", &BTreeMap::new()) else {
+        let Some(request) = self.spec(&load.to, load.protocol, "/", &load.headers) else {
             return;
         };
         let spec = LoadSpec {

@@ -56,13 +56,11 @@ impl Execution {
                     .filter(|workload| workload.sidecar.application == traffic.to)
                     .filter_map(|workload| address(workload).ok())
                     .collect();
-                let is_callee = |connection: &WireConnection| {
-                    let to = connection.to.parse::<SocketAddrV4>();
-                    to.is_ok_and(|to| callees.contains(to.ip()))
-                };
+                let (connections, answers) = directions(source, &callees, seen.connections);
                 self.recorder.push(EventKind::OnTheWire {
                     traffic: traffic.name.clone(),
-                    connections: seen.connections.into_iter().filter(is_callee).collect(),
+                    connections,
+                    answers: Some(answers),
                     unseen: seen.unseen,
                 });
             }
@@ -75,8 +73,49 @@ impl Execution {
     }
 }
 
+/// What went from the caller to the callees, and what came back.
+fn directions(
+    caller: Ipv4Addr,
+    callees: &BTreeSet<Ipv4Addr>,
+    seen: Vec<WireConnection>,
+) -> (Vec<WireConnection>, Vec<WireConnection>) {
+    let is_callee = |end: &str| {
+        let end = end.parse::<SocketAddrV4>();
+        end.is_ok_and(|end| callees.contains(end.ip()) && *end.ip() != caller)
+    };
+    let with_callees = seen
+        .into_iter()
+        .filter(|connection| is_callee(&connection.from) != is_callee(&connection.to));
+    with_callees.partition(|connection| is_callee(&connection.to))
+}
+
 fn address(workload: &Workload) -> Result<Ipv4Addr, String> {
     let ip = &workload.address.ip;
     ip.parse()
         .map_err(|error| format!("the address `{ip}` of {}: {error}", workload.sidecar.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use harness_model::history::Spoken;
+
+    #[test]
+    fn what_comes_back_is_told_from_what_was_sent_and_others_are_left_out() {
+        let connection = |from: &str, to: &str| WireConnection {
+            from: from.to_owned(),
+            to: to.to_owned(),
+            spoken: Spoken::Tls,
+        };
+        let callees = [Ipv4Addr::new(10, 0, 2, 1), Ipv4Addr::new(10, 0, 3, 1)];
+        let asked = connection("10.0.1.1:4000", "10.0.2.1:8080");
+        let answered = connection("10.0.2.1:8080", "10.0.1.1:4000");
+        let elsewhere = connection("10.0.1.1:4001", "10.0.9.9:443");
+        let (there, back) = directions(
+            Ipv4Addr::new(10, 0, 1, 1),
+            &callees.into(),
+            vec![answered.clone(), elsewhere, asked.clone()],
+        );
+        assert_eq!((there, back), (vec![asked], vec![answered]));
+    }
 }

@@ -152,6 +152,12 @@ async fn it_issues_for_the_pods_of_the_agents_node_and_for_nobody_else() {
             assert_eq!(refusal.code(), code, "{refusal:?}");
             assert!(refusal.message().contains(reason), "{refusal:?}");
         }
+        let (status, counted) = replica.answer("/metrics").await.expect("metrics");
+        assert_eq!(status, 200, "{counted}");
+        for (what, count) in [("issued", 1), ("refused", table.len())] {
+            let line = format!("\nmesh_certificate_authority_{what}_total {count}\n");
+            assert!(counted.contains(&line), "{line} is not in {counted}");
+        }
         let log = replica.log().await;
         for token in [&mesh.agent, &stranger] {
             assert!(

@@ -285,7 +285,7 @@ impl Inbound<'_> {
             }),
             transport_socket: Some(tls::downstream(
                 &self.world.trust_domain,
-                self.security.callers,
+                self.security,
                 self.form,
             )),
             ..chain(":mesh", passed_on())

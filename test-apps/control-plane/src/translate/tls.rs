@@ -2,7 +2,7 @@
 //! from the node agent, under names that every mesh on Envoy uses, and in the form of xDS that the sidecar speaks anyway.
 
 use super::message::{any, filter, milliseconds, seconds, yes};
-use crate::behaviour::{CallerChecks, Security};
+use crate::behaviour::Security;
 use crate::stream::Form;
 use envoy_types::pb::envoy::config::cluster::v3::cluster::TransportSocketMatch;
 use envoy_types::pb::envoy::config::core::v3::{
@@ -75,28 +75,26 @@ pub(super) fn upstream(callees: &[String], security: Security, form: Form) -> Tr
         Vec::new()
     };
     let accepted = CertificateValidationContext {
+        trust_chain_verification: verification(checks.root_is_known).into(),
         allow_expired_certificate: !checks.end_is_to_come,
         ..of(names)
     };
+    let oldest = oldest(security);
     socket(&UpstreamTlsContext {
         common_tls_context: Some(CommonTlsContext {
             alpn_protocols: vec![ALPN.to_owned()],
-            ..common(accepted, form)
+            ..common(accepted, versions(oldest, oldest), form)
         }),
         ..UpstreamTlsContext::default()
     })
 }
 
 /// What a callee's sidecar does: shows its certificate, and takes callers of the trust domain only.
-pub(super) fn downstream(trust_domain: &str, checks: CallerChecks, form: Form) -> TransportSocket {
+pub(super) fn downstream(trust_domain: &str, security: Security, form: Form) -> TransportSocket {
+    let checks = security.callers;
     let of_the_domain = MatchPattern::Prefix(format!("spiffe://{trust_domain}/"));
-    let trusted = if checks.root_is_known {
-        TrustChainVerification::VerifyTrustChain
-    } else {
-        TrustChainVerification::AcceptUntrusted
-    };
     let accepted = CertificateValidationContext {
-        trust_chain_verification: trusted.into(),
+        trust_chain_verification: verification(checks.root_is_known).into(),
         allow_expired_certificate: !checks.end_is_to_come,
         // Who may come without a certificate may come without a name: Envoy takes a list of names for a demand of both.
         ..of((checks.one_is_required && checks.is_of_the_domain)
@@ -104,8 +102,9 @@ pub(super) fn downstream(trust_domain: &str, checks: CallerChecks, form: Form) -
             .into_iter()
             .collect())
     };
+    let spoken = versions(oldest(security), TlsProtocol::TlSv13);
     socket(&DownstreamTlsContext {
-        common_tls_context: Some(common(accepted, form)),
+        common_tls_context: Some(common(accepted, spoken, form)),
         require_client_certificate: checks.one_is_required.then(yes).flatten(),
         ..DownstreamTlsContext::default()
     })
@@ -184,14 +183,40 @@ fn of(names: Vec<SubjectAltNameMatcher>) -> CertificateValidationContext {
     }
 }
 
-fn common(accepted: CertificateValidationContext, form: Form) -> CommonTlsContext {
+/// What becomes of a certificate that leads to no known root.
+fn verification(root_is_known: bool) -> TrustChainVerification {
+    if root_is_known {
+        TrustChainVerification::VerifyTrustChain
+    } else {
+        TrustChainVerification::AcceptUntrusted
+    }
+}
+
+/// The oldest version that is spoken.
+fn oldest(security: Security) -> TlsProtocol {
+    if security.newest_tls_alone {
+        TlsProtocol::TlSv13
+    } else {
+        TlsProtocol::TlSv12
+    }
+}
+
+/// From which version to which. A sidecar as a client would stop at 1.2 by itself.
+fn versions(oldest: TlsProtocol, newest: TlsProtocol) -> TlsParameters {
+    TlsParameters {
+        tls_minimum_protocol_version: oldest.into(),
+        tls_maximum_protocol_version: newest.into(),
+        ..TlsParameters::default()
+    }
+}
+
+fn common(
+    accepted: CertificateValidationContext,
+    spoken: TlsParameters,
+    form: Form,
+) -> CommonTlsContext {
     CommonTlsContext {
-        // A sidecar as a client would stop at 1.2 by itself.
-        tls_params: Some(TlsParameters {
-            tls_minimum_protocol_version: TlsProtocol::TlSv13.into(),
-            tls_maximum_protocol_version: TlsProtocol::TlSv13.into(),
-            ..TlsParameters::default()
-        }),
+        tls_params: Some(spoken),
         tls_certificate_sds_secret_configs: vec![secret(CERTIFICATE, form)],
         validation_context_type: Some(ValidationContextType::CombinedValidationContext(
             CombinedCertificateValidationContext {

@@ -56,6 +56,10 @@ impl Keep for Folder {
         }
     }
 
+    fn look(&self) -> Result<Option<Vec<u8>>, KeepError> {
+        self.load()
+    }
+
     fn save(&self, sealed: &[u8]) -> Result<(), KeepError> {
         let temporary = self.path.join(TEMPORARY);
         let path = self.path.join(FILE);

@@ -21,6 +21,8 @@ use tracing::warn;
 pub const KEY: &str = "keys.sealed";
 /// The API server answers within this, or does not.
 const ANSWER: Duration = Duration::from_secs(2);
+/// The same for who can go on without: the authority waits for three seconds, and lists keys to see whether it can sign.
+const LOOK: Duration = Duration::from_secs(1);
 /// How long the first reading is tried: with a node everything on it starts again, the API server perhaps among it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -47,9 +49,10 @@ impl KeptSecret {
 
     fn ask<T>(
         &self,
+        within: Duration,
         answer: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<T, Box<dyn std::error::Error + Send + Sync>> {
-        let answer = async move { timeout(ANSWER, answer).await };
+        let answer = async move { timeout(within, answer).await };
         Ok(self.runtime.block_on(answer)??)
     }
 
@@ -58,7 +61,7 @@ impl KeptSecret {
     }
 
     fn read(&self) -> Result<Secret, Box<dyn std::error::Error + Send + Sync>> {
-        self.ask(self.api.get(&self.name))
+        self.ask(ANSWER, self.api.get(&self.name))
     }
 
     /// The first reading, again as long as nobody answers.
@@ -99,10 +102,15 @@ impl Keep for KeptSecret {
             self.read()
         };
         let secret = secret.map_err(|error| KeepError::of(self.place(), error))?;
-        let sealed = secret.data.as_ref().and_then(|data| data.get(KEY));
-        let sealed = sealed.map(|bytes| bytes.0.clone());
+        let sealed = sealed(&secret);
         *self.known() = Some(secret);
         Ok(sealed)
+    }
+
+    fn look(&self) -> Result<Option<Vec<u8>>, KeepError> {
+        let secret = self.ask(LOOK, self.api.get(&self.name));
+        let secret = secret.map_err(|error| KeepError::of(self.place(), error))?;
+        Ok(sealed(&secret))
     }
 
     fn save(&self, sealed: &[u8]) -> Result<(), KeepError> {
@@ -117,7 +125,7 @@ impl Keep for KeptSecret {
             .get_or_insert_default()
             .insert(KEY.to_owned(), ByteString(sealed.to_vec()));
         let params = PostParams::default();
-        match self.ask(self.api.replace(&self.name, &params, &secret)) {
+        match self.ask(ANSWER, self.api.replace(&self.name, &params, &secret)) {
             Ok(written) => {
                 *known = Some(written);
                 Ok(())
@@ -138,6 +146,12 @@ impl Keep for KeptSecret {
     fn place(&self) -> String {
         format!("Secret {}", self.name)
     }
+}
+
+/// What is kept in a Secret; none where nothing is yet.
+fn sealed(secret: &Secret) -> Option<Vec<u8>> {
+    let bytes = secret.data.as_ref()?.get(KEY)?;
+    Some(bytes.0.clone())
 }
 
 #[cfg(test)]

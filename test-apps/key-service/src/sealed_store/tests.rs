@@ -9,7 +9,7 @@ use std::path::Path;
 
 fn open(folder: &Path, byte: u8) -> Result<SealedStore<Folder>, OpenStoreError> {
     let master = MasterKey::new(vec![byte; 32]).expect("long enough");
-    SealedStore::open(Folder::take(folder)?, master, &Faithful)
+    SealedStore::open(Folder::take(folder)?, master, Arc::new(Faithful))
 }
 
 fn name(name: &str) -> KeyName {
@@ -97,4 +97,46 @@ fn a_key_that_cannot_be_kept_is_not_told_of() {
         Err(KeyStoreError::Keep(_))
     ));
     assert_eq!(store.list().expect("a list").len(), 1);
+}
+
+/// Remembers what it is shown.
+#[derive(Default)]
+struct Notes(Mutex<Vec<(KeyName, Vec<u8>)>>);
+
+impl Notes {
+    fn take(&self) -> Vec<(KeyName, Vec<u8>)> {
+        std::mem::take(&mut *self.0.lock().expect("whole"))
+    }
+}
+
+impl Behaviour for Notes {
+    fn before_using(&self, name: &KeyName, private: &[u8]) {
+        let mut shown = self.0.lock().expect("whole");
+        shown.push((name.clone(), private.to_vec()));
+    }
+}
+
+#[test]
+fn a_private_key_is_shown_to_the_behaviour_when_it_is_made_and_when_it_is_read() {
+    let folder = folder();
+    let notes = Arc::new(Notes::default());
+    let open = || {
+        let master = MasterKey::new(vec![1; 32]).expect("long enough");
+        let keep = Folder::take(folder.path()).expect("nobody else has it");
+        SealedStore::open(keep, master, notes.clone()).expect("it opens")
+    };
+    let store = open();
+    store.create(&name("root")).expect("made");
+    store.rotate(&name("root"), 1).expect("made");
+    // It is there, so none is made.
+    store.create(&name("root")).expect("it is there");
+    drop(store);
+    let made = notes.take();
+    assert_eq!(made.len(), 2);
+    for (of, private) in &made {
+        assert_eq!(*of, name("root"));
+        assert!(Entry::read(private.clone()).is_some());
+    }
+    drop(open());
+    assert_eq!(notes.take(), made);
 }

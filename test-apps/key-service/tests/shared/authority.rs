@@ -77,6 +77,12 @@ impl Front {
         }
     }
 
+    /// What it tells Prometheus.
+    pub(crate) fn metrics(&self) -> String {
+        let streams = self.service.announcements.streams_open();
+        self.service.metrics.text(streams)
+    }
+
     /// What the agent of the pod's node is answered.
     pub(crate) async fn issue(&self) -> Result<IssueReply, Status> {
         let name = "spiffe://mesh.local/ns/mesh-workloads/sa/checkout";

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::behaviour::Faithful;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use fake_api::FakeApi;
 use identity_api::authority::NODE_AGENT_AUDIENCE;
 use serde_json::json;
@@ -117,6 +119,34 @@ async fn a_token_is_reviewed_once_in_a_while_and_for_this_audience_alone() {
     assert_eq!(first.await.expect("no panic").expect("valid"), bound());
     assert_eq!(ask().await.expect("no panic").expect("known"), bound());
     assert!(api.next().await.is_none(), "not asked again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_reviewed_each_time_after_its_end() {
+    let (client, mut api) = FakeApi::new();
+    let reviews = Arc::new(TokenReviews::new(client, audiences()));
+    let vouched = || json!({"spec": {}, "status": valid(user(""))});
+    // Seconds since 1970: API servers bear with clocks that are a minute behind, so one may vouch for the first.
+    for (end, is_remembered) in [(1, false), (4_000_000_000_u64, true)] {
+        let claims = URL_SAFE_NO_PAD.encode(json!({"exp": end}).to_string());
+        let token = format!("e30.{claims}.x");
+        let ask = || {
+            let (reviews, token) = (reviews.clone(), token.clone());
+            tokio::spawn(async move { reviews.authenticate(token).await })
+        };
+        let first = ask();
+        let asked = api.next().await.expect("a review");
+        assert_eq!(asked.body["spec"]["token"], token.as_str());
+        asked.answer(201, vouched());
+        assert!(first.await.expect("no panic").is_ok());
+        let again = ask();
+        let asked = api.next().await;
+        assert_eq!(asked.is_none(), is_remembered, "{end}");
+        if let Some(asked) = asked {
+            asked.answer(201, vouched());
+        }
+        assert!(again.await.expect("no panic").is_ok());
+    }
 }
 
 async fn admission(

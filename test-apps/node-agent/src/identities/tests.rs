@@ -192,6 +192,41 @@ async fn what_there_is_stays_while_the_authority_is_away() {
     assert_ne!(served(&mut told).await.version, first.version);
 }
 
+const TAKEN_BACK: &str = "taken back";
+
+/// Serves something else while a certificate cannot be renewed.
+struct Withdrawing;
+
+impl Behaviour for Withdrawing {
+    fn serves_unrenewed(&self, id: &SpiffeId, held: &Arc<Identity>) -> Arc<Identity> {
+        assert_eq!(id.to_string(), "spiffe://mesh.local/ns/mesh-workloads/sa/a");
+        if held.version == TAKEN_BACK {
+            return held.clone();
+        }
+        Arc::new(Identity {
+            version: TAKEN_BACK.to_owned(),
+            ..Identity::clone(held)
+        })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_behaviour_may_take_back_what_cannot_be_renewed() {
+    let mut bench = bench(Withdrawing);
+    let lease = bench.identities.hold(&pod("a"));
+    let mut told = lease.identity();
+    served(&mut told).await;
+    bench.next().await.expect("the first");
+    bench.authority.away.store(true, Ordering::Relaxed);
+    assert_eq!(served(&mut told).await.version, TAKEN_BACK);
+    for _ in 0..5 {
+        bench.next().await.expect("tried again");
+    }
+    assert!(!told.has_changed().expect("open"), "once is enough");
+    bench.authority.away.store(false, Ordering::Relaxed);
+    assert_ne!(served(&mut told).await.version, TAKEN_BACK);
+}
+
 /// Refuses to serve a number of certificates.
 struct Refusing(AtomicU64);
 
@@ -290,6 +325,31 @@ async fn a_root_that_never_arrives_is_not_waited_for_for_ever() {
     let started = Instant::now();
     served(&mut lease.identity()).await;
     assert!(started.elapsed() >= ROOT_ARRIVES);
+}
+
+/// Asks at once, again and again.
+struct Hasty;
+
+impl Behaviour for Hasty {
+    fn backs_off(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_behaviour_may_ask_again_at_once() {
+    let mut bench = bench(Hasty);
+    let lease = bench.identities.hold(&pod("a"));
+    served(&mut lease.identity()).await;
+    bench.next().await.expect("the first");
+    bench.authority.away.store(true, Ordering::Relaxed);
+    bench.next().await.expect("a renewal");
+    let since = Instant::now();
+    for _ in 0..20 {
+        bench.next().await.expect("asked again");
+    }
+    assert_eq!(since.elapsed(), Duration::ZERO);
+    bench.authority.away.store(false, Ordering::Relaxed);
 }
 
 struct Lazy;

@@ -151,7 +151,15 @@ impl Session {
                     }
                 },
                 changed = self.bundle.changed() => if changed.is_err() { break None },
-                changed = self.identity.changed() => if changed.is_err() { break None },
+                changed = self.identity.changed() => {
+                    if changed.is_err() {
+                        break None;
+                    }
+                    let is_replaced = stream.version_of(Kind::Certificate).is_some();
+                    if is_replaced && !self.shared.behaviour.keeps_streams() {
+                        break Some(Status::unavailable("the certificate is another one"));
+                    }
+                }
             }
             if let Some(response) = self.due::<P>(&mut stream) {
                 self.shared

@@ -13,13 +13,17 @@ struct Running {
 }
 
 fn start(folder: tempfile::TempDir) -> Running {
+    start_as(folder, Arc::new(crate::behaviour::Faithful))
+}
+
+fn start_as(folder: tempfile::TempDir, behaviour: Arc<dyn Behaviour>) -> Running {
     let (sender, connections) = mpsc::channel(8);
     let shutdown = CancellationToken::new();
     let (bound, is_bound) = watch::channel(false);
     let socket = Socket {
         path: folder.path().join("deeper/sds.sock"),
         mode: 0o600,
-        behaviour: Arc::new(crate::behaviour::Faithful),
+        behaviour,
         bound,
         metrics: Arc::default(),
     };
@@ -76,6 +80,31 @@ async fn a_socket_is_there_with_its_mode_until_the_end() {
     assert!(!path.exists());
     let left = fs::read_dir(folder.path().join("deeper")).expect("is there");
     assert_eq!(left.count(), 0);
+}
+
+/// Lets everybody dial.
+struct Open;
+
+impl Behaviour for Open {
+    fn socket_mode(&self, _set: u32) -> u32 {
+        0o666
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_mode_is_what_is_decided_and_a_socket_that_has_it_is_left_alone() {
+    let running = start_as(folder(), Arc::new(Open));
+    let mut bound = running.bound.clone();
+    let is_bound = tokio::time::timeout(PATIENCE, bound.wait_for(|bound| *bound)).await;
+    is_bound.expect("in time").expect("serving");
+    let file = identify(&running.path()).expect("is there");
+    let mode = fs::metadata(running.path()).expect("is there").mode();
+    assert_eq!(mode & 0o7777, 0o666);
+    // It is looked at once a second.
+    let changed = tokio::time::timeout(LOOK + LOOK / 2, bound.wait_for(|bound| !*bound)).await;
+    assert!(changed.is_err(), "it is made again");
+    assert_eq!(identify(&running.path()).expect("is there"), file);
+    running.end().await;
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use crate::authority::{AGENT_TOKEN, Authority};
 use crate::stub::Root;
 use fake_api::{Asked, FakeApi};
 use identity_api::authority::NODE_AGENT_AUDIENCE;
-use node_agent::behaviour::Faithful;
+use node_agent::behaviour::{Behaviour, Faithful};
 use node_agent::certificate::{Identity, Request};
 use node_agent::metrics::Metrics;
 use node_agent::run::{RunError, serve};
@@ -68,6 +68,11 @@ impl Bench {
 
     /// Starts an agent at the socket.
     pub(crate) fn agent(&self) -> Agent {
+        self.agent_with(Faithful)
+    }
+
+    /// The same with decisions of its own.
+    pub(crate) fn agent_with(&self, behaviour: impl Behaviour) -> Agent {
         let (client, mut api) = FakeApi::new();
         let api = tokio::spawn(async move {
             loop {
@@ -81,7 +86,7 @@ impl Bench {
         let serving = tokio::spawn(serve(
             self.settings.clone(),
             client,
-            Arc::new(Faithful),
+            Arc::new(behaviour),
             metrics.clone(),
             shutdown.clone(),
         ));

@@ -12,7 +12,9 @@ use agent::{Bench, PATIENCE, until};
 use envoy::{Api, Envoy, Peer};
 use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
 use envoy_types::pb::envoy::service::secret::v3::secret_discovery_service_client::SecretDiscoveryServiceClient;
+use fake_api::prometheus::samples;
 use hyper_util::rt::TokioIo;
+use node_agent::behaviour::Behaviour;
 use node_agent::certificate::Identity;
 use node_agent::secret::TYPE_URL;
 use std::path::PathBuf;
@@ -93,6 +95,32 @@ async fn certificates_are_replaced_on_the_stream_that_is_open() {
         another(&envoy, &client, &second).await;
         assert_eq!(first.names, second.names);
         assert_eq!(agent.metrics.streams_total.load(Ordering::Relaxed), streams);
+    }
+    assert_eq!(agent.metrics.rejected.load(Ordering::Relaxed), 0);
+    agent.end().await;
+}
+
+struct Ending;
+
+impl Behaviour for Ending {
+    fn keeps_streams(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_ends_with_its_certificate_is_made_again() {
+    let bench = Bench::new(Duration::from_secs(4)).await;
+    let agent = bench.agent_with(Ending);
+    let client = Bench::client(&root_of(&bench));
+    for (token, api) in [("a", Api::StateOfTheWorld), ("b", Api::Delta)] {
+        let envoy = Envoy::start(bench.folder.path(), bench.socket(), token, api);
+        let first = served(&envoy, &client).await;
+        let streams = agent.metrics.streams_total.load(Ordering::Relaxed);
+        another(&envoy, &client, &first).await;
+        agent
+            .counts("it connects again", |m| &m.streams_total, streams + 1)
+            .await;
     }
     assert_eq!(agent.metrics.rejected.load(Ordering::Relaxed), 0);
     agent.end().await;
@@ -245,6 +273,31 @@ async fn who_cannot_prove_who_it_is_gets_nothing() {
     assert!(envoy.greet(&client).await.is_err());
     assert_eq!(agent.metrics.issued.load(Ordering::Relaxed), 0);
     assert_eq!(agent.metrics.streams_total.load(Ordering::Relaxed), 0);
+    agent.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_issued_renewed_and_refused_is_counted() {
+    let bench = Bench::new(Duration::from_secs(4)).await;
+    let agent = bench.agent();
+    let counts = || {
+        let counted = samples(&agent.metrics.text());
+        let count = |what: &str| counted[format!("mesh_node_agent_{what}_total").as_str()];
+        ["issued", "renewals", "refused"].map(count)
+    };
+    assert_eq!(counts(), [0, 0, 0]);
+    refusal(&bench, "nonsense").await;
+    assert_eq!(counts(), [0, 0, 1]);
+    let client = Bench::client(&root_of(&bench));
+    let envoy = Envoy::start(bench.folder.path(), bench.socket(), "a", Api::Delta);
+    let first = served(&envoy, &client).await;
+    assert!(counts()[0] >= 1, "{:?}", counts());
+    another(&envoy, &client, &first).await;
+    // Counted when it is on its way.
+    agent.counts("it is renewed", |m| &m.renewals, 1).await;
+    let [issued, renewals, refused] = counts();
+    assert!(issued >= 2 && renewals >= 1, "{:?}", counts());
+    assert_eq!(refused, 1);
     agent.end().await;
 }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 /// What a caller says to be answered.
@@ -18,6 +18,9 @@ pub(crate) const QUESTION: &[u8] = b"who are you?\n";
 
 /// What a caller is told who says something else, for example a `ClientHello`, before the connection ends.
 const NOT_UNDERSTOOD: &[u8] = b"not understood\n";
+
+/// The first byte of a `ClientHello`, that of a record which carries a handshake (RFC 8446, 5.1).
+const HANDSHAKE: u8 = 22;
 
 /// How a port is spoken to.
 #[derive(Clone)]
@@ -86,7 +89,13 @@ impl Conversation {
                 self.answer(stream).await
             }
             Manner::Tls(own) => {
-                let stream = own.acceptor().accept(stream).await?;
+                let mut stream = BufReader::new(own.acceptor().accept(stream).await?);
+                // Around the TLS of a caller may be that of its sidecar, which took this end for another sidecar. It is answered:
+                // that it came here is to be seen.
+                if stream.fill_buf().await?.first() == Some(&HANDSHAKE) {
+                    let inside = own.acceptor().accept(stream).await?;
+                    return self.answer(inside).await;
+                }
                 self.answer(stream).await
             }
         }

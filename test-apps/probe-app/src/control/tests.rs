@@ -271,6 +271,7 @@ fn samples() -> Vec<(&'static str, Value)> {
             warming: false,
             hash: text(),
             certificates: vec![certificate()],
+            stream_ends: Some(1),
         }),
         filter_chains: vec![FilterChain {
             port: Some(8080),
@@ -411,8 +412,22 @@ fn samples() -> Vec<(&'static str, Value)> {
                 serde_json::to_value(IdentityAnswer::Unanswered(text())),
             ),
             sample(
+                "IdentityAsk",
+                serde_json::to_value(IdentityAsk {
+                    token: None,
+                    at: IdentityDesk::SocketPermissions { socket: text() },
+                }),
+            ),
+            sample(
                 "IdentityAnswer",
                 serde_json::to_value(IdentityAnswer::Served),
+            ),
+            sample(
+                "IdentityAnswer",
+                serde_json::to_value(IdentityAnswer::Permissions {
+                    socket: 0o600,
+                    folder: 0o755,
+                }),
             ),
             sample(
                 "IdentityAnswer",

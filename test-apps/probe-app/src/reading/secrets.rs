@@ -1,7 +1,7 @@
 //! Certificates and roots that the sidecar got over SDS. Their private keys are not looked at: the admin interface shows
 //! `[redacted]` in their place.
 
-use super::list;
+use super::{Stats, list};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use probe_api::state::{Certificate, Secret};
@@ -35,6 +35,7 @@ pub(crate) fn secrets(active: &Value, warming: &Value) -> BTreeMap<String, Secre
             warming: false,
             hash: probe_api::content_hash(&pem),
             certificates: certificates(&pem),
+            stream_ends: None,
         };
         Some((name.to_owned(), secret))
     });
@@ -42,6 +43,23 @@ pub(crate) fn secrets(active: &Value, warming: &Value) -> BTreeMap<String, Secre
     let mut secrets: BTreeMap<String, Secret> = waited_for.chain(held).collect();
     sign_off(&mut secrets, active);
     secrets
+}
+
+/// The same secrets with how often the streams have ended that they come by.
+pub(crate) fn with_streams(
+    secrets: &BTreeMap<String, Secret>,
+    stats: &Stats,
+) -> BTreeMap<String, Secret> {
+    secrets
+        .iter()
+        .map(|(name, secret)| {
+            let secret = Secret {
+                stream_ends: stats.stream_ends(name),
+                ..secret.clone()
+            };
+            (name.clone(), secret)
+        })
+        .collect()
 }
 
 /// Says of each certificate which one of all has signed it.
@@ -168,6 +186,22 @@ mod tests {
             certificate.not_after_s - certificate.not_before_s,
             24 * 3600
         );
+    }
+
+    #[test]
+    fn each_secret_is_told_with_the_ends_of_its_own_stream() {
+        let secret = Secret {
+            hash: "hash".to_owned(),
+            ..Secret::default()
+        };
+        let held = ["ROOTCA", "default", "other"].map(|name| (name.to_owned(), secret.clone()));
+        let stats = Stats::parse(
+            "sds.ROOTCA.update_attempt: 2\nsds.default.update_attempt: 7\nsds.default.update_failure: 3\n",
+        );
+        let told = with_streams(&held.into(), &stats);
+        let ends: Vec<Option<u64>> = told.values().map(|secret| secret.stream_ends).collect();
+        assert_eq!(ends, [Some(0), Some(3), None]);
+        assert!(told.values().all(|told| told.hash == "hash"));
     }
 
     #[test]

@@ -29,12 +29,19 @@ const OF_THE_REST: [&str; 3] = [
     "server.state",
 ];
 
-/// The lines of [`ALL_USED`] that tell a change of what the sidecar holds: of its configuration, of the stream that it comes
+/// How the names of those begin that are of secrets, and how they end where they are of the stream that a secret comes by.
+const OF_SECRETS: &str = "sds.";
+const OF_THEIR_STREAMS: [&str; 2] = [".update_attempt", ".update_failure"];
+
+/// The lines of [`ALL_USED`] that tell a change of what the sidecar holds: of its configuration, of the streams that it comes
 /// by, of what became of an update.
 pub(crate) fn that_mark(stats: &str) -> String {
+    let ends = |name: &str, with: &[&str]| with.iter().any(|end| name.ends_with(end));
     let marks = |line: &&str| {
         line.split_once(": ").is_some_and(|(name, _)| {
-            OF_THE_REST.contains(&name) || OF_UPDATES.iter().any(|end| name.ends_with(end))
+            OF_THE_REST.contains(&name)
+                || ends(name, &OF_UPDATES)
+                || (name.starts_with(OF_SECRETS) && ends(name, &OF_THEIR_STREAMS))
         })
     };
     stats
@@ -87,6 +94,15 @@ impl Stats {
         self.0.get(name).map(String::as_str)
     }
 
+    /// How often the stream that a secret comes by has ended or could not be opened; none where that is not told. Envoy counts
+    /// either as an update that failed, and shows no counter that has counted nothing: but it counts an attempt when it asks
+    /// first, so who shows that one would show the other.
+    pub(crate) fn stream_ends(&self, secret: &str) -> Option<u64> {
+        let name = |what: &str| format!("{OF_SECRETS}{secret}.{what}");
+        self.text(&name("update_attempt"))?;
+        Some(self.number(&name("update_failure")))
+    }
+
     /// The values of all stats whose names begin and end so.
     pub(crate) fn all<'a>(
         &'a self,
@@ -107,8 +123,10 @@ mod tests {
     #[test]
     fn what_changes_without_the_configuration_does_not_mark() {
         let marks = "cluster.a.version_text: \"1\"\ncluster.a.update_time: 5\ncontrol_plane.identifier: \"x: y\"\n\
-            listener_manager.total_listeners_draining: 0\nserver.state: 0\n";
+            listener_manager.total_listeners_draining: 0\nsds.default.update_attempt: 2\nsds.default.update_failure: 1\n\
+            server.state: 0\n";
         let others = "cluster.a.upstream_rq_total: 7\ncontrol_plane.rate_limit_enforced: 0\nserver.state_of_mind: 0\n\
+            cluster.a.update_attempt: 9\ncluster.a.update_failure: 3\nsds.default.update_duration: 1\n\
             cluster.a.update_duration: P0(nan,1.0) P25(nan,1.025)\nhttp.inbound.downstream_rq_active: 1\n";
         assert_eq!(that_mark(&format!("{others}{marks}{others}")), marks);
     }

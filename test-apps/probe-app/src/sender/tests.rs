@@ -2,13 +2,16 @@
 
 use super::*;
 use crate::application;
-use crate::application::bytes::Manner;
+use crate::application::bytes::{Manner, QUESTION};
 use crate::application::counted::Counted;
-use crate::own_tls::OwnTls;
+use crate::own_tls::{self, OwnTls};
+use probe_api::request::PeerView;
 use probe_api::state::Identity;
+use rustls::pki_types::ServerName;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{TcpListener, TcpStream};
 
 fn identity() -> Arc<Identity> {
     Arc::new(Identity {
@@ -71,7 +74,7 @@ async fn each_protocol_arrives_as_it_was_sent() {
     for manner in [
         Manner::Asked,
         Manner::Greeting,
-        Manner::Tls(OwnTls::new().unwrap()),
+        Manner::Tls(OwnTls::new(None).unwrap()),
     ] {
         let protocol = manner.protocol();
         let port = bytes_port(manner).await;
@@ -79,6 +82,29 @@ async fn each_protocol_arrives_as_it_was_sent() {
         let told = answer.peer.expect("a probe answers").protocol;
         assert_eq!(told, protocol.as_told());
     }
+}
+
+/// As it comes when a sidecar takes the application for another sidecar.
+#[tokio::test]
+async fn tls_of_a_caller_within_that_of_its_sidecar_is_answered() {
+    let port = bytes_port(Manner::Tls(OwnTls::new(None).unwrap())).await;
+    let connector = own_tls::connector().unwrap();
+    let name = ServerName::try_from("application.test").unwrap();
+    let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))
+        .await
+        .unwrap();
+    let around = connector.connect(name.clone(), stream).await.unwrap();
+    let mut within = connector.connect(name, around).await.unwrap();
+    within.write_all(QUESTION).await.unwrap();
+    within.flush().await.unwrap();
+    let mut line = String::new();
+    BufReader::new(&mut within)
+        .read_line(&mut line)
+        .await
+        .unwrap();
+    let peer: PeerView = serde_json::from_str(&line).unwrap();
+    assert_eq!(peer.identity.pod, "own");
+    assert_eq!(peer.certificate, own_tls::shown(within.get_ref().1));
 }
 
 #[tokio::test]
@@ -159,6 +185,27 @@ async fn a_request_is_counted_and_answered_as_it_asks() {
     assert_eq!(answer.status(), 500);
     assert!(start.elapsed() >= Duration::from_millis(800));
     assert_eq!(counted.of("batch"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_an_answer_comes_as_long_after_its_beginning_as_is_asked_for() {
+    use tower::ServiceExt;
+    let router = application::router(identity(), Counted::default());
+    let remote = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+    let request = ::http::Request::builder()
+        .header("x-probe-answer-end-after-ms", "800")
+        .extension(axum::extract::ConnectInfo(remote))
+        .body(axum::body::Body::empty())
+        .unwrap();
+    let start = Instant::now();
+    let answer = router.oneshot(request).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(start.elapsed() < Duration::from_millis(800));
+    let text = axum::body::to_bytes(answer.into_body(), usize::MAX);
+    let text = text.await.unwrap();
+    assert!(start.elapsed() >= Duration::from_millis(800));
+    let view: probe_api::request::PeerView = serde_json::from_slice(&text).unwrap();
+    assert_eq!(view.identity.pod, "own");
 }
 
 /// A sender that keeps what it goes over to this port.

@@ -38,10 +38,10 @@ impl State {
 pub(super) enum Limit {
     /// It has none, or keeps it, or nobody can say.
     Kept,
-    /// It is over it, and no baseline of this kind of machine is.
+    /// It is over what it may be at most.
     Over,
-    /// It is over it, as the baseline is.
-    OverAsBaseline,
+    /// It is under what it must be at least.
+    Under,
 }
 
 impl Limit {
@@ -49,12 +49,12 @@ impl Limit {
         match self {
             Self::Kept => None,
             Self::Over => Some("over its limit"),
-            Self::OverAsBaseline => Some("over its limit, as the baseline that was accepted"),
+            Self::Under => Some("under its limit"),
         }
     }
 
     const fn is_fine(self) -> bool {
-        !matches!(self, Self::Over)
+        matches!(self, Self::Kept)
     }
 }
 
@@ -66,8 +66,35 @@ pub(super) struct Bound {
     pub(super) baseline: f64,
     /// The share by which it differs from run to run on a machine that others use too: 0.3 is 30 %.
     pub(super) noise: f64,
-    /// What it may be at most, if there is a limit.
-    pub(super) most: Option<f64>,
+    /// What it may be, whatever it was before.
+    pub(super) allowed: Allowed,
+}
+
+/// Which figures are good.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Allowed {
+    /// Less is better.
+    Any,
+    /// Less is better, and this is the limit.
+    AtMost(f64),
+    /// More is better, and this is the limit.
+    AtLeast(f64),
+}
+
+impl Allowed {
+    const fn most(self) -> Option<f64> {
+        match self {
+            Self::AtMost(most) => Some(most),
+            Self::Any | Self::AtLeast(_) => None,
+        }
+    }
+
+    const fn least(self) -> Option<f64> {
+        match self {
+            Self::AtLeast(least) => Some(least),
+            Self::Any | Self::AtMost(_) => None,
+        }
+    }
 }
 
 /// A figure of the baseline, and what became of it.
@@ -83,11 +110,8 @@ impl Compared {
     pub(super) fn of(bound: &Bound, measured: Option<f64>, counts: bool) -> Self {
         let (state, limit) = match measured {
             None => (State::Missing, Limit::Kept),
-            Some(value) if !counts => (State::OtherMachine, limit(bound, None, value)),
-            Some(value) => (
-                judge(bound, value),
-                limit(bound, Some(bound.baseline), value),
-            ),
+            Some(value) if !counts => (State::OtherMachine, limit(bound.allowed, value)),
+            Some(value) => (judge(bound, value), limit(bound.allowed, value)),
         };
         Self {
             bound: bound.clone(),
@@ -113,8 +137,10 @@ impl Compared {
             bound.baseline,
             bound.noise * 100.0,
         );
-        if let Some(most) = bound.most {
-            line += &format!(", at most {most}");
+        match bound.allowed {
+            Allowed::Any => {}
+            Allowed::AtMost(most) => line += &format!(", at most {most}"),
+            Allowed::AtLeast(least) => line += &format!(", at least {least}"),
         }
         line += "  ";
         line += self.state.word();
@@ -131,7 +157,8 @@ impl Compared {
             "figure": self.bound.figure,
             "baseline": self.bound.baseline,
             "noise": self.bound.noise,
-            "most": self.bound.most,
+            "most": self.bound.allowed.most(),
+            "least": self.bound.allowed.least(),
             "measured": self.measured,
             "state": self.state.word(),
             "limit": self.limit.words(),
@@ -139,24 +166,22 @@ impl Compared {
     }
 }
 
-/// Every figure is one of which less is better.
 fn judge(bound: &Bound, value: f64) -> State {
-    if value > bound.baseline * (1.0 + bound.noise) {
-        State::Worse
-    } else if value < bound.baseline / (1.0 + bound.noise) {
-        State::Better
-    } else {
-        State::Alike
+    let above = value > bound.baseline * (1.0 + bound.noise);
+    let below = value < bound.baseline / (1.0 + bound.noise);
+    let more_is_better = matches!(bound.allowed, Allowed::AtLeast(_));
+    match (above, below) {
+        (false, false) => State::Alike,
+        (above, _) if above == more_is_better => State::Better,
+        _ => State::Worse,
     }
 }
 
-/// Noise is no excuse here, nor is another machine: that a baseline of this kind was accepted over the limit is.
-fn limit(bound: &Bound, accepted: Option<f64>, value: f64) -> Limit {
-    match bound.most {
-        Some(most) if value > most && accepted.is_some_and(|accepted| accepted > most) => {
-            Limit::OverAsBaseline
-        }
-        Some(most) if value > most => Limit::Over,
+/// Noise is no excuse here, nor is another machine.
+fn limit(allowed: Allowed, value: f64) -> Limit {
+    match allowed {
+        Allowed::AtMost(most) if value > most => Limit::Over,
+        Allowed::AtLeast(least) if value < least => Limit::Under,
         _ => Limit::Kept,
     }
 }
@@ -171,14 +196,14 @@ mod tests {
             figure: "seconds".to_owned(),
             baseline: 100.0,
             noise: 0.25,
-            most: None,
+            allowed: Allowed::Any,
         }
     }
 
     fn limited(baseline: f64, most: f64) -> Bound {
         Bound {
             baseline,
-            most: Some(most),
+            allowed: Allowed::AtMost(most),
             ..bound()
         }
     }
@@ -217,16 +242,23 @@ mod tests {
     }
 
     #[test]
-    fn a_baseline_over_its_limit_was_accepted_and_is_only_told() {
-        let bound = limited(100.0, 75.0);
-        let compared = |value| Compared::of(&bound, Some(value), true);
-        let accepted = compared(101.0);
-        assert!(accepted.is_fine() && accepted.limit == Limit::OverAsBaseline);
-        let words = "alike, over its limit, as the baseline that was accepted";
-        assert!(accepted.line().ends_with(words), "{}", accepted.line());
-        assert!(compared(79.0).is_fine());
-        assert!(!compared(126.0).is_fine(), "noise still decides");
-        assert_eq!(compared(75.0).limit, Limit::Kept);
+    fn of_what_is_good_when_there_is_much_less_is_worse() {
+        let bound = Bound {
+            allowed: Allowed::AtLeast(70.0),
+            ..bound()
+        };
+        let judged = |value| judge(&bound, value);
+        assert_eq!(judged(125.1), State::Better);
+        assert_eq!(judged(80.0), State::Alike);
+        assert_eq!(judged(79.9), State::Worse);
+        let elsewhere = |value| Compared::of(&bound, Some(value), false);
+        assert!(elsewhere(70.0).is_fine());
+        let under = elsewhere(69.9);
+        assert!(!under.is_fine() && under.limit == Limit::Under);
+        let words = ", at least 70  other machine, under its limit";
+        assert!(under.line().ends_with(words), "{}", under.line());
+        assert_eq!(under.document()["least"], 70.0);
+        assert!(under.document()["most"].is_null());
     }
 
     #[test]
@@ -235,8 +267,8 @@ mod tests {
         let elsewhere = |value| Compared::of(&bound, Some(value), false);
         assert!(elsewhere(20.0).is_fine() && elsewhere(20.0).state == State::OtherMachine);
         assert!(!elsewhere(111.0).is_fine() && elsewhere(111.0).limit == Limit::Over);
-        let accepted_there = Compared::of(&limited(120.0, 110.0), Some(115.0), false);
-        assert!(!accepted_there.is_fine());
+        let as_there = Compared::of(&limited(120.0, 110.0), Some(115.0), true);
+        assert!(!as_there.is_fine(), "no baseline excuses it");
         let missing = Compared::of(&bound, None, true);
         assert!(!missing.is_fine() && missing.limit == Limit::Kept);
     }

@@ -3,19 +3,20 @@
 use super::super::engine::Engine;
 use super::super::zone::Worker;
 use crate::exposure::{Search, on_node};
-use crate::redaction::key_pattern;
+use crate::key_marks;
 use futures::future::join_all;
 use harness_model::causes::chain;
 use std::path::{Path, PathBuf};
 
-/// Takes a folder and what a key is known by. `grep` ends with 0 where it finds one, with 1 where it finds none, and with 2
-/// where it could not read everything; then it says what, among the files that it has found.
+/// Takes a folder and what a key is known by, which may be bytes that are no text (`-a`). `grep` ends with 0 where it finds
+/// one, with 1 where it finds none, and with 2 where it could not read everything; then it says what, among the files that it
+/// has found.
 const SEARCH: &str = r#"[ -e "$1" ] || [ -L "$1" ] || exit 0
 if [ -L "$1" ] || [ ! -d "$1" ]; then
     echo "grep: $1: it is no folder"
     exit 0
 fi
-LC_ALL=C grep -rlE -e "$2" -- "$1" 2>&1
+printf '%b' "$2" | LC_ALL=C grep -rlaF -f - -- "$1" 2>&1
 [ "$?" -le 2 ]
 "#;
 
@@ -28,11 +29,11 @@ pub(in crate::kind) async fn look(
     workers: &[Worker],
     folders: &[PathBuf],
 ) -> Search {
-    let pattern = key_pattern();
+    let known_by = key_marks::for_printf();
     let mut looks = Vec::new();
     for worker in workers {
         for folder in folders {
-            let look = search(engine, &worker.name, folder, &pattern);
+            let look = search(engine, &worker.name, folder, &known_by);
             looks.push(on_node(&worker.name, folder, look));
         }
     }
@@ -43,10 +44,10 @@ async fn search(
     engine: &Engine,
     node: &str,
     folder: &Path,
-    pattern: &str,
+    known_by: &str,
 ) -> Result<Search, String> {
     let folder = folder.display().to_string();
-    let arguments = ["sh", "-c", SEARCH, "search", folder.as_str(), pattern];
+    let arguments = ["sh", "-c", SEARCH, "search", folder.as_str(), known_by];
     let said = engine.in_node(node, &arguments, None).await;
     said.map(|said| read(&said)).map_err(|error| chain(&error))
 }
@@ -68,6 +69,7 @@ fn read(said: &str) -> Search {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rcgen::{KeyPair, PublicKeyData as _};
     use std::fs;
     use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixListener;
@@ -77,7 +79,7 @@ mod tests {
     fn shell(folder: &Path) -> Output {
         let mut command = Command::new("sh");
         command.args(["-c", SEARCH, "search"]).arg(folder);
-        command.arg(key_pattern()).output().unwrap()
+        command.arg(key_marks::for_printf()).output().unwrap()
     }
 
     fn look_through(folder: &Path) -> Search {
@@ -94,6 +96,8 @@ mod tests {
         let key = "-----BEGIN EC PRIVATE KEY-----\nMHc\n";
         let certificate = "-----BEGIN CERTIFICATE-----\nMHc\n";
         fs::write(agent.join("certificate"), certificate).unwrap();
+        let pair = KeyPair::generate().unwrap();
+        fs::write(agent.join("public"), pair.subject_public_key_info()).unwrap();
         fs::write(scratch.path().join("elsewhere"), key).unwrap();
         symlink("../elsewhere", agent.join("link")).unwrap();
         symlink("..", agent.join("out")).unwrap();
@@ -101,14 +105,16 @@ mod tests {
         for without in [agent.clone(), agent.join("nowhere")] {
             assert_eq!(look_through(&without), Search::default());
         }
-        // After bytes that are no text, and in base64 as a Secret has it.
+        // After bytes that are no text, in base64 as a Secret has it, and in DER.
         let (raw, encoded) = (agent.join("deep/raw"), agent.join("encoded"));
+        let der = agent.join("key");
+        fs::write(&der, pair.serialize_der()).unwrap();
         fs::write(&raw, [&b"\0\xff\n"[..], key.as_bytes()].concat()).unwrap();
         let text = "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0tCk1DNENBUUF3Cg==";
         fs::write(&encoded, text).unwrap();
         let mut search = look_through(&agent);
         search.found.sort();
-        let planted = [raw, encoded].map(|path| path.display().to_string());
+        let planted = [raw, encoded, der].map(|path| path.display().to_string());
         assert_eq!(search.found, planted);
         assert!(search.not_searched.is_empty(), "{search:?}");
     }

@@ -118,6 +118,19 @@ impl Checker<'_> {
         }
     }
 
+    pub(super) fn private_socket(&mut self, sections: &Sections) {
+        let mut capabilities = sections.capabilities.iter().flatten();
+        let claimed = capabilities.any(|capability| *capability == Capability::PrivateSocket);
+        if claimed && sections.identity.is_none() {
+            self.add(
+                &["- private-socket"],
+                "capabilities",
+                "`private-socket` is claimed, but `identity` is missing".to_owned(),
+                None,
+            );
+        }
+    }
+
     pub(super) fn key_service(&mut self, sections: &Sections) {
         let mut capabilities = sections.capabilities.iter().flatten();
         let claimed = capabilities.any(|capability| *capability == Capability::KeyService);
@@ -129,6 +142,31 @@ impl Checker<'_> {
                 "`key-service` is claimed, but `identity.keyService` is missing".to_owned(),
                 None,
             );
+        }
+    }
+
+    pub(super) fn audit(&mut self, sections: &Sections) {
+        let mut capabilities = sections.capabilities.iter().flatten();
+        let claimed = capabilities.any(|capability| *capability == Capability::AuditLog);
+        let keys = sections.identity.as_ref();
+        let keys = keys.and_then(|form| form.key_service.as_ref());
+        let Some(form) = keys.and_then(|keys| keys.audit.as_ref()) else {
+            if claimed {
+                self.add(
+                    &["- audit-log"],
+                    "capabilities",
+                    "`audit-log` is claimed, but `identity.keyService.audit` is missing".to_owned(),
+                    None,
+                );
+            }
+            return;
+        };
+        for (key, texts) in [("served", &form.served), ("refused", &form.refused)] {
+            if texts.iter().all(|text| text.trim().is_empty()) {
+                let field = format!("identity.keyService.audit.{key}");
+                let message = "without a text every line would do".to_owned();
+                self.add(&[&format!("{key}:")], &field, message, None);
+            }
         }
     }
 
@@ -170,6 +208,25 @@ impl Checker<'_> {
                     message,
                     Some("for example /clients"),
                 );
+            }
+        }
+    }
+
+    pub(super) fn refusals(&mut self, sections: &Sections) {
+        for part in sections.components.iter().flatten() {
+            let Some(counter) = &part.refusals else {
+                continue;
+            };
+            let field = |key: &str| format!("components.{}.refusals.{key}", part.name);
+            let (path, name) = (&counter.shown_at, &counter.counter);
+            if !path.starts_with('/') {
+                let message = format!("`{path}` is no path");
+                let hint = Some("for example /metrics");
+                self.add(&["shownAt:", path], &field("shownAt"), message, hint);
+            }
+            if name.is_empty() || name.contains(char::is_whitespace) {
+                let message = format!("`{name}` is empty, or has spaces in it");
+                self.add(&["counter:"], &field("counter"), message, None);
             }
         }
     }

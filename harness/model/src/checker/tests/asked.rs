@@ -28,6 +28,12 @@ fn denied_for(cause: Option<DenialCause>) -> Option<Answer> {
     })
 }
 
+fn let_in() -> Option<Answer> {
+    Some(Answer::LetIn {
+        how: "mode 0666".to_owned(),
+    })
+}
+
 fn unanswered() -> Option<Answer> {
     Some(Answer::Unanswered {
         reason: "nobody is there".to_owned(),
@@ -63,6 +69,7 @@ fn judged(answer: Option<Answer>, expectation: Expectation) -> Verdict {
 #[case::too_long(granted_for(&[OWN], 61), Verdict::Failed)]
 #[case::backwards(granted_for(&[OWN], -1), Verdict::Failed)]
 #[case::served_with_something_else(Some(Answer::Served), Verdict::Failed)]
+#[case::let_in(let_in(), Verdict::Failed)]
 #[case::denied(denied_for(None), Verdict::Failed)]
 #[case::unanswered(unanswered(), Verdict::Inconclusive)]
 #[case::not_asked(None, Verdict::Inconclusive)]
@@ -83,6 +90,7 @@ fn what_is_granted_is_of_the_asker_alone_and_ends(
 #[case::for_no_known_cause(denied_for(None), Verdict::Failed)]
 #[case::granted(granted_for(&[OWN], 60), Verdict::Failed)]
 #[case::served(Some(Answer::Served), Verdict::Failed)]
+#[case::let_in(let_in(), Verdict::Failed)]
 #[case::unanswered(unanswered(), Verdict::Inconclusive)]
 #[case::not_asked(None, Verdict::Inconclusive)]
 fn a_denial_has_its_cause(#[case] answer: Option<Answer>, #[case] verdict: Verdict) {

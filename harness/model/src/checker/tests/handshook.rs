@@ -50,6 +50,7 @@ fn over_tls(peer: Option<&str>, serial: Option<&str>) -> Option<Arrival> {
         cipher: "any".to_owned(),
         peer: peer.map(str::to_owned),
         serial: serial.map(str::to_owned),
+        outdated: false,
     })
 }
 

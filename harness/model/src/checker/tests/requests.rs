@@ -31,6 +31,7 @@ pub(super) fn load() -> Act {
         name: TRAFFIC.to_owned(),
         from: "frontend@zone1".to_owned(),
         to: "checkout".to_owned(),
+        headers: BTreeMap::new(),
         protocol: Protocol::Http1,
         connections: Connections::Usual,
         rate: 10,
@@ -41,6 +42,7 @@ pub(super) fn outage() -> Fault {
     Fault::ZoneOutage {
         data_center: "zone1".to_owned(),
         duration: Span::secs(1),
+        without: None,
     }
 }
 

@@ -36,6 +36,7 @@ fn held(root: &str, issuer: &str, roots: &[&str]) -> CertificateSeen {
         roots: roots.iter().map(|root| (*root).to_owned()).collect(),
         warming: false,
         valid: None,
+        stream_ends: None,
     }
 }
 

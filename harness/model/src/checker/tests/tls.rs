@@ -15,7 +15,7 @@ use crate::testing::{Recorder, configuration, entry_zone, shows};
 use crate::verdict::Verdict;
 use rstest::rstest;
 
-const OWN: &str = "spiffe://mesh/sa/checkout";
+pub(super) const OWN: &str = "spiffe://mesh/sa/checkout";
 
 fn tls(value: &str, tls: Tls) -> Configuration {
     Configuration {
@@ -24,7 +24,7 @@ fn tls(value: &str, tls: Tls) -> Configuration {
     }
 }
 
-fn permissive() -> Configuration {
+pub(super) fn permissive() -> Configuration {
     let inbound = Some(InboundTls::Permissive);
     tls(
         "v1",
@@ -35,7 +35,7 @@ fn permissive() -> Configuration {
     )
 }
 
-fn certificate(of: &str, serial: &str) -> Option<CertificateSeen> {
+pub(super) fn certificate(of: &str, serial: &str) -> Option<CertificateSeen> {
     Some(CertificateSeen {
         warming: false,
         identities: vec![of.to_owned()],
@@ -162,6 +162,17 @@ fn over(peer: Option<&str>) -> Option<Arrival> {
         cipher: "TLS_AES_128_GCM_SHA256".to_owned(),
         peer: peer.map(str::to_owned),
         serial: None,
+        outdated: false,
+    })
+}
+
+fn over_old() -> Option<Arrival> {
+    Some(Arrival::Tls {
+        version: "TLSv1.2".to_owned(),
+        cipher: "ECDHE-ECDSA-AES128-GCM-SHA256".to_owned(),
+        peer: Some("spiffe://mesh/sa/frontend".to_owned()),
+        serial: None,
+        outdated: true,
     })
 }
 
@@ -173,6 +184,7 @@ fn over(peer: Option<&str>) -> Option<Arrival> {
 )]
 #[case::of_another(over(Some(OWN)), Verdict::Failed, Verdict::Failed)]
 #[case::without_certificate(over(None), Verdict::Failed, Verdict::Failed)]
+#[case::outdated(over_old(), Verdict::Failed, Verdict::Failed)]
 #[case::plaintext(Some(Arrival::Plaintext), Verdict::Failed, Verdict::Passed)]
 #[case::no_trace(None, Verdict::Inconclusive, Verdict::Inconclusive)]
 fn how_requests_arrive_is_judged(
@@ -401,6 +413,7 @@ fn what_is_seen_on_the_wire_is_judged(
             to: "10.102.1.2:8080".to_owned(),
             spoken,
         }],
+        answers: None,
         unseen,
     };
     // What another batch looked like is no evidence.
@@ -420,6 +433,36 @@ fn what_is_seen_on_the_wire_is_judged(
         let found = finding(&expecting(vec![batch(2)], expectation), &recorder);
         assert_eq!(found.verdict, verdict.max(Verdict::Inconclusive));
     }
+}
+
+#[rstest]
+#[case::tls_as_well(Some(vec![Spoken::Tls]), Verdict::Passed)]
+#[case::plaintext(Some(vec![Spoken::Tls, Spoken::Plaintext]), Verdict::Failed)]
+#[case::nothing(Some(vec![]), Verdict::Inconclusive)]
+#[case::nobody_looked(None, Verdict::Passed)]
+fn what_is_seen_of_answers_is_judged(
+    #[case] answers: Option<Vec<Spoken>>,
+    #[case] verdict: Verdict,
+) {
+    let mut recorder = recorder();
+    recorder.request(0, |_| {});
+    let connection = |from: &str, to: &str, spoken| WireConnection {
+        from: from.to_owned(),
+        to: to.to_owned(),
+        spoken,
+    };
+    let (caller, callee) = ("10.101.1.1:4000", "10.102.1.2:8080");
+    let back = |spoken: &Spoken| connection(callee, caller, *spoken);
+    recorder.push(EventKind::OnTheWire {
+        traffic: TRAFFIC.to_owned(),
+        connections: vec![connection(caller, callee, Spoken::Tls)],
+        answers: answers.map(|answers| answers.iter().map(back).collect()),
+        unseen: 0,
+    });
+    let (traffic, is) = (TRAFFIC.to_owned(), Spoken::Tls);
+    let expectation = Expectation::OnTheWire { traffic, is };
+    let found = finding(&expecting(vec![batch(1)], expectation), &recorder);
+    assert_eq!(found.verdict, verdict, "{found:#?}");
 }
 
 #[rstest]

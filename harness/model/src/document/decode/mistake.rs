@@ -1,7 +1,7 @@
 //! Why decoding stopped, and where.
 
 use crate::document::node::{Kind, Node};
-use crate::document::{Problem, library, suggestion};
+use crate::document::{MISSING, Problem, library, suggestion, to_add};
 use serde::de::{Expected, Unexpected};
 use std::fmt;
 
@@ -116,7 +116,8 @@ impl serde::de::Error for Mistake {
     fn missing_field(field: &'static str) -> Self {
         Self {
             missing: Missing::Field(field),
-            ..Self::custom(format!("missing field `{field}`"))
+            hint: Some(to_add(&format!("{field}: …"))),
+            ..Self::custom(format!("{MISSING}{field}`"))
         }
     }
 

@@ -10,6 +10,7 @@ mod loads;
 mod requests;
 mod whom;
 
+use crate::capability::Capability;
 use crate::configuration::Configuration;
 use crate::document::{Part, suggestion};
 use crate::fault::{Fault, PodSelector};
@@ -73,6 +74,8 @@ impl Mistake {
 pub(super) fn check(scenario: &Scenario, names: Option<&Names>) -> Vec<Mistake> {
     let mut check = Check {
         names: names.cloned(),
+        requires_two_zones: scenario.requires.contains(&Capability::TwoZones)
+            && !scenario.requires.contains(&Capability::ThreeZones),
         mistakes: Vec::new(),
         path: Vec::new(),
         traffic: BTreeMap::new(),
@@ -92,6 +95,8 @@ enum TrafficKind {
 struct Check {
     /// What the environment calls its own, where there is one.
     names: Option<Names>,
+    /// The scenario says how many zones it needs, and that these are two.
+    requires_two_zones: bool,
     mistakes: Vec<Mistake>,
     path: Vec<Step>,
     traffic: BTreeMap<String, TrafficKind>,
@@ -322,6 +327,21 @@ impl Check {
             }
             if let Some(data_center) = fault.data_center() {
                 check.named("dataCenter", Kind::DataCenter, data_center);
+            }
+            if let Fault::ZoneOutage {
+                without: Some(part),
+                ..
+            } = fault
+            {
+                check.named("without", Kind::Component, part);
+            }
+            if let Fault::LateAnswers {
+                delay, duration, ..
+            } = fault
+            {
+                check.at(Step::Key("delay"), |check| {
+                    check.is_shorter(*delay, *duration);
+                });
             }
         });
         if let Some(duration) = fault.duration() {

@@ -156,7 +156,7 @@ fn mistakes_of_form_and_of_meaning_come_together() {
     assert_eq!(
         mistakes(&text),
         [
-            "my.yaml:1:1: missing field `claim`",
+            "my.yaml:1:1: missing field `claim` (hint: add `claim: requests pass both sidecars` to the map that begins here)",
             "my.yaml:30:12: path `x` does not begin with `/`",
             "my.yaml:37:28: `checkout` is not a workload (hint: write `application@data-center`, for example `checkout@$zone1`)",
             "my.yaml:40:3: unknown word `recover-all` (hint: did you mean `recover`?)",

@@ -1,6 +1,7 @@
 //! The parts of a drawing, as the template needs them.
 
 use super::legend::Legend;
+use std::collections::BTreeSet;
 use std::fmt;
 
 /// A length in SVG units, printed with one decimal.
@@ -31,6 +32,9 @@ pub(in crate::html) struct Drawing {
     pub(in crate::html) legend: Vec<Legend>,
     pub(in crate::html) culprits: Vec<Culprit>,
     pub(in crate::html) has_markers: bool,
+    /// The configurations that were written for the canaries, too.
+    pub(in crate::html) to_canaries: BTreeSet<String>,
+    pub(in crate::html) has_tls: bool,
     pub(in crate::html) has_losses: bool,
     pub(in crate::html) has_given_up: bool,
     pub(in crate::html) has_unreadable: bool,
@@ -61,6 +65,11 @@ pub(in crate::html) struct LaneView {
     pub(in crate::html) y: Length,
     pub(in crate::html) height: Length,
     pub(in crate::html) segments: Vec<SegmentView>,
+    /// How it was set up for TLS, in a strip below it.
+    pub(in crate::html) tls: Vec<TlsView>,
+    pub(in crate::html) tls_y: Length,
+    pub(in crate::html) tls_height: Length,
+    pub(in crate::html) tls_text_y: Length,
     pub(in crate::html) losses: Vec<Loss>,
     pub(in crate::html) loss_y: Length,
     pub(in crate::html) unreadable: Vec<Length>,
@@ -72,6 +81,15 @@ pub(in crate::html) struct SegmentView {
     pub(in crate::html) class: String,
     pub(in crate::html) letter: Option<String>,
     pub(in crate::html) letter_x: Length,
+    pub(in crate::html) title: String,
+}
+
+pub(in crate::html) struct TlsView {
+    pub(in crate::html) x: Length,
+    pub(in crate::html) width: Length,
+    /// What fits into it.
+    pub(in crate::html) words: Option<String>,
+    pub(in crate::html) words_x: Length,
     pub(in crate::html) title: String,
 }
 

@@ -25,6 +25,33 @@ impl Execution {
         self.take_away(what, parts, pulses, duration, hits).await
     }
 
+    /// Has every pod of a part of the mesh answer late.
+    pub(super) async fn answer_late(
+        &self,
+        component: &str,
+        delay: Duration,
+        duration: Duration,
+    ) -> Injected {
+        let Chosen { mut victims, hits } = self.pods_of(component).await?;
+        let part = self.environment.mesh().definition().component(component);
+        if let Some(serves) = part.and_then(|part| part.serves) {
+            for victim in &mut victims {
+                victim.port = serves;
+            }
+        }
+        let parts = victims.iter().map(|victim| Part::Promptness {
+            pod: victim.address.clone(),
+            port: victim.port,
+            delay,
+        });
+        let parts = parts.collect();
+        let pulses = victims.into_iter().map(Pulse::Reacts).collect();
+        let what = format!("have {component} answer {} ms late", delay.as_millis());
+        let injector = self.environment.injector();
+        let active = injector.harm(what, parts, pulses, duration).await;
+        Ok((active.map_err(words)?, hits))
+    }
+
     /// Takes every pod of a part of the mesh away.
     pub(super) async fn take_component_away(
         &self,
@@ -177,7 +204,7 @@ impl Execution {
         let what = part.act();
         let injector = self.environment.injector();
         let active = injector
-            .harm(what, vec![Part::OnDisks(part)], duration)
+            .harm(what, vec![Part::OnDisks(part)], Vec::new(), duration)
             .await;
         Ok((active.map_err(words)?, hits))
     }

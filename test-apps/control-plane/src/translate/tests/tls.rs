@@ -10,7 +10,8 @@ use envoy_types::pb::envoy::config::core::v3::{
 use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{
     CertificateValidationContext, CommonTlsContext, DownstreamTlsContext, UpstreamTlsContext,
-    common_tls_context::ValidationContextType,
+    certificate_validation_context::TrustChainVerification,
+    common_tls_context::ValidationContextType, tls_parameters::TlsProtocol,
 };
 use envoy_types::pb::envoy::r#type::matcher::v3::string_matcher::MatchPattern;
 use mesh_api::{InboundTls, OutboundTls, SpiffeUri};
@@ -246,9 +247,12 @@ fn accepted(common: CommonTlsContext) -> CertificateValidationContext {
     combined.default_validation_context.expect("said")
 }
 
+fn must_lead_to_a_root(accepted: &CertificateValidationContext) -> bool {
+    accepted.trust_chain_verification() == TrustChainVerification::VerifyTrustChain
+}
+
 #[test]
 fn what_a_callee_asks_of_its_callers_is_asked_unless_it_is_left_out() {
-    use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::certificate_validation_context::TrustChainVerification;
     let asked = |callers| {
         let security = Security {
             callers,
@@ -259,7 +263,6 @@ fn what_a_callee_asks_of_its_callers_is_asked_unless_it_is_left_out() {
         let context: DownstreamTlsContext = context(socket.expect("TLS"));
         let common = context.common_tls_context.expect("common");
         let own = accepted(common);
-        let verified = TrustChainVerification::VerifyTrustChain;
         let one_is_required = context
             .require_client_certificate
             .is_some_and(|required| required.value);
@@ -267,7 +270,7 @@ fn what_a_callee_asks_of_its_callers_is_asked_unless_it_is_left_out() {
             one_is_required,
             // Nothing is asked of a name that need not be there.
             is_of_the_domain: !(one_is_required && own.match_typed_subject_alt_names.is_empty()),
-            root_is_known: own.trust_chain_verification == i32::from(verified),
+            root_is_known: must_lead_to_a_root(&own),
             end_is_to_come: !own.allow_expired_certificate,
         }
     };
@@ -330,15 +333,22 @@ fn a_caller_takes_nobody_but_the_accounts_behind_the_service() {
         let strict = cluster(outbound.clone(), security);
         let upstream: UpstreamTlsContext = context(strict.transport_socket.as_ref().expect("TLS"));
         let common = upstream.common_tls_context.expect("common");
+        let is_who_was_called = !names(&common).is_empty();
+        let own = accepted(common);
         CalleeChecks {
-            is_who_was_called: !names(&common).is_empty(),
-            end_is_to_come: !accepted(common).allow_expired_certificate,
+            root_is_known: must_lead_to_a_root(&own),
+            is_who_was_called,
+            end_is_to_come: !own.allow_expired_certificate,
         }
     };
     let all = CalleeChecks::default();
-    assert!(all.is_who_was_called && all.end_is_to_come);
+    assert!(all.root_is_known && all.is_who_was_called && all.end_is_to_come);
     for checks in [
         all,
+        CalleeChecks {
+            root_is_known: false,
+            ..all
+        },
         CalleeChecks {
             is_who_was_called: false,
             ..all
@@ -350,6 +360,41 @@ fn a_caller_takes_nobody_but_the_accounts_behind_the_service() {
     ] {
         assert_eq!(asked(checks), checks);
     }
+}
+
+#[test]
+fn nothing_older_than_tls_13_is_spoken_unless_that_is_left_out() {
+    let spoken = |security| {
+        let strict = inbound_listener(inbound(InboundTls::Strict), security);
+        let socket = strict.filter_chains[0].transport_socket.as_ref();
+        let callee: DownstreamTlsContext = context(socket.expect("TLS"));
+        let outbound = TlsPolicy {
+            outbound: Some(OutboundTls::Strict),
+            ..TlsPolicy::default()
+        };
+        let cluster: Cluster = read(
+            &snapshot(outbound, security),
+            Kind::Clusters,
+            "checkout.mesh-workloads:8080",
+        );
+        let socket = cluster.transport_socket.as_ref();
+        let caller: UpstreamTlsContext = context(socket.expect("TLS"));
+        [callee.common_tls_context, caller.common_tls_context].map(|common| {
+            let versions = common.expect("common").tls_params.expect("said");
+            let oldest = versions.tls_minimum_protocol_version;
+            (oldest, versions.tls_maximum_protocol_version)
+        })
+    };
+    let (old, new) = (
+        i32::from(TlsProtocol::TlSv12),
+        i32::from(TlsProtocol::TlSv13),
+    );
+    assert_eq!(spoken(Security::default()), [(new, new), (new, new)]);
+    let lax = Security {
+        newest_tls_alone: false,
+        ..Security::default()
+    };
+    assert_eq!(spoken(lax), [(old, new), (old, old)]);
 }
 
 #[test]

@@ -1,33 +1,50 @@
-//! The store in a Secret, against an API server that checks resource versions: a pod that is replaced, two at once, and
-//! what is in the Secret.
+//! The store in a Secret, against an API server that checks resource versions: a pod that is replaced, two at once, an API
+//! server that is away, and what is in the Secret.
 
 use super::*;
 use crate::behaviour::Faithful;
 use crate::sealed_store::SealedStore;
 use crate::sealing::MasterKey;
-use crate::store::{KeyName, KeyStore as _};
+use crate::store::{KeyName, KeyStore as _, KeyStoreError};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use kube::client::Body;
 use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const PATH: &str = "/api/v1/namespaces/mesh-system/secrets/keys";
 
-/// One Secret; none: there is no such.
-#[derive(Clone)]
-struct Server(Arc<Mutex<Option<Value>>>);
+/// An API server.
+#[derive(Clone, Default)]
+struct Server {
+    /// None: there is no such.
+    secret: Arc<Mutex<Option<Value>>>,
+    is_away: Arc<AtomicBool>,
+}
 
 impl Server {
     fn new() -> Self {
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {
             "name": "keys", "namespace": "mesh-system", "resourceVersion": "1", "labels": {"of": "somebody"}}});
-        Self(Arc::new(Mutex::new(Some(secret))))
+        Self {
+            secret: Arc::new(Mutex::new(Some(secret))),
+            ..Self::default()
+        }
     }
 
     fn secret(&self) -> Value {
-        self.0.lock().expect("whole").clone().expect("a secret")
+        let secret = self.secret.lock().expect("whole");
+        secret.clone().expect("a secret")
+    }
+
+    fn goes(&self) {
+        self.is_away.store(true, Ordering::SeqCst);
+    }
+
+    fn comes_back(&self) {
+        self.is_away.store(false, Ordering::SeqCst);
     }
 
     fn answer(&self, method: &http::Method, body: &[u8]) -> (u16, Value) {
@@ -36,7 +53,10 @@ impl Server {
                 "status": "Failure", "message": "no", "reason": "no", "code": code});
             (code, status)
         };
-        let mut secret = self.0.lock().expect("whole");
+        if self.is_away.load(Ordering::SeqCst) {
+            return failure(503);
+        }
+        let mut secret = self.secret.lock().expect("whole");
         let Some(kept) = secret.as_mut() else {
             return failure(404);
         };
@@ -76,7 +96,7 @@ impl Server {
 }
 
 fn open(keep: KeptSecret) -> SealedStore<KeptSecret> {
-    SealedStore::open(keep, master(), &Faithful).expect("it opens")
+    SealedStore::open(keep, master(), Arc::new(Faithful)).expect("it opens")
 }
 
 fn master() -> MasterKey {
@@ -153,13 +173,119 @@ async fn two_at_once_agree_on_one_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_other_one_has_made_is_told_and_followed_at_once() {
+    let server = Server::new();
+    with(&server, |server| {
+        let (old, new) = (open(server.keep()), open(server.keep()));
+        let first = old.create(&root()).expect("made");
+        assert_eq!(new.list().expect("a list"), std::slice::from_ref(&first));
+        let second = new.rotate(&root(), 1).expect("made");
+        assert_eq!(old.list().expect("a list"), [first, second]);
+        let third = new.rotate(&root(), 2).expect("made");
+        // Nobody has asked the other one for a list since.
+        assert_eq!(old.create(&root()).expect("the newest"), third);
+        let fourth = new.rotate(&root(), 3).expect("made");
+        let fifth = old.rotate(&root(), 4).expect("made");
+        assert_eq!((fourth.version, fifth.version), (4, 5));
+        assert_eq!(new.list().expect("a list").len(), 5);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_api_server_is_away_keys_are_listed_and_used_but_none_are_made() {
+    let server = Server::new();
+    with(&server, |server| {
+        let store = open(server.keep());
+        let first = store.create(&root()).expect("made");
+        let before = server.secret();
+        server.goes();
+        assert_eq!(
+            store.list().expect("those known"),
+            std::slice::from_ref(&first)
+        );
+        assert!(store.sign(&root(), 1, b"message").is_ok());
+        for outcome in [
+            store.create(&root()).map(drop),
+            store.rotate(&root(), 1).map(drop),
+            store.sign(&root(), 2, b"message").map(drop),
+        ] {
+            let error = outcome.expect_err("nobody can say what is kept");
+            assert!(matches!(error, KeyStoreError::Read(_)), "{error}");
+            assert_eq!(error.to_string(), "read the keys that are kept");
+        }
+        server.comes_back();
+        assert_eq!(server.secret(), before);
+        let second = store.rotate(&root(), 1).expect("made");
+        assert_eq!(store.list().expect("a list"), [first, second]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_look_does_not_let_others_keys_be_written_over() {
+    let server = Server::new();
+    with(&server, |server| {
+        let (old, new) = (server.keep(), server.keep());
+        for keep in [&old, &new] {
+            assert_eq!(keep.load().expect("read"), None);
+        }
+        new.save(b"of the new one").expect("written");
+        let seen = old.look().expect("read");
+        assert_eq!(seen.as_deref(), Some(&b"of the new one"[..]));
+        let refused = old.save(b"of the old one");
+        assert!(matches!(refused, Err(KeepError::Outdated(_))));
+        assert_eq!(old.load().expect("read"), seen);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_told_is_not_forgotten_for_an_older_secret() {
+    let server = Server::new();
+    with(&server, |server| {
+        let store = open(server.keep());
+        let first = store.create(&root()).expect("made");
+        let before = server.secret();
+        let second = store.rotate(&root(), 1).expect("made");
+        // As it was, written once more.
+        let mut restored = before;
+        restored["metadata"]["resourceVersion"] = json!("9");
+        *server.secret.lock().expect("whole") = Some(restored);
+        assert_eq!(store.list().expect("a list"), [first, second]);
+        assert_eq!(store.rotate(&root(), 2).expect("made").version, 3);
+        assert_eq!(open(server.keep()).list().expect("a list").len(), 3);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_opened_is_no_list_and_is_not_replaced() {
+    let server = Server::new();
+    with(&server, |server| {
+        let store = open(server.keep());
+        store.create(&root()).expect("made");
+        let other = server.keep();
+        other.load().expect("read");
+        other.save(b"nothing of ours").expect("written");
+        let before = server.secret();
+        let outcomes = [store.list().map(drop), store.rotate(&root(), 1).map(drop)];
+        for outcome in outcomes {
+            assert!(matches!(outcome, Err(KeyStoreError::Read(_))));
+        }
+        assert_eq!(server.secret(), before);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_master_key_does_not_open_it_and_it_stays() {
     let server = Server::new();
     with(&server, |server| {
         open(server.keep()).create(&root()).expect("made");
         let before = server.secret();
         let other = MasterKey::new(vec![2; 32]).expect("long enough");
-        let refused = SealedStore::open(server.keep(), other, &Faithful);
+        let refused = SealedStore::open(server.keep(), other, Arc::new(Faithful));
         let error = refused.err().expect("refused").to_string();
         assert_eq!(error, "use the keys in Secret keys");
         assert_eq!(server.secret(), before);
@@ -169,7 +295,7 @@ async fn another_master_key_does_not_open_it_and_it_stays() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_that_is_not_there_is_told_and_not_made() {
-    let server = Server(Arc::default());
+    let server = Server::default();
     with(&server, |server| {
         let error = server.keep().load().expect_err("there is none");
         assert_eq!(error.to_string(), "use Secret keys");

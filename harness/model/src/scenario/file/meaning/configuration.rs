@@ -158,6 +158,12 @@ impl Check {
                 Some("write `token: right`"),
             );
         }
+        if ask.at != Desk::NodeAgent && ask.token == Token::OtherUser {
+            self.complain(
+                "only the node agent is asked on a socket that has an owner",
+                Some("ask the `nodeAgent`"),
+            );
+        }
         if ask.at == Desk::KeyService && ask.wish != Wish::Right {
             self.complain(
                 "the key service issues nothing, and so takes no `wish`",
@@ -172,7 +178,7 @@ impl Check {
         }
     }
 
-    /// Not every mesh lets the probe ask, and fewer say where their keys are.
+    /// Not every mesh lets the probe ask, and fewer say where their keys are, or whom their sockets are for.
     pub(super) fn identities_said(&mut self, scenario: &Scenario) {
         let asks = |act: &Act| matches!(act, Act::Ask(_));
         if scenario.when.iter().any(asks) && !scenario.requires.contains(&Capability::Identities) {
@@ -186,6 +192,15 @@ impl Check {
             self.complain_of_others(
                 "it comes to the key service, and `requires` does not say so",
                 Some("add `key-service` to `requires`, so that it is skipped where nobody says where that is"),
+            );
+        }
+        let dials = |act: &Act| matches!(act, Act::Ask(ask) if ask.token == Token::OtherUser);
+        if scenario.when.iter().any(dials)
+            && !scenario.requires.contains(&Capability::PrivateSocket)
+        {
+            self.complain_of_others(
+                "it comes to the node agent as another user, and `requires` does not say so",
+                Some("add `private-socket` to `requires`, so that it is skipped where the socket is for everybody"),
             );
         }
     }

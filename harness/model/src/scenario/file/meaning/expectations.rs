@@ -1,7 +1,7 @@
 //! What an expectation can get wrong: it speaks of steps, traffic and faults that must be there.
 
 use super::{Check, Step, TrafficKind};
-use crate::asking::Desk;
+use crate::asking::{Desk, Token};
 use crate::capability::Capability;
 use crate::document::suggestion;
 use crate::expectation::Expectation;
@@ -108,6 +108,28 @@ impl Check {
             Expectation::Renewed { since } => self.at(Step::Key("renewed"), |check| {
                 check.step("since", *since, scenario);
             }),
+            Expectation::KeepsStream { since } => self.at(Step::Key("keepsStream"), |check| {
+                check.step("since", *since, scenario);
+                check.is_left_alone(*since, scenario);
+                if !scenario.speaks_of_tls() {
+                    check.complain_of_others(NO_CERTIFICATES, Some(ASK_FOR_THEM));
+                }
+            }),
+            Expectation::BacksOff { component, at_most } => {
+                self.at(Step::Key("backsOff"), |check| {
+                    check.named("component", Kind::Component, component);
+                    if *at_most == 0 {
+                        check.complain(
+                            "`atMost` is 0, so it cannot pass: who is refused nothing has nothing to back off from",
+                            Some("write 1 or more"),
+                        );
+                    }
+                    if !scenario.speaks_of_tls() {
+                        check.complain_of_others(NO_CERTIFICATES, Some(ASK_FOR_THEM));
+                    }
+                });
+                self.needs_fault(scenario);
+            }
             Expectation::Rotated { step } => self.at(Step::Key("rotated"), |check| {
                 check.step("step", *step, scenario);
                 if !scenario.speaks_of_tls() {
@@ -129,6 +151,10 @@ impl Check {
                 self.certificates_are_granted_by_others(ask, scenario);
             }
             Expectation::Denied { ask, .. } => self.asked("denied", ask, scenario),
+            Expectation::Audited { ask, .. } => {
+                self.asked("audited", ask, scenario);
+                self.at(Step::Key("audited"), |check| check.audit(ask, scenario));
+            }
             Expectation::HandshakeAnswered { handshake } => {
                 self.handshook("handshakeAnswered", handshake, scenario);
             }
@@ -222,16 +248,39 @@ impl Check {
         self.once([key, "ask"], name, asks, "asked");
     }
 
-    /// What keeps keys hands out no certificates.
+    /// What keeps keys hands out no certificates, and nobody is asked where permissions are read.
     fn certificates_are_granted_by_others(&mut self, name: &str, scenario: &Scenario) {
-        let at_keys = |act: &Act| matches!(act, Act::Ask(ask) if ask.name == name && ask.at == Desk::KeyService);
-        if scenario.when.iter().any(at_keys) {
+        for act in &scenario.when {
+            let message = match act {
+                Act::Ask(ask) if ask.name != name => continue,
+                Act::Ask(ask) if ask.at == Desk::KeyService => {
+                    "the key service grants no certificate"
+                }
+                Act::Ask(ask) if ask.token == Token::OtherUser => {
+                    "as another user nobody is asked for a certificate"
+                }
+                _ => continue,
+            };
             self.at(Step::Key("granted"), |check| {
-                check.complain_of_others(
-                    "the key service grants no certificate",
-                    Some("expect `denied`"),
-                );
+                check.complain_of_others(message, Some("expect `denied`"));
             });
+        }
+    }
+
+    /// It is the authority that calls what keeps the keys, and not every mesh says where that writes it down.
+    fn audit(&mut self, name: &str, scenario: &Scenario) {
+        let elsewhere = |act: &Act| matches!(act, Act::Ask(ask) if ask.name == name && ask.at != Desk::Authority);
+        if scenario.when.iter().any(elsewhere) {
+            self.complain_of_others(
+                "only the authority has something signed by what keeps the keys",
+                Some("name an `ask` with `at: authority`"),
+            );
+        }
+        if !scenario.requires.contains(&Capability::AuditLog) {
+            self.complain_of_others(
+                "it looks into an audit log, and `requires` does not say so",
+                Some("add `audit-log` to `requires`, so that it is skipped where nobody says where that is"),
+            );
         }
     }
 
@@ -273,6 +322,23 @@ impl Check {
             self.complain_of_others(
                 "it speaks of a fault and none is injected",
                 Some("add `inject`"),
+            );
+        }
+    }
+
+    /// A stream that ends for another reason says nothing of who serves it.
+    fn is_left_alone(&mut self, since: usize, scenario: &Scenario) {
+        let act = scenario.when.get(since);
+        if act.is_some_and(|act| !act.leaves_alone()) {
+            self.complain_of_others(
+                "the act changes something itself, and streams may end for that",
+                Some("name a `hold`, a batch or a load"),
+            );
+        }
+        if scenario.when.iter().take(since).any(Act::breaks) {
+            self.complain_of_others(
+                "something is broken or rolled out before, and streams may still end for that",
+                None,
             );
         }
     }

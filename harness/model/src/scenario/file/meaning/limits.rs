@@ -48,6 +48,18 @@ impl Check {
         }
     }
 
+    /// What waits must arrive while others wait still, or it is only ever late once.
+    pub(super) fn is_shorter(&mut self, delay: Span, duration: Span) {
+        self.lasts("a delay", delay);
+        if delay >= duration {
+            let hint = format!("write less than {duration}, or let the fault last longer");
+            self.complain(
+                format!("nothing that is held back for {delay} arrives in {duration}"),
+                Some(&hint),
+            );
+        }
+    }
+
     /// Where as many requests of a batch may be lost as are sent, `answered` holds whatever happens. How many a load sends
     /// is known at its end.
     pub(super) fn loses_less_than_all(&mut self, name: &str, lost: u64, scenario: &Scenario) {

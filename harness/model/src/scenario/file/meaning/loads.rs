@@ -12,6 +12,15 @@ impl Check {
         self.named_traffic(&load.name, TrafficKind::Load);
         self.running.insert(load.name.clone());
         self.rate(load.rate);
+        self.headers(&load.headers);
+        if load.protocol.is_bytes() && !load.headers.is_empty() {
+            self.at(Step::Key("headers"), |check| {
+                check.complain(
+                    "bytes have no headers",
+                    Some("leave `headers` out, or send requests over HTTP"),
+                );
+            });
+        }
         if !load.connections.are_usual() && !load.protocol.can_be_kept() {
             let hint = match load.protocol {
                 Protocol::Http1 | Protocol::Http2 => {

@@ -37,7 +37,8 @@ impl Check {
         self.headers(&rule.headers);
     }
 
-    fn headers(&mut self, headers: &BTreeMap<String, String>) {
+    /// Headers that can be sent.
+    pub(super) fn headers(&mut self, headers: &BTreeMap<String, String>) {
         self.at(Step::Key("headers"), |check| {
             for (name, value) in headers {
                 check.at(Step::Name(name.clone()), |check| check.header(name, value));

@@ -143,6 +143,13 @@ impl Check {
             self.complain(format!("`{name}` is no {word}"), Some(&hint));
             return;
         }
+        if kind == Kind::DataCenter && self.requires_two_zones && is_beyond_two(number) {
+            self.complain_of_others(
+                format!("it names `{name}`, and `requires` says `two-zones`"),
+                Some("write `three-zones` there, so that it is skipped where there are only two"),
+            );
+            return;
+        }
         let Some(known) = self.names.as_ref().and_then(|names| names.of(kind)) else {
             return;
         };
@@ -188,4 +195,10 @@ impl Check {
             );
         }
     }
+}
+
+/// The number of a zone that an environment of two does not have.
+fn is_beyond_two(number: Option<&str>) -> bool {
+    let number = number.and_then(|number| number.parse::<usize>().ok());
+    number.is_some_and(|number| number > 2)
 }

@@ -45,6 +45,19 @@ fn what_it_takes_to_ask_must_be_said(
     }
 }
 
+#[rstest::rstest]
+#[case::another_domain("otherDomain", ", for its name in another trust domain")]
+#[case::another_namespace("otherNamespace", ", for its name in another namespace")]
+#[case::another_curve("otherCurve", ", for a key on another curve")]
+fn a_wish_is_read_and_printed(#[case] wish: &str, #[case] words: &str) {
+    let text = asking("identities", &format!("right, wish: {wish}"));
+    let text = text.replace("nodeAgent", "authority");
+    let read = parse("my.yaml", &text).expect("it is right");
+    assert_eq!(parse("my.yaml", &print(&read)).expect("right"), read);
+    let told = crate::words::acts(&read);
+    assert!(told[0].contains(words), "{told:?}");
+}
+
 fn at_the_key_service(requires: &str, ask: &str, then: &str) -> String {
     format!(
         "name: identity/mine
@@ -134,4 +147,111 @@ fn what_makes_no_sense_at_a_key_service_is_told(
     let problems = parse("my.yaml", &at_the_key_service(requires, ask, then));
     let told = problems.expect_err("it makes no sense").to_string();
     assert!(told.contains(hint), "{told}");
+}
+
+fn as_another_user(requires: &str, at: &str, then: &str) -> String {
+    format!(
+        "name: identity/mine
+claim: the socket is for its owner
+tags: [qa]
+requires: [{requires}]
+when:
+- ask: {{name: mine, from: frontend@$zone1, at: {at}, token: otherUser}}
+then:
+- {then}
+"
+    )
+}
+
+const NOT_THE_OWNER: &str = "denied: {ask: mine, because: otherUser}";
+
+#[test]
+fn an_attempt_as_another_user_is_read_and_printed() {
+    let text = as_another_user("identities, private-socket", "nodeAgent", NOT_THE_OWNER);
+    let read = parse("my.yaml", &text).expect("it is right");
+    assert_eq!(parse("my.yaml", &print(&read)).expect("right"), read);
+    let told = crate::words::acts(&read);
+    let asks =
+        "frontend in zone 1 asks the node agent as another user than the owner of its socket";
+    assert_eq!(told, [format!("{asks} (`mine`)")]);
+    let told = crate::words::expectations(&read);
+    assert!(told[0].contains("let its owner alone dial"), "{told:?}");
+}
+
+#[rstest::rstest]
+#[case::nobody_says_whose_it_is(
+    "identities",
+    "nodeAgent",
+    NOT_THE_OWNER,
+    "add `private-socket` to `requires`"
+)]
+#[case::at_the_authority(
+    "identities, private-socket",
+    "authority",
+    NOT_THE_OWNER,
+    "ask the `nodeAgent`"
+)]
+#[case::at_the_key_service(
+    "identities, private-socket, key-service",
+    "keyService",
+    NOT_THE_OWNER,
+    "ask the `nodeAgent`"
+)]
+#[case::nobody_is_asked(
+    "identities, private-socket",
+    "nodeAgent",
+    "granted: {ask: mine, atMost: 60s}",
+    "expect `denied`"
+)]
+fn what_makes_no_sense_of_another_user_is_told(
+    #[case] requires: &str,
+    #[case] at: &str,
+    #[case] then: &str,
+    #[case] hint: &str,
+) {
+    let problems = parse("my.yaml", &as_another_user(requires, at, then));
+    let told = problems.expect_err("it makes no sense").to_string();
+    assert!(told.contains(hint), "{told}");
+}
+
+fn audited(requires: &str, at: &str, ask: &str) -> String {
+    format!(
+        "name: identity/mine
+claim: calls are written down
+tags: [qa]
+requires: [{requires}]
+when:
+- ask: {{name: mine, from: frontend@$zone1, at: {at}}}
+then:
+- granted: {{ask: mine, atMost: 60s}}
+- audited: {{ask: {ask}, outcome: served}}
+"
+    )
+}
+
+#[test]
+fn an_entry_of_an_audit_log_is_read_and_printed() {
+    let text = audited("identities, audit-log", "authority", "mine");
+    let read = parse("my.yaml", &text).expect("it is right");
+    assert_eq!(parse("my.yaml", &print(&read)).expect("right"), read);
+    let told = crate::words::expectations(&read);
+    assert!(
+        told[1].contains("a call for `mine` that was served"),
+        "{told:?}"
+    );
+}
+
+#[rstest::rstest]
+#[case::nobody_says_where("identities", "authority", "mine", "add `audit-log` to `requires`")]
+#[case::nobody_calls("identities, audit-log", "nodeAgent", "mine", "`at: authority`")]
+#[case::not_asked("identities, audit-log", "authority", "yours", "`yours`")]
+fn what_makes_no_sense_of_an_audit_log_is_told(
+    #[case] requires: &str,
+    #[case] at: &str,
+    #[case] ask: &str,
+    #[case] words: &str,
+) {
+    let problems = parse("my.yaml", &audited(requires, at, ask));
+    let told = problems.expect_err("it makes no sense").to_string();
+    assert!(told.contains(words), "{told}");
 }

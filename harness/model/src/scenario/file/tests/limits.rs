@@ -1,5 +1,5 @@
 //! What is too long, too much or too little in scenario files, and mistakes of meaning beside mistakes of form;
-//! and a place whose mark was forgotten.
+//! a place whose mark was forgotten; and what may be expected of those who give certificates.
 
 use super::*;
 
@@ -101,7 +101,7 @@ fn mistakes_of_meaning_are_told_beside_those_of_form_that_they_cannot_follow_fro
     assert_eq!(
         mistakes(&text),
         [
-            "my.yaml:1:1: missing field `tags`",
+            "my.yaml:1:1: missing field `tags` (hint: add `tags: [qa]` to the map that begins here)",
             "my.yaml:31:3: load `steady` is never stopped (hint: add `stop` after it)",
             "my.yaml:41:3: load `stedy` is not running here (hint: start it with `load` first)",
             "my.yaml:45:3: unknown word `confinned` (hint: did you mean `confined`?)",
@@ -133,4 +133,169 @@ fn a_number_without_its_mark_is_no_other_place() {
     // There are two.
     let none = told("zone3");
     assert!(none.ends_with("(hint: there are: east, west)"), "{none}");
+}
+
+#[test]
+fn what_is_held_back_for_as_long_as_the_fault_lasts_is_refused() {
+    let cut = "zoneOutage: {dataCenter: $zone1, duration: 4s}";
+    let late = |delay: &str| {
+        format!("lateAnswers: {{component: authority, delay: {delay}, duration: 4s}}")
+    };
+    let told = |delay: &str| mistake(cut, &late(delay));
+    let for_ever = told("4s");
+    assert!(
+        for_ever.contains("nothing that is held back for 4s arrives in 4s"),
+        "{for_ever}"
+    );
+    assert!(told("0s").contains("a delay of no time"));
+    let text = sample_with(cut, &late("1500ms"));
+    assert_eq!(mistakes(&text), [""; 0]);
+    let read = parse("my.yaml", &text).expect("it is right");
+    assert_eq!(parse("my.yaml", &print(&read)).expect("right"), read);
+    let Some(Act::Inject(fault)) = read
+        .when
+        .iter()
+        .find(|act| matches!(act, Act::Inject(Fault::LateAnswers { .. })))
+    else {
+        panic!("{read:?}");
+    };
+    assert_eq!(
+        crate::words::fault(fault),
+        "have authority answer 1s500ms late for 4s"
+    );
+}
+
+#[test]
+fn the_part_that_is_to_be_missing_where_is_cut_off_must_be_there() {
+    let cut = "zoneOutage: {dataCenter: $zone1, duration: 4s}";
+    let without = |part: &str| {
+        let more = format!("{}, without: {part}}}", cut.trim_end_matches('}'));
+        parse_for("my.yaml", &sample_with(cut, &more), &known())
+    };
+    let problems = without("nobody").expect_err("no part has the name");
+    assert!(problems.to_string().contains("`nobody`"), "{problems}");
+    let read = without("node-agent").expect("it is right");
+    assert_eq!(parse("my.yaml", &print(&read)).expect("right"), read);
+    let told: Vec<String> = read.when.iter().map(crate::words::act).collect();
+    let told = told.join("; ");
+    assert!(
+        told.contains("cut zone 1, where no node-agent runs, off for 4s"),
+        "{told}"
+    );
+}
+
+/// TLS is turned on, then `before` happens, then nothing.
+fn pushed(before: &str, tls: &str, since: usize) -> String {
+    format!(
+        "name: tls/mine
+claim: certificates are pushed
+tags: [qa]
+requires: [tls]
+disturbs: everything
+when:
+- apply: {{name: all, scope: {{match: [{{}}]}}, {tls}}}
+{before}- hold: 14s
+then:
+- keepsStream: {{since: {since}}}
+"
+    )
+}
+
+const STRICT: &str = "tls: {inbound: strict}";
+
+#[test]
+fn what_is_expected_of_streams_is_read_and_printed() {
+    let read = parse("my.yaml", &pushed("", STRICT, 1)).expect("it is right");
+    assert_eq!(parse("my.yaml", &print(&read)).expect("right"), read);
+    let told = crate::words::expectations(&read);
+    assert!(told[0].contains("comes on the stream"), "{told:?}");
+}
+
+#[rstest::rstest]
+#[case::written("", STRICT, 0, "the act changes something itself")]
+#[case::rolled_out(
+    "- restart: {component: node-agent}\n",
+    STRICT,
+    2,
+    "something is broken or rolled out before"
+)]
+#[case::not_there("", STRICT, 7, "there is no step 7")]
+#[case::no_certificates("", "toggles: {a: b}", 1, "it speaks of certificates")]
+fn a_stream_that_ends_for_another_reason_shows_nothing(
+    #[case] before: &str,
+    #[case] tls: &str,
+    #[case] since: usize,
+    #[case] complaint: &str,
+) {
+    let found = mistakes(&pushed(before, tls, since));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].contains(complaint), "{found:#?}");
+}
+
+const BREAKS: &str = "- inject: {podKill: {selector: controlPlaneReplica}}\n- recover\n";
+
+#[rstest::rstest]
+#[case::right(BREAKS, STRICT, 3, None)]
+#[case::nothing_is_broken("", STRICT, 3, Some("it speaks of a fault and none is injected"))]
+#[case::nobody_may_be_refused(BREAKS, STRICT, 0, Some("`atMost` is 0, so it cannot pass"))]
+#[case::no_certificates(BREAKS, "toggles: {a: b}", 3, Some("it speaks of certificates"))]
+fn who_backs_off_is_refused_something_while_something_is_broken(
+    #[case] before: &str,
+    #[case] tls: &str,
+    #[case] at_most: u32,
+    #[case] complaint: Option<&str>,
+) {
+    let expected = format!("backsOff: {{component: certificate-authority, atMost: {at_most}}}");
+    let text = pushed(before, tls, 1).replace("keepsStream: {since: 1}", &expected);
+    let found = mistakes(&text);
+    match complaint {
+        Some(words) => {
+            assert_eq!(found.len(), 1, "{found:#?}");
+            assert!(found[0].contains(words), "{found:#?}");
+        }
+        None => {
+            let read = parse("my.yaml", &text).expect("it is right");
+            assert_eq!(parse("my.yaml", &print(&read)).expect("right"), read);
+            let told = crate::words::expectations(&read);
+            assert!(told[0].contains("refuses at most 3 requests"), "{told:?}");
+        }
+    }
+}
+
+#[test]
+fn what_may_follow_from_a_key_that_is_wrong_is_not_told_of_the_map_it_is_in() {
+    let with_tls = |tls: &str| {
+        let more = format!("priority: 3\n    tls: {tls}\n");
+        sample_with("priority: 3\n", &more).replace("requires: [", "requires: [tls, ")
+    };
+    let found = mistakes(&with_tls("{mode: strict}"));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].contains("unknown field `mode`"), "{found:#?}");
+    let empty = mistakes(&with_tls("{}"));
+    assert_eq!(empty.len(), 1, "{empty:#?}");
+    assert!(empty[0].contains("`tls` says nothing"), "{empty:#?}");
+    let found = mistakes(&sample_with(
+        "    toggles: {steady: \"on\"}\n",
+        "    togles: {steady: \"on\"}\n",
+    ));
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].contains("did you mean `toggles`?"), "{found:#?}");
+}
+
+#[test]
+fn who_requires_two_zones_names_no_third() {
+    let two = sample_with("three-zones", "two-zones");
+    assert_eq!(mistakes(&two), [""; 0], "it names two");
+    let third = two.replace("- dataCenter: $zone1", "- dataCenter: $zone3");
+    assert_eq!(
+        mistakes(&third),
+        [
+            "my.yaml:17:21: it names `$zone3`, and `requires` says `two-zones` (hint: write `three-zones` there, so that it is skipped where there are only two)"
+        ]
+    );
+    let both = third.replace("two-zones", "two-zones, three-zones");
+    assert_eq!(mistakes(&both), [""; 0]);
+    // Who says nothing is refused where there is no third.
+    let unsaid = third.replace("requires: [two-zones]\n", "");
+    assert_eq!(mistakes(&unsaid), [""; 0]);
 }

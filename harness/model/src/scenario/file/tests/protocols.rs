@@ -83,6 +83,32 @@ fn what_requests_go_over_is_read_and_printed() {
 }
 
 #[rstest::rstest]
+#[case::right("headers: {x-mine: \"a b\"}", None)]
+#[case::name("headers: {x mine: a}", Some("`x mine` cannot be the name"))]
+#[case::bytes("headers: {x-mine: a}, protocol: tcp", Some("bytes have no headers"))]
+fn a_load_has_headers_as_a_batch_has(#[case] fields: &str, #[case] complaint: Option<&str>) {
+    let plain = "load: {name: steady, ";
+    let text = sample_with(plain, &format!("{plain}{fields}, "));
+    let text = text.replace("[three-zones]", "[three-zones, protocols]");
+    told(&mistakes(&text), complaint);
+}
+
+#[test]
+fn headers_of_a_load_are_read_and_printed() {
+    let plain = "load: {name: steady, ";
+    let text = sample_with(plain, &format!("{plain}headers: {{x-mine: a}}, "));
+    let read = parse("my.yaml", &text).expect("the sample is right");
+    let sends = |act: &Act| matches!(act, Act::Load(load) if load.headers["x-mine"] == "a");
+    let load = read.when.iter().find(|act| sends(act));
+    let words = crate::words::act(load.expect("it is there"));
+    assert!(
+        words.contains("to checkout, x-mine: a (`steady`)"),
+        "{words}"
+    );
+    assert_eq!(parse("my.yaml", &print(&read)).expect("printed"), read);
+}
+
+#[rstest::rstest]
 #[case::right("path: '/a%20b?c=d', headers: {x-mine: \"a b\"}", None)]
 #[case::space("path: '/a b'", Some("' ' cannot be in the path"))]
 #[case::fragment("path: '/a#b'", Some("'#' cannot be in the path"))]

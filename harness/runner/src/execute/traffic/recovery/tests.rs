@@ -34,6 +34,7 @@ impl Fed {
             spec: Fault::ZoneOutage {
                 data_center: "alpha".to_owned(),
                 duration: harness_model::duration::Span::secs(4),
+                without: None,
             },
             hits: vec![HIT.to_owned()],
             efficacy: "nobody comes through".to_owned(),
