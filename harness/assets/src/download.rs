@@ -8,7 +8,7 @@
 //! was first used. What cannot be reached is no error: programs are made from their sources then.
 
 use crate::error::AssetError;
-use crate::recipe::KUBERNETES_VERSION;
+use crate::recipe::{KIND_VERSION, KUBERNETES_VERSION};
 use crate::{Asset, Progress};
 use flate2::read::GzDecoder;
 use sha2::{Digest as _, Sha256};
@@ -113,7 +113,17 @@ pub(crate) fn release(asset: Asset) -> Option<Release> {
                 member: Some(format!("{name}/etcd")),
             })
         }
-        // Envoy comes as a wheel with a pinned hash; the others are built in seconds.
+        Asset::Kind => {
+            let folder = "github.com/kubernetes-sigs/kind/releases/download";
+            let place = format!("{folder}/{KIND_VERSION}/kind-linux-{architecture}");
+            Some(Release {
+                checksums: format!("{place}.sha256sum"),
+                place,
+                member: None,
+            })
+        }
+        // Envoy comes as a wheel whose hash is pinned here, which says more than a checksum that comes from where the file
+        // comes from; the others are built in seconds.
         _ => None,
     }
 }

@@ -2,8 +2,9 @@
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use harness_assets::{Asset, AssetError, AssetOptions, Downloads, obtain_each};
+use harness_assets::{Asset, AssetError, AssetOptions, Downloads, Progress, obtain_each};
 use sha2::{Digest as _, Sha256};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -146,15 +147,44 @@ fn a_program_and_an_archive_are_taken_with_the_hashes_beside_them() {
 }
 
 #[test]
+fn kind_is_taken_with_the_list_of_one_beside_it() {
+    let mirror = Mirror::default();
+    let program = b"#!/bin/sh\necho kind\n";
+    let name = format!("kind-linux-{}", architecture());
+    let version = harness_assets::KIND_VERSION;
+    let place = format!("github.com/kubernetes-sigs/kind/releases/download/{version}/{name}");
+    mirror.put(&place, *program);
+    let list = format!("{}  {name}\n", hash(program));
+    mirror.put(&format!("{place}.sha256sum"), list);
+
+    let cache = tempfile::tempdir().expect("a temporary folder");
+    let options = options(cache.path(), mirror.start());
+    let found = obtain_each(&options, &[Asset::Kind], &|_| ()).expect("it is published");
+    assert_eq!(
+        fs::read(&found[&Asset::Kind]).expect("it is there"),
+        program
+    );
+}
+
+#[test]
 fn what_is_not_what_is_published_or_not_what_it_was_is_refused() {
     let mirror = Mirror::default();
     let cache = tempfile::tempdir().expect("a temporary folder");
     let options = options(cache.path(), mirror.start());
-    let obtained = || obtain_each(&options, &[Asset::KubeScheduler], &|_| ());
+    let told = RefCell::new(Vec::new());
+    let note = |progress: &Progress| told.borrow_mut().push(progress.clone());
+    let obtained = || obtain_each(&options, &[Asset::KubeScheduler], &note);
     mirror.put(&scheduler(), *b"changed on the way");
     mirror.put(&format!("{}.sha256", scheduler()), hash(b"published"));
     let error = obtained().expect_err("the hash is another one");
     assert!(matches!(error, AssetError::WrongDownload { .. }), "{error}");
+    assert!(error.to_string().contains(&scheduler()), "{error}");
+    let is_making =
+        |told: &Progress| matches!(told, Progress::NotReached { .. } | Progress::Making { .. });
+    assert!(
+        !told.borrow().iter().any(is_making),
+        "what is wrong is not made instead"
+    );
 
     mirror.put(&scheduler(), *b"published");
     let found = obtained().expect("it is what is published");

@@ -1,5 +1,5 @@
 //! Several processes and one cache: they share the work, and one that is killed takes its children along and leaves
-//! nothing that the next one does not heal.
+//! nothing that the next one does not heal. Where official releases cannot be had, they make everything.
 //!
 //! The processes are this test program itself, started for [`obtain_in_a_process_of_its_own`] only, with a `go` on
 //! their path that does what a test says. All waiting is for pipes.
@@ -7,6 +7,7 @@
 use harness_assets::{Asset, AssetOptions, Downloads, Progress, obtain};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write as _};
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -68,6 +69,11 @@ impl Place {
     }
 
     fn start(&self) -> Process {
+        self.start_with("off")
+    }
+
+    /// `downloads` is where releases come from, in the words of the variable.
+    fn start_with(&self, downloads: &str) -> Process {
         let path = std::env::var("PATH").expect("a path");
         let mut child = Command::new(std::env::current_exe().expect("own program"))
             .args([
@@ -79,6 +85,8 @@ impl Place {
             ])
             .env("PATH", format!("{}:{path}", self.path("bin").display()))
             .env("MESHPROOF_TEST_PLACE", self.folder.path())
+            .env("MESHPROOF_DOWNLOADS", downloads)
+            .env("NO_PROXY", "127.0.0.1")
             .stdout(Stdio::piped())
             .spawn()
             .expect("start own program");
@@ -154,7 +162,11 @@ fn obtain_in_a_process_of_its_own() {
         println!("{progress}");
         std::io::stdout().flush().expect("flush");
     };
-    obtain(&options(Path::new(&place)), &say).expect("obtain");
+    let options = AssetOptions {
+        downloads: Downloads::from_environment().expect("a test says from where"),
+        ..options(Path::new(&place))
+    };
+    obtain(&options, &say).expect("obtain");
 }
 
 #[test]
@@ -223,4 +235,38 @@ fn only_what_is_damaged_is_made_again() {
     process.wait_for("making etcd (1 of 1)");
     process.finish();
     assert_eq!(place.builds(), Asset::ALL.len());
+}
+
+/// A server that has nothing, until the test ends.
+fn empty_mirror() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address");
+    std::thread::spawn(move || {
+        for mut connection in listener.incoming().map_while(Result::ok) {
+            let request = BufReader::new(connection.try_clone().expect("a second handle"));
+            let lines = request.lines().map_while(Result::ok);
+            lines.take_while(|line| !line.is_empty()).for_each(drop);
+            let answer =
+                b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            connection.write_all(answer).expect("answer");
+        }
+    });
+    address
+}
+
+#[test]
+fn what_cannot_be_downloaded_is_made() {
+    let empty = empty_mirror();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let nobody = listener.local_addr().expect("its address");
+    drop(listener);
+    for (mirror, reason) in [(nobody, "refused"), (empty, "404")] {
+        let place = Place::new();
+        let mut process = place.start_with(&format!("http://{mirror}"));
+        let line = process.wait_for("etcd cannot be downloaded from");
+        assert!(line.contains(reason), "{line}");
+        process.wait_for("making etcd (1 of 4)");
+        process.finish();
+        assert_eq!(place.builds(), Asset::ALL.len() - 1);
+    }
 }

@@ -65,6 +65,16 @@ impl Clusters {
             })
     }
 
+    /// As [`Cluster::wait_until_ready`], all of them.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn wait_until_ready(&self) -> Result<(), ClusterError> {
+        let ready = self.all.iter().map(|cluster| cluster.wait_until_ready());
+        try_join_all(ready).await.map(drop)
+    }
+
     /// What can be done with each of them that has several data centers: nothing is done to those of another one.
     #[must_use]
     pub fn capabilities(&self) -> BTreeSet<Capability> {

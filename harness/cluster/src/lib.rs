@@ -72,6 +72,16 @@ pub trait Cluster: Send + Sync {
     /// The addresses that services are given, as a CIDR.
     fn service_cidr(&self) -> &str;
 
+    /// Waits until its API server says that it is ready. One that was brought up with [`early`](local::Options::early) serves
+    /// before, but does not have the roles and classes of priority yet that Kubernetes brings along.
+    ///
+    /// # Errors
+    ///
+    /// When it does not become ready.
+    fn wait_until_ready(&self) -> BoxFuture<'_, Result<(), ClusterError>> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// What can be done with it beyond the Kubernetes API.
     fn capabilities(&self) -> BTreeSet<Capability>;
 

@@ -83,6 +83,24 @@ impl Listed {
     }
 }
 
+/// Nobody can attach to a cluster that is not there; the hint says which are.
+fn not_running(name: &str) -> ClusterError {
+    let running: Vec<_> = list()
+        .into_iter()
+        .filter(|listed| listed.running && !listed.in_use)
+        .map(|listed| listed.name)
+        .collect();
+    ClusterError::because(
+        format!("attach to cluster `{name}`"),
+        "no cluster of this name is running",
+    )
+    .hint(if running.is_empty() {
+        "start one with `meshproof cluster up`".to_owned()
+    } else {
+        format!("running: {}", running.join(", "))
+    })
+}
+
 /// The clusters of this user.
 #[must_use]
 pub fn list() -> Vec<Listed> {

@@ -16,8 +16,10 @@ use std::time::{Duration, Instant};
 /// The number of the queue. The namespace of a pod has no other one.
 const QUEUE: u16 = 4300;
 
-/// How long a connection may take beside the delay, on a busy machine.
+/// How long a connection, or the end of who was late before, may take beside the delay, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How often it is tried whether the queue is free.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// A port that is late. It stays so until [`end`](Self::end), or until this process ends.
 #[derive(Debug)]
@@ -30,7 +32,8 @@ pub struct LatePort {
 
 /// Has everything that arrives at `to` in `namespace` wait for `delay`, and says what was measured: how long a connection from
 /// the namespace to itself took before and meanwhile, which is once the delay, since what answers does not arrive at that
-/// port. Takes as long as that. `lock` is a file that `iptables` may lock.
+/// port. Takes as long as that, and where packets from before an [`end`](LatePort::end) still wait, as long as they do, but the
+/// delay and three seconds at most. `lock` is a file that `iptables` may lock.
 ///
 /// # Errors
 ///
@@ -42,7 +45,18 @@ pub fn begin(
     lock: &Path,
 ) -> Result<(LatePort, String), KernelError> {
     let before = connect(&namespace, to, PATIENCE)?;
-    let queue = namespace.run_in(|| DelayQueue::open(QUEUE, delay))??;
+    let without_effect = |took: String| {
+        let why = format!("a connection took {took}");
+        KernelError::new(
+            format!("make port {} late", to.port()),
+            io::Error::other(why),
+        )
+    };
+    let was = before.as_millis();
+    if before >= delay {
+        return Err(without_effect(format!("{was} ms before")));
+    }
+    let queue = open(&namespace, delay)?;
     let is_wanted = Arc::new(AtomicBool::new(true));
     let late = LatePort {
         namespace,
@@ -55,18 +69,11 @@ pub fn begin(
         .spawn(move || queue.run_while(&is_wanted))
         .map_err(|error| KernelError::new("start a thread", error))?;
     let measured = late.strike(to, delay).and_then(|meanwhile| {
-        let (was, is) = (before.as_millis(), meanwhile.as_millis());
-        if before < delay && meanwhile >= delay {
-            return Ok(format!(
-                "a connection to port {} took {was} ms before and {is} ms meanwhile",
-                to.port()
-            ));
+        let took = format!("{was} ms before and {} ms meanwhile", meanwhile.as_millis());
+        if meanwhile < delay {
+            return Err(without_effect(took));
         }
-        let why = format!("a connection took {was} ms before and {is} ms meanwhile");
-        Err(KernelError::new(
-            format!("make port {} late", to.port()),
-            io::Error::other(why),
-        ))
+        Ok(format!("a connection to port {} took {took}", to.port()))
     });
     match measured {
         Ok(measured) => Ok((late, measured)),
@@ -89,7 +96,7 @@ impl LatePort {
     ///
     /// # Errors
     ///
-    /// When `iptables` does not take its rule back. Packets pass at once all the same, when the last one has passed.
+    /// When `iptables` does not take its rule back. Packets pass at once all the same, after the delay and a second.
     pub fn end(&self) -> Result<(), KernelError> {
         let uninstalled = self
             .namespace
@@ -98,6 +105,30 @@ impl LatePort {
         self.is_wanted.store(false, Ordering::Relaxed);
         uninstalled
     }
+}
+
+/// Takes over the queue. Who had it until just now gives it back when the last packet that waited has passed.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the kernel does not tell that a queue is free"
+)]
+fn open(namespace: &NetNs, delay: Duration) -> Result<DelayQueue, KernelError> {
+    let until = Instant::now() + delay + PATIENCE;
+    loop {
+        match namespace.run_in(|| DelayQueue::open(QUEUE, delay))? {
+            Err(error) if is_taken(&error) && Instant::now() < until => std::thread::sleep(PAUSE),
+            opened => return opened,
+        }
+    }
+}
+
+/// Whether somebody else has the queue, as the kernel says it (`nfqnl_recv_config`).
+fn is_taken(error: &KernelError) -> bool {
+    let kind = error.source.kind();
+    matches!(
+        kind,
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ResourceBusy
+    )
 }
 
 /// How long a connection within the namespace takes.

@@ -120,6 +120,8 @@ const LENGTH: u32 = 65_536;
 const BUFFER: usize = 64 * 1024;
 /// How often it is looked whether packets are still wanted late.
 const GLANCE: Duration = Duration::from_millis(50);
+/// How long packets that nobody wants late any more may take beside the delay, on a busy machine.
+const DRAIN: Duration = Duration::from_secs(1);
 
 impl DelayQueue {
     /// Takes over the queue `number` of the calling thread's network namespace.
@@ -169,14 +171,20 @@ impl DelayQueue {
         }
     }
 
-    /// Delays packets, on the calling thread, for as long as `is_wanted` says so, and until the last one has passed.
+    /// Delays packets, on the calling thread, for as long as `is_wanted` says so, and until the last one has passed. Where the rule
+    /// that sends them is still there, and so there is no last one, that is for the delay and a second at most: from then on they
+    /// pass at once, and of those that wait then TCP sends another copy.
     ///
     /// # Errors
     ///
     /// As of [`run`](Self::run).
     pub fn run_while(self, is_wanted: &AtomicBool) -> Result<(), KernelError> {
         let (mut waiting, mut buffer) = (VecDeque::new(), vec![0; BUFFER]);
-        while is_wanted.load(Ordering::Relaxed) || !waiting.is_empty() {
+        while is_wanted.load(Ordering::Relaxed) {
+            self.turn(&mut waiting, &mut buffer, Some(GLANCE))?;
+        }
+        let until = Instant::now() + self.delay + DRAIN;
+        while !waiting.is_empty() && Instant::now() < until {
             self.turn(&mut waiting, &mut buffer, Some(GLANCE))?;
         }
         Ok(())

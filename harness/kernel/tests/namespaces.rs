@@ -7,7 +7,7 @@ use harness_kernel::late_port;
 use harness_kernel::link::{Links, VethEnd, Via};
 use harness_kernel::namespace::{CloneFlags, Spawn};
 use harness_kernel::netns::NetNs;
-use harness_kernel::nfqueue::{DelayQueue, QueueRule, install};
+use harness_kernel::nfqueue::{DelayQueue, QueueRule, install, install_for_port};
 use harness_kernel::parent::end_with_this_thread;
 use harness_kernel::tap::{Seen, Tap};
 use harness_kernel::{mount, nft};
@@ -15,6 +15,7 @@ use nix::sys::signal::Signal;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Runs `body` in a child process that is root of new namespaces: this very test binary, told to run this test.
@@ -255,7 +256,8 @@ fn a_port_is_late_until_it_is_given_back_and_another_one_never() {
                 pod.run_in(|| TcpStream::connect(to).unwrap()).unwrap();
                 begun.elapsed()
             };
-            let delay = Duration::from_secs(1);
+            // Longer than a busy machine stands still.
+            let delay = Duration::from_secs(2);
             let lock = Path::new("/tmp/meshproof-kernel-late-port.lock");
             let begin =
                 || late_port::begin(pod.try_clone().unwrap(), address_of(&slow), delay, lock);
@@ -268,6 +270,75 @@ fn a_port_is_late_until_it_is_given_back_and_another_one_never() {
             begin().map(drop).expect_err("it is late already");
             late.end().unwrap();
             assert!(is_prompt(&slow), "it was given back");
+            let _ = std::fs::remove_file(lock);
+        },
+    );
+}
+
+/// Dials a port for a moment; whether it was reached.
+fn is_reached(namespace: &NetNs, to: SocketAddrV4) -> bool {
+    let moment = Duration::from_millis(20);
+    let dial = || TcpStream::connect_timeout(&SocketAddr::V4(to), moment);
+    namespace.run_in(dial).unwrap().is_ok()
+}
+
+#[test]
+fn a_port_is_late_again_while_packets_of_the_time_before_wait() {
+    inside(
+        "a_port_is_late_again_while_packets_of_the_time_before_wait",
+        || {
+            mount::make_private().unwrap();
+            mount::mount_proc(Path::new("/proc")).unwrap();
+            let pod = NetNs::create().unwrap();
+            Links::open_in(&pod).unwrap().set_up("lo").unwrap();
+            let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
+            let slow = pod.run_in(listen).unwrap();
+            let to = address_of(&slow);
+            let lock = Path::new("/tmp/meshproof-kernel-late-again.lock");
+            let delay = Duration::from_secs(2);
+            let begin = || late_port::begin(pod.try_clone().unwrap(), to, delay, lock);
+            let (late, _) = begin().unwrap();
+            // It waits for the whole delay, and nobody else can have the queue.
+            assert!(!is_reached(&pod, to), "it is not late");
+            late.end().unwrap();
+            let (late, _) = begin().unwrap();
+            assert!(!is_reached(&pod, to), "it is not late again");
+            late.end().unwrap();
+            let _ = std::fs::remove_file(lock);
+        },
+    );
+}
+
+#[test]
+fn packets_pass_at_once_where_the_rule_of_a_queue_that_nobody_wants_stays() {
+    inside(
+        "packets_pass_at_once_where_the_rule_of_a_queue_that_nobody_wants_stays",
+        || {
+            mount::make_private().unwrap();
+            mount::mount_proc(Path::new("/proc")).unwrap();
+            let pod = NetNs::create().unwrap();
+            Links::open_in(&pod).unwrap().set_up("lo").unwrap();
+            let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
+            let slow = pod.run_in(listen).unwrap();
+            let to = address_of(&slow);
+            let lock = Path::new("/tmp/meshproof-kernel-rule-stays.lock");
+            let delay = Duration::from_millis(500);
+            let open = || DelayQueue::open(1, delay).unwrap();
+            let queue = pod.run_in(open).unwrap();
+            pod.run_in(|| install_for_port(to.port(), 1, lock).unwrap())
+                .unwrap();
+            let is_wanted = AtomicBool::new(true);
+            std::thread::scope(|scope| {
+                let serving = scope.spawn(|| queue.run_while(&is_wanted));
+                let was_late = !is_reached(&pod, to);
+                is_wanted.store(false, Ordering::Relaxed);
+                assert!(was_late);
+                let begun = Instant::now();
+                // Each leaves a packet that waits, so that there is always one.
+                while !is_reached(&pod, to) && begun.elapsed() < SURELY {}
+                assert!(begun.elapsed() < SURELY, "it stays late");
+                serving.join().unwrap().unwrap();
+            });
             let _ = std::fs::remove_file(lock);
         },
     );

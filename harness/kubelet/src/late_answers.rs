@@ -21,7 +21,7 @@ pub(crate) async fn begin(
     time: Duration,
 ) -> Result<String, String> {
     let begun = Instant::now();
-    // One at a time: a pod has one queue.
+    // One at a time: a pod has one queue. What it was for has to drain first, for which `late_port` waits.
     node.late.end(&pod);
     let (namespace, to) = find(node, &pod, port)?;
     let lock = node.config.state_dir.join("iptables.lock");

@@ -1,5 +1,6 @@
 //! One pod's life: network, volumes, init containers and sidecars in turn, containers, and its end.
 
+use crate::addresses;
 use crate::container_order::{chain, host_name};
 use crate::events::Level;
 use crate::node::Node;
@@ -11,6 +12,7 @@ use crate::status_writer;
 use crate::supervisor::{self, Kind};
 use k8s_openapi::api::core::v1::{Container, ContainerState, ContainerStateTerminated, Pod};
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -76,11 +78,16 @@ async fn end_requested(newest: &mut watch::Receiver<Newest>) {
     let _ = newest.wait_for(gone).await;
 }
 
-/// Containers that ran before this node came back count as ended.
+/// Containers that ran before this node came back count as ended, and the pod's address of then as given back.
 fn take_over(context: &PodContext, pod: &Pod) {
     let Some(status) = &pod.status else {
         return;
     };
+    let former = status.pod_ip.as_ref();
+    let former = former.and_then(|ip| ip.parse::<Ipv4Addr>().ok());
+    if let (Some(addresses), Some(former)) = (&context.node.addresses, former) {
+        addresses.remember(former);
+    }
     let all = status
         .container_statuses
         .iter()
@@ -186,7 +193,7 @@ async fn make_network(context: &Arc<PodContext>, pod: &Pod) {
         let made = if shared {
             Ok(Sandbox::of_the_node(node))
         } else {
-            Sandbox::create(node, &context.uid).await
+            Sandbox::create(node, &context.uid, &addresses::workload(pod)).await
         };
         match made {
             Ok(sandbox) => break sandbox,

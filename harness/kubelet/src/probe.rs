@@ -1,8 +1,8 @@
 //! Startup, readiness and liveness probes: HTTP, TCP and exec, run from the node.
 //!
 //! One difference from Kubernetes makes pods ready sooner: until the first success, startup and readiness probes are
-//! repeated every [`EAGER`] instead of every `periodSeconds`. Failures are still counted, and told, once a period,
-//! so that `failureThreshold` means the same time.
+//! repeated after [`EAGEREST`], and then more and more seldom up to every [`EAGER`], instead of every `periodSeconds`.
+//! Failures are still counted, and told, once a period, so that `failureThreshold` means the same time.
 
 use crate::events::Level;
 use crate::pod_context::PodContext;
@@ -17,7 +17,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 
-/// How soon a probe that never succeeded is repeated.
+/// How soon a probe that never succeeded is repeated at first: most programs listen a moment after they are started.
+const EAGEREST: Duration = Duration::from_millis(10);
+/// How soon it is repeated at last.
 const EAGER: Duration = Duration::from_millis(100);
 
 /// What is probed.
@@ -128,6 +130,7 @@ async fn repeat(
     pause(seconds(probe.initial_delay_seconds, 0)).await;
     let eager = kind != "Liveness";
     let mut succeeded = false;
+    let mut soon = EAGEREST;
     let mut counted: Option<Instant> = None;
     loop {
         // An exec probe ends its process itself when it takes too long.
@@ -164,8 +167,15 @@ async fn repeat(
         } else if counted.is_none() {
             counted = Some(Instant::now());
         }
-        pause(if eager && !succeeded { EAGER } else { period }).await;
+        let is_eager = eager && !succeeded;
+        pause(if is_eager { soon } else { period }).await;
+        soon = next_soon(soon);
     }
+}
+
+/// The pause after this one, as long as there is no success.
+fn next_soon(soon: Duration) -> Duration {
+    (soon * 2).min(EAGER)
 }
 
 async fn pause(delay: Duration) {
@@ -308,6 +318,13 @@ mod tests {
             .map(|result| counter.count(result))
             .collect();
         assert_eq!(reached, [None, None, None, Some(true), None, Some(false)]);
+    }
+
+    #[test]
+    fn a_program_that_starts_is_asked_at_once_and_then_more_and_more_seldom() {
+        let pauses = std::iter::successors(Some(EAGEREST), |soon| Some(next_soon(*soon)));
+        let millis: Vec<u128> = pauses.take(6).map(|soon| soon.as_millis()).collect();
+        assert_eq!(millis, [10, 20, 40, 80, 100, 100]);
     }
 
     #[test]

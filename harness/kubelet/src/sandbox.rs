@@ -78,11 +78,15 @@ impl Sandbox {
         }
     }
 
-    /// Makes a network for the pod with that UID.
-    pub(crate) async fn create(node: &Node, uid: &str) -> Result<Self, SandboxError> {
+    /// Makes a network for the pod with that UID, which is of that [`workload`](crate::addresses::workload).
+    pub(crate) async fn create(
+        node: &Node,
+        uid: &str,
+        workload: &str,
+    ) -> Result<Self, SandboxError> {
         let no_address = || SandboxError::NoAddress(node.config.pod_cidr.clone());
         let addresses = node.addresses.as_ref().ok_or_else(no_address)?;
-        let address = addresses.take().ok_or_else(no_address)?;
+        let address = addresses.take(workload).ok_or_else(no_address)?;
         let link = link_name(uid);
         let gateway = node.config.pod_gateway;
         let made = tokio::task::spawn_blocking(move || {

@@ -1,4 +1,7 @@
-//! Writes what the API server must know of a pod: its status whenever it changes, and that nothing of it is left.
+//! Writes what the API server must know of a pod: its status when it changes, and that nothing of it is left.
+//!
+//! What others act on is written at once. All else waits a moment for what follows it: a container tells of itself three or four
+//! times while it starts, and each write is one more for everybody who watches pods.
 
 use crate::pod_context::PodContext;
 use crate::status;
@@ -9,23 +12,34 @@ use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
 
 /// Wait before a request that failed is repeated.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
-/// Writes the status whenever it changes, until it has settled and is written.
+/// How long after the last write a change waits that nobody acts on. Kubernetes' kubelet looks at its containers once a second.
+const GATHER: Duration = Duration::from_millis(250);
+
+/// Writes the status when it changes, until it has settled and is written.
 pub(crate) async fn publish(context: Arc<PodContext>) {
     let api: Api<Pod> = Api::namespaced(context.node.client.clone(), &context.namespace);
     let mut facts = context.facts.subscribe();
     let mut newest = context.newest.clone();
     let mut written = PodStatus::default();
+    let mut due = Instant::now() + GATHER;
     loop {
-        let settled = {
+        let (settled, waits) = {
             let known = facts.borrow_and_update().clone();
             let pod = newest.borrow_and_update().pod.clone();
             let host = context.node.config.internal_ip;
             let status = status::compute(&pod, &known, host, &written, Timestamp::now());
-            if status != written || is_overruled(&pod, &written) {
+            let differs = status != written;
+            let waits = differs
+                && !known.ending
+                && !known.settled
+                && !is_awaited(&status, &written)
+                && Instant::now() < due;
+            if (differs && !waits) || is_overruled(&pod, &written) {
                 let patch = patch_of(&context.uid, &status);
                 let patched = api
                     .patch_status(
@@ -35,7 +49,10 @@ pub(crate) async fn publish(context: Arc<PodContext>) {
                     )
                     .await;
                 match patched {
-                    Ok(_) => written = status,
+                    Ok(_) => {
+                        written = status;
+                        due = Instant::now() + GATHER;
+                    }
                     Err(kube::Error::Api(answer)) if answer.code == 404 || answer.code == 409 => {
                         return;
                     }
@@ -50,7 +67,7 @@ pub(crate) async fn publish(context: Arc<PodContext>) {
                     }
                 }
             }
-            known.settled
+            (known.settled, waits)
         };
         if settled {
             return;
@@ -60,19 +77,32 @@ pub(crate) async fn publish(context: Arc<PodContext>) {
             changed = newest.changed() => if changed.is_err() {
                 let _ = facts.changed().await;
             },
+            () = sleep_until(due), if waits => {}
         }
     }
 }
 
+/// Whether others act on the change: on the pod's address, on whether it is ready, on its end.
+fn is_awaited(status: &PodStatus, written: &PodStatus) -> bool {
+    let has_ended = |status: &PodStatus| {
+        let phase = status.phase.as_deref();
+        matches!(phase, Some("Succeeded" | "Failed"))
+    };
+    status.pod_ip != written.pod_ip
+        || is_ready(status) != is_ready(written)
+        || has_ended(status) != has_ended(written)
+}
+
+fn is_ready(status: &PodStatus) -> bool {
+    let conditions = status.conditions.iter().flatten();
+    conditions
+        .filter(|condition| condition.type_ == "Ready")
+        .any(|condition| condition.status == "True")
+}
+
 /// Whether somebody else has declared the pod unready since: the node controller does when it has not heard of us.
 fn is_overruled(pod: &Pod, written: &PodStatus) -> bool {
-    let ready = |status: &PodStatus| {
-        let conditions = status.conditions.iter().flatten();
-        conditions
-            .filter(|condition| condition.type_ == "Ready")
-            .any(|condition| condition.status == "True")
-    };
-    ready(written) && pod.status.as_ref().is_some_and(|status| !ready(status))
+    is_ready(written) && pod.status.as_ref().is_some_and(|status| !is_ready(status))
 }
 
 /// A patch merges conditions by type, so what a condition does not say any more must be removed by name; and addresses by
@@ -125,4 +155,37 @@ async fn pause() {
         reason = "nothing tells when the API server answers again"
     )]
     tokio::time::sleep(RETRY_AFTER).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(of: serde_json::Value) -> PodStatus {
+        serde_json::from_value(of).expect("a status")
+    }
+
+    #[test]
+    fn what_others_act_on_does_not_wait() {
+        let unready = json!([{"type": "Ready", "status": "False"}]);
+        let before = status(json!({
+            "phase": "Pending", "podIP": "10.1.0.2", "conditions": unready,
+        }));
+        for awaited in [
+            json!({"phase": "Pending", "podIP": "10.1.0.3", "conditions": unready}),
+            json!({"phase": "Failed", "podIP": "10.1.0.2", "conditions": unready}),
+            json!({"phase": "Pending", "podIP": "10.1.0.2",
+                "conditions": [{"type": "Ready", "status": "True"}]}),
+        ] {
+            assert!(is_awaited(&status(awaited.clone()), &before), "{awaited}");
+        }
+        let starts = json!({
+            "phase": "Running", "podIP": "10.1.0.2",
+            "conditions": [{"type": "Ready", "status": "False", "reason": "ContainersNotReady"}],
+        });
+        assert!(!is_awaited(&status(starts), &before));
+        // That it was seen at all can wait for its address.
+        let seen = status(json!({"phase": "Pending", "conditions": unready}));
+        assert!(!is_awaited(&seen, &PodStatus::default()));
+    }
 }

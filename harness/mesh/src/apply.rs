@@ -34,18 +34,32 @@ enum Standing {
 enum Order {
     /// Others are in it.
     First,
-    /// Needs no other but its namespace.
+    /// Others bind it: of whom may not bind everything, the API server wants to see which rights a role grants.
     Second,
-    /// Of whom may not bind everything, the API server wants to see which rights the role grants.
+    /// Needs no other than these.
     Third,
 }
 
 fn order(object: &DynamicObject) -> Order {
     match kind(object) {
         "Namespace" => Order::First,
-        "RoleBinding" | "ClusterRoleBinding" => Order::Third,
-        _ => Order::Second,
+        "Role" | "ClusterRole" => Order::Second,
+        _ => Order::Third,
     }
+}
+
+/// The objects in the order in which they are applied: within each wave as they come, but bindings before all others, or pods
+/// would start, be refused what they are about to be allowed, and try again later and later.
+fn in_order(objects: Vec<DynamicObject>) -> BTreeMap<Order, Vec<DynamicObject>> {
+    let mut waves: BTreeMap<Order, Vec<DynamicObject>> = BTreeMap::new();
+    for object in objects {
+        waves.entry(order(&object)).or_default().push(object);
+    }
+    let is_binding = |object: &DynamicObject| kind(object).ends_with("RoleBinding");
+    for wave in waves.values_mut() {
+        wave.sort_by_key(|object| !is_binding(object));
+    }
+    waves
 }
 
 /// Applies objects that it has looked for before.
@@ -104,11 +118,7 @@ impl Applier {
 
     /// Applies some of the objects, in parallel as far as none needs another.
     pub(crate) async fn apply(&self, objects: Vec<DynamicObject>) -> Result<(), DeployMeshError> {
-        let mut waves: BTreeMap<Order, Vec<DynamicObject>> = BTreeMap::new();
-        for object in objects {
-            waves.entry(order(&object)).or_default().push(object);
-        }
-        for wave in waves.into_values() {
+        for wave in in_order(objects).into_values() {
             stream::iter(wave.into_iter().map(|object| self.apply_one(object)))
                 .buffer_unordered(AT_ONCE)
                 .try_collect::<Vec<()>>()
@@ -252,4 +262,42 @@ pub(crate) fn kind(object: &DynamicObject) -> &str {
         .types
         .as_ref()
         .map_or("", |types| types.kind.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bindings_come_after_their_roles_and_before_whom_they_are_for() {
+        let text = [
+            ("apps/v1", "Deployment"),
+            ("rbac.authorization.k8s.io/v1", "RoleBinding"),
+            ("rbac.authorization.k8s.io/v1", "Role"),
+            ("v1", "Namespace"),
+            ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"),
+            ("v1", "Secret"),
+        ]
+        .map(|(version, kind)| {
+            format!("apiVersion: {version}\nkind: {kind}\nmetadata: {{name: n}}\n")
+        })
+        .join("---\n");
+        let objects = crate::manifest::parse("n.yaml", &text, "r1").unwrap();
+        let kinds: Vec<String> = in_order(objects)
+            .into_values()
+            .flatten()
+            .map(|object| kind(&object).to_owned())
+            .collect();
+        assert_eq!(
+            kinds,
+            [
+                "Namespace",
+                "Role",
+                "RoleBinding",
+                "ClusterRoleBinding",
+                "Deployment",
+                "Secret"
+            ]
+        );
+    }
 }

@@ -7,12 +7,13 @@ use crate::error::MeshError;
 use crate::mesh::Mesh;
 use crate::site::Site;
 use futures::future::try_join_all;
-use futures::io::AsyncBufReadExt as _;
+use futures::io::{AsyncBufRead, AsyncBufReadExt as _};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use harness_cluster::PodAddress;
 use harness_model::asking::AuditOutcome;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, LogParams};
+use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -50,7 +51,8 @@ impl Mesh {
         })
     }
 
-    /// The first entry behind the mark with this outcome; none where none came within `patience`.
+    /// The first entry behind the mark with this outcome; none where none came within `patience`, which takes as long again at most
+    /// to be sure of.
     ///
     /// # Errors
     ///
@@ -121,32 +123,66 @@ impl Site {
         outcome: AuditOutcome,
         patience: Duration,
     ) -> Result<Option<String>, MeshError> {
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &pod.namespace);
-        let parameters = LogParams {
+        let whole = parameters(form);
+        let followed = LogParams {
             follow: true,
-            ..parameters(form)
+            ..whole.clone()
         };
-        let missing = |what: &str| MeshError::Missing(format!("{}: {what}", act(pod)));
-        let mut search = Search::new(end, form, outcome);
-        let look = async {
-            let log = pods.log_stream(&pod.name, &parameters).await;
-            let log = log.map_err(|source| MeshError::api(act(pod), source))?;
-            let mut lines = pin!(log.lines());
-            while let Some(line) = lines.next().await {
-                let line = line.map_err(|error| missing(&error.to_string()))?;
-                if let Some(entry) = search.entry(&line) {
-                    return Ok(entry);
-                }
-            }
-            Err(missing("it has ended"))
-        };
-        let looked = tokio::time::timeout(patience, look).await;
-        match looked {
-            Ok(looked) => looked.map(Some),
-            Err(_) if search.is_behind => Ok(None),
-            Err(_) => Err(missing("it is not told as far as it was before")),
-        }
+        let search = || Search::new(end, form, outcome);
+        let followed = self.look_through(pod, &followed, search());
+        let whole = self.look_through(pod, &whole, search());
+        decide(followed, whole, patience, |what| {
+            MeshError::Missing(format!("{}: {what}", act(pod)))
+        })
+        .await
     }
+
+    /// Looks for an entry in the log of a pod, up to its end.
+    async fn look_through(
+        &self,
+        pod: &PodAddress,
+        parameters: &LogParams,
+        search: Search<'_>,
+    ) -> Result<Found, MeshError> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &pod.namespace);
+        let log = pods.log_stream(&pod.name, parameters).await;
+        let log = log.map_err(|source| MeshError::api(act(pod), source))?;
+        let found = search.through(log).await;
+        found.map_err(|error| MeshError::Missing(format!("{}: {error}", act(pod))))
+    }
+}
+
+/// What is found while a log is followed, or else in the whole of it after `patience`, for which that is the bound, too: that a
+/// log which is followed tells nothing more does not show that there is nothing more.
+async fn decide(
+    followed: impl Future<Output = Result<Found, MeshError>>,
+    whole: impl Future<Output = Result<Found, MeshError>>,
+    patience: Duration,
+    missing: impl Fn(&str) -> MeshError,
+) -> Result<Option<String>, MeshError> {
+    if let Ok(found) = tokio::time::timeout(patience, followed).await {
+        return match found? {
+            Found::Entry(entry) => Ok(Some(entry)),
+            Found::Nothing | Found::NotEnough => Err(missing("it has ended")),
+        };
+    }
+    let found = tokio::time::timeout(patience, whole).await;
+    match found.map_err(|_| missing("it is not told to its end"))?? {
+        Found::Entry(entry) => Ok(Some(entry)),
+        Found::Nothing => Ok(None),
+        Found::NotEnough => Err(missing("it is not told as far as it was before")),
+    }
+}
+
+/// What a log has that was read to its end, or to an entry.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    /// An entry that counts.
+    Entry(String),
+    /// The mark, and no entry behind it.
+    Nothing,
+    /// Not even the mark.
+    NotEnough,
 }
 
 fn act(pod: &PodAddress) -> String {
@@ -184,6 +220,21 @@ impl<'a> Search<'a> {
         }
     }
 
+    /// Reads a log to an entry that counts, or to its end.
+    async fn through(mut self, log: impl AsyncBufRead) -> io::Result<Found> {
+        let mut lines = pin!(log.lines());
+        while let Some(line) = lines.next().await {
+            if let Some(entry) = self.entry(&line?) {
+                return Ok(Found::Entry(entry));
+            }
+        }
+        Ok(if self.is_behind {
+            Found::Nothing
+        } else {
+            Found::NotEnough
+        })
+    }
+
     /// The entry, without its time, if this line is one that counts.
     fn entry(&mut self, line: &str) -> Option<String> {
         if !self.is_behind {
@@ -201,6 +252,8 @@ impl<'a> Search<'a> {
 mod tests {
     use super::*;
     use crate::MeshDefinition;
+    use futures::FutureExt as _;
+    use futures::io::Cursor;
 
     const SERVED: &str = "2026-01-02T03:04:05.000006Z  INFO audit: call caller=\"certificate-authority.mesh-system.svc\" method=\"Sign\" key=\"intermediate\" version=1 outcome=\"ok\"";
     const LISTED: &str = "2026-01-02T03:04:05.000007Z  INFO audit: call caller=\"certificate-authority.mesh-system.svc\" method=\"ListKeys\" key=\"\" version=0 outcome=\"ok\"";
@@ -213,9 +266,9 @@ mod tests {
         let form = keys.audit.unwrap();
         let end = format!("2026-01-02T03:04:06Z {SERVED}");
         let found = |outcome, lines: &[String]| {
-            let mut search = Search::new(&end, &form, outcome);
-            let entry = lines.iter().find_map(|line| search.entry(line));
-            (entry, search.is_behind)
+            let log = Cursor::new(lines.join("\n"));
+            let read = Search::new(&end, &form, outcome).through(log);
+            read.now_or_never().expect("all of it is there").unwrap()
         };
         let at = |second: u8, text: &str| format!("2026-01-02T03:04:0{second}Z {text}");
         let before = at(5, SERVED);
@@ -227,11 +280,50 @@ mod tests {
             (AuditOutcome::Refused, REFUSED, Some(REFUSED)),
         ] {
             let lines = [before.clone(), end.clone(), at(7, LISTED), at(7, after)];
-            let expected = (entry.map(str::to_owned), true);
+            let expected = entry.map_or(Found::Nothing, |entry| Found::Entry(entry.to_owned()));
             assert_eq!(found(outcome, &lines), expected, "{after}");
         }
         // Nobody knows what else there is.
         let not_far_enough = found(AuditOutcome::Served, &[before]);
-        assert_eq!(not_far_enough, (None, false));
+        assert_eq!(not_far_enough, Found::NotEnough);
+    }
+    #[tokio::test(start_paused = true)]
+    async fn that_nothing_was_written_down_takes_all_of_the_log() {
+        let patience = Duration::from_secs(5);
+        let entry = || Some(Found::Entry("signed".to_owned()));
+        for (followed, whole, expected) in [
+            (entry(), None, Ok(Some("signed"))),
+            (
+                Some(Found::Nothing),
+                Some(Found::Nothing),
+                Err("it has ended"),
+            ),
+            (None, entry(), Ok(Some("signed"))),
+            (None, Some(Found::Nothing), Ok(None)),
+            (
+                None,
+                Some(Found::NotEnough),
+                Err("it is not told as far as it was before"),
+            ),
+            (None, None, Err("it is not told to its end")),
+        ] {
+            let decided = decide(read(followed), read(whole), patience, |what| {
+                MeshError::Missing(what.to_owned())
+            });
+            let decided = decided.await.map_err(|error| match error {
+                MeshError::Missing(what) => what,
+                other => panic!("{other}"),
+            });
+            let expected = expected.map(|entry| entry.map(str::to_owned));
+            assert_eq!(decided, expected.map_err(str::to_owned));
+        }
+    }
+
+    /// What comes of reading a log; none where that never ends.
+    async fn read(found: Option<Found>) -> Result<Found, MeshError> {
+        match found {
+            Some(found) => Ok(found),
+            None => std::future::pending().await,
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Waiting for pods, by watch, with the last state in the error.
 
 mod components;
+mod glance;
 mod troubles;
 
 pub(crate) use components::api;
@@ -10,6 +11,7 @@ use crate::directory::{is_ready, is_there, labels};
 use crate::error::{DeployMeshError, MeshError};
 use crate::site::Site;
 use futures::stream::{BoxStream, Stream, StreamExt, select_all};
+use glance::{Glance, wanted_workloads};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -17,10 +19,13 @@ use kube::Resource;
 use kube::api::{Api, ListParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use serde::de::DeserializeOwned;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::time::Duration;
 use troubles::{explained, words};
+
+/// How long nothing may change before it is looked again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 impl From<MeshError> for DeployMeshError {
     fn from(error: MeshError) -> Self {
@@ -81,20 +86,32 @@ async fn until_newest(
     patience: Duration,
 ) -> Result<(), MeshError> {
     let of_parts = parts.iter().map(|part| components::changes(site, part));
-    let changes = select_all(of_parts.chain([changes_of_pods(site)])).boxed();
+    let (glance, of_workloads) = Glance::new(site);
+    let others = [of_workloads, changes_of_others(site)];
+    let changes = select_all(of_parts.chain(others)).boxed();
     let waited = until(what, patience, changes, || async {
-        // At first: what pods wait for says more than how many of them there are.
-        if let Err(missing) = ready_now(site).await? {
+        if let Some(missing) = glance.still_missing(site) {
             return Ok(Err(missing));
         }
-        let missing = components::missing_of(site, parts).await?;
-        if !missing.is_empty() {
-            return Ok(Err(missing.join("; ")));
+        let looked = newest_now(site, parts).await?;
+        if let Err(missing) = &looked {
+            glance.note(missing);
         }
-        // Once more: those that were ready may have been the old ones.
-        ready_now(site).await
+        Ok(looked)
     });
     explained(site, waited.await).await
+}
+
+/// What is missing of these parts' newest template, or of everything else.
+async fn newest_now(site: &Site, parts: &[Component]) -> Result<Result<(), String>, MeshError> {
+    let missing = components::missing_of(site, parts).await?;
+    // Afterwards: pods that were ready before may have been the old ones. What pods wait for says more than how many of them
+    // there are.
+    let waiting = ready_now(site).await?;
+    Ok(waiting.and_then(|()| match missing.is_empty() {
+        true => Ok(()),
+        false => Err(missing.join("; ")),
+    }))
 }
 
 /// These pods are gone and no EndpointSlice names them.
@@ -136,7 +153,7 @@ pub(crate) async fn until_gone(
     .await
 }
 
-/// Looks after every change until `look` finds nothing missing.
+/// Looks after every change, and once a second, until `look` finds nothing missing.
 pub(crate) async fn until<F, L>(
     what: &str,
     patience: Duration,
@@ -154,7 +171,8 @@ where
                 Ok(()) => return Ok(()),
                 Err(missing) => last = missing,
             }
-            if changes.next().await.is_none() {
+            // Once more after a while, also where nothing changes: what is told last is what was missing last.
+            if let Ok(None) = tokio::time::timeout(AGAIN, changes.next()).await {
                 return Err(MeshError::Missing(
                     "the watch of the API server ended".to_owned(),
                 ));
@@ -184,13 +202,18 @@ pub(crate) fn changes_of_workloads(site: &Site) -> BoxStream<'static, ()> {
 }
 
 fn changes_of_pods(site: &Site) -> BoxStream<'static, ()> {
-    let mut namespaces = BTreeSet::from([site.definition.workloads.namespace.clone()]);
-    if let Some(control_plane) = &site.definition.control_plane {
-        namespaces.insert(control_plane.namespace.clone());
-    }
-    let pods = namespaces
-        .into_iter()
-        .map(|namespace| changes(Api::<Pod>::namespaced(site.client.clone(), &namespace)));
+    let workloads = &site.definition.workloads.namespace;
+    let of_workloads = changes(Api::<Pod>::namespaced(site.client.clone(), workloads));
+    select_all([of_workloads, changes_of_others(site)]).boxed()
+}
+
+/// The control plane's pods, where they are in a namespace of their own, and further parts.
+fn changes_of_others(site: &Site) -> BoxStream<'static, ()> {
+    let control_plane = site.definition.control_plane.iter();
+    let pods = control_plane
+        .map(|control_plane| &control_plane.namespace)
+        .filter(|namespace| **namespace != site.definition.workloads.namespace)
+        .map(|namespace| changes(Api::<Pod>::namespaced(site.client.clone(), namespace)));
     let parts = &site.definition.components;
     let parts = parts.iter().map(|part| components::changes(site, part));
     select_all(pods.chain(parts)).boxed()
@@ -268,22 +291,7 @@ async fn ready_now(site: &Site) -> Result<Result<(), String>, MeshError> {
         let wanted = usize::try_from(wanted).unwrap_or_default();
         missing.extend(shortfall("control plane", wanted, pods.items.iter()));
     }
-    let mut by_deployment: BTreeMap<String, u32> = BTreeMap::new();
-    for data_center in site.context.data_centers() {
-        for application in &form.applications {
-            let name = site.deployment_of(application, data_center);
-            let wanted = site.wanted(&name);
-            by_deployment.insert(name, wanted);
-        }
-    }
-    if let Some(canary) = &form.canary {
-        by_deployment.insert(canary.deployment.clone(), canary.replicas);
-    }
-    for (deployment, wanted) in &by_deployment {
-        let own = workloads.items.iter().filter(|pod| is_of(pod, deployment));
-        let wanted = usize::try_from(*wanted).unwrap_or(usize::MAX);
-        missing.extend(shortfall(deployment, wanted, own));
-    }
+    missing.extend(glance::missing(&wanted_workloads(site), &workloads.items));
     Ok(if missing.is_empty() {
         Ok(())
     } else {

@@ -208,6 +208,8 @@ async fn up(
                 image_store: store(plan),
                 keep: plan.keep != KeepPolicy::Never,
                 part_of: None,
+                // The mesh comes up meanwhile.
+                early: true,
             };
             let clusters = local::up(options, |text| line(text.to_owned())).await;
             (clusters.map_err(PrepareError::Cluster)?, true)

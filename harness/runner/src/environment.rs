@@ -137,6 +137,9 @@ impl Environment {
                 mesh: choice.name.clone(),
                 source,
             })?;
+        // A mesh is deployed as soon as an API server serves; what is tested has a whole cluster.
+        let ready = clusters.wait_until_ready().await;
+        ready.map_err(PrepareError::Cluster)?;
         let candidates = candidates::seen(&mesh, plan, &images.candidates, phases).await?;
         let mesh = Arc::new(mesh);
         phases

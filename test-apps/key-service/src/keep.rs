@@ -14,8 +14,8 @@ pub trait Keep: Send + Sync + 'static {
     /// When the place cannot be read.
     fn load(&self) -> Result<Option<Vec<u8>>, KeepError>;
 
-    /// Reads what is kept for whoever does not write then and can go on without: it may wait less than [`load`](Self::load), and
-    /// [`save`](Self::save) replaces nothing that has only been looked at.
+    /// Reads what is kept for whoever does not write then, while somebody else may: it may wait less than [`load`](Self::load),
+    /// and [`save`](Self::save) replaces nothing that has only been looked at.
     ///
     /// # Errors
     ///

@@ -27,6 +27,8 @@ pub struct SealedStore<K> {
     behaviour: Arc<dyn Behaviour>,
     random: SystemRandom,
     keys: Mutex<Keys>,
+    /// Held by who makes a version, from reading what is kept until the version is. Whoever signs or lists does not wait for that.
+    changes: Mutex<()>,
 }
 
 /// All versions of each key, the first at 0.
@@ -96,6 +98,7 @@ impl<K: Keep> SealedStore<K> {
             behaviour,
             random: SystemRandom::new(),
             keys: Mutex::default(),
+            changes: Mutex::default(),
         };
         let takes = |_: &Keys| store.behaviour.takes_what_is_kept();
         let kept = store.kept()?.filter(takes);
@@ -104,9 +107,7 @@ impl<K: Keep> SealedStore<K> {
         // Better known now than with the first key. Who was faster has kept the same.
         if is_new {
             match store.write(&Keys::new()) {
-                Err(WriteError::Keep(KeepError::Outdated(_))) => {
-                    store.catch_up(&mut store.keys())?
-                }
+                Err(WriteError::Keep(KeepError::Outdated(_))) => store.catch_up()?,
                 written => written.map_err(OpenStoreError::Write)?,
             }
         }
@@ -120,19 +121,20 @@ impl<K: Keep> SealedStore<K> {
         name: &KeyName,
         step: impl Fn(Option<KeyVersion>) -> Result<Step, KeyStoreError>,
     ) -> Result<KeyVersion, KeyStoreError> {
-        let mut keys = self.keys();
+        let _alone = self.changes.lock().unwrap_or_else(PoisonError::into_inner);
         if self.keep.is_shared() {
-            self.catch_up(&mut keys).map_err(unread)?;
+            self.catch_up().map_err(unread)?;
         }
         let mut tries = 0;
         loop {
-            if let Step::Have(version) = step(newest(&keys, name))? {
+            let known = self.keys().clone();
+            if let Step::Have(version) = step(newest(&known, name))? {
                 return Ok(version);
             }
             tries += 1;
-            match self.add(&mut keys, name) {
+            match self.add(known, name) {
                 Err(WriteError::Keep(KeepError::Outdated(_))) if tries < TRIES => {
-                    self.catch_up(&mut keys).map_err(unread)?;
+                    self.catch_up().map_err(unread)?;
                 }
                 Ok(Some(made)) => return Ok(made),
                 Ok(None) => return Err(KeyStoreError::Make("key")),
@@ -141,19 +143,21 @@ impl<K: Keep> SealedStore<K> {
         }
     }
 
-    /// Makes one more version and keeps it before anybody is told.
-    fn add(&self, keys: &mut Keys, name: &KeyName) -> Result<Option<KeyVersion>, WriteError> {
+    /// Makes one more version than those that are known, and keeps it before anybody is told.
+    fn add(&self, known: Keys, name: &KeyName) -> Result<Option<KeyVersion>, WriteError> {
         let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &self.random);
         let Some(entry) = made.ok().and_then(|key| Entry::read(key.as_ref().to_vec())) else {
             return Ok(None);
         };
         let entry = Arc::new(entry);
-        let mut more = keys.clone();
+        let mut more = known;
         more.entry(name.clone()).or_default().push(entry.clone());
         self.write(&more)?;
         self.behaviour.before_using(name, &entry.private);
-        *keys = more;
-        Ok(newest(keys, name))
+        let made = newest(&more, name);
+        // Somebody who has looked meanwhile may know of still more.
+        take(&mut self.keys(), Some(more));
+        Ok(made)
     }
 
     /// What is kept now; none where nothing is.
@@ -183,25 +187,17 @@ impl<K: Keep> SealedStore<K> {
         Ok(Some(keys))
     }
 
-    /// Takes what somebody else has kept.
-    fn catch_up(&self, keys: &mut Keys) -> Result<(), OpenStoreError> {
-        take(keys, self.kept()?);
+    /// Takes what somebody else has kept, for who makes a version and is alone with that: what is written next replaces it.
+    fn catch_up(&self) -> Result<(), OpenStoreError> {
+        let kept = self.kept()?;
+        take(&mut self.keys(), kept);
         Ok(())
     }
 
-    /// The same for a list: what is known will do where nobody can say what is kept. Whoever signs does not wait meanwhile, so
-    /// what was read may be older than what is known by now.
+    /// The same for who makes none. Nobody waits meanwhile, so what was read may be older than what is known by now.
     fn look_at_others(&self) -> Result<(), OpenStoreError> {
-        match self.keep.look() {
-            Ok(sealed) => {
-                let kept = self.opened(sealed)?;
-                take(&mut self.keys(), kept);
-            }
-            Err(error) => warn!(
-                error = &error as &dyn std::error::Error,
-                "a list of keys may lack what others have made"
-            ),
-        }
+        let kept = self.opened(self.keep.look()?)?;
+        take(&mut self.keys(), kept);
         Ok(())
     }
 
@@ -280,8 +276,14 @@ impl<K: Keep> KeyStore for SealedStore<K> {
     }
 
     fn list(&self) -> Result<Vec<KeyVersion>, KeyStoreError> {
-        if self.keep.is_shared() {
-            self.look_at_others().map_err(unread)?;
+        // What is known will do where nobody can say what is kept: with that everything can be signed that was before.
+        if self.keep.is_shared()
+            && let Err(error) = self.look_at_others()
+        {
+            warn!(
+                error = &error as &dyn std::error::Error,
+                "a list of keys may lack what others have made"
+            );
         }
         let keys = self.keys();
         let all = keys.iter().flat_map(|(name, versions)| {
@@ -293,17 +295,14 @@ impl<K: Keep> KeyStore for SealedStore<K> {
     }
 
     fn sign(&self, name: &KeyName, version: u32, message: &[u8]) -> Result<Vec<u8>, KeyStoreError> {
-        let entry = {
-            let mut keys = self.keys();
-            let known = self.entry(&keys, name, version);
-            match known {
-                // Another instance may have made it.
-                Err(_) if self.keep.is_shared() => {
-                    self.catch_up(&mut keys).map_err(unread)?;
-                    self.entry(&keys, name, version)?
-                }
-                known => known?,
+        let known = self.entry(&self.keys(), name, version);
+        let entry = match known {
+            // Another instance may have made it.
+            Err(_) if self.keep.is_shared() => {
+                self.look_at_others().map_err(unread)?;
+                self.entry(&self.keys(), name, version)?
             }
+            known => known?,
         };
         let signature = entry
             .pair

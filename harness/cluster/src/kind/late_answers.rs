@@ -49,6 +49,8 @@ pub(super) async fn begin(
     time: Duration,
 ) -> Result<String, ClusterError> {
     let act = format!("have the pod {} answer late", pod.name);
+    // One at a time: a pod has one queue, and one unit of this name.
+    end(engine, pod).await?;
     brought.bring(engine, &pod.node).await?;
     let first = pods::first_processes(engine, pod.into()).await;
     let first = first.map_err(failed(act.clone()))?;

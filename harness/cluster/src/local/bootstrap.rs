@@ -1,19 +1,31 @@
 //! What a new cluster needs before anybody can use it, and how we know that it is ready.
 
-use super::plan::{API_PORT, API_SERVER, Plan};
+use super::plan::{API_PORT, API_SERVER, KUBERNETES_SERVICE, Plan};
 use super::{components, failed, pki};
 use crate::ClusterError;
 use futures::StreamExt;
+use harness_model::causes::chain;
 use k8s_openapi::api::core::v1::{Namespace, Node};
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::{WatchStreamExt, watcher};
 use std::collections::BTreeSet;
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// How often the API server is asked whether it is ready. It tells nobody by itself; a refused connection or a 500
 /// costs it next to nothing.
 const ASK: Duration = Duration::from_millis(10);
+/// What is asked for whether the API server serves: all that makes it ready, but for two things that it makes for itself a
+/// second after everything else works. A server without one of these checks takes no notice of its name.
+const SERVES: &str = "/readyz?exclude=poststarthook/rbac/bootstrap-roles&\
+                      exclude=poststarthook/scheduling/bootstrap-system-priority-classes";
+/// How long the API server may take to be ready once it serves.
+const READY: Duration = Duration::from_secs(60);
+/// How often an object is sent again that the API server does not take as soon as it serves.
+const TRIES: usize = 200;
+/// The role by which nodes read services and endpoints, and its binding.
+const NODE_PROXIER: &str = "meshproof:node-proxier";
 
 /// A client with all rights, inside the fabric.
 pub(super) async fn client(ca: &str, user: &pki::Pair) -> Result<kube::Client, ClusterError> {
@@ -21,13 +33,36 @@ pub(super) async fn client(ca: &str, user: &pki::Pair) -> Result<kube::Client, C
     crate::api::client::from_text(&components::kubeconfig("local", &server, ca, user)).await
 }
 
-/// Waits until the API server says that it is ready.
-pub(super) async fn api_server_ready(client: &kube::Client) {
+/// Waits until the API server serves. Who is an administrator needs no more: the roles of Kubernetes, for which it waits a whole
+/// second before it makes them (`EnsureRBACPolicy`), are for others, as are its classes of priority.
+pub(super) async fn api_server_serves(client: &kube::Client) {
+    says_yes(client, SERVES).await;
+}
+
+/// Says so once the API server is ready.
+pub(super) async fn tell_ready(client: kube::Client, ready: watch::Sender<bool>) {
+    says_yes(&client, "/readyz").await;
+    // Whom it is told may have gone with the cluster.
+    let _ = ready.send(true);
+}
+
+/// Waits until the API server says that it is ready, which is not long after it serves.
+pub(super) async fn api_server_ready(client: kube::Client) -> Result<(), ClusterError> {
+    let ready = tokio::time::timeout(READY, says_yes(&client, "/readyz"));
+    ready.await.map_err(|_| {
+        ClusterError::because(
+            "wait until the API server is ready",
+            format!("it was not within {} s", READY.as_secs()),
+        )
+    })
+}
+
+async fn says_yes(client: &kube::Client, path: &str) {
     let mut ask = tokio::time::interval(ASK);
     ask.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ask.tick().await;
-        let request = http::Request::get("/readyz").body(Vec::new());
+        let request = http::Request::get(path).body(Vec::new());
         let Ok(request) = request else { return };
         if client.request_text(request).await.is_ok() {
             return;
@@ -36,24 +71,42 @@ pub(super) async fn api_server_ready(client: &kube::Client) {
 }
 
 /// Lets nodes read services and endpoints: our kubelet gives services their addresses, as kube-proxy would. Before
-/// the nodes start, or their first reading is refused.
+/// the nodes start, or their first reading is refused. The role is our own, since that of Kubernetes may not be there yet.
 pub(super) async fn allow_nodes(client: &kube::Client) -> Result<(), ClusterError> {
+    let role = serde_json::json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": {"name": NODE_PROXIER},
+        "rules": [
+            {"apiGroups": [""], "resources": ["services"], "verbs": ["list", "watch"]},
+            {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
+        ],
+    });
     let binding = serde_json::json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-        "metadata": {"name": "meshproof:node-proxier"},
+        "metadata": {"name": NODE_PROXIER},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole",
-            "name": "system:node-proxier"},
+            "name": NODE_PROXIER},
         "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group",
             "name": "system:nodes"}],
     });
+    apply(client, role).await?;
     apply(client, binding).await
 }
 
-/// Makes the objects that nobody else makes.
+/// Makes the objects that nobody else makes, and the service of the API server, which would make it when it is ready itself:
+/// pods that start before would not be told where it is.
 pub(super) async fn make_objects(client: &kube::Client) -> Result<(), ClusterError> {
     let namespaces: Api<Namespace> = Api::all(client.clone());
     wait_for_default(&namespaces).await;
     let objects = [
+        serde_json::json!({
+            "apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "kubernetes", "namespace": "default",
+                "labels": {"provider": "kubernetes", "component": "apiserver"}},
+            "spec": {"type": "ClusterIP", "clusterIP": KUBERNETES_SERVICE,
+                "ipFamilyPolicy": "SingleStack", "sessionAffinity": "None",
+                "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": API_PORT}]},
+        }),
         serde_json::json!({
             "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
             "metadata": {"name": "kubernetes", "namespace": "default",
@@ -71,9 +124,22 @@ pub(super) async fn make_objects(client: &kube::Client) -> Result<(), ClusterErr
                 "ports": [{"name": "https", "port": API_PORT, "protocol": "TCP"}]}],
         }),
     ];
-    futures::future::try_join_all(objects.into_iter().map(|object| apply(client, object)))
-        .await
-        .map(drop)
+    let applied = objects.into_iter().map(|object| apply_soon(client, object));
+    futures::future::try_join_all(applied).await.map(drop)
+}
+
+/// As [`apply`], again for a while: what gives services their addresses may come a moment after the API server serves.
+async fn apply_soon(client: &kube::Client, object: serde_json::Value) -> Result<(), ClusterError> {
+    let mut ask = tokio::time::interval(ASK);
+    ask.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for _ in 0..TRIES {
+        ask.tick().await;
+        match apply(client, object.clone()).await {
+            Ok(()) => return Ok(()),
+            Err(error) => tracing::debug!(error = chain(&error), "not taken yet"),
+        }
+    }
+    apply(client, object).await
 }
 
 async fn apply(client: &kube::Client, object: serde_json::Value) -> Result<(), ClusterError> {
@@ -109,7 +175,7 @@ async fn apply(client: &kube::Client, object: serde_json::Value) -> Result<(), C
     .map_err(failed(format!("make {kind} {name}")))
 }
 
-/// The API server makes the namespace `default` shortly after it says that it is ready.
+/// The API server makes the namespace `default` shortly after it serves.
 async fn wait_for_default(namespaces: &Api<Namespace>) {
     let config = watcher::Config::default().fields("metadata.name=default");
     until(namespaces, config, |_| true).await;

@@ -4,7 +4,8 @@ use super::handle::{self, Fabric};
 use super::programs::Programs;
 use super::protocol::Request;
 use super::{
-    ACCOUNT_KEY, away, connect_socket, control, control_socket, dial, key_search, plan, run_folder,
+    ACCOUNT_KEY, away, bootstrap, connect_socket, control, control_socket, dial, key_search, plan,
+    run_folder,
 };
 use crate::folder_lock::{self, Attempt, FolderLock};
 use crate::together::Whole;
@@ -44,6 +45,9 @@ pub struct Options {
     pub keep: bool,
     /// What it is a part of, when others are brought up with it.
     pub part_of: Option<Whole>,
+    /// Whether it counts as up before its API server says that it is ready: whoever brings it up waits for that later, by
+    /// [`wait_until_ready`](Cluster::wait_until_ready).
+    pub early: bool,
 }
 
 /// A running local cluster. Dropping one that is not kept ends it.
@@ -99,6 +103,10 @@ impl LocalCluster {
             .hint("choose another name"));
         };
         let mut cluster = Self::open(folder, options.topology, Some(fabric), lock).await?;
+        if !options.early {
+            cluster.wait_until_ready().await?;
+            progress("kube-apiserver is ready");
+        }
         if options.keep {
             cluster.keep().await?;
         }
@@ -121,21 +129,7 @@ impl LocalCluster {
     pub async fn attach(name: &str) -> Result<Self, ClusterError> {
         let folder = run_folder::of(name);
         if !folder_lock::is_held(&folder) {
-            let running: Vec<_> = super::list()
-                .into_iter()
-                .filter(|listed| listed.running && !listed.in_use)
-                .map(|listed| listed.name)
-                .collect();
-            return Err(ClusterError {
-                act: format!("attach to cluster `{name}`"),
-                source: Some("no cluster of this name is running".into()),
-                hint: Some(if running.is_empty() {
-                    "start one with `meshproof cluster up`".into()
-                } else {
-                    format!("running: {}", running.join(", "))
-                }),
-                left: Vec::new(),
-            });
+            return Err(super::not_running(name));
         }
         let act = || format!("attach to cluster `{name}`");
         let Attempt::Held(lock) =
@@ -220,6 +214,10 @@ impl Cluster for LocalCluster {
 
     fn service_cidr(&self) -> &str {
         plan::SERVICE_CIDR
+    }
+
+    fn wait_until_ready(&self) -> BoxFuture<'_, Result<(), ClusterError>> {
+        Box::pin(bootstrap::api_server_ready(self.client()))
     }
 
     fn capabilities(&self) -> BTreeSet<Capability> {

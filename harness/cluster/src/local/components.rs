@@ -19,8 +19,10 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::sync::{mpsc, watch};
 
-/// Port of the loopback by which controller-manager and scheduler reach the API server.
-pub(super) const GATE_PORT: u16 = 6444;
+/// Port of the loopback by which the scheduler reaches the API server, as soon as that serves.
+pub(super) const SCHEDULER_GATE: u16 = 6444;
+/// That of the controller-manager, once the API server is ready: it asks for that itself, and only once a second.
+pub(super) const MANAGER_GATE: u16 = 6445;
 const ETCD: &str = "http://127.0.0.1:2379";
 /// How far the heap of a component grows beyond what is in use before Go collects what is not, in percent: twice what Go does
 /// by itself. All share the processor with everything that is judged.
@@ -92,17 +94,18 @@ pub(super) fn prepare(
     let (serving, serving_key) = write_pair("apiserver", &signed(authority.api_server())?)?;
     let kubelet_client = client("kube-apiserver-kubelet-client", "system:masters")?;
     let (kubelet_client, kubelet_client_key) = write_pair("kubelet-client", &kubelet_client)?;
-    let gate = format!("https://127.0.0.1:{GATE_PORT}");
-    let kubeconfig_of = |user: &str, group: &str| {
-        let pair = client(user, group)?;
+    let kubeconfig_of = |user: &str, gate: u16| {
+        // In `system:masters`: else the manager needs one token for each of forty controllers before they start, and the scheduler
+        // roles that the API server makes a second after it serves. Who is refused waits another one before he asks again.
+        let pair = client(user, "system:masters")?;
+        let server = format!("https://127.0.0.1:{gate}");
         write(
             &format!("{user}.kubeconfig"),
-            &kubeconfig("local", &gate, &authority.certificate, &pair),
+            &kubeconfig("local", &server, &authority.certificate, &pair),
         )
     };
-    // In `system:masters`, since else it needs one token for each of forty controllers before they start.
-    let manager = kubeconfig_of("system:kube-controller-manager", "system:masters")?;
-    let scheduler = kubeconfig_of("system:kube-scheduler", "system:kube-scheduler")?;
+    let manager = kubeconfig_of("system:kube-controller-manager", MANAGER_GATE)?;
+    let scheduler = kubeconfig_of("system:kube-scheduler", SCHEDULER_GATE)?;
     let scheduler_config = write("scheduler.yaml", &scheduler_configuration(&scheduler))?;
 
     let data = state.join("etcd").display().to_string();

@@ -209,6 +209,7 @@ async fn bring_up(
     let (components, administrator) = components::prepare(&authority, &folders)?;
 
     let (open, opened) = watch::channel(false);
+    let (whole, is_whole) = watch::channel(false);
     let (ready, is_ready) = watch::channel(false);
     let (ended, mut has_ended) = mpsc::channel(1);
     let mut supervised = BTreeMap::new();
@@ -225,10 +226,12 @@ async fn bring_up(
     }
     let mut machines = Machines::new(supervised);
     let server = SocketAddr::from((API_SERVER, API_PORT));
-    let inner = gate::listen(components::GATE_PORT)
+    gate::serve(components::SCHEDULER_GATE, server, opened.clone())
         .await
-        .map_err(failed("listen for controller-manager and scheduler"))?;
-    tokio::spawn(gate::relay(inner, server, opened.clone()));
+        .map_err(failed("listen for the scheduler"))?;
+    gate::serve(components::MANAGER_GATE, server, is_whole)
+        .await
+        .map_err(failed("listen for the controller-manager"))?;
     let outer = listener
         .set_nonblocking(true)
         .and_then(|()| tokio::net::TcpListener::from_std(listener))
@@ -316,8 +319,9 @@ async fn bring_up(
     let works = async {
         let routers = futures::future::try_join_all(routers.into_iter().map(roles::router_works));
         let client = bootstrap::client(&authority.certificate, &administrator).await?;
-        bootstrap::api_server_ready(&client).await;
+        bootstrap::api_server_serves(&client).await;
         let _ = open.send(true);
+        tokio::spawn(bootstrap::tell_ready(client.clone(), whole));
         bootstrap::allow_nodes(&client).await?;
         for node in &mut nodes {
             let line = protocol::line(&"go").map_err(failed("start a node"))?;
@@ -325,7 +329,7 @@ async fn bring_up(
                 .await
                 .map_err(failed("start a node"))?;
         }
-        step("kube-apiserver is ready");
+        step("kube-apiserver serves");
         let (routers, objects, ()) = tokio::join!(
             routers,
             bootstrap::make_objects(&client),

@@ -39,7 +39,13 @@ pub(super) async fn relay(
     }
 }
 
-/// Listens on a port of the loopback of this network namespace.
-pub(super) async fn listen(port: u16) -> std::io::Result<TcpListener> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await
+/// Relays connections to a port of the loopback of this network namespace, as [`relay`] does, in the background.
+pub(super) async fn serve(
+    port: u16,
+    target: SocketAddr,
+    open: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    tokio::spawn(relay(listener, target, open));
+    Ok(())
 }

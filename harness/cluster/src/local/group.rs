@@ -159,6 +159,7 @@ mod tests {
             image_store: nowhere,
             keep: true,
             part_of: None,
+            early: false,
         };
         let made = parts(&options);
         let names: Vec<&str> = made.iter().map(|part| part.name.as_str()).collect();

@@ -114,6 +114,7 @@ pub(crate) fn options(name: &str, shape: &str, keep: bool) -> Options {
         image_store: std::env::var_os(IMAGES).unwrap().into(),
         keep,
         part_of: None,
+        early: false,
     }
 }
 

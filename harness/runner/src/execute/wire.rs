@@ -73,7 +73,8 @@ impl Execution {
     }
 }
 
-/// What went from the caller to the callees, and what came back.
+/// What went from the caller to the callees, and what came back of that: on a connection over which nothing was sent it is of
+/// something earlier, and may begin in the middle of it.
 fn directions(
     caller: Ipv4Addr,
     callees: &BTreeSet<Ipv4Addr>,
@@ -86,7 +87,13 @@ fn directions(
     let with_callees = seen
         .into_iter()
         .filter(|connection| is_callee(&connection.from) != is_callee(&connection.to));
-    with_callees.partition(|connection| is_callee(&connection.to))
+    let (there, mut back): (Vec<_>, Vec<_>) =
+        with_callees.partition(|connection| is_callee(&connection.to));
+    let is_of = |answer: &WireConnection, asked: &WireConnection| {
+        asked.from == answer.to && asked.to == answer.from
+    };
+    back.retain(|answer| there.iter().any(|asked| is_of(answer, asked)));
+    (there, back)
 }
 
 fn address(workload: &Workload) -> Result<Ipv4Addr, String> {
@@ -110,11 +117,16 @@ mod tests {
         let callees = [Ipv4Addr::new(10, 0, 2, 1), Ipv4Addr::new(10, 0, 3, 1)];
         let asked = connection("10.0.1.1:4000", "10.0.2.1:8080");
         let answered = connection("10.0.2.1:8080", "10.0.1.1:4000");
+        // Sent again, of a connection from before: no record of TLS begins with it.
+        let stale = WireConnection {
+            spoken: Spoken::Plaintext,
+            ..connection("10.0.3.1:8080", "10.0.1.1:3999")
+        };
         let elsewhere = connection("10.0.1.1:4001", "10.0.9.9:443");
         let (there, back) = directions(
             Ipv4Addr::new(10, 0, 1, 1),
             &callees.into(),
-            vec![answered.clone(), elsewhere, asked.clone()],
+            vec![answered.clone(), stale, elsewhere, asked.clone()],
         );
         assert_eq!((there, back), (vec![asked], vec![answered]));
     }

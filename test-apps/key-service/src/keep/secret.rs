@@ -21,7 +21,7 @@ use tracing::warn;
 pub const KEY: &str = "keys.sealed";
 /// The API server answers within this, or does not.
 const ANSWER: Duration = Duration::from_secs(2);
-/// The same for who can go on without: the authority waits for three seconds, and lists keys to see whether it can sign.
+/// The same for who lists or signs: the authority waits for three seconds, and lists keys to see whether it can sign.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long the first reading is tried: with a node everything on it starts again, the API server perhaps among it.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -6,6 +6,9 @@ use crate::behaviour::Faithful;
 use crate::keep::folder::{FILE, Folder, TEMPORARY};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Barrier, mpsc};
+use std::time::Duration;
 
 fn open(folder: &Path, byte: u8) -> Result<SealedStore<Folder>, OpenStoreError> {
     let master = MasterKey::new(vec![byte; 32]).expect("long enough");
@@ -139,4 +142,77 @@ fn a_private_key_is_shown_to_the_behaviour_when_it_is_made_and_when_it_is_read()
     }
     drop(open());
     assert_eq!(notes.take(), made);
+}
+
+/// A shared place. From when on the test says so, whoever writes there meets it twice before anything is written.
+struct Busy {
+    kept: Mutex<Option<Vec<u8>>>,
+    meeting: Arc<Meeting>,
+}
+
+struct Meeting {
+    is_on: AtomicBool,
+    place: Barrier,
+}
+
+impl Keep for Busy {
+    fn load(&self) -> Result<Option<Vec<u8>>, KeepError> {
+        Ok(self.kept.lock().expect("whole").clone())
+    }
+
+    fn look(&self) -> Result<Option<Vec<u8>>, KeepError> {
+        self.load()
+    }
+
+    fn save(&self, sealed: &[u8]) -> Result<(), KeepError> {
+        if self.meeting.is_on.load(Ordering::SeqCst) {
+            self.meeting.place.wait();
+            self.meeting.place.wait();
+        }
+        *self.kept.lock().expect("whole") = Some(sealed.to_vec());
+        Ok(())
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn place(&self) -> String {
+        "a busy place".to_owned()
+    }
+}
+
+#[test]
+fn nobody_who_signs_or_lists_waits_for_who_makes_a_key() {
+    let meeting = Arc::new(Meeting {
+        is_on: AtomicBool::new(false),
+        place: Barrier::new(2),
+    });
+    let keep = Busy {
+        kept: Mutex::default(),
+        meeting: Arc::clone(&meeting),
+    };
+    let master = MasterKey::new(vec![1; 32]).expect("long enough");
+    let store = SealedStore::open(keep, master, Arc::new(Faithful)).expect("a new store");
+    store.create(&name("root")).expect("made");
+    meeting.is_on.store(true, Ordering::SeqCst);
+    let (told, served) = mpsc::channel();
+    let (meanwhile, made) = std::thread::scope(|scope| {
+        let making = scope.spawn(|| store.rotate(&name("root"), 1));
+        meeting.place.wait();
+        scope.spawn(|| {
+            let is_signed = store.sign(&name("root"), 1, b"message").is_ok();
+            // Nobody was told of it.
+            let is_unknown = store.sign(&name("root"), 2, b"message").is_err();
+            let listed = store.list().map(|all| all.len());
+            told.send((is_signed, is_unknown, listed.ok()))
+        });
+        let meanwhile = served.recv_timeout(Duration::from_secs(30));
+        // Also where nobody was served: who writes must not wait for ever.
+        meeting.place.wait();
+        (meanwhile, making.join().expect("no panic"))
+    });
+    assert_eq!(meanwhile, Ok((true, true, Some(1))));
+    assert_eq!(made.expect("made").version, 2);
+    assert_eq!(store.list().expect("a list").len(), 2);
 }

@@ -196,6 +196,7 @@ async fn bring_up(
                 image_store: plan::image_store(&order.options),
                 keep: true,
                 part_of: None,
+                early: false,
             };
             local::up(options, step).await
         }

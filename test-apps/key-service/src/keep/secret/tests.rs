@@ -260,17 +260,23 @@ async fn what_was_told_is_not_forgotten_for_an_older_secret() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_cannot_be_opened_is_no_list_and_is_not_replaced() {
+async fn what_cannot_be_opened_is_no_more_keys_and_is_not_replaced() {
     let server = Server::new();
     with(&server, |server| {
         let store = open(server.keep());
-        store.create(&root()).expect("made");
+        let first = store.create(&root()).expect("made");
         let other = server.keep();
         other.load().expect("read");
         other.save(b"nothing of ours").expect("written");
         let before = server.secret();
-        let outcomes = [store.list().map(drop), store.rotate(&root(), 1).map(drop)];
-        for outcome in outcomes {
+        // Signing goes on with what is known.
+        assert_eq!(store.list().expect("those known"), [first]);
+        assert!(store.sign(&root(), 1, b"message").is_ok());
+        for outcome in [
+            store.create(&root()).map(drop),
+            store.rotate(&root(), 1).map(drop),
+            store.sign(&root(), 2, b"message").map(drop),
+        ] {
             assert!(matches!(outcome, Err(KeyStoreError::Read(_))));
         }
         assert_eq!(server.secret(), before);
