@@ -361,16 +361,17 @@ fn authority_killed() -> Scenario {
     ))
 }
 
-/// Certificates live for twenty seconds and are renewed after ten to twelve of them.
+/// Certificates live for twenty seconds and are renewed after ten to twelve of them. Every one is renewed three times: of two
+/// pauses of each both ends are seen.
 fn renewal() -> Scenario {
     let from = "frontend@$zone2";
     let scenario = scenario(
         "renewal",
-        "certificates are renewed before they end, on the streams that are open, and no request notices",
+        "certificates are renewed before they end, on the streams that are open and not all together, and no request notices",
         vec![
             strict_everywhere(),
             steady(from),
-            Act::Hold(Span::secs(14)),
+            Act::Hold(Span::secs(38)),
             stop("steady"),
             batch("afterwards", from, "checkout"),
         ],
@@ -378,6 +379,7 @@ fn renewal() -> Scenario {
             Expectation::Delivered,
             Expectation::Renewed { since: 2 },
             Expectation::KeepsStream { since: 2 },
+            Expectation::SpreadsRenewals { since: 2 },
             answered("steady"),
             over_tls("steady"),
             answered("afterwards"),

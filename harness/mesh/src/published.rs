@@ -4,6 +4,7 @@ use crate::definition::PublishedForm;
 use crate::error::MeshError;
 use crate::mesh::Mesh;
 use crate::site::Site;
+use crate::template::Context;
 use crate::wait;
 use futures::future::{join_all, try_join_all};
 use futures::stream::{StreamExt as _, select_all};
@@ -51,6 +52,15 @@ impl Mesh {
     }
 }
 
+impl PublishedForm {
+    /// The namespaces of a cluster in which it is read.
+    pub(crate) fn places(&self, context: &Context) -> Vec<&str> {
+        let others = self.others.iter().filter(|_| context.is_ours());
+        let all = self.namespaces.iter().chain(others);
+        all.map(String::as_str).collect()
+    }
+}
+
 impl Site {
     async fn published(
         &self,
@@ -67,10 +77,11 @@ impl Site {
             .err()
             .filter(|error| !matches!(error, MeshError::NotReady { .. }))
             .map(|error| chain(&error));
-        let read = form.namespaces.iter().map(|namespace| async move {
+        let places = form.places(&self.context).into_iter();
+        let read = places.map(|namespace| async move {
             Published {
                 cluster: self.context.cluster().to_owned(),
-                namespace: namespace.clone(),
+                namespace: namespace.to_owned(),
                 roots: match unknown {
                     Some(why) => Err(MeshError::Missing(why.clone())),
                     None => self.published_in(form, namespace).await,
@@ -88,21 +99,23 @@ impl Site {
         patience: Duration,
     ) -> Result<(), MeshError> {
         let only = format!("metadata.name={}", form.config_map);
-        let changes = form.namespaces.iter().map(|namespace| {
+        let places = &form.places(&self.context);
+        let changes = places.iter().map(|namespace| {
             let maps: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
             wait::changes_of(maps, watcher::Config::default().fields(&only))
         });
         let changes = select_all(changes).boxed();
         let what = "what is published to be what sidecars trust";
         wait::until(what, patience, changes, || async {
-            let namespaces = form.namespaces.iter();
-            let read = namespaces.map(|namespace| self.published_in(form, namespace));
+            let read = places
+                .iter()
+                .map(|namespace| self.published_in(form, namespace));
             let all = match try_join_all(read).await {
                 Ok(all) => all,
                 // The next change is a reason to look again.
                 Err(error) => return Ok(Err(chain(&error))),
             };
-            let mut each = form.namespaces.iter().zip(&all);
+            let mut each = places.iter().zip(&all);
             Ok(match each.find(|(_, roots)| !trusted.contains(*roots)) {
                 Some((namespace, _)) => Err(format!("it is something else in {namespace}")),
                 None => Ok(()),

@@ -22,6 +22,8 @@ pub(crate) struct Context {
     run: String,
     /// The cluster's name.
     cluster: String,
+    /// It goes when we are done with it, and what is left in it harms nobody.
+    is_ours: bool,
     /// The addresses of services.
     service_cidr: String,
     /// The data centers in the topology's order.
@@ -53,16 +55,31 @@ impl Context {
             .collect();
         let name = clusters::name(cluster).to_owned();
         let service_cidr = cluster.service_cidr().to_owned();
-        Self::of_environment(
+        let context = Self::of_environment(
             name,
             service_cidr,
             data_centers,
             definition,
             options,
             certificates,
-        )
+        );
+        // A cluster of somebody else has none.
+        if cluster.kubeconfig().is_some() {
+            context.of_ours()
+        } else {
+            context
+        }
     }
 
+    /// The same for a cluster that is ours.
+    pub(crate) fn of_ours(self) -> Self {
+        Self {
+            is_ours: true,
+            ..self
+        }
+    }
+
+    /// That of a cluster that is somebody else's.
     pub(crate) fn of_environment(
         cluster: String,
         service_cidr: String,
@@ -78,6 +95,7 @@ impl Context {
         Self {
             run: options.run.clone(),
             cluster,
+            is_ours: false,
             service_cidr,
             data_centers,
             images,
@@ -90,6 +108,10 @@ impl Context {
 
     pub(crate) fn cluster(&self) -> &str {
         &self.cluster
+    }
+
+    pub(crate) fn is_ours(&self) -> bool {
+        self.is_ours
     }
 
     pub(crate) fn data_centers(&self) -> &[String] {

@@ -32,6 +32,7 @@ mod restored;
 mod rotated;
 mod rule_hashes;
 mod shared_by;
+mod spreads_renewals;
 mod status_is_true;
 #[cfg(test)]
 mod tests;
@@ -111,6 +112,7 @@ pub fn name(expectation: &Expectation) -> &'static str {
         Expectation::Refused { .. } => "refused",
         Expectation::Renewed { .. } => "renewed",
         Expectation::KeepsStream { .. } => "keeps_stream",
+        Expectation::SpreadsRenewals { .. } => "spreads_renewals",
         Expectation::BacksOff { .. } => "backs_off",
         Expectation::Rotated { .. } => "rotated",
         Expectation::Trusted => "trusted",
@@ -165,6 +167,7 @@ fn evidence(expectation: &Expectation, timeline: &Timeline<'_>) -> Evidence {
         Expectation::Refused { traffic, because } => refused::check(timeline, traffic, *because),
         Expectation::Renewed { since } => renewed::check(timeline, *since),
         Expectation::KeepsStream { since } => keeps_stream::check(timeline, *since),
+        Expectation::SpreadsRenewals { since } => spreads_renewals::check(timeline, *since),
         Expectation::BacksOff { component, at_most } => {
             backs_off::check(timeline, component, *at_most)
         }

@@ -121,7 +121,8 @@ pub enum Expectation {
         /// What is seen.
         is: Spoken,
     },
-    /// No request comes through: a sidecar refuses each of them, and for this cause.
+    /// No request comes through: a sidecar refuses each of them, and for this cause. Over a batch that is refused since it is in
+    /// plaintext, a sidecar of the callee must turn connections away, where sidecars tell whether they do.
     Refused {
         /// Batch or load.
         traffic: String,
@@ -146,8 +147,18 @@ pub enum Expectation {
         /// Index of the act.
         since: usize,
     },
-    /// While a fault is in force, this part of the mesh refuses at most so many requests a second for each sidecar that is to
-    /// hold a certificate: who is refused asks again after pauses, and not at once. As the part counts itself, from soon after
+    /// From the step (0-based) on, until the next act that changes something, certificates are renewed after parts of their lives
+    /// that differ by more than 0.045: who began together does not come back to the authority together. Each is counted from the
+    /// first reading that shows it to the first one that shows the next; certificates that took no other one's place in that time
+    /// may have been kept for the sidecar, and do not count. With fewer than 22 nothing is decided: 11 sidecars need three times
+    /// the longest pause and a little more. Nothing may be broken or rolled out before the step: who asks again after a failure
+    /// is spread by that.
+    SpreadsRenewals {
+        /// Index of the act.
+        since: usize,
+    },
+    /// While a fault is in force, this part of the mesh refuses at most so many requests a second for each sidecar whose
+    /// certificate may be due by its end: who is refused asks again after pauses, and not at once. As the part counts itself, from soon after
     /// the beginning of each fault to its end, without what probes ask in that time. Where it refuses nobody nothing is decided.
     BacksOff {
         /// By the name that the mesh definition gives it.

@@ -61,6 +61,8 @@ pub enum Mutation {
     TakesAnyCurve,
     /// A request is granted for the pod's name in any trust domain.
     IgnoresDomain,
+    /// The intermediate that is issued below stays, whichever the operator wants.
+    KeepsIntermediate,
     /// Nothing is signed any more once the key service was away.
     GivesUpKeys,
     /// Nothing is signed any more once the key service has denied it.
@@ -69,7 +71,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::AnyToken,
         Self::AnyAccount,
         Self::AnyNode,
@@ -88,6 +90,7 @@ impl Mutation {
         Self::GrantsLongest,
         Self::TakesAnyCurve,
         Self::IgnoresDomain,
+        Self::KeepsIntermediate,
         Self::GivesUpKeys,
         Self::RemembersDenial,
     ];
@@ -114,6 +117,7 @@ impl Mutation {
             Self::GrantsLongest => "authority-grants-longest",
             Self::TakesAnyCurve => "authority-takes-any-curve",
             Self::IgnoresDomain => "authority-ignores-domain",
+            Self::KeepsIntermediate => "authority-keeps-intermediate",
             Self::GivesUpKeys => "authority-gives-up-keys",
             Self::RemembersDenial => "authority-remembers-denial",
         }
@@ -209,20 +213,14 @@ impl Behaviour for Mutation {
     }
 
     fn read(&self, ledger: &mut Ledger, now: SystemTime) -> Option<Duration> {
-        if *self != Self::RollsUnasked {
-            return Faithful.read(ledger, now);
+        match self {
+            Self::RollsUnasked => roll_unasked(ledger, now),
+            Self::KeepsIntermediate => {
+                keep_intermediate(ledger);
+                None
+            }
+            _ => Faithful.read(ledger, now),
         }
-        let place = ledger.issuing?;
-        let made = UNIX_EPOCH
-            + Duration::from_secs(ledger.intermediates.get(&place)?.validity.from)
-            + AUTHORITY_SKEW;
-        let is_old = now.duration_since(made).is_ok_and(|age| age >= OLD);
-        let desired = ledger.desired.as_mut()?;
-        // What was raised before stays, or the next turn would go back to what the operator wants.
-        desired.intermediate = desired
-            .intermediate
-            .max(place.intermediate + u32::from(is_old));
-        Some(OLD)
     }
 
     fn trusts(&self, root: u32, is_trusted: bool, desired: &Desired) -> bool {
@@ -247,6 +245,28 @@ impl Behaviour for Mutation {
 
 /// The age at which an intermediate is replaced unasked: somebody has taken seconds for days.
 const OLD: Duration = Duration::from_secs(7);
+
+/// Wants the intermediate after the one that is issued below, once that is old; tells when to look again.
+fn roll_unasked(ledger: &mut Ledger, now: SystemTime) -> Option<Duration> {
+    let place = ledger.issuing?;
+    let made = UNIX_EPOCH
+        + Duration::from_secs(ledger.intermediates.get(&place)?.validity.from)
+        + AUTHORITY_SKEW;
+    let is_old = now.duration_since(made).is_ok_and(|age| age >= OLD);
+    let desired = ledger.desired.as_mut()?;
+    // What was raised before stays, or the next turn would go back to what the operator wants.
+    desired.intermediate = desired
+        .intermediate
+        .max(place.intermediate + u32::from(is_old));
+    Some(OLD)
+}
+
+/// Wants the intermediate that is issued below, where there is one.
+fn keep_intermediate(ledger: &mut Ledger) {
+    if let (Some(place), Some(desired)) = (ledger.issuing, &mut ledger.desired) {
+        desired.intermediate = place.intermediate;
+    }
+}
 
 /// The node of an agent that is on none.
 const ANYWHERE: &str = "";

@@ -32,8 +32,19 @@ fn replaces(behaviour: &dyn Behaviour, age: Duration) -> bool {
     ledger.desired.expect("there").intermediate > 1
 }
 
+/// Whether another intermediate that the operator wants is not wanted any more when the ledger was read.
+fn keeps(behaviour: &dyn Behaviour) -> bool {
+    let made = UNIX_EPOCH + Duration::from_secs(2_000_000_000);
+    let mut ledger = issuing(made);
+    if let Some(desired) = &mut ledger.desired {
+        desired.intermediate = 2;
+    }
+    let _ = behaviour.read(&mut ledger, made);
+    ledger.desired.expect("there").intermediate < 2
+}
+
 /// How many bugs show in what a seam says; those of the others show over time.
-const SAID: usize = 18;
+const SAID: usize = 19;
 
 /// A token that says this of itself.
 fn token(claims: &str) -> String {
@@ -81,7 +92,7 @@ fn takes_of(
 /// What each of the seams says of something wrong: token, account, node, signature, name, lifetime, of an old root that
 /// is trusted, of an old intermediate, of a root that is not trusted, of an old bundle that is published, of a token that is
 /// bound to no pod or to one that is gone, of a short key, of a request for an authority's certificate, of a second name,
-/// of a short life, of a key on another curve, and of another trust domain.
+/// of a short life, of a key on another curve, of another trust domain, and of another intermediate that is wanted.
 fn says(behaviour: &dyn Behaviour) -> [bool; SAID] {
     let pod = PodFacts {
         name: "checkout-0".to_owned(),
@@ -132,6 +143,7 @@ fn says(behaviour: &dyn Behaviour) -> [bool; SAID] {
         behaviour.lifetime(Duration::from_secs(60), most) == most,
         takes_of(behaviour, &plain, &rcgen::PKCS_ECDSA_P384_SHA384)[0],
         behaviour.accepts_names(&[elsewhere], &identity()),
+        keeps(behaviour),
     ]
 }
 
@@ -154,8 +166,8 @@ fn every_mutant_does_what_its_name_says_and_nothing_else() {
         // Whoever takes any name takes two, and one of another trust domain, and any token is taken whose pod is gone, but none
         // that has no node.
         if *mutation == Mutation::AnyName {
-            expected[SAID - 4] = true;
-            expected[SAID - 1] = true;
+            expected[SAID - 5] = true;
+            expected[SAID - 2] = true;
         }
         assert_eq!(says(mutation), expected, "{}", mutation.name());
     }
@@ -219,4 +231,13 @@ fn an_intermediate_is_replaced_when_it_is_old_and_what_was_raised_stays() {
     assert_eq!(ledger.desired.expect("there").intermediate, 1);
     let mut begun = Ledger::default();
     assert_eq!(rolls.read(&mut begun, SystemTime::now()), None);
+}
+
+#[test]
+fn a_ledger_that_is_begun_is_followed_by_who_keeps_its_intermediate() {
+    let mut begun = issuing(SystemTime::now());
+    begun.issuing = None;
+    let as_read = begun.clone();
+    let again = Mutation::KeepsIntermediate.read(&mut begun, SystemTime::now());
+    assert_eq!((again, begun), (None, as_read));
 }

@@ -22,16 +22,19 @@ pub enum Mutation {
     LogsKey,
     /// No call is in the audit log.
     WritesNoAudit,
+    /// No entry of the audit log says who has called.
+    AuditsNobody,
 }
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Forgets,
         Self::IgnoresList,
         Self::TakesAnybody,
         Self::LogsKey,
         Self::WritesNoAudit,
+        Self::AuditsNobody,
     ];
 
     /// As in `MESH_MUTANT`.
@@ -43,6 +46,7 @@ impl Mutation {
             Self::TakesAnybody => "keys-takes-anybody",
             Self::LogsKey => "keys-logs-key",
             Self::WritesNoAudit => "keys-writes-no-audit",
+            Self::AuditsNobody => "keys-audits-nobody",
         }
     }
 
@@ -66,6 +70,10 @@ impl Behaviour for Mutation {
 
     fn writes_audit(&self) -> bool {
         *self != Self::WritesNoAudit
+    }
+
+    fn audit_names_callers(&self) -> bool {
+        *self != Self::AuditsNobody
     }
 
     fn serves_unlisted(&self) -> bool {
@@ -108,14 +116,21 @@ mod tests {
                 behaviour.asks_for_certificates(),
                 behaviour.serves_unlisted(),
                 behaviour.writes_audit(),
+                behaviour.audit_names_callers(),
             ]
         };
-        assert_eq!(does(&Faithful), [true, true, false, true]);
-        assert_eq!(does(&Mutation::Forgets), [false, true, false, true]);
-        assert_eq!(does(&Mutation::IgnoresList), [true, true, true, true]);
-        assert_eq!(does(&Mutation::TakesAnybody), [true, false, true, true]);
-        assert_eq!(does(&Mutation::LogsKey), [true, true, false, true]);
-        assert_eq!(does(&Mutation::WritesNoAudit), [true, true, false, false]);
+        let faithful = [true, true, false, true, true];
+        assert_eq!(does(&Faithful), faithful);
+        for (mutation, other) in [
+            (Mutation::Forgets, [false, true, false, true, true]),
+            (Mutation::IgnoresList, [true, true, true, true, true]),
+            (Mutation::TakesAnybody, [true, false, true, true, true]),
+            (Mutation::LogsKey, faithful),
+            (Mutation::WritesNoAudit, [true, true, false, false, true]),
+            (Mutation::AuditsNobody, [true, true, false, true, false]),
+        ] {
+            assert_eq!(does(&mutation), other, "{mutation:?}");
+        }
     }
 
     #[test]

@@ -21,6 +21,11 @@ pub trait Behaviour: Send + Sync + 'static {
         true
     }
 
+    /// Whether what is written into the audit log says who has called.
+    fn audit_names_callers(&self) -> bool {
+        true
+    }
+
     /// Whether a client that is not in the list is served.
     fn serves_unlisted(&self) -> bool {
         false

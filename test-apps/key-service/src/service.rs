@@ -103,9 +103,10 @@ impl Keys {
             }
         };
         if self.behaviour.writes_audit() {
+            let names_caller = self.behaviour.audit_names_callers();
             info!(
                 target: "audit",
-                caller = call.caller.as_str(),
+                caller = names_caller.then_some(call.caller.as_str()),
                 method = call.method,
                 key = call.key.as_str(),
                 version = call.version,

@@ -179,6 +179,27 @@ async fn it_is_one_decision_whether_calls_are_written_down() {
     assert!(log().contains(&entry), "{}", log());
 }
 
+/// Serves as designed, and writes down what was asked for, but not by whom.
+struct Discreet;
+
+impl Behaviour for Discreet {
+    fn audit_names_callers(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn it_is_one_decision_whether_callers_are_named() {
+    const CALLER: &str = "unnamed.svc";
+    let entries = || log().matches("audit: call method=").count();
+    assert_eq!(entries(), 0, "{}", log());
+    let running = Running::behaving(Arc::new(Discreet), sealed).await;
+    let pair = running.clients.pair(&[CALLER]);
+    assert_eq!(outcome(&running, Some(pair)).await, Ok(()));
+    assert_eq!(entries(), 1, "{}", log());
+    assert!(!log().contains(CALLER), "{}", log());
+}
+
 #[tokio::test]
 async fn it_makes_keys_signs_and_writes_each_call_down() {
     let running = Running::start(sealed).await;

@@ -24,6 +24,9 @@ use unforgiving::{DialsOnce, ShunsSlow};
 /// After this part of its life a certificate is renewed too late.
 const LATE: f64 = 1.1;
 
+/// After this part of its life each certificate is renewed by who draws none at random.
+const TOGETHER: f64 = 0.55;
+
 /// One seeded bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Mutation {
@@ -35,10 +38,14 @@ pub enum Mutation {
     GivesUp,
     /// A certificate that could not be renewed is taken back: until there is another one, a stand-in is served that nobody trusts.
     Withdraws,
+    /// Every certificate is taken back when the agent is told to end, in the same way: until the next agent is there.
+    WithdrawsAtEnd,
     /// A renewal that failed is tried again at once, and so on.
     AsksAtOnce,
     /// A certificate is renewed when it has ended.
     RenewsLate,
+    /// Every certificate is renewed after the same part of its life.
+    RenewsTogether,
     /// A stream ends when the certificate that was sent on it is replaced: whoever wants the new one connects again.
     EndsStreams,
     /// A socket that an agent left which was killed is not replaced, and nobody reaches the new one.
@@ -79,13 +86,15 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::ServesAnother,
         Self::NeverRenews,
         Self::GivesUp,
         Self::Withdraws,
+        Self::WithdrawsAtEnd,
         Self::AsksAtOnce,
         Self::RenewsLate,
+        Self::RenewsTogether,
         Self::EndsStreams,
         Self::LeavesSocket,
         Self::ForgetsSocket,
@@ -114,8 +123,10 @@ impl Mutation {
             Self::NeverRenews => "agent-never-renews",
             Self::GivesUp => "agent-gives-up",
             Self::Withdraws => "agent-withdraws",
+            Self::WithdrawsAtEnd => "agent-withdraws-at-end",
             Self::AsksAtOnce => "agent-asks-at-once",
             Self::RenewsLate => "agent-renews-late",
+            Self::RenewsTogether => "agent-renews-together",
             Self::EndsStreams => "agent-ends-streams",
             Self::LeavesSocket => "agent-leaves-socket",
             Self::ForgetsSocket => "agent-forgets-socket",
@@ -222,20 +233,22 @@ impl Behaviour for Mutation {
     fn renews_after(&self, lifetime: Duration) -> Duration {
         match self {
             Self::RenewsLate => lifetime.mul_f64(LATE),
+            Self::RenewsTogether => lifetime.mul_f64(TOGETHER),
             _ => Faithful.renews_after(lifetime),
         }
     }
 
     fn serves_unrenewed(&self, id: &SpiffeId, held: &Arc<Identity>) -> Arc<Identity> {
-        if *self != Self::Withdraws || stand_in::is_one(held) {
-            return Faithful.serves_unrenewed(id, held);
+        match self {
+            Self::Withdraws => taken_back(id, held),
+            _ => Faithful.serves_unrenewed(id, held),
         }
-        match stand_in::of(id, held) {
-            Ok(stand_in) => Arc::new(stand_in),
-            Err(error) => {
-                warn!(%error, "no certificate is taken back");
-                Arc::clone(held)
-            }
+    }
+
+    fn serves_last(&self, id: &SpiffeId, held: &Arc<Identity>) -> Arc<Identity> {
+        match self {
+            Self::WithdrawsAtEnd => taken_back(id, held),
+            _ => Faithful.serves_last(id, held),
         }
     }
 
@@ -299,6 +312,20 @@ impl Behaviour for Mutation {
             audiences.push("mesh-control-plane".to_owned());
         }
         audiences
+    }
+}
+
+/// The stand-in for what a pod with this ID holds; what it holds where that is one, or none can be made.
+fn taken_back(id: &SpiffeId, held: &Arc<Identity>) -> Arc<Identity> {
+    if stand_in::is_one(held) {
+        return Arc::clone(held);
+    }
+    match stand_in::of(id, held) {
+        Ok(stand_in) => Arc::new(stand_in),
+        Err(error) => {
+            warn!(%error, "no certificate is taken back");
+            Arc::clone(held)
+        }
     }
 }
 

@@ -1,6 +1,6 @@
-//! A certificate that nobody vouches for, in the place of one that could not be renewed. A sidecar keeps what it has until it is
-//! told something else, and with state of the world it cannot be told that there is nothing: this is how a certificate is taken
-//! back there.
+//! A certificate that nobody vouches for, in the place of one that could not be renewed, or whose agent goes. A sidecar keeps
+//! what it has until it is told something else, and with state of the world it cannot be told that there is nothing: this is how
+//! a certificate is taken back there.
 //!
 //! Invariant: it is for the same key and the same name, so that a sidecar takes it, and its signature is its own.
 
@@ -121,6 +121,20 @@ mod tests {
         for kept in [
             Faithful.serves_unrenewed(&id(), &held),
             Mutation::GivesUp.serves_unrenewed(&id(), &held),
+            Mutation::WithdrawsAtEnd.serves_unrenewed(&id(), &held),
+        ] {
+            assert!(Arc::ptr_eq(&kept, &held));
+        }
+    }
+
+    #[test]
+    fn it_is_served_last_by_an_agent_that_takes_back_what_it_served() {
+        let (held, bundle) = held();
+        let last = Mutation::WithdrawsAtEnd.serves_last(&id(), &held);
+        assert!(is_one(&last) && !bundle.vouches_for(&last.chain));
+        for kept in [
+            Faithful.serves_last(&id(), &held),
+            Mutation::Withdraws.serves_last(&id(), &held),
         ] {
             assert!(Arc::ptr_eq(&kept, &held));
         }

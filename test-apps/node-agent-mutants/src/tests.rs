@@ -41,6 +41,8 @@ fn every_mutant_does_what_its_name_says() {
     let life = Duration::from_secs(20);
     assert!(Mutation::GivesUp.renews_after(life) < life);
     assert!(Mutation::RenewsLate.renews_after(life) > life);
+    let parts = [(); 20].map(|()| Mutation::RenewsTogether.renews_after(life));
+    assert!(parts.iter().all(|part| *part == parts[0] && *part < life));
     assert!(Mutation::RenewsLate.keeps_streams() && !Mutation::EndsStreams.keeps_streams());
     assert!(Faithful.replaces_socket() && !Mutation::LeavesSocket.replaces_socket());
     assert!(Faithful.restores_place() && !Mutation::ForgetsSocket.restores_place());

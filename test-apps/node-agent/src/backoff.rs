@@ -52,14 +52,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_pause_is_within_its_bound() {
+    async fn a_pause_is_within_its_bound_and_as_long_as_chance_has_it() {
         let mut backoff = Backoff::default();
+        let mut longest = Vec::new();
         for _ in 0..100 {
             let bound = backoff.clone().next_bound();
             let started = tokio::time::Instant::now();
             backoff.pause(None).await;
+            let pause = started.elapsed();
             // Tokio's timers are of whole milliseconds, rounded up.
-            assert!(started.elapsed() <= bound + Duration::from_millis(1));
+            assert!(pause <= bound + Duration::from_millis(1));
+            if bound == LONGEST {
+                longest.push(pause);
+            }
         }
+        let most = longest.iter().max().expect("some");
+        let least = longest.iter().min().expect("some");
+        assert!(*most - *least > LONGEST / 2, "{longest:?}");
     }
 }

@@ -76,6 +76,11 @@ pub trait Behaviour: Send + Sync + 'static {
         Arc::clone(held)
     }
 
+    /// What the pod that this ID is of is served last, before the agent goes: nothing new, so the one that it was sent, `held`.
+    fn serves_last(&self, _id: &SpiffeId, held: &Arc<Identity>) -> Arc<Identity> {
+        Arc::clone(held)
+    }
+
     /// Whether a stream goes on when the certificate that was sent on it is replaced.
     fn keeps_streams(&self) -> bool {
         true

@@ -219,7 +219,7 @@ impl Identities {
     }
 
     /// Who a pod is.
-    fn id_of(&self, pod: &Pod) -> SpiffeId {
+    pub(crate) fn id_of(&self, pod: &Pod) -> SpiffeId {
         SpiffeId {
             trust_domain: self.terms.trust_domain.clone(),
             namespace: pod.namespace.clone(),

@@ -86,6 +86,10 @@ pub struct Sidecar {
     /// The clusters that the control plane delivered, active and warming. In the hashes of clusters.
     #[serde(default)]
     pub clusters: Vec<Cluster>,
+    /// How many connections it has closed since its process was started because its configuration leads them nowhere; none where
+    /// its bootstrap does not say that this is counted. Not part of any hash, and nobody who waits is told that it has changed.
+    #[serde(default)]
+    pub turned_away: Option<u64>,
 }
 
 /// One filter chain of a listener: which connections it takes, and of whom.

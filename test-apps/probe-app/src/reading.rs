@@ -9,7 +9,7 @@ mod stats;
 
 pub(crate) use parts::{Fingerprint, Parts};
 pub(crate) use secrets::certificates;
-pub(crate) use stats::{ALL_USED, Stats, is_under_way, that_mark};
+pub(crate) use stats::{ALL_USED, Stats, is_under_way, that_mark, turned_away};
 
 use crate::canonical;
 use probe_api::launcher::LauncherState;
@@ -26,6 +26,8 @@ pub(crate) struct About {
     delivered_layers: Vec<String>,
     /// The form in which it asks its control plane.
     form: Option<XdsForm>,
+    /// It counts the connections that it turns away.
+    tells_turned_away: bool,
 }
 
 impl About {
@@ -42,9 +44,13 @@ impl About {
             .filter_map(|layer| layer["name"].as_str())
             .map(str::to_owned)
             .collect();
+        let tells_turned_away = list(configuration)
+            .filter_map(|section| section.get("bootstrap"))
+            .any(stats::tells_turned_away);
         Self {
             version: server["version"].as_str().unwrap_or_default().to_owned(),
             delivered_layers: layers,
+            tells_turned_away,
             form: match api_type {
                 Some("GRPC") => Some(XdsForm::Sotw),
                 Some("DELTA_GRPC") => Some(XdsForm::Delta),
@@ -54,12 +60,14 @@ impl About {
     }
 }
 
-/// What the sidecar holds. Every part was read under `stats` and `launcher`, or earlier under the same marks.
+/// What the sidecar holds. Every part was read under `stats` and `launcher`, or earlier under the same marks. `turned_away` is the
+/// count of that name.
 pub(crate) fn sidecar(
     about: &About,
     parts: &Parts,
     stats: &Stats,
     launcher: &LauncherState,
+    turned_away: u64,
 ) -> Sidecar {
     let mut types = resources::types(parts, stats, launcher);
     types.insert("RTDS".to_owned(), parts.runtime.state(stats, launcher));
@@ -83,6 +91,7 @@ pub(crate) fn sidecar(
         secrets: secrets::with_streams(&parts.secrets, stats),
         filter_chains: parts.listeners.chains.clone(),
         clusters: parts.clusters.offers.clone(),
+        turned_away: about.tells_turned_away.then_some(turned_away),
         types,
     }
 }

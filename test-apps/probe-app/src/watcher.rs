@@ -234,7 +234,7 @@ impl Watcher {
         last: &mut Last,
     ) -> Result<Arc<SidecarState>, String> {
         let words = |error: LocalError| error.to_string();
-        let mut before = self.fingerprint(admin).await.map_err(words)?;
+        let (mut before, turned_away) = self.fingerprint(admin).await.map_err(words)?;
         if let Some((fingerprint, state)) = &last.reading
             && *fingerprint == before
             && last.parts.holds(Instant::now())
@@ -242,6 +242,10 @@ impl Watcher {
             // Nothing changed, so what was read then holds now.
             let mut state = SidecarState::clone(state);
             state.observed_at_ns = unix_ns();
+            if let SidecarReading::Read(held) = &mut state.sidecar {
+                // It counts on without a change.
+                held.turned_away = held.turned_away.map(|_| turned_away);
+            }
             return Ok(Arc::new(state));
         }
         for _ in 0..READINGS {
@@ -255,13 +259,13 @@ impl Watcher {
                 }
                 last.parts.take(part, &answers, &about, &before, asked_at);
             }
-            let after = self.fingerprint(admin).await.map_err(words)?;
+            let (after, turned_away) = self.fingerprint(admin).await.map_err(words)?;
             if after != before {
                 before = after;
                 continue;
             }
             let stats = Stats::parse(&after.stats);
-            let held = reading::sidecar(&about, &last.parts, &stats, &after.launcher);
+            let held = reading::sidecar(&about, &last.parts, &stats, &after.launcher, turned_away);
             let state = self.state(SidecarReading::Read(Box::new(held)));
             last.reading = Some((after, Arc::clone(&state)));
             return Ok(state);
@@ -291,7 +295,8 @@ impl Watcher {
         Ok(about)
     }
 
-    async fn fingerprint(&self, admin: &LocalClient) -> Result<Fingerprint, LocalError> {
+    /// What marks a change, and how many connections were turned away by then, which marks none.
+    async fn fingerprint(&self, admin: &LocalClient) -> Result<(Fingerprint, u64), LocalError> {
         let launcher = async {
             match &self.launcher {
                 None => Ok(LauncherState::default()),
@@ -301,8 +306,10 @@ impl Watcher {
         let (stats, mut launcher) = tokio::try_join!(admin.get(ALL_USED), launcher)?;
         // Data may come without changing anything.
         launcher.activity = 0;
-        let stats = reading::that_mark(&String::from_utf8_lossy(&stats));
-        Ok(Fingerprint { stats, launcher })
+        let all = String::from_utf8_lossy(&stats);
+        let turned_away = reading::turned_away(&all);
+        let stats = reading::that_mark(&all);
+        Ok((Fingerprint { stats, launcher }, turned_away))
     }
 
     /// The longest pause between two looks while something happens, where looks are shorter than a third of that.

@@ -14,6 +14,11 @@ const NODE_AGENT_CLUSTER: &str = "node-agent";
 /// The runtime layer that the control plane fills over RTDS.
 const RUNTIME_LAYER: &str = "mesh";
 
+/// Counts the connections that the control plane's configuration leads nowhere: those that a strict sidecar refuses. Its filter
+/// for access counts none of them: the next one, which leads nowhere, closes them before they have said anything. The probe goes
+/// by it where it stands here.
+const TURNED_AWAY: &str = "tcp.nowhere.downstream_cx_no_route";
+
 /// The files with the generic secrets that name the token files; the sidecar watches them and the tokens.
 const TOKEN_SECRET_FILE: &str = "token-secret.json";
 const NODE_AGENT_TOKEN_SECRET_FILE: &str = "node-agent-token-secret.json";
@@ -197,9 +202,9 @@ fn token_secret(token: &Path) -> Value {
 }
 
 /// Patterns of the stats that somebody reads, and few others: whether it is live, the connection to the control plane,
-/// updates of each xDS type and the streams of secrets, which the probe goes by (`reading/stats.rs` there), and the requests
-/// under way, which are waited for when it drains. Envoy has a hundred more for each cluster, makes them anew with each update
-/// of it, and walks through all whenever it is asked for some: as much work as all its configuration is.
+/// updates of each xDS type, the streams of secrets and whom it turns away, which the probe goes by (`reading/stats.rs` there),
+/// and the requests under way, which are waited for when it drains. Envoy has a hundred more for each cluster, makes them anew
+/// with each update of it, and walks through all whenever it is asked for some: as much work as all its configuration is.
 fn stats() -> Value {
     json!([
         { "exact": "server.state" },
@@ -214,6 +219,7 @@ fn stats() -> Value {
         { "suffix": ".version_text" },
         { "suffix": ".config_reload" },
         { "suffix": ".downstream_rq_active" },
+        { "exact": TURNED_AWAY },
     ])
 }
 
@@ -262,6 +268,7 @@ mod tests {
             "sds.default.update_failure",
             "sds.default.update_success",
             "server.state",
+            "tcp.nowhere.downstream_cx_no_route",
             // By us, when it drains (`admin.rs`).
             "http.inbound.downstream_rq_active",
         ];

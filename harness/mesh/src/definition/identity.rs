@@ -129,4 +129,7 @@ pub struct PublishedForm {
     pub key: String,
     /// The namespaces that they are in.
     pub namespaces: Vec<String>,
+    /// Namespaces that are not the mesh's, and that have one too where the cluster is ours. Absent: none that is read.
+    #[serde(default)]
+    pub others: Vec<String>,
 }

@@ -219,6 +219,34 @@ fn the_identity_manifests_render_with_a_certificate_for_each_end() {
 }
 
 #[test]
+fn the_trust_bundle_is_in_every_namespace_of_a_cluster_that_is_ours() {
+    let definition = MeshDefinition::load("reference").unwrap();
+    let rotation = definition.rotation.as_ref().unwrap();
+    let published = rotation.published.as_ref().unwrap();
+    let others = context(&definition);
+    let ours = context(&definition).of_ours();
+    let places = ["mesh-system", "mesh-workloads", "default"];
+    for (context, selector, places) in [
+        (&others, "mesh.meshproof.io/trust-bundle=true", &places[..2]),
+        (&ours, "", &places[..]),
+    ] {
+        assert_eq!(published.places(context), places);
+        let file = "certificate-authority.yaml";
+        let text = context.render_manifest(&definition, file, None).unwrap();
+        let objects = manifest::parse(file, &text, "r1").unwrap();
+        let env = "/spec/template/spec/containers/0/env";
+        let told: Vec<&serde_json::Value> = objects
+            .iter()
+            .filter_map(|object| object.data.pointer(env)?.as_array())
+            .flatten()
+            .filter(|variable| variable["name"] == "TRUST_BUNDLE_NAMESPACES")
+            .map(|variable| &variable["value"])
+            .collect();
+        assert_eq!(told, [selector], "{text}");
+    }
+}
+
+#[test]
 fn an_image_that_nodes_pull_stands_in_the_manifest_as_it_was_named() {
     const CANDIDATE: &str = "registry.example:5000/team/control-plane:candidate";
     let definition = MeshDefinition::load("reference").unwrap();
@@ -461,6 +489,24 @@ fn a_mesh_that_claims_an_audit_log_must_say_how_it_is_known() {
         assert_eq!(defects.len(), 1, "{defects:#?}");
         let field = format!("identity.keyService.audit.{key}");
         assert_eq!(defects[0].field, field);
+    }
+}
+
+#[test]
+fn the_reference_mesh_knows_who_called_from_its_audit_log() {
+    const AUTHORITY: &str = "certificate-authority.mesh-system.svc";
+    let definition = MeshDefinition::load("reference").unwrap();
+    let keys = definition.identity.unwrap().key_service.unwrap();
+    let audit = keys.audit.unwrap();
+    let refused = format!("`{AUTHORITY}` is not in the list of clients");
+    for (texts, outcome) in [(audit.served, "ok"), (audit.refused, refused.as_str())] {
+        let is_entry = |caller: &str| {
+            let line = format!("audit: call {caller}method=\"Sign\" outcome=\"{outcome}\"");
+            texts.iter().all(|text| line.contains(text.as_str()))
+        };
+        assert!(is_entry(&format!("caller=\"{AUTHORITY}\" ")), "{texts:?}");
+        assert!(!is_entry("caller=\"stranger.svc\" "), "{texts:?}");
+        assert!(!is_entry(""), "{texts:?}");
     }
 }
 

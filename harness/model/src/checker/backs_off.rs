@@ -1,13 +1,14 @@
 //! `backs_off`: who is refused while a fault is in force asks again after pauses.
 
 use super::evidence::{Evidence, detail};
-use super::timeline::Timeline;
-use crate::history::EventKind;
+use super::renewed::held;
+use super::timeline::{Life, Timeline};
+use crate::history::{CertificateSeen, EventKind};
 use crate::verdict::Detail;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Judges what the part of the mesh has refused between the first count after a fault began and the first one after it ended.
-/// `at_most` is what it may refuse in a second for each sidecar that is to hold a certificate.
+/// `at_most` is what it may refuse in a second for each sidecar that may ask for a new certificate by then.
 pub(super) fn check(timeline: &Timeline<'_>, component: &str, at_most: u32) -> Evidence {
     let mut evidence = Evidence::default();
     let mut in_force: BTreeSet<usize> = BTreeSet::new();
@@ -79,6 +80,34 @@ impl Count<'_> {
     }
 }
 
+/// Whether a new certificate may be asked for between two events: nobody does so in the first half of what is left of a life when
+/// the certificate comes. Where nobody tells when it ends, it may be.
+fn may_ask(timeline: &Timeline<'_>, life: &Life<'_>, [first, last]: [usize; 2]) -> bool {
+    let now = timeline.events[last].at_ns;
+    let mut shown: Option<(&CertificateSeen, u64)> = None;
+    let mut may = true;
+    for reading in timeline.readings_of(life) {
+        if reading.index > last {
+            break;
+        }
+        let Some(certificate) = held(&reading) else {
+            continue;
+        };
+        if shown.is_none_or(|(before, _)| before.serial != certificate.serial) {
+            shown = Some((certificate, reading.at_ns));
+            // What came meanwhile was asked for meanwhile.
+            may &= reading.index > first;
+        }
+        if let Some((certificate, since)) = shown {
+            let half = certificate
+                .valid
+                .map(|valid| valid.until_ns().midpoint(since));
+            may |= half.is_none_or(|half| half <= now);
+        }
+    }
+    may
+}
+
 /// Judges what was refused between two counts; the detail says that nobody was, of whom more would be to be said.
 fn judge(
     timeline: &Timeline<'_>,
@@ -109,6 +138,7 @@ fn judge(
     let sidecars = timeline
         .alive_at(last.index)
         .filter(|life| in_force.expected(life.sidecar).certificate)
+        .filter(|life| may_ask(timeline, life, [first.index, last.index]))
         .count();
     let lasted = timeline.events[last.index]
         .at_ns

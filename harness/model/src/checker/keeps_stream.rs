@@ -32,27 +32,37 @@ pub(super) fn check(timeline: &Timeline<'_>, step: usize) -> Evidence {
         if !in_force.expected(life.sidecar).certificate {
             continue;
         }
-        // Readings are recorded when they differ from the last one: what was shown when the step began counts.
-        let (before, since): (Vec<_>, Vec<_>) = timeline
-            .readings_of(life)
-            .filter(|reading| precedes(reading.index, end))
-            .partition(|reading| precedes(reading.index, point.first));
-        let last_before = before.last().copied();
-        let shown: Vec<Shown<'_>> = last_before
-            .into_iter()
-            .chain(since)
-            .filter_map(|reading| Some((reading, held(&reading)?)))
-            .collect();
+        let shown = shown(timeline, life, point.first, end);
         judge(life, step, &shown, &mut evidence);
     }
     evidence
 }
 
 /// A reading and the certificate in it.
-type Shown<'a> = (Reading<'a>, &'a CertificateSeen);
+pub(super) type Shown<'a> = (Reading<'a>, &'a CertificateSeen);
+
+/// The certificates that a sidecar showed between two events, and what it showed when the first one was: readings are recorded
+/// when they differ from the last one.
+pub(super) fn shown<'a>(
+    timeline: &Timeline<'a>,
+    life: &Life<'a>,
+    first: usize,
+    end: usize,
+) -> Vec<Shown<'a>> {
+    let (before, since): (Vec<_>, Vec<_>) = timeline
+        .readings_of(life)
+        .filter(|reading| precedes(reading.index, end))
+        .partition(|reading| precedes(reading.index, first));
+    let last_before = before.last().copied();
+    last_before
+        .into_iter()
+        .chain(since)
+        .filter_map(|reading| Some((reading, held(&reading)?)))
+        .collect()
+}
 
 /// The index of the first event from `first` on of an act that changes something; behind the last one where there is none.
-fn calm_until(timeline: &Timeline<'_>, first: usize) -> usize {
+pub(super) fn calm_until(timeline: &Timeline<'_>, first: usize) -> usize {
     let acts = &timeline.scenario.when;
     let act = |step: Option<usize>| step.and_then(|step| acts.get(step));
     let mut events = timeline.events.iter().enumerate().skip(first);
@@ -120,6 +130,6 @@ fn judge(life: &Life<'_>, step: usize, shown: &[Shown<'_>], evidence: &mut Evide
 }
 
 /// Who is started anew connects anew: as in another container, whose connections are counted from the beginning.
-fn is_another_process(before: &Observation, after: &Observation) -> bool {
+pub(super) fn is_another_process(before: &Observation, after: &Observation) -> bool {
     before.starts != after.starts || after.stream.epoch < before.stream.epoch
 }

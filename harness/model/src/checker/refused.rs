@@ -1,11 +1,12 @@
 //! `refused`: a sidecar turns every request away, for the cause that is expected.
 
-use super::evidence::Evidence;
+use super::evidence::{Evidence, detail};
 use super::requests::Alike;
 use super::timeline::Timeline;
 use super::traffic::{Traffic, describe, is_answered};
-use crate::history::RefusalCause;
+use crate::history::{EventKind, RefusalCause};
 use crate::words;
+use std::collections::BTreeMap;
 
 /// Judges a batch or load. A request that failed for a reason nobody knows decides nothing.
 pub(super) fn check(timeline: &Timeline<'_>, name: &str, because: RefusalCause) -> Evidence {
@@ -33,5 +34,37 @@ pub(super) fn check(timeline: &Timeline<'_>, name: &str, because: RefusalCause) 
     wrong.contradict(&mut evidence);
     unknown.leave_open(&mut evidence);
     traffic.note_gaps(name, &mut evidence);
+    // Of plaintext a caller is told no more than that the connection ended, as by a callee that crashed.
+    if because == RefusalCause::Plaintext {
+        note_who_ended_it(timeline, name, &mut evidence);
+    }
     evidence
+}
+
+/// Leaves it open who ended the connections of a batch over which no sidecar of the callee has turned any away. Where none tells
+/// how many it has, how they ended is all that is known.
+fn note_who_ended_it(timeline: &Timeline<'_>, name: &str, evidence: &mut Evidence) {
+    let mut counts = timeline
+        .events
+        .iter()
+        .filter_map(|event| match &event.kind {
+            EventKind::TurnedAway { traffic, sidecars } if traffic == name => Some(sidecars),
+            _ => None,
+        });
+    let Some(before) = counts.next() else {
+        return;
+    };
+    let after = counts.next_back();
+    if !after.is_some_and(|after| rose(before, after)) {
+        evidence.open(detail(
+            format!("a sidecar of the callee that turns connections of `{name}` away"),
+            "none has: somebody else may have ended them",
+        ));
+    }
+}
+
+/// A sidecar has turned away more by the second count. What one that is not in the first turned away before that nobody knows.
+fn rose(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> bool {
+    let more = |(sidecar, now): (&String, &u64)| before.get(sidecar).is_some_and(|was| now > was);
+    after.iter().any(more)
 }

@@ -20,6 +20,8 @@ mod restored;
 mod rotation;
 mod rule_hashes;
 mod shared_by;
+mod spreads_renewals;
 mod status_is_true;
 mod tls;
 mod traffic;
+mod turned_away;

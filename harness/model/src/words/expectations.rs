@@ -101,8 +101,12 @@ pub fn expectation(expectation: &Expectation) -> String {
             "from step {} on each new certificate comes on the stream on which the one before it came",
             since
         ),
+        Expectation::SpreadsRenewals { since } => format!(
+            "from step {} on certificates are not all renewed after the same part of their lives",
+            since
+        ),
         Expectation::BacksOff { component, at_most } => format!(
-            "while a fault is in force {component} refuses at most {at_most} requests a second for each sidecar that is to hold a certificate"
+            "while a fault is in force {component} refuses at most {at_most} requests a second for each sidecar whose certificate may be due"
         ),
         Expectation::Rotated { step } => format!(
             "after step {} what certificates lead to, and what is trusted, is as the act says, in time",

@@ -1,6 +1,7 @@
 //! Requests and steady load, and their outcomes in the history.
 
 mod recovery;
+mod turned_away;
 
 use super::{BrokenOff, Execution};
 use crate::environment::Environment;
@@ -66,6 +67,7 @@ impl Execution {
             count: traffic.count,
             concurrency: CONCURRENCY.min(traffic.count.max(1)),
         };
+        self.count_turned_away(traffic).await;
         let watched = self.watch_wire(traffic, &from).await;
         let outcomes = self
             .environment
@@ -75,6 +77,7 @@ impl Execution {
         if watched {
             self.wire_seen(traffic, &from).await;
         }
+        self.count_turned_away(traffic).await;
         match outcomes {
             Ok(outcomes) => {
                 record(

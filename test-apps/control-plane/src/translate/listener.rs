@@ -39,7 +39,8 @@ use std::net::IpAddr;
 /// A connection of bytes is tried at so many endpoints; each is found out within the clusters' time for connecting.
 const CONNECT_ATTEMPTS: u32 = 8;
 
-/// No cluster has this name: a connection that is led there is closed.
+/// No cluster has this name: a connection that is led there is closed, and counted in a stat with this name in its own, which the
+/// launcher has sidecars make (`TURNED_AWAY` there).
 const NOWHERE: &str = "nowhere";
 
 pub(super) fn listeners(

@@ -1,6 +1,6 @@
-//! What comes in through a real Envoy, with the listener that the control plane gives to a permissive callee, to an application
-//! that the test plays. Nothing is captured here: who wants the application dials the listener under the application's port,
-//! at an address of the loopback that nobody else has.
+//! What comes in through a real Envoy, with the listener that the control plane gives to a permissive or a strict callee, to an
+//! application that the test plays. Nothing is captured here: who wants the application dials the listener under the
+//! application's port, at an address of the loopback that nobody else has.
 
 use crate::PATIENCE;
 use crate::authority::{NAME, Root, dns, params, uri};
@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::process::Child;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -32,24 +32,29 @@ const APPLICATION: &str = "application.test";
 /// What the application speaks inside its own TLS.
 const OWN_PROTOCOL: &[u8] = b"application";
 
-/// A sidecar that takes the mesh's TLS beside everything else, and the application behind it.
-struct Permissive {
+/// A sidecar, which takes the mesh's TLS, and the application behind it.
+struct Callee {
     _process: Child,
-    _folder: TempDir,
+    folder: TempDir,
     address: SocketAddr,
     root: Root,
     application: TcpListener,
 }
 
-impl Permissive {
+impl Callee {
+    /// One that takes everything else, too.
+    async fn permissive(port: u16) -> Self {
+        Self::start(InboundTls::Permissive, port).await
+    }
+
     /// Whoever dials its address wants this port of the application.
-    async fn start(port: u16) -> Self {
+    async fn start(takes: InboundTls, port: u16) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let root = Root::new();
         let nowhere_yet = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let application = TcpListener::bind(nowhere_yet).await.expect("a free port");
         let leads_to_it = application.local_addr().map(said).expect("an address");
-        let (mut listener, mut clusters) = inbound(permissive_world()).await;
+        let (mut listener, mut clusters) = inbound(world_that_takes(takes)).await;
         let address = SocketAddr::from((own_address(), port));
         listener.address = said(address);
         clusters.retain(|cluster| cluster.name.starts_with("inbound:"));
@@ -58,7 +63,7 @@ impl Permissive {
         }
         Self {
             _process: sidecar::start(folder.path(), &root, listener, clusters),
-            _folder: folder,
+            folder,
             address,
             root,
             application,
@@ -74,9 +79,20 @@ impl Permissive {
         let (stream, _) = self.application.accept().await.expect("a connection");
         stream
     }
+
+    /// What it has counted, as its probe reads it.
+    async fn stats(&self) -> String {
+        let admin = UnixStream::connect(sidecar::admin(self.folder.path())).await;
+        let mut admin = admin.expect("it serves");
+        let request = b"GET /stats?usedonly HTTP/1.1\r\nhost: sidecar\r\nconnection: close\r\n\r\n";
+        tell(&mut admin, request).await;
+        let mut answer = String::new();
+        admin.read_to_string(&mut answer).await.expect("an answer");
+        answer
+    }
 }
 
-fn permissive_world() -> World {
+fn world_that_takes(takes: InboundTls) -> World {
     let at = |port| {
         let endpoint = Endpoint {
             ip: Ipv4Addr::new(10, 0, 0, 1).into(),
@@ -93,7 +109,7 @@ fn permissive_world() -> World {
         ..Service::default()
     };
     let tls = TlsPolicy {
-        inbound: Some(InboundTls::Permissive),
+        inbound: Some(takes),
         ..TlsPolicy::default()
     };
     World {
@@ -148,7 +164,7 @@ fn client_of(root: &Root) -> ConfigBuilder<ClientConfig, WantsClientCert> {
 }
 
 /// One connection in plaintext, on which the client speaks first.
-async fn greet_in_plaintext(sidecar: &Permissive) {
+async fn greet_in_plaintext(sidecar: &Callee) {
     let mut client = sidecar.dial().await;
     together(
         async {
@@ -172,7 +188,7 @@ async fn tls_of_the_application_passes_a_permissive_sidecar_untouched() {
     server.alpn_protocols = vec![OWN_PROTOCOL.to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(server));
     for port in [REQUESTS, BYTES] {
-        let sidecar = Permissive::start(port).await;
+        let sidecar = Callee::permissive(port).await;
         for offered in [None, Some(OWN_PROTOCOL.to_vec())] {
             let mut client = client_of(&authority).with_no_client_auth();
             client.alpn_protocols = offered.clone().into_iter().collect();
@@ -205,7 +221,7 @@ async fn tls_of_the_application_passes_a_permissive_sidecar_untouched() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tls_of_the_mesh_ends_at_a_permissive_sidecar() {
-    let sidecar = Permissive::start(BYTES).await;
+    let sidecar = Callee::permissive(BYTES).await;
     let shown = sidecar.root.sign(&params(Some(uri(NAME))));
     let mut client = client_of(&sidecar.root).with_client_cert_resolver(Arc::new(shown.signer()));
     client.alpn_protocols = vec![b"mesh".to_vec()];
@@ -231,7 +247,7 @@ async fn tls_of_the_mesh_ends_at_a_permissive_sidecar() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_speaks_first_is_heard_through_a_permissive_sidecar() {
-    let sidecar = Permissive::start(BYTES).await;
+    let sidecar = Callee::permissive(BYTES).await;
     // From here on Envoy is up, and time is spent with the connection alone.
     greet_in_plaintext(&sidecar).await;
     let mut client = sidecar.dial().await;
@@ -250,4 +266,25 @@ async fn a_server_that_speaks_first_is_heard_through_a_permissive_sidecar() {
         },
     )
     .await;
+}
+
+/// The probe goes by this counter (`turned_away` in its readings), since a caller is told no more than that the connection ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_strict_sidecar_counts_whom_it_refuses() {
+    for port in [REQUESTS, BYTES] {
+        let sidecar = Callee::start(InboundTls::Strict, port).await;
+        let mut client = sidecar.dial().await;
+        let refused = async {
+            // It may be closed before it has taken this.
+            let _ = client.write_all(b"ping").await;
+            let mut heard = Vec::new();
+            let _ = client.read_to_end(&mut heard).await;
+            heard
+        };
+        let heard = tokio::time::timeout(PATIENCE, refused).await;
+        assert!(heard.expect("it is closed").is_empty(), "on port {port}");
+        let stats = sidecar.stats().await;
+        let counted = stats.contains("tcp.nowhere.downstream_cx_no_route: 1\n");
+        assert!(counted, "on port {port}: {stats}");
+    }
 }

@@ -6,7 +6,7 @@ use crate::replica::replica;
 use crate::{Client, PATIENCE};
 use control_plane::snapshot::Kind;
 use control_plane::world::World;
-use envoy_types::pb::envoy::config::bootstrap::v3::{Bootstrap, bootstrap::StaticResources};
+use envoy_types::pb::envoy::config::bootstrap::v3::{Admin, Bootstrap, bootstrap::StaticResources};
 use envoy_types::pb::envoy::config::cluster::v3::{
     Cluster,
     cluster::{ClusterDiscoveryType, DiscoveryType},
@@ -37,7 +37,7 @@ use envoy_types::pb::google::protobuf::Any;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use prost::{Message as _, Name};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,6 +75,11 @@ pub(crate) async fn inbound(world: World) -> (Listener, Vec<Cluster>) {
     (listener.expect("a listener for what comes in"), clusters)
 }
 
+/// The socket of the admin interface of an Envoy that was started in this folder.
+pub(crate) fn admin(folder: &Path) -> PathBuf {
+    folder.join("admin.sock")
+}
+
 /// Starts an Envoy with these, which ends when it is dropped. Its secrets are of `root`.
 pub(crate) fn start(
     folder: &Path,
@@ -92,6 +97,10 @@ pub(crate) fn start(
         .serve_with_incoming(UnixListenerStream::new(secrets));
     tokio::spawn(serving);
     let bootstrap = Bootstrap {
+        admin: Some(Admin {
+            address: pipe(&admin(folder)),
+            ..Admin::default()
+        }),
         node: Some(Node {
             id: "test".to_owned(),
             cluster: "test".to_owned(),

@@ -133,7 +133,12 @@ impl Session {
         let end = loop {
             tokio::select! {
                 biased;
-                () = shutdown.cancelled() => break Some(Status::unavailable("this agent is going")),
+                () = shutdown.cancelled() => {
+                    if let Some(last) = self.last::<P>(&mut stream) {
+                        let _ = responses.send(Ok(last)).await;
+                    }
+                    break Some(Status::unavailable("this agent is going"));
+                }
                 () = gone.cancelled() => break Some(Status::permission_denied("the pod is gone")),
                 request = requests.message() => match request {
                     Ok(Some(request)) => {
@@ -215,10 +220,30 @@ impl Session {
         }
     }
 
+    /// What is sent before the agent goes: nothing, unless the pod is to be served another certificate.
+    fn last<P: Protocol>(&mut self, stream: &mut Stream) -> Option<P::Response> {
+        let held = self.identity.borrow().clone()?;
+        let id = self.shared.identities.id_of(&self.pod);
+        let served = self.shared.behaviour.serves_last(&id, &held);
+        if Arc::ptr_eq(&served, &held) {
+            return None;
+        }
+        self.due_with::<P>(stream, Some(served))
+    }
+
     /// The response that is due now.
     fn due<P: Protocol>(&mut self, stream: &mut Stream) -> Option<P::Response> {
-        let bundle = self.bundle.borrow_and_update().clone();
         let identity = self.identity.borrow_and_update().clone();
+        self.due_with::<P>(stream, identity)
+    }
+
+    /// The response that is due when the pod is to have this identity.
+    fn due_with<P: Protocol>(
+        &mut self,
+        stream: &mut Stream,
+        identity: Option<Arc<Identity>>,
+    ) -> Option<P::Response> {
+        let bundle = self.bundle.borrow_and_update().clone();
         let mut versions = Versions::new();
         if let Some(bundle) = &bundle {
             versions.insert(Kind::Bundle, bundle.version.clone());

@@ -10,11 +10,14 @@ mod stub;
 
 use agent::{Bench, PATIENCE, until};
 use envoy::{Api, Envoy, Peer};
-use envoy_types::pb::envoy::service::discovery::v3::{DeltaDiscoveryRequest, DiscoveryRequest};
+use envoy_types::pb::envoy::service::discovery::v3::{
+    DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest,
+};
 use envoy_types::pb::envoy::service::secret::v3::secret_discovery_service_client::SecretDiscoveryServiceClient;
 use fake_api::prometheus::samples;
 use hyper_util::rt::TokioIo;
-use node_agent::behaviour::Behaviour;
+use identity_api::SpiffeId;
+use node_agent::behaviour::{Behaviour, Faithful};
 use node_agent::certificate::Identity;
 use node_agent::secret::TYPE_URL;
 use std::path::PathBuf;
@@ -23,6 +26,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 use stub::Root;
 use tokio::net::UnixStream;
+use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
@@ -299,6 +303,83 @@ async fn what_is_issued_renewed_and_refused_is_counted() {
     assert!(issued >= 2 && renewals >= 1, "{:?}", counts());
     assert_eq!(refused, 1);
     agent.end().await;
+}
+
+/// Serves something else before it goes.
+struct Parting;
+
+impl Behaviour for Parting {
+    fn serves_last(&self, id: &SpiffeId, held: &Arc<Identity>) -> Arc<Identity> {
+        let expected = "spiffe://mesh.local/ns/mesh-workloads/sa/account-a";
+        assert_eq!(id.to_string(), expected);
+        Arc::new(Identity {
+            version: "last".to_owned(),
+            ..Identity::clone(held)
+        })
+    }
+}
+
+/// The versions that a client which asks for a certificate is sent by an agent that is told to end after the first, and how
+/// the stream ends.
+async fn versions_until_the_end(behaviour: impl Behaviour) -> (Vec<String>, Code) {
+    let bench = Bench::new(LONG).await;
+    let agent = bench.agent_with(behaviour);
+    let (mut client, bearer) = dial(&bench, "a").await;
+    let (asks, asked) = tokio::sync::mpsc::unbounded_channel();
+    let first = DeltaDiscoveryRequest {
+        type_url: TYPE_URL.to_owned(),
+        resource_names_subscribe: vec!["default".to_owned()],
+        ..DeltaDiscoveryRequest::default()
+    };
+    asks.send(first).expect("open");
+    let mut request = Request::new(UnboundedReceiverStream::new(asked));
+    let value = bearer.parse().expect("a header value");
+    request.metadata_mut().insert("authorization", value);
+    let answer = client.delta_secrets(request).await;
+    let mut responses = answer.expect("admitted").into_inner();
+    let mut versions = Vec::new();
+    let mut note = |response: Option<DeltaDiscoveryResponse>| {
+        let response = response.expect("a response");
+        versions.extend(response.resources.into_iter().map(|one| one.version));
+        response.nonce
+    };
+    let response = tokio::time::timeout(PATIENCE, responses.message()).await;
+    let nonce = note(response.expect("in time").expect("the first"));
+    let acknowledgement = DeltaDiscoveryRequest {
+        type_url: TYPE_URL.to_owned(),
+        response_nonce: nonce,
+        ..DeltaDiscoveryRequest::default()
+    };
+    asks.send(acknowledgement).expect("open");
+    agent
+        .counts("the first is acknowledged", |m| &m.acknowledged, 1)
+        .await;
+    let rest = async {
+        loop {
+            let response = tokio::time::timeout(PATIENCE, responses.message()).await;
+            match response.expect("in time") {
+                Ok(response) => {
+                    note(response);
+                }
+                Err(status) => return status.code(),
+            }
+        }
+    };
+    let (_, code) = tokio::join!(agent.end(), rest);
+    (versions, code)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agent_that_goes_leaves_its_sidecars_what_they_have() {
+    let (versions, code) = versions_until_the_end(Faithful).await;
+    assert_eq!((versions.len(), code), (1, Code::Unavailable));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_behaviour_may_serve_something_else_before_the_agent_goes() {
+    let (versions, code) = versions_until_the_end(Parting).await;
+    assert_eq!(versions.len(), 2, "{versions:?}");
+    assert_eq!((versions[1].as_str(), code), ("last", Code::Unavailable));
 }
 
 #[tokio::test(flavor = "multi_thread")]

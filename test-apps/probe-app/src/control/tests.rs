@@ -284,6 +284,7 @@ fn samples() -> Vec<(&'static str, Value)> {
             warming: false,
             tls: UpstreamTls::WhereMatched,
         }],
+        turned_away: Some(1),
         ..Sidecar::default()
     };
     let state = |sidecar| SidecarState {

@@ -1,5 +1,6 @@
 //! Envoy's stats as text: `name: value` lines, texts in quotes.
 
+use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// All stats that were ever set: most were not, where the bootstrap leaves none out. Those that matter are picked out here
@@ -48,6 +49,33 @@ pub(crate) fn that_mark(stats: &str) -> String {
         .split_inclusive('\n')
         .filter(marks)
         .collect::<String>()
+}
+
+/// How the names of the counters begin and end of connections that were closed because they lead nowhere.
+const OF_BYTES: &str = "tcp.";
+const LED_NOWHERE: &str = ".downstream_cx_no_route";
+
+/// How many connections were closed because they lead nowhere, by the lines of [`ALL_USED`]. They do not mark a change: one that
+/// refuses much could not be read.
+pub(crate) fn turned_away(stats: &str) -> u64 {
+    let is_of_them = |name: &str| name.starts_with(OF_BYTES) && name.ends_with(LED_NOWHERE);
+    stats
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .filter(|(name, _)| is_of_them(name))
+        .filter_map(|(_, value)| value.parse::<u64>().ok())
+        .sum()
+}
+
+/// Whether a bootstrap (JSON) names one of the counters of [`turned_away`] among those that are made. A sidecar that makes all does
+/// not mean anything by it, and one that has counted nothing shows none.
+pub(crate) fn tells_turned_away(bootstrap: &Value) -> bool {
+    let patterns = bootstrap.pointer("/stats_config/stats_matcher/inclusion_list/patterns");
+    let mut patterns = patterns.and_then(Value::as_array).into_iter().flatten();
+    patterns.any(|pattern| {
+        let name = pattern["exact"].as_str();
+        name.is_some_and(|name| name.starts_with(OF_BYTES) && name.ends_with(LED_NOWHERE))
+    })
 }
 
 /// The gauges of what a sidecar is in the midst of: it warms what waits for something, and drains what was replaced.
@@ -119,6 +147,7 @@ impl Stats {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn what_changes_without_the_configuration_does_not_mark() {
@@ -129,6 +158,31 @@ mod tests {
             cluster.a.update_attempt: 9\ncluster.a.update_failure: 3\nsds.default.update_duration: 1\n\
             cluster.a.update_duration: P0(nan,1.0) P25(nan,1.025)\nhttp.inbound.downstream_rq_active: 1\n";
         assert_eq!(that_mark(&format!("{others}{marks}{others}")), marks);
+    }
+
+    #[test]
+    fn connections_that_lead_nowhere_are_counted_and_mark_nothing() {
+        let counted =
+            "tcp.nowhere.downstream_cx_no_route: 4\ntcp.elsewhere.downstream_cx_no_route: 1\n";
+        let others = "tcp.nowhere.downstream_cx_total: 9\nhttp.nowhere.downstream_cx_no_route: 9\n";
+        assert_eq!(turned_away(&format!("{others}{counted}")), 5);
+        assert_eq!(turned_away(others), 0);
+        assert_eq!(that_mark(counted), "");
+    }
+
+    #[test]
+    fn a_bootstrap_says_whether_they_are_counted() {
+        let naming = |name: &str| {
+            let patterns = json!([{ "suffix": ".update_success" }, { "exact": name }]);
+            json!({ "stats_config": { "stats_matcher": { "inclusion_list": { "patterns": patterns } } } })
+        };
+        assert!(tells_turned_away(&naming(
+            "tcp.nowhere.downstream_cx_no_route"
+        )));
+        assert!(!tells_turned_away(&naming(
+            "tcp.nowhere.downstream_cx_total"
+        )));
+        assert!(!tells_turned_away(&json!({})));
     }
 
     #[test]

@@ -19,7 +19,7 @@ fn sidecar(pass: &Pass) -> Sidecar {
     parts.listeners = resources::listeners(&pass.listeners);
     parts.route_configurations = resources::route_configurations(&pass.route_configurations);
     parts.runtime = Runtime::new(&pass.runtime, &pass.about);
-    super::sidecar(&pass.about, &parts, &pass.stats, &pass.launcher)
+    super::sidecar(&pass.about, &parts, &pass.stats, &pass.launcher, 7)
 }
 
 fn pass() -> Pass {
@@ -164,6 +164,27 @@ fn a_rejection_stands_until_something_is_accepted_after_it() {
             .values()
             .all(|held| held.error.is_none())
     );
+}
+
+#[test]
+fn who_is_turned_away_is_told_where_it_is_counted() {
+    let mut pass = pass();
+    let before = sidecar(&pass);
+    assert_eq!(before.turned_away, None);
+    let counter = json!({ "exact": "tcp.nowhere.downstream_cx_no_route" });
+    let matcher = json!({ "inclusion_list": { "patterns": [counter] } });
+    let whole = json!({ "configs": [
+        { "bootstrap": { "stats_config": { "stats_matcher": matcher } } },
+    ] });
+    pass.about = About::new(&json!({}), &whole);
+    let after = sidecar(&pass);
+    assert_eq!(after.turned_away, Some(7));
+    // It marks no change.
+    let forgotten = Sidecar {
+        turned_away: None,
+        ..after.clone()
+    };
+    assert_eq!(content_hash(&forgotten), content_hash(&after));
 }
 
 #[test]

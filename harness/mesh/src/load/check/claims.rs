@@ -55,7 +55,8 @@ impl Checker<'_> {
         let field = |key: &str| format!("rotation.published.{key}");
         let places = form.namespaces.iter().map(|name| ("namespaces", name));
         let names = [("configMap", &form.config_map), ("key", &form.key)];
-        for (key, value) in places.chain(names) {
+        let others = form.others.iter().map(|name| ("others", name));
+        for (key, value) in places.chain(others).chain(names) {
             if value.is_empty() || value.trim() != value {
                 let message = format!("`{value}` is empty, or has spaces around it");
                 self.add(&[&format!("{key}:"), value], &field(key), message, None);

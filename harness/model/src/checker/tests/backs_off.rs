@@ -1,15 +1,15 @@
 //! Histories of what is refused while a fault is in force.
 
-use super::histories::both;
+use super::histories::{both, inside};
 use super::requests::{expecting, finding};
-use super::tls::permissive;
+use super::tls::{OWN, certificate, permissive};
 use crate::asking::Answer;
 use crate::duration::Span;
 use crate::expectation::Expectation;
 use crate::fault::Fault;
-use crate::history::EventKind;
+use crate::history::{CertificateSeen, EventKind, Observation, Validity};
 use crate::scenario::Act;
-use crate::testing::Recorder;
+use crate::testing::{Recorder, shows};
 use crate::verdict::{Finding, Verdict};
 use rstest::rstest;
 
@@ -147,4 +147,44 @@ fn what_a_probe_asks_is_not_an_agents() {
     assert_eq!(found.observations, 4);
     let alone = judged(&recorded(&[("a", 3)], Some(&[("a", 4)]), asks));
     assert_eq!(alone.verdict, Verdict::Inconclusive, "{alone:#?}");
+}
+
+/// A certificate that comes now and is valid for so many milliseconds.
+fn comes(recorder: &mut Recorder, serial: &str, life_ms: i64) {
+    let from_ms = i64::try_from(recorder.at_ms).expect("small");
+    let shown = certificate(OWN, serial).map(|own| CertificateSeen {
+        valid: Some(Validity {
+            from_ms,
+            until_ms: from_ms + life_ms,
+        }),
+        ..own
+    });
+    recorder.observe(Observation {
+        certificate: shown,
+        ..shows(&inside(), "a", "v1", "")
+    });
+}
+
+#[test]
+fn whose_certificate_is_not_due_asks_for_none() {
+    let judged_with = |first: i64, second: Option<i64>| {
+        let mut recorder = Recorder::new(&both());
+        recorder.step(0).write(&permissive());
+        comes(&mut recorder, "1", first);
+        recorder.step(1).fault_started(denial(), &["authority-0"]);
+        recorder.push(refusals(AUTHORITY, &[("a", 3)]));
+        recorder.wait(1000);
+        if let Some(life_ms) = second {
+            comes(&mut recorder, "2", life_ms);
+        }
+        recorder.wait(1000).step(2).fault_ended();
+        recorder.push(refusals(AUTHORITY, &[("a", 5)]));
+        judged(&recorder)
+    };
+    assert_eq!(judged_with(3_000, None).verdict, Verdict::Passed);
+    let fresh = judged_with(60_000, None);
+    assert_eq!(fresh.verdict, Verdict::Inconclusive, "{fresh:#?}");
+    assert!(fresh.details[0].expected.contains("of 0 sidecars"));
+    // It was asked for while others were refused.
+    assert_eq!(judged_with(3_000, Some(60_000)).verdict, Verdict::Passed);
 }

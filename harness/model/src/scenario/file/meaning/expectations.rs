@@ -110,11 +110,20 @@ impl Check {
             }),
             Expectation::KeepsStream { since } => self.at(Step::Key("keepsStream"), |check| {
                 check.step("since", *since, scenario);
-                check.is_left_alone(*since, scenario);
+                check.is_left_alone(*since, scenario, "streams may end for that");
                 if !scenario.speaks_of_tls() {
                     check.complain_of_others(NO_CERTIFICATES, Some(ASK_FOR_THEM));
                 }
             }),
+            Expectation::SpreadsRenewals { since } => {
+                self.at(Step::Key("spreadsRenewals"), |check| {
+                    check.step("since", *since, scenario);
+                    check.is_left_alone(*since, scenario, "renewals may be late for that");
+                    if !scenario.speaks_of_tls() {
+                        check.complain_of_others(NO_CERTIFICATES, Some(ASK_FOR_THEM));
+                    }
+                });
+            }
             Expectation::BacksOff { component, at_most } => {
                 self.at(Step::Key("backsOff"), |check| {
                     check.named("component", Kind::Component, component);
@@ -326,18 +335,18 @@ impl Check {
         }
     }
 
-    /// A stream that ends for another reason says nothing of who serves it.
-    fn is_left_alone(&mut self, since: usize, scenario: &Scenario) {
+    /// What happens for another reason says nothing of who gives certificates; `so` tells what may.
+    fn is_left_alone(&mut self, since: usize, scenario: &Scenario, so: &str) {
         let act = scenario.when.get(since);
         if act.is_some_and(|act| !act.leaves_alone()) {
             self.complain_of_others(
-                "the act changes something itself, and streams may end for that",
+                format!("the act changes something itself, and {so}"),
                 Some("name a `hold`, a batch or a load"),
             );
         }
         if scenario.when.iter().take(since).any(Act::breaks) {
             self.complain_of_others(
-                "something is broken or rolled out before, and streams may still end for that",
+                format!("something is broken or rolled out before, and {so}"),
                 None,
             );
         }

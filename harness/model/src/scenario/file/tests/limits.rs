@@ -232,6 +232,39 @@ fn a_stream_that_ends_for_another_reason_shows_nothing(
     assert!(found[0].contains(complaint), "{found:#?}");
 }
 
+#[rstest::rstest]
+#[case::right("", STRICT, 1, None)]
+#[case::written("", STRICT, 0, Some("the act changes something itself, and renewals"))]
+#[case::rolled_out(
+    "- restart: {component: node-agent}\n",
+    STRICT,
+    2,
+    Some("something is broken or rolled out before, and renewals")
+)]
+#[case::not_there("", STRICT, 7, Some("there is no step 7"))]
+#[case::no_certificates("", "toggles: {a: b}", 1, Some("it speaks of certificates"))]
+fn renewals_are_spread_while_nothing_else_happens(
+    #[case] before: &str,
+    #[case] tls: &str,
+    #[case] since: usize,
+    #[case] complaint: Option<&str>,
+) {
+    let text = pushed(before, tls, since).replace("keepsStream", "spreadsRenewals");
+    let found = mistakes(&text);
+    match complaint {
+        Some(words) => {
+            assert_eq!(found.len(), 1, "{found:#?}");
+            assert!(found[0].contains(words), "{found:#?}");
+        }
+        None => {
+            let read = parse("my.yaml", &text).expect("it is right");
+            assert_eq!(parse("my.yaml", &print(&read)).expect("right"), read);
+            let told = crate::words::expectations(&read);
+            assert!(told[0].contains("not all renewed after"), "{told:?}");
+        }
+    }
+}
+
 const BREAKS: &str = "- inject: {podKill: {selector: controlPlaneReplica}}\n- recover\n";
 
 #[rstest::rstest]

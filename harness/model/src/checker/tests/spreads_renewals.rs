@@ -1,0 +1,182 @@
+//! Histories of certificates that are renewed again and again.
+
+use super::histories::{both, inside};
+use super::requests::{expecting, finding, load};
+use super::tls::{OWN, certificate, permissive};
+use crate::duration::Span;
+use crate::expectation::Expectation;
+use crate::history::{CertificateSeen, EventKind, Observation, Validity};
+use crate::scenario::{Act, Rollout};
+use crate::testing::{Recorder, shows};
+use crate::verdict::{Finding, Verdict};
+use rstest::rstest;
+
+/// How long a certificate is valid from when it is shown first.
+const LIFE_MS: i64 = 20_000;
+/// 24 certificates, of which the first took no other one's place and the last was not replaced.
+const ENOUGH: usize = 24;
+
+/// TLS is turned on, and held.
+fn when() -> Vec<Act> {
+    vec![Act::Apply(permissive()), Act::Hold(Span::secs(300))]
+}
+
+/// So many certificates, each replaced after its pause in ms; `change` is told the place of a reading.
+fn recorded(
+    count: usize,
+    pause_ms: impl Fn(usize) -> u64,
+    change: impl Fn(usize, &mut Observation),
+) -> Recorder {
+    let mut recorder = Recorder::new(&both());
+    recorder.step(0).write(&permissive());
+    for place in 0..count {
+        let from_ms = i64::try_from(recorder.at_ms + 1).expect("small");
+        let shown = certificate(OWN, &place.to_string()).map(|own| CertificateSeen {
+            valid: Some(Validity {
+                from_ms,
+                until_ms: from_ms + LIFE_MS,
+            }),
+            ..own
+        });
+        let mut seen = Observation {
+            certificate: shown,
+            starts: Some(1),
+            ..shows(&inside(), "a", "v1", "")
+        };
+        change(place, &mut seen);
+        recorder.observe(seen);
+        if place == 0 {
+            recorder.step(1);
+        }
+        recorder.wait(pause_ms(place) - 1);
+    }
+    recorder
+}
+
+fn judged(when: Vec<Act>, recorder: &Recorder) -> Finding {
+    let expectation = Expectation::SpreadsRenewals { since: 1 };
+    finding(&expecting(when, expectation), recorder)
+}
+
+/// As readings make it of a part of 0.55: nothing later than by 0.4 s.
+fn same_ms(place: usize) -> u64 {
+    10_800 + [0, 400, 200, 300][place % 4]
+}
+
+/// The first one was there already when the sidecar asked for it.
+fn kept_first_ms(place: usize) -> u64 {
+    if place == 0 { 3000 } else { same_ms(place) }
+}
+
+/// Between a half and six tenths.
+fn spread_ms(place: usize) -> u64 {
+    10_000 + [0, 1900, 700, 1300, 400, 1600][place % 6]
+}
+
+#[rstest]
+#[case::spread(ENOUGH, spread_ms, Verdict::Passed, None)]
+#[case::together(
+    ENOUGH,
+    same_ms,
+    Verdict::Failed,
+    Some("renewed after 0.540 to 0.560 of")
+)]
+#[case::kept_first(ENOUGH, kept_first_ms, Verdict::Failed, Some("22 certificates"))]
+#[case::too_few(ENOUGH - 1, same_ms, Verdict::Inconclusive, Some("21 of them"))]
+#[case::too_few_and_spread(ENOUGH - 1, spread_ms, Verdict::Inconclusive, Some("21 of them"))]
+#[case::none(0, same_ms, Verdict::Inconclusive, Some("no event of it"))]
+fn certificates_must_not_be_renewed_together(
+    #[case] count: usize,
+    #[case] pause_ms: fn(usize) -> u64,
+    #[case] verdict: Verdict,
+    #[case] told: Option<&str>,
+) {
+    let found = judged(when(), &recorded(count, pause_ms, |_, _| {}));
+    assert_eq!(found.verdict, verdict, "{found:#?}");
+    let observed = found.details.first().map(|detail| detail.observed.as_str());
+    match told {
+        None => assert_eq!(observed, None),
+        Some(words) => assert!(
+            observed.is_some_and(|observed| observed.contains(words)),
+            "{found:#?}"
+        ),
+    }
+    if verdict != Verdict::Inconclusive {
+        assert_eq!(found.observations, 22);
+    }
+}
+
+#[test]
+fn what_says_nothing_of_pauses_does_not_count() {
+    let changes: [fn(usize, &mut Observation); 3] = [
+        // Each is another process's.
+        |place, seen| seen.starts = u64::try_from(place).ok(),
+        |_, seen| {
+            if let Some(own) = &mut seen.certificate {
+                own.valid = None;
+            }
+        },
+        // It has ended when it is shown.
+        |_, seen| {
+            if let Some(valid) = seen.certificate.as_mut().and_then(|own| own.valid.as_mut()) {
+                valid.until_ms = valid.from_ms;
+            }
+        },
+    ];
+    for change in changes {
+        let found = judged(when(), &recorded(ENOUGH, same_ms, change));
+        assert_eq!(found.verdict, Verdict::Inconclusive, "{found:#?}");
+        assert_eq!(found.details[0].observed, "0 of them");
+    }
+}
+
+#[test]
+fn the_same_certificate_is_read_more_than_once() {
+    // Every second reading shows the one before again, for another reason.
+    let recorder = recorded(
+        2 * ENOUGH,
+        |_| 5_500,
+        |place, seen| {
+            if let Some(own) = &mut seen.certificate {
+                own.serial = (place / 2).to_string();
+            }
+        },
+    );
+    let found = judged(when(), &recorder);
+    assert_eq!(found.verdict, Verdict::Failed, "{found:#?}");
+    assert!(found.details[0].observed.contains("0.550 to 0.550"));
+}
+
+#[test]
+fn what_comes_after_the_next_act_that_changes_something_does_not_count() {
+    let mut recorder = recorded(10, same_ms, |_, _| {});
+    recorder.step(2).delete("scoped");
+    let mut when = when();
+    when.push(Act::Delete("scoped".to_owned()));
+    let late = recorded(ENOUGH, same_ms, |_, _| {});
+    for event in &late.events {
+        if let EventKind::Observed(seen) = &event.kind {
+            recorder.wait(11_000).observe(Observation::clone(seen));
+        }
+    }
+    let found = judged(when, &recorder);
+    assert_eq!(found.details[0].observed, "8 of them", "{found:#?}");
+}
+
+#[test]
+fn what_was_broken_or_rolled_out_before_leaves_it_open() {
+    let mut shaken = when();
+    shaken[0] = Act::Restart(Rollout::Component("node-agent".to_owned()));
+    let found = judged(shaken, &recorded(ENOUGH, same_ms, |_, _| {}));
+    assert_eq!(found.verdict, Verdict::Inconclusive, "{found:#?}");
+    assert_eq!(found.details[0].observed, "something was");
+}
+
+#[test]
+fn a_step_that_was_not_carried_out_shows_nothing() {
+    let mut recorder = Recorder::new(&both());
+    recorder.step(0).write(&permissive());
+    let found = judged(vec![Act::Apply(permissive()), load()], &recorder);
+    assert_eq!(found.verdict, Verdict::Inconclusive);
+    assert_eq!(found.details[0].observed, "no event of it");
+}

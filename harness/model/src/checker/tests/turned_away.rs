@@ -1,0 +1,75 @@
+//! Histories of plaintext that is refused by sidecars that count whom they turn away.
+
+use super::requests::{TRAFFIC, batch, expecting, finding, recorder};
+use crate::expectation::Expectation;
+use crate::history::{EventKind, RefusalCause};
+use crate::testing::Recorder;
+use crate::verdict::{Finding, Verdict};
+use rstest::rstest;
+
+const ONE: &str = "checkout@zone1";
+const OTHER: &str = "checkout@zone2";
+
+/// What sidecars say that they have turned away.
+type Counts<'a> = &'a [(&'a str, u64)];
+
+/// Nobody tells it where there are none.
+fn count(recorder: &mut Recorder, traffic: &str, counts: Counts<'_>) {
+    if !counts.is_empty() {
+        recorder.push(EventKind::TurnedAway {
+            traffic: traffic.to_owned(),
+            sidecars: counts
+                .iter()
+                .map(|(sidecar, count)| ((*sidecar).to_owned(), *count))
+                .collect(),
+        });
+    }
+}
+
+/// A batch of one request that was refused for this cause, between two counts that were made for the batch `of`.
+fn judged(cause: RefusalCause, of: &str, [before, after]: [Counts<'_>; 2]) -> Finding {
+    let mut recorder = recorder();
+    count(&mut recorder, of, before);
+    recorder.request(0, |request| {
+        request.status = Some(503);
+        request.cause = Some(cause);
+    });
+    count(&mut recorder, of, after);
+    let expectation = Expectation::Refused {
+        traffic: TRAFFIC.to_owned(),
+        because: cause,
+    };
+    finding(&expecting(vec![batch(1)], expectation), &recorder)
+}
+
+#[rstest]
+#[case::one_has(&[(ONE, 0), (OTHER, 3)], &[(ONE, 1), (OTHER, 3)], Verdict::Passed)]
+#[case::none_has(&[(ONE, 2), (OTHER, 3)], &[(ONE, 2), (OTHER, 3)], Verdict::Inconclusive)]
+#[case::one_was_started_anew(&[(ONE, 2)], &[(ONE, 0)], Verdict::Inconclusive)]
+#[case::one_was_not_there_before(&[(ONE, 2)], &[(ONE, 2), (OTHER, 3)], Verdict::Inconclusive)]
+#[case::not_told_afterwards(&[(ONE, 2)], &[], Verdict::Inconclusive)]
+fn who_crashes_does_not_refuse(
+    #[case] before: &[(&str, u64)],
+    #[case] after: &[(&str, u64)],
+    #[case] verdict: Verdict,
+) {
+    let counts = [before, after];
+    let found = judged(RefusalCause::Plaintext, TRAFFIC, counts);
+    assert_eq!(found.verdict, verdict, "{found:#?}");
+    if verdict == Verdict::Inconclusive {
+        assert!(found.details[0].observed.contains("none has"), "{found:#?}");
+    }
+    // An alert of TLS says by itself who has refused.
+    let found = judged(RefusalCause::Untrusted, TRAFFIC, counts);
+    assert_eq!(found.verdict, Verdict::Passed, "{found:#?}");
+}
+
+#[test]
+fn where_nobody_counts_it_is_told_by_how_connections_end() {
+    let nothing: Counts<'_> = &[];
+    let something: Counts<'_> = &[(ONE, 2)];
+    for (of, told) in [(TRAFFIC, nothing), ("another", something)] {
+        let found = judged(RefusalCause::Plaintext, of, [told, told]);
+        assert_eq!(found.verdict, Verdict::Passed, "{found:#?}");
+    }
+}
