@@ -361,8 +361,8 @@ fn authority_killed() -> Scenario {
     ))
 }
 
-/// Certificates live for twenty seconds and are renewed after ten to twelve of them. Every one is renewed three times: of two
-/// pauses of each both ends are seen.
+/// Certificates live for twenty seconds and are renewed after ten to twelve of them. Every one is renewed four times: of three
+/// pauses of each both ends are seen, however late in the first one the hold begins.
 fn renewal() -> Scenario {
     let from = "frontend@$zone2";
     let scenario = scenario(
@@ -371,7 +371,7 @@ fn renewal() -> Scenario {
         vec![
             strict_everywhere(),
             steady(from),
-            Act::Hold(Span::secs(38)),
+            Act::Hold(Span::secs(52)),
             stop("steady"),
             batch("afterwards", from, "checkout"),
         ],

@@ -160,6 +160,17 @@ async fn pause() {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::images::Images;
+    use crate::node::Node;
+    use crate::pod_context::waiting;
+    use crate::pods::Newest;
+    use crate::{NodeConfig, events, service_table};
+    use serde_json::Value;
+    use std::collections::BTreeMap;
+    use std::net::Ipv4Addr;
+    use std::path::{Path, PathBuf};
+    use tokio::sync::{mpsc, watch};
+    use tokio::time::timeout;
 
     fn status(of: serde_json::Value) -> PodStatus {
         serde_json::from_value(of).expect("a status")
@@ -187,5 +198,87 @@ mod tests {
         // That it was seen at all can wait for its address.
         let seen = status(json!({"phase": "Pending", "conditions": unready}));
         assert!(!is_awaited(&seen, &PodStatus::default()));
+    }
+
+    /// A node that does nothing, on that disk.
+    fn node(disk: &Path, client: &kube::Client) -> Arc<Node> {
+        let config = NodeConfig {
+            name: "node".to_owned(),
+            internal_ip: Ipv4Addr::LOCALHOST,
+            pod_cidr: "10.1.0.0/24".to_owned(),
+            pod_gateway: Ipv4Addr::new(10, 1, 0, 1),
+            labels: BTreeMap::new(),
+            api_server: String::new(),
+            ca_pem: String::new(),
+            client_cert_pem: String::new(),
+            client_key_pem: String::new(),
+            serving_cert_pem: String::new(),
+            serving_key_pem: String::new(),
+            image_store: disk.join("images"),
+            state_dir: disk.to_owned(),
+            connect_socket: PathBuf::new(),
+            executable: PathBuf::new(),
+            cluster_domain: "cluster.local".to_owned(),
+            log: PathBuf::new(),
+            control_groups: Err("there are none".to_owned()),
+            holds_key: |_| false,
+            lease_duration: Duration::from_secs(4),
+            restart_backoff: Duration::from_secs(1),
+        };
+        let images = Images::open(&config.image_store).expect("an image store");
+        let (events, _) = events::recorder(client.clone(), config.name.clone());
+        let (_, recoveries) = watch::channel(0);
+        let (services, _) = service_table::watch(client.clone(), recoveries);
+        let node = Node::new(config, client.clone(), images, events, services);
+        Arc::new(node)
+    }
+
+    /// An API server that hands on what it is sent.
+    fn api_server() -> (kube::Client, mpsc::UnboundedReceiver<Value>) {
+        let (sent, receiver) = mpsc::unbounded_channel();
+        let take = move |body: bytes::Bytes| {
+            let patch: Value = serde_json::from_slice(&body).expect("JSON");
+            let _ = sent.send(patch);
+            let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}});
+            std::future::ready(axum::Json(pod))
+        };
+        let server: axum::Router = axum::Router::new().fallback(take);
+        (kube::Client::new(server, "default"), receiver)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_gathered_last_is_written_though_nothing_follows_it() {
+        let disk = tempfile::tempdir().expect("a folder");
+        let (client, mut sent) = api_server();
+        let pod = serde_json::from_value(json!({
+            "metadata": {"name": "pod", "namespace": "pods", "uid": "u"},
+            "spec": {"containers": [{"name": "only"}]},
+        }));
+        let (_newest, newest) = watch::channel(Newest {
+            pod: Arc::new(pod.expect("a pod")),
+            removed: false,
+        });
+        let context = PodContext::new(node(disk.path(), &client), newest);
+        let changes = async {
+            let first = timeout(GATHER * 4, sent.recv()).await;
+            assert!(matches!(first, Ok(Some(_))), "its first state: {first:?}");
+            let start = Instant::now();
+            context.update("only", |facts| facts.restarts = 1);
+            let crashed = waiting("CrashLoopBackOff", None);
+            context.update("only", |facts| facts.state = crashed);
+            let last = timeout(GATHER * 4, sent.recv()).await;
+            let last = last.expect("it is written").expect("a patch");
+            assert!(start.elapsed() >= GATHER, "it was not gathered");
+            let only = &last["status"]["containerStatuses"][0];
+            assert_eq!(only["restartCount"], 1, "{last}");
+            let reason = &only["state"]["waiting"]["reason"];
+            assert_eq!(reason, "CrashLoopBackOff", "{last}");
+            let more = timeout(GATHER * 4, sent.recv()).await;
+            assert!(more.is_err(), "nothing has changed since: {more:?}");
+        };
+        tokio::select! {
+            () = publish(Arc::clone(&context)) => panic!("it has not settled"),
+            () = changes => {}
+        }
     }
 }

@@ -12,6 +12,7 @@ use crate::error::{DeployMeshError, MeshError};
 use crate::site::Site;
 use futures::stream::{BoxStream, Stream, StreamExt, select_all};
 use glance::{Glance, wanted_workloads};
+use harness_model::causes::chain;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -153,7 +154,8 @@ pub(crate) async fn until_gone(
     .await
 }
 
-/// Looks after every change, and once a second, until `look` finds nothing missing.
+/// Looks after every change, and once a second, until `look` finds nothing missing. An API server that does not answer, or not
+/// now, is asked again; what it refuses for good ends the wait.
 pub(crate) async fn until<F, L>(
     what: &str,
     patience: Duration,
@@ -167,9 +169,11 @@ where
     let mut last = "nothing yet".to_owned();
     let waiting = async {
         loop {
-            match look().await? {
-                Ok(()) => return Ok(()),
-                Err(missing) => last = missing,
+            match look().await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(missing)) => last = missing,
+                Err(error) if passes(&error) => last = chain(&error),
+                Err(error) => return Err(error),
             }
             // Once more after a while, also where nothing changes: what is told last is what was missing last.
             if let Ok(None) = tokio::time::timeout(AGAIN, changes.next()).await {
@@ -188,6 +192,18 @@ where
             seconds: patience.as_secs(),
             last,
         }),
+    }
+}
+
+/// Whether the next look may do better: no answer came, or one that says so (429, 5xx).
+fn passes(error: &MeshError) -> bool {
+    let MeshError::Api { source, .. } = error else {
+        return false;
+    };
+    match source.as_ref() {
+        kube::Error::Api(answer) => answer.code == 429 || answer.code >= 500,
+        kube::Error::Service(_) | kube::Error::HyperError(_) | kube::Error::ReadEvents(_) => true,
+        _ => false,
     }
 }
 
@@ -329,3 +345,6 @@ fn shortfall<'a>(what: &str, wanted: usize, pods: impl Iterator<Item = &'a Pod>)
         }
     ))
 }
+
+#[cfg(test)]
+mod tests;

@@ -122,7 +122,8 @@ pub enum Expectation {
         is: Spoken,
     },
     /// No request comes through: a sidecar refuses each of them, and for this cause. Over a batch that is refused since it is in
-    /// plaintext, a sidecar of the callee must turn connections away, where sidecars tell whether they do.
+    /// plaintext, a sidecar of the callee must turn connections away, where sidecars tell whether they do; who cannot be read
+    /// before and after decides nothing.
     Refused {
         /// Batch or load.
         traffic: String,
@@ -148,18 +149,23 @@ pub enum Expectation {
         since: usize,
     },
     /// From the step (0-based) on, until the next act that changes something, certificates are renewed after parts of their lives
-    /// that differ by more than 0.045: who began together does not come back to the authority together. Each is counted from the
-    /// first reading that shows it to the first one that shows the next; certificates that took no other one's place in that time
-    /// may have been kept for the sidecar, and do not count. With fewer than 22 nothing is decided: 11 sidecars need three times
-    /// the longest pause and a little more. Nothing may be broken or rolled out before the step: who asks again after a failure
-    /// is spread by that.
+    /// that differ by more than 0.036, one of eleven left out at either end, which late readings show longer or shorter: who began
+    /// together does not come back to the authority together. Each is counted from the first reading that shows it to the first one
+    /// that shows the next; certificates that took no other one's place in that time may have been kept for the sidecar, and do
+    /// not count. With fewer than 20 nothing is decided, of fewer than 33 it is 0.034, and of fewer than 27 it is 0.026: nine
+    /// sidecars need four times the longest pause and a little more for 27. Random parts over a tenth of a life differ by no more
+    /// than that once in a million times at most. Nothing may be broken or rolled out before the step: who asks again after a
+    /// failure is spread by that.
     SpreadsRenewals {
         /// Index of the act.
         since: usize,
     },
     /// While a fault is in force, this part of the mesh refuses at most so many requests a second for each sidecar whose
-    /// certificate may be due by its end: who is refused asks again after pauses, and not at once. As the part counts itself, from soon after
-    /// the beginning of each fault to its end, without what probes ask in that time. Where it refuses nobody nothing is decided.
+    /// certificate may be due by its end: who is refused asks again after pauses, and not at once. One may be due that took no
+    /// other one's place, one of which two fifths of what was left of its life are over since it was shown first, and one whose
+    /// place another one takes meanwhile. (By half of what is left, a late reading would leave out some that are due; by a third,
+    /// some would count that are not.) As the part counts itself, from soon after the beginning of each fault to its end, without
+    /// what probes ask in that time. Where it refuses nobody nothing is decided.
     BacksOff {
         /// By the name that the mesh definition gives it.
         component: String,

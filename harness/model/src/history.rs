@@ -232,11 +232,12 @@ pub enum EventKind {
         pods: BTreeMap<String, u64>,
     },
     /// How many connections the sidecars of a callee had turned away by then, as each has counted since it was started: read
-    /// before a batch whose plaintext is to be refused and after it, where sidecars tell. Older histories do not have it.
+    /// before a batch whose plaintext is to be refused and after it, where sidecars tell, or none could be read. Older histories do
+    /// not have it.
     TurnedAway {
         /// The batch.
         traffic: String,
-        /// Stable name of each sidecar that tells → how many.
+        /// Stable name of each sidecar that tells → how many; empty where none could be read.
         sidecars: BTreeMap<String, u64>,
     },
     /// A wait of ours ended without what it waited for.

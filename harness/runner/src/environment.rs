@@ -11,6 +11,7 @@ mod forms;
 mod names;
 mod tokens;
 mod waits;
+mod whole;
 
 pub(crate) use deployment::deploy_options;
 pub use error::PrepareError;
@@ -128,18 +129,14 @@ impl Environment {
         names::check(&clusters, plan, choice)?;
         let options = deploy_options(plan, images);
         let lines = phases.lines("mesh");
-        let mesh = phases
-            .part("mesh", async {
-                Mesh::deploy(&clusters, choice.definition.clone(), options, &lines).await
-            })
-            .await
-            .map_err(|source| PrepareError::Mesh {
+        let deployed = phases.part("mesh", async {
+            let deployed = Mesh::deploy(&clusters, choice.definition.clone(), options, &lines);
+            deployed.await.map_err(|source| PrepareError::Mesh {
                 mesh: choice.name.clone(),
                 source,
-            })?;
-        // A mesh is deployed as soon as an API server serves; what is tested has a whole cluster.
-        let ready = clusters.wait_until_ready().await;
-        ready.map_err(PrepareError::Cluster)?;
+            })
+        });
+        let mesh = whole::on_ready(clusters.wait_until_ready(), deployed).await?;
         let candidates = candidates::seen(&mesh, plan, &images.candidates, phases).await?;
         let mesh = Arc::new(mesh);
         phases

@@ -21,9 +21,9 @@ const ASK: Duration = Duration::from_millis(10);
 const SERVES: &str = "/readyz?exclude=poststarthook/rbac/bootstrap-roles&\
                       exclude=poststarthook/scheduling/bootstrap-system-priority-classes";
 /// How long the API server may take to be ready once it serves.
-const READY: Duration = Duration::from_secs(60);
-/// How often an object is sent again that the API server does not take as soon as it serves.
-const TRIES: usize = 200;
+const READY: Duration = Duration::from_secs(120);
+/// For how long an object is sent again that the API server does not take as soon as it serves.
+const SOON: Duration = Duration::from_secs(30);
 /// The role by which nodes read services and endpoints, and its binding.
 const NODE_PROXIER: &str = "meshproof:node-proxier";
 
@@ -132,14 +132,26 @@ pub(super) async fn make_objects(client: &kube::Client) -> Result<(), ClusterErr
 async fn apply_soon(client: &kube::Client, object: serde_json::Value) -> Result<(), ClusterError> {
     let mut ask = tokio::time::interval(ASK);
     ask.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    for _ in 0..TRIES {
-        ask.tick().await;
-        match apply(client, object.clone()).await {
-            Ok(()) => return Ok(()),
-            Err(error) => tracing::debug!(error = chain(&error), "not taken yet"),
+    let mut last = None;
+    let taken = async {
+        loop {
+            ask.tick().await;
+            match apply(client, object.clone()).await {
+                Ok(()) => return,
+                Err(error) => {
+                    tracing::debug!(error = chain(&error), "not taken yet");
+                    last = Some(error);
+                }
+            }
         }
-    }
-    apply(client, object).await
+    };
+    let taken = tokio::time::timeout(SOON, taken).await;
+    taken.map_err(|_| {
+        last.unwrap_or_else(|| {
+            let why = format!("no answer within {} s", SOON.as_secs());
+            ClusterError::because("make the service of the API server", why)
+        })
+    })
 }
 
 async fn apply(client: &kube::Client, object: serde_json::Value) -> Result<(), ClusterError> {

@@ -22,6 +22,7 @@ mod workload;
 use harness_cluster::local::{self, LocalCluster};
 use harness_cluster::{Cluster, PodAddress};
 use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::Api;
 use nix::sys::signal::Signal;
 use stage::{HarnessProcess, Stage, Trace};
@@ -31,7 +32,7 @@ use std::time::{Duration, Instant};
 /// Name and body.
 type Test = (&'static str, fn(&Stage));
 
-const TESTS: [Test; 9] = [
+const TESTS: [Test; 10] = [
     ("pods_are_as_in_kubernetes", pods::pods_are_as_in_kubernetes),
     (
         "zones_are_apart_and_can_be_cut_off",
@@ -48,6 +49,10 @@ const TESTS: [Test; 9] = [
     (
         "clusters_of_one_topology_are_one_by_name",
         clusters_of_one_topology_are_one_by_name,
+    ),
+    (
+        "a_cluster_that_is_up_early_becomes_ready",
+        a_cluster_that_is_up_early_becomes_ready,
     ),
     (
         "a_kept_cluster_is_found_again",
@@ -273,6 +278,31 @@ fn clusters_of_one_topology_are_one_by_name(stage: &Stage) {
     });
 }
 
+fn a_cluster_that_is_up_early_becomes_ready(stage: &Stage) {
+    stage.block_on(async {
+        let options = local::Options {
+            early: true,
+            ..stage::options("early", "one-zone", false)
+        };
+        let mut steps = Vec::new();
+        let up = LocalCluster::up(options, |step| steps.push(step.to_owned())).await;
+        let cluster = Arc::new(up.unwrap());
+        assert!(steps.iter().any(|step| step == "every node is ready"));
+        assert!(
+            !steps.iter().any(|step| step == "kube-apiserver is ready"),
+            "it was waited for: {steps:?}"
+        );
+        cluster.wait_until_ready().await.unwrap();
+        let request = http::Request::get("/readyz").body(Vec::new()).unwrap();
+        let said = cluster.client().request_text(request).await.unwrap();
+        assert_eq!(said, "ok");
+        // What it is ready with.
+        let roles: Api<ClusterRole> = Api::all(cluster.client());
+        assert!(roles.get_opt("view").await.unwrap().is_some());
+        assert_eq!(cluster.down().await, Vec::<String>::new());
+    });
+}
+
 fn a_kept_cluster_is_found_again(stage: &Stage) {
     let harness = HarnessProcess::start("kept", "keep");
     harness.wait_for("ready");
@@ -320,21 +350,23 @@ fn a_killed_harness_leaves_nothing(stage: &Stage) {
         "",
         "starting etcd",
         "starting the routers",
-        "kube-apiserver is ready",
+        "kube-apiserver serves",
         "every node is ready",
+        "kube-apiserver is ready",
         "ready",
         "down",
     ];
-    for round in 0..2 {
+    // An early one has the same phases: it waits by itself until the API server is ready.
+    for end in ["down", "early"] {
         for phase in phases {
-            let harness = HarnessProcess::start("killed", "down");
+            let harness = HarnessProcess::start("killed", end);
             if !phase.is_empty() {
                 harness.wait_for(phase);
             }
             let trace = harness.kill();
             trace.wait_until_gone();
             stage.wait_until_empty();
-            println!("  round {round}: killed at `{phase}`, nothing left");
+            println!("  {end}: killed at `{phase}`, nothing left");
         }
     }
 }

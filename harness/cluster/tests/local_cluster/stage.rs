@@ -182,17 +182,24 @@ impl Drop for HarnessProcess {
     }
 }
 
-/// The whole life of a harness: brings a cluster up and takes it down or leaves it.
+/// The whole life of a harness: brings a cluster up, which is up early where the end is `early`, and takes it down or leaves it.
 pub(crate) fn be_a_harness(arguments: &[String]) {
     let [name, end] = arguments else {
         panic!("name and end")
     };
     let stage = Stage::new();
     stage.block_on(async {
-        let options = options(name, "one-zone", end == "keep");
+        let options = Options {
+            early: end == "early",
+            ..options(name, "one-zone", end == "keep")
+        };
         let cluster = LocalCluster::up(options, |step| println!("{step}"))
             .await
             .unwrap();
+        if end == "early" {
+            cluster.wait_until_ready().await.unwrap();
+            println!("kube-apiserver is ready");
+        }
         println!("ready");
         if end == "keep" {
             std::future::pending::<()>().await;

@@ -93,7 +93,7 @@ mod tests {
 
     fn pod(deployment: &str, ready: &str) -> Pod {
         serde_json::from_value(json!({
-            "metadata": {"name": format!("{deployment}-1-x"), "ownerReferences": [{
+            "metadata": {"name": format!("{deployment}-1-x"), "namespace": "shop", "uid": deployment, "ownerReferences": [{
                 "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": format!("{deployment}-1"), "uid": "u",
             }]},
             "spec": {"nodeName": "n", "containers": []},

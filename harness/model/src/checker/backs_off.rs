@@ -80,11 +80,13 @@ impl Count<'_> {
     }
 }
 
-/// Whether a new certificate may be asked for between two events: nobody does so in the first half of what is left of a life when
-/// the certificate comes. Where nobody tells when it ends, it may be.
+/// Whether a new certificate may be asked for between two events: nobody does so in the first two fifths of what is left of a life
+/// when the certificate comes. (Agents renew after half of a life; a reading that comes late by up to a sixth of it puts two fifths
+/// of what is left no later than that.) Where nobody tells when it ends, it may be; so may be one that took no other one's place,
+/// which may have been there for long.
 fn may_ask(timeline: &Timeline<'_>, life: &Life<'_>, [first, last]: [usize; 2]) -> bool {
     let now = timeline.events[last].at_ns;
-    let mut shown: Option<(&CertificateSeen, u64)> = None;
+    let mut shown: Option<&CertificateSeen> = None;
     let mut may = true;
     for reading in timeline.readings_of(life) {
         if reading.index > last {
@@ -93,19 +95,21 @@ fn may_ask(timeline: &Timeline<'_>, life: &Life<'_>, [first, last]: [usize; 2]) 
         let Some(certificate) = held(&reading) else {
             continue;
         };
-        if shown.is_none_or(|(before, _)| before.serial != certificate.serial) {
-            shown = Some((certificate, reading.at_ns));
+        let before = shown.replace(certificate);
+        if before.is_some_and(|before| before.serial != certificate.serial) {
             // What came meanwhile was asked for meanwhile.
-            may &= reading.index > first;
-        }
-        if let Some((certificate, since)) = shown {
-            let half = certificate
-                .valid
-                .map(|valid| valid.until_ns().midpoint(since));
-            may |= half.is_none_or(|half| half <= now);
+            may = reading.index > first || is_due(certificate, reading.at_ns, now);
         }
     }
     may
+}
+
+/// Whether a certificate that was shown first at `since` may be due at `now`.
+fn is_due(certificate: &CertificateSeen, since: u64, now: u64) -> bool {
+    certificate.valid.is_none_or(|valid| {
+        let left = valid.until_ns().saturating_sub(since);
+        since.saturating_add(left / 5 * 2) <= now
+    })
 }
 
 /// Judges what was refused between two counts; the detail says that nobody was, of whom more would be to be said.

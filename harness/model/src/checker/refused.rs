@@ -54,17 +54,45 @@ fn note_who_ended_it(timeline: &Timeline<'_>, name: &str, evidence: &mut Evidenc
     let Some(before) = counts.next() else {
         return;
     };
-    let after = counts.next_back();
-    if !after.is_some_and(|after| rose(before, after)) {
+    let Some(after) = counts.next_back() else {
+        // Nobody could be read that time, and those that could be the other time tell nothing.
+        if before.is_empty() {
+            return;
+        }
+        evidence.open(detail(
+            format!(
+                "what the callee's sidecars turn away to be counted before `{name}` and after it"
+            ),
+            "it was counted once",
+        ));
+        return;
+    };
+    if let Some(observed) = without_more(before, after) {
         evidence.open(detail(
             format!("a sidecar of the callee that turns connections of `{name}` away"),
-            "none has: somebody else may have ended them",
+            observed,
         ));
     }
 }
 
-/// A sidecar has turned away more by the second count. What one that is not in the first turned away before that nobody knows.
-fn rose(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> bool {
-    let more = |(sidecar, now): (&String, &u64)| before.get(sidecar).is_some_and(|was| now > was);
-    after.iter().any(more)
+/// Why it is not known of any sidecar that it has turned away more by the second count; none where it is of one. What one that
+/// is not in the first turned away before that nobody knows, nor what one that has counted anew did.
+fn without_more(
+    before: &BTreeMap<String, u64>,
+    after: &BTreeMap<String, u64>,
+) -> Option<&'static str> {
+    let both: Vec<(u64, u64)> = before
+        .iter()
+        .filter_map(|(sidecar, was)| Some((*was, *after.get(sidecar)?)))
+        .filter(|(was, now)| was <= now)
+        .collect();
+    if both.iter().any(|(was, now)| was < now) {
+        None
+    } else if both.is_empty() {
+        Some("none tells how many it has before and after")
+    } else if both.len() < before.len().max(after.len()) {
+        Some("none has that tells how many before and after; others do not")
+    } else {
+        Some("none has: somebody else may have ended them")
+    }
 }

@@ -165,26 +165,49 @@ fn comes(recorder: &mut Recorder, serial: &str, life_ms: i64) {
     });
 }
 
-#[test]
-fn whose_certificate_is_not_due_asks_for_none() {
-    let judged_with = |first: i64, second: Option<i64>| {
-        let mut recorder = Recorder::new(&both());
-        recorder.step(0).write(&permissive());
-        comes(&mut recorder, "1", first);
-        recorder.step(1).fault_started(denial(), &["authority-0"]);
-        recorder.push(refusals(AUTHORITY, &[("a", 3)]));
-        recorder.wait(1000);
-        if let Some(life_ms) = second {
-            comes(&mut recorder, "2", life_ms);
-        }
-        recorder.wait(1000).step(2).fault_ended();
-        recorder.push(refusals(AUTHORITY, &[("a", 5)]));
-        judged(&recorder)
-    };
-    assert_eq!(judged_with(3_000, None).verdict, Verdict::Passed);
-    let fresh = judged_with(60_000, None);
-    assert_eq!(fresh.verdict, Verdict::Inconclusive, "{fresh:#?}");
-    assert!(fresh.details[0].expected.contains("of 0 sidecars"));
-    // It was asked for while others were refused.
-    assert_eq!(judged_with(3_000, Some(60_000)).verdict, Verdict::Passed);
+/// One certificate after another comes before a denial of two seconds in which two are refused, and one more after a second of it,
+/// where `meanwhile` says for how many milliseconds it is valid.
+fn holding(before: &[i64], meanwhile: Option<i64>) -> Finding {
+    let mut recorder = Recorder::new(&both());
+    recorder.step(0).write(&permissive());
+    for (place, life_ms) in before.iter().enumerate() {
+        comes(&mut recorder, &place.to_string(), *life_ms);
+    }
+    recorder.step(1).fault_started(denial(), &["authority-0"]);
+    recorder.push(refusals(AUTHORITY, &[("a", 3)]));
+    recorder.wait(1000);
+    if let Some(life_ms) = meanwhile {
+        comes(&mut recorder, "meanwhile", life_ms);
+    }
+    recorder.wait(1000).step(2).fault_ended();
+    recorder.push(refusals(AUTHORITY, &[("a", 5)]));
+    judged(&recorder)
+}
+
+#[rstest]
+#[case::due(&[20_000, 3_000], None)]
+// The denial ends after two fifths of its life, and before half of it.
+#[case::soon_due(&[20_000, 4_500], None)]
+// It was asked for while others were refused, though the one before was not due.
+#[case::another_came_meanwhile(&[20_000, 60_000], Some(60_000))]
+#[case::another_came_for_one_that_was_due(&[20_000, 3_000], Some(60_000))]
+// Nobody knows for how long the first one has been there.
+#[case::the_first_one_that_is_known(&[60_000], None)]
+fn whose_certificate_may_be_due_may_ask(#[case] before: &[i64], #[case] meanwhile: Option<i64>) {
+    let found = holding(before, meanwhile);
+    assert_eq!(found.verdict, Verdict::Passed, "{found:#?}");
+}
+
+/// After a third of its life the second one is not due: that makes it one that was seen 7.4 s before a denial's end and 19.5 s
+/// before its own, while nobody asked for another.
+#[rstest]
+#[case::for_long_not(60_000)]
+#[case::after_a_third(5_286)]
+fn whose_certificate_is_not_due_asks_for_none(#[case] life_ms: i64) {
+    let found = holding(&[20_000, life_ms], None);
+    assert_eq!(found.verdict, Verdict::Inconclusive, "{found:#?}");
+    assert!(
+        found.details[0].expected.contains("of 0 sidecars"),
+        "{found:#?}"
+    );
 }

@@ -6,6 +6,7 @@ use crate::history::{EventKind, RefusalCause};
 use crate::testing::Recorder;
 use crate::verdict::{Finding, Verdict};
 use rstest::rstest;
+use std::collections::BTreeMap;
 
 const ONE: &str = "checkout@zone1";
 const OTHER: &str = "checkout@zone2";
@@ -43,25 +44,66 @@ fn judged(cause: RefusalCause, of: &str, [before, after]: [Counts<'_>; 2]) -> Fi
 }
 
 #[rstest]
-#[case::one_has(&[(ONE, 0), (OTHER, 3)], &[(ONE, 1), (OTHER, 3)], Verdict::Passed)]
-#[case::none_has(&[(ONE, 2), (OTHER, 3)], &[(ONE, 2), (OTHER, 3)], Verdict::Inconclusive)]
-#[case::one_was_started_anew(&[(ONE, 2)], &[(ONE, 0)], Verdict::Inconclusive)]
-#[case::one_was_not_there_before(&[(ONE, 2)], &[(ONE, 2), (OTHER, 3)], Verdict::Inconclusive)]
-#[case::not_told_afterwards(&[(ONE, 2)], &[], Verdict::Inconclusive)]
+#[case::one_has(&[(ONE, 0), (OTHER, 3)], &[(ONE, 1), (OTHER, 3)], None)]
+#[case::one_has_and_another_does_not_tell(&[(ONE, 0), (OTHER, 3)], &[(ONE, 1)], None)]
+#[case::none_has(&[(ONE, 2), (OTHER, 3)], &[(ONE, 2), (OTHER, 3)], Some("none has: somebody"))]
+#[case::one_was_started_anew(&[(ONE, 2)], &[(ONE, 0)], Some("none tells"))]
+#[case::one_was_not_there_before(&[(ONE, 2)], &[(ONE, 2), (OTHER, 3)], Some("none has that tells"))]
+#[case::one_does_not_tell_afterwards(&[(ONE, 2), (OTHER, 3)], &[(ONE, 2)], Some("none has that tells"))]
+#[case::another_tells_afterwards(&[(ONE, 2)], &[(OTHER, 3)], Some("none tells"))]
+#[case::not_told_afterwards(&[(ONE, 2)], &[], Some("counted once"))]
+#[case::not_told_before(&[], &[(ONE, 2)], Some("counted once"))]
 fn who_crashes_does_not_refuse(
     #[case] before: &[(&str, u64)],
     #[case] after: &[(&str, u64)],
-    #[case] verdict: Verdict,
+    #[case] open: Option<&str>,
 ) {
     let counts = [before, after];
     let found = judged(RefusalCause::Plaintext, TRAFFIC, counts);
-    assert_eq!(found.verdict, verdict, "{found:#?}");
-    if verdict == Verdict::Inconclusive {
-        assert!(found.details[0].observed.contains("none has"), "{found:#?}");
+    match open {
+        None => assert_eq!(found.verdict, Verdict::Passed, "{found:#?}"),
+        Some(words) => {
+            assert_eq!(found.verdict, Verdict::Inconclusive, "{found:#?}");
+            assert!(found.details[0].observed.contains(words), "{found:#?}");
+        }
     }
     // An alert of TLS says by itself who has refused.
     let found = judged(RefusalCause::Untrusted, TRAFFIC, counts);
     assert_eq!(found.verdict, Verdict::Passed, "{found:#?}");
+}
+
+/// Those that could be read the one time tell nothing where that is not recorded: it is known how connections ended.
+#[rstest]
+#[case::both_times(2, Some("none tells"))]
+#[case::once(1, None)]
+fn where_nobody_could_be_read_before_and_after_nothing_is_decided(
+    #[case] times: usize,
+    #[case] open: Option<&str>,
+) {
+    let mut recorder = recorder();
+    recorder.request(0, |request| {
+        request.status = Some(503);
+        request.cause = Some(RefusalCause::Plaintext);
+    });
+    for _ in 0..times {
+        recorder.push(EventKind::TurnedAway {
+            traffic: TRAFFIC.to_owned(),
+            sidecars: BTreeMap::new(),
+        });
+    }
+    let expectation = Expectation::Refused {
+        traffic: TRAFFIC.to_owned(),
+        because: RefusalCause::Plaintext,
+    };
+    let found = finding(&expecting(vec![batch(1)], expectation), &recorder);
+    let observed = found.details.first().map(|detail| detail.observed.as_str());
+    match open {
+        None => assert_eq!(found.verdict, Verdict::Passed, "{found:#?}"),
+        Some(words) => {
+            assert_eq!(found.verdict, Verdict::Inconclusive, "{found:#?}");
+            assert!(observed.is_some_and(|observed| observed.contains(words)));
+        }
+    }
 }
 
 #[test]

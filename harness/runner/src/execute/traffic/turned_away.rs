@@ -2,14 +2,20 @@
 
 use crate::execute::Execution;
 use futures::future::join_all;
+use harness_model::causes::chain;
 use harness_model::expectation::Expectation;
 use harness_model::history::{EventKind, RefusalCause};
 use harness_model::scenario::Traffic;
 use probe_api::state::SidecarReading;
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Between a read that failed and the next one.
+const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 impl Execution {
-    /// Records it, where the scenario expects this batch to be refused since it is in plaintext, and some sidecar tells.
+    /// Records it, where the scenario expects this batch to be refused since it is in plaintext, and some sidecar tells. Where none
+    /// could be read that is recorded, too: it does not say that none tells.
     pub(super) async fn count_turned_away(&self, traffic: &Traffic) {
         let mut expected = self.script.scenario.then.iter();
         let is_asked = expected.any(|expectation| {
@@ -19,17 +25,20 @@ impl Execution {
             return;
         }
         let prober = self.environment.prober();
+        let patience = self.environment.patience().probe.0;
         let callees = self.environment.watch().workloads().into_iter();
         let callees = callees.filter(|workload| workload.sidecar.application == traffic.to);
-        let counts = callees.map(|workload| async move {
-            // Whose probe does not answer tells nothing.
-            let state = prober.state(&workload.address).await.ok()?;
-            let count = told(&state.sidecar)?;
-            Some((workload.sidecar.name, count))
+        let reads = callees.map(|workload| async move {
+            let read = || async {
+                match prober.state(&workload.address).await {
+                    Ok(state) => told(&state.sidecar),
+                    Err(error) => Err(chain(&error)),
+                }
+            };
+            let count = repeated(patience, read).await;
+            (workload.sidecar.name, count)
         });
-        let counts = join_all(counts).await;
-        let sidecars: BTreeMap<String, u64> = counts.into_iter().flatten().collect();
-        if !sidecars.is_empty() {
+        if let Some(sidecars) = counted(join_all(reads).await) {
             self.recorder.push(EventKind::TurnedAway {
                 traffic: traffic.name.clone(),
                 sidecars,
@@ -38,18 +47,73 @@ impl Execution {
     }
 }
 
-/// How many connections a sidecar says that it has turned away.
-fn told(sidecar: &SidecarReading) -> Option<u64> {
+/// What a callee's sidecar told; none where it could not be read.
+type Count = Option<Told>;
+
+/// How many connections a sidecar says that it has turned away, where it says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Many(u64),
+    Nothing,
+}
+
+/// What is to be recorded of the callee's sidecars: who tells; nothing where those that could be read do not, or there are none.
+fn counted(counts: Vec<(String, Count)>) -> Option<BTreeMap<String, u64>> {
+    let is_unread = !counts.is_empty() && counts.iter().all(|(_, count)| count.is_none());
+    let sidecars: BTreeMap<String, u64> = counts
+        .into_iter()
+        .filter_map(|(sidecar, count)| match count {
+            Some(Told::Many(many)) => Some((sidecar, many)),
+            Some(Told::Nothing) | None => None,
+        })
+        .collect();
+    (is_unread || !sidecars.is_empty()).then_some(sidecars)
+}
+
+/// What a sidecar tells.
+///
+/// # Errors
+///
+/// Why it could not be read.
+fn told(sidecar: &SidecarReading) -> Result<Told, String> {
     match sidecar {
-        SidecarReading::Read(held) => held.turned_away,
-        SidecarReading::None | SidecarReading::Unreachable(_) => None,
+        SidecarReading::Read(held) => Ok(held.turned_away.map_or(Told::Nothing, Told::Many)),
+        SidecarReading::None => Ok(Told::Nothing),
+        SidecarReading::Unreachable(reason) => Err(reason.clone()),
     }
+}
+
+/// What a read gives, which is repeated while it fails: it changes nothing. None where it still does when `patience` is over.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a probe that does not answer tells nobody when it will: the pause only spares the processor"
+)]
+async fn repeated<F>(patience: Duration, read: impl Fn() -> F) -> Count
+where
+    F: Future<Output = Result<Told, String>>,
+{
+    let answer = async {
+        loop {
+            match read().await {
+                Ok(told) => return told,
+                Err(reason) => {
+                    tracing::debug!(
+                        reason,
+                        "cannot read whom a callee's sidecar has turned away"
+                    );
+                }
+            }
+            tokio::time::sleep(AGAIN_AFTER).await;
+        }
+    };
+    tokio::time::timeout(patience, answer).await.ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use probe_api::state::Sidecar;
+    use std::cell::Cell;
 
     #[test]
     fn who_tells_nothing_has_no_count() {
@@ -59,9 +123,46 @@ mod tests {
                 ..Sidecar::default()
             })))
         };
-        assert_eq!(read(Some(0)), Some(0));
-        assert_eq!(read(None), None);
-        assert_eq!(told(&SidecarReading::None), None);
-        assert_eq!(told(&SidecarReading::Unreachable("gone".to_owned())), None);
+        assert_eq!(read(Some(0)), Ok(Told::Many(0)));
+        assert_eq!(read(None), Ok(Told::Nothing));
+        assert_eq!(told(&SidecarReading::None), Ok(Told::Nothing));
+        let gone = "gone".to_owned();
+        assert_eq!(told(&SidecarReading::Unreachable(gone.clone())), Err(gone));
+    }
+
+    #[test]
+    fn that_none_could_be_read_is_not_that_none_tells() {
+        let of = |counts: &[Count]| {
+            let named = counts.iter().enumerate();
+            let named = named.map(|(place, count)| (place.to_string(), *count));
+            counted(named.collect())
+        };
+        let one = BTreeMap::from([("1".to_owned(), 7)]);
+        assert_eq!(of(&[None, Some(Told::Many(7))]), Some(one));
+        assert_eq!(of(&[None, Some(Told::Nothing)]), None);
+        assert_eq!(of(&[None, None]), Some(BTreeMap::new()));
+        assert_eq!(of(&[]), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_read_that_fails_is_repeated_until_the_probes_time_is_over() {
+        let reads = Cell::new(0_u64);
+        let read = |fails: u64| {
+            reads.set(0);
+            let reads = &reads;
+            move || async move {
+                reads.set(reads.get() + 1);
+                if reads.get() > fails {
+                    Ok(Told::Many(reads.get()))
+                } else {
+                    Err("gone".to_owned())
+                }
+            }
+        };
+        let patience = Duration::from_secs(1);
+        assert_eq!(repeated(patience, read(0)).await, Some(Told::Many(1)));
+        assert_eq!(repeated(patience, read(3)).await, Some(Told::Many(4)));
+        assert_eq!(repeated(patience, read(u64::MAX)).await, None);
+        assert!(reads.get() > 4, "{}", reads.get());
     }
 }

@@ -309,7 +309,7 @@ fn what_may_follow_from_a_key_that_is_wrong_is_not_told_of_the_map_it_is_in() {
     assert!(empty[0].contains("`tls` says nothing"), "{empty:#?}");
     let found = mistakes(&sample_with(
         "    toggles: {steady: \"on\"}\n",
-        "    togles: {steady: \"on\"}\n",
+        "    toggle: {steady: \"on\"}\n",
     ));
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0].contains("did you mean `toggles`?"), "{found:#?}");
