@@ -92,6 +92,10 @@ fn judge(
                 let late = format!("{instead}, when the fault was over");
                 judged.open.push((from.clone(), event.step, late));
             }
+            Err(Some(instead)) if timeline.lacked_its_fault(index) => {
+                let without = format!("{instead}, while the fault had no effect");
+                judged.open.push((from.clone(), event.step, without));
+            }
             Err(Some(instead)) => judged
                 .contradictions
                 .push((from.clone(), event.step, instead)),

@@ -140,3 +140,35 @@ fn what_is_granted_after_a_denial_has_ended_decides_nothing(
         verdict
     );
 }
+
+#[rstest]
+#[case::it_had_no_effect(false, Verdict::Inconclusive)]
+#[case::after_it(true, Verdict::Failed)]
+fn what_is_granted_while_a_fault_has_no_effect_decides_nothing(
+    #[case] ended: bool,
+    #[case] verdict: Verdict,
+) {
+    let asker = sidecar("checkout", 1, 2);
+    let mut recorder = Recorder::new(std::slice::from_ref(&asker));
+    recorder.step(0).push(EventKind::FaultWithoutEffect {
+        fault: 0,
+        reason: "it is not there".to_owned(),
+    });
+    if ended {
+        recorder.push(EventKind::FaultEnded { fault: 0 });
+    }
+    recorder.push(EventKind::Asked {
+        ask: "one".to_owned(),
+        from: asker.name.clone(),
+        answer: granted_for(&[OWN], 60).expect("granted"),
+    });
+    let ask = Ask::rightly("one", &asker.name, Desk::Authority);
+    let expectation = Expectation::Denied {
+        ask: "one".to_owned(),
+        because: DenialCause::NotServed,
+    };
+    assert_eq!(
+        finding(&expecting(vec![Act::Ask(ask)], expectation), &recorder).verdict,
+        verdict
+    );
+}

@@ -45,6 +45,18 @@ impl<'a> Timeline<'a> {
         })
     }
 
+    /// Whether the event with this index was to be under a fault that was measured to have no effect.
+    pub(in crate::checker) fn lacked_its_fault(&self, index: usize) -> bool {
+        let before = self.events[..index].iter();
+        let last = before.rev().find(|event| {
+            matches!(
+                event.kind,
+                EventKind::FaultWithoutEffect { .. } | EventKind::FaultEnded { .. }
+            )
+        });
+        last.is_some_and(|event| matches!(event.kind, EventKind::FaultWithoutEffect { .. }))
+    }
+
     /// When the last of the faults ended that were in force at the event with this index: none when none was, the end of
     /// time when one never ended.
     pub(in crate::checker) fn end_of_fault_at(&self, index: usize) -> Option<u64> {
