@@ -261,24 +261,29 @@ fn key_service_away() -> Scenario {
     )
 }
 
+/// The key service denies the authority for a while; `from` asks that for a certificate meanwhile and afterwards.
+fn asked_while_denied(from: &str) -> Vec<Act> {
+    let asks = |name: &str| Act::Ask(Ask::rightly(name, from, Desk::Authority));
+    vec![
+        Act::Inject(Fault::ClientDenial {
+            component: KEY_SERVICE.to_owned(),
+            client: AUTHORITY.to_owned(),
+            duration: Span::secs(6),
+        }),
+        asks("while-denied"),
+        Act::Recover,
+        asks("allowed-again"),
+    ]
+}
+
 /// It is there and says no, by its list of clients, which an operator changes while it runs. The authority says so to whoever
 /// asks it, and goes on by itself once it is on the list again.
 fn key_service_denies() -> Scenario {
-    let asks = |name: &str| Act::Ask(Ask::rightly(name, "frontend@$zone2", Desk::Authority));
     let mut scenario = while_renewed(
         "key-service-denies",
         "certificates serve while the key service denies the authority, which says so and is not pressed for them, and are renewed once it is allowed again",
         "frontend@$zone1",
-        vec![
-            Act::Inject(Fault::ClientDenial {
-                component: KEY_SERVICE.to_owned(),
-                client: AUTHORITY.to_owned(),
-                duration: Span::secs(6),
-            }),
-            asks("while-denied"),
-            Act::Recover,
-            asks("allowed-again"),
-        ],
+        asked_while_denied("frontend@$zone2"),
     );
     scenario.requires.push(Capability::Identities);
     scenario.then.extend([
@@ -302,7 +307,6 @@ fn key_service_denies() -> Scenario {
 
 /// By itself, since not every mesh says where calls are written down.
 fn key_service_audit() -> Scenario {
-    let asks = |name: &str| Act::Ask(Ask::rightly(name, "frontend@$zone1", Desk::Authority));
     Scenario {
         requires: vec![
             Capability::TwoZones,
@@ -312,16 +316,7 @@ fn key_service_audit() -> Scenario {
         ..scenario(
             "key-service-audit",
             "the key service writes down that it has denied the authority, which is served once it is allowed again",
-            vec![
-                Act::Inject(Fault::ClientDenial {
-                    component: KEY_SERVICE.to_owned(),
-                    client: AUTHORITY.to_owned(),
-                    duration: Span::secs(6),
-                }),
-                asks("while-denied"),
-                Act::Recover,
-                asks("allowed-again"),
-            ],
+            asked_while_denied("frontend@$zone1"),
             vec![
                 Expectation::Denied {
                     ask: "while-denied".to_owned(),
