@@ -32,6 +32,11 @@ pub fn all() -> Vec<Scenario> {
 /// One attempt and what must come of it.
 type Attempt = (&'static str, Token, Wish, Result<(), DenialCause>);
 
+/// An attempt in which nothing but the token may be wrong.
+fn plain(name: &'static str, token: Token, outcome: Result<(), DenialCause>) -> Attempt {
+    (name, token, Wish::Right, outcome)
+}
+
 fn scenario(name: &str, claim: &str, at: Desk, attempts: Vec<Attempt>) -> Scenario {
     let (when, then) = steps(at, attempts);
     Scenario {
@@ -73,7 +78,6 @@ fn steps(at: Desk, attempts: Vec<Attempt>) -> (Vec<Act>, Vec<Expectation>) {
 }
 
 fn at_the_node_agent() -> Scenario {
-    let plain = |name, token, outcome| (name, token, Wish::Right, outcome);
     scenario(
         "node-agent-tokens",
         "a node agent serves a pod of its node by that pod's own token, and nobody by another one",
@@ -101,7 +105,6 @@ fn at_the_node_agent() -> Scenario {
 /// Nobody in a pod can become another user, so the permissions of the socket are read. That somebody is served there shows that it
 /// is the one in use.
 fn at_the_socket() -> Scenario {
-    let plain = |name, token, outcome| (name, token, Wish::Right, outcome);
     let mut scenario = scenario(
         "node-agent-socket",
         "a node agent's socket is for the user that sidecars run as, and lets nobody else on the node dial",
@@ -116,7 +119,6 @@ fn at_the_socket() -> Scenario {
 }
 
 fn at_the_authority() -> Scenario {
-    let plain = |name, token, outcome| (name, token, Wish::Right, outcome);
     scenario(
         "authority-tokens",
         "the authority issues to the agent of a pod's own node, by that agent's own token, and to nobody else",
@@ -145,7 +147,6 @@ fn at_the_authority() -> Scenario {
 /// An API server makes no token for less than ten minutes, so these are signed by the harness. The one that has not ended shows
 /// that nothing else is wrong with the one that has.
 fn expired_tokens() -> Scenario {
-    let plain = |name, token, outcome| (name, token, Wish::Right, outcome);
     let mut scenario = scenario(
         "expired-tokens",
         "neither the node agent nor the authority takes a token that has ended, right though it was",

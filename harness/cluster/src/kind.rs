@@ -36,6 +36,7 @@ mod pods;
 mod power;
 mod said;
 mod state;
+mod unit;
 mod wire;
 mod zone;
 

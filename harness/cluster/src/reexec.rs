@@ -1,6 +1,6 @@
 //! This program started again, as a process of a cluster.
 
-use crate::{healer, kind, local};
+use crate::{ClusterError, healer, kind, local};
 use harness_model::causes::chain;
 
 /// Takes over the process when it was started as one of the roles; returns when it was not. To be called first in
@@ -25,4 +25,11 @@ pub fn reexec() {
     };
     tracing::error!(error = chain(&error), "ended");
     std::process::exit(1)
+}
+
+/// What a role is told after its name.
+pub(crate) fn argument(act: &str) -> Result<String, ClusterError> {
+    std::env::args()
+        .nth(2)
+        .ok_or_else(|| ClusterError::because(act, "it is not said"))
 }

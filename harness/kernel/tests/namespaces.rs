@@ -137,6 +137,28 @@ fn round_trip(near: &NetNs, far: &NetNs, bound: Duration) -> Option<Duration> {
     Some(start.elapsed())
 }
 
+/// A pod, and a port of its loopback that somebody listens at.
+fn pod_with_port() -> (NetNs, TcpListener) {
+    mount::make_private().unwrap();
+    mount::mount_proc(Path::new("/proc")).unwrap();
+    let pod = NetNs::create().unwrap();
+    Links::open_in(&pod).unwrap().set_up("lo").unwrap();
+    let listener = listen_in(&pod);
+    (pod, listener)
+}
+
+fn listen_in(pod: &NetNs) -> TcpListener {
+    let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
+    pod.run_in(listen).unwrap()
+}
+
+fn address_of(listener: &TcpListener) -> SocketAddrV4 {
+    match listener.local_addr().unwrap() {
+        SocketAddr::V4(address) => address,
+        SocketAddr::V6(address) => panic!("{address} is of IPv6"),
+    }
+}
+
 #[test]
 fn a_veth_pair_spans_two_namespaces_and_a_bridge() {
     inside("a_veth_pair_spans_two_namespaces_and_a_bridge", || {
@@ -245,12 +267,8 @@ fn a_port_is_late_until_it_is_given_back_and_another_one_never() {
     inside(
         "a_port_is_late_until_it_is_given_back_and_another_one_never",
         || {
-            mount::make_private().unwrap();
-            mount::mount_proc(Path::new("/proc")).unwrap();
-            let pod = NetNs::create().unwrap();
-            Links::open_in(&pod).unwrap().set_up("lo").unwrap();
-            let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
-            let (slow, other) = (pod.run_in(listen).unwrap(), pod.run_in(listen).unwrap());
+            let (pod, slow) = pod_with_port();
+            let other = listen_in(&pod);
             let took = |listener: &TcpListener| {
                 let (to, begun) = (address_of(listener), Instant::now());
                 pod.run_in(|| TcpStream::connect(to).unwrap()).unwrap();
@@ -287,12 +305,7 @@ fn a_port_is_late_again_while_packets_of_the_time_before_wait() {
     inside(
         "a_port_is_late_again_while_packets_of_the_time_before_wait",
         || {
-            mount::make_private().unwrap();
-            mount::mount_proc(Path::new("/proc")).unwrap();
-            let pod = NetNs::create().unwrap();
-            Links::open_in(&pod).unwrap().set_up("lo").unwrap();
-            let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
-            let slow = pod.run_in(listen).unwrap();
+            let (pod, slow) = pod_with_port();
             let to = address_of(&slow);
             let lock = Path::new("/tmp/meshproof-kernel-late-again.lock");
             let delay = Duration::from_secs(2);
@@ -314,12 +327,7 @@ fn packets_pass_at_once_where_the_rule_of_a_queue_that_nobody_wants_stays() {
     inside(
         "packets_pass_at_once_where_the_rule_of_a_queue_that_nobody_wants_stays",
         || {
-            mount::make_private().unwrap();
-            mount::mount_proc(Path::new("/proc")).unwrap();
-            let pod = NetNs::create().unwrap();
-            Links::open_in(&pod).unwrap().set_up("lo").unwrap();
-            let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
-            let slow = pod.run_in(listen).unwrap();
+            let (pod, slow) = pod_with_port();
             let to = address_of(&slow);
             let lock = Path::new("/tmp/meshproof-kernel-rule-stays.lock");
             let delay = Duration::from_millis(500);
@@ -342,13 +350,6 @@ fn packets_pass_at_once_where_the_rule_of_a_queue_that_nobody_wants_stays() {
             let _ = std::fs::remove_file(lock);
         },
     );
-}
-
-fn address_of(listener: &TcpListener) -> SocketAddrV4 {
-    match listener.local_addr().unwrap() {
-        SocketAddr::V4(address) => address,
-        SocketAddr::V6(address) => panic!("{address} is of IPv6"),
-    }
 }
 
 #[test]

@@ -1,11 +1,10 @@
 //! Replacing what certificates lead to, and trusting roots of others, as the mesh definition says an operator does it.
 
-use crate::definition::RotationForm;
 use crate::error::MeshError;
 use crate::site::Site;
-use crate::write::is_not_found;
+use crate::write::{is_not_found, resource};
 use harness_model::rotation::Rotation;
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
+use kube::api::{Api, DynamicObject, Patch, PatchParams};
 
 impl Site {
     /// Patches the object that says it. The patch is refused when somebody else has changed the object meanwhile.
@@ -30,8 +29,9 @@ impl Site {
             }
         };
         let act = || format!("patch {} {}/{}", form.kind, form.namespace, form.name);
+        let resource = resource(&form.api_version, &form.kind, &form.plural);
         let objects: Api<DynamicObject> =
-            Api::namespaced_with(self.client.clone(), &form.namespace, &resource(form));
+            Api::namespaced_with(self.client.clone(), &form.namespace, &resource);
         let object = objects
             .get(&form.name)
             .await
@@ -63,19 +63,5 @@ impl Site {
             Err(MeshError::Api { source, .. }) if is_not_found(&source) => Ok(()),
             outcome => outcome,
         }
-    }
-}
-
-fn resource(form: &RotationForm) -> ApiResource {
-    let (group, version) = form
-        .api_version
-        .split_once('/')
-        .unwrap_or(("", &form.api_version));
-    ApiResource {
-        group: group.to_owned(),
-        version: version.to_owned(),
-        api_version: form.api_version.clone(),
-        kind: form.kind.clone(),
-        plural: form.plural.clone(),
     }
 }

@@ -191,7 +191,8 @@ impl Site {
 
     fn objects(&self, form: &ObjectForm) -> Api<DynamicObject> {
         let namespace = &self.definition.workloads.namespace;
-        Api::namespaced_with(self.client.clone(), namespace, &resource(form))
+        let resource = resource(&form.api_version, &form.kind, &form.plural);
+        Api::namespaced_with(self.client.clone(), namespace, &resource)
     }
 
     /// The object of a configuration, with the scenario's keys and our labels.
@@ -241,17 +242,15 @@ pub(crate) fn marker(definition: &MeshDefinition, value: &str) -> Configuration 
     }
 }
 
-fn resource(form: &ObjectForm) -> ApiResource {
-    let (group, version) = form
-        .api_version
-        .split_once('/')
-        .unwrap_or(("", &form.api_version));
+/// As the client addresses objects that a mesh definition tells of.
+pub(crate) fn resource(api_version: &str, kind: &str, plural: &str) -> ApiResource {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
     ApiResource {
         group: group.to_owned(),
         version: version.to_owned(),
-        api_version: form.api_version.clone(),
-        kind: form.kind.clone(),
-        plural: form.plural.clone(),
+        api_version: api_version.to_owned(),
+        kind: kind.to_owned(),
+        plural: plural.to_owned(),
     }
 }
 

@@ -252,7 +252,7 @@ pub enum EventKind {
 }
 
 /// One reading of one sidecar, reduced to what a scenario owns: its keys and the markers.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Observation {
     /// Stable name.

@@ -66,15 +66,7 @@ pub(crate) fn reading(sidecar: &str, uid: &str) -> Observation {
             epoch: 1,
             form: None,
         },
-        starts: None,
-        toggles: BTreeMap::new(),
-        rules: BTreeMap::new(),
-        warming_rules: BTreeMap::new(),
-        marker_toggle: None,
-        marker_rule: None,
-        rejected: BTreeMap::new(),
-        certificate: None,
-        tls: None,
+        ..Observation::default()
     }
 }
 
@@ -158,6 +150,11 @@ impl Recorder {
     pub(crate) fn wait(&mut self, millis: u64) -> &mut Self {
         self.at_ms += millis;
         self
+    }
+
+    /// The next event is then, or at once where that is over.
+    pub(crate) fn wait_until(&mut self, at_ms: u64) -> &mut Self {
+        self.wait(at_ms.saturating_sub(self.at_ms + 1))
     }
 
     /// When the last event was.

@@ -5,7 +5,7 @@ mod bound_token;
 mod remembering;
 
 pub use bound_token::{BoundToken, ReadTokenError};
-pub use remembering::word_holds;
+pub use remembering::Remembered;
 
 use hyper_util::client::legacy::{Client as HttpClient, connect::HttpConnector};
 use hyper_util::rt::TokioExecutor;

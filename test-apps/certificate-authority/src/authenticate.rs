@@ -4,16 +4,15 @@
 //! of itself is never read.
 
 use crate::behaviour::Behaviour;
-use api_client::{BoundToken, ReadTokenError, word_holds};
+use api_client::{BoundToken, ReadTokenError, Remembered};
 use identity_api::authority::AUDIENCE;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use sha2::{Digest as _, Sha256};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// How long the API server's word for a token is taken, but not past the token's own end: this bounds how late it is noticed
 /// that an agent's pod is gone.
@@ -68,7 +67,7 @@ pub struct TokenReviews {
     behaviour: Arc<dyn Behaviour>,
     /// `NAMESPACE/NAME` of the service account.
     account: String,
-    known: Mutex<HashMap<[u8; 32], (Agent, Instant)>>,
+    known: Remembered<Agent>,
 }
 
 impl TokenReviews {
@@ -79,7 +78,7 @@ impl TokenReviews {
             client,
             behaviour,
             account,
-            known: Mutex::default(),
+            known: Remembered::new(REVIEW_HOLDS, REVIEWS_KEPT),
         }
     }
 
@@ -90,14 +89,7 @@ impl TokenReviews {
     /// When it is of none, or the API server does not answer.
     pub async fn identify(&self, token: &str) -> Result<Agent, AuthenticateError> {
         let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        let known = |key: &[u8; 32]| {
-            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            known
-                .get(key)
-                .filter(|(_, until)| Instant::now() < *until)
-                .map(|(agent, _)| agent.clone())
-        };
-        if let Some(agent) = known(&digest) {
+        if let Some(agent) = self.known.get(&digest) {
             return Ok(agent);
         }
         let review = TokenReview {
@@ -126,12 +118,7 @@ impl TokenReviews {
             pod: format!("{}/{}", claim.namespace, claim.pod),
             node,
         };
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= REVIEWS_KEPT {
-            known.clear();
-        }
-        let holds = word_holds(token, SystemTime::now(), REVIEW_HOLDS);
-        known.insert(digest, (agent.clone(), Instant::now() + holds));
+        self.known.put(digest, token, agent.clone());
         Ok(agent)
     }
 

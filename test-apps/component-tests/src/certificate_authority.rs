@@ -141,13 +141,7 @@ impl Replica {
     ///
     /// When it does not answer.
     pub async fn answer(&self, path: &str) -> Result<(u16, String), String> {
-        let ask = async {
-            let url = session::url(&self.container, ADMIN_PORT, path).await?;
-            let answer = self.http.get(url).send().await?;
-            let status = answer.status().as_u16();
-            Ok::<_, Box<dyn std::error::Error>>((status, answer.text().await?))
-        };
-        ask.await.map_err(|error| error.to_string())
+        session::answer(&self.http, &self.container, ADMIN_PORT, path).await
     }
 
     /// Everything that it has said so far.

@@ -74,6 +74,26 @@ pub async fn url(
     Ok(format!("http://{host}:{port}{path}"))
 }
 
+/// What a container answers to a request at a port: status and text.
+///
+/// # Errors
+///
+/// When it does not answer.
+pub async fn answer(
+    http: &reqwest::Client,
+    container: &ContainerAsync<GenericImage>,
+    port: u16,
+    path: &str,
+) -> Result<(u16, String), String> {
+    let ask = async {
+        let url = url(container, port, path).await?;
+        let answer = http.get(url).send().await?;
+        let status = answer.status().as_u16();
+        Ok::<_, Box<dyn std::error::Error>>((status, answer.text().await?))
+    };
+    ask.await.map_err(|error| error.to_string())
+}
+
 /// Something with an owner in the engine.
 #[derive(Debug)]
 enum Belonging {

@@ -4,16 +4,15 @@
 //! client says of itself is never read.
 
 use crate::world::{Sidecar, WorldStore};
-use api_client::{BoundToken, ReadTokenError, word_holds};
+use api_client::{BoundToken, ReadTokenError, Remembered};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
 use kube::api::PostParams;
 use kube::{Api, Client};
 use sha2::{Digest as _, Sha256};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 /// The audience that tokens for the control plane carry.
 pub const AUDIENCE: &str = "mesh-control-plane";
@@ -62,7 +61,7 @@ pub trait Authenticator: Send + Sync + 'static {
 /// Asks the API server, and remembers for a while.
 pub struct TokenReviews {
     api: Api<TokenReview>,
-    known: Mutex<HashMap<[u8; 32], (PodClaim, Instant)>>,
+    known: Remembered<PodClaim>,
 }
 
 impl TokenReviews {
@@ -71,20 +70,13 @@ impl TokenReviews {
     pub fn new(client: Client) -> Self {
         Self {
             api: Api::all(client),
-            known: Mutex::default(),
+            known: Remembered::new(REVIEW_HOLDS, REVIEWS_KEPT),
         }
     }
 
     async fn review(&self, token: String) -> Result<PodClaim, AuthenticateError> {
         let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        let known = |key: &[u8; 32]| {
-            let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            known
-                .get(key)
-                .filter(|(_, until)| Instant::now() < *until)
-                .map(|(claim, _)| claim.clone())
-        };
-        if let Some(claim) = known(&digest) {
+        if let Some(claim) = self.known.get(&digest) {
             return Ok(claim);
         }
         let review = TokenReview {
@@ -100,12 +92,7 @@ impl TokenReviews {
             .await
             .map_err(AuthenticateError::Review)?;
         let claim = claim(&review)?;
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= REVIEWS_KEPT {
-            known.clear();
-        }
-        let holds = word_holds(&token, SystemTime::now(), REVIEW_HOLDS);
-        known.insert(digest, (claim.clone(), Instant::now() + holds));
+        self.known.put(digest, &token, claim.clone());
         Ok(claim)
     }
 }

@@ -5,16 +5,15 @@
 
 use crate::behaviour::Behaviour;
 use crate::pods::{Pod, Pods};
-use api_client::{BoundToken, ReadTokenError, word_holds};
+use api_client::{BoundToken, ReadTokenError, Remembered};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use k8s_openapi::api::authentication::v1::{TokenReview, TokenReviewSpec};
 use kube::api::PostParams;
 use kube::{Api, Client};
 use sha2::{Digest as _, Sha256};
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 
 /// How long a pod may take to show up in the list after its sidecar dialled.
@@ -76,7 +75,7 @@ pub trait Authenticator: Send + Sync + 'static {
 pub struct TokenReviews {
     api: Api<TokenReview>,
     audiences: Vec<String>,
-    known: Mutex<HashMap<[u8; 32], (PodClaim, Instant)>>,
+    known: Remembered<PodClaim>,
 }
 
 impl TokenReviews {
@@ -86,13 +85,13 @@ impl TokenReviews {
         Self {
             api: Api::all(client),
             audiences,
-            known: Mutex::default(),
+            known: Remembered::new(REVIEW_HOLDS, REVIEWS_KEPT),
         }
     }
 
     async fn review(&self, token: String) -> Result<PodClaim, AuthenticateError> {
         let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        if let Some(claim) = self.known(&digest) {
+        if let Some(claim) = self.known.get(&digest) {
             return Ok(claim);
         }
         let review = TokenReview {
@@ -108,21 +107,8 @@ impl TokenReviews {
             .await
             .map_err(AuthenticateError::Review)?;
         let claim = claim(&review, &self.audiences)?;
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= REVIEWS_KEPT {
-            known.clear();
-        }
-        let holds = word_holds(&token, SystemTime::now(), REVIEW_HOLDS);
-        known.insert(digest, (claim.clone(), Instant::now() + holds));
+        self.known.put(digest, &token, claim.clone());
         Ok(claim)
-    }
-
-    fn known(&self, digest: &[u8; 32]) -> Option<PodClaim> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known
-            .get(digest)
-            .filter(|(_, until)| Instant::now() < *until)
-            .map(|(claim, _)| claim.clone())
     }
 }
 

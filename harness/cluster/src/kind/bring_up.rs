@@ -5,8 +5,9 @@ use super::early::Reached;
 use super::engine::Engine;
 use super::images::ImagesToCome;
 use super::made::Made;
-use super::said::hint_for;
+use super::said::{hint_for, reason};
 use super::state::Folder;
+use super::unit::Unit;
 use super::zone::Worker;
 use super::{config, early, latency, names, zone};
 use crate::api::diagnostics::{self, Namespaces};
@@ -310,24 +311,21 @@ async fn explained(engine: &Engine, failed: NotMade) -> ClusterError {
         "kubelet",
         "--property=ActiveState,SubState,Result,ConditionResult",
     ];
-    let journal = ["journalctl", "--unit=kubelet", "--lines=3", "--output=cat"];
-    let (state, journal) = tokio::join!(
-        engine.in_node(&node, &state, None),
-        engine.in_node(&node, &journal, None),
-    );
+    let kubelet = Unit::of(engine, &node, "kubelet");
+    let state = engine.in_node(&node, &state, None);
+    let (state, last_words) = tokio::join!(state, kubelet.last_words(3));
     let words = |answer: Result<String, ClusterError>| match answer {
         Ok(text) => text.trim().to_owned(),
         Err(error) => format!("cannot be asked: {}", chain(&error)),
     };
     let error = failed.error;
-    let why = error.source.as_ref().map(ToString::to_string);
-    let last_words = words(journal);
+    let why = reason(&error);
+    let last_words = words(last_words);
     let hint = hint_for(&last_words).map(str::to_owned).or(error.hint);
     ClusterError::because(
         format!("make {node} a node of the kind cluster"),
         format!(
-            "{}\nits kubelet: {}\nthe kubelet's last words: {last_words}",
-            why.unwrap_or_default(),
+            "{why}\nits kubelet: {}\nthe kubelet's last words: {last_words}",
             words(state).replace('\n', " "),
         ),
     )

@@ -2,7 +2,6 @@
 
 use super::engine::Engine;
 use crate::ClusterError;
-use std::path::Path;
 
 /// Where the program is in a node: not on a file system that its container mounts, so that every engine can write it. Not
 /// the one that makes packets between data centers late, which may be of another run.
@@ -19,9 +18,7 @@ impl Brought {
         if there.iter().any(|known| known == node) {
             return Ok(());
         }
-        // Not by its name, which may be another program's by now.
-        let own = Path::new("/proc/self/exe");
-        engine.copy_into(node, own, PROGRAM).await?;
+        engine.copy_self_into(node, PROGRAM).await?;
         there.push(node.to_owned());
         Ok(())
     }

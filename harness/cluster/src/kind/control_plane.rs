@@ -80,10 +80,7 @@ fn on<'a>(node: &'a str, name: &'a str) -> PodOn<'a> {
 /// Applies rules after a table that refuses nobody.
 async fn apply(engine: &Engine, node: &str, then: &str) -> Result<(), ClusterError> {
     let rules = format!("{}{then}", rules());
-    engine
-        .in_node(node, &["nft", "-f", "-"], Some(&rules))
-        .await
-        .map(drop)
+    engine.apply_rules(node, &rules).await
 }
 
 fn rules() -> String {

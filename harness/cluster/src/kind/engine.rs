@@ -2,12 +2,11 @@
 
 use super::command::{Input, run, run_into};
 use super::identity::Identity;
-use super::said::hint_for;
+use super::said::{hint_for, reason};
 use crate::{ClusterError, failed};
 use futures::future::join_all;
 use std::fs::File;
 use std::io;
-use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::process::{Child, Command};
@@ -44,12 +43,7 @@ impl Engine {
         };
         let engine = Self { program };
         engine.ask(&["info"]).await.map_err(|error| {
-            let said = error
-                .source
-                .as_ref()
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            let hint = hint_for(&said).unwrap_or(
+            let hint = hint_for(&reason(&error)).unwrap_or(
                 "see that the engine runs and that you may use it, or run with --cluster local",
             );
             ClusterError {
@@ -129,26 +123,24 @@ impl Engine {
         arguments: &[&str],
         input: Option<&str>,
     ) -> Result<String, ClusterError> {
-        let mut command = Command::new(&self.program);
-        command
-            .args(["exec", "--interactive", node])
-            .args(arguments);
         let act = format!("run {} in node {node}", arguments[0]);
         run(
             &act,
-            &mut command,
+            &mut self.exec(node, arguments),
             input.map_or(Input::Nothing, Input::Text),
         )
         .await
     }
 
+    /// Applies rules of the packet filter in a node, all of them or none.
+    pub(super) async fn apply_rules(&self, node: &str, rules: &str) -> Result<(), ClusterError> {
+        let apply = ["nft", "-f", "-"];
+        self.in_node(node, &apply, Some(rules)).await.map(drop)
+    }
+
     /// Starts a program in a node, whose standard streams are ours.
     pub(super) fn talk_to_node(&self, node: &str, arguments: &[&str]) -> io::Result<Child> {
-        let mut command = Command::new(&self.program);
-        command
-            .args(["exec", "--interactive", node])
-            .args(arguments);
-        command
+        self.exec(node, arguments)
             .kill_on_drop(true)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -174,14 +166,11 @@ impl Engine {
         self.ask(&["inspect", "--format", format, node]).await
     }
 
-    /// Copies a program into a node.
-    pub(super) async fn copy_into(
-        &self,
-        node: &str,
-        program: &Path,
-        to: &str,
-    ) -> Result<(), ClusterError> {
-        let act = format!("copy {} into node {node}", program.display());
+    /// Copies this very program into a node.
+    pub(super) async fn copy_self_into(&self, node: &str, to: &str) -> Result<(), ClusterError> {
+        // Not by its name, which may be another program's by now.
+        let program = "/proc/self/exe";
+        let act = format!("copy {program} into node {node}");
         let file = File::open(program).map_err(failed(act.clone()))?;
         let install = ["install", "-m", "755", "/dev/stdin", to];
         self.give(&act, node, &install, file).await
@@ -195,11 +184,17 @@ impl Engine {
         arguments: &[&str],
         file: File,
     ) -> Result<(), ClusterError> {
+        let mut command = self.exec(node, arguments);
+        run(act, &mut command, Input::File(file)).await.map(drop)
+    }
+
+    /// What runs a program in a node.
+    fn exec(&self, node: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         command
             .args(["exec", "--interactive", node])
             .args(arguments);
-        run(act, &mut command, Input::File(file)).await.map(drop)
+        command
     }
 
     async fn ask(&self, arguments: &[&str]) -> Result<String, ClusterError> {

@@ -1,10 +1,11 @@
 //! For tests of what is done with kind and an engine: scripts in their place, which remember what they were asked. What
-//! they say is what kind v0.33.0 says.
+//! they say is what kind v0.33.0 says. And a shell in the place of a node's.
 
 use super::engine::Engine;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 /// It knows clusters by the lines of the file `clusters`; of those in the file `hidden` it knows only when it is to make
 /// one. With a file `stuck` it removes none. Whatever it makes does not become ready.
@@ -94,4 +95,11 @@ impl Fakes {
     pub(super) fn calls(&self) -> String {
         fs::read_to_string(self.path("calls")).unwrap()
     }
+}
+
+/// Runs here what a shell of a node is given, with its arguments: nothing in it is of a node.
+pub(super) fn shell(script: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new("sh");
+    command.args(["-c", script, "test"]).args(arguments);
+    command.output().unwrap()
 }

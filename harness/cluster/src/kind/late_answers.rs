@@ -6,13 +6,12 @@
 
 use super::brought::{Brought, PROGRAM};
 use super::engine::Engine;
-use super::latency::tell_systemd;
-use super::pods::{self, PodOn};
+use super::pods;
+use super::unit::{self, Unit};
 use crate::{ClusterError, PodAddress, failed};
 use harness_kernel::late_port;
 use harness_kernel::netns::NetNs;
 use serde::{Deserialize, Serialize};
-use std::io;
 use std::net::SocketAddrV4;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -21,11 +20,6 @@ use std::time::{Duration, Instant};
 pub(super) const ROLE: &str = "__late-answers";
 /// What programs lock that change the packet filter of a pod. Not the node's own, which others hold for their time.
 const LOCK: &str = "/run/meshproof-late.lock";
-
-/// Takes a unit, and ends it; fine when it is not there.
-const STOP: &str = r#"systemctl stop "$1" 2> /dev/null && exit 0
-[ "$(systemctl show --property=LoadState --value "$1")" = not-found ]
-"#;
 
 /// What is to be late.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,80 +55,39 @@ pub(super) async fn begin(
         delay,
         time,
     };
-    let measured = start(engine, pod.into(), &order).await;
+    let measured = start(&unit_of(engine, pod), &order).await;
     let measured = measured.map_err(failed(act))?;
     Ok(format!("{}: {}", pod.name, measured.trim()))
 }
 
 /// Lets it pass at once; fine when nothing was late.
 pub(super) async fn end(engine: &Engine, pod: &PodAddress) -> Result<(), ClusterError> {
-    let unit = unit(pod.into());
-    let stop = ["sh", "-c", STOP, "stop", &unit];
-    let stopped = engine.in_node(&pod.node, &stop, None).await;
     let act = format!("let the pod {} answer at once", pod.name);
-    stopped.map(drop).map_err(failed(act))
+    unit_of(engine, pod).stop().await.map_err(failed(act))
 }
 
-fn unit(pod: PodOn<'_>) -> String {
-    format!("meshproof-late-{}-{}", pod.namespace, pod.name)
+fn unit_of<'a>(engine: &'a Engine, pod: &'a PodAddress) -> Unit<'a> {
+    let name = format!("meshproof-late-{}-{}", pod.namespace, pod.name);
+    Unit::of(engine, &pod.node, name)
 }
 
 /// Starts the process, and says what it has measured.
-async fn start(engine: &Engine, pod: PodOn<'_>, order: &Order) -> Result<String, ClusterError> {
+async fn start(unit: &Unit<'_>, order: &Order) -> Result<String, ClusterError> {
     let order = serde_json::to_string(order).map_err(failed("say what is to be late"))?;
-    let name = unit(pod);
-    let unit = format!("--unit={name}");
-    // Returns when the process has said that it is ready.
-    let command = [
-        "systemd-run",
-        "--quiet",
-        "--collect",
-        "--service-type=notify",
-        &unit,
-        "--",
-        PROGRAM,
-        ROLE,
-        &order,
-    ];
-    let Err(error) = engine.in_node(pod.node, &command, None).await else {
-        let status = [
-            "systemctl",
-            "show",
-            "--property=StatusText",
-            "--value",
-            &name,
-        ];
-        return engine.in_node(pod.node, &status, None).await;
-    };
-    let journal = ["journalctl", "--unit", &name, "--lines=5", "--output=cat"];
-    match engine.in_node(pod.node, &journal, None).await {
-        Ok(said) => Err(ClusterError::because(
-            "hold back what arrives",
-            said.trim().to_owned(),
-        )),
-        Err(_) => Err(error),
-    }
+    let command = [PROGRAM, ROLE, &order];
+    unit.start("hold back what arrives", &command).await?;
+    unit.measured().await
 }
 
 /// The process in a node: holds back what arrives at the port until the time is over.
 pub(super) fn run() -> Result<(), ClusterError> {
-    // To the node's journal.
-    let _ = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .without_time()
-        .with_writer(io::stderr)
-        .try_init();
-    let act = "read what is to be late";
-    let text = std::env::args()
-        .nth(2)
-        .ok_or_else(|| ClusterError::because(act, "it is not said"))?;
-    let order: Order = serde_json::from_str(&text).map_err(failed(act))?;
+    let order: Order = unit::told("read what is to be late")?;
     let ends = Instant::now() + order.time;
     let namespace = network_of(order.process)?;
     let act = || failed(format!("hold back what arrives at {}", order.to));
     let (late, measured) =
         late_port::begin(namespace, order.to, order.delay, Path::new(LOCK)).map_err(act())?;
-    tell_systemd(&format!("READY=1\nSTATUS={measured}"))
+    unit::ready(Some(&measured))
         .map_err(failed("tell systemd that packets are late from now on"))?;
     wait(ends.saturating_duration_since(Instant::now()));
     late.end().map_err(act())?;

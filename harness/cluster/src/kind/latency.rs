@@ -4,14 +4,13 @@
 //! Invariant: it is a unit of the node's systemd, so it ends with the node; when it ends before, packets pass at once.
 
 use super::engine::Engine;
+use super::unit::{self, Unit};
 use super::zone::{LINK, Worker};
 use crate::latency::{self, Late};
 use crate::{ClusterError, failed};
 use futures::future::try_join_all;
 use harness_model::topology::Topology;
 use std::collections::BTreeMap;
-use std::io;
-use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
 /// What the program is started as in a node; the argument after it is a list of [`Late`] in JSON.
@@ -43,7 +42,7 @@ pub(super) async fn prepare_one(
     topology: &Topology,
 ) -> Result<(), ClusterError> {
     let late = late_at(worker, workers, topology);
-    if late.is_empty() || is_active(engine, worker).await {
+    if late.is_empty() || unit_at(engine, worker).is_active().await {
         return Ok(());
     }
     start(engine, worker, &late).await
@@ -71,67 +70,24 @@ fn late_at(worker: &Worker, all: &[Worker], topology: &Topology) -> Vec<Late> {
         .collect()
 }
 
-async fn is_active(engine: &Engine, worker: &Worker) -> bool {
-    let question = ["systemctl", "is-active", "--quiet", UNIT];
-    engine.in_node(&worker.name, &question, None).await.is_ok()
+fn unit_at<'a>(engine: &'a Engine, worker: &'a Worker) -> Unit<'a> {
+    Unit::of(engine, &worker.name, UNIT)
 }
 
 async fn start(engine: &Engine, worker: &Worker, late: &[Late]) -> Result<(), ClusterError> {
     let act = format!("delay packets that arrive at node {}", worker.name);
     let late = serde_json::to_string(late).map_err(failed(act.clone()))?;
-    // Not by its name, which may be another program's by now.
-    engine
-        .copy_into(&worker.name, Path::new("/proc/self/exe"), PROGRAM)
-        .await?;
-    let unit = format!("--unit={UNIT}");
-    // Returns when the process has said that it is ready.
-    let command = [
-        "systemd-run",
-        "--quiet",
-        "--collect",
-        "--service-type=notify",
-        &unit,
-        "--",
-        PROGRAM,
-        ROLE,
-        &late,
-    ];
-    let Err(error) = engine.in_node(&worker.name, &command, None).await else {
-        return Ok(());
-    };
-    let journal = ["journalctl", "--unit", UNIT, "--lines=5", "--output=cat"];
-    match engine.in_node(&worker.name, &journal, None).await {
-        Ok(said) => Err(ClusterError::because(act, said.trim().to_owned())),
-        Err(_) => Err(error),
-    }
+    engine.copy_self_into(&worker.name, PROGRAM).await?;
+    let unit = unit_at(engine, worker);
+    unit.start(&act, &[PROGRAM, ROLE, &late]).await
 }
 
 /// The process in a node: holds packets back until the node ends.
 pub(super) fn run() -> Result<(), ClusterError> {
-    // To the node's journal.
-    let _ = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .without_time()
-        .with_writer(io::stderr)
-        .try_init();
-    let act = "read what is late";
-    let text = std::env::args()
-        .nth(2)
-        .ok_or_else(|| ClusterError::because(act, "it is not said"))?;
-    let late: Vec<Late> = serde_json::from_str(&text).map_err(failed(act))?;
+    let late: Vec<Late> = unit::told("read what is late")?;
     let queues = latency::start(LINK, &late, Path::new(LOCK))?;
-    tell_systemd("READY=1").map_err(failed("tell systemd that packets are late from now on"))?;
+    unit::ready(None).map_err(failed("tell systemd that packets are late from now on"))?;
     queues.serve()
-}
-
-/// Tells the systemd that has started this process something (sd_notify(3)); nothing where none has.
-pub(super) fn tell_systemd(what: &str) -> io::Result<()> {
-    let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else {
-        return Ok(());
-    };
-    UnixDatagram::unbound()?
-        .send_to(what.as_bytes(), socket)
-        .map(drop)
 }
 
 /// What is late at every node and how many packets have been, for people.
@@ -148,7 +104,7 @@ pub(super) async fn dump(engine: &Engine, workers: &[Worker]) -> String {
     for worker in workers {
         let listed = engine.in_node(&worker.name, &rules, None).await;
         let listed = listed.unwrap_or_else(|error| format!("not there: {error}\n"));
-        let state = match is_active(engine, worker).await {
+        let state = match unit_at(engine, worker).is_active().await {
             true => "in force",
             false => "not in force",
         };

@@ -134,6 +134,7 @@ fn note(pod: PodOn<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fakes::shell;
     use super::*;
     use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
     use nix::unistd::Pid;
@@ -142,12 +143,6 @@ mod tests {
 
     /// In a test the pod is these processes alone.
     const ALONE: &str = "beside() { echo \"$@\"; }\n";
-
-    fn shell(script: &str, arguments: &[&str]) -> Output {
-        let mut command = Command::new("sh");
-        command.args(["-c", script, "test"]).args(arguments);
-        command.output().unwrap()
-    }
 
     struct Process(Child);
 

@@ -63,15 +63,16 @@ pub(super) fn last_of(lines: &[String]) -> String {
 
 /// Adds what the user can do about it, where the text tells.
 pub(super) fn explained(error: ClusterError) -> ClusterError {
-    let text = error
-        .source
-        .as_ref()
-        .map(ToString::to_string)
-        .unwrap_or_default();
-    match hint_for(&text) {
+    match hint_for(&reason(&error)) {
         Some(hint) => error.hint(hint),
         None => error,
     }
+}
+
+/// Why something failed, without what was tried.
+pub(super) fn reason(error: &ClusterError) -> String {
+    let reason = error.source.as_ref().map(ToString::to_string);
+    reason.unwrap_or_default()
 }
 
 /// What can be done about something that kind or an engine said.

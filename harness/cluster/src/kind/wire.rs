@@ -6,6 +6,7 @@
 use super::brought::{Brought, PROGRAM};
 use super::engine::Engine;
 use super::zone::{LINK, Worker, inside};
+use crate::reexec::argument;
 use crate::{ClusterError, WireSeen, failed, wire};
 use futures::future::try_join_all;
 use harness_kernel::tap::Tap;
@@ -147,10 +148,7 @@ pub(super) fn run() -> Result<(), ClusterError> {
 
 fn look() -> Result<(), ClusterError> {
     let act = "be told which source address counts";
-    let source = std::env::args()
-        .nth(2)
-        .ok_or_else(|| ClusterError::because(act, "it is not said"))?;
-    let source: Ipv4Addr = source.parse().map_err(failed(act))?;
+    let source: Ipv4Addr = argument(act)?.parse().map_err(failed(act))?;
     let tap = Tap::open(LINK, source).map_err(failed("look at packets"))?;
     let mut output = io::stdout();
     writeln!(output, "{LOOKS}").map_err(failed("say that it looks"))?;

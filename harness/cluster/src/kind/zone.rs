@@ -101,7 +101,8 @@ pub(super) async fn prepare_one(
     worker: &Worker,
     workers: &[Worker],
 ) -> Result<(), ClusterError> {
-    apply(engine, worker, rules(worker, workers)).await
+    let rules = rules(worker, workers);
+    engine.apply_rules(&worker.name, &rules).await
 }
 
 fn rules(worker: &Worker, all: &[Worker]) -> String {
@@ -180,7 +181,7 @@ async fn in_data_center(
 ) -> Result<(), ClusterError> {
     let applied = inside(workers, data_center)?
         .into_iter()
-        .map(|worker| apply(engine, worker, rules.to_owned()));
+        .map(|worker| engine.apply_rules(&worker.name, rules));
     try_join_all(applied).await.map(drop)
 }
 
@@ -198,13 +199,6 @@ pub(super) fn inside<'a>(
         return Err(ClusterError::because(act, "there is none"));
     }
     Ok(inside)
-}
-
-async fn apply(engine: &Engine, worker: &Worker, rules: String) -> Result<(), ClusterError> {
-    engine
-        .in_node(&worker.name, &["nft", "-f", "-"], Some(&rules))
-        .await
-        .map(drop)
 }
 
 #[cfg(test)]

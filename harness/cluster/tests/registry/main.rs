@@ -85,6 +85,20 @@ async fn is_stored(name: &str, image: &ImageArchive) {
     }
 }
 
+/// Who has no name, or a wrong password, is told so, and nothing is stored.
+async fn lets_nobody_else_push(server: &Server, folder: &Path, images: &[ImageArchive]) {
+    for wrong in [None, Some("another password")] {
+        server.log_in(folder, wrong);
+        let error = registry(server, folder)
+            .push(images)
+            .await
+            .expect_err("it lets nobody else in");
+        assert_eq!(error.reasons, ["we may not push there"], "{error}");
+        assert!(error.hint.is_some_and(|hint| hint.contains("docker login")));
+    }
+    assert_eq!(server.stored(), BTreeMap::new());
+}
+
 #[tokio::test]
 async fn what_is_pushed_is_pulled_by_its_digest_and_not_sent_again() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
@@ -120,16 +134,7 @@ async fn a_registry_that_wants_a_name_is_given_the_one_of_docker_login() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let server = Server::open_to_one(folder.path());
     let images = [image(folder.path(), "probe-app", "one")];
-    for wrong in [None, Some("another password")] {
-        server.log_in(folder.path(), wrong);
-        let error = registry(&server, folder.path())
-            .push(&images)
-            .await
-            .expect_err("it lets nobody else in");
-        assert_eq!(error.reasons, ["we may not push there"], "{error}");
-        assert!(error.hint.is_some_and(|hint| hint.contains("docker login")));
-    }
-    assert_eq!(server.stored(), BTreeMap::new());
+    lets_nobody_else_push(&server, folder.path(), &images).await;
     server.log_in(folder.path(), Some(PASSWORD));
     let names = registry(&server, folder.path()).push(&images).await;
     assert_eq!(names.expect("it is pushed").len(), 1);
@@ -226,16 +231,7 @@ async fn a_registry_that_works_with_tokens_is_given_one_for_each_image() {
     let tokens = TokenServer::start().await;
     let server = Server::start(Settings::default().for_tokens(&tokens));
     let images = ["probe-app", "sidecar"].map(|name| image(folder.path(), name, name));
-    for wrong in [None, Some("another password")] {
-        server.log_in(folder.path(), wrong);
-        let error = registry(&server, folder.path())
-            .push(&images)
-            .await
-            .expect_err("it lets nobody else in");
-        assert_eq!(error.reasons, ["we may not push there"], "{error}");
-        assert!(error.hint.is_some_and(|hint| hint.contains("docker login")));
-    }
-    assert_eq!(server.stored(), BTreeMap::new());
+    lets_nobody_else_push(&server, folder.path(), &images).await;
     let before = tokens.asked().len();
     server.log_in(folder.path(), Some(PASSWORD));
     let names = registry(&server, folder.path()).push(&images).await;

@@ -31,6 +31,18 @@ fn broken(change: impl Fn(&str) -> String) -> Vec<Defect> {
     }
 }
 
+/// With `wrong` in the place of `right` these words are told, and a line of each defect.
+#[track_caller]
+fn assert_refused(right: &str, wrong: &str, told: &str) {
+    let defects = broken(|text| {
+        assert!(text.contains(right), "{right}");
+        text.replace(right, wrong)
+    });
+    assert!(defects.iter().all(|defect| defect.line > 0), "{defects:#?}");
+    let words = LoadMeshError::Invalid(defects).to_string();
+    assert!(words.contains(told), "{words}");
+}
+
 #[test]
 fn the_shipped_meshes_load() {
     for mesh in fixtures::meshes::ALL {
@@ -617,13 +629,7 @@ fn a_mesh_that_claims_handshakes_must_say_how() {
             "handshake.serverName",
         ),
     ] {
-        let defects = broken(|text| {
-            assert!(text.contains(right), "{right}");
-            text.replace(right, wrong)
-        });
-        assert!(defects.iter().all(|defect| defect.line > 0), "{defects:#?}");
-        let words = LoadMeshError::Invalid(defects).to_string();
-        assert!(words.contains(told), "{words}");
+        assert_refused(right, wrong, told);
     }
 }
 
@@ -666,13 +672,7 @@ fn a_list_of_clients_names_parts_of_the_mesh_and_where_it_shows() {
             "components.certificate-authority.refusals.counter: `a b` is empty, or has spaces in it",
         ),
     ] {
-        let defects = broken(|text| {
-            assert!(text.contains(right), "{right}");
-            text.replace(right, wrong)
-        });
-        assert!(defects.iter().all(|defect| defect.line > 0), "{defects:#?}");
-        let words = LoadMeshError::Invalid(defects).to_string();
-        assert!(words.contains(told), "{words}");
+        assert_refused(right, wrong, told);
     }
 }
 

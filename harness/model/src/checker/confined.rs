@@ -1,6 +1,6 @@
 //! `confined`: no sidecar shows what it must not, and that is proven (`ARCHITECTURE.md`, proof of absence).
 
-use super::evidence::{Evidence, detail};
+use super::evidence::{Evidence, detail, not_carried_out};
 use super::proof::{demands, prove};
 use super::timeline::{Fate, Life, Point, Reading, Timeline, Write, describe, precedes};
 use crate::configuration::OutboundTls;
@@ -15,13 +15,7 @@ pub(super) fn check(timeline: &Timeline<'_>) -> Evidence {
     let leaks = find_leaks(timeline, &mut evidence);
     for place in timeline.places() {
         let Some(point) = timeline.point(place) else {
-            evidence.open(Detail {
-                step: place.step(),
-                ..detail(
-                    format!("{} to be carried out", place.name(timeline.scenario)),
-                    "no event of it",
-                )
-            });
+            evidence.open(not_carried_out(timeline, place));
             continue;
         };
         if timeline.alive(&point).next().is_none() {

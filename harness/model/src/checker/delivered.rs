@@ -1,6 +1,6 @@
 //! `delivered`: each sidecar shows what it must, within the mesh's bound.
 
-use super::evidence::{Evidence, detail};
+use super::evidence::{Evidence, detail, not_carried_out};
 use super::timeline::{LastWord, Life, Place, Point, Reading, Timeline, describe, precedes};
 use crate::oracle::Expected;
 use crate::verdict::Detail;
@@ -10,13 +10,7 @@ pub(super) fn check(timeline: &Timeline<'_>) -> Evidence {
     let mut evidence = Evidence::default();
     for place in timeline.places() {
         let Some(point) = timeline.point(place) else {
-            evidence.open(Detail {
-                step: place.step(),
-                ..detail(
-                    format!("{} to be carried out", place.name(timeline.scenario)),
-                    "no event of it",
-                )
-            });
+            evidence.open(not_carried_out(timeline, place));
             continue;
         };
         check_point(timeline, &point, &mut evidence);

@@ -1,5 +1,6 @@
 //! What a checker gathers, and how it becomes a finding.
 
+use super::timeline::{Place, Timeline};
 use crate::verdict::{Detail, Finding, Verdict};
 
 /// Contradictions, open questions and the number of observations that could have contradicted.
@@ -64,6 +65,17 @@ pub(super) fn detail(expected: impl Into<String>, observed: impl Into<String>) -
         expected: expected.into(),
         observed: observed.into(),
         event: None,
+    }
+}
+
+/// A place that the history has no event of.
+pub(super) fn not_carried_out(timeline: &Timeline<'_>, place: Place) -> Detail {
+    Detail {
+        step: place.step(),
+        ..detail(
+            format!("{} to be carried out", place.name(timeline.scenario)),
+            "no event of it",
+        )
     }
 }
 

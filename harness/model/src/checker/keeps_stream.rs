@@ -1,8 +1,8 @@
 //! `keeps_stream`: a certificate that is replaced is replaced on the stream on which it came.
 
-use super::evidence::{Evidence, detail};
+use super::evidence::{Evidence, detail, not_carried_out};
 use super::renewed::held;
-use super::timeline::{Life, Place, Reading, Timeline, precedes};
+use super::timeline::{Life, Place, Point, Reading, Timeline, precedes};
 use crate::history::{CertificateSeen, Observation};
 use crate::scenario::Act;
 use crate::verdict::Detail;
@@ -11,21 +11,13 @@ use crate::verdict::Detail;
 /// broken or replaced may end streams. So may what was broken or rolled out before: who connects again may do it late.
 pub(super) fn check(timeline: &Timeline<'_>, step: usize) -> Evidence {
     let mut evidence = Evidence::default();
-    let open = |expected: String, observed: &str| Detail {
-        step: Some(step),
-        ..detail(expected, observed)
+    let point = match unshaken(timeline, step) {
+        Ok(point) => point,
+        Err(open) => {
+            evidence.open(open);
+            return evidence;
+        }
     };
-    let place = Place::Step(step);
-    let Some(point) = timeline.point(place) else {
-        let expected = format!("{} to be carried out", place.name(timeline.scenario));
-        evidence.open(open(expected, "no event of it"));
-        return evidence;
-    };
-    if timeline.scenario.when.iter().take(step).any(Act::breaks) {
-        let expected = "nothing broken or rolled out before".to_owned();
-        evidence.open(open(expected, "something was"));
-        return evidence;
-    }
     let end = calm_until(timeline, point.first);
     let in_force = timeline.in_force(point.last);
     for life in timeline.alive(&point) {
@@ -36,6 +28,20 @@ pub(super) fn check(timeline: &Timeline<'_>, step: usize) -> Evidence {
         judge(life, step, &shown, &mut evidence);
     }
     evidence
+}
+
+/// A step before which nothing was broken or rolled out; what is open where there is none.
+pub(super) fn unshaken(timeline: &Timeline<'_>, step: usize) -> Result<Point, Detail> {
+    let place = Place::Step(step);
+    let point = timeline.point(place);
+    let point = point.ok_or_else(|| not_carried_out(timeline, place))?;
+    if timeline.scenario.when.iter().take(step).any(Act::breaks) {
+        return Err(Detail {
+            step: Some(step),
+            ..detail("nothing broken or rolled out before", "something was")
+        });
+    }
+    Ok(point)
 }
 
 /// A reading and the certificate in it.

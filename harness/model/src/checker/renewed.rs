@@ -1,6 +1,6 @@
 //! `renewed`: certificates are replaced again and again, each by one of the same sidecar and before it ends.
 
-use super::evidence::{Evidence, clock, detail};
+use super::evidence::{Evidence, clock, detail, not_carried_out};
 use super::timeline::{Life, Place, Point, Reading, Timeline, precedes};
 use crate::fault::{Fault, PodSelector};
 use crate::history::{CertificateSeen, EventKind, Validity};
@@ -13,13 +13,7 @@ pub(super) fn check(timeline: &Timeline<'_>, step: usize) -> Evidence {
     let mut evidence = Evidence::default();
     let place = Place::Step(step);
     let Some(point) = timeline.point(place) else {
-        evidence.open(Detail {
-            step: Some(step),
-            ..detail(
-                format!("{} to be carried out", place.name(timeline.scenario)),
-                "no event of it",
-            )
-        });
+        evidence.open(not_carried_out(timeline, place));
         return evidence;
     };
     let in_force = timeline.in_force(point.last);

@@ -2,9 +2,8 @@
 //! come back together.
 
 use super::evidence::{Evidence, detail};
-use super::keeps_stream::{Shown, calm_until, is_another_process, shown};
-use super::timeline::{Place, Timeline};
-use crate::scenario::Act;
+use super::keeps_stream::{Shown, calm_until, is_another_process, shown, unshaken};
+use super::timeline::Timeline;
 use crate::verdict::Detail;
 use std::time::Duration;
 
@@ -38,17 +37,13 @@ pub(super) fn check(timeline: &Timeline<'_>, step: usize) -> Evidence {
         step: Some(step),
         ..detail(expected, observed)
     };
-    let place = Place::Step(step);
-    let Some(point) = timeline.point(place) else {
-        let expected = format!("{} to be carried out", place.name(timeline.scenario));
-        evidence.open(told(expected, "no event of it".to_owned()));
-        return evidence;
+    let point = match unshaken(timeline, step) {
+        Ok(point) => point,
+        Err(open) => {
+            evidence.open(open);
+            return evidence;
+        }
     };
-    if timeline.scenario.when.iter().take(step).any(Act::breaks) {
-        let expected = "nothing broken or rolled out before".to_owned();
-        evidence.open(told(expected, "something was".to_owned()));
-        return evidence;
-    }
     let end = calm_until(timeline, point.first);
     let in_force = timeline.in_force(point.last);
     let mut parts: Vec<f64> = timeline

@@ -1,9 +1,11 @@
 //! Hand-made histories for every checker.
 
 mod asked;
+mod asking;
 mod audited;
 mod backs_off;
 mod carried_out;
+mod certificates;
 mod confined;
 mod delivered;
 mod faults;

@@ -3,7 +3,6 @@
 use super::*;
 use harness_model::configuration::{Configuration, ScopeEntry};
 use harness_model::directory::Sidecar;
-use harness_model::history::Stream;
 
 fn reading(at_ns: u64, sidecar: &str, toggle: Option<&str>) -> Event {
     Event {
@@ -12,34 +11,44 @@ fn reading(at_ns: u64, sidecar: &str, toggle: Option<&str>) -> Event {
         kind: EventKind::Observed(Box::new(Observation {
             sidecar: sidecar.to_owned(),
             pod_uid: "1".to_owned(),
-            stream: Stream::default(),
-            starts: None,
             toggles: toggle
                 .map(|v| BTreeMap::from([("t".to_owned(), v.to_owned())]))
                 .unwrap_or_default(),
-            rules: BTreeMap::new(),
-            warming_rules: BTreeMap::new(),
-            marker_toggle: None,
-            marker_rule: None,
-            rejected: BTreeMap::new(),
-            certificate: None,
-            tls: None,
+            ..Observation::default()
         })),
     }
 }
 
+/// The sidecar `a` of [`reading`] is gone.
+pub(super) fn gone(at_ns: u64) -> Event {
+    Event {
+        at_ns,
+        step: None,
+        kind: EventKind::SidecarLeft {
+            sidecar: "a".to_owned(),
+            pod_uid: "1".to_owned(),
+        },
+    }
+}
+
+/// The timeline of a history that has no more events than these.
+pub(super) fn whole(events: &[Event]) -> Timeline {
+    let mut timeline = Timeline::default();
+    for event in events {
+        timeline.on(event);
+    }
+    timeline.finish();
+    timeline
+}
+
 #[test]
 fn equal_readings_are_one_segment_and_a_change_begins_the_next() {
-    let mut timeline = Timeline::default();
-    for event in [
+    let timeline = whole(&[
         reading(1, "a", None),
         reading(2, "a", None),
         reading(5, "a", Some("on")),
         reading(9, "a", Some("on")),
-    ] {
-        timeline.on(&event);
-    }
-    timeline.finish();
+    ]);
     let spans: Vec<_> = timeline.lanes["a"]
         .segments
         .iter()
@@ -50,19 +59,12 @@ fn equal_readings_are_one_segment_and_a_change_begins_the_next() {
 
 #[test]
 fn nobody_knows_what_a_gone_sidecar_shows() {
-    let mut timeline = Timeline::default();
-    timeline.on(&reading(1, "a", Some("on")));
-    timeline.on(&Event {
-        at_ns: 4,
-        step: None,
-        kind: EventKind::SidecarLeft {
-            sidecar: "a".to_owned(),
-            pod_uid: "1".to_owned(),
-        },
-    });
-    timeline.on(&reading(8, "a", Some("on")));
-    timeline.on(&reading(10, "a", Some("on")));
-    timeline.finish();
+    let timeline = whole(&[
+        reading(1, "a", Some("on")),
+        gone(4),
+        reading(8, "a", Some("on")),
+        reading(10, "a", Some("on")),
+    ]);
     let spans: Vec<_> = timeline.lanes["a"]
         .segments
         .iter()

@@ -140,10 +140,9 @@ fn outbound(modes: &TlsSeen) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::timeline::Timeline;
+    use crate::timeline::tests::{gone, whole};
     use harness_model::configuration::{InboundTls, OutboundTls};
-    use harness_model::history::{Event, EventKind, Stream};
-    use std::collections::BTreeMap;
+    use harness_model::history::{Event, EventKind};
 
     /// A reading of a sidecar that takes TLS only and calls over TLS, with a certificate of this serial number.
     pub(crate) fn reading(at_ns: u64, sidecar: &str, serial: Option<&str>) -> Event {
@@ -153,14 +152,6 @@ pub(crate) mod tests {
             kind: EventKind::Observed(Box::new(Observation {
                 sidecar: sidecar.to_owned(),
                 pod_uid: "1".to_owned(),
-                stream: Stream::default(),
-                starts: None,
-                toggles: BTreeMap::new(),
-                rules: BTreeMap::new(),
-                warming_rules: BTreeMap::new(),
-                marker_toggle: None,
-                marker_rule: None,
-                rejected: BTreeMap::new(),
                 certificate: serial.map(|serial| CertificateSeen {
                     serial: serial.to_owned(),
                     identities: vec!["spiffe://mesh/sa/checkout".to_owned()],
@@ -176,23 +167,20 @@ pub(crate) mod tests {
                     outbound: [OutboundTls::Permissive].into(),
                     ..TlsSeen::default()
                 }),
+                ..Observation::default()
             })),
         }
     }
 
     #[test]
     fn a_span_lasts_as_long_as_the_same_certificate_is_shown() {
-        let mut timeline = Timeline::default();
-        for event in [
+        let timeline = whole(&[
             reading(1, "a", None),
             reading(2, "a", Some("0123456789")),
             reading(4, "a", Some("0123456789")),
             reading(7, "a", Some("9876543210")),
             reading(9, "a", Some("9876543210")),
-        ] {
-            timeline.on(&event);
-        }
-        timeline.finish();
+        ]);
         let spans: Vec<_> = timeline.lanes["a"]
             .tls
             .iter()
@@ -203,18 +191,11 @@ pub(crate) mod tests {
 
     #[test]
     fn who_is_gone_shows_nothing_more() {
-        let mut timeline = Timeline::default();
-        timeline.on(&reading(1, "a", Some("01")));
-        timeline.on(&Event {
-            at_ns: 3,
-            step: None,
-            kind: EventKind::SidecarLeft {
-                sidecar: "a".to_owned(),
-                pod_uid: "1".to_owned(),
-            },
-        });
-        timeline.on(&reading(8, "a", Some("01")));
-        timeline.finish();
+        let timeline = whole(&[
+            reading(1, "a", Some("01")),
+            gone(3),
+            reading(8, "a", Some("01")),
+        ]);
         let spans: Vec<_> = timeline.lanes["a"]
             .tls
             .iter()

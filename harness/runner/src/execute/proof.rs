@@ -218,7 +218,7 @@ fn marker_missing(marker: &str, shown: Result<&Observation, &str>) -> Option<Str
 mod tests {
     use super::*;
     use harness_model::configuration::OutboundTls;
-    use harness_model::history::{CertificateSeen, Stream};
+    use harness_model::history::CertificateSeen;
 
     fn sidecar() -> Sidecar {
         Sidecar {
@@ -238,8 +238,6 @@ mod tests {
         Observation {
             sidecar: "a".to_owned(),
             pod_uid: "1".to_owned(),
-            stream: Stream::default(),
-            starts: None,
             toggles: toggles
                 .iter()
                 .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
@@ -248,12 +246,9 @@ mod tests {
                 .iter()
                 .map(|name| ((*name).to_owned(), "hash".to_owned()))
                 .collect(),
-            warming_rules: BTreeMap::new(),
             marker_toggle: Some("m2".to_owned()),
             marker_rule: Some("m1".to_owned()),
-            rejected: BTreeMap::new(),
-            certificate: None,
-            tls: None,
+            ..Observation::default()
         }
     }
 

@@ -20,16 +20,8 @@ fn holding(name: &str, uid: &str, value: &str) -> Observation {
     Observation {
         sidecar: name.to_owned(),
         pod_uid: uid.to_owned(),
-        stream: Stream::default(),
-        starts: None,
         toggles: BTreeMap::from([("color".to_owned(), value.to_owned())]),
-        rules: BTreeMap::new(),
-        warming_rules: BTreeMap::new(),
-        marker_toggle: None,
-        marker_rule: None,
-        rejected: BTreeMap::new(),
-        certificate: None,
-        tls: None,
+        ..Observation::default()
     }
 }
 

@@ -88,6 +88,29 @@ fn effective() -> Effective {
     }
 }
 
+/// What a control plane without seeded bugs, in the usual form, makes for a sidecar.
+fn made(
+    translator: &Translator,
+    world: &World,
+    sidecar: &Sidecar,
+    effective: &Effective,
+) -> Snapshot {
+    translator.snapshot(
+        world,
+        sidecar,
+        effective,
+        Traffic::default(),
+        Security::default(),
+        Form::default(),
+    )
+}
+
+/// What a replica that has made nothing before makes for a sidecar in the west.
+fn made_in_the_west(effective: &Effective) -> Snapshot {
+    let west = sidecar("a", "west");
+    made(&Translator::default(), &world(), &west, effective)
+}
+
 fn read<M: Message + Default>(snapshot: &Snapshot, kind: Kind, name: &str) -> M {
     let resource = &snapshot.resources[&kind][name];
     let response = DiscoveryResponse::decode(resource.field.clone()).expect("a response");
@@ -100,14 +123,7 @@ fn destinations_get_the_weights_of_their_rule() {
     for (destination, weight) in effective.rules[0].to.iter_mut().zip([80, 20]) {
         destination.weight = weight;
     }
-    let snapshot = Translator::default().snapshot(
-        &world(),
-        &sidecar("a", "west"),
-        &effective,
-        Traffic::default(),
-        Security::default(),
-        Form::default(),
-    );
+    let snapshot = made_in_the_west(&effective);
     let routes: RouteConfiguration = read(&snapshot, Kind::Routes, OUTBOUND_ROUTES);
     let weights: Vec<(String, Option<u32>)> = routes
         .virtual_hosts
@@ -145,14 +161,7 @@ fn a_rule_says_how_long_how_often_and_to_whom_besides() {
         times: 1,
         statuses: vec![500],
     });
-    let snapshot = Translator::default().snapshot(
-        &world(),
-        &sidecar("a", "west"),
-        &effective,
-        Traffic::default(),
-        Security::default(),
-        Form::default(),
-    );
+    let snapshot = made_in_the_west(&effective);
     let routes: RouteConfiguration = read(&snapshot, Kind::Routes, OUTBOUND_ROUTES);
     let routes = routes.virtual_hosts.iter().flat_map(|host| &host.routes);
     let actions: Vec<_> = routes
@@ -175,15 +184,7 @@ fn a_rule_says_how_long_how_often_and_to_whom_besides() {
 
 #[test]
 fn the_own_zone_comes_first() {
-    let translator = Translator::default();
-    let snapshot = translator.snapshot(
-        &world(),
-        &sidecar("a", "west"),
-        &effective(),
-        Traffic::default(),
-        Security::default(),
-        Form::default(),
-    );
+    let snapshot = made_in_the_west(&effective());
     let assignment: ClusterLoadAssignment =
         read(&snapshot, Kind::Endpoints, "checkout.mesh-workloads:8080");
     let priorities: Vec<_> = assignment
@@ -204,15 +205,8 @@ fn the_own_zone_comes_first() {
 
 #[test]
 fn without_endpoints_in_the_own_zone_priorities_have_no_gap() {
-    let translator = Translator::default();
-    let snapshot = translator.snapshot(
-        &world(),
-        &sidecar("a", "north"),
-        &effective(),
-        Traffic::default(),
-        Security::default(),
-        Form::default(),
-    );
+    let north = sidecar("a", "north");
+    let snapshot = made(&Translator::default(), &world(), &north, &effective());
     let assignment: ClusterLoadAssignment =
         read(&snapshot, Kind::Endpoints, "checkout.mesh-workloads:8080");
     assert!(
@@ -225,15 +219,7 @@ fn without_endpoints_in_the_own_zone_priorities_have_no_gap() {
 
 #[test]
 fn rules_stand_before_the_default_route_and_keep_their_names() {
-    let translator = Translator::default();
-    let snapshot = translator.snapshot(
-        &world(),
-        &sidecar("a", "west"),
-        &effective(),
-        Traffic::default(),
-        Security::default(),
-        Form::default(),
-    );
+    let snapshot = made_in_the_west(&effective());
     let routes: RouteConfiguration = read(&snapshot, Kind::Routes, OUTBOUND_ROUTES);
     let names = |host: &str| -> Vec<String> {
         let host = routes
@@ -256,15 +242,7 @@ fn rules_stand_before_the_default_route_and_keep_their_names() {
 
 #[test]
 fn toggles_are_text_in_one_layer() {
-    let translator = Translator::default();
-    let snapshot = translator.snapshot(
-        &world(),
-        &sidecar("a", "west"),
-        &effective(),
-        Traffic::default(),
-        Security::default(),
-        Form::default(),
-    );
+    let snapshot = made_in_the_west(&effective());
     let runtime: Runtime = read(&snapshot, Kind::Runtime, RUNTIME_LAYER);
     assert_eq!(runtime.name, RUNTIME_LAYER);
     let fields = runtime.layer.expect("a layer").fields;
@@ -282,22 +260,8 @@ fn toggles_are_text_in_one_layer() {
 #[test]
 fn equal_content_is_one_set_of_bytes_for_all() {
     let translator = Translator::default();
-    let one = translator.snapshot(
-        &world(),
-        &sidecar("a", "west"),
-        &effective(),
-        Traffic::default(),
-        Security::default(),
-        Form::default(),
-    );
-    let two = translator.snapshot(
-        &world(),
-        &sidecar("b", "west"),
-        &effective(),
-        Traffic::default(),
-        Security::default(),
-        Form::default(),
-    );
+    let [one, two] =
+        ["a", "b"].map(|pod| made(&translator, &world(), &sidecar(pod, "west"), &effective()));
     for kind in [Kind::Clusters, Kind::Endpoints, Kind::Routes, Kind::Runtime] {
         assert!(
             Arc::ptr_eq(&one.resources[&kind], &two.resources[&kind]),
@@ -313,16 +277,7 @@ fn equal_content_is_one_set_of_bytes_for_all() {
 
 #[test]
 fn another_replica_makes_the_same_bytes() {
-    let make = || {
-        Translator::default().snapshot(
-            &world(),
-            &sidecar("a", "west"),
-            &effective(),
-            Traffic::default(),
-            Security::default(),
-            Form::default(),
-        )
-    };
+    let make = || made_in_the_west(&effective());
     let (one, two) = (make(), make());
     for kind in Kind::ALL {
         assert_eq!(

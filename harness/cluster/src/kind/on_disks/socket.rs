@@ -30,18 +30,11 @@ elif [ -e "$path" ] && [ "$(stat -c '%i %a' "$path")" = "${was% *} 0" ]; then ch
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kind::fakes::shell;
     use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt as _;
     use std::os::unix::net::UnixListener;
     use std::path::Path;
-    use std::process::{Command, Output};
-
-    /// In any shell, on any disk: nothing in them is of a node.
-    fn shell(script: &str, arguments: &[&str]) -> Output {
-        let mut command = Command::new("sh");
-        command.args(["-c", script, "test"]).args(arguments);
-        command.output().unwrap()
-    }
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o7777

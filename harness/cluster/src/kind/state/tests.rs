@@ -17,6 +17,15 @@ fn engine() -> Identity {
     }
 }
 
+fn keep(folder: &Folder) {
+    let description = Description {
+        topology: crate::topology::load("one-zone").unwrap(),
+        started: jiff::Timestamp::now(),
+        part_of: None,
+    };
+    folder.keep(&description).unwrap();
+}
+
 #[test]
 fn a_cluster_is_in_use_then_kept_or_dead() {
     let cache = tempfile::tempdir().unwrap();
@@ -30,12 +39,7 @@ fn a_cluster_is_in_use_then_kept_or_dead() {
         ]
     );
     assert!(Folder::create(cache.path(), "one").is_err(), "it is taken");
-    one.keep(&Description {
-        topology: crate::topology::load("one-zone").unwrap(),
-        started: jiff::Timestamp::now(),
-        part_of: None,
-    })
-    .unwrap();
+    keep(&one);
     drop((one, two));
     assert_eq!(
         states(cache.path()),
@@ -65,12 +69,7 @@ fn a_kept_cluster_that_is_used_is_not_removed_and_one_whose_removal_was_broken_o
     let missing = Folder::use_kept(&path).unwrap_err();
     assert_eq!(missing.kind(), io::ErrorKind::NotFound);
     let made = Folder::create(cache.path(), "one").unwrap();
-    made.keep(&Description {
-        topology: crate::topology::load("one-zone").unwrap(),
-        started: jiff::Timestamp::now(),
-        part_of: None,
-    })
-    .unwrap();
+    keep(&made);
     let busy = Folder::use_kept(&path).unwrap_err();
     assert_eq!(
         busy.kind(),

@@ -1,32 +1,17 @@
 //! Histories of attempts to get an identity.
 
+use super::asking::{ONE, answer, ask, asked, asker, denied_for, granted, granted_for, unanswered};
+use super::certificates::OWN;
 use super::requests::{expecting, finding};
-use crate::asking::{Answer, Ask, DenialCause, Desk, Token, Wish};
+use crate::asking::{Answer, DenialCause};
 use crate::duration::Span;
 use crate::expectation::Expectation;
 use crate::fault::Fault;
 use crate::history::EventKind;
 use crate::scenario::Act;
-use crate::testing::{Recorder, sidecar};
+use crate::testing::Recorder;
 use crate::verdict::Verdict;
 use rstest::rstest;
-
-const OWN: &str = "spiffe://mesh/sa/checkout";
-
-fn granted_for(identities: &[&str], lifetime_s: i64) -> Option<Answer> {
-    Some(Answer::Granted {
-        identities: identities.iter().map(|id| (*id).to_owned()).collect(),
-        lifetime_s,
-    })
-}
-
-fn denied_for(cause: Option<DenialCause>) -> Option<Answer> {
-    Some(Answer::Denied {
-        code: "PermissionDenied".to_owned(),
-        message: "no".to_owned(),
-        cause,
-    })
-}
 
 fn let_in() -> Option<Answer> {
     Some(Answer::LetIn {
@@ -34,35 +19,19 @@ fn let_in() -> Option<Answer> {
     })
 }
 
-fn unanswered() -> Option<Answer> {
-    Some(Answer::Unanswered {
-        reason: "nobody is there".to_owned(),
-    })
+fn denied(because: DenialCause) -> Expectation {
+    Expectation::Denied {
+        ask: ONE.to_owned(),
+        because,
+    }
 }
 
 fn judged(answer: Option<Answer>, expectation: Expectation) -> Verdict {
-    let asker = sidecar("checkout", 1, 2);
-    let mut recorder = Recorder::new(std::slice::from_ref(&asker));
-    recorder.step(0);
-    if let Some(answer) = answer {
-        recorder.push(EventKind::Asked {
-            ask: "one".to_owned(),
-            from: asker.name.clone(),
-            answer,
-        });
-    }
-    let ask = Act::Ask(Ask {
-        name: "one".to_owned(),
-        from: asker.name,
-        at: Desk::Authority,
-        token: Token::Right,
-        wish: Wish::Right,
-    });
-    finding(&expecting(vec![ask], expectation), &recorder).verdict
+    finding(&expecting(vec![ask()], expectation), &asked(answer)).verdict
 }
 
 #[rstest]
-#[case::own(granted_for(&[OWN], 60), Verdict::Passed)]
+#[case::own(granted(), Verdict::Passed)]
 #[case::of_another(granted_for(&["spiffe://mesh/sa/frontend"], 60), Verdict::Failed)]
 #[case::of_two(granted_for(&[OWN, "spiffe://mesh/sa/frontend"], 60), Verdict::Failed)]
 #[case::of_nobody(granted_for(&[], 60), Verdict::Failed)]
@@ -78,7 +47,7 @@ fn what_is_granted_is_of_the_asker_alone_and_ends(
     #[case] verdict: Verdict,
 ) {
     let expectation = Expectation::Granted {
-        ask: "one".to_owned(),
+        ask: ONE.to_owned(),
         at_most: Span::secs(60),
     };
     assert_eq!(judged(answer, expectation), verdict);
@@ -88,17 +57,13 @@ fn what_is_granted_is_of_the_asker_alone_and_ends(
 #[case::so(denied_for(Some(DenialCause::OtherName)), Verdict::Passed)]
 #[case::otherwise(denied_for(Some(DenialCause::OtherNode)), Verdict::Failed)]
 #[case::for_no_known_cause(denied_for(None), Verdict::Failed)]
-#[case::granted(granted_for(&[OWN], 60), Verdict::Failed)]
+#[case::granted(granted(), Verdict::Failed)]
 #[case::served(Some(Answer::Served), Verdict::Failed)]
 #[case::let_in(let_in(), Verdict::Failed)]
 #[case::unanswered(unanswered(), Verdict::Inconclusive)]
 #[case::not_asked(None, Verdict::Inconclusive)]
 fn a_denial_has_its_cause(#[case] answer: Option<Answer>, #[case] verdict: Verdict) {
-    let expectation = Expectation::Denied {
-        ask: "one".to_owned(),
-        because: DenialCause::OtherName,
-    };
-    assert_eq!(judged(answer, expectation), verdict);
+    assert_eq!(judged(answer, denied(DenialCause::OtherName)), verdict);
 }
 
 #[rstest]
@@ -113,8 +78,7 @@ fn what_is_granted_after_a_denial_has_ended_decides_nothing(
         client: "authority".to_owned(),
         duration: Span::secs(6),
     };
-    let asker = sidecar("checkout", 1, 2);
-    let mut recorder = Recorder::new(std::slice::from_ref(&asker));
+    let mut recorder = Recorder::new(&[asker()]);
     // Measuring that it bites has taken two of its six seconds.
     recorder.step(0).push(EventKind::FaultStarted {
         fault: 0,
@@ -123,22 +87,11 @@ fn what_is_granted_after_a_denial_has_ended_decides_nothing(
         efficacy: "measured".to_owned(),
         left: Some(Span::secs(4)),
     });
-    recorder.step(1).wait(millis).push(EventKind::Asked {
-        ask: "one".to_owned(),
-        from: asker.name.clone(),
-        answer: granted_for(&[OWN], 60).expect("granted"),
-    });
+    answer(recorder.step(1).wait(millis), granted());
     recorder.step(2).wait(60_000).fault_ended();
-    let ask = Ask::rightly("one", &asker.name, Desk::Authority);
-    let when = vec![Act::Inject(fault), Act::Ask(ask), Act::Recover];
-    let expectation = Expectation::Denied {
-        ask: "one".to_owned(),
-        because: DenialCause::NotServed,
-    };
-    assert_eq!(
-        finding(&expecting(when, expectation), &recorder).verdict,
-        verdict
-    );
+    let when = vec![Act::Inject(fault), ask(), Act::Recover];
+    let scenario = expecting(when, denied(DenialCause::NotServed));
+    assert_eq!(finding(&scenario, &recorder).verdict, verdict);
 }
 
 #[rstest]
@@ -148,27 +101,15 @@ fn what_is_granted_while_a_fault_has_no_effect_decides_nothing(
     #[case] ended: bool,
     #[case] verdict: Verdict,
 ) {
-    let asker = sidecar("checkout", 1, 2);
-    let mut recorder = Recorder::new(std::slice::from_ref(&asker));
+    let mut recorder = Recorder::new(&[asker()]);
     recorder.step(0).push(EventKind::FaultWithoutEffect {
         fault: 0,
         reason: "it is not there".to_owned(),
     });
     if ended {
-        recorder.push(EventKind::FaultEnded { fault: 0 });
+        recorder.fault_ended();
     }
-    recorder.push(EventKind::Asked {
-        ask: "one".to_owned(),
-        from: asker.name.clone(),
-        answer: granted_for(&[OWN], 60).expect("granted"),
-    });
-    let ask = Ask::rightly("one", &asker.name, Desk::Authority);
-    let expectation = Expectation::Denied {
-        ask: "one".to_owned(),
-        because: DenialCause::NotServed,
-    };
-    assert_eq!(
-        finding(&expecting(vec![Act::Ask(ask)], expectation), &recorder).verdict,
-        verdict
-    );
+    answer(&mut recorder, granted());
+    let scenario = expecting(vec![ask()], denied(DenialCause::NotServed));
+    assert_eq!(finding(&scenario, &recorder).verdict, verdict);
 }

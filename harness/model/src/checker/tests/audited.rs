@@ -1,37 +1,15 @@
 //! Histories of attempts, and what an audit log has of them.
 
+use super::asking::{ONE, ask, asked, asker, denied_for, granted, unanswered};
 use super::requests::{expecting, finding};
-use crate::asking::{Answer, Ask, AuditOutcome, DenialCause, Desk};
+use crate::asking::{Answer, AuditOutcome, DenialCause};
 use crate::expectation::Expectation;
 use crate::history::EventKind;
-use crate::scenario::Act;
-use crate::testing::{Recorder, sidecar};
 use crate::verdict::Verdict;
 use rstest::rstest;
 
-fn granted() -> Option<Answer> {
-    Some(Answer::Granted {
-        identities: vec!["spiffe://mesh/sa/checkout".to_owned()],
-        lifetime_s: 60,
-    })
-}
-
-fn denied_for(cause: Option<DenialCause>) -> Option<Answer> {
-    Some(Answer::Denied {
-        code: "FailedPrecondition".to_owned(),
-        message: "no".to_owned(),
-        cause,
-    })
-}
-
 fn not_served() -> Option<Answer> {
     denied_for(Some(DenialCause::NotServed))
-}
-
-fn unanswered() -> Option<Answer> {
-    Some(Answer::Unanswered {
-        reason: "nobody is there".to_owned(),
-    })
 }
 
 /// What was looked for, and whether it was found.
@@ -40,30 +18,20 @@ fn judged(
     looked: Option<(AuditOutcome, bool)>,
     wanted: AuditOutcome,
 ) -> Verdict {
-    let asker = sidecar("checkout", 1, 2);
-    let mut recorder = Recorder::new(std::slice::from_ref(&asker));
-    recorder.step(0);
-    if let Some(answer) = answer {
-        recorder.push(EventKind::Asked {
-            ask: "one".to_owned(),
-            from: asker.name.clone(),
-            answer,
-        });
-    }
+    let mut recorder = asked(answer);
     if let Some((outcome, is_found)) = looked {
         recorder.push(EventKind::Audited {
-            ask: "one".to_owned(),
-            from: asker.name.clone(),
+            ask: ONE.to_owned(),
+            from: asker().name,
             outcome,
             entry: is_found.then(|| "audit: call".to_owned()),
         });
     }
-    let ask = Act::Ask(Ask::rightly("one", &asker.name, Desk::Authority));
     let expectation = Expectation::Audited {
-        ask: "one".to_owned(),
+        ask: ONE.to_owned(),
         outcome: wanted,
     };
-    finding(&expecting(vec![ask], expectation), &recorder).verdict
+    finding(&expecting(vec![ask()], expectation), &recorder).verdict
 }
 
 #[rstest]

@@ -1,15 +1,14 @@
 //! Histories of what is refused while a fault is in force.
 
-use super::histories::{both, inside};
+use super::certificates::{permissive, showing, turned_on, valid_for};
 use super::requests::{expecting, finding};
-use super::tls::{OWN, certificate, permissive};
 use crate::asking::Answer;
 use crate::duration::Span;
 use crate::expectation::Expectation;
 use crate::fault::Fault;
-use crate::history::{CertificateSeen, EventKind, Observation, Validity};
+use crate::history::EventKind;
 use crate::scenario::Act;
-use crate::testing::{Recorder, shows};
+use crate::testing::Recorder;
 use crate::verdict::{Finding, Verdict};
 use rstest::rstest;
 
@@ -40,15 +39,14 @@ fn recorded(
     after: Option<&[(&str, u64)]>,
     meanwhile: impl Fn(&mut Recorder),
 ) -> Recorder {
-    let mut recorder = Recorder::new(&both());
-    recorder.step(0).write(&permissive());
+    let mut recorder = turned_on();
     recorder.step(1).fault_started(denial(), &["authority-0"]);
     recorder.push(refusals(AUTHORITY, before));
     let ends_ms = recorder.at_ms + 2000;
     meanwhile(&mut recorder);
     recorder.step(2).fault_ended();
     if let Some(after) = after {
-        recorder.wait(ends_ms - recorder.at_ms - 1);
+        recorder.wait_until(ends_ms);
         recorder.push(refusals(AUTHORITY, after));
     }
     recorder
@@ -60,11 +58,14 @@ fn judged(recorder: &Recorder) -> Finding {
         Act::Inject(denial()),
         Act::Recover,
     ];
-    let expectation = Expectation::BacksOff {
+    finding(&expecting(when, at_most_two()), recorder)
+}
+
+fn at_most_two() -> Expectation {
+    Expectation::BacksOff {
         component: AUTHORITY.to_owned(),
         at_most: 2,
-    };
-    finding(&expecting(when, expectation), recorder)
+    }
 }
 
 #[rstest]
@@ -99,8 +100,7 @@ fn what_is_not_counted_at_both_ends_decides_nothing() {
     of_another.push(refusals("another", &[("a", 900)]));
     assert_eq!(judged(&of_another).details[0].observed, "it was not");
     // Nor before a fault or after it.
-    let mut calm = Recorder::new(&both());
-    calm.step(0).write(&permissive());
+    let mut calm = turned_on();
     calm.push(refusals(AUTHORITY, &[("a", 3)]));
     calm.step(1).fault_started(denial(), &["authority-0"]);
     calm.step(2).fault_ended();
@@ -123,11 +123,7 @@ fn a_fault_in_which_nobody_is_refused_leaves_the_others_to_decide() {
             Act::Inject(denial()),
             Act::Recover,
         ];
-        let expectation = Expectation::BacksOff {
-            component: AUTHORITY.to_owned(),
-            at_most: 2,
-        };
-        let found = finding(&expecting(when, expectation), &recorder);
+        let found = finding(&expecting(when, at_most_two()), &recorder);
         assert_eq!(found.verdict, verdict, "{found:#?}");
         assert_eq!(found.observations, refused);
     }
@@ -151,25 +147,14 @@ fn what_a_probe_asks_is_not_an_agents() {
 
 /// A certificate that comes now and is valid for so many milliseconds.
 fn comes(recorder: &mut Recorder, serial: &str, life_ms: i64) {
-    let from_ms = i64::try_from(recorder.at_ms).expect("small");
-    let shown = certificate(OWN, serial).map(|own| CertificateSeen {
-        valid: Some(Validity {
-            from_ms,
-            until_ms: from_ms + life_ms,
-        }),
-        ..own
-    });
-    recorder.observe(Observation {
-        certificate: shown,
-        ..shows(&inside(), "a", "v1", "")
-    });
+    let shown = valid_for(life_ms, serial, recorder.at_ms);
+    recorder.observe(showing(shown));
 }
 
 /// One certificate after another comes before a denial of two seconds in which two are refused, and one more after a second of it,
 /// where `meanwhile` says for how many milliseconds it is valid.
 fn holding(before: &[i64], meanwhile: Option<i64>) -> Finding {
-    let mut recorder = Recorder::new(&both());
-    recorder.step(0).write(&permissive());
+    let mut recorder = turned_on();
     for (place, life_ms) in before.iter().enumerate() {
         comes(&mut recorder, &place.to_string(), *life_ms);
     }

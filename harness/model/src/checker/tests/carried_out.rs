@@ -4,6 +4,8 @@ use super::histories::applied;
 use super::histories::apply;
 use super::histories::delivered;
 use super::histories::inside;
+use super::histories::join;
+use super::histories::newcomer;
 use super::histories::outside;
 use super::histories::version;
 use super::histories::who;
@@ -238,14 +240,6 @@ fn why_a_rollout_came_to_no_end_is_told() {
     );
 }
 
-fn newcomer() -> Sidecar {
-    Sidecar {
-        name: "checkout@zone1#2".to_owned(),
-        pod_uid: "new".to_owned(),
-        ..inside()
-    }
-}
-
 /// Everything is right, and then one more checkout is to join in zone 1.
 fn joining(step: Option<usize>, who: &Sidecar) -> Finding {
     let mut recorder = applied();
@@ -263,11 +257,7 @@ fn joining(step: Option<usize>, who: &Sidecar) -> Finding {
         recorder.observe(shows(who, "a", "v1", ""));
         recorder.observe(shows(&inside(), "a", "v1", ""));
     }
-    let join = Act::Join {
-        application: "checkout".to_owned(),
-        data_center: "zone1".to_owned(),
-    };
-    delivered(vec![apply("v1"), join], &recorder)
+    delivered(vec![apply("v1"), join()], &recorder)
 }
 
 #[test]

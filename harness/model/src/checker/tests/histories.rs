@@ -24,6 +24,23 @@ pub(super) fn both() -> [Sidecar; 2] {
     [inside(), outside()]
 }
 
+/// A pod that comes to be in zone 1 beside the one that is there.
+pub(super) fn newcomer() -> Sidecar {
+    Sidecar {
+        name: "checkout@zone1#2".to_owned(),
+        pod_uid: "new".to_owned(),
+        ..inside()
+    }
+}
+
+/// The act that has it join.
+pub(super) fn join() -> Act {
+    Act::Join {
+        application: "checkout".to_owned(),
+        data_center: "zone1".to_owned(),
+    }
+}
+
 pub(super) fn version(value: &str) -> Configuration {
     configuration("scoped", vec![entry_zone("zone1")], value)
 }

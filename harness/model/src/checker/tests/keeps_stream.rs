@@ -1,13 +1,12 @@
 //! Histories of certificates, and of the streams that they come by.
 
-use super::histories::{both, inside};
-use super::requests::{expecting, finding, load};
-use super::tls::{OWN, certificate, permissive};
+use super::certificates::{OWN, certificate, needs_its_step, permissive, showing, turned_on};
+use super::requests::{assert_told, expecting, finding};
 use crate::duration::Span;
 use crate::expectation::Expectation;
 use crate::history::{CertificateSeen, Observation};
 use crate::scenario::{Act, Rollout};
-use crate::testing::{Recorder, shows};
+use crate::testing::Recorder;
 use crate::verdict::{Finding, Verdict};
 use rstest::rstest;
 
@@ -22,9 +21,8 @@ fn reading((_, serial, stream_ends): &Read<'_>) -> Observation {
         ..own
     });
     Observation {
-        certificate,
         starts: Some(1),
-        ..shows(&inside(), "a", "v1", "")
+        ..showing(certificate)
     }
 }
 
@@ -39,11 +37,10 @@ fn when() -> Vec<Act> {
 
 /// The history of [`when`] with these readings, each changed by `change`, which is told its place.
 fn recorded(readings: &[Read<'_>], change: impl Fn(usize, &mut Observation)) -> Recorder {
-    let mut recorder = Recorder::new(&both());
-    recorder.step(0).write(&permissive());
+    let mut recorder = turned_on();
     for (place, read) in readings.iter().enumerate() {
         begin_until(&mut recorder, read.0);
-        wait_until(&mut recorder, read.0);
+        recorder.wait_until(read.0);
         let mut seen = reading(read);
         change(place, &mut seen);
         recorder.observe(seen);
@@ -52,26 +49,20 @@ fn recorded(readings: &[Read<'_>], change: impl Fn(usize, &mut Observation)) -> 
     recorder
 }
 
-/// The next event is then.
-fn wait_until(recorder: &mut Recorder, at_ms: u64) {
-    recorder.wait(at_ms.saturating_sub(recorder.at_ms + 1));
-}
-
 /// The acts that begin until then.
 fn begin_until(recorder: &mut Recorder, at_ms: u64) {
     if at_ms >= 1000 && recorder.step == Some(0) {
-        wait_until(recorder, 1000);
-        recorder.step(1);
+        recorder.wait_until(1000).step(1);
     }
     if at_ms >= 20_000 && recorder.step == Some(1) {
-        wait_until(recorder, 20_000);
-        recorder.step(2).delete("scoped");
+        recorder.wait_until(20_000).step(2).delete("scoped");
     }
 }
 
+const EXPECTED: Expectation = Expectation::KeepsStream { since: 1 };
+
 fn judged(when: Vec<Act>, recorder: &Recorder) -> Finding {
-    let expectation = Expectation::KeepsStream { since: 1 };
-    finding(&expecting(when, expectation), recorder)
+    finding(&expecting(when, EXPECTED), recorder)
 }
 
 const NONE: &str = "none that one process had in another one's place";
@@ -124,14 +115,7 @@ fn a_new_certificate_must_come_on_the_stream_of_the_one_before(
 ) {
     let found = judged(when(), &recorded(readings, |_, _| {}));
     assert_eq!(found.verdict, verdict, "{found:#?}");
-    let observed = found.details.first().map(|detail| detail.observed.as_str());
-    match told {
-        None => assert_eq!(observed, None),
-        Some(words) => assert!(
-            observed.is_some_and(|observed| observed.contains(words)),
-            "{found:#?}"
-        ),
-    }
+    assert_told(&found, told);
     if verdict == Verdict::Failed {
         let who = found.details[0].sidecar.as_deref();
         assert_eq!(who, Some("checkout@zone1"));
@@ -177,9 +161,5 @@ fn what_was_broken_or_rolled_out_before_leaves_it_open() {
 
 #[test]
 fn a_step_that_was_not_carried_out_shows_nothing() {
-    let mut recorder = Recorder::new(&both());
-    recorder.step(0).write(&permissive());
-    let found = judged(vec![Act::Apply(permissive()), load()], &recorder);
-    assert_eq!(found.verdict, Verdict::Inconclusive);
-    assert_eq!(found.details[0].observed, "no event of it");
+    needs_its_step(EXPECTED);
 }

@@ -11,6 +11,8 @@ use super::histories::findings;
 use super::histories::given_scenario;
 use super::histories::held;
 use super::histories::inside;
+use super::histories::join;
+use super::histories::newcomer;
 use super::histories::outside;
 use super::histories::right;
 use super::histories::settled;
@@ -119,16 +121,12 @@ fn a_sidecar_that_loses_what_it_had_while_nothing_changes_fails() {
 
 /// Given `v1`, a pod joins in scope and shows `value` after `after_ms`.
 fn joins(after_ms: u64, value: &str) -> Finding {
-    newcomer(&[(after_ms, value)])
+    joins_and_shows(&[(after_ms, value)])
 }
 
 /// Given `v1`, a pod joins in scope and shows each value after so many milliseconds more.
-fn newcomer(shown: &[(u64, &str)]) -> Finding {
-    let newcomer = Sidecar {
-        name: "checkout@zone1#2".to_owned(),
-        pod_uid: "new".to_owned(),
-        ..inside()
-    };
+fn joins_and_shows(shown: &[(u64, &str)]) -> Finding {
+    let newcomer = newcomer();
     let mut recorder = Recorder::new(&both());
     recorder.write(&version("v1"));
     settled(&mut recorder, "v1", "m0");
@@ -147,10 +145,7 @@ fn newcomer(shown: &[(u64, &str)]) -> Finding {
     ended(&mut recorder, "v1");
     recorder.observe(shows(&newcomer, "a", "v1", ""));
     let scenario = Scenario {
-        when: vec![Act::Join {
-            application: "checkout".to_owned(),
-            data_center: "zone1".to_owned(),
-        }],
+        when: vec![join()],
         ..given_scenario(Expectation::Delivered)
     };
     findings(&scenario, &recorder).remove(0)
@@ -233,7 +228,7 @@ fn a_stable_name_has_one_life_at_a_time() {
 #[case::just_before(4999, Verdict::Passed)]
 fn a_newcomer_must_be_right_in_time(#[case] wrong_for_ms: u64, #[case] verdict: Verdict) {
     // It can first be read ten seconds after it came, and shows what it must at last.
-    let found = newcomer(&[(10_000, ""), (wrong_for_ms, ""), (1, "v1")]);
+    let found = joins_and_shows(&[(10_000, ""), (wrong_for_ms, ""), (1, "v1")]);
     assert_eq!(found.verdict, verdict, "{found:?}");
     if verdict == Verdict::Failed {
         assert_eq!(who(&found), ["checkout@zone1#2"]);
@@ -439,11 +434,7 @@ fn a_write_that_concerns_nobody_is_not_delivered() {
 
 #[test]
 fn who_joins_at_the_very_end_of_a_step_owes_already() {
-    let newcomer = Sidecar {
-        name: "checkout@zone1#2".to_owned(),
-        pod_uid: "new".to_owned(),
-        ..inside()
-    };
+    let newcomer = newcomer();
     let mut recorder = Recorder::new(&both());
     recorder.write(&version("v1"));
     settled(&mut recorder, "v1", "m0");
@@ -455,10 +446,7 @@ fn who_joins_at_the_very_end_of_a_step_owes_already() {
     ended(&mut recorder, "v1");
     recorder.observe(shows(&newcomer, "a", "v1", ""));
     let scenario = Scenario {
-        when: vec![Act::Join {
-            application: "checkout".to_owned(),
-            data_center: "zone1".to_owned(),
-        }],
+        when: vec![join()],
         ..given_scenario(Expectation::Delivered)
     };
     let found = findings(&scenario, &recorder).remove(0);

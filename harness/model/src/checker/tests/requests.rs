@@ -66,6 +66,16 @@ pub(super) fn finding(scenario: &Scenario, recorder: &Recorder) -> Finding {
     finding
 }
 
+/// These words are in what is told first of what was seen; without words nothing is told.
+#[track_caller]
+pub(super) fn assert_told(found: &Finding, words: Option<&str>) {
+    let told = found.details.first().map(|detail| detail.observed.as_str());
+    match words {
+        None => assert_eq!(told, None),
+        Some(words) => assert!(told.is_some_and(|told| told.contains(words)), "{found:#?}"),
+    }
+}
+
 pub(super) fn recorder() -> Recorder {
     let mut sidecars = Vec::new();
     for zone in 1..=3 {

@@ -1,13 +1,12 @@
 //! Histories of certificates that are renewed again and again.
 
-use super::histories::{both, inside};
-use super::requests::{expecting, finding, load};
-use super::tls::{OWN, certificate, permissive};
+use super::certificates::{needs_its_step, permissive, showing, turned_on, valid_for};
+use super::requests::{assert_told, expecting, finding};
 use crate::duration::Span;
 use crate::expectation::Expectation;
-use crate::history::{CertificateSeen, EventKind, Observation, Validity};
+use crate::history::{EventKind, Observation};
 use crate::scenario::{Act, Rollout};
-use crate::testing::{Recorder, shows};
+use crate::testing::Recorder;
 use crate::verdict::{Finding, Verdict};
 use rstest::rstest;
 
@@ -27,21 +26,12 @@ fn recorded(
     pause_ms: impl Fn(usize) -> u64,
     change: impl Fn(usize, &mut Observation),
 ) -> Recorder {
-    let mut recorder = Recorder::new(&both());
-    recorder.step(0).write(&permissive());
+    let mut recorder = turned_on();
     for place in 0..count {
-        let from_ms = i64::try_from(recorder.at_ms + 1).expect("small");
-        let shown = certificate(OWN, &place.to_string()).map(|own| CertificateSeen {
-            valid: Some(Validity {
-                from_ms,
-                until_ms: from_ms + LIFE_MS,
-            }),
-            ..own
-        });
+        let own = valid_for(LIFE_MS, &place.to_string(), recorder.at_ms + 1);
         let mut seen = Observation {
-            certificate: shown,
             starts: Some(1),
-            ..shows(&inside(), "a", "v1", "")
+            ..showing(own)
         };
         change(place, &mut seen);
         recorder.observe(seen);
@@ -53,9 +43,10 @@ fn recorded(
     recorder
 }
 
+const EXPECTED: Expectation = Expectation::SpreadsRenewals { since: 1 };
+
 fn judged(when: Vec<Act>, recorder: &Recorder) -> Finding {
-    let expectation = Expectation::SpreadsRenewals { since: 1 };
-    finding(&expecting(when, expectation), recorder)
+    finding(&expecting(when, EXPECTED), recorder)
 }
 
 /// As readings make it of a part of 0.55: nothing later than by 0.4 s.
@@ -93,14 +84,7 @@ fn certificates_must_not_be_renewed_together(
 ) {
     let found = judged(when(), &recorded(count, pause_ms, |_, _| {}));
     assert_eq!(found.verdict, verdict, "{found:#?}");
-    let observed = found.details.first().map(|detail| detail.observed.as_str());
-    match told {
-        None => assert_eq!(observed, None),
-        Some(words) => assert!(
-            observed.is_some_and(|observed| observed.contains(words)),
-            "{found:#?}"
-        ),
-    }
+    assert_told(&found, told);
     if verdict != Verdict::Inconclusive {
         assert_eq!(found.observations, 20);
     }
@@ -216,9 +200,5 @@ fn what_was_broken_or_rolled_out_before_leaves_it_open() {
 
 #[test]
 fn a_step_that_was_not_carried_out_shows_nothing() {
-    let mut recorder = Recorder::new(&both());
-    recorder.step(0).write(&permissive());
-    let found = judged(vec![Act::Apply(permissive()), load()], &recorder);
-    assert_eq!(found.verdict, Verdict::Inconclusive);
-    assert_eq!(found.details[0].observed, "no event of it");
+    needs_its_step(EXPECTED);
 }

@@ -1,8 +1,9 @@
 //! Histories of certificates, and of how requests arrive.
 
-use super::histories::{both, confined, delivered, inside, outside, who};
-use super::requests::{TRAFFIC, batch, expecting, finding, load, lose, recorder};
-use crate::configuration::{Configuration, InboundTls, OutboundTls, Tls};
+use super::certificates::{OWN, certificate, permissive, showing, turned_on, with_tls};
+use super::histories::{confined, delivered, inside, outside, who};
+use super::requests::{TRAFFIC, assert_told, batch, expecting, finding, load, lose, recorder};
+use crate::configuration::{InboundTls, OutboundTls, Tls};
 use crate::duration::Span;
 use crate::expectation::Expectation;
 use crate::history::{
@@ -11,43 +12,13 @@ use crate::history::{
 };
 use crate::protocol::{Connections, Protocol};
 use crate::scenario::Act;
-use crate::testing::{Recorder, configuration, entry_zone, shows};
+use crate::testing::{Recorder, shows};
 use crate::verdict::Verdict;
 use rstest::rstest;
 
-pub(super) const OWN: &str = "spiffe://mesh/sa/checkout";
-
-fn tls(value: &str, tls: Tls) -> Configuration {
-    Configuration {
-        tls: Some(tls),
-        ..configuration("scoped", vec![entry_zone("zone1")], value)
-    }
-}
-
-pub(super) fn permissive() -> Configuration {
-    let inbound = Some(InboundTls::Permissive);
-    tls(
-        "v1",
-        Tls {
-            inbound,
-            ..Tls::default()
-        },
-    )
-}
-
-pub(super) fn certificate(of: &str, serial: &str) -> Option<CertificateSeen> {
-    Some(CertificateSeen {
-        warming: false,
-        identities: vec![of.to_owned()],
-        serial: serial.to_owned(),
-        ..CertificateSeen::default()
-    })
-}
-
 /// One apply, settled, proven and ended; the sidecar in scope holds `held`, the other one `leaked`.
 fn applied(held: Option<CertificateSeen>, leaked: Option<CertificateSeen>) -> Recorder {
-    let mut recorder = Recorder::new(&both());
-    recorder.step(0).write(&permissive());
+    let mut recorder = turned_on();
     let read = |recorder: &mut Recorder, marker: &str| {
         recorder.observe(Observation {
             certificate: held.clone(),
@@ -121,36 +92,23 @@ fn nobody_else_may_hold_or_ask_for_one() {
 
 #[test]
 fn what_is_turned_off_must_go() {
-    let off = tls(
-        "v1",
-        Tls {
-            inbound: Some(InboundTls::Plaintext),
-            outbound: Some(OutboundTls::Plaintext),
-            allow: None,
-        },
-    );
+    let off = with_tls(Tls {
+        inbound: Some(InboundTls::Plaintext),
+        outbound: Some(OutboundTls::Plaintext),
+        allow: None,
+    });
     let when = vec![Act::Apply(permissive()), Act::Apply(off.clone())];
     for (kept, verdict) in [
         (None, Verdict::Passed),
         (certificate(OWN, "1"), Verdict::Failed),
     ] {
-        let mut recorder = Recorder::new(&both());
-        recorder.step(0).write(&permissive());
-        recorder.observe(Observation {
-            certificate: certificate(OWN, "1"),
-            ..shows(&inside(), "a", "v1", "")
-        });
+        let mut recorder = turned_on();
+        recorder.observe(showing(certificate(OWN, "1")));
         recorder.step(1).write(&off);
-        recorder.observe(Observation {
-            certificate: kept.clone(),
-            ..shows(&inside(), "a", "v1", "")
-        });
+        recorder.observe(showing(kept.clone()));
         recorder.gave_up();
         recorder.finished();
-        recorder.observe(Observation {
-            certificate: kept,
-            ..shows(&inside(), "a", "v1", "")
-        });
+        recorder.observe(showing(kept));
         let found = delivered(when.clone(), &recorder);
         assert_eq!(found.verdict, verdict, "{found:#?}");
     }
@@ -202,16 +160,21 @@ fn how_requests_arrive_is_judged(
             in_plaintext,
         ),
     ] {
-        let found = finding(&expecting(vec![batch(1)], expectation.clone()), &recorder);
-        assert_eq!(found.verdict, verdict, "{found:#?}");
-        // One that is missing leaves it open, whatever the other one shows.
-        let found = finding(&expecting(vec![batch(2)], expectation), &recorder);
-        assert_eq!(
-            found.verdict,
-            verdict.max(Verdict::Inconclusive),
-            "{found:#?}"
-        );
+        assert_decided_by_one(expectation, &recorder, verdict);
     }
+}
+
+/// The only request of a batch decides. One that is missing leaves it open, whatever the other one shows.
+#[track_caller]
+fn assert_decided_by_one(expectation: Expectation, recorder: &Recorder, verdict: Verdict) {
+    let found = finding(&expecting(vec![batch(1)], expectation.clone()), recorder);
+    assert_eq!(found.verdict, verdict, "{found:#?}");
+    let found = finding(&expecting(vec![batch(2)], expectation), recorder);
+    assert_eq!(
+        found.verdict,
+        verdict.max(Verdict::Inconclusive),
+        "{found:#?}"
+    );
 }
 
 #[test]
@@ -250,14 +213,7 @@ fn a_refusal_must_have_its_cause(
     let because = RefusalCause::Plaintext;
     let traffic = TRAFFIC.to_owned();
     let expectation = Expectation::Refused { traffic, because };
-    let found = finding(&expecting(vec![batch(1)], expectation.clone()), &recorder);
-    assert_eq!(found.verdict, verdict, "{found:#?}");
-    let found = finding(&expecting(vec![batch(2)], expectation), &recorder);
-    assert_eq!(
-        found.verdict,
-        verdict.max(Verdict::Inconclusive),
-        "{found:#?}"
-    );
+    assert_decided_by_one(expectation, &recorder, verdict);
 }
 
 #[rstest]
@@ -270,14 +226,10 @@ fn certificates_must_be_renewed(
     #[case] of: &str,
     #[case] verdict: Verdict,
 ) {
-    let mut recorder = Recorder::new(&both());
-    recorder.step(0).write(&permissive());
+    let mut recorder = turned_on();
     let hold = Act::Hold(Span::secs(1));
     let read = |recorder: &mut Recorder, serial: &str| {
-        recorder.observe(Observation {
-            certificate: certificate(of, serial),
-            ..shows(&inside(), "a", "v1", "")
-        });
+        recorder.observe(showing(certificate(of, serial)));
     };
     // What was held before the step counts, too.
     if let [first, ..] = serials {
@@ -347,21 +299,15 @@ fn certificates_must_be_renewed_before_they_end(
     #[case] wrong: Option<&str>,
     #[case] verdict: Verdict,
 ) {
-    let mut recorder = Recorder::new(&both());
-    recorder.step(0).write(&permissive());
-    let at = |recorder: &mut Recorder, at_ms: u64| {
-        recorder.wait(at_ms - recorder.at_ms - 1);
-    };
+    let mut recorder = turned_on();
     let mut step = 0;
     for (at_ms, serial, until_ms) in readings {
         if *at_ms >= 10_000 && step == 0 {
             step = 1;
-            at(&mut recorder, 10_000);
-            recorder.step(1);
-            at(&mut recorder, 12_000);
-            recorder.fault_ended();
+            recorder.wait_until(10_000).step(1);
+            recorder.wait_until(12_000).fault_ended();
         }
-        at(&mut recorder, *at_ms);
+        recorder.wait_until(*at_ms);
         if serial.is_empty() {
             recorder.unreadable(&inside().name);
             continue;
@@ -371,15 +317,12 @@ fn certificates_must_be_renewed_before_they_end(
             until_ms: *until_ms,
         });
         let warming = *serial == "waits";
-        let certificate = certificate(OWN, serial).map(|own| CertificateSeen {
+        let shown = certificate(OWN, serial).map(|own| CertificateSeen {
             valid,
             warming,
             ..own
         });
-        recorder.observe(Observation {
-            certificate,
-            ..shows(&inside(), "a", "v1", "")
-        });
+        recorder.observe(showing(shown));
     }
     let when = vec![Act::Apply(permissive()), Act::Recover];
     let found = finding(
@@ -387,11 +330,7 @@ fn certificates_must_be_renewed_before_they_end(
         &recorder,
     );
     assert_eq!(found.verdict, verdict, "{found:#?}");
-    let told = found.details.first().map(|detail| detail.observed.as_str());
-    match wrong {
-        None => assert_eq!(told, None),
-        Some(words) => assert!(told.is_some_and(|told| told.contains(words)), "{found:#?}"),
-    }
+    assert_told(&found, wrong);
 }
 
 #[rstest]

@@ -174,14 +174,8 @@ fn what_an_application_sends_over_its_own_tls_is_told_as_bytes_are() {
 
 #[test]
 fn bytes_have_no_virtual_host() {
-    let snapshot = Translator::default().snapshot(
-        &world_of_bytes(false),
-        &sidecar("a", "west"),
-        &Effective::default(),
-        Traffic::default(),
-        Security::default(),
-        Form::default(),
-    );
+    let (world, west) = (world_of_bytes(false), sidecar("a", "west"));
+    let snapshot = made(&Translator::default(), &world, &west, &Effective::default());
     let routes: RouteConfiguration = read(&snapshot, Kind::Routes, OUTBOUND_ROUTES);
     let hosts = routes.virtual_hosts.iter();
     assert!(!hosts.clone().any(|host| host.name.ends_with(":8082")));

@@ -439,14 +439,8 @@ fn a_permissive_caller_tells_who_takes_tls_by_their_endpoints() {
         },
         ..Effective::default()
     };
-    let snapshot = Translator::default().snapshot(
-        &world,
-        &sidecar("a", "west"),
-        &effective,
-        Traffic::default(),
-        Security::default(),
-        Form::default(),
-    );
+    let west = sidecar("a", "west");
+    let snapshot = made(&Translator::default(), &world, &west, &effective);
     let name = "checkout.mesh-workloads:8080";
     let cluster: Cluster = read(&snapshot, Kind::Clusters, name);
     assert!(cluster.transport_socket.is_none());

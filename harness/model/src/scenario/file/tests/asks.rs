@@ -19,8 +19,7 @@ then:
 #[test]
 fn a_token_that_has_ended_is_read_and_printed() {
     let text = asking("identities, token-signing", "expired");
-    let read = parse("my.yaml", &text).expect("it is right");
-    assert_eq!(parse("my.yaml", &print(&read)).expect("right"), read);
+    let read = read_both_ways(&text);
     let told = crate::words::expectations(&read);
     assert!(told[0].contains("the token has ended"), "{told:?}");
 }
@@ -52,8 +51,7 @@ fn what_it_takes_to_ask_must_be_said(
 fn a_wish_is_read_and_printed(#[case] wish: &str, #[case] words: &str) {
     let text = asking("identities", &format!("right, wish: {wish}"));
     let text = text.replace("nodeAgent", "authority");
-    let read = parse("my.yaml", &text).expect("it is right");
-    assert_eq!(parse("my.yaml", &print(&read)).expect("right"), read);
+    let read = read_both_ways(&text);
     let told = crate::words::acts(&read);
     assert!(told[0].contains(words), "{told:?}");
 }
@@ -79,8 +77,7 @@ const TURNED_AWAY: &str = "denied: {ask: mine, because: noCertificate}";
 #[case::as_itself("token: own", "with its own certificate")]
 fn what_is_shown_to_a_key_service_is_read_and_printed(#[case] ask: &str, #[case] words: &str) {
     let text = at_the_key_service("identities, key-service", ask, TURNED_AWAY);
-    let read = parse("my.yaml", &text).expect("it is right");
-    assert_eq!(parse("my.yaml", &print(&read)).expect("right"), read);
+    let read = read_both_ways(&text);
     let told = crate::words::acts(&read);
     assert_eq!(
         told,
@@ -168,8 +165,7 @@ const NOT_THE_OWNER: &str = "denied: {ask: mine, because: otherUser}";
 #[test]
 fn an_attempt_as_another_user_is_read_and_printed() {
     let text = as_another_user("identities, private-socket", "nodeAgent", NOT_THE_OWNER);
-    let read = parse("my.yaml", &text).expect("it is right");
-    assert_eq!(parse("my.yaml", &print(&read)).expect("right"), read);
+    let read = read_both_ways(&text);
     let told = crate::words::acts(&read);
     let asks =
         "frontend in zone 1 asks the node agent as another user than the owner of its socket";
@@ -232,8 +228,7 @@ then:
 #[test]
 fn an_entry_of_an_audit_log_is_read_and_printed() {
     let text = audited("identities, audit-log", "authority", "mine");
-    let read = parse("my.yaml", &text).expect("it is right");
-    assert_eq!(parse("my.yaml", &print(&read)).expect("right"), read);
+    let read = read_both_ways(&text);
     let told = crate::words::expectations(&read);
     assert!(
         told[1].contains("a call for `mine` that was served"),

@@ -25,8 +25,7 @@ fn handshakes_are_read_and_printed() {
         "- handshakeAnswered: {handshake: right}
 - handshakeRefused: {handshake: none, with: certificate_required}",
     );
-    let read = parse("my.yaml", &text).expect("it is right");
-    assert_eq!(parse("my.yaml", &print(&read)).expect("right"), read);
+    let read = read_both_ways(&text);
     assert_eq!(
         crate::words::expectations(&read)[1],
         "`none` is refused by the callee's sidecar with the alert certificate_required"
@@ -37,8 +36,7 @@ fn handshakes_are_read_and_printed() {
 fn a_certificate_can_be_shown_once_more() {
     let text = shaking_hands("handshakes", "- handshakeAnswered: {handshake: right}")
         .replace("shows: none", "shows: {as: right}");
-    let read = parse("my.yaml", &text).expect("it is right");
-    assert_eq!(parse("my.yaml", &print(&read)).expect("right"), read);
+    let read = read_both_ways(&text);
     let said = &crate::words::acts(&read)[1];
     assert!(
         said.contains("with the certificate of `right` once more"),
@@ -62,8 +60,7 @@ fn with_a_partner(requires: &str, of: &str) -> String {
 #[test]
 fn certificates_of_a_partner_can_be_shown() {
     let text = with_a_partner("handshakes, partner-roots", "frontend@$zone1");
-    let read = parse("my.yaml", &text).expect("it is right");
-    assert_eq!(parse("my.yaml", &print(&read)).expect("right"), read);
+    let read = read_both_ways(&text);
     let said = crate::words::acts(&read);
     assert!(
         said[0].ends_with("made by the probe of frontend in zone 1"),

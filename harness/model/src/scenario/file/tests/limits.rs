@@ -10,6 +10,21 @@ fn mistake(from: &str, to: &str) -> String {
     found.concat()
 }
 
+/// These words are in what is wrong, and nothing else is.
+#[track_caller]
+fn assert_refused(text: &str, words: &str) {
+    let found = mistakes(text);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].contains(words), "{found:#?}");
+}
+
+/// It is right, and these words are in what it expects first.
+#[track_caller]
+fn assert_expects(text: &str, words: &str) {
+    let told = crate::words::expectations(&read_both_ways(text));
+    assert!(told[0].contains(words), "{told:?}");
+}
+
 #[test]
 fn a_name_that_no_folder_can_have_is_refused() {
     let part = |letters: usize| "a".repeat(letters);
@@ -150,8 +165,7 @@ fn what_is_held_back_for_as_long_as_the_fault_lasts_is_refused() {
     assert!(told("0s").contains("a delay of no time"));
     let text = sample_with(cut, &late("1500ms"));
     assert_eq!(mistakes(&text), [""; 0]);
-    let read = parse("my.yaml", &text).expect("it is right");
-    assert_eq!(parse("my.yaml", &print(&read)).expect("right"), read);
+    let read = read_both_ways(&text);
     let Some(Act::Inject(fault)) = read
         .when
         .iter()
@@ -205,10 +219,7 @@ const STRICT: &str = "tls: {inbound: strict}";
 
 #[test]
 fn what_is_expected_of_streams_is_read_and_printed() {
-    let read = parse("my.yaml", &pushed("", STRICT, 1)).expect("it is right");
-    assert_eq!(parse("my.yaml", &print(&read)).expect("right"), read);
-    let told = crate::words::expectations(&read);
-    assert!(told[0].contains("comes on the stream"), "{told:?}");
+    assert_expects(&pushed("", STRICT, 1), "comes on the stream");
 }
 
 #[rstest::rstest]
@@ -227,9 +238,7 @@ fn a_stream_that_ends_for_another_reason_shows_nothing(
     #[case] since: usize,
     #[case] complaint: &str,
 ) {
-    let found = mistakes(&pushed(before, tls, since));
-    assert_eq!(found.len(), 1, "{found:#?}");
-    assert!(found[0].contains(complaint), "{found:#?}");
+    assert_refused(&pushed(before, tls, since), complaint);
 }
 
 #[rstest::rstest]
@@ -250,18 +259,9 @@ fn renewals_are_spread_while_nothing_else_happens(
     #[case] complaint: Option<&str>,
 ) {
     let text = pushed(before, tls, since).replace("keepsStream", "spreadsRenewals");
-    let found = mistakes(&text);
     match complaint {
-        Some(words) => {
-            assert_eq!(found.len(), 1, "{found:#?}");
-            assert!(found[0].contains(words), "{found:#?}");
-        }
-        None => {
-            let read = parse("my.yaml", &text).expect("it is right");
-            assert_eq!(parse("my.yaml", &print(&read)).expect("right"), read);
-            let told = crate::words::expectations(&read);
-            assert!(told[0].contains("not all renewed after"), "{told:?}");
-        }
+        Some(words) => assert_refused(&text, words),
+        None => assert_expects(&text, "not all renewed after"),
     }
 }
 
@@ -280,18 +280,9 @@ fn who_backs_off_is_refused_something_while_something_is_broken(
 ) {
     let expected = format!("backsOff: {{component: certificate-authority, atMost: {at_most}}}");
     let text = pushed(before, tls, 1).replace("keepsStream: {since: 1}", &expected);
-    let found = mistakes(&text);
     match complaint {
-        Some(words) => {
-            assert_eq!(found.len(), 1, "{found:#?}");
-            assert!(found[0].contains(words), "{found:#?}");
-        }
-        None => {
-            let read = parse("my.yaml", &text).expect("it is right");
-            assert_eq!(parse("my.yaml", &print(&read)).expect("right"), read);
-            let told = crate::words::expectations(&read);
-            assert!(told[0].contains("refuses at most 3 requests"), "{told:?}");
-        }
+        Some(words) => assert_refused(&text, words),
+        None => assert_expects(&text, "refuses at most 3 requests"),
     }
 }
 
@@ -301,18 +292,13 @@ fn what_may_follow_from_a_key_that_is_wrong_is_not_told_of_the_map_it_is_in() {
         let more = format!("priority: 3\n    tls: {tls}\n");
         sample_with("priority: 3\n", &more).replace("requires: [", "requires: [tls, ")
     };
-    let found = mistakes(&with_tls("{mode: strict}"));
-    assert_eq!(found.len(), 1, "{found:#?}");
-    assert!(found[0].contains("unknown field `mode`"), "{found:#?}");
-    let empty = mistakes(&with_tls("{}"));
-    assert_eq!(empty.len(), 1, "{empty:#?}");
-    assert!(empty[0].contains("`tls` says nothing"), "{empty:#?}");
-    let found = mistakes(&sample_with(
+    assert_refused(&with_tls("{mode: strict}"), "unknown field `mode`");
+    assert_refused(&with_tls("{}"), "`tls` says nothing");
+    let misspelt = sample_with(
         "    toggles: {steady: \"on\"}\n",
         "    toggle: {steady: \"on\"}\n",
-    ));
-    assert_eq!(found.len(), 1, "{found:#?}");
-    assert!(found[0].contains("did you mean `toggles`?"), "{found:#?}");
+    );
+    assert_refused(&misspelt, "did you mean `toggles`?");
 }
 
 #[test]
