@@ -18,6 +18,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Resource;
 use kube::api::{Api, ListParams};
+use kube::runtime::utils::Backoff;
 use kube::runtime::{WatchStreamExt, watcher};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
@@ -27,6 +28,25 @@ use troubles::{explained, words};
 
 /// How long nothing may change before it is looked again.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// The pause before a watch that broke off is made again. Always the same: with pauses that grow, who is there was not known for
+/// up to half a minute after the API server had been away, by design of a scenario, for ten seconds.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// [`PAUSE`], again and again.
+struct Pauses;
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        Some(PAUSE)
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {}
+}
 
 impl From<MeshError> for DeployMeshError {
     fn from(error: MeshError) -> Self {
@@ -251,14 +271,13 @@ where
     told(watcher(api, config))
 }
 
-fn told<K>(
-    events: impl Stream<Item = Result<watcher::Event<K>, watcher::Error>> + Send + 'static,
-) -> BoxStream<'static, ()>
+fn told<T, E>(events: impl Stream<Item = Result<T, E>> + Send + 'static) -> BoxStream<'static, ()>
 where
-    K: Send + 'static,
+    T: Send + 'static,
+    E: std::error::Error + Send + 'static,
 {
     events
-        .default_backoff()
+        .backoff(Pauses)
         .filter_map(|event| async move {
             match event {
                 Ok(_) => Some(()),

@@ -63,3 +63,19 @@ async fn an_api_server_that_stays_away_is_what_was_seen_last() {
         other => panic!("{other:?}"),
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_is_made_again_soon_however_long_the_api_server_was_away() {
+    // As a watch tells it: an error for each try, and at last that it works.
+    let away = std::iter::repeat_with(|| Err(std::io::Error::other("connection refused")));
+    let events = away.take(20).chain(std::iter::once(Ok(())));
+    let started = Instant::now();
+    let heard = told(futures::stream::iter(events)).next().await;
+    assert_eq!(heard, Some(()));
+    // A timer may be a millisecond late each time.
+    let took = started.elapsed();
+    assert!(
+        took >= PAUSE * 20 && took < PAUSE * 21,
+        "twenty tries, each soon after the other: {took:?}"
+    );
+}
