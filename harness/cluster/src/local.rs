@@ -19,6 +19,7 @@ mod gate;
 mod group;
 mod groups;
 mod handle;
+mod health_gate;
 mod key_search;
 mod machines;
 mod measure;

@@ -11,7 +11,6 @@ use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::{WatchStreamExt, watcher};
 use std::collections::BTreeSet;
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// How often the API server is asked whether it is ready. It tells nobody by itself; a refused connection or a 500
 /// costs it next to nothing.
@@ -37,13 +36,6 @@ pub(super) async fn client(ca: &str, user: &pki::Pair) -> Result<kube::Client, C
 /// second before it makes them (`EnsureRBACPolicy`), are for others, as are its classes of priority.
 pub(super) async fn api_server_serves(client: &kube::Client) {
     says_yes(client, SERVES).await;
-}
-
-/// Says so once the API server is ready.
-pub(super) async fn tell_ready(client: kube::Client, ready: watch::Sender<bool>) {
-    says_yes(&client, "/readyz").await;
-    // Whom it is told may have gone with the cluster.
-    let _ = ready.send(true);
 }
 
 /// Waits until the API server says that it is ready, which is not long after it serves.

@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, watch};
 
 /// Port of the loopback by which the scheduler reaches the API server, as soon as that serves.
 pub(super) const SCHEDULER_GATE: u16 = 6444;
-/// That of the controller-manager, once the API server is ready: it asks for that itself, and only once a second.
+/// That of the controller-manager; it asks whether the API server is ready, and only once a second, and is told so at once.
 pub(super) const MANAGER_GATE: u16 = 6445;
 const ETCD: &str = "http://127.0.0.1:2379";
 /// How far the heap of a component grows beyond what is in use before Go collects what is not, in percent: twice what Go does

@@ -13,7 +13,7 @@ use super::protocol::{
 };
 use super::run_folder::RunFolder;
 use super::wiring::{self, Network};
-use super::{ACCOUNT_KEY, bootstrap, control, failed, gate, groups, log_to, roles};
+use super::{ACCOUNT_KEY, bootstrap, control, failed, gate, groups, health_gate, log_to, roles};
 use crate::ClusterError;
 use harness_kernel::{fd_passing, mount};
 use std::collections::BTreeMap;
@@ -209,7 +209,6 @@ async fn bring_up(
     let (components, administrator) = components::prepare(&authority, &folders)?;
 
     let (open, opened) = watch::channel(false);
-    let (whole, is_whole) = watch::channel(false);
     let (ready, is_ready) = watch::channel(false);
     let (ended, mut has_ended) = mpsc::channel(1);
     let mut supervised = BTreeMap::new();
@@ -229,7 +228,10 @@ async fn bring_up(
     gate::serve(components::SCHEDULER_GATE, server, opened.clone())
         .await
         .map_err(failed("listen for the scheduler"))?;
-    gate::serve(components::MANAGER_GATE, server, is_whole)
+    let certificate = authority.api_server();
+    let certificate = certificate.map_err(failed("sign a certificate"))?;
+    let manager = components::MANAGER_GATE;
+    health_gate::serve(manager, server, opened.clone(), &certificate)
         .await
         .map_err(failed("listen for the controller-manager"))?;
     let outer = listener
@@ -321,7 +323,6 @@ async fn bring_up(
         let client = bootstrap::client(&authority.certificate, &administrator).await?;
         bootstrap::api_server_serves(&client).await;
         let _ = open.send(true);
-        tokio::spawn(bootstrap::tell_ready(client.clone(), whole));
         bootstrap::allow_nodes(&client).await?;
         for node in &mut nodes {
             let line = protocol::line(&"go").map_err(failed("start a node"))?;
