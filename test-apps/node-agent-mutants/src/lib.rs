@@ -21,8 +21,8 @@ use std::time::Duration;
 use tracing::{info, warn};
 use unforgiving::{DialsOnce, ShunsSlow};
 
-/// After this part of its life a certificate is renewed too late.
-const LATE: f64 = 1.1;
+/// After this part of its life a certificate is renewed too late: by more than a probe may take to tell of it.
+const LATE: f64 = 1.5;
 
 /// After this part of its life each certificate is renewed by who draws none at random.
 const TOGETHER: f64 = 0.55;
