@@ -14,7 +14,7 @@ mod stop;
 pub(crate) use runtime::become_runc;
 
 use crate::system::{self, CannotHere};
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use lock::Lock;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::CommandExt as _;
@@ -78,6 +78,24 @@ impl Engine {
         let mut command = Command::new("docker");
         command.envs(self.host.iter().map(|host| ("DOCKER_HOST", host)));
         command
+    }
+
+    /// What the engine's command line says to these arguments.
+    pub(crate) fn says(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = self
+            .docker()
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stderr(Stdio::inherit())
+            .output()
+            .context("start docker")?;
+        ensure!(
+            output.status.success(),
+            "docker {} ended with {}",
+            arguments.join(" "),
+            output.status
+        );
+        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
     }
 
     /// Its version; none when it does not answer.
@@ -202,9 +220,38 @@ pub(crate) fn ensure(install: bool) -> anyhow::Result<Engine> {
     Ok(engine)
 }
 
-/// Whether [`ensure`] would start nothing.
-pub(crate) fn is_running() -> anyhow::Result<bool> {
-    Ok(answering()?.is_some())
+/// An engine that something needs for a while: who found none running leaves none running.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    engine: Engine,
+    was_running: bool,
+}
+
+impl Kept {
+    /// As [`ensure`].
+    pub(crate) fn ensure(install: bool) -> anyhow::Result<Self> {
+        let was_running = answering()?.is_some();
+        Ok(Self {
+            engine: ensure(install)?,
+            was_running,
+        })
+    }
+
+    /// It is needed no more.
+    pub(crate) fn end(self) -> anyhow::Result<()> {
+        if !self.was_running {
+            down()?;
+        }
+        Ok(())
+    }
+}
+
+impl std::ops::Deref for Kept {
+    type Target = Engine;
+
+    fn deref(&self) -> &Engine {
+        &self.engine
+    }
 }
 
 /// An engine that needs nothing but to be used.

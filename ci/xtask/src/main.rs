@@ -30,6 +30,7 @@ use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// Checks, tests and builds of this repository.
 #[derive(Debug, Parser)]
@@ -55,6 +56,9 @@ enum Task {
         /// Install nothing; a missing tool is an error
         #[arg(long)]
         no_install: bool,
+        /// Begin nothing after so many minutes: what is left is skipped, which is told
+        #[arg(long)]
+        minutes: Option<u64>,
     },
     /// Figures: a table, and target/bench/NAME.json
     Bench(bench::BenchArguments),
@@ -116,7 +120,14 @@ enum EngineAct {
 fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Check { steps } => check::check(&steps),
-        Task::Test { parts, no_install } => test::test(&parts, no_install),
+        Task::Test {
+            parts,
+            no_install,
+            minutes,
+        } => {
+            let limit = minutes.map(|minutes| Duration::from_secs(minutes * 60));
+            test::test(&parts, no_install, limit)
+        }
         Task::Bench(arguments) => bench::bench(&arguments),
         Task::BenchInside(arguments) => bench::inside(&arguments),
         Task::Images => images::images().map(|_| true),

@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The name without the tag.
 const REPOSITORY: &str = "meshproof/node";
@@ -142,6 +142,30 @@ fn require_programs(needed: &[(&str, &str)], install: bool) -> anyhow::Result<()
 
 fn cache() -> anyhow::Result<Cache> {
     Ok(Cache::new(&harness_assets::cache_folder()?, "node-image"))
+}
+
+/// Does what [`ensure`] does by another process that gives way to all others, so that it can be done while scenarios run, for
+/// `limit` at most. What keeps it from being made [`ensure`] says to whoever needs it.
+pub(crate) fn make_in_background(install: bool, limit: Option<Duration>) {
+    let Ok(this) = std::env::current_exe() else {
+        return;
+    };
+    // No time at all would be no limit.
+    let seconds = limit.map_or(0, |limit| limit.as_secs().max(1));
+    let mut command = Command::new("timeout");
+    command
+        .arg(format!("{seconds}s"))
+        .args(["nice", "-n", "19"])
+        .arg(this)
+        .arg("node-image");
+    if !install {
+        command.arg("--no-install");
+    }
+    match command.stdout(Stdio::null()).status() {
+        Ok(status) if status.success() => {}
+        Ok(status) => eprintln!("node image: it was not made in the background: {status}"),
+        Err(error) => eprintln!("node image: it was not made in the background: {error}"),
+    }
 }
 
 /// `cargo xtask node-image`: loads the image, or writes its archive to a file.

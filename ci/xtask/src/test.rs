@@ -4,6 +4,7 @@ mod clusters;
 mod distances;
 mod documentation;
 mod foreign;
+mod on_kind;
 mod parity;
 mod side_by_side;
 mod topologies;
@@ -15,8 +16,10 @@ use crate::tools::Tool;
 use crate::{check, dist, engine, images, node_image, registry, system, workspace};
 use anyhow::Context as _;
 use clap::ValueEnum;
+use on_kind::{on_kind, with_engine};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// A part of the tests.
@@ -32,33 +35,38 @@ pub(crate) enum Part {
     Token,
     /// The images as containers, where this machine can have a container engine
     Components,
-    /// The gate on a kind cluster, where this machine can have one
+    /// The gate on a kind cluster, where this machine can have one; the node image is made beside the run
     Kind,
-    /// Some of them on a kind cluster that is addressed as one of somebody else
+    /// Some of them on a kind cluster that is addressed as one of somebody else; beside the run
     Foreign,
-    /// Some of them on two kind clusters, with a mesh over both
-    Clusters,
-    /// Some of them on the local cluster in other topologies, and with certificates that live for ten seconds
-    Topologies,
-    /// The archive for other machines, used as on one that has neither Rust nor this repository
-    Dist,
     /// Every scenario on the local cluster, each with half of the sidecars on state of the world and half on delta xDS
     Run,
     /// Every scenario against the seeded bugs it must catch; beside the run
     Selftest,
-    /// The gate with every sidecar on delta xDS; beside the run
+    /// The gate with every sidecar on delta xDS; every scenario is run with both forms, so this is run when it is named
     Delta,
     /// Whether the runs say the same of every scenario that kind ran; makes them first
     Parity,
     /// The program as a whole: interrupts, kills, what is left behind
     Live,
+    /// The archive for other machines, used as on one that has neither Rust nor this repository
+    Dist,
+    /// Some of them on the local cluster in other topologies, and with certificates that live for ten seconds
+    Topologies,
+    /// Some of them on two kind clusters, with a mesh over both
+    Clusters,
     /// Every scenario on a kind cluster, and whether the local cluster says the same: an hour of CI is too short for it, so
     /// it is run when it is named
     Everywhere,
 }
 
-/// Runs the parts (all but the last of them when none is named) and prints the sum as the last line. False when anything failed.
-pub(crate) fn test(parts: &[Part], no_install: bool) -> anyhow::Result<bool> {
+/// Runs the parts (all but those that are run when they are named, when none is) and prints the sum as the last line. Nothing
+/// begins after `limit`. False when anything failed.
+pub(crate) fn test(
+    parts: &[Part],
+    no_install: bool,
+    limit: Option<Duration>,
+) -> anyhow::Result<bool> {
     let started = Instant::now();
     let parts = with_what_they_need(parts);
     system::require(!no_install)?;
@@ -71,15 +79,41 @@ pub(crate) fn test(parts: &[Part], no_install: bool) -> anyhow::Result<bool> {
     let mut total = Count::default();
     let mut not_tested = Vec::new();
     let mut sums = Vec::new();
+    let time_left = limit.map(|limit| move || limit.saturating_sub(started.elapsed()));
     let run_piece = |part: Part, piece: u32| {
+        if let Some(limit) = limit.filter(|limit| started.elapsed() > *limit) {
+            let minutes = limit.as_secs() / 60;
+            let reason = format!("nothing begins after {minutes} minutes (`--minutes`)");
+            return Err(CannotHere::because(reason));
+        }
         if piece == 1 {
             say(started, &format!("testing: {}", name_of(part)));
         }
         run(part, piece, &parts, &program, &results, !no_install)
     };
-    let stages = side_by_side::stages(&parts);
-    for ended in stages.flat_map(|stage| side_by_side::run(stage, &run_piece)) {
+    // Kept for all parts of a stage, so that none of them ends it under another one.
+    let kept = Mutex::new(None);
+    let prepare = || {
+        // What keeps it from being there is told by the parts that need it.
+        let engine = engine::Kept::ensure(!no_install);
+        if engine.is_ok() {
+            node_image::make_in_background(!no_install, time_left.map(|left| left()));
+        }
+        *side_by_side::of(&kept) = engine.ok();
+    };
+    let run_stage = |stage| {
+        let mut ended = side_by_side::run(stage, &run_piece, &prepare);
+        let engine = side_by_side::of(&kept).take();
+        if let Some(Err(error)) = engine.map(engine::Kept::end)
+            && let Some(Ok(count)) = ended.last_mut().map(|last| last.outcome.as_mut())
+        {
+            *count += Count::one_failed(format!("end the container engine: {error:#}"));
+        }
+        ended
+    };
+    for ended in side_by_side::stages(&parts).flat_map(run_stage) {
         let name = name_of(ended.part);
+        not_tested.extend(ended.not_tested.iter().map(|why| format!("{name}: {why}")));
         let count = match ended.outcome {
             Err(error) if error.is::<CannotHere>() => {
                 not_tested.push(format!("{name}: {error:#}"));
@@ -112,7 +146,7 @@ pub(crate) fn test(parts: &[Part], no_install: bool) -> anyhow::Result<bool> {
         println!("FAILED: {failed}");
     }
     for part in &not_tested {
-        println!("NOT TESTED on this machine: {part}");
+        println!("NOT TESTED: {part}");
     }
     println!("{total}");
     Ok(total.failed.is_empty() && total.passed > 0)
@@ -125,7 +159,7 @@ fn name_of(part: Part) -> String {
         .unwrap_or_default()
 }
 
-/// The parts in their order: all but [`Part::Everywhere`] when none is named.
+/// The parts in their order: all but [`Part::Everywhere`] and [`Part::Delta`] when none is named.
 fn with_what_they_need(parts: &[Part]) -> Vec<Part> {
     let is_wanted = |part: &Part| {
         let needed_by_another = match part {
@@ -133,7 +167,7 @@ fn with_what_they_need(parts: &[Part]) -> Vec<Part> {
             Part::Kind => parts.contains(&Part::Parity),
             _ => false,
         };
-        let by_default = parts.is_empty() && *part != Part::Everywhere;
+        let by_default = parts.is_empty() && !matches!(part, Part::Everywhere | Part::Delta);
         by_default || parts.contains(part) || needed_by_another
     };
     let all = Part::value_variants().iter().copied();
@@ -166,7 +200,12 @@ fn run(
         Part::Dist => archive(),
         Part::Delta => here(&side_by_side::DELTA, "delta"),
         Part::Run => here(&side_by_side::RUN, "run"),
-        Part::Kind => on_kind(program, &results.join("kind"), &["--tag", "gate"], install),
+        Part::Kind => on_kind(
+            program,
+            &results.join("kind"),
+            &["--tag", "gate", side_by_side::DELIVERY],
+            install,
+        ),
         Part::Foreign => foreign::run(program, &results.join("foreign"), install),
         Part::Clusters => clusters::run(program, &results.join("clusters"), install),
         Part::Parity => parity::of(program, results, "kind"),
@@ -179,9 +218,10 @@ fn run(
             // What the run shows is not shown twice.
             let without = all.contains(&Part::Run).then_some("--without-faithful");
             let shard = format!("{piece}/{}", side_by_side::SELFTESTS);
-            // Comparisons that nothing rests on are too much for the time that CI has.
-            let arguments: Vec<&str> = ["selftest", "--without-extra", "--shard", &shard]
+            let of_shard = ["--shard", &shard];
+            let arguments: Vec<&str> = side_by_side::SELFTEST
                 .into_iter()
+                .chain(of_shard)
                 .chain(without)
                 .collect();
             let artifacts = results.join(format!("selftest-{piece}"));
@@ -278,47 +318,6 @@ fn ignored(profile: &str, install: bool) -> anyhow::Result<usize> {
     );
     ignored_in_list(&String::from_utf8_lossy(&output.stdout))
         .context("read what cargo nextest lists")
-}
-
-/// Scenarios on kind with sidecars of both forms of xDS, and further options.
-///
-/// # Errors
-///
-/// [`CannotHere`] when this machine cannot have a kind cluster.
-fn on_kind(
-    program: &Path,
-    results: &Path,
-    options: &[&str],
-    install: bool,
-) -> anyhow::Result<Count> {
-    // Without a run of now there is none to compare with either.
-    forget_run(results)?;
-    with_engine(install, |engine| {
-        let image = node_image::ensure(engine, install)?;
-        let mut command = engine.command(program);
-        command.env("MESHPROOF_NODE_IMAGE", image);
-        let arguments = [&["run", "--cluster", "kind", "--set", "xds=mixed"], options].concat();
-        meshproof(command, &arguments, results)
-    })
-}
-
-/// Something that needs a container engine.
-///
-/// # Errors
-///
-/// [`CannotHere`] when this machine cannot have one.
-fn with_engine(
-    install: bool,
-    act: impl FnOnce(&Engine) -> anyhow::Result<Count>,
-) -> anyhow::Result<Count> {
-    let was_running = engine::is_running()?;
-    let engine = engine::ensure(install)?;
-    let outcome = act(&engine);
-    // Who found none running leaves none running.
-    if !was_running {
-        engine::down()?;
-    }
-    outcome
 }
 
 /// `meshproof` with its artefacts in a folder of its own, whose name is before each line of what it says.

@@ -34,13 +34,9 @@ pub(super) fn measure(
     samples: usize,
     report: &mut Report,
 ) -> anyhow::Result<bool> {
-    let was_running = engine::is_running()?;
-    let engine = engine::ensure(true)?;
+    let engine = engine::Kept::ensure(true)?;
     let outcome = measure_on(&engine, program, samples, report);
-    // Who found none running leaves none running.
-    if !was_running {
-        engine::down()?;
-    }
+    engine.end()?;
     outcome
 }
 

@@ -1,6 +1,6 @@
 //! Scenarios over several clusters.
 
-use super::on_kind;
+use super::on_kind::on_kind;
 use crate::junit::Count;
 use std::path::Path;
 

@@ -6,7 +6,9 @@ mod candidate;
 mod pods;
 mod registry;
 
-use super::{forget_run, meshproof, with_engine};
+use super::on_kind::with_engine;
+use super::side_by_side::DELIVERY;
+use super::{forget_run, meshproof};
 use crate::engine::Engine;
 use crate::junit::Count;
 use crate::{node_image, workspace};
@@ -126,14 +128,22 @@ impl Foreign<'_> {
         let mut command = self.engine.command(self.program);
         command.env("KUBECONFIG", &self.kubeconfig);
         let context = format!("kind-meshproof-{NAME}");
-        let options = ["run", "--cluster", "kubeconfig", "--allow-context"];
+        let options = [
+            "run",
+            DELIVERY,
+            "--cluster",
+            "kubeconfig",
+            "--allow-context",
+        ];
         let options = options.into_iter().map(str::to_owned).chain([context]);
         (command, options.collect())
     }
 
     fn nodes(&self) -> anyhow::Result<Vec<String>> {
         let label = format!("label=io.x-k8s.kind.cluster=meshproof-{NAME}");
-        let said = self.docker(&["ps", "--filter", &label, "--format", "{{.Names}}"])?;
+        let said = self
+            .engine
+            .says(&["ps", "--filter", &label, "--format", "{{.Names}}"])?;
         let nodes: Vec<String> = said.lines().map(str::to_owned).collect();
         ensure!(!nodes.is_empty(), "the engine knows no node of the cluster");
         Ok(nodes)
@@ -141,7 +151,9 @@ impl Foreign<'_> {
 
     /// Where a node reaches what is around it: there the engine's network has an address of its own.
     fn gateway(&self, node: &str) -> anyhow::Result<Ipv4Addr> {
-        let said = self.docker(&["exec", node, "ip", "-4", "route", "show", "default"])?;
+        let said = self
+            .engine
+            .says(&["exec", node, "ip", "-4", "route", "show", "default"])?;
         let address = said.split(' ').nth(2).context("the node has no gateway")?;
         address
             .parse()
@@ -153,24 +165,9 @@ impl Foreign<'_> {
         const REMOVE: &str = "set -e; ctr='ctr --namespace k8s.io images'; \
             ours=$($ctr list --quiet | grep ^docker.io/meshproof/ || true); \
             [ -z \"$ours\" ] || $ctr remove --sync $ours";
-        self.docker(&["exec", node, "sh", "-c", REMOVE]).map(drop)
-    }
-
-    fn docker(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        let output = self
-            .engine
-            .docker()
-            .args(arguments)
-            .stderr(Stdio::inherit())
-            .output()
-            .context("start docker")?;
-        ensure!(
-            output.status.success(),
-            "docker {} ended with {}",
-            arguments.join(" "),
-            output.status
-        );
-        Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        self.engine
+            .says(&["exec", node, "sh", "-c", REMOVE])
+            .map(drop)
     }
 }
 

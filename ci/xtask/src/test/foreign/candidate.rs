@@ -1,15 +1,14 @@
 //! A candidate that is named as the container engine knows it, on a kind cluster. What the pods run is asked of the cluster, and
 //! what that is of its node: a run that took our own image all the same is told.
 
-use super::{finish, meshproof};
+use super::{DELIVERY, finish, meshproof};
 use crate::engine::Engine;
 use crate::junit::Count;
 use crate::workspace;
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, bail};
 use harness_images::another;
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::Stdio;
 
 /// What the engine calls it.
 const CANDIDATE: &str = "candidate/control-plane:engine";
@@ -33,9 +32,9 @@ pub(super) fn run(
     let ours = workspace::root().join("target/images/control-plane.tar");
     let candidate = another::build(&ours, CANDIDATE, "CANDIDATE=yes", &archive)?;
     let archive = archive.to_string_lossy();
-    docker(engine, &["load", "--quiet", "--input", &archive])?;
+    engine.says(&["load", "--quiet", "--input", &archive])?;
     let count = run_against(engine, node_image, program, results, &candidate);
-    docker(engine, &["image", "rm", CANDIDATE])?;
+    engine.says(&["image", "rm", CANDIDATE])?;
     count
 }
 
@@ -49,7 +48,7 @@ fn run_against(
 ) -> anyhow::Result<Count> {
     let image = format!("control-plane={CANDIDATE}");
     let arguments = ["run", "--cluster", "kind", "--topology", "one-zone"];
-    let options = ["--keep=always", "--image", &image, SCENARIO];
+    let options = [DELIVERY, "--keep=always", "--image", &image, SCENARIO];
     let mut command = engine.command(program);
     command.env("MESHPROOF_NODE_IMAGE", node_image);
     let mut count = meshproof(command, &[&arguments[..], &options].concat(), results)?;
@@ -113,7 +112,7 @@ fn control_plane_runs(engine: &Engine, cluster: &str) -> anyhow::Result<BTreeSet
     let administrator = ["--kubeconfig", "/etc/kubernetes/admin.conf"];
     let get = ["get", "pods", "--namespace", "mesh-system"];
     let get = [&kubectl[..], &administrator, &get, &["--output", IMAGES]].concat();
-    let said = docker(engine, &get)?;
+    let said = engine.says(&get)?;
     let digests = said.split_whitespace();
     let digests = digests.filter_map(|image| image.rsplit('@').next());
     Ok(digests.map(str::to_owned).collect())
@@ -127,7 +126,7 @@ fn configuration_of(engine: &Engine, node: &str, digest: &str) -> anyhow::Result
     for _ in 0..DEPTH {
         let get = ["exec", node, "ctr", "--namespace", "k8s.io"];
         let get = [&get[..], &["content", "get", &digest]].concat();
-        let text = docker(engine, &get)?;
+        let text = engine.says(&get)?;
         let content: serde_json::Value =
             serde_json::from_str(&text).with_context(|| format!("read {digest} of {node}"))?;
         if let Some(configuration) = content["config"]["digest"].as_str() {
@@ -139,22 +138,4 @@ fn configuration_of(engine: &Engine, node: &str, digest: &str) -> anyhow::Result
         }
     }
     bail!("the image {digest} of {node} has no configuration")
-}
-
-/// What the engine's command line says.
-fn docker(engine: &Engine, arguments: &[&str]) -> anyhow::Result<String> {
-    let output = engine
-        .docker()
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .context("start docker")?;
-    ensure!(
-        output.status.success(),
-        "docker {} ended with {}",
-        arguments.join(" "),
-        output.status
-    );
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
