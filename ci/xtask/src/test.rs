@@ -79,10 +79,10 @@ pub(crate) fn test(
     let mut total = Count::default();
     let mut not_tested = Vec::new();
     let mut sums = Vec::new();
-    let time_left = limit.map(|limit| move || limit.saturating_sub(started.elapsed()));
+    let time_left = || limit.map(|limit| limit.saturating_sub(started.elapsed()));
     let run_piece = |part: Part, piece: u32| {
-        if let Some(limit) = limit.filter(|limit| started.elapsed() > *limit) {
-            let minutes = limit.as_secs() / 60;
+        if time_left() == Some(Duration::ZERO) {
+            let minutes = limit.unwrap_or_default().as_secs() / 60;
             let reason = format!("nothing begins after {minutes} minutes (`--minutes`)");
             return Err(CannotHere::because(reason));
         }
@@ -97,7 +97,7 @@ pub(crate) fn test(
         // What keeps it from being there is told by the parts that need it.
         let engine = engine::Kept::ensure(!no_install);
         if engine.is_ok() {
-            node_image::make_in_background(!no_install, time_left.map(|left| left()));
+            node_image::make_in_background(!no_install, time_left());
         }
         *side_by_side::of(&kept) = engine.ok();
     };
