@@ -368,7 +368,7 @@ fn a_scope_that_names_nobody_is_refused_before_anything_is_started() {
                ·                                                           ──────
              8 │     toggles: {flag: v1}
                ╰────
-              help: there are: zone-a, zone-b, zone-c
+              help: there are: $zone1, $zone2, $zone3
             ");
         }
     }
@@ -396,7 +396,7 @@ fn a_name_that_is_meant_to_be_unknown_is_run() {
     let place = Place::new(&[("meant.yaml", &meant)]);
     let said = place.say(&small);
     assert!(
-        said.starts_with("exit 2\n") && said.contains("there is one: zone-a"),
+        said.starts_with("exit 2\n") && said.contains("there is one: $zone1"),
         "{said}"
     );
 }

@@ -11,6 +11,7 @@ pub use identity::{
 };
 
 use crate::template;
+use crate::variables::NumberForm;
 use harness_model::capability::Capability;
 use harness_model::history::RefusalCause;
 use harness_model::protocol::Protocol;
@@ -33,6 +34,8 @@ pub struct MeshDefinition {
     pub variables: BTreeMap<String, String>,
     /// Variable → the values that it can have, where not any will do.
     pub choices: BTreeMap<String, Vec<String>>,
+    /// Variable → what it can be, where that is a whole number.
+    pub numbers: BTreeMap<String, NumberForm>,
     /// Certificates that the harness makes for the templates, each with a root of its own.
     pub certificates: BTreeMap<String, CertificateRequest>,
     /// What is applied, in order.

@@ -7,6 +7,7 @@ use crate::definition::{
     IdentityForm, ManifestGroup, MeshDefinition, RotationForm, State, Workloads,
 };
 use crate::error::{Defect, LoadMeshError};
+use crate::variables::NumberForm;
 use harness_model::capability::Capability;
 use harness_model::document::in_words;
 use serde::Deserialize;
@@ -85,6 +86,7 @@ struct Sections {
     images: Option<BTreeMap<String, String>>,
     variables: Option<BTreeMap<String, String>>,
     choices: Option<BTreeMap<String, Vec<String>>>,
+    numbers: Option<BTreeMap<String, NumberForm>>,
     certificates: Option<BTreeMap<String, CertificateRequest>>,
     manifests: Option<Vec<ManifestGroup>>,
     control_plane: Option<ControlPlane>,
@@ -228,6 +230,7 @@ impl Sections {
             images,
             variables,
             choices,
+            numbers,
             certificates,
             manifests,
             control_plane,
@@ -302,6 +305,7 @@ impl Sections {
             images: self.images?,
             variables: self.variables.unwrap_or_default(),
             choices: self.choices.unwrap_or_default(),
+            numbers: self.numbers.unwrap_or_default(),
             certificates: self.certificates.unwrap_or_default(),
             manifests: self.manifests?,
             control_plane: self.control_plane,

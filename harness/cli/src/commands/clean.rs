@@ -16,7 +16,7 @@ use harness_model::causes::chain;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
-use std::io::Write as _;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The file of a run in the folder of its artefacts by which that is found.
@@ -75,7 +75,7 @@ pub(crate) fn clean(
         .partition(|listed| listed.state == State::Dead);
     let on_kind = kind_running.into_iter().map(|listed| Living {
         user: listed.user(),
-        in_use: listed.state == State::InUse,
+        in_use: listed.in_use,
         name: listed.name,
     });
     let running = running.into_iter().map(|listed| Living {
@@ -212,24 +212,24 @@ impl Cleaned {
     }
 }
 
-fn text(cleaned: &Cleaned, out: &mut Out) -> std::io::Result<()> {
-    let verb = if cleaned.dry_run {
-        "would remove"
+fn text(cleaned: &Cleaned, out: &mut impl Write) -> std::io::Result<()> {
+    let (removed, left) = if cleaned.dry_run {
+        ("would remove", "would leave")
     } else {
-        "removed"
+        ("removed", "left")
     };
     for one in &cleaned.removed {
-        writeln!(out, "{verb} {one}")?;
+        writeln!(out, "{removed} {one}")?;
     }
     for name in &cleaned.running {
         if let Some(user) = cleaned.used_by.get(name) {
-            writeln!(out, "left the cluster {name}, which is in use by {user}")?;
+            writeln!(out, "{left} the cluster {name}, which is in use by {user}")?;
         } else if cleaned.in_use.contains(name) {
-            writeln!(out, "left the cluster {name}, which is in use")?;
+            writeln!(out, "{left} the cluster {name}, which is in use")?;
         } else {
             writeln!(
                 out,
-                "left the running cluster {name} (`meshproof cluster down {name}`)"
+                "{left} the running cluster {name} (`meshproof cluster down {name}`)"
             )?;
         }
     }
@@ -272,5 +272,45 @@ mod tests {
         assert_eq!(cleaned.running, ["kept", "used"]);
         assert_eq!(cleaned.in_use, BTreeSet::from(["used".to_owned()]));
         assert!(cleaned.used_by.is_empty());
+    }
+
+    #[test]
+    fn a_dry_run_says_what_would_stay_and_why() {
+        let told = |dry_run: bool| {
+            let mut cleaned = Cleaned {
+                dry_run,
+                removed: vec!["/tmp/old".to_owned()],
+                ..Cleaned::default()
+            };
+            let user = User {
+                process: 4711,
+                command: "meshproof run".to_owned(),
+                files: Vec::new(),
+            };
+            for (name, in_use, user) in [
+                ("kept", false, None),
+                ("used", true, None),
+                ("run", true, Some(user)),
+            ] {
+                cleaned.leave(Living {
+                    name: name.to_owned(),
+                    in_use,
+                    user,
+                });
+            }
+            let mut said = Vec::new();
+            text(&cleaned, &mut said).expect("memory takes it");
+            String::from_utf8(said).expect("it is text")
+        };
+        let would = "would remove /tmp/old
+would leave the running cluster kept (`meshproof cluster down kept`)
+would leave the cluster used, which is in use
+would leave the cluster run, which is in use by process 4711 (`meshproof run`)
+";
+        assert_eq!(told(true), would);
+        let done = would
+            .replace("would remove", "removed")
+            .replace("would leave", "left");
+        assert_eq!(told(false), done);
     }
 }

@@ -229,7 +229,7 @@ impl From<kind::Listed> for ListedForm {
             provider: "kind",
             round_trips: Vec::new(),
             running: listed.state != kind::State::Dead,
-            in_use: listed.state == kind::State::InUse,
+            in_use: listed.in_use,
             topology: listed.topology.map(|topology| topology.name),
             started: listed.started.map(written),
             kubeconfig: listed.kubeconfig.display().to_string(),

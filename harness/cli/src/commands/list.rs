@@ -2,12 +2,14 @@
 
 pub(crate) mod mutants;
 
-use crate::arguments::{Common, ListArguments, OutputForm};
+use crate::arguments::{Arguments, Common, ListArguments, OutputForm, SelectionArguments};
 use crate::commands::{write_json, write_json_line};
 use crate::exit_code::ExitCode;
 use crate::failure::Failure;
 use crate::output::Out;
-use crate::{plan, selection};
+use crate::plan;
+use crate::selection::{self, Selection};
+use clap::CommandFactory as _;
 use harness_model::capability::Capability;
 use harness_model::scenario::{Disturbs, Scenario};
 use harness_model::words;
@@ -33,7 +35,7 @@ pub(crate) fn list(
     common: &Common,
     out: &mut Out,
 ) -> Result<ExitCode, Failure> {
-    let selected = selection::select(suites::all(), &arguments.selection)?;
+    let selected = select(&arguments.selection)?;
     if arguments.mutants {
         return mutants::list(&selected.scenarios, common, out);
     }
@@ -61,6 +63,25 @@ pub(crate) fn list(
         OutputForm::Text => text(&listed, out).map_err(|e| crate::write_failed(&e))?,
     }
     Ok(ExitCode::Success)
+}
+
+/// Selects; who leaves out the dashes of an option is told that there is one.
+fn select(arguments: &SelectionArguments) -> Result<Selection, Failure> {
+    selection::select(suites::all(), arguments).map_err(|failure| {
+        let command = Arguments::command();
+        let list = command.find_subcommand("list").into_iter();
+        list.flat_map(clap::Command::get_arguments)
+            .filter_map(clap::Arg::get_long)
+            .filter(|option| arguments.names.iter().any(|name| is_word_of(name, option)))
+            .fold(failure, |failure, option| {
+                failure.hint(format!("did you mean the option `--{option}`?"))
+            })
+    })
+}
+
+/// Whether both are the same word, in the singular or the plural.
+fn is_word_of(name: &str, option: &str) -> bool {
+    name.trim_end_matches('s') == option.trim_end_matches('s')
 }
 
 /// Why a scenario would be skipped.
@@ -108,4 +129,40 @@ fn wrapped(text: &str) -> Vec<String> {
         }
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_leaves_out_the_dashes_of_an_option_is_told_of_it() {
+        let told = |name: &str| {
+            let arguments = SelectionArguments {
+                names: vec![name.to_owned()],
+                ..SelectionArguments::default()
+            };
+            let failure = select(&arguments).expect_err("there is no such scenario");
+            assert_eq!(failure.exit, ExitCode::Usage);
+            failure.render(false)
+        };
+        for (name, option) in [
+            ("mutants", "--mutants"),
+            ("mutant", "--mutants"),
+            ("tags", "--tag"),
+            ("topology", "--topology"),
+        ] {
+            let told = told(name);
+            let hint = format!("hint: did you mean the option `{option}`?\n");
+            assert!(told.ends_with(&hint), "{told}");
+        }
+        for name in ["suites", "scenarios"] {
+            let told = told(name);
+            assert!(
+                told.contains("hint: `meshproof list` shows what there is"),
+                "{told}"
+            );
+            assert!(!told.contains("the option"), "{told}");
+        }
+    }
 }

@@ -139,18 +139,26 @@ fn set_variables(
     name_or_path: &str,
     set: &[(String, String)],
 ) -> Result<(), Failure> {
-    let wrong: Vec<String> = set
-        .iter()
-        .filter_map(|(name, value)| definition.set_variable(name, value).err())
-        .map(|error| error.to_string())
-        .collect();
-    if wrong.is_empty() {
+    let mut hints: Vec<String> = Vec::new();
+    let attempt = format!("set variables of the mesh `{name_or_path}`");
+    let mut failure = Failure::new(ExitCode::Usage, attempt);
+    for (name, value) in set {
+        let Err(error) = definition.set_variable(name, value) else {
+            continue;
+        };
+        failure = failure.item(format!("--set {name}={value}: {error}"));
+        let hint = match definition.variables.get(name) {
+            Some(right) => format!("for example `--set {name}={right}`"),
+            None => "variables stand in the mesh definition, below `variables`".to_owned(),
+        };
+        if !hints.contains(&hint) {
+            hints.push(hint);
+        }
+    }
+    if hints.is_empty() {
         return Ok(());
     }
-    let attempt = format!("set variables of the mesh `{name_or_path}`");
-    Err(Failure::new(ExitCode::Usage, attempt)
-        .reason(wrong.join("\n"))
-        .hint("variables stand in the mesh definition, below `variables`"))
+    Err(hints.into_iter().fold(failure, Failure::hint))
 }
 
 #[cfg(test)]
@@ -203,6 +211,29 @@ mod tests {
         ] {
             assert!(told.contains(part), "{part}\n{told}");
         }
+    }
+
+    #[test]
+    fn every_setting_that_cannot_be_is_told_with_one_that_can() {
+        let told = told(&[
+            "--set=certificateLifetime=abc,xds=loud",
+            "--set=sidecarLog=debug",
+            "--set=xsd=delta",
+            "--set=certificateLifetime=60s",
+        ]);
+        assert_eq!(
+            told,
+            "error: failed to set variables of the mesh `reference`
+  --set certificateLifetime=abc: `certificateLifetime` cannot be `abc`; it can be a whole number of seconds from 2 to 86400
+  --set xds=loud: `xds` cannot be `loud`; it can be sotw, delta, mixed
+  --set xsd=delta: the mesh has no variable `xsd`; it has certificateLifetime, controlPlaneLog, identityLog, sidecarLog, xds
+  --set certificateLifetime=60s: `certificateLifetime` cannot be `60s`; it can be a whole number of seconds from 2 to 86400
+
+hint: for example `--set certificateLifetime=20`
+hint: for example `--set xds=sotw`
+hint: variables stand in the mesh definition, below `variables`
+"
+        );
     }
 
     #[test]

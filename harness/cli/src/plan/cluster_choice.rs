@@ -132,6 +132,7 @@ fn kept(kind: ClusterKind, name: &str) -> Result<Ground, Failure> {
         .filter(|kept| !kept.in_use)
         .map(|kept| kept.name.clone())
         .collect();
+    let is_one_up = !up.is_empty();
     let up: Vec<(String, Topology)> = up
         .into_iter()
         .map(|kept| (kept.name, kept.topology))
@@ -150,10 +151,14 @@ fn kept(kind: ClusterKind, name: &str) -> Result<Ground, Failure> {
                     (true, ClusterKind::Kind) => "the cluster of this name is a local one",
                     (true, _) => "the cluster of this name is one of kind (--cluster kind)",
                 })
-                .hint(if names.is_empty() {
-                    format!("none is up; `meshproof cluster up{on_kind} {name}` makes it")
-                } else {
-                    format!("there are: {}", names.join(", "))
+                .hint(match &names[..] {
+                    [] if is_one_up => {
+                        format!(
+                            "what is up is in use; `meshproof cluster up{on_kind} {name}` makes it"
+                        )
+                    }
+                    [] => format!("none is up; `meshproof cluster up{on_kind} {name}` makes it"),
+                    names => format!("there are: {}", names.join(", ")),
                 })
         })
 }

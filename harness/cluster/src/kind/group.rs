@@ -157,11 +157,10 @@ pub fn kept(cache: &Path) -> Vec<Kept> {
     let kept = state::list(cache)
         .into_iter()
         .filter(|listed| listed.state == State::Kept);
-    // One that somebody uses has another state.
-    let in_use = false;
-    together::kept(
-        kept.filter_map(|listed| Some((listed.name, listed.topology?, listed.part_of, in_use))),
-    )
+    together::kept(kept.filter_map(|listed| {
+        let in_use = listed.in_use;
+        Some((listed.name, listed.topology?, listed.part_of, in_use))
+    }))
 }
 
 fn find(cache: &Path, name: &str) -> Option<Kept> {
@@ -315,7 +314,9 @@ mod tests {
                 .expect("there is something to do")
                 .contains("wait")
         );
-        assert_eq!(kept(cache).remove(0).clusters, ["duo-east", "duo-west"]);
+        let used = kept(cache).remove(0);
+        assert_eq!(used.clusters, ["duo-east", "duo-west"]);
+        assert!(used.in_use, "one of them is");
         drop(user);
         fakes.write("stuck", "");
         assert_eq!(remove().await.expect("they are free").len(), 2);

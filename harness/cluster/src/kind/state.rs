@@ -57,6 +57,8 @@ pub struct Listed {
     pub kubeconfig: PathBuf,
     /// Whose it is.
     pub state: State,
+    /// Whether a process makes it, runs on it or removes it, be it kept or not.
+    pub in_use: bool,
     /// Its topology, when it is kept.
     pub topology: Option<Topology>,
     /// When it was ready, when it is kept.
@@ -69,15 +71,14 @@ impl Listed {
     /// Who makes it or runs on it, where somebody does and that is known.
     #[must_use]
     pub fn user(&self) -> Option<User> {
-        let is_used = self.state == State::InUse;
-        folder_lock::holder(&self.folder).filter(|_| is_used)
+        folder_lock::holder(&self.folder).filter(|_| self.in_use)
     }
 }
 
 /// Whose a kind cluster is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// A process makes it or runs on it.
+    /// A process makes it or runs on it, and it is not kept.
     InUse,
     /// It stays until it is taken down.
     Kept,
@@ -124,7 +125,8 @@ pub fn list(cache: &Path) -> Vec<Listed> {
         .filter(|folder| !folder_lock::is_discarded(folder))
         .map(|folder| {
             let description = description(&folder).ok();
-            let state = match (&description, folder_lock::is_held(&folder)) {
+            let in_use = folder_lock::is_held(&folder);
+            let state = match (&description, in_use) {
                 (Some(_), _) => State::Kept,
                 (None, true) => State::InUse,
                 (None, false) => State::Dead,
@@ -133,6 +135,7 @@ pub fn list(cache: &Path) -> Vec<Listed> {
                 name: folder.file_name().unwrap_or_default().display().to_string(),
                 kubeconfig: folder.join("kubeconfig"),
                 state,
+                in_use,
                 started: description.as_ref().map(|found| found.started),
                 part_of: description.as_ref().and_then(|found| found.part_of.clone()),
                 topology: description.map(|found| found.topology),

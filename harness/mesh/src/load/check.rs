@@ -46,6 +46,7 @@ pub(super) fn all(
     };
     found.version(sections);
     found.choices(sections);
+    found.numbers(sections);
     found.templates(sections, files);
     found.control_plane(sections);
     found.workloads(sections);
@@ -82,22 +83,46 @@ impl Checker<'_> {
 
     fn choices(&mut self, sections: &Sections) {
         for (name, choices) in sections.choices.iter().flatten() {
-            let variables = sections.variables.as_ref();
-            match variables.and_then(|variables| variables.get(name)) {
-                None => self.add(
-                    &[name.as_str()],
-                    "choices",
-                    format!("there is no variable `{name}`"),
-                    Some("give it a value in `variables`"),
-                ),
-                Some(value) if !choices.contains(value) => self.add(
-                    &[name.as_str(), value.as_str()],
-                    "variables",
-                    format!("`{name}` is `{value}`, which is none of its choices"),
-                    None,
-                ),
-                Some(_) => {}
-            }
+            self.variable(sections, "choices", name, |value| {
+                let is_none = choices.iter().all(|one| one != value);
+                is_none.then(|| "none of its choices".to_owned())
+            });
+        }
+    }
+
+    fn numbers(&mut self, sections: &Sections) {
+        for (name, form) in sections.numbers.iter().flatten() {
+            self.variable(sections, "numbers", name, |value| {
+                (!form.accepts(value)).then(|| format!("not {form}"))
+            });
+        }
+    }
+
+    /// A variable that a section speaks of has a value; `wrong` tells what such a value is that it cannot have.
+    fn variable(
+        &mut self,
+        sections: &Sections,
+        section: &str,
+        name: &str,
+        wrong: impl FnOnce(&str) -> Option<String>,
+    ) {
+        let variables = sections.variables.as_ref();
+        let Some(value) = variables.and_then(|variables| variables.get(name)) else {
+            self.add(
+                &[name],
+                section,
+                format!("there is no variable `{name}`"),
+                Some("give it a value in `variables`"),
+            );
+            return;
+        };
+        if let Some(wrong) = wrong(value) {
+            self.add(
+                &[name, value.as_str()],
+                "variables",
+                format!("`{name}` is `{value}`, which is {wrong}"),
+                None,
+            );
         }
     }
 

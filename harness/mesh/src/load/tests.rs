@@ -677,6 +677,34 @@ fn a_list_of_clients_names_parts_of_the_mesh_and_where_it_shows() {
 }
 
 #[test]
+fn what_a_variable_can_be_is_said_of_one_that_is_there_and_holds_for_its_value() {
+    for (right, wrong, told) in [
+        (
+            "  xds: sotw",
+            "  xds: grpc",
+            "variables: `xds` is `grpc`, which is none of its choices",
+        ),
+        (
+            "  certificateLifetime: \"20\"",
+            "  certificateLifetime: 1m",
+            "variables: `certificateLifetime` is `1m`, which is not a whole number of seconds from 2 to 86400",
+        ),
+        (
+            "  xds: [sotw",
+            "  form: [sotw",
+            "choices: there is no variable `form`",
+        ),
+        (
+            "  certificateLifetime: { of",
+            "  lifetime: { of",
+            "numbers: there is no variable `lifetime`",
+        ),
+    ] {
+        assert_refused(right, wrong, told);
+    }
+}
+
+#[test]
 fn a_configuration_renders_to_both_objects() {
     let definition = MeshDefinition::load("reference").unwrap();
     let context = context(&definition);

@@ -87,7 +87,9 @@ fn a_kept_cluster_that_is_used_is_not_removed_and_one_whose_removal_was_broken_o
     let busy = Folder::end_kept(&path, &engine()).unwrap_err();
     assert!(busy.hint.unwrap().contains("wait"));
     assert_eq!(states(cache.path()), [("one".to_owned(), State::Kept)]);
+    assert!(list(cache.path())[0].in_use);
     drop(user);
+    assert!(!list(cache.path())[0].in_use);
     let ending = Folder::end_kept(&path, &engine()).unwrap();
     assert_eq!(states(cache.path()), [("one".to_owned(), State::Kept)]);
     ending.end();

@@ -143,7 +143,7 @@ impl Check {
             self.complain(format!("`{name}` is no {word}"), Some(&hint));
             return;
         }
-        if kind == Kind::DataCenter && self.requires_two_zones && is_beyond_two(number) {
+        if kind == Kind::DataCenter && self.requires_two_zones && is_third(number) {
             self.complain_of_others(
                 format!("it names `{name}`, and `requires` says `two-zones`"),
                 Some("write `three-zones` there, so that it is skipped where there are only two"),
@@ -165,13 +165,18 @@ impl Check {
         let forgotten = marked.and_then(|mark| name.strip_prefix(mark)?.parse::<usize>().ok());
         let is_place = forgotten.is_some_and(|number| (1..=known.len()).contains(&number));
         let meant = suggestion(name, known.iter().map(String::as_str));
+        // Who writes numbers is told numbers.
+        let there: Vec<String> = match kind.numbered().filter(|_| number.is_some()) {
+            Some(mark) => (1..=known.len()).map(|at| format!("{mark}{at}")).collect(),
+            None => known.to_vec(),
+        };
         let hint = match meant.filter(|_| number.is_none()) {
             _ if is_place => format!("did you mean `${name}`?"),
             Some(meant) => format!("did you mean `{meant}`?"),
             None => format!(
                 "there {}: {}",
-                if known.len() == 1 { "is one" } else { "are" },
-                known.join(", ")
+                if there.len() == 1 { "is one" } else { "are" },
+                there.join(", ")
             ),
         };
         self.complain(format!("there is no {word} `{name}`"), Some(&hint));
@@ -197,8 +202,7 @@ impl Check {
     }
 }
 
-/// The number of a zone that an environment of two does not have.
-fn is_beyond_two(number: Option<&str>) -> bool {
-    let number = number.and_then(|number| number.parse::<usize>().ok());
-    number.is_some_and(|number| number > 2)
+/// The number of the zone that an environment of two does not have and one of three has. No scenario can require more.
+fn is_third(number: Option<&str>) -> bool {
+    number.and_then(|number| number.parse::<usize>().ok()) == Some(3)
 }

@@ -312,6 +312,14 @@ fn who_requires_two_zones_names_no_third() {
             "my.yaml:17:21: it names `$zone3`, and `requires` says `two-zones` (hint: write `three-zones` there, so that it is skipped where there are only two)"
         ]
     );
+    // To require more zones helps nobody who wants a ninth.
+    let ninth = two.replace("- dataCenter: $zone1", "- dataCenter: $zone9");
+    assert_eq!(mistakes(&ninth), [""; 0]);
+    let problems = parse_for("my.yaml", &ninth, &known()).expect_err("there are two");
+    assert_eq!(
+        problems.to_string(),
+        "my.yaml:17:21: there is no data center `$zone9` (hint: there are: $zone1, $zone2)"
+    );
     let both = third.replace("two-zones", "two-zones, three-zones");
     assert_eq!(mistakes(&both), [""; 0]);
     // Who says nothing is refused where there is no third.

@@ -175,22 +175,22 @@ fn names_that_somebody_has_are_accepted() {
 #[case(
     "- dataCenter: $zone1",
     "- dataCenter: $zone3",
-    "17:21: there is no data center `$zone3` (hint: there are: east, west)"
+    "17:21: there is no data center `$zone3` (hint: there are: $zone1, $zone2)"
 )]
 #[case(
     "- dataCenter: $zone1",
     "- dataCenter: $zone0",
-    "17:21: there is no data center `$zone0` (hint: there are: east, west)"
+    "17:21: there is no data center `$zone0` (hint: there are: $zone1, $zone2)"
 )]
 #[case(
     "- dataCenter: $zone1",
     "- cluster: $cluster2",
-    "17:18: there is no cluster `$cluster2` (hint: there is one: local)"
+    "17:18: there is no cluster `$cluster2` (hint: there is one: $cluster1)"
 )]
 #[case(
     "- ip: $ip:checkout@$zone1",
     "- ip: $ip:chekout@$zone9/24",
-    "19:13: there is no application `chekout` (hint: did you mean `checkout`?)\nmy.yaml:19:13: there is no data center `$zone9` (hint: there are: east, west)"
+    "19:13: there is no application `chekout` (hint: did you mean `checkout`?)\nmy.yaml:19:13: there is no data center `$zone9` (hint: there are: $zone1, $zone2)"
 )]
 #[case(
     "join: {application: checkout",
@@ -200,7 +200,7 @@ fn names_that_somebody_has_are_accepted() {
 #[case(
     "leave: {application: checkout, dataCenter: $zone2}",
     "leave: {application: checkout, dataCenter: $zone7}",
-    "28:46: there is no data center `$zone7` (hint: there are: east, west)"
+    "28:46: there is no data center `$zone7` (hint: there are: $zone1, $zone2)"
 )]
 #[case(
     "name: batch, from: frontend@$zone1",
@@ -215,7 +215,7 @@ fn names_that_somebody_has_are_accepted() {
 #[case(
     "zoneOutage: {dataCenter: $zone1",
     "zoneOutage: {dataCenter: $zone5",
-    "40:30: there is no data center `$zone5` (hint: there are: east, west)"
+    "40:30: there is no data center `$zone5` (hint: there are: $zone1, $zone2)"
 )]
 #[case(
     "application: checkout}\n- sharedBy",
@@ -292,7 +292,7 @@ fn without_places_only_applications_are_looked_at() {
         about_names(&known()),
         [
             application,
-            "when[0].join.dataCenter: there is no data center `$zone9` (there are: east, west)"
+            "when[0].join.dataCenter: there is no data center `$zone9` (there are: $zone1, $zone2)"
         ]
     );
 }
