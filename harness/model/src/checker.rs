@@ -47,6 +47,7 @@ use crate::patience::Patience;
 use crate::scenario::Scenario;
 use crate::verdict::{Detail, Finding, Judgement, Verdict};
 use evidence::Evidence;
+use serde_json::Value;
 use timeline::Timeline;
 
 /// Judges every expectation of a scenario over its history.
@@ -58,8 +59,12 @@ pub fn judge(scenario: &Scenario, events: &[Event], patience: &Patience) -> Judg
     let findings: Vec<Finding> = scenario
         .then
         .iter()
-        .map(|expectation| {
-            let finding = evidence(expectation, &timeline).finding(name(expectation));
+        .enumerate()
+        .map(|(index, expectation)| {
+            let finding = Finding {
+                expectation: Some(in_file(index, expectation)),
+                ..evidence(expectation, &timeline).finding(name(expectation))
+            };
             let finding = only_if_carried_out(finding, &lacking);
             only_if_written(expectation, finding, &unwritten)
         })
@@ -185,6 +190,16 @@ fn evidence(expectation: &Expectation, timeline: &Timeline<'_>) -> Evidence {
         Expectation::Unchanged => unchanged::check(timeline),
         Expectation::Recovers { traffic } => recovers::check(timeline, traffic),
     }
+}
+
+/// An expectation as a scenario file has it: `then[2] answeredBy`.
+fn in_file(index: usize, expectation: &Expectation) -> String {
+    let word: String = match serde_json::to_value(expectation) {
+        Ok(Value::String(word)) => word,
+        Ok(Value::Object(fields)) => fields.into_iter().map(|(word, _)| word).collect(),
+        _ => name(expectation).to_owned(),
+    };
+    format!("then[{index}] {word}")
 }
 
 fn sum(findings: &[Finding]) -> Verdict {

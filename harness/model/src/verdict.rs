@@ -20,6 +20,10 @@ pub enum Verdict {
 pub struct Finding {
     /// The checker, for example `delivered`.
     pub checker: String,
+    /// The expectation as a scenario file has it, for example `then[2] answeredBy`; none where nothing was judged, and in
+    /// reports of versions that did not tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expectation: Option<String>,
     /// The judgement.
     pub verdict: Verdict,
     /// How many observations could have contradicted it. Never 0 when passed.

@@ -124,7 +124,7 @@ mod tests {
             ),
             "{lines:#?}"
         );
-        assert!(lines[0].contains("%0A  confined failed, 54 observations%0A"));
+        assert!(lines[0].contains("%0A  then[1] confined failed, 54 observations%0A"));
         assert!(lines[1].starts_with("::warning title=resilience/zone-outage inconclusive::"));
         let why = Quarantined {
             owner: "team".to_owned(),

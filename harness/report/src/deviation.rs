@@ -105,6 +105,45 @@ pub fn deviations(details: &[Detail]) -> Vec<Deviation> {
         .collect()
 }
 
+/// Deviations that differ in their sidecars and times alone are of one kind; in the order in which they first appear. What is
+/// about no one sidecar is a kind by itself.
+#[must_use]
+pub fn kinds(deviations: &[Deviation]) -> Vec<Vec<&Deviation>> {
+    let mut kinds: Vec<Vec<&Deviation>> = Vec::new();
+    for deviation in deviations {
+        match kinds.iter_mut().find(|kind| is_alike(kind[0], deviation)) {
+            Some(kind) => kind.push(deviation),
+            None => kinds.push(vec![deviation]),
+        }
+    }
+    kinds
+}
+
+fn is_alike(one: &Deviation, other: &Deviation) -> bool {
+    !one.sidecars.is_empty()
+        && !other.sidecars.is_empty()
+        && one.step == other.step
+        && without_times(&one.expected).eq(without_times(&other.expected))
+        && without_times(&one.observed).eq(without_times(&other.observed))
+}
+
+/// The words of a text but for its times, of which the unit stays.
+fn without_times(text: &str) -> impl Iterator<Item = &str> {
+    let next = text.split(' ').skip(1).chain([""]);
+    let words = text.split(' ').zip(next);
+    words
+        .filter(|(word, next)| !(is_time(word) && next.starts_with('s')))
+        .map(|(word, _)| word)
+}
+
+/// Seconds as findings tell them: `36.024 s`, `36.024 s,`.
+fn is_time(word: &str) -> bool {
+    let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    word.split_once('.').is_some_and(|(seconds, millis)| {
+        millis.len() == 3 && is_number(seconds) && is_number(millis)
+    })
+}
+
 fn earlier(one: Option<f64>, other: Option<f64>) -> Option<f64> {
     match (one, other) {
         (Some(a), Some(b)) => Some(a.min(b)),
@@ -167,6 +206,38 @@ mod tests {
         let sidecars: Vec<usize> = joined.iter().map(|d| d.sidecars.len()).collect();
         assert_eq!(sidecars, [2, 1, 0]);
         assert_eq!(joined[0].place(Setting::default()), "a, c; step 1");
+    }
+
+    #[test]
+    fn what_differs_in_sidecars_and_times_alone_is_of_one_kind() {
+        let late = |sidecar, at: &str, until: &str| {
+            let observed = format!("the same still at {at} s, to be replaced until {until} s");
+            detail(sidecar, &observed)
+        };
+        let all = [
+            late(Some("a"), "36.024", "35.000"),
+            detail(Some("b"), "another one at 36.024 s, of version 1.3"),
+            late(Some("c"), "41.500", "40.000"),
+            late(None, "41.500", "40.000"),
+            detail(Some("d"), "another one at 36.024 s, of version 1.2"),
+            late(Some("e"), "41.500", "the end"),
+            late(Some("f"), "9.750", "8.000"),
+            Detail {
+                step: Some(2),
+                ..late(Some("g"), "9.750", "8.000")
+            },
+            Detail {
+                expected: "y".to_owned(),
+                ..late(Some("h"), "9.750", "8.000")
+            },
+        ];
+        let deviations = deviations(&all);
+        let names = |kind: Vec<&Deviation>| {
+            let names: Vec<String> = kind.iter().flat_map(|it| it.sidecars.clone()).collect();
+            names.join(" ")
+        };
+        let told: Vec<String> = kinds(&deviations).into_iter().map(names).collect();
+        assert_eq!(told, ["a c f", "b", "", "d", "e", "g", "h"]);
     }
 
     #[test]

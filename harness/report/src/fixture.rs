@@ -204,6 +204,7 @@ fn failing() -> Vec<RunEvent> {
     ));
     let leak = Finding {
         checker: "confined".to_owned(),
+        expectation: None,
         verdict: Verdict::Failed,
         observations: 54,
         details: vec![Detail {
@@ -296,6 +297,7 @@ fn inconclusive() -> Vec<RunEvent> {
         passed("fails-over", 42),
         Finding {
             checker: "unchanged".to_owned(),
+            expectation: None,
             verdict: Verdict::Inconclusive,
             observations: 0,
             details: vec![Detail {

@@ -7,7 +7,7 @@ use crate::ReportError;
 use crate::deviation::{Setting, deviations};
 use crate::letters::needed;
 use crate::record::{Outcome, RunRecord, ScenarioRecord};
-use crate::terminal::{observations, seconds};
+use crate::terminal::{about, observations, seconds};
 use askama::Template;
 use base64::Engine as _;
 use harness_model::verdict::{Finding, Verdict};
@@ -253,7 +253,7 @@ fn then_views(setting: Setting<'_>, findings: &[Finding]) -> Vec<ThenView> {
             ThenView {
                 words,
                 outcome,
-                sum: format!("{} {outcome}, {}", finding.checker, observations(finding)),
+                sum: format!("{} {outcome}, {}", about(finding), observations(finding)),
                 more: deviations.len().saturating_sub(SHOWN_DEVIATIONS),
                 needed: needed(&deviations),
                 deviations: deviations

@@ -145,17 +145,17 @@ fn judged(record: &RunRecord, scenario: &ScenarioRecord, judgement: &Judgement) 
         Verdict::Failed => NonSuccessKind::Failure,
     };
     let mut status = TestCaseStatus::non_success(kind);
-    let checkers: Vec<&str> = judgement
+    let expectations: Vec<&str> = judgement
         .findings
         .iter()
         .filter(|f| f.verdict == judgement.verdict)
-        .map(|f| f.checker.as_str())
+        .map(terminal::about)
         .collect();
     status.set_type(match judgement.verdict {
         Verdict::Failed => "failed",
         _ => "inconclusive",
     });
-    status.set_message(format!("{} ({})", scenario.claim, checkers.join(", ")));
+    status.set_message(format!("{} ({})", scenario.claim, expectations.join(", ")));
     status.set_description(terminal::what_failed(record, scenario, judgement));
     status
 }
@@ -281,7 +281,7 @@ mod tests {
                 </properties>
                 <testcase name="everybody" classname="delivery-scope" time="0.402"/>
                 <testcase name="data-center" classname="delivery-scope" time="1.523">
-                    <failure message="a configuration scoped to one data center reaches its sidecars and no other (confined)" type="failed">  confined failed, 54 observations
+                    <failure message="a configuration scoped to one data center reaches its sidecars and no other (then[1] confined)" type="failed">  then[1] confined failed, 54 observations
             at        inventory@zone-c; step 1 (apply `payload`)
             expected  no toggle banner, no rule reroute
             observed  toggle banner = off since 0.790 s on control-plane-1, still at the end
@@ -298,7 +298,7 @@ mod tests {
                     <property name="topology" value="three-zones"/>
                 </properties>
                 <testcase name="zone-outage" classname="resilience" time="4.604">
-                    <error message="traffic fails over while a zone is cut off (unchanged)" type="inconclusive">  unchanged inconclusive, 0 observations
+                    <error message="traffic fails over while a zone is cut off (then[1] unchanged)" type="inconclusive">  then[1] unchanged inconclusive, 0 observations
             at        checkout@zone-b; step 1 (cut zone 2 off for 3s)
             expected  at least one reading while the fault lasted
             observed  none: probe did not answer in 5s

@@ -158,7 +158,7 @@ mod tests {
         <details open><summary><b>delivery-scope/data-center</b> failed [1.52s]: a configuration scoped to one data center reaches its sidecars and no other</summary>
 
         ```text
-          confined failed, 54 observations
+          then[1] confined failed, 54 observations
             at        inventory@zone-c; step 1 (apply `payload`)
             expected  no toggle banner, no rule reroute
             observed  toggle banner = off since 0.790 s on control-plane-1, still at the end
@@ -169,7 +169,7 @@ mod tests {
         <details open><summary><b>resilience/zone-outage</b> inconclusive [4.60s]: traffic fails over while a zone is cut off</summary>
 
         ```text
-          unchanged inconclusive, 0 observations
+          then[1] unchanged inconclusive, 0 observations
             at        checkout@zone-b; step 1 (cut zone 2 off for 3s)
             expected  at least one reading while the fault lasted
             observed  none: probe did not answer in 5s

@@ -3,13 +3,14 @@
 //! The lines are the same with and without a terminal; only the colour differs, and what writes them decides
 //! that (anstream).
 
-use crate::deviation::{Setting, deviations};
+use crate::deviation::{Deviation, Setting, deviations, kinds};
 use crate::letters::needed;
 use crate::record::{Context, RunRecord, title};
-use crate::{ReportError, Reporter};
+use crate::{ReportError, Reporter, whereabouts};
 use anstyle::{AnsiColor, Style};
 use harness_model::run_event::{RunEvent, Summary};
 use harness_model::verdict::{Finding, Judgement, Verdict};
+use std::collections::BTreeSet;
 use std::io::Write;
 
 const PASS: Style = AnsiColor::Green.on_default().bold();
@@ -20,6 +21,9 @@ const QUIET: Style = Style::new().dimmed();
 
 /// How many deviations of one expectation are shown before the rest is counted.
 const SHOWN_DEVIATIONS: usize = 8;
+
+/// How many of these that are alike are shown before the sidecars of the rest are named.
+const SHOWN_ALIKE: usize = 3;
 
 /// Writes lines for people.
 pub struct Terminal<W> {
@@ -269,7 +273,7 @@ pub fn findings(
         writeln!(
             out,
             "  {style}{}{style:#} {}, {}",
-            finding.checker,
+            about(finding),
             match finding.verdict {
                 Verdict::Failed => "failed",
                 _ => "inconclusive",
@@ -277,18 +281,7 @@ pub fn findings(
             observations(finding)
         )?;
         let deviations = deviations(&finding.details);
-        for deviation in deviations.iter().take(SHOWN_DEVIATIONS) {
-            let place = deviation.place(setting);
-            if !place.is_empty() {
-                writeln!(out, "    at        {place}")?;
-            }
-            writeln!(out, "    expected  {}", deviation.expected)?;
-            writeln!(out, "    observed  {}", deviation.observed)?;
-        }
-        let more = deviations.len().saturating_sub(SHOWN_DEVIATIONS);
-        if more > 0 {
-            writeln!(out, "    and {more} more")?;
-        }
+        told(out, &deviations, setting)?;
         for words in needed(&deviations) {
             writeln!(out, "    needed    {words}")?;
         }
@@ -297,6 +290,40 @@ pub fn findings(
         for finding in judgement.findings.iter().filter(of(Verdict::Inconclusive)) {
             consequence(out, finding)?;
         }
+    }
+    Ok(())
+}
+
+/// Deviations kind by kind: the first few of each one by one.
+fn told(
+    out: &mut impl Write,
+    deviations: &[Deviation],
+    setting: Setting<'_>,
+) -> std::io::Result<()> {
+    let (mut left, mut more) = (SHOWN_DEVIATIONS, 0);
+    for kind in kinds(deviations) {
+        let (shown, others) = kind.split_at(kind.len().min(SHOWN_ALIKE).min(left));
+        left -= shown.len();
+        for deviation in shown {
+            let place = deviation.place(setting);
+            if !place.is_empty() {
+                writeln!(out, "    at        {place}")?;
+            }
+            writeln!(out, "    expected  {}", deviation.expected)?;
+            writeln!(out, "    observed  {}", deviation.observed)?;
+        }
+        if shown.is_empty() {
+            more += others.len();
+        } else if !others.is_empty() {
+            let names = others.iter().flat_map(|other| other.sidecars.clone());
+            let names: BTreeSet<String> = names.collect();
+            let names: Vec<String> = names.into_iter().collect();
+            let who = whereabouts::in_short(&names, setting.sidecars);
+            writeln!(out, "    and {} more like this: {who}", names.len())?;
+        }
+    }
+    if more > 0 {
+        writeln!(out, "    and {more} more")?;
     }
     Ok(())
 }
@@ -314,12 +341,20 @@ fn consequence(out: &mut impl Write, finding: &Finding) -> std::io::Result<()> {
     writeln!(
         out,
         "  {UNDECIDED}{}{UNDECIDED:#} inconclusive besides: wanted {}, had {}{more}",
-        finding.checker, first.expected, first.observed
+        about(finding),
+        first.expected,
+        first.observed
     )?;
     for words in needed(&deviations[..1]) {
         writeln!(out, "    needed    {words}")?;
     }
     Ok(())
+}
+
+/// The expectation that a finding is about, as a scenario file has it; the checker where that is not told.
+#[must_use]
+pub fn about(finding: &Finding) -> &str {
+    finding.expectation.as_deref().unwrap_or(&finding.checker)
 }
 
 /// `54 observations`.

@@ -350,6 +350,7 @@ pub(crate) fn undecided(reason: String) -> Judgement {
         verdict: Verdict::Inconclusive,
         findings: vec![Finding {
             checker: RUNNER.to_owned(),
+            expectation: None,
             verdict: Verdict::Inconclusive,
             observations: 0,
             details: vec![Detail {

@@ -162,7 +162,7 @@ fn text(judged: &[(Recorded, Judgement)], quiet: bool, out: &mut Out) -> std::io
                 writeln!(
                     out,
                     "  {} passed, {}",
-                    finding.checker,
+                    terminal::about(finding),
                     terminal::observations(finding)
                 )?;
             }

@@ -50,6 +50,7 @@ impl Evidence {
         }
         Finding {
             checker: checker.to_owned(),
+            expectation: None,
             verdict,
             observations: self.observations,
             details,

@@ -21,7 +21,10 @@ pub(super) fn check(timeline: &Timeline<'_>, name: &str, because: RefusalCause) 
     for request in traffic.requests.values() {
         match request.cause {
             _ if is_answered(request) => {
-                wrong.note(request, expected.clone(), " answered".to_owned());
+                let by = request.answered_by.as_ref().map_or_else(String::new, |by| {
+                    format!(" by {} in {} ({})", by.application, by.data_center, by.pod)
+                });
+                wrong.note(request, expected.clone(), format!(" answered{by}"));
             }
             Some(cause) if cause == because => evidence.support(1),
             Some(cause) => {

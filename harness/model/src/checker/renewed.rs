@@ -71,20 +71,39 @@ impl<'a> Judge<'_, 'a> {
     /// One certificate was shown all the time. Nobody has to replace it long before it ends, so it must have been watched for
     /// long enough; unless what it came from was replaced meanwhile, whose successor has no key of it.
     fn kept(&self, evidence: &mut Evidence) {
-        let same = self.told("a new certificate", "the same all the time".to_owned());
-        let watched = self.timeline.events.last().map_or(0, |event| event.at_ns);
+        let told = |observed: String| self.told("a new certificate", observed);
         let certificate = self.readings.iter().find_map(held);
-        let valid = certificate.and_then(|certificate| certificate.valid);
-        match valid.filter(|valid| watched < due_ns(*valid)) {
-            Some(valid) if !self.is_replaced() => evidence.open(Detail {
-                observed: format!(
-                    "the same, to be replaced until {} and seen until {}: too short a time to tell",
-                    clock(valid.until_ns()),
-                    clock(watched)
-                ),
-                ..same
-            }),
-            Some(_) | None => evidence.contradict(same),
+        let Some(valid) = certificate.and_then(|certificate| certificate.valid) else {
+            evidence.contradict(told("the same all the time".to_owned()));
+            return;
+        };
+        let watched = self.timeline.events.last().map_or(0, |event| event.at_ns);
+        let (until, deadline) = (valid.until_ns(), self.deadline_ns(valid));
+        let had_ended = deadline != until;
+        let seen = if watched > until {
+            let limit = limit(valid, deadline, "it");
+            format!("still at {}, {limit}", clock(watched))
+        } else if self.is_replaced() {
+            format!(
+                "though what it came from was replaced, seen until {}",
+                clock(watched)
+            )
+        } else {
+            let [due, until, watched] = [due_ns(valid), until, watched].map(clock);
+            format!(
+                "due to be replaced at {due}, before its end at {until}, and seen until {watched}"
+            )
+        };
+        let is_too_soon = if had_ended {
+            watched < deadline
+        } else {
+            watched < due_ns(valid) && !self.is_replaced()
+        };
+        if is_too_soon {
+            let observed = format!("the same, {seen}: too short a time to tell");
+            evidence.open(told(observed));
+        } else {
+            evidence.contradict(told(format!("the same all the time, {seen}")));
         }
     }
 
@@ -117,27 +136,28 @@ impl<'a> Judge<'_, 'a> {
             } else if later.seen.certificate.is_none() {
                 last = None;
             }
-            let Some((earlier, certificate, deadline)) = before.and_then(|earlier| {
+            let Some((earlier, certificate, valid)) = before.and_then(|earlier| {
                 let certificate = held(earlier)?;
-                Some((earlier, certificate, self.deadline_ns(certificate)?))
+                Some((earlier, certificate, certificate.valid?))
             }) else {
                 continue;
             };
+            let deadline = self.deadline_ns(valid);
             if later.at_ns <= deadline {
                 continue;
             }
             let is_kept = after.is_some_and(|after| after.serial == certificate.serial);
-            let what = match after {
-                Some(_) if is_kept => "the same still",
-                Some(_) => "another one",
-                None => "none any more",
+            let (what, which) = match after {
+                Some(_) if is_kept => ("the same still", "it"),
+                Some(_) => ("another one", "the one before"),
+                None => ("none any more", "the one before"),
             };
-            let (at, until) = (later.clock(), clock(deadline));
+            let (at, limit) = (later.clock(), limit(valid, deadline, which));
             let detail = Detail {
                 event: Some(later.index),
                 ..self.told(
                     "another certificate in time",
-                    format!("{what} at {at}, to be replaced until {until}"),
+                    format!("{what} at {at}, {limit}"),
                 )
             };
             // Who could not be read meanwhile may have had another one by then.
@@ -154,17 +174,16 @@ impl<'a> Judge<'_, 'a> {
     }
 
     /// Until when a certificate may be shown: to its end. One that had ended when the step began could not be renewed in time
-    /// any more; it has the mesh's bound from the end of what was broken, or from the step's beginning. None where its end is
-    /// not told.
-    fn deadline_ns(&self, certificate: &CertificateSeen) -> Option<u64> {
-        let until = certificate.valid?.until_ns();
+    /// any more; it has the mesh's bound from the end of what was broken, or from the step's beginning.
+    fn deadline_ns(&self, valid: Validity) -> u64 {
+        let until = valid.until_ns();
         let began = self.timeline.events[self.point.first].at_ns;
         if until >= began {
-            return Some(until);
+            return until;
         }
         let recovered = self.timeline.recovered_in(self.point);
         let since = recovered.map_or(began, |index| self.timeline.events[index].at_ns);
-        Some(since.saturating_add(self.timeline.patience.recovery.as_nanos()))
+        since.saturating_add(self.timeline.patience.recovery.as_nanos())
     }
 
     fn is_unread_between(&self, earlier: &Reading<'_>, later: &Reading<'_>) -> bool {
@@ -181,6 +200,16 @@ impl<'a> Judge<'_, 'a> {
             ..detail(expected, observed)
         }
     }
+}
+
+/// Until when a certificate was to be replaced, and when it ended; `which` names it.
+fn limit(valid: Validity, deadline_ns: u64, which: &str) -> String {
+    let end = match valid.until_ns() {
+        end if end == deadline_ns => format!(", when {which} ended"),
+        0 => format!(": {which} ended before the run began"),
+        end => format!(": {which} ended at {} already", clock(end)),
+    };
+    format!("to be replaced until {}{end}", clock(deadline_ns))
 }
 
 /// When a certificate is due to be replaced at the latest: after three quarters of its life. cert-manager goes by two thirds

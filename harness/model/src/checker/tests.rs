@@ -14,6 +14,7 @@ mod handshook;
 mod histories;
 mod keeps_stream;
 mod modes;
+mod named;
 mod places;
 mod reconnect;
 mod rejected;

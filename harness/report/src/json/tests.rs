@@ -25,12 +25,14 @@ fn the_document_says_what_failed_and_how_to_run_it_again() {
       "findings": [
         {
           "checker": "delivered",
+          "expectation": "then[0] delivered",
           "verdict": "passed",
           "observations": 27,
           "details": []
         },
         {
           "checker": "confined",
+          "expectation": "then[1] confined",
           "verdict": "failed",
           "observations": 54,
           "details": [
@@ -56,6 +58,26 @@ fn what_is_written_is_read_again() {
     let read = read(&written).expect("it was written by us");
     let again = serde_json::to_string_pretty(&read).expect("it has a JSON form");
     assert_eq!(again + "\n", written);
+}
+
+#[test]
+fn a_report_that_names_no_expectations_is_read() {
+    let record = crate::fixture::record();
+    let mut older = serde_json::to_value(document(&record, 1)).expect("it has a JSON form");
+    let scenarios = older["scenarios"].as_array_mut().expect("a list");
+    for scenario in scenarios {
+        for finding in scenario["findings"].as_array_mut().expect("a list") {
+            let fields = finding.as_object_mut().expect("an object");
+            fields.remove("expectation").expect("it is told");
+        }
+    }
+    let read = read(&older.to_string()).expect("it is of this version");
+    let scenarios = read.scenarios.into_iter();
+    let named: Vec<Option<String>> = scenarios
+        .flat_map(|scenario| scenario.findings)
+        .map(|finding| finding.expectation)
+        .collect();
+    assert!(!named.is_empty() && named.iter().all(Option::is_none));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Lines for people, outcome by outcome.
 
 use super::*;
+use harness_model::verdict::Detail;
 
 fn plain(quiet: bool) -> String {
     let mut out = Vec::new();
@@ -35,7 +36,7 @@ fn every_outcome_has_its_line_and_failures_come_again_at_the_end() {
 
     INCONCLUSIVE resilience/zone-outage
       traffic fails over while a zone is cut off
-      unchanged inconclusive, 0 observations
+      then[1] unchanged inconclusive, 0 observations
         at        checkout@zone-b; step 1 (cut zone 2 off for 3s)
         expected  at least one reading while the fault lasted
         observed  none: probe did not answer in 5s
@@ -44,7 +45,7 @@ fn every_outcome_has_its_line_and_failures_come_again_at_the_end() {
 
     FAIL delivery-scope/data-center
       a configuration scoped to one data center reaches its sidecars and no other
-      confined failed, 54 observations
+      then[1] confined failed, 54 observations
         at        inventory@zone-c; step 1 (apply `payload`)
         expected  no toggle banner, no rule reroute
         observed  toggle banner = off since 0.790 s on control-plane-1, still at the end
@@ -81,11 +82,12 @@ fn what_kept_the_run_from_beginning_is_told_with_its_cause() {
 fn what_failed_comes_before_what_could_not_be_decided() {
     let finding = |checker: &str, verdict, observed: &[&str]| Finding {
         checker: checker.to_owned(),
+        expectation: None,
         verdict,
         observations: 3,
         details: observed
             .iter()
-            .map(|observed| harness_model::verdict::Detail {
+            .map(|observed| Detail {
                 sidecar: None,
                 step: None,
                 expected: "x".to_owned(),
@@ -128,6 +130,69 @@ fn what_failed_comes_before_what_could_not_be_decided() {
         expected  x
         observed  c
     ");
+}
+
+/// What is told of one finding with these details.
+fn told(details: Vec<Detail>) -> String {
+    let judgement = Judgement {
+        verdict: Verdict::Failed,
+        findings: vec![Finding {
+            checker: "renewed".to_owned(),
+            expectation: Some("then[2] renewed".to_owned()),
+            verdict: Verdict::Failed,
+            observations: 6,
+            details,
+        }],
+    };
+    let mut out = Vec::new();
+    findings(&mut out, &judgement, Setting::default()).expect("a vector takes everything");
+    without_colour(out)
+}
+
+fn late(number: usize) -> Detail {
+    Detail {
+        sidecar: Some(format!("a@z{number}")),
+        step: None,
+        expected: "another".to_owned(),
+        observed: format!("the same still at {number}.024 s, until {number}.000 s"),
+        event: None,
+    }
+}
+
+#[test]
+fn of_what_is_alike_the_first_few_are_told_and_the_others_named() {
+    let other = Detail {
+        observed: "none".to_owned(),
+        ..late(6)
+    };
+    let details = vec![late(1), other, late(2), late(3), late(4), late(5)];
+    insta::assert_snapshot!(told(details), @"
+      then[2] renewed failed, 6 observations
+        at        a@z1
+        expected  another
+        observed  the same still at 1.024 s, until 1.000 s
+        at        a@z2
+        expected  another
+        observed  the same still at 2.024 s, until 2.000 s
+        at        a@z3
+        expected  another
+        observed  the same still at 3.024 s, until 3.000 s
+        and 2 more like this: a@z4, a@z5
+        at        a@z6
+        expected  another
+        observed  none
+    ");
+}
+
+#[test]
+fn of_what_differs_the_first_eight_are_told_and_the_others_counted() {
+    let cause = |number| Detail {
+        observed: format!("cause {number}"),
+        ..late(number)
+    };
+    let text = told((1..=10).map(cause).collect());
+    assert_eq!(text.matches("observed  cause").count(), 8, "{text}");
+    assert!(text.ends_with("    and 2 more\n"), "{text}");
 }
 
 #[test]

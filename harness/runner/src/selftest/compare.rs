@@ -210,6 +210,7 @@ mod tests {
             verdict,
             findings: vec![Finding {
                 checker: checker.to_owned(),
+                expectation: None,
                 verdict,
                 observations: 1,
                 details: vec![Detail {

@@ -2,7 +2,9 @@
 
 use super::certificates::{OWN, certificate, permissive, showing, turned_on, with_tls};
 use super::histories::{confined, delivered, inside, outside, who};
-use super::requests::{TRAFFIC, assert_told, batch, expecting, finding, load, lose, recorder};
+use super::requests::{
+    TRAFFIC, assert_told, batch, by_zone, expecting, finding, load, lose, recorder,
+};
 use crate::configuration::{InboundTls, OutboundTls, Tls};
 use crate::duration::Span;
 use crate::expectation::Expectation;
@@ -216,6 +218,28 @@ fn a_refusal_must_have_its_cause(
     assert_decided_by_one(expectation, &recorder, verdict);
 }
 
+#[test]
+fn who_answered_what_was_to_be_refused_is_told() {
+    let mut recorder = recorder();
+    recorder.request(0, |_| {});
+    recorder.request(1, by_zone(2));
+    recorder.request(2, |request| request.answered_by = None);
+    let (traffic, because) = (TRAFFIC.to_owned(), RefusalCause::Untrusted);
+    let expectation = Expectation::Refused { traffic, because };
+    let found = finding(&expecting(vec![batch(3)], expectation), &recorder);
+    assert_eq!(found.verdict, Verdict::Failed);
+    let details = found.details.iter();
+    let told: Vec<&str> = details.map(|detail| detail.observed.as_str()).collect();
+    assert_eq!(
+        told,
+        [
+            "1 of 3 requests answered by checkout in zone1 (checkout-zone1-0), #0",
+            "1 of 3 requests answered by checkout in zone2 (checkout-zone2-0), #1",
+            "1 of 3 requests answered, #2",
+        ]
+    );
+}
+
 #[rstest]
 #[case::new(&["1", "2"], OWN, Verdict::Passed)]
 #[case::the_same(&["1", "1"], OWN, Verdict::Failed)]
@@ -253,7 +277,7 @@ fn certificates_must_be_renewed(
 #[case::in_time(&[(9_000, "1", 20_000), (19_900, "2", 40_000)], None, Verdict::Passed)]
 #[case::ends_untold(&[(9_000, "1", 0), (39_000, "2", 0)], None, Verdict::Passed)]
 #[case::perhaps_read_late(&[(9_000, "1", 20_000), (24_900, "2", 40_000)], Some("another one at 24.9"), Verdict::Inconclusive)]
-#[case::late(&[(9_000, "1", 20_000), (25_100, "2", 40_000)], Some("another one at 25.1"), Verdict::Failed)]
+#[case::late(&[(9_000, "1", 20_000), (25_100, "2", 40_000)], Some("another one at 25.100 s, to be replaced until 20.000 s, when the one before ended"), Verdict::Failed)]
 #[case::a_later_one_late(
     &[(9_000, "1", 20_000), (15_000, "2", 35_000), (41_000, "3", 60_000)],
     Some("to be replaced until 35.000 s"),
@@ -261,7 +285,7 @@ fn certificates_must_be_renewed(
 )]
 #[case::kept(
     &[(9_000, "1", 20_000), (19_000, "2", 30_000), (36_000, "2", 30_000)],
-    Some("the same still at 36.0"),
+    Some("the same still at 36.000 s, to be replaced until 30.000 s, when it ended"),
     Verdict::Failed
 )]
 #[case::unread_meanwhile(
@@ -288,12 +312,37 @@ fn certificates_must_be_renewed(
 #[case::ended_before(&[(9_000, "1", 8_000), (31_900, "2", 60_000)], None, Verdict::Passed)]
 #[case::ended_before_and_late(
     &[(9_000, "1", 8_000), (37_100, "2", 60_000)],
-    Some("to be replaced until 32.0"),
+    Some("to be replaced until 32.000 s: the one before ended at 8.000 s already"),
     Verdict::Failed
 )]
-#[case::ended_before_and_kept(&[(9_000, "1", 8_000), (37_100, "1", 8_000)], Some("the same all the time"), Verdict::Failed)]
-#[case::not_due(&[(9_000, "1", 26_000), (19_000, "1", 26_000)], Some("to be replaced until 26.000 s and seen until 19.0"), Verdict::Inconclusive)]
-#[case::due(&[(9_000, "1", 23_900), (19_000, "1", 23_900)], Some("the same all the time"), Verdict::Failed)]
+#[case::ended_before_and_kept(
+    &[(9_000, "1", 8_000), (37_100, "1", 8_000)],
+    Some("the same all the time, still at 37.101 s, to be replaced until 32.000 s: it ended at 8.000 s already"),
+    Verdict::Failed
+)]
+#[case::ended_before_and_kept_within_the_bound(
+    &[(9_000, "1", 8_000), (25_000, "1", 8_000)],
+    Some("the same, still at 25.001 s, to be replaced until 32.000 s: it ended at 8.000 s already: too short a time to tell"),
+    Verdict::Inconclusive
+)]
+#[case::ended_before_the_run_and_kept(
+    &[(9_000, "1", -5_000), (37_100, "1", -5_000)],
+    Some("to be replaced until 32.000 s: it ended before the run began"),
+    Verdict::Failed
+)]
+#[case::kept_beyond_its_end(
+    &[(9_000, "1", 20_000), (26_000, "1", 20_000)],
+    Some("the same all the time, still at 26.001 s, to be replaced until 20.000 s, when it ended"),
+    Verdict::Failed
+)]
+#[case::kept_to_its_end(
+    &[(9_000, "1", 20_000), (19_900, "1", 20_000)],
+    Some("the same all the time, due to be replaced at 15.000 s, before its end at 20.000 s, and seen until 19.901 s"),
+    Verdict::Failed
+)]
+#[case::kept_and_its_end_untold(&[(9_000, "1", 0), (37_100, "1", 0)], Some("the same all the time"), Verdict::Failed)]
+#[case::not_due(&[(9_000, "1", 26_000), (19_000, "1", 26_000)], Some("the same, due to be replaced at 21.000 s, before its end at 26.000 s, and seen until 19.001 s: too short a time to tell"), Verdict::Inconclusive)]
+#[case::due(&[(9_000, "1", 23_900), (19_000, "1", 23_900)], Some("the same all the time, due to be replaced at 18.900 s, before its end at 23.900 s, and seen until 19.001 s"), Verdict::Failed)]
 fn certificates_must_be_renewed_before_they_end(
     #[case] readings: &[(u64, &str, i64)],
     #[case] wrong: Option<&str>,

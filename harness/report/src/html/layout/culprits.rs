@@ -2,6 +2,7 @@
 
 use super::parts::{Culprit, Length};
 use super::{LANE, Scale, seconds};
+use crate::terminal::about;
 use crate::timeline::Timeline;
 use harness_model::verdict::{Finding, Verdict};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +27,8 @@ fn pointed<'a>(timeline: &Timeline, findings: &'a [Finding]) -> Vec<Pointed<'a>>
                 at_ns,
                 words: format!(
                     "{} failed at {sidecar}: {}",
-                    finding.checker, detail.observed
+                    about(finding),
+                    detail.observed
                 ),
             })
         })
