@@ -90,7 +90,7 @@ impl Site {
             .map_err(DeployMeshError::from)?;
         progress("wait until the control plane and every workload are ready".to_owned());
         // Over another deployment all pods may be Ready that were there before.
-        wait::until_rolled_out(&site, options.ready)
+        wait::until_rolled_out_telling(&site, options.ready, progress)
             .await
             .map_err(DeployMeshError::from)?;
         Ok(site)

@@ -2,9 +2,11 @@
 
 mod components;
 mod glance;
+mod told;
 mod troubles;
 
 pub(crate) use components::api;
+pub(crate) use told::until_rolled_out_telling;
 
 use crate::definition::Component;
 use crate::directory::{is_ready, is_there, labels};

@@ -63,7 +63,7 @@ async fn troubles(site: &Site, told: &str) -> Vec<String> {
 }
 
 /// The pods of the mesh and of its workloads that should be ready and are not.
-async fn not_ready(site: &Site) -> Vec<Pod> {
+pub(super) async fn not_ready(site: &Site) -> Vec<Pod> {
     let definition = &site.definition;
     let workloads = &definition.workloads;
     let control_plane = definition.control_plane.iter();
@@ -143,7 +143,7 @@ fn in_one_line(log: &str) -> Option<String> {
 }
 
 /// The statuses of a pod's containers in the order in which they start.
-fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
+pub(super) fn statuses(pod: &Pod) -> impl Iterator<Item = &ContainerStatus> {
     let status = pod.status.as_ref();
     let inits = status.and_then(|status| status.init_container_statuses.as_ref());
     let mains = status.and_then(|status| status.container_statuses.as_ref());
