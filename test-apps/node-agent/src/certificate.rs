@@ -46,6 +46,16 @@ pub struct Identity {
     pub version: String,
 }
 
+impl Identity {
+    /// The serial number of the pod's own certificate, hexadecimal as probes tell it, and its end, for people; none where it
+    /// cannot be read.
+    pub(crate) fn serial_and_end(&self) -> Option<(String, String)> {
+        let (_, certificate) = X509Certificate::from_der(self.chain.first()?).ok()?;
+        let end = certificate.validity().not_after.to_string();
+        Some((format!("{:x}", certificate.serial), end))
+    }
+}
+
 /// No certificate can be asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum MakeRequestError {
@@ -204,6 +214,11 @@ mod tests {
             .expect("good");
         assert!(identity.lifetime <= Duration::from_secs(10), "shortened");
         assert!(identity.lifetime >= Duration::from_secs(8));
+        let (serial, end) = identity.serial_and_end().expect("it can be read");
+        let (_, own) = X509Certificate::from_der(&identity.chain[0]).expect("a certificate");
+        let plain = own.raw_serial_as_string().replace(':', "");
+        assert_eq!(serial, plain.trim_start_matches('0'));
+        assert_eq!(end, own.validity().not_after.to_string());
         let shown = format!("{identity:?}");
         assert!(shown.contains("PrivateKey(..)"), "{shown}");
         assert!(!shown.contains("PRIVATE KEY"), "{shown}");

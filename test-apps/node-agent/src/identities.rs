@@ -165,13 +165,15 @@ impl Identities {
                     let pause = self.sources.behaviour.renews_after(identity.lifetime);
                     let next = Instant::now() + pause.max(SOONEST);
                     self.root_first(entry, &identity).await;
+                    let identity = Arc::new(identity);
                     let is_renewal = entry
                         .identity
-                        .send_replace(Some(Arc::new(identity)))
+                        .send_replace(Some(identity.clone()))
                         .is_some();
                     if is_renewal {
                         metrics.renewals.fetch_add(1, Ordering::Relaxed);
                     }
+                    self.tell(&entry.pod, &identity, is_renewal);
                     if !self.sources.behaviour.renews() {
                         return std::future::pending().await;
                     }
@@ -202,6 +204,22 @@ impl Identities {
                 }
             }
         }
+    }
+
+    /// Writes into the log which certificate a pod has now, and nothing of its key.
+    fn tell(&self, pod: &Pod, identity: &Identity, is_renewal: bool) {
+        if !tracing::enabled!(tracing::Level::INFO) {
+            return;
+        }
+        let (serial, not_after) = identity.serial_and_end().unwrap_or_default();
+        info!(
+            pod = pod.name,
+            identity = %self.id_of(pod),
+            serial,
+            not_after,
+            is_renewal,
+            "a certificate has come"
+        );
     }
 
     /// Goes on without a new certificate. Whether there is an older one.

@@ -198,6 +198,53 @@ async fn what_there_is_stays_while_the_authority_is_away() {
     assert_ne!(served(&mut told).await.version, first.version);
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_log_tells_each_certificate_and_each_failure_and_no_key() {
+    let log = tempfile::NamedTempFile::new().expect("a file");
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(Arc::new(log.reopen().expect("there")))
+        .with_ansi(false)
+        .finish();
+    let _logging = tracing::subscriber::set_default(subscriber);
+    let mut bench = bench(Faithful);
+    let lease = bench.identities.hold(&pod("a"));
+    let mut told = lease.identity();
+    let held = [served(&mut told).await, served(&mut told).await];
+    bench.authority.away.store(true, Ordering::Relaxed);
+    // The two that were served, one that is refused, and the one after it.
+    for _ in 0..4 {
+        bench.next().await.expect("asked");
+    }
+    let log = std::fs::read_to_string(log.path()).expect("text");
+    let lines = log.lines();
+    let came: Vec<&str> = lines
+        .filter(|line| line.contains("a certificate has come"))
+        .collect();
+    assert_eq!(came.len(), 2, "{log}");
+    for ((line, identity), is_renewal) in came.iter().zip(&held).zip([false, true]) {
+        let (serial, not_after) = identity.serial_and_end().expect("a certificate");
+        for part in [
+            " INFO ",
+            "identity=spiffe://mesh.local/ns/mesh-workloads/sa/a ",
+            &format!("serial=\"{serial}\""),
+            &format!("not_after=\"{not_after}\""),
+            &format!("is_renewal={is_renewal}"),
+        ] {
+            assert!(line.contains(part), "{part}: {line}");
+        }
+    }
+    let failed = |line: &str| line.contains(" WARN ") && line.contains("could not be had");
+    assert!(
+        log.lines()
+            .any(|line| failed(line) && line.contains("away")),
+        "{log}"
+    );
+    let of_keys = held.iter().flat_map(|identity| identity.key.pem().lines());
+    for line in of_keys {
+        assert!(!log.contains(line), "{line}");
+    }
+}
+
 const TAKEN_BACK: &str = "taken back";
 
 /// Serves something else while a certificate cannot be renewed.
