@@ -14,6 +14,9 @@ use harness_model::verdict::{Judgement, Verdict};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+/// The fact that runs had different seeds, with all of them.
+pub(crate) const SEEDS: &str = "seeds";
+
 /// One run.
 #[derive(Clone, Debug)]
 pub struct Part {
@@ -140,15 +143,15 @@ fn facts(parts: &[Part]) -> BTreeMap<String, String> {
         let told = environment
             .iter()
             .map(|(fact, value)| (fact.as_str(), value));
-        for (fact, value) in told.chain([("seeds", &seed)]) {
+        for (fact, value) in told.chain([(SEEDS, &seed)]) {
             let values = facts.entry(fact).or_default();
             if !values.contains(value) {
                 values.push(value.clone());
             }
         }
     }
-    if facts.get("seeds").is_some_and(|seeds| seeds.len() == 1) {
-        facts.remove("seeds");
+    if facts.get(SEEDS).is_some_and(|seeds| seeds.len() == 1) {
+        facts.remove(SEEDS);
     }
     facts
         .into_iter()

@@ -1,5 +1,6 @@
 //! What the page says of the run as a whole, above the scenarios.
 
+use crate::merge::SEEDS;
 use crate::record::RunRecord;
 use crate::terminal::seconds;
 use harness_model::run_event::Summary;
@@ -103,7 +104,9 @@ pub(super) fn facts(record: &RunRecord, sum: &Summary, exit_code: u8) -> Vec<(St
     if let Some(millis) = record.ready_millis {
         facts.push(("ready after".to_owned(), seconds(millis)));
     }
-    facts.push(("seed".to_owned(), record.seed.to_string()));
+    if !had_several_seeds(record) {
+        facts.push(("seed".to_owned(), record.seed.to_string()));
+    }
     if let Some(shard) = record.context.shard {
         facts.push(("shard".to_owned(), shard.to_string()));
     }
@@ -133,6 +136,34 @@ pub(super) fn rerun_everything(record: &RunRecord) -> String {
         line.push(' ');
         line.push_str(&crate::record::quote(&option));
     }
-    line.push_str(&format!(" --seed {}", record.seed));
+    if !had_several_seeds(record) {
+        line.push_str(&format!(" --seed {}", record.seed));
+    }
     line
+}
+
+/// Runs that had each their own were put together: none of these is the seed of all.
+fn had_several_seeds(record: &RunRecord) -> bool {
+    record.environment.contains_key(SEEDS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_with_different_seeds_have_none_for_all_of_them() {
+        let mut record = crate::fixture::record();
+        let with_seed = rerun_everything(&record);
+        let without = with_seed.strip_suffix(" --seed 42").expect("it has one");
+        let facts = &mut record.environment;
+        facts.insert(SEEDS.to_owned(), "42, 7".to_owned());
+        assert_eq!(rerun_everything(&record), without);
+        let told = super::facts(&record, &Summary::default(), 0);
+        let names: Vec<&str> = told.iter().map(|(name, _)| name.as_str()).collect();
+        assert!(
+            names.contains(&SEEDS) && !names.contains(&"seed"),
+            "{names:?}"
+        );
+    }
 }
