@@ -1,15 +1,22 @@
 //! Building the image archives.
 
 use anyhow::Context as _;
-use harness_assets::{AssetOptions, Assets, Progress};
+use harness_assets::{AssetOptions, Assets, ForImages, Progress};
 use harness_images::build::{BuildOptions, BuiltImage, build};
 use std::path::PathBuf;
 
 /// Obtains the programs of other projects: makes them where they are not there yet.
 pub(crate) fn assets() -> anyhow::Result<Assets> {
     let options = AssetOptions::from_environment(None)?;
-    let assets = harness_assets::obtain(&options, &tell);
+    let assets = harness_assets::obtain(&options, ForImages::Envoy, &tell);
     assets.map_err(|error| with_hint(error.hint().as_deref(), error))
+}
+
+/// Obtains Envoy alone.
+pub(crate) fn envoy() -> anyhow::Result<PathBuf> {
+    let options = AssetOptions::from_environment(None)?;
+    let envoy = harness_assets::envoy(&options, &tell);
+    envoy.map_err(|error| with_hint(error.hint().as_deref(), error))
 }
 
 /// Obtains the program `kind`. Programs that run in the network namespace of an engine of ours find it in the cache then:

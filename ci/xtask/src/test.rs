@@ -267,8 +267,8 @@ fn nextest(profile: &str, install: bool, engine: Option<&Engine>) -> anyhow::Res
             "--profile",
             profile,
         ])
-        // The images were built from the same assets, so this only looks where they are.
-        .env("MESHPROOF_ENVOY", images::assets()?.envoy)
+        // The images were built from it, so this only looks where it is.
+        .env("MESHPROOF_ENVOY", images::envoy()?)
         .env("MESHPROOF_IMAGES", workspace::root().join("target/images"));
     if let Some(engine) = engine {
         engine.serve_tests(&mut command);

@@ -48,15 +48,20 @@ pub enum Asset {
 }
 
 impl Asset {
-    /// What a local cluster and its sidecars consist of, in the order in which they are made: what needs the network
-    /// most comes first.
-    pub const ALL: [Self; 5] = [
-        Self::Envoy,
+    /// What a local cluster consists of, in the order in which they are made.
+    pub const CLUSTER: [Self; 4] = [
         Self::Etcd,
         Self::KubeApiserver,
         Self::KubeControllerManager,
         Self::KubeScheduler,
     ];
+
+    /// What a local cluster and its sidecars consist of, in the order in which they are made: what needs the network
+    /// most comes first.
+    pub const ALL: [Self; 5] = {
+        let [etcd, api_server, controller_manager, scheduler] = Self::CLUSTER;
+        [Self::Envoy, etcd, api_server, controller_manager, scheduler]
+    };
 
     /// What a node image for kind consists of, in the order in which they are made.
     pub const NODE: [Self; 18] = [
@@ -111,5 +116,25 @@ impl Asset {
 impl fmt::Display for Asset {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.file_name())
+    }
+}
+
+/// What the images that a cluster gets need of these programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ForImages {
+    /// Envoy: the sidecar's is made here.
+    Envoy,
+    /// Nothing: they are ready, or not wanted.
+    Nothing,
+}
+
+impl ForImages {
+    /// That, and what a local cluster consists of.
+    #[must_use]
+    pub fn with_cluster(self) -> &'static [Asset] {
+        match self {
+            Self::Envoy => &Asset::ALL,
+            Self::Nothing => &Asset::CLUSTER,
+        }
     }
 }

@@ -141,8 +141,12 @@ impl AssetError {
             Self::NoSource { asset } => {
                 format!("put `{asset}` into a folder and pass it with --assets")
             }
-            Self::Offline { .. } => {
-                format!("the first run needs the Go module proxy and PyPI; try again with a network, {given}")
+            Self::Offline { asset, .. } => {
+                let from = match asset {
+                    Asset::Envoy => "PyPI",
+                    _ => "the Go module proxy",
+                };
+                format!("the first run needs {from}; try again with a network, {given}")
             }
             Self::DiskFull { .. } => {
                 "free some space, or set MESHPROOF_CACHE to a larger disk; the assets need 4 GB while they are made, 450 MB afterwards".to_owned()

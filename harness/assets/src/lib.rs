@@ -15,7 +15,7 @@ mod make;
 mod progress;
 mod recipe;
 
-pub use asset::Asset;
+pub use asset::{Asset, ForImages};
 pub use download::Downloads;
 pub use error::AssetError;
 pub use make::find_go;
@@ -40,8 +40,8 @@ pub struct Assets {
     pub kube_controller_manager: PathBuf,
     /// `kube-scheduler`.
     pub kube_scheduler: PathBuf,
-    /// `envoy`.
-    pub envoy: PathBuf,
+    /// `envoy`, where images need it.
+    pub envoy: Option<PathBuf>,
 }
 
 /// Where to look, and where to keep what is made.
@@ -100,8 +100,9 @@ pub fn cache_folder() -> Result<PathBuf, AssetError> {
         .ok_or(AssetError::NoCacheFolder)
 }
 
-/// Finds every program of a local cluster, and makes those that are nowhere. The first time this takes minutes and
-/// needs the network; later it takes a moment and needs nothing. It blocks: call it from a thread that may.
+/// Finds every program of a local cluster and what images need, and makes those that are nowhere. The first time this
+/// takes minutes and needs the network; later it takes a moment and needs nothing. It blocks: call it from a thread
+/// that may.
 ///
 /// Two processes that call it at once share the work. A process that dies leaves what it had finished; its children
 /// end with it.
@@ -109,8 +110,12 @@ pub fn cache_folder() -> Result<PathBuf, AssetError> {
 /// # Errors
 ///
 /// When a given folder does not exist, the cache cannot be used, or a program cannot be made.
-pub fn obtain(options: &AssetOptions, progress: &dyn Fn(&Progress)) -> Result<Assets, AssetError> {
-    let found = obtain_each(options, &Asset::ALL, progress)?;
+pub fn obtain(
+    options: &AssetOptions,
+    for_images: ForImages,
+    progress: &dyn Fn(&Progress),
+) -> Result<Assets, AssetError> {
+    let found = obtain_each(options, for_images.with_cluster(), progress)?;
     let path = |asset| {
         let path = found.get(&asset).cloned();
         path.ok_or(AssetError::NotMade { asset })
@@ -120,7 +125,7 @@ pub fn obtain(options: &AssetOptions, progress: &dyn Fn(&Progress)) -> Result<As
         kube_apiserver: path(Asset::KubeApiserver)?,
         kube_controller_manager: path(Asset::KubeControllerManager)?,
         kube_scheduler: path(Asset::KubeScheduler)?,
-        envoy: path(Asset::Envoy)?,
+        envoy: found.get(&Asset::Envoy).cloned(),
     })
 }
 
@@ -182,8 +187,8 @@ pub fn kind(options: &AssetOptions, progress: &dyn Fn(&Progress)) -> Result<Path
 pub struct KindPrograms {
     /// The program `kind`.
     pub kind: PathBuf,
-    /// Envoy, for the image of the sidecar.
-    pub envoy: PathBuf,
+    /// Envoy, where images need it.
+    pub envoy: Option<PathBuf>,
 }
 
 /// As [`kind`] and [`obtain`], for [`KindPrograms`]. It blocks.
@@ -193,11 +198,15 @@ pub struct KindPrograms {
 /// As [`obtain`].
 pub fn kind_programs(
     options: &AssetOptions,
+    for_images: ForImages,
     progress: &dyn Fn(&Progress),
 ) -> Result<KindPrograms, AssetError> {
     Ok(KindPrograms {
         kind: kind(options, progress)?,
-        envoy: envoy(options, progress)?,
+        envoy: match for_images {
+            ForImages::Envoy => Some(envoy(options, progress)?),
+            ForImages::Nothing => None,
+        },
     })
 }
 
@@ -247,8 +256,8 @@ pub fn fingerprint(assets: &[Asset]) -> String {
 /// # Errors
 ///
 /// When a given folder does not exist or the cache cannot be read.
-pub fn missing(options: &AssetOptions) -> Result<Vec<Asset>, AssetError> {
-    let wanted = &Asset::ALL;
+pub fn missing(options: &AssetOptions, for_images: ForImages) -> Result<Vec<Asset>, AssetError> {
+    let wanted = for_images.with_cluster();
     let mut found = BTreeMap::new();
     for folder in &options.folders {
         look_in(folder, wanted, &mut found, &|_| ())?;

@@ -4,7 +4,7 @@
 //! The processes are this test program itself, started for [`obtain_in_a_process_of_its_own`] only, with a `go` on
 //! their path that does what a test says. All waiting is for pipes.
 
-use harness_assets::{Asset, AssetOptions, Downloads, Progress, obtain};
+use harness_assets::{Asset, AssetOptions, Downloads, ForImages, Progress, obtain};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write as _};
 use std::net::{SocketAddr, TcpListener};
@@ -166,7 +166,7 @@ fn obtain_in_a_process_of_its_own() {
         downloads: Downloads::from_environment().expect("a test says from where"),
         ..options(Path::new(&place))
     };
-    obtain(&options, &say).expect("obtain");
+    obtain(&options, ForImages::Envoy, &say).expect("obtain");
 }
 
 #[test]
@@ -218,6 +218,7 @@ fn a_killed_process_takes_its_build_along_and_the_next_one_heals_the_cache() {
             offline: true,
             ..options(place.folder.path())
         },
+        ForImages::Envoy,
         &|_| (),
     )
     .expect("everything is there");
@@ -227,7 +228,8 @@ fn a_killed_process_takes_its_build_along_and_the_next_one_heals_the_cache() {
 fn only_what_is_damaged_is_made_again() {
     let place = Place::new();
     place.start().finish();
-    let whole = obtain(&options(place.folder.path()), &|_| ()).expect("everything is there");
+    let whole = obtain(&options(place.folder.path()), ForImages::Envoy, &|_| ())
+        .expect("everything is there");
     fs::write(&whole.etcd, "").expect("truncate");
     let mut process = place.start();
     process

@@ -2,12 +2,14 @@
 
 mod cluster;
 mod deploy;
+mod doctor;
 mod environment;
 mod parse;
 mod report;
 
 pub(crate) use cluster::{ClusterArguments, ClusterCommand, ClusterKind, ClusterUpArguments};
 pub(crate) use deploy::DeployArguments;
+pub(crate) use doctor::DoctorArguments;
 pub(crate) use environment::{BoundArguments, EnvironmentArguments, Wait};
 pub(crate) use report::{CompareArguments, MergeArguments, ReportArguments, ReportCommand};
 
@@ -378,14 +380,6 @@ pub(crate) struct SelftestArguments {
     /// As for a run, on every mutant.
     #[command(flatten)]
     pub(crate) execution: ExecutionArguments,
-}
-
-/// Arguments of `doctor`.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct DoctorArguments {
-    /// Look at this folder of programs too
-    #[arg(long, value_name = "DIR", env = "MESHPROOF_ASSETS")]
-    pub(crate) assets: Option<PathBuf>,
 }
 
 /// Arguments of `clean`.

@@ -41,8 +41,8 @@ pub struct BuildOptions {
     pub replacements: BTreeMap<String, PathBuf>,
     /// Images, by name, that nobody needs.
     pub without: BTreeSet<String>,
-    /// The Envoy program for the sidecar image.
-    pub envoy: PathBuf,
+    /// The Envoy program; none where no sidecar's image is built.
+    pub envoy: Option<PathBuf>,
 }
 
 /// An image archive on this machine.
@@ -97,6 +97,12 @@ pub enum BuildError {
     NoProgram {
         /// The program.
         program: &'static str,
+    },
+    /// A sidecar's image is to be built, and nobody has said where Envoy is: a bug here.
+    #[error("build `{name}` without Envoy")]
+    NoEnvoy {
+        /// The image.
+        name: &'static str,
     },
     /// `nft` is not installed.
     #[error("`nft` is not on this machine")]
@@ -184,7 +190,7 @@ pub fn build(
     if let Some(folder) = &options.prebuilt {
         archives.extend(prebuilt(folder, &wanted)?);
     } else if !wanted.is_empty() {
-        archives.extend(from_workspace(&wanted, &options.envoy, progress)?);
+        archives.extend(from_workspace(&wanted, options.envoy.as_deref(), progress)?);
     }
     Ok(archives
         .into_iter()
@@ -263,7 +269,7 @@ pub fn workspace() -> Result<PathBuf, BuildError> {
 
 fn from_workspace(
     wanted: &[&'static str],
-    envoy: &Path,
+    envoy: Option<&Path>,
     progress: &dyn Fn(&str),
 ) -> Result<BTreeMap<&'static str, PathBuf>, BuildError> {
     let root = workspace()?;

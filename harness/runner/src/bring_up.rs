@@ -4,7 +4,7 @@ use crate::environment::{PrepareError, deploy_options};
 use crate::images::{self, Images, Made};
 use crate::phases::Phases;
 use crate::plan::{ClusterChoice, KeepPolicy, RunPlan};
-use harness_cluster::assets::{self, Assets, KindPrograms, Progress};
+use harness_cluster::assets::{self, Assets, ForImages, KindPrograms, Progress};
 use harness_cluster::existing::{self, ExistingCluster};
 use harness_cluster::kind::{self, ImagesToCome};
 use harness_cluster::local;
@@ -130,11 +130,11 @@ enum Programs {
 }
 
 impl Programs {
-    /// Envoy, when images are to be made here.
+    /// Envoy, when images are to be built here.
     fn envoy(&self) -> Option<PathBuf> {
         match self {
-            Self::Local(assets) => Some(assets.envoy.clone()),
-            Self::Kind(programs) => Some(programs.envoy.clone()),
+            Self::Local(assets) => assets.envoy.clone(),
+            Self::Kind(programs) => programs.envoy.clone(),
             Self::Images { envoy } => Some(envoy.clone()),
             Self::Nothing => None,
         }
@@ -142,22 +142,22 @@ impl Programs {
 }
 
 async fn obtain(plan: &RunPlan, phases: &Phases) -> Result<Programs, PrepareError> {
-    let to_registry = match &plan.cluster {
-        ClusterChoice::Existing { registry: None, .. } => return Ok(Programs::Nothing),
-        ClusterChoice::Existing { .. } => true,
-        _ => false,
-    };
+    let for_images = plan.images.need(&plan.cluster);
+    let of_others = matches!(plan.cluster, ClusterChoice::Existing { .. });
+    if of_others && for_images == ForImages::Nothing {
+        return Ok(Programs::Nothing);
+    }
     let options = plan.assets.clone();
     let line = phases.lines("assets");
     let on_kind = plan.cluster.is_kind();
     blocking("obtaining the programs of the cluster", move || {
         let progress = |progress: &Progress| line(progress.to_string());
-        if to_registry {
+        if of_others {
             assets::envoy(&options, &progress).map(|envoy| Programs::Images { envoy })
         } else if on_kind {
-            assets::kind_programs(&options, &progress).map(Programs::Kind)
+            assets::kind_programs(&options, for_images, &progress).map(Programs::Kind)
         } else {
-            assets::obtain(&options, &progress).map(Programs::Local)
+            assets::obtain(&options, for_images, &progress).map(Programs::Local)
         }
         .map_err(PrepareError::Assets)
     })

@@ -103,9 +103,9 @@ pub(crate) async fn make(
         images: pulled(plan),
         ..Made::default()
     };
-    let Some(envoy) = envoy else {
+    if !plan.cluster.takes_images() {
         return Ok(made);
-    };
+    }
     let line = phases.lines("images");
     let given = &plan.images.replacements;
     let replacements = archives(plan, given, &mut made._saved, &line).await?;

@@ -1,6 +1,6 @@
 //! What is to be run, on what, and what is kept.
 
-use harness_cluster::assets::AssetOptions;
+use harness_cluster::assets::{AssetOptions, ForImages};
 use harness_cluster::kind::Held;
 use harness_mesh::MeshDefinition;
 use harness_model::patience::Patience;
@@ -128,6 +128,11 @@ impl ClusterChoice {
     pub(crate) fn is_kind(&self) -> bool {
         matches!(self, Self::Kind { .. } | Self::AttachKind { .. })
     }
+
+    /// Images come to its nodes from this machine; otherwise they have them.
+    pub(crate) fn takes_images(&self) -> bool {
+        !matches!(self, Self::Existing { registry: None, .. })
+    }
 }
 
 /// Which mesh is deployed.
@@ -152,6 +157,16 @@ pub struct ImageChoice {
     pub rolled_out: bool,
     /// Those with seeded bugs are needed, too.
     pub seeded_bugs: bool,
+}
+
+impl ImageChoice {
+    /// What they need of programs of others, to come to this cluster.
+    pub(crate) fn need(&self, cluster: &ClusterChoice) -> ForImages {
+        match self.source {
+            ImageSource::Built if cluster.takes_images() => ForImages::Envoy,
+            ImageSource::Built | ImageSource::Folder(_) => ForImages::Nothing,
+        }
+    }
 }
 
 /// What replaces an image.
@@ -196,4 +211,44 @@ pub enum CollectPolicy {
     OnFailure,
     /// Always, at the end.
     Always,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use harness_cluster::registry::{Prefix, Protocol};
+
+    fn existing(registry: Option<&str>) -> ClusterChoice {
+        ClusterChoice::Existing {
+            context: None,
+            allowed: None,
+            registry: registry.map(|text| Prefix::parse(text, Protocol::Secure).unwrap()),
+        }
+    }
+
+    #[test]
+    fn images_need_envoy_where_they_are_built_and_come_from_here() {
+        let need = |source, cluster: &ClusterChoice| {
+            let images = ImageChoice {
+                source,
+                replacements: BTreeMap::new(),
+                before: BTreeMap::new(),
+                rolled_out: false,
+                seeded_bugs: false,
+            };
+            images.need(cluster)
+        };
+        let name = || "dev".to_owned();
+        for cluster in [
+            ClusterChoice::Attach { name: name() },
+            ClusterChoice::AttachKind { name: name() },
+            existing(Some("registry.example/team")),
+        ] {
+            assert_eq!(need(ImageSource::Built, &cluster), ForImages::Envoy);
+            let ready = ImageSource::Folder("images".into());
+            assert_eq!(need(ready, &cluster), ForImages::Nothing);
+        }
+        let preloaded = existing(None);
+        assert_eq!(need(ImageSource::Built, &preloaded), ForImages::Nothing);
+    }
 }

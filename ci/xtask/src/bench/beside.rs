@@ -3,7 +3,7 @@
 use super::alone;
 use crate::workspace;
 use anyhow::{Context as _, bail};
-use harness_assets::{AssetOptions, Assets, Progress};
+use harness_assets::{AssetOptions, Assets, ForImages, Progress};
 use serde_json::Value;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,8 @@ impl Beside {
         let Some(bench) = built.into_iter().next() else {
             bail!("there is nothing to build");
         };
-        let assets = harness_assets::obtain(&AssetOptions::from_environment(None)?, &|progress| {
+        let options = AssetOptions::from_environment(None)?;
+        let assets = harness_assets::obtain(&options, ForImages::Nothing, &|progress| {
             if !matches!(progress, Progress::Activity { .. }) {
                 eprintln!("{progress}");
             }

@@ -5,7 +5,7 @@ use super::program::{Program, millis};
 use super::report::{Report, Unit};
 use super::statistics::median;
 use anyhow::Context as _;
-use harness_assets::{AssetOptions, Progress};
+use harness_assets::{AssetOptions, ForImages, Progress};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ pub(super) fn measure(
     report: &mut Report,
 ) -> anyhow::Result<bool> {
     let options = AssetOptions::from_environment(None)?;
-    let assets = harness_assets::obtain(&options, &|progress| {
+    let assets = harness_assets::obtain(&options, ForImages::Nothing, &|progress| {
         if !matches!(progress, Progress::Activity { .. }) {
             eprintln!("{progress}");
         }

@@ -30,7 +30,7 @@ exec "$@"
 "#;
 
 /// Unpacks the archive, checks its checksums, looks for what helps people, and runs a scenario. The programs of the cluster are
-/// given by `--assets`.
+/// given by `--assets`; Envoy is not: the archive has it in the image of the sidecar.
 ///
 /// # Errors
 ///
@@ -137,7 +137,6 @@ fn give_assets(folder: &Path, hidden: &[PathBuf]) -> anyhow::Result<()> {
         ("kube-apiserver", assets.kube_apiserver),
         ("kube-controller-manager", assets.kube_controller_manager),
         ("kube-scheduler", assets.kube_scheduler),
-        ("envoy", assets.envoy),
     ] {
         let place = folder.join(name);
         let given = if is_below(&program, hidden) {

@@ -74,7 +74,7 @@ pub(crate) fn doctor(
     common: &Common,
     out: &mut Out,
 ) -> Result<ExitCode, Failure> {
-    let checks = checks::all(arguments.assets.as_deref());
+    let checks = checks::all(arguments.assets.as_deref(), arguments.images.as_deref());
     match common.output {
         OutputForm::Json => write_json(out, &checks)?,
         OutputForm::Jsonl => {

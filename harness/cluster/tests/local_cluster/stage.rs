@@ -2,7 +2,7 @@
 //! machine shows before and after.
 
 use crate::workload;
-use harness_cluster::assets::{Asset, AssetOptions, Progress, obtain, obtain_each};
+use harness_cluster::assets::{Asset, AssetOptions, ForImages, Progress, obtain, obtain_each};
 use harness_cluster::local::{LocalCluster, Options, Programs};
 use harness_cluster::{Cluster as _, ClusterError, topology};
 use harness_kernel::namespace::{CloneFlags, Spawn};
@@ -36,7 +36,7 @@ pub(crate) fn go_inside(arguments: &[String]) {
             println!("{progress}");
         }
     };
-    let programs = obtain(&options, &show).unwrap();
+    let programs = obtain(&options, ForImages::Nothing, &show).unwrap();
     let kubectl = obtain_each(&options, &[Asset::Kubectl], &show).unwrap();
     let temporary = tempfile::tempdir().unwrap();
     let images = tempfile::tempdir().unwrap();

@@ -36,7 +36,7 @@ pub(super) fn programs_of(name: &'static str) -> Vec<(&'static str, &'static str
 pub(super) fn spec_of(
     name: &'static str,
     programs: &BTreeMap<&'static str, PathBuf>,
-    envoy: &Path,
+    envoy: Option<&Path>,
 ) -> Result<ImageSpec, BuildError> {
     let own = programs_of(name);
     let mut files = own
@@ -52,7 +52,10 @@ pub(super) fn spec_of(
         .collect::<Result<Vec<_>, BuildError>>()?;
     let mut entrypoint = own.first().map(|(_, called)| format!("/{called}"));
     match name {
-        "sidecar" | "sidecar-mutants" => files.extend(with_libraries("/usr/bin/envoy", envoy)?),
+        "sidecar" | "sidecar-mutants" => {
+            let envoy = envoy.ok_or(BuildError::NoEnvoy { name })?;
+            files.extend(with_libraries("/usr/bin/envoy", envoy)?);
+        }
         "capture-init" => {
             let nft = find_nft().ok_or(BuildError::NoNft)?;
             files.extend(with_libraries("/usr/sbin/nft", &nft)?);
@@ -118,7 +121,7 @@ mod tests {
             ("identity-mutants", "/key-service"),
             ("probe-app", "/probe-app"),
         ] {
-            let spec = spec_of(name, &programs, Path::new("/nonexistent")).unwrap();
+            let spec = spec_of(name, &programs, None).unwrap();
             assert_eq!(spec.entrypoint, [entrypoint]);
             let files: Vec<_> = spec.files.iter().map(|file| file.target.clone()).collect();
             let expected: Vec<_> = programs_of(name)
@@ -133,10 +136,22 @@ mod tests {
     fn a_program_that_was_not_built_is_told() {
         let built = BTreeMap::from([("key-service", PathBuf::from("/built/key-service"))]);
         assert!(matches!(
-            spec_of("identity", &built, Path::new("/nonexistent")),
+            spec_of("identity", &built, None),
             Err(BuildError::NoProgram {
                 program: "certificate-authority"
             })
         ));
+    }
+
+    #[test]
+    fn no_image_of_a_sidecar_is_without_envoy() {
+        for name in ["sidecar", "sidecar-mutants"] {
+            let built: BTreeMap<_, _> = programs_of(name)
+                .into_iter()
+                .map(|(program, _)| (program, PathBuf::from("/built").join(program)))
+                .collect();
+            let made = spec_of(name, &built, None);
+            assert!(matches!(made, Err(BuildError::NoEnvoy { name: told }) if told == name));
+        }
     }
 }

@@ -6,11 +6,11 @@ use crate::failure::Failure;
 use crate::plan;
 use crate::plan::candidates::{self, Problem, Source};
 use harness_cluster::ImageArchive;
-use harness_cluster::assets::AssetOptions;
+use harness_cluster::assets::{AssetOptions, ForImages};
 use harness_cluster::kind::{self, Held, Saved};
 use harness_images::build::{self, BuildOptions, NAMES};
 use harness_images::store::Store;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What is to be loaded; every file it names is there.
 #[derive(Debug)]
@@ -20,6 +20,16 @@ pub(super) struct Wanted {
     others: Vec<ImageArchive>,
     /// Name → the image in a container engine.
     held: Vec<(String, Held)>,
+}
+
+impl Wanted {
+    /// What it needs of programs of others.
+    pub(super) fn need(&self) -> ForImages {
+        match &self.own {
+            Some(own) if own.prebuilt.is_none() => ForImages::Envoy,
+            _ => ForImages::Nothing,
+        }
+    }
 }
 
 /// Images to be loaded.
@@ -79,7 +89,7 @@ pub(super) fn check(arguments: &ClusterUpArguments) -> Result<Wanted, Failure> {
 /// Builds what is not ready, and unpacks everything into `store`, which all local clusters of this machine share.
 pub(super) fn obtain(
     mut wanted: Wanted,
-    envoy: &Path,
+    envoy: Option<PathBuf>,
     options: &AssetOptions,
     store: Option<&Path>,
     progress: &dyn Fn(&str),
@@ -104,7 +114,6 @@ pub(super) fn obtain(
         saved.push(archive);
     }
     if let Some(own) = wanted.own {
-        let envoy = envoy.to_owned();
         let built = build::build(&BuildOptions { envoy, ..own }, progress).map_err(|error| {
             let hint = error
                 .hint()
@@ -129,4 +138,28 @@ pub(super) fn obtain(
         images,
         _saved: saved,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn envoy_is_needed_only_where_ours_are_built() {
+        let need = |own| {
+            let wanted = Wanted {
+                own,
+                others: Vec::new(),
+                held: Vec::new(),
+            };
+            wanted.need()
+        };
+        let ready = BuildOptions {
+            prebuilt: Some("images".into()),
+            ..BuildOptions::default()
+        };
+        assert_eq!(need(Some(BuildOptions::default())), ForImages::Envoy);
+        assert_eq!(need(Some(ready)), ForImages::Nothing);
+        assert_eq!(need(None), ForImages::Nothing);
+    }
 }

@@ -40,16 +40,17 @@ pub(super) fn up(
     let say = RefCell::new(say);
     let tell = |phase: &str, text: String| (say.borrow_mut())(phase, text);
     let step = |step: &Progress| tell("assets", step.to_string());
+    let for_images = wanted.need();
     let programs = match arguments.cluster.kind {
-        ClusterKind::Kind => assets::kind_programs(&options, &step).map(Programs::Kind),
-        _ => assets::obtain(&options, &step).map(Programs::Local),
+        ClusterKind::Kind => assets::kind_programs(&options, for_images, &step).map(Programs::Kind),
+        _ => assets::obtain(&options, for_images, &step).map(Programs::Local),
     }
     .map_err(|error| not_obtained(&error))?;
     let (envoy, store) = match &programs {
         Programs::Local(programs) => (&programs.envoy, Some(plan::image_store(&options))),
         Programs::Kind(programs) => (&programs.envoy, None),
     };
-    let obtained = images::obtain(wanted, envoy, &options, store.as_deref(), &|line| {
+    let obtained = images::obtain(wanted, envoy.clone(), &options, store.as_deref(), &|line| {
         tell("images", line.to_owned());
     })?;
     let images = obtained.images.clone();

