@@ -265,7 +265,7 @@ fn applications_rolled_out() -> Scenario {
             vec![
                 meanwhile(),
                 // Of these some are under way whenever a pod is told to end.
-                load_slow("slow", "frontend@$zone1", "checkout"),
+                load_slow(10, Span::secs(1), "slow", "frontend@$zone1", "checkout"),
                 Act::Restart(Rollout::Application("checkout".to_owned())),
                 Act::Apply(payload("after", scope([application("checkout")]), "v1")),
                 stop("meanwhile"),

@@ -1,5 +1,6 @@
 //! The words that scenarios are written with: load, and what becomes of requests.
 
+use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
 use harness_model::protocol::{Connections, Protocol};
 use harness_model::scenario::{Act, Load};
@@ -41,16 +42,15 @@ pub(crate) fn load_kept(protocol: Protocol, rate: u32, name: &str, from: &str, t
     act
 }
 
-/// Makes the probe end each answer a second after it has begun it.
-const END_LATE: (&str, &str) = ("x-probe-answer-end-after-ms", "1000");
+/// Makes the probe end each answer so many milliseconds after it has begun it.
+const END_LATE: &str = "x-probe-answer-end-after-ms";
 
-/// Ten requests a second whose answers take a second each, until they are [stopped](stop()). A sidecar may try a request again
-/// elsewhere until it has passed the beginning of an answer on, and not after that: what is cut short shows.
-pub(crate) fn load_slow(name: &str, from: &str, to: &str) -> Act {
-    let mut act = load_over(Protocol::Http1, 10, name, from, to);
+/// So many requests a second whose answers take `takes` each, until they are [stopped](stop()). A sidecar may try a request
+/// again elsewhere until it has passed the beginning of an answer on, and not after that: what is cut short shows.
+pub(crate) fn load_slow(rate: u32, takes: Span, name: &str, from: &str, to: &str) -> Act {
+    let mut act = load_over(Protocol::Http1, rate, name, from, to);
     if let Act::Load(load) = &mut act {
-        let (header, value) = END_LATE;
-        load.headers = [(header.to_owned(), value.to_owned())].into();
+        load.headers = [(END_LATE.to_owned(), takes.0.as_millis().to_string())].into();
     }
     act
 }

@@ -262,6 +262,7 @@ const BEYOND_THE_GATE: &[&str] = &[
     "permissive-matches-any-tls",
     "permissive-stays-plaintext",
     "returns-to-nothing",
+    "sidecar-cuts-old-connections",
     "sidecar-ends-too-early",
     "sidecar-forgets",
     "sidecar-keeps-old-connections",

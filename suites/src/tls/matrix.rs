@@ -24,6 +24,10 @@ const CALLERS: [(OutboundTls, &str, &str); 3] = [
     (OutboundTls::Strict, "strict", "$zone3"),
 ];
 
+/// Out of the scope of each of them: who calls without being told how does it in plaintext. What two say to each other of whom no
+/// configuration speaks is for every other suite.
+const UNCONFIGURED: &str = "inventory@$zone1";
+
 /// What comes of a request.
 enum Outcome {
     OverTls,
@@ -78,27 +82,28 @@ fn row(mode: InboundTls, name: &str) -> Scenario {
         // Connections in plaintext from before are drained for a second.
         when.push(Act::Hold(Span::secs(2)));
     }
-    for (offered, caller, zone) in CALLERS {
-        // Out of the callee's scope nobody takes TLS.
-        for (callee, place, takes) in [
-            ("checkout", "in-scope", mode),
-            ("inventory", "out-of-scope", InboundTls::Plaintext),
-        ] {
-            for protocol in SPOKEN {
-                let traffic = format!("{caller}-{place}-{}", short(protocol));
-                when.push(spoken(
-                    protocol,
-                    &traffic,
-                    &format!("frontend@{zone}"),
-                    callee,
-                ));
-                match outcome(offered, takes) {
-                    Outcome::OverTls => then.extend([answered(&traffic), over_tls(&traffic)]),
-                    Outcome::InPlaintext => {
-                        then.extend([answered(&traffic), in_plaintext(&traffic)]);
-                    }
-                    Outcome::Refused(because) => then.push(refused(&traffic, because)),
+    let in_scope = ("checkout", "in-scope", mode);
+    // Out of the callee's scope nobody takes TLS.
+    let out_of_scope = ("inventory", "out-of-scope", InboundTls::Plaintext);
+    let in_callers_scopes = CALLERS.into_iter().flat_map(|(offered, caller, zone)| {
+        [in_scope, out_of_scope].map(|callee| (offered, caller, format!("frontend@{zone}"), callee))
+    });
+    let unconfigured = (
+        OutboundTls::Plaintext,
+        "unconfigured",
+        UNCONFIGURED.to_owned(),
+        in_scope,
+    );
+    for (offered, caller, from, (callee, place, takes)) in in_callers_scopes.chain([unconfigured]) {
+        for protocol in SPOKEN {
+            let traffic = format!("{caller}-{place}-{}", short(protocol));
+            when.push(spoken(protocol, &traffic, &from, callee));
+            match outcome(offered, takes) {
+                Outcome::OverTls => then.extend([answered(&traffic), over_tls(&traffic)]),
+                Outcome::InPlaintext => {
+                    then.extend([answered(&traffic), in_plaintext(&traffic)]);
                 }
+                Outcome::Refused(because) => then.push(refused(&traffic, because)),
             }
         }
     }
@@ -110,7 +115,7 @@ fn row(mode: InboundTls, name: &str) -> Scenario {
     let mut scenario = scenario(
         &format!("matrix-{name}"),
         &format!(
-            "plaintext, permissive and strict callers reach a {name} callee, and one that no configuration speaks of, as their modes say, in every protocol{kept}"
+            "plaintext, permissive and strict callers reach a {name} callee, and one that no configuration speaks of, as their modes say, and a caller that none speaks of reaches the former as one in plaintext does, in every protocol{kept}"
         ),
         when,
         then,

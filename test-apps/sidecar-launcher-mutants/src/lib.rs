@@ -17,6 +17,8 @@ use tokio::time::{interval, timeout};
 pub enum Mutation {
     /// Connections that an update has made old live on.
     KeepsOldConnections,
+    /// Connections that an update has made old are closed at once, whatever is under way.
+    CutsOldConnections,
     /// A pod counts as ready before its sidecar has its configuration.
     ReadyTooEarly,
     /// A sidecar whose control plane is away is started anew, and has nothing then.
@@ -27,8 +29,9 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::KeepsOldConnections,
+        Self::CutsOldConnections,
         Self::ReadyTooEarly,
         Self::Forgets,
         Self::EndsTooEarly,
@@ -39,6 +42,7 @@ impl Mutation {
     pub fn name(self) -> &'static str {
         match self {
             Self::KeepsOldConnections => "sidecar-keeps-old-connections",
+            Self::CutsOldConnections => "sidecar-cuts-old-connections",
             Self::ReadyTooEarly => "sidecar-ready-too-early",
             Self::Forgets => "sidecar-forgets",
             Self::EndsTooEarly => "sidecar-ends-too-early",
@@ -55,8 +59,12 @@ impl Mutation {
 }
 
 impl Behaviour for Mutation {
-    fn ends_old_connections(&self) -> bool {
-        *self != Self::KeepsOldConnections
+    fn old_connections_seconds(&self, seconds: u64) -> Option<u64> {
+        match self {
+            Self::KeepsOldConnections => None,
+            Self::CutsOldConnections => Some(0),
+            _ => Faithful.old_connections_seconds(seconds),
+        }
     }
 
     fn is_ready(&self, sidecar_says_so: bool) -> bool {
@@ -131,8 +139,13 @@ mod tests {
 
     #[test]
     fn every_mutant_does_what_its_name_says() {
-        assert!(Faithful.ends_old_connections() && Mutation::Forgets.ends_old_connections());
-        assert!(!Mutation::KeepsOldConnections.ends_old_connections());
+        let old = |behaviour: &dyn Behaviour| behaviour.old_connections_seconds(3);
+        assert_eq!(
+            (old(&Faithful), old(&Mutation::Forgets)),
+            (Some(3), Some(3))
+        );
+        assert_eq!(old(&Mutation::KeepsOldConnections), None);
+        assert_eq!(old(&Mutation::CutsOldConnections), Some(0));
         assert!(!Faithful.is_ready(false) && !Mutation::Forgets.is_ready(false));
         assert!(Faithful.is_ready(true) && Mutation::ReadyTooEarly.is_ready(false));
     }

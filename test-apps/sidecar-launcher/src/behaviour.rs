@@ -8,10 +8,10 @@ use tokio::sync::watch;
 
 /// The decisions of the launcher.
 pub trait Behaviour: Send + Sync + 'static {
-    /// Whether the sidecar is told how long connections that an update has made old may still be used. By itself it lets them
-    /// live for ten minutes.
-    fn ends_old_connections(&self) -> bool {
-        true
+    /// For how many seconds the sidecar lets connections be used that an update has made old, where the settings say `seconds`.
+    /// It is told nothing where this is none: by itself it lets them live for ten minutes.
+    fn old_connections_seconds(&self, seconds: u64) -> Option<u64> {
+        Some(seconds)
     }
 
     /// Whether the pod may take traffic, where the sidecar says so or says that it may not, or says nothing yet.

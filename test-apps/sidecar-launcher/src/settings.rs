@@ -47,7 +47,7 @@ pub(crate) struct Settings {
     /// `DRAIN_SECONDS`: how long requests under way may take after SIGTERM.
     pub drain_seconds: u64,
     /// `OLD_CONNECTIONS_SECONDS`: how long connections that an update has made old (other modes of TLS, say) may still be
-    /// used. Envoy takes nothing below a second.
+    /// used, one at least: Envoy takes whole seconds, and without any it cuts short what is under way.
     pub old_connections_seconds: u64,
 }
 

@@ -128,8 +128,8 @@ fn start(
         .stderr(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true);
-    if behaviour.ends_old_connections() {
-        let seconds = settings.old_connections_seconds.max(1);
+    let seconds = settings.old_connections_seconds.max(1);
+    if let Some(seconds) = behaviour.old_connections_seconds(seconds) {
         command
             .args(["--drain-time-s", &seconds.to_string()])
             // The next response says that the connection ends, so that hardly one is still in use when its time is over.
