@@ -5,11 +5,14 @@ mod certificates;
 mod disks;
 
 use crate::payload::{application, everybody, payload, payload_as, scope};
-use crate::traffic::{answered, answered_but, load, load_slow, passes_both_sidecars, stop};
+use crate::traffic::{
+    answered, answered_but, load, load_over, load_slow, passes_both_sidecars, stop,
+};
 use harness_model::capability::Capability;
 use harness_model::duration::Span;
 use harness_model::expectation::Expectation;
 use harness_model::fault::{Fault, PodSelector};
+use harness_model::protocol::Protocol;
 use harness_model::scenario::{Act, Disturbs, Given, Rollout, Scenario, Tag};
 
 /// The scenarios of this suite.
@@ -257,23 +260,33 @@ fn without_kubernetes(name: &str, claim: &str, fault: Fault) -> Scenario {
 
 /// Every pod that answers is replaced, in every data center at once.
 fn applications_rolled_out() -> Scenario {
+    let from = "frontend@$zone1";
     Scenario {
+        requires: vec![Capability::ThreeZones, Capability::Protocols],
         given: steady(),
         ..scenario(
             "applications-rolled-out",
-            "every pod of an application, its sidecar with it, goes to the build before and up again under load without a lost request or an answer that is cut short, and the new ones get what is in force",
+            "every pod of an application, its sidecar with it, goes to the build before and up again under load without a lost request, call or exchange of bytes, or an answer that is cut short, and the new ones get what is in force",
             vec![
                 meanwhile(),
-                // Of these some are under way whenever a pod is told to end.
-                load_slow(10, Span::secs(1), "slow", "frontend@$zone1", "checkout"),
+                load_over(Protocol::Grpc, 10, "calls", from, "checkout"),
+                // Each has a connection of its own, and no sidecar can send it again elsewhere.
+                load_over(Protocol::Tcp, 10, "bytes", from, "checkout"),
+                // Of these some are under way whenever a pod is told to end. Until they have ended its application takes bytes,
+                // and by then its callers' sidecars know that it goes.
+                load_slow(10, Span::secs(2), "slow", from, "checkout"),
                 Act::Restart(Rollout::Application("checkout".to_owned())),
                 Act::Apply(payload("after", scope([application("checkout")]), "v1")),
                 stop("meanwhile"),
+                stop("calls"),
+                stop("bytes"),
                 stop("slow"),
             ],
             vec![
                 answered("meanwhile"),
                 passes_both_sidecars("meanwhile"),
+                answered("calls"),
+                answered("bytes"),
                 answered("slow"),
                 Expectation::Delivered,
             ],

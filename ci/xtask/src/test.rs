@@ -35,6 +35,9 @@ pub(crate) enum Part {
     Token,
     /// The images as containers, where this machine can have a container engine
     Components,
+    // Before what takes long, after which a slow machine may have no time left: it needs no engine and takes minutes.
+    /// Some scenarios on the local cluster in other topologies, and with certificates that live for ten seconds
+    Topologies,
     /// The gate on a kind cluster, where this machine can have one; the node image is made beside the run
     Kind,
     /// Some of them on a kind cluster that is addressed as one of somebody else; beside the run
@@ -51,8 +54,6 @@ pub(crate) enum Part {
     Live,
     /// The archive for other machines, used as on one that has neither Rust nor this repository
     Dist,
-    /// Some of them on the local cluster in other topologies, and with certificates that live for ten seconds
-    Topologies,
     /// Some of them on two kind clusters, with a mesh over both
     Clusters,
     /// Every scenario on a kind cluster, and whether the local cluster says the same: an hour of CI is too short for it, so
@@ -389,8 +390,8 @@ mod tests {
 
     #[test]
     fn a_part_brings_what_it_needs_in_order() {
-        use Part::{Everywhere, Kind, Parity, Run, Unit};
-        assert_eq!(with_what_they_need(&[Kind, Unit]), [Unit, Kind]);
+        use Part::{Everywhere, Kind, Parity, Run, Topologies};
+        assert_eq!(with_what_they_need(&[Kind, Topologies]), [Topologies, Kind]);
         assert_eq!(with_what_they_need(&[Parity]), [Kind, Run, Parity]);
         assert_eq!(with_what_they_need(&[Everywhere]), [Run, Everywhere]);
         assert!(with_what_they_need(&[]).contains(&Parity));

@@ -1,16 +1,27 @@
-//! How a container is brought to its end: hooks, signals, deadlines.
+//! How a container is brought to its end: hooks, signals, deadlines; and its last words.
 
-use crate::container_order::chain;
+use crate::container_order::{chain, termination_log};
 use crate::events::Level;
+use crate::logs::{self, Request, Run};
 use crate::pod_context::PodContext;
 use crate::runtime::{self, Running};
 use harness_kernel::container::ProcessSpec;
 use k8s_openapi::api::core::v1::{Container, LifecycleHandler};
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// When a container must have ended; none while it may run.
 pub(crate) type Stop = watch::Receiver<Option<Instant>>;
+
+/// Longest part of a container's last words that is kept, in bytes.
+const LAST_WORDS: usize = 4096;
+
+/// As much of the end of its log may stand for them: so many lines, and of those so many bytes.
+const LAST_LINES: usize = 80;
+const LAST_BYTES: usize = 2048;
+
+/// Stands where a private key begins and where it ends.
+const KEY: &[u8] = b"PRIVATE KEY-----";
 
 /// The time that the pod gives its containers to end.
 pub(crate) fn grace_period(context: &PodContext) -> Duration {
@@ -128,5 +139,93 @@ async fn deadline(stop: &mut Stop) {
                 return;
             }
         }
+    }
+}
+
+/// What a container that has ended left as its last words; where it left none and wants it so, the end of its log, which is
+/// whole by then.
+pub(crate) async fn last_words(
+    context: &PodContext,
+    container: &Container,
+    status: i32,
+) -> Option<String> {
+    let mut words = std::fs::read(termination_log(context, container)).unwrap_or_default();
+    if words.is_empty()
+        && has_log_for_words(container, status)
+        && let Some(run) = context.logs.find(&container.name, false)
+    {
+        words = end_of(run).await;
+    }
+    let kept = &words[words.len().saturating_sub(LAST_WORDS)..];
+    (!kept.is_empty()).then(|| String::from_utf8_lossy(kept).into_owned())
+}
+
+/// Whether the log is to stand for last words that a container has not left.
+fn has_log_for_words(container: &Container, status: i32) -> bool {
+    let policy = container.termination_message_policy.as_deref();
+    status != 0 && policy == Some("FallbackToLogsOnError")
+}
+
+/// The end of a log that is whole.
+async fn end_of(run: Run) -> Vec<u8> {
+    let request = Request {
+        tail: Some(LAST_LINES),
+        ..Request::default()
+    };
+    // There is room for all of them: nobody takes them meanwhile.
+    let (sender, mut lines) = mpsc::channel(LAST_LINES);
+    if let Err(error) = logs::read(run, request, sender).await {
+        tracing::warn!(%error, "the end of a log was not read");
+    }
+    let mut text = Vec::new();
+    while let Some(Ok(line)) = lines.recv().await {
+        text.extend_from_slice(&line);
+    }
+    let end = text.split_off(text.len().saturating_sub(LAST_BYTES));
+    // Whoever shows messages knows a key by how it begins, and this may begin within one.
+    let has_key = end.windows(KEY.len()).any(|words| words == KEY);
+    if has_key { Vec::new() } else { end }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_stands_for_last_words_after_an_error_where_that_is_wanted() {
+        let container = |policy: &str| Container {
+            termination_message_policy: Some(policy.to_owned()),
+            ..Container::default()
+        };
+        assert!(has_log_for_words(&container("FallbackToLogsOnError"), 1));
+        assert!(!has_log_for_words(&container("FallbackToLogsOnError"), 0));
+        assert!(!has_log_for_words(&container("File"), 1));
+        assert!(!has_log_for_words(&Container::default(), 1));
+    }
+
+    #[tokio::test]
+    async fn of_a_log_the_last_lines_are_told_and_of_long_ones_the_last_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("0.log");
+        let told = async |lines: Vec<String>| {
+            let written = |line: &String| format!("2026-01-02T03:04:05Z stderr F {line}\n");
+            let log: String = lines.iter().map(written).collect();
+            std::fs::write(&path, &log).unwrap();
+            let bytes = u64::try_from(log.len()).unwrap();
+            String::from_utf8(end_of(Run::ended(path.clone(), bytes)).await).unwrap()
+        };
+        let numbered = told((1..=100).map(|number| number.to_string()).collect()).await;
+        assert_eq!(numbered.lines().next(), Some("21"));
+        assert_eq!(numbered.lines().last(), Some("100"));
+        let long = told(vec!["a".repeat(3000), "b".repeat(2000)]).await;
+        assert_eq!(long.len(), LAST_BYTES);
+        assert!(long.starts_with("aa") && long.ends_with("b\n"), "{long}");
+        assert_eq!(told(Vec::new()).await, "");
+        let cut = told(vec![
+            "x".repeat(3000),
+            "-----END PRIVATE KEY-----".to_owned(),
+        ])
+        .await;
+        assert_eq!(cut, "", "its beginning is cut off");
     }
 }
