@@ -1,7 +1,7 @@
 //! One container's life: start, probes, end, restart with back-off, until it is done or told to stop.
 
 use crate::backoff::Backoff;
-use crate::container_end::{Stop, end, grace_period, run_hook, stopped};
+use crate::container_end::{Stop, end, grace_period, last_words, run_hook, stopped};
 use crate::container_order::{self, Refusal, chain};
 use crate::events::Level;
 use crate::limits;
@@ -38,9 +38,6 @@ struct Ended {
     since: Timestamp,
     ran: Duration,
 }
-
-/// Longest part of a container's last words that is kept, in bytes.
-const LAST_WORDS: usize = 4096;
 
 /// The exit status of a process that was killed: 128 and the number of the signal.
 const KILLED: i32 = 137;
@@ -324,10 +321,7 @@ async fn run_once(
     };
     // All ends of the streams are closed with the container's namespace.
     let _ = log.await;
-    let last_words =
-        std::fs::read(container_order::termination_log(context, container)).unwrap_or_default();
-    let kept = &last_words[last_words.len().saturating_sub(LAST_WORDS)..];
-    let message = (!kept.is_empty()).then(|| String::from_utf8_lossy(kept).into_owned());
+    let message = last_words(context, container, status).await;
     let reason = match status {
         0 => "Completed",
         // What ended otherwise has outlived a child that was killed.
