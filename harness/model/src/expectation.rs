@@ -122,8 +122,8 @@ pub enum Expectation {
         is: Spoken,
     },
     /// No request comes through: a sidecar refuses each of them, and for this cause. Over a batch that is refused since it is in
-    /// plaintext, a sidecar of the callee must turn connections away, where sidecars tell whether they do; who cannot be read
-    /// before and after decides nothing.
+    /// plaintext, or bytes of a caller that may not call, a sidecar of the callee must turn connections away for that, where
+    /// sidecars tell whether they do; who cannot be read before and after decides nothing.
     Refused {
         /// Batch or load.
         traffic: String,

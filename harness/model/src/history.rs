@@ -231,12 +231,15 @@ pub enum EventKind {
         /// `cluster/pod` → how many.
         pods: BTreeMap<String, u64>,
     },
-    /// How many connections the sidecars of a callee had turned away by then, as each has counted since it was started: read
-    /// before a batch whose plaintext is to be refused and after it, where sidecars tell, or none could be read. Older histories do
-    /// not have it.
+    /// How many connections the sidecars of a callee had turned away for a cause by then, as each has counted since it was
+    /// started: read before a batch that is to be refused for it and after it, where the caller is told no more than that a
+    /// connection ended, and sidecars tell, or none could be read. Older histories do not have it, or of plaintext alone.
     TurnedAway {
         /// The batch.
         traffic: String,
+        /// Why. Those from before it was written are of plaintext.
+        #[serde(default = "plaintext")]
+        because: RefusalCause,
         /// Stable name of each sidecar that tells → how many; empty where none could be read.
         sidecars: BTreeMap<String, u64>,
     },
@@ -357,4 +360,8 @@ pub struct DeliveryStatus {
 
 fn is_zero(number: &u32) -> bool {
     *number == 0
+}
+
+fn plaintext() -> RefusalCause {
+    RefusalCause::Plaintext
 }

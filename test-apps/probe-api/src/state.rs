@@ -90,6 +90,10 @@ pub struct Sidecar {
     /// its bootstrap does not say that this is counted. Not part of any hash, and nobody who waits is told that it has changed.
     #[serde(default)]
     pub turned_away: Option<u64>,
+    /// How many connections of bytes it has closed since its process was started because their caller is not on the list of those
+    /// who may call, as [`Self::turned_away`]. Requests are not among them: they are answered.
+    #[serde(default)]
+    pub not_allowed: Option<u64>,
 }
 
 /// One filter chain of a listener: which connections it takes, and of whom.

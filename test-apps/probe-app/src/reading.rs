@@ -9,7 +9,7 @@ mod stats;
 
 pub(crate) use parts::{Fingerprint, Parts};
 pub(crate) use secrets::certificates;
-pub(crate) use stats::{ALL_USED, Stats, is_under_way, that_mark, turned_away};
+pub(crate) use stats::{ALL_USED, Closed, Stats, closed, is_under_way, that_mark};
 
 use crate::canonical;
 use probe_api::launcher::LauncherState;
@@ -26,8 +26,8 @@ pub(crate) struct About {
     delivered_layers: Vec<String>,
     /// The form in which it asks its control plane.
     form: Option<XdsForm>,
-    /// It counts the connections that it turns away.
-    tells_turned_away: bool,
+    /// It counts the connections that it closes.
+    tells_closed: Closed<bool>,
 }
 
 impl About {
@@ -44,13 +44,14 @@ impl About {
             .filter_map(|layer| layer["name"].as_str())
             .map(str::to_owned)
             .collect();
-        let tells_turned_away = list(configuration)
-            .filter_map(|section| section.get("bootstrap"))
-            .any(stats::tells_turned_away);
+        let tells_closed = list(configuration)
+            .find_map(|section| section.get("bootstrap"))
+            .map(stats::tells_closed)
+            .unwrap_or_default();
         Self {
             version: server["version"].as_str().unwrap_or_default().to_owned(),
             delivered_layers: layers,
-            tells_turned_away,
+            tells_closed,
             form: match api_type {
                 Some("GRPC") => Some(XdsForm::Sotw),
                 Some("DELTA_GRPC") => Some(XdsForm::Delta),
@@ -60,14 +61,13 @@ impl About {
     }
 }
 
-/// What the sidecar holds. Every part was read under `stats` and `launcher`, or earlier under the same marks. `turned_away` is the
-/// count of that name.
+/// What the sidecar holds. Every part was read under `stats` and `launcher`, or earlier under the same marks.
 pub(crate) fn sidecar(
     about: &About,
     parts: &Parts,
     stats: &Stats,
     launcher: &LauncherState,
-    turned_away: u64,
+    closed: Closed<u64>,
 ) -> Sidecar {
     let mut types = resources::types(parts, stats, launcher);
     types.insert("RTDS".to_owned(), parts.runtime.state(stats, launcher));
@@ -91,7 +91,8 @@ pub(crate) fn sidecar(
         secrets: secrets::with_streams(&parts.secrets, stats),
         filter_chains: parts.listeners.chains.clone(),
         clusters: parts.clusters.offers.clone(),
-        turned_away: about.tells_turned_away.then_some(turned_away),
+        turned_away: about.tells_closed.led_nowhere.then_some(closed.led_nowhere),
+        not_allowed: about.tells_closed.not_allowed.then_some(closed.not_allowed),
         types,
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::canonical;
 use crate::local_client::{LocalClient, LocalError};
-use crate::reading::{self, ALL_USED, About, Fingerprint, Parts, Stats};
+use crate::reading::{self, ALL_USED, About, Closed, Fingerprint, Parts, Stats};
 use crate::sender::unix_ns;
 use crate::settings::Settings;
 use probe_api::launcher::{LauncherState, paths};
@@ -234,7 +234,7 @@ impl Watcher {
         last: &mut Last,
     ) -> Result<Arc<SidecarState>, String> {
         let words = |error: LocalError| error.to_string();
-        let (mut before, turned_away) = self.fingerprint(admin).await.map_err(words)?;
+        let (mut before, closed) = self.fingerprint(admin).await.map_err(words)?;
         if let Some((fingerprint, state)) = &last.reading
             && *fingerprint == before
             && last.parts.holds(Instant::now())
@@ -244,7 +244,8 @@ impl Watcher {
             state.observed_at_ns = unix_ns();
             if let SidecarReading::Read(held) = &mut state.sidecar {
                 // It counts on without a change.
-                held.turned_away = held.turned_away.map(|_| turned_away);
+                held.turned_away = held.turned_away.map(|_| closed.led_nowhere);
+                held.not_allowed = held.not_allowed.map(|_| closed.not_allowed);
             }
             return Ok(Arc::new(state));
         }
@@ -259,13 +260,13 @@ impl Watcher {
                 }
                 last.parts.take(part, &answers, &about, &before, asked_at);
             }
-            let (after, turned_away) = self.fingerprint(admin).await.map_err(words)?;
+            let (after, closed) = self.fingerprint(admin).await.map_err(words)?;
             if after != before {
                 before = after;
                 continue;
             }
             let stats = Stats::parse(&after.stats);
-            let held = reading::sidecar(&about, &last.parts, &stats, &after.launcher, turned_away);
+            let held = reading::sidecar(&about, &last.parts, &stats, &after.launcher, closed);
             let state = self.state(SidecarReading::Read(Box::new(held)));
             last.reading = Some((after, Arc::clone(&state)));
             return Ok(state);
@@ -295,8 +296,11 @@ impl Watcher {
         Ok(about)
     }
 
-    /// What marks a change, and how many connections were turned away by then, which marks none.
-    async fn fingerprint(&self, admin: &LocalClient) -> Result<(Fingerprint, u64), LocalError> {
+    /// What marks a change, and how many connections were closed by then, which marks none.
+    async fn fingerprint(
+        &self,
+        admin: &LocalClient,
+    ) -> Result<(Fingerprint, Closed<u64>), LocalError> {
         let launcher = async {
             match &self.launcher {
                 None => Ok(LauncherState::default()),
@@ -307,9 +311,9 @@ impl Watcher {
         // Data may come without changing anything.
         launcher.activity = 0;
         let all = String::from_utf8_lossy(&stats);
-        let turned_away = reading::turned_away(&all);
+        let closed = reading::closed(&all);
         let stats = reading::that_mark(&all);
-        Ok((Fingerprint { stats, launcher }, turned_away))
+        Ok((Fingerprint { stats, launcher }, closed))
     }
 
     /// The longest pause between two looks while something happens, where looks are shorter than a third of that.

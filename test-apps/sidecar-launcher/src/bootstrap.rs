@@ -19,6 +19,10 @@ const RUNTIME_LAYER: &str = "mesh";
 /// by it where it stands here.
 const TURNED_AWAY: &str = "tcp.nowhere.downstream_cx_no_route";
 
+/// Counts the connections of bytes whose caller is not on the list of those who may call. The probe goes by it, too, where it
+/// stands here. Requests are in none of these: they are answered, and that says why.
+const NOT_ALLOWED: &str = "allow.rbac.denied";
+
 /// The files with the generic secrets that name the token files; the sidecar watches them and the tokens.
 const TOKEN_SECRET_FILE: &str = "token-secret.json";
 const NODE_AGENT_TOKEN_SECRET_FILE: &str = "node-agent-token-secret.json";
@@ -202,9 +206,10 @@ fn token_secret(token: &Path) -> Value {
 }
 
 /// Patterns of the stats that somebody reads, and few others: whether it is live, the connection to the control plane,
-/// updates of each xDS type, the streams of secrets and whom it turns away, which the probe goes by (`reading/stats.rs` there),
-/// and the requests under way, which are waited for when it drains. Envoy has a hundred more for each cluster, makes them anew
-/// with each update of it, and walks through all whenever it is asked for some: as much work as all its configuration is.
+/// updates of each xDS type, the streams of secrets and whom it turns away or does not let in, which the probe goes by
+/// (`reading/stats.rs` there), and the requests under way, which are waited for when it drains. Envoy has a hundred more for each
+/// cluster, makes them anew with each update of it, and walks through all whenever it is asked for some: as much work as all its
+/// configuration is.
 fn stats() -> Value {
     json!([
         { "exact": "server.state" },
@@ -220,6 +225,7 @@ fn stats() -> Value {
         { "suffix": ".config_reload" },
         { "suffix": ".downstream_rq_active" },
         { "exact": TURNED_AWAY },
+        { "exact": NOT_ALLOWED },
     ])
 }
 
@@ -244,6 +250,7 @@ mod tests {
         };
         let read = [
             // By the probe.
+            "allow.rbac.denied",
             "cluster.checkout.ns_8080.update_rejected",
             "cluster.checkout.ns_8080.update_success",
             "cluster.checkout.ns_8080.update_time",
@@ -275,6 +282,8 @@ mod tests {
         let lacking: Vec<&str> = read.into_iter().filter(|name| !is_made(name)).collect();
         assert!(lacking.is_empty(), "{lacking:?}");
         assert!(!is_made("cluster.checkout.ns_8080.upstream_rq_total"));
+        // Of requests, which are no connections of bytes.
+        assert!(!is_made("http.inbound.rbac.denied"));
     }
 
     #[test]

@@ -37,21 +37,28 @@ pub(super) fn check(timeline: &Timeline<'_>, name: &str, because: RefusalCause) 
     wrong.contradict(&mut evidence);
     unknown.leave_open(&mut evidence);
     traffic.note_gaps(name, &mut evidence);
-    // Of plaintext a caller is told no more than that the connection ended, as by a callee that crashed.
-    if because == RefusalCause::Plaintext {
-        note_who_ended_it(timeline, name, &mut evidence);
-    }
+    note_who_ended_it(timeline, name, because, &mut evidence);
     evidence
 }
 
-/// Leaves it open who ended the connections of a batch over which no sidecar of the callee has turned any away. Where none tells
-/// how many it has, how they ended is all that is known.
-fn note_who_ended_it(timeline: &Timeline<'_>, name: &str, evidence: &mut Evidence) {
+/// Leaves it open who ended the connections of a batch over which no sidecar of the callee has turned any away for this cause: a
+/// caller that is told no more than that they ended is told the same by a callee that crashed. Where none tells how many it has,
+/// how they ended is all that is known.
+fn note_who_ended_it(
+    timeline: &Timeline<'_>,
+    name: &str,
+    cause: RefusalCause,
+    evidence: &mut Evidence,
+) {
     let mut counts = timeline
         .events
         .iter()
         .filter_map(|event| match &event.kind {
-            EventKind::TurnedAway { traffic, sidecars } if traffic == name => Some(sidecars),
+            EventKind::TurnedAway {
+                traffic,
+                because,
+                sidecars,
+            } if traffic == name && *because == cause => Some(sidecars),
             _ => None,
         });
     let Some(before) = counts.next() else {

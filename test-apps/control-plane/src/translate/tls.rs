@@ -33,6 +33,9 @@ const NODE_AGENT_CLUSTER: &str = "node-agent";
 const CERTIFICATE: &str = "default";
 /// The roots that it trusts.
 const ROOTS: &str = "ROOTCA";
+/// Connections whose caller is not on the list are counted in a stat with this in its name, which the launcher has sidecars make
+/// (`NOT_ALLOWED` there). Requests are not: what takes them counts those in a stat of its own.
+const ALLOWED: &str = "allow";
 
 /// What sidecars offer in ALPN (RFC 7301) so that a callee can tell them from applications that speak TLS themselves. The
 /// callee chooses none: what is spoken inside is told by its first bytes, as without TLS.
@@ -139,7 +142,7 @@ pub(super) fn allow_only_connections(callers: &[String]) -> Filter {
         "envoy.filters.network.rbac",
         any(&NetworkRbac {
             rules: Some(of_callers(callers)),
-            stat_prefix: "allow".to_owned(),
+            stat_prefix: ALLOWED.to_owned(),
             ..NetworkRbac::default()
         }),
     )

@@ -10,7 +10,7 @@ use control_plane::world::{Endpoint, Service, Services, World};
 use envoy_types::pb::envoy::config::core::v3::{
     Address, SocketAddress, address, socket_address::PortSpecifier,
 };
-use mesh_api::{InboundTls, TlsPolicy};
+use mesh_api::{InboundTls, SpiffeUri, TlsPolicy};
 use rustls::client::WantsClientCert;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ConfigBuilder};
@@ -44,17 +44,16 @@ struct Callee {
 impl Callee {
     /// One that takes everything else, too.
     async fn permissive(port: u16) -> Self {
-        Self::start(InboundTls::Permissive, port).await
+        Self::start(&takes(InboundTls::Permissive), port).await
     }
 
     /// Whoever dials its address wants this port of the application.
-    async fn start(takes: InboundTls, port: u16) -> Self {
+    async fn start(tls: &TlsPolicy, port: u16) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let root = Root::new();
-        let nowhere_yet = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let application = TcpListener::bind(nowhere_yet).await.expect("a free port");
+        let application = application().await;
         let leads_to_it = application.local_addr().map(said).expect("an address");
-        let (mut listener, mut clusters) = inbound(world_that_takes(takes)).await;
+        let (mut listener, mut clusters) = inbound(world_of_callee(tls)).await;
         let address = SocketAddr::from((own_address(), port));
         listener.address = said(address);
         clusters.retain(|cluster| cluster.name.starts_with("inbound:"));
@@ -92,7 +91,20 @@ impl Callee {
     }
 }
 
-fn world_that_takes(takes: InboundTls) -> World {
+/// What an application listens with.
+async fn application() -> TcpListener {
+    let nowhere_yet = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    TcpListener::bind(nowhere_yet).await.expect("a free port")
+}
+
+fn takes(inbound: InboundTls) -> TlsPolicy {
+    TlsPolicy {
+        inbound: Some(inbound),
+        ..TlsPolicy::default()
+    }
+}
+
+fn world_of_callee(tls: &TlsPolicy) -> World {
     let at = |port| {
         let endpoint = Endpoint {
             ip: Ipv4Addr::new(10, 0, 0, 1).into(),
@@ -108,13 +120,9 @@ fn world_that_takes(takes: InboundTls) -> World {
         accounts: ["checkout".to_owned()].into(),
         ..Service::default()
     };
-    let tls = TlsPolicy {
-        inbound: Some(takes),
-        ..TlsPolicy::default()
-    };
     World {
         services: Arc::new(Services::new([("checkout".to_owned(), service)].into())),
-        ..world_with(&tls)
+        ..world_with(tls)
     }
 }
 
@@ -161,6 +169,31 @@ fn client_of(root: &Root) -> ConfigBuilder<ClientConfig, WantsClientCert> {
         .with_protocol_versions(&[&rustls::version::TLS13])
         .expect("a version")
         .with_root_certificates(root.trusted())
+}
+
+/// A client that shows the sidecar a certificate of the mesh for [`NAME`], and takes nobody else's.
+fn client_of_mesh(sidecar: &Callee) -> TlsConnector {
+    let shown = sidecar.root.sign(&params(Some(uri(NAME))));
+    let mut client = client_of(&sidecar.root).with_client_cert_resolver(Arc::new(shown.signer()));
+    client.alpn_protocols = vec![b"mesh".to_vec()];
+    TlsConnector::from(Arc::new(client))
+}
+
+/// What comes back for these words until the connection ends, over the mesh's TLS.
+async fn heard_for(sidecar: &Callee, words: &[u8]) -> String {
+    let name = ServerName::try_from(CALLEE).expect("a name");
+    let stream = sidecar.dial().await;
+    let heard = async {
+        let mut heard = Vec::new();
+        // With TLS 1.3 a client is done before the server is: whoever closes then may do so before anything else.
+        if let Ok(mut stream) = client_of_mesh(sidecar).connect(name, stream).await {
+            let _ = stream.write_all(words).await;
+            let _ = stream.read_to_end(&mut heard).await;
+        }
+        heard
+    };
+    let heard = tokio::time::timeout(PATIENCE, heard).await;
+    String::from_utf8_lossy(&heard.expect("it is closed")).into_owned()
 }
 
 /// One connection in plaintext, on which the client speaks first.
@@ -222,10 +255,7 @@ async fn tls_of_the_application_passes_a_permissive_sidecar_untouched() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tls_of_the_mesh_ends_at_a_permissive_sidecar() {
     let sidecar = Callee::permissive(BYTES).await;
-    let shown = sidecar.root.sign(&params(Some(uri(NAME))));
-    let mut client = client_of(&sidecar.root).with_client_cert_resolver(Arc::new(shown.signer()));
-    client.alpn_protocols = vec![b"mesh".to_vec()];
-    let connector = TlsConnector::from(Arc::new(client));
+    let connector = client_of_mesh(&sidecar);
     // The client takes nobody but who has this name from the mesh's root.
     let name = ServerName::try_from(CALLEE).expect("a name");
     let stream = sidecar.dial().await;
@@ -272,7 +302,7 @@ async fn a_server_that_speaks_first_is_heard_through_a_permissive_sidecar() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_strict_sidecar_counts_whom_it_refuses() {
     for port in [REQUESTS, BYTES] {
-        let sidecar = Callee::start(InboundTls::Strict, port).await;
+        let sidecar = Callee::start(&takes(InboundTls::Strict), port).await;
         let mut client = sidecar.dial().await;
         let refused = async {
             // It may be closed before it has taken this.
@@ -287,4 +317,42 @@ async fn a_strict_sidecar_counts_whom_it_refuses() {
         let counted = stats.contains("tcp.nowhere.downstream_cx_no_route: 1\n");
         assert!(counted, "on port {port}: {stats}");
     }
+}
+
+/// One that lets in a caller that the test does not play.
+async fn for_somebody_else(port: u16) -> Callee {
+    let somebody_else = SpiffeUri("spiffe://mesh.local/ns/a/sa/somebody-else".to_owned());
+    let tls = TlsPolicy {
+        allow: Some(vec![somebody_else]),
+        ..takes(InboundTls::Strict)
+    };
+    Callee::start(&tls, port).await
+}
+
+/// The probe goes by this counter (`not_allowed` in its readings), for the same reason.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sidecar_counts_callers_of_bytes_that_its_list_does_not_have() {
+    let mut sidecar = for_somebody_else(BYTES).await;
+    assert_eq!(heard_for(&sidecar, b"ping").await, "");
+    let once = "allow.rbac.denied: 1\n";
+    let stats = sidecar.stats().await;
+    assert!(stats.contains(once), "{stats}");
+    // Where there is no application connections end in the same way, and before anybody has looked at the list, which is done
+    // when the caller says something.
+    sidecar.application = application().await;
+    assert_eq!(heard_for(&sidecar, b"").await, "");
+    let stats = sidecar.stats().await;
+    assert!(stats.contains(once), "{stats}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_are_not_allowed_are_answered_and_counted_by_themselves() {
+    let sidecar = for_somebody_else(REQUESTS).await;
+    let request = b"GET / HTTP/1.1\r\nhost: checkout\r\nconnection: close\r\n\r\n";
+    let heard = heard_for(&sidecar, request).await;
+    assert!(heard.contains("403 Forbidden"), "{heard}");
+    assert!(heard.contains("rbac_access_denied"), "{heard}");
+    let stats = sidecar.stats().await;
+    assert!(stats.contains("http.inbound.rbac.denied: 1\n"), "{stats}");
+    assert!(!stats.contains("allow.rbac.denied"), "{stats}");
 }

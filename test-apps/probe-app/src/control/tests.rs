@@ -285,6 +285,7 @@ fn samples() -> Vec<(&'static str, Value)> {
             tls: UpstreamTls::WhereMatched,
         }],
         turned_away: Some(1),
+        not_allowed: Some(1),
         ..Sidecar::default()
     };
     let state = |sidecar| SidecarState {

@@ -55,27 +55,57 @@ pub(crate) fn that_mark(stats: &str) -> String {
 const OF_BYTES: &str = "tcp.";
 const LED_NOWHERE: &str = ".downstream_cx_no_route";
 
-/// How many connections were closed because they lead nowhere, by the lines of [`ALL_USED`]. They do not mark a change: one that
-/// refuses much could not be read.
-pub(crate) fn turned_away(stats: &str) -> u64 {
-    let is_of_them = |name: &str| name.starts_with(OF_BYTES) && name.ends_with(LED_NOWHERE);
-    stats
-        .lines()
-        .filter_map(|line| line.split_once(": "))
-        .filter(|(name, _)| is_of_them(name))
-        .filter_map(|(_, value)| value.parse::<u64>().ok())
-        .sum()
+/// How those end of callers that are not on a list, and how those of them begin that count requests, which are answered. The
+/// others count connections, which are closed.
+const NOT_ALLOWED: &str = ".rbac.denied";
+const OF_REQUESTS: &str = "http.";
+
+/// Something about the counters of connections that were closed, by why they were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Closed<T> {
+    /// They lead nowhere.
+    pub(crate) led_nowhere: T,
+    /// Their caller is not on the list of those who may call.
+    pub(crate) not_allowed: T,
 }
 
-/// Whether a bootstrap (JSON) names one of the counters of [`turned_away`] among those that are made. A sidecar that makes all does
-/// not mean anything by it, and one that has counted nothing shows none.
-pub(crate) fn tells_turned_away(bootstrap: &Value) -> bool {
+impl<T> Closed<T> {
+    /// What is about the counter with this name, where it is one of them.
+    fn of(&mut self, name: &str) -> Option<&mut T> {
+        if name.starts_with(OF_BYTES) && name.ends_with(LED_NOWHERE) {
+            Some(&mut self.led_nowhere)
+        } else if name.ends_with(NOT_ALLOWED) && !name.starts_with(OF_REQUESTS) {
+            Some(&mut self.not_allowed)
+        } else {
+            None
+        }
+    }
+}
+
+/// How many connections were closed, by the lines of [`ALL_USED`]. They do not mark a change: one that refuses much could not be
+/// read.
+pub(crate) fn closed(stats: &str) -> Closed<u64> {
+    let mut closed = Closed::<u64>::default();
+    for (name, value) in stats.lines().filter_map(|line| line.split_once(": ")) {
+        if let Some(count) = closed.of(name) {
+            *count += value.parse::<u64>().unwrap_or_default();
+        }
+    }
+    closed
+}
+
+/// Of which of the counters of [`closed`] a bootstrap (JSON) names one among those that are made. A sidecar that makes all does not
+/// mean anything by it, and one that has counted nothing shows none.
+pub(crate) fn tells_closed(bootstrap: &Value) -> Closed<bool> {
+    let mut tells = Closed::<bool>::default();
     let patterns = bootstrap.pointer("/stats_config/stats_matcher/inclusion_list/patterns");
-    let mut patterns = patterns.and_then(Value::as_array).into_iter().flatten();
-    patterns.any(|pattern| {
-        let name = pattern["exact"].as_str();
-        name.is_some_and(|name| name.starts_with(OF_BYTES) && name.ends_with(LED_NOWHERE))
-    })
+    let patterns = patterns.and_then(Value::as_array).into_iter().flatten();
+    for name in patterns.filter_map(|pattern| pattern["exact"].as_str()) {
+        if let Some(is_told) = tells.of(name) {
+            *is_told = true;
+        }
+    }
+    tells
 }
 
 /// The gauges of what a sidecar is in the midst of: it warms what waits for something, and drains what was replaced.
@@ -161,28 +191,41 @@ mod tests {
     }
 
     #[test]
-    fn connections_that_lead_nowhere_are_counted_and_mark_nothing() {
-        let counted =
+    fn connections_that_were_closed_are_counted_by_why_and_mark_nothing() {
+        let led_nowhere =
             "tcp.nowhere.downstream_cx_no_route: 4\ntcp.elsewhere.downstream_cx_no_route: 1\n";
-        let others = "tcp.nowhere.downstream_cx_total: 9\nhttp.nowhere.downstream_cx_no_route: 9\n";
-        assert_eq!(turned_away(&format!("{others}{counted}")), 5);
-        assert_eq!(turned_away(others), 0);
-        assert_eq!(that_mark(counted), "");
+        let not_allowed = "allow.rbac.denied: 2\n";
+        let others = "tcp.nowhere.downstream_cx_total: 9\nhttp.nowhere.downstream_cx_no_route: 9\n\
+            http.inbound.rbac.denied: 9\nallow.rbac.allowed: 9\nallow.rbac.shadow_denied: 9\n";
+        let counted = |led_nowhere: u64, not_allowed: u64| Closed {
+            led_nowhere,
+            not_allowed,
+        };
+        assert_eq!(closed(&format!("{others}{led_nowhere}")), counted(5, 0));
+        assert_eq!(closed(&format!("{not_allowed}{others}")), counted(0, 2));
+        assert_eq!(
+            closed(&format!("{led_nowhere}{not_allowed}")),
+            counted(5, 2)
+        );
+        assert_eq!(closed(others), counted(0, 0));
+        assert_eq!(that_mark(&format!("{led_nowhere}{not_allowed}")), "");
     }
 
     #[test]
-    fn a_bootstrap_says_whether_they_are_counted() {
+    fn a_bootstrap_says_which_of_them_are_counted() {
         let naming = |name: &str| {
             let patterns = json!([{ "suffix": ".update_success" }, { "exact": name }]);
-            json!({ "stats_config": { "stats_matcher": { "inclusion_list": { "patterns": patterns } } } })
+            let told = tells_closed(
+                &json!({ "stats_config": { "stats_matcher": { "inclusion_list": { "patterns": patterns } } } }),
+            );
+            (told.led_nowhere, told.not_allowed)
         };
-        assert!(tells_turned_away(&naming(
-            "tcp.nowhere.downstream_cx_no_route"
-        )));
-        assert!(!tells_turned_away(&naming(
-            "tcp.nowhere.downstream_cx_total"
-        )));
-        assert!(!tells_turned_away(&json!({})));
+        let none = (false, false);
+        assert_eq!(naming("tcp.nowhere.downstream_cx_no_route"), (true, false));
+        assert_eq!(naming("allow.rbac.denied"), (false, true));
+        assert_eq!(naming("tcp.nowhere.downstream_cx_total"), none);
+        assert_eq!(naming("http.inbound.rbac.denied"), none);
+        assert_eq!(tells_closed(&json!({})), Closed::default());
     }
 
     #[test]

@@ -19,7 +19,11 @@ fn sidecar(pass: &Pass) -> Sidecar {
     parts.listeners = resources::listeners(&pass.listeners);
     parts.route_configurations = resources::route_configurations(&pass.route_configurations);
     parts.runtime = Runtime::new(&pass.runtime, &pass.about);
-    super::sidecar(&pass.about, &parts, &pass.stats, &pass.launcher, 7)
+    let closed = Closed {
+        led_nowhere: 7,
+        not_allowed: 3,
+    };
+    super::sidecar(&pass.about, &parts, &pass.stats, &pass.launcher, closed)
 }
 
 fn pass() -> Pass {
@@ -170,18 +174,28 @@ fn a_rejection_stands_until_something_is_accepted_after_it() {
 fn who_is_turned_away_is_told_where_it_is_counted() {
     let mut pass = pass();
     let before = sidecar(&pass);
-    assert_eq!(before.turned_away, None);
-    let counter = json!({ "exact": "tcp.nowhere.downstream_cx_no_route" });
-    let matcher = json!({ "inclusion_list": { "patterns": [counter] } });
-    let whole = json!({ "configs": [
-        { "bootstrap": { "stats_config": { "stats_matcher": matcher } } },
-    ] });
-    pass.about = About::new(&json!({}), &whole);
-    let after = sidecar(&pass);
-    assert_eq!(after.turned_away, Some(7));
+    assert_eq!((before.turned_away, before.not_allowed), (None, None));
+    let told = |pass: &mut Pass, counters: &[&str]| {
+        let named = |name: &&str| json!({ "exact": name });
+        let patterns: Vec<Value> = counters.iter().map(named).collect();
+        let matcher = json!({ "inclusion_list": { "patterns": patterns } });
+        let whole = json!({ "configs": [
+            { "bootstrap": { "stats_config": { "stats_matcher": matcher } } },
+        ] });
+        pass.about = About::new(&json!({}), &whole);
+        sidecar(pass)
+    };
+    let (led_nowhere, not_allowed) = ("tcp.nowhere.downstream_cx_no_route", "allow.rbac.denied");
+    let one = told(&mut pass, &[led_nowhere]);
+    assert_eq!((one.turned_away, one.not_allowed), (Some(7), None));
+    let other = told(&mut pass, &[not_allowed]);
+    assert_eq!((other.turned_away, other.not_allowed), (None, Some(3)));
+    let after = told(&mut pass, &[led_nowhere, not_allowed]);
+    assert_eq!((after.turned_away, after.not_allowed), (Some(7), Some(3)));
     // It marks no change.
     let forgotten = Sidecar {
         turned_away: None,
+        not_allowed: None,
         ..after.clone()
     };
     assert_eq!(content_hash(&forgotten), content_hash(&after));

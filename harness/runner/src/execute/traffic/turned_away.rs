@@ -1,12 +1,13 @@
-//! How many connections the sidecars of a callee have turned away, where somebody wants to know.
+//! How many connections the sidecars of a callee have turned away, and for which cause, where somebody wants to know.
 
 use crate::execute::Execution;
 use futures::future::join_all;
 use harness_model::causes::chain;
 use harness_model::expectation::Expectation;
 use harness_model::history::{EventKind, RefusalCause};
+use harness_model::protocol::Protocol;
 use harness_model::scenario::Traffic;
-use probe_api::state::SidecarReading;
+use probe_api::state::{Sidecar, SidecarReading};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -14,16 +15,20 @@ use std::time::Duration;
 const AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 impl Execution {
-    /// Records it, where the scenario expects this batch to be refused since it is in plaintext, and some sidecar tells. Where none
-    /// could be read that is recorded, too: it does not say that none tells.
+    /// Records it, where the scenario expects this batch to be refused for a cause that its caller is told nothing of, and some
+    /// sidecar tells. Where none could be read that is recorded, too: it does not say that none tells.
     pub(super) async fn count_turned_away(&self, traffic: &Traffic) {
         let mut expected = self.script.scenario.then.iter();
-        let is_asked = expected.any(|expectation| {
-            matches!(expectation, Expectation::Refused { traffic: name, because: RefusalCause::Plaintext } if *name == traffic.name)
+        let asked = expected.find_map(|expectation| match expectation {
+            Expectation::Refused {
+                traffic: name,
+                because,
+            } if *name == traffic.name => Some((*because, counter(*because, traffic.protocol)?)),
+            _ => None,
         });
-        if !is_asked {
+        let Some((because, counter)) = asked else {
             return;
-        }
+        };
         let prober = self.environment.prober();
         let patience = self.environment.patience().probe.0;
         let callees = self.environment.watch().workloads().into_iter();
@@ -31,7 +36,7 @@ impl Execution {
         let reads = callees.map(|workload| async move {
             let read = || async {
                 match prober.state(&workload.address).await {
-                    Ok(state) => told(&state.sidecar),
+                    Ok(state) => told(&state.sidecar, counter),
                     Err(error) => Err(chain(&error)),
                 }
             };
@@ -41,9 +46,23 @@ impl Execution {
         if let Some(sidecars) = counted(join_all(reads).await) {
             self.recorder.push(EventKind::TurnedAway {
                 traffic: traffic.name.clone(),
+                because,
                 sidecars,
             });
         }
+    }
+}
+
+/// Where a sidecar tells how many connections it has turned away for one cause.
+type Counter = fn(&Sidecar) -> Option<u64>;
+
+/// That of this cause, where a caller is told no more than that its connection ended, as it is by a callee that crashed.
+fn counter(because: RefusalCause, spoken: Protocol) -> Option<Counter> {
+    match because {
+        RefusalCause::Plaintext => Some(|sidecar| sidecar.turned_away),
+        // Requests are answered, and the answer says why.
+        RefusalCause::NotAllowed if spoken.is_bytes() => Some(|sidecar| sidecar.not_allowed),
+        _ => None,
     }
 }
 
@@ -75,9 +94,9 @@ fn counted(counts: Vec<(String, Count)>) -> Option<BTreeMap<String, u64>> {
 /// # Errors
 ///
 /// Why it could not be read.
-fn told(sidecar: &SidecarReading) -> Result<Told, String> {
+fn told(sidecar: &SidecarReading, counter: Counter) -> Result<Told, String> {
     match sidecar {
-        SidecarReading::Read(held) => Ok(held.turned_away.map_or(Told::Nothing, Told::Many)),
+        SidecarReading::Read(held) => Ok(counter(held).map_or(Told::Nothing, Told::Many)),
         SidecarReading::None => Ok(Told::Nothing),
         SidecarReading::Unreachable(reason) => Err(reason.clone()),
     }
@@ -112,22 +131,40 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use probe_api::state::Sidecar;
     use std::cell::Cell;
 
     #[test]
     fn who_tells_nothing_has_no_count() {
+        let counter: Counter = |sidecar| sidecar.turned_away;
         let read = |turned_away| {
-            told(&SidecarReading::Read(Box::new(Sidecar {
+            let held = Sidecar {
                 turned_away,
                 ..Sidecar::default()
-            })))
+            };
+            told(&SidecarReading::Read(Box::new(held)), counter)
         };
         assert_eq!(read(Some(0)), Ok(Told::Many(0)));
         assert_eq!(read(None), Ok(Told::Nothing));
-        assert_eq!(told(&SidecarReading::None), Ok(Told::Nothing));
-        let gone = "gone".to_owned();
-        assert_eq!(told(&SidecarReading::Unreachable(gone.clone())), Err(gone));
+        assert_eq!(told(&SidecarReading::None, counter), Ok(Told::Nothing));
+        let gone = SidecarReading::Unreachable("gone".to_owned());
+        assert_eq!(told(&gone, counter), Err("gone".to_owned()));
+    }
+
+    /// Who says why it refuses needs no count for it.
+    #[test]
+    fn refusals_that_tell_nothing_have_counters_of_their_own() {
+        let sidecar = Sidecar {
+            turned_away: Some(1),
+            not_allowed: Some(2),
+            ..Sidecar::default()
+        };
+        let counted = |because, spoken| counter(because, spoken)?(&sidecar);
+        for spoken in Protocol::ALL {
+            let not_allowed = spoken.is_bytes().then_some(2);
+            assert_eq!(counted(RefusalCause::Plaintext, spoken), Some(1));
+            assert_eq!(counted(RefusalCause::NotAllowed, spoken), not_allowed);
+            assert_eq!(counted(RefusalCause::Untrusted, spoken), None);
+        }
     }
 
     #[test]
