@@ -259,6 +259,7 @@ const BEYOND_THE_GATE: &[&str] = &[
     "inspector-waits-forever",
     "keys-forgotten-at-start",
     "keys-ignores-list",
+    "keys-rotates-nothing",
     "permissive-matches-any-tls",
     "permissive-stays-plaintext",
     "returns-to-nothing",

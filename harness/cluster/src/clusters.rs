@@ -305,6 +305,16 @@ impl Clusters {
         exposure::Search::sum(join_all(looks).await)
     }
 
+    /// As [`exposure::keys_in_secrets`], of those that are ours.
+    pub async fn keys_in_secrets(&self, secrets: &[(String, String)]) -> exposure::Search {
+        // A cluster of somebody else has no kubeconfig.
+        let ours = self.all.iter().filter(|one| one.kubeconfig().is_some());
+        let looks = ours.map(|cluster| async move {
+            exposure::keys_in_secrets(&cluster.client(), secrets).await
+        });
+        exposure::Search::sum(join_all(looks).await)
+    }
+
     /// As [`Cluster::down`], all of them side by side.
     pub async fn down(&self) -> Vec<String> {
         let downs = self.all.iter().map(|cluster| Arc::clone(cluster).down());

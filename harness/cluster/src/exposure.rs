@@ -1,9 +1,11 @@
-//! Looking for private keys where none may be: in the logs of pods, in folders of nodes that a mesh writes to, and in the
-//! files that a run leaves for people.
+//! Looking for private keys where none may be: in the logs of pods, in folders of nodes that a mesh writes to, in Secrets that
+//! it keeps sealed ones in, and in the files that a run leaves for people.
 
+mod in_secrets;
 mod kept;
 mod on_nodes;
 
+pub use in_secrets::keys_in_secrets;
 pub use kept::keys_in_kept_logs;
 pub(crate) use on_nodes::on_node;
 
@@ -29,7 +31,8 @@ const AT_ONCE: usize = 16;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Search {
-    /// Where there is one: containers as `NAMESPACE/POD/CONTAINER`, files, and those of nodes as `NODE:PATH`.
+    /// Where there is one: containers as `NAMESPACE/POD/CONTAINER`, Secrets as `Secret NAMESPACE/NAME`, files, and those of nodes
+    /// as `NODE:PATH`.
     pub found: Vec<String>,
     /// What could not be looked through, with the reason: nobody knows whether there is one.
     pub not_searched: Vec<String>,

@@ -193,6 +193,7 @@ mod tests {
             not_before_s: 0,
             not_after_s: 1,
             fingerprint: String::new(),
+            public_key_hash: None,
             signed_by: None,
         }
     }

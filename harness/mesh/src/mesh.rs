@@ -297,6 +297,12 @@ impl Mesh {
         self.definition.folders()
     }
 
+    /// The Secrets that its parts keep private keys in which nobody else may be able to read, by namespace and name.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<(String, String)> {
+        self.definition.secrets()
+    }
+
     /// Objects of scenarios that are still there, `Kind namespace/name`; empty when everything was removed.
     ///
     /// # Errors

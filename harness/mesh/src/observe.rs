@@ -267,8 +267,16 @@ fn certificate(secret: &Secret, roots: Option<&Secret>, began_ms: i64) -> Certif
             found => found,
         };
     }
+    let root = root.filter(|root| is_root(root));
+    let key_of = |fingerprint: &String| {
+        let mut all = secret.certificates.iter().chain(trusted);
+        let found = all.find(|certificate| certificate.fingerprint == *fingerprint)?;
+        found.public_key_hash.clone()
+    };
     CertificateSeen {
-        root: root.filter(|root| is_root(root)),
+        root_key: root.as_ref().and_then(key_of),
+        issuer_key: issuer.as_ref().and_then(key_of),
+        root,
         issuer,
         roots: trusted
             .iter()

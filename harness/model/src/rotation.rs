@@ -11,9 +11,9 @@ use std::collections::BTreeSet;
 )]
 #[serde(rename_all = "camelCase")]
 pub enum Rotation {
-    /// Makes a new root, which is trusted beside the old one, and to which certificates lead from then on.
+    /// Makes a new root with a new key, which is trusted beside the old one, and to which certificates lead from then on.
     NewRoot,
-    /// Makes a new intermediate below the same root, which certificates are issued by from then on.
+    /// Makes a new intermediate with a new key below the same root, which certificates are issued by from then on.
     NewIntermediate,
     /// Takes every root out of trust but the one that certificates lead to.
     DropOldRoots,
@@ -29,6 +29,8 @@ pub enum Rotation {
 pub struct LedTo {
     roots: BTreeSet<String>,
     issuers: BTreeSet<String>,
+    root_keys: BTreeSet<String>,
+    issuer_keys: BTreeSet<String>,
     trusted: BTreeSet<String>,
 }
 
@@ -37,6 +39,8 @@ impl LedTo {
     pub fn note(&mut self, certificate: &CertificateSeen) {
         self.roots.extend(certificate.root.clone());
         self.issuers.extend(certificate.issuer.clone());
+        self.root_keys.extend(certificate.root_key.clone());
+        self.issuer_keys.extend(certificate.issuer_key.clone());
         self.trusted.extend(certificate.roots.iter().cloned());
     }
 
@@ -60,6 +64,10 @@ impl LedTo {
                 "a certificate that leads to the new root",
                 "to an old one".to_owned(),
             )),
+            Rotation::NewRoot if has(&self.root_keys, certificate.root_key.as_ref()) => Some((
+                "a certificate that leads to a root with a new key",
+                "to one with the key of an old root".to_owned(),
+            )),
             Rotation::NewRoot if !trusted.is_superset(&self.roots) => Some((
                 "trust in the old root beside the new one",
                 format!(
@@ -75,6 +83,14 @@ impl LedTo {
                 "a certificate that leads to the same root as before",
                 "to another one".to_owned(),
             )),
+            Rotation::NewIntermediate
+                if has(&self.issuer_keys, certificate.issuer_key.as_ref()) =>
+            {
+                Some((
+                    "a certificate of an intermediate with a new key",
+                    "of one with the key of an old intermediate".to_owned(),
+                ))
+            }
             Rotation::DropOldRoots if !(trusted.len() == 1 && trusted.contains(root)) => Some((
                 "trust in the root that its certificate leads to, and in no other",
                 format!("{} trusted", count(trusted)),
@@ -104,6 +120,11 @@ impl LedTo {
             | Rotation::DropPartner => None,
         }
     }
+}
+
+/// Whether a key is among those; one that nobody tells is not.
+fn has(keys: &BTreeSet<String>, key: Option<&String>) -> bool {
+    key.is_some_and(|key| keys.contains(key))
 }
 
 fn count(roots: &BTreeSet<String>) -> String {

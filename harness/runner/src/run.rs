@@ -62,9 +62,10 @@ fn note_search(summary: &mut Summary, search: Option<Search>) {
     }
 }
 
-/// Who interrupts a run does not wait for logs and nodes to be read. Its files are searched when its documents are written.
+/// Who interrupts a run does not wait for logs, nodes and Secrets to be read. Its files are searched when its documents are
+/// written.
 const LOGS_UNSEARCHED: &str =
-    "the logs of the mesh's pods and its folders on nodes: the run was interrupted";
+    "the logs of the mesh's pods, its folders on nodes and its Secrets: the run was interrupted";
 
 async fn whole(
     plan: &RunPlan,

@@ -20,6 +20,10 @@ pub enum Mutation {
     TakesAnybody,
     /// Each private key is in the log.
     LogsKey,
+    /// What is kept is not sealed.
+    KeepsPlain,
+    /// The next version of a key is the same key.
+    RotatesNothing,
     /// No call is in the audit log.
     WritesNoAudit,
     /// No entry of the audit log says who has called.
@@ -28,11 +32,13 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::Forgets,
         Self::IgnoresList,
         Self::TakesAnybody,
         Self::LogsKey,
+        Self::KeepsPlain,
+        Self::RotatesNothing,
         Self::WritesNoAudit,
         Self::AuditsNobody,
     ];
@@ -45,6 +51,8 @@ impl Mutation {
             Self::IgnoresList => "keys-ignores-list",
             Self::TakesAnybody => "keys-takes-anybody",
             Self::LogsKey => "keys-logs-key",
+            Self::KeepsPlain => "keys-keeps-plain",
+            Self::RotatesNothing => "keys-rotates-nothing",
             Self::WritesNoAudit => "keys-writes-no-audit",
             Self::AuditsNobody => "keys-audits-nobody",
         }
@@ -62,6 +70,14 @@ impl Mutation {
 impl Behaviour for Mutation {
     fn takes_what_is_kept(&self) -> bool {
         *self != Self::Forgets
+    }
+
+    fn seals(&self) -> bool {
+        *self != Self::KeepsPlain
+    }
+
+    fn makes_new_keys(&self) -> bool {
+        *self != Self::RotatesNothing
     }
 
     fn asks_for_certificates(&self) -> bool {
@@ -113,23 +129,33 @@ mod tests {
         let does = |behaviour: &dyn Behaviour| {
             [
                 behaviour.takes_what_is_kept(),
+                behaviour.seals(),
+                behaviour.makes_new_keys(),
                 behaviour.asks_for_certificates(),
                 behaviour.serves_unlisted(),
                 behaviour.writes_audit(),
                 behaviour.audit_names_callers(),
             ]
         };
-        let faithful = [true, true, false, true, true];
+        // Each differs from the faithful one at these places.
+        let faithful = [true, true, true, true, false, true, true];
         assert_eq!(does(&Faithful), faithful);
-        for (mutation, other) in [
-            (Mutation::Forgets, [false, true, false, true, true]),
-            (Mutation::IgnoresList, [true, true, true, true, true]),
-            (Mutation::TakesAnybody, [true, false, true, true, true]),
-            (Mutation::LogsKey, faithful),
-            (Mutation::WritesNoAudit, [true, true, false, false, true]),
-            (Mutation::AuditsNobody, [true, true, false, true, false]),
-        ] {
-            assert_eq!(does(&mutation), other, "{mutation:?}");
+        let all: [(Mutation, &[usize]); 8] = [
+            (Mutation::Forgets, &[0]),
+            (Mutation::KeepsPlain, &[1]),
+            (Mutation::RotatesNothing, &[2]),
+            (Mutation::TakesAnybody, &[3, 4]),
+            (Mutation::IgnoresList, &[4]),
+            (Mutation::WritesNoAudit, &[5]),
+            (Mutation::AuditsNobody, &[6]),
+            (Mutation::LogsKey, &[]),
+        ];
+        for (mutation, places) in all {
+            let mut wrong = faithful;
+            for place in places {
+                wrong[*place] ^= true;
+            }
+            assert_eq!(does(&mutation), wrong, "{mutation:?}");
         }
     }
 

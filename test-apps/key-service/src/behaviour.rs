@@ -11,6 +11,16 @@ pub trait Behaviour: Send + Sync + 'static {
         true
     }
 
+    /// Whether what is kept is sealed.
+    fn seals(&self) -> bool {
+        true
+    }
+
+    /// Whether each version of a key is another key than those before it.
+    fn makes_new_keys(&self) -> bool {
+        true
+    }
+
     /// Whether TLS goes on with those clients alone that show a certificate below the root of clients.
     fn asks_for_certificates(&self) -> bool {
         true

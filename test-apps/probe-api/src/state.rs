@@ -172,6 +172,10 @@ pub struct Certificate {
     /// SHA-256 over its DER, hexadecimal.
     #[serde(default)]
     pub fingerprint: String,
+    /// SHA-256 over its SubjectPublicKeyInfo, DER, hexadecimal: what RFC 7469, 2.4 has in base64. Certificates of one key have one.
+    /// None where the probe does not tell.
+    #[serde(default)]
+    pub public_key_hash: Option<String>,
     /// The fingerprint of the certificate that has signed it, of all that the sidecar holds and whose names fit: the
     /// signature was verified. None where it holds no such certificate.
     #[serde(default)]

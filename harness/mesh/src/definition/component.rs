@@ -31,6 +31,10 @@ pub struct Component {
     /// file system faults may fill. Absent: none.
     #[serde(default)]
     pub folder: Option<PathBuf>,
+    /// The Secrets, in its namespace, that it keeps private keys in which nobody else may be able to read: sealed, or encrypted.
+    /// They are searched for private keys. Absent: none.
+    #[serde(default)]
+    pub secrets: Vec<String>,
     /// The list of the parts that it serves. Absent: none that can be denied.
     #[serde(default)]
     pub clients: Option<ClientList>,
@@ -85,6 +89,7 @@ impl Component {
             serves: None,
             socket: None,
             folder: None,
+            secrets: Vec::new(),
             clients: None,
             refusals: None,
         }
@@ -157,6 +162,19 @@ impl MeshDefinition {
         folders.into_iter().collect()
     }
 
+    /// The Secrets that its parts keep private keys in, by namespace and name, each once.
+    pub(crate) fn secrets(&self) -> Vec<(String, String)> {
+        let secrets: BTreeSet<_> = self
+            .components
+            .iter()
+            .flat_map(|part| {
+                let of_part = move |name: &String| (part.namespace.clone(), name.clone());
+                part.secrets.iter().map(of_part)
+            })
+            .collect();
+        secrets.into_iter().collect()
+    }
+
     /// The part with this name.
     #[must_use]
     pub fn component(&self, name: &str) -> Option<Component> {
@@ -169,6 +187,7 @@ impl MeshDefinition {
             serves: None,
             socket: None,
             folder: None,
+            secrets: Vec::new(),
             clients: None,
             refusals: None,
         });

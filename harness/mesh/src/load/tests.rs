@@ -231,6 +231,34 @@ fn the_identity_manifests_render_with_a_certificate_for_each_end() {
 }
 
 #[test]
+fn the_secret_that_is_searched_for_keys_is_the_one_that_the_key_service_keeps_its_own_in() {
+    let definition = MeshDefinition::load("reference").unwrap();
+    let name = "key-service-keys";
+    let searched = [("mesh-system".to_owned(), name.to_owned())];
+    assert_eq!(definition.secrets(), searched);
+    let context = context(&definition);
+    let objects = |file: &str| {
+        let text = context.render_manifest(&definition, file, None).unwrap();
+        manifest::parse(file, &text, "r1").unwrap()
+    };
+    let env = "/spec/template/spec/containers/0/env";
+    let variables: Vec<serde_json::Value> = objects("key-service.yaml")
+        .iter()
+        .filter_map(|object| object.data.pointer(env)?.as_array().cloned())
+        .flatten()
+        .collect();
+    let is_told = |variable: &serde_json::Value| {
+        variable["name"] == "KEY_SECRET" && variable["value"] == name
+    };
+    assert!(variables.iter().any(is_told), "{variables:?}");
+    let is_made = objects("key-service-rbac.yaml").iter().any(|object| {
+        let types = object.types.as_ref().unwrap();
+        types.kind == "Secret" && object.metadata.name.as_deref() == Some(name)
+    });
+    assert!(is_made);
+}
+
+#[test]
 fn the_trust_bundle_is_in_every_namespace_of_a_cluster_that_is_ours() {
     let definition = MeshDefinition::load("reference").unwrap();
     let rotation = definition.rotation.as_ref().unwrap();

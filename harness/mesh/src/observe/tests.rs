@@ -302,6 +302,36 @@ fn a_certificate_leads_to_a_root_that_its_sidecar_trusts_or_to_none() {
 }
 
 #[test]
+fn of_what_a_certificate_leads_to_the_keys_are_told_as_far_as_the_probe_tells_them() {
+    let signed = |fingerprint: &str, by: &str, key: Option<&str>| state::Certificate {
+        fingerprint: fingerprint.to_owned(),
+        signed_by: Some(by.to_owned()),
+        public_key_hash: key.map(str::to_owned),
+        ..state::Certificate::default()
+    };
+    let secret = |certificates: &[state::Certificate]| state::Secret {
+        certificates: certificates.to_vec(),
+        ..state::Secret::default()
+    };
+    let keys = |chain: &[state::Certificate], root: state::Certificate| {
+        let seen = certificate(&secret(chain), Some(&secret(&[root])), 0);
+        (seen.root_key, seen.issuer_key)
+    };
+    let word = |text: &str| Some(text.to_owned());
+    let own = signed("own", "i1", Some("own key"));
+    let chain = [own, signed("i1", "r1", Some("i1 key"))];
+    let root = |key| signed("r1", "r1", key);
+    let both = (word("r1 key"), word("i1 key"));
+    assert_eq!(keys(&chain, root(Some("r1 key"))), both);
+    assert_eq!(keys(&chain, root(None)), (None, word("i1 key")));
+    let alone = [signed("own", "r1", Some("own key"))];
+    let both = (word("r1 key"), word("r1 key"));
+    assert_eq!(keys(&alone, root(Some("r1 key"))), both);
+    let other = signed("r2", "r2", Some("r2 key"));
+    assert_eq!(keys(&chain, other), (None, word("i1 key")));
+}
+
+#[test]
 fn what_is_wrong_with_a_callees_certificate_is_told_apart() {
     let reference = MeshDefinition::load("reference").expect("it is shipped");
     let refused = |why: &str| {

@@ -24,6 +24,13 @@ pub struct CertificateSeen {
     /// The roots that the sidecar trusts, the same way; empty where nobody tells.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub roots: BTreeSet<String>,
+    /// The key of the root that it leads to: SHA-256 over its SubjectPublicKeyInfo, DER, hexadecimal; none where nobody tells, as
+    /// in older histories.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_key: Option<String>,
+    /// The key of what has signed it, the same way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer_key: Option<String>,
     /// From when to when it is valid; none where nobody tells, as in older histories.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid: Option<Validity>,

@@ -144,6 +144,67 @@ fn a_private_key_is_shown_to_the_behaviour_when_it_is_made_and_when_it_is_read()
     assert_eq!(notes.take(), made);
 }
 
+/// Seals nothing, and makes one key of each name.
+struct Careless;
+
+impl Behaviour for Careless {
+    fn seals(&self) -> bool {
+        false
+    }
+
+    fn makes_new_keys(&self) -> bool {
+        false
+    }
+}
+
+fn open_as(folder: &Path, behaviour: &Arc<dyn Behaviour>) -> SealedStore<Folder> {
+    let master = MasterKey::new(vec![1; 32]).expect("long enough");
+    let keep = Folder::take(folder).expect("nobody else has it");
+    SealedStore::open(keep, master, Arc::clone(behaviour)).expect("it opens")
+}
+
+#[test]
+fn keys_are_sealed_and_versions_are_different_keys_unless_the_behaviour_says_otherwise() {
+    let behaviours: [(Arc<dyn Behaviour>, bool); 2] =
+        [(Arc::new(Faithful), false), (Arc::new(Careless), true)];
+    for (behaviour, is_careless) in behaviours {
+        let folder = folder();
+        let store = open_as(folder.path(), &behaviour);
+        let first = store.create(&name("root")).expect("made");
+        let other = store.create(&name("intermediate")).expect("made");
+        assert_ne!(first.public_key, other.public_key);
+        let second = store.rotate(&name("root"), 1).expect("made");
+        assert_eq!((first.version, second.version), (1, 2));
+        assert_eq!(first.public_key == second.public_key, is_careless);
+        let private = STANDARD.encode(&store.keys()[&name("root")][0].private);
+        let kept = std::fs::read(folder.path().join(FILE)).expect("the file");
+        let is_plain = String::from_utf8_lossy(&kept).contains(&private);
+        assert_eq!(is_plain, is_careless);
+        drop(store);
+        let again = open_as(folder.path(), &behaviour);
+        assert_eq!(again.list().expect("a list"), [other, first, second]);
+    }
+}
+
+#[test]
+fn who_seals_nothing_goes_on_with_what_was_sealed_and_nobody_takes_what_was_not() {
+    let folder = folder();
+    let sealed = open(folder.path(), 1).expect("a new store");
+    let made = sealed.create(&name("root")).expect("made");
+    drop(sealed);
+    let careless: Arc<dyn Behaviour> = Arc::new(Careless);
+    let store = open_as(folder.path(), &careless);
+    assert_eq!(store.list().expect("a list"), [made]);
+    store.create(&name("intermediate")).expect("made");
+    drop(store);
+    let refused = open(folder.path(), 1).err();
+    let source = match refused {
+        Some(OpenStoreError::Sealed { source, .. }) => source,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(source, OpenError::Form);
+}
+
 /// A shared place. From when on the test says so, whoever writes there meets it twice before anything is written.
 struct Busy {
     kept: Mutex<Option<Vec<u8>>>,

@@ -27,6 +27,7 @@ fn certificate() -> Certificate {
         not_before_s: 1,
         not_after_s: 2,
         fingerprint: "x".to_owned(),
+        public_key_hash: Some("x".to_owned()),
         signed_by: Some("x".to_owned()),
     }
 }

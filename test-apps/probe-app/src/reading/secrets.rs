@@ -140,6 +140,7 @@ pub(crate) fn certificates(pem: &[u8]) -> Vec<Certificate> {
                 not_before_s: validity.not_before.timestamp(),
                 not_after_s: validity.not_after.timestamp(),
                 fingerprint: probe_api::content_hash(&pem.contents),
+                public_key_hash: Some(probe_api::content_hash(certificate.public_key().raw)),
                 signed_by: None,
             })
         })
@@ -181,6 +182,11 @@ mod tests {
             "170107a933b42e5ad0379a90bdad2cfddbeb5318"
         );
         assert_eq!(certificate.fingerprint.len(), 64);
+        // `openssl x509 -pubkey -noout | openssl pkey -pubin -outform der | sha256sum`
+        assert_eq!(
+            certificate.public_key_hash.as_deref(),
+            Some("3c4356ec202a9a30add0b4a1be68ece532d38c9fd005c578fe09d9f0cfadc806")
+        );
         assert_eq!(certificate.signed_by, None, "its issuer is not there");
         assert_eq!(
             certificate.not_after_s - certificate.not_before_s,

@@ -34,9 +34,17 @@ fn held(root: &str, issuer: &str, roots: &[&str]) -> CertificateSeen {
         root: Some(root.to_owned()).filter(|root| !root.is_empty()),
         issuer: Some(issuer.to_owned()),
         roots: roots.iter().map(|root| (*root).to_owned()).collect(),
-        warming: false,
-        valid: None,
-        stream_ends: None,
+        ..CertificateSeen::default()
+    }
+}
+
+/// The same where the keys of its root and of its issuer are told; an empty one is not.
+fn of_keys(held: CertificateSeen, [root, issuer]: [&str; 2]) -> CertificateSeen {
+    let told = |key: &str| Some(key.to_owned()).filter(|key| !key.is_empty());
+    CertificateSeen {
+        root_key: told(root),
+        issuer_key: told(issuer),
+        ..held
     }
 }
 
@@ -119,6 +127,51 @@ fn every_certificate_must_show_what_is_new(
             assert_eq!(over.verdict, Verdict::Failed, "{over:#?}");
             assert!(over.details[0].observed.contains(words), "{over:#?}");
             assert_eq!(early.verdict, Verdict::Inconclusive, "{early:#?}");
+        }
+    }
+}
+
+const OLD_ROOT_KEY: Option<&str> = Some("the key of an old root");
+const OLD_ISSUER_KEY: Option<&str> = Some("the key of an old intermediate");
+
+#[rstest]
+#[case::new_root(NEW_ROOT, ["r2", "i2"], ["k1", "j1"], ["k2", "j2"], None)]
+#[case::new_root_with_the_old_key(NEW_ROOT, ["r2", "i2"], ["k1", "j1"], ["k1", "j2"], OLD_ROOT_KEY)]
+#[case::intermediate_with_the_old_key_below_a_new_root(NEW_ROOT, ["r2", "i2"], ["k1", "j1"], ["k2", "j1"], None)]
+#[case::new_intermediate(NEW_INTERMEDIATE, ["r1", "i2"], ["k1", "j1"], ["k1", "j2"], None)]
+#[case::new_intermediate_with_the_old_key(NEW_INTERMEDIATE, ["r1", "i2"], ["k1", "j1"], ["k1", "j1"], OLD_ISSUER_KEY)]
+#[case::root_keys_told_before_alone(NEW_ROOT, ["r2", "i2"], ["k1", "j1"], ["", ""], None)]
+#[case::root_keys_told_afterwards_alone(NEW_ROOT, ["r2", "i2"], ["", ""], ["k1", "j1"], None)]
+#[case::intermediate_keys_not_told(NEW_INTERMEDIATE, ["r1", "i2"], ["", ""], ["", ""], None)]
+fn what_is_new_must_have_a_new_key_where_keys_are_told(
+    #[case] rotation: Rotation,
+    #[case] leads_to: [&str; 2],
+    #[case] before: [&str; 2],
+    #[case] after: [&str; 2],
+    #[case] wrong: Option<&str>,
+) {
+    let mut recorder = Recorder::new(&sidecars());
+    recorder.step(0).write(&everybody());
+    for place in 0..2 {
+        let held = held("r1", "i1", &["r1"]);
+        read(&mut recorder, place, of_keys(held, before));
+    }
+    recorder.step(1).push(EventKind::Rotated {
+        rotation: rotation.clone(),
+    });
+    for place in 0..2 {
+        let [root, issuer] = leads_to;
+        let held = held(root, issuer, &["r1", "r2"]);
+        read(&mut recorder, place, of_keys(held, after));
+    }
+    recorder.gave_up();
+    let expectation = Expectation::Rotated { step: 1 };
+    let found = judged(rotation, &recorder, expectation);
+    match wrong {
+        None => assert_eq!(found.verdict, Verdict::Passed, "{found:#?}"),
+        Some(words) => {
+            assert_eq!(found.verdict, Verdict::Failed, "{found:#?}");
+            assert!(found.details[0].observed.contains(words), "{found:#?}");
         }
     }
 }
