@@ -8,11 +8,12 @@ mod giving_up;
 use api_client::{BoundToken, ReadTokenError};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use certificate_authority::behaviour::{Behaviour, Faithful};
-use certificate_authority::certificate::AUTHORITY_SKEW;
+use certificate_authority::behaviour::{Behaviour, Faithful, Spread};
+use certificate_authority::certificate::{AUTHORITY_SKEW, Authority};
 use certificate_authority::keys::Connection;
 use certificate_authority::ledger::{Desired, Ledger};
 use certificate_authority::pods::PodFacts;
+use certificate_authority::settings::Settings;
 use giving_up::GivesUp;
 use identity_api::SpiffeId;
 use ring::signature::{RSA_PKCS1_1024_8192_SHA256_FOR_LEGACY_USE_ONLY, UnparsedPublicKey};
@@ -63,6 +64,10 @@ pub enum Mutation {
     IgnoresDomain,
     /// The intermediate that is issued below stays, whichever the operator wants.
     KeepsIntermediate,
+    /// Certificates lead to a new root at once, and it comes into the bundle seconds later.
+    AnnouncesLate,
+    /// The bundle is published in the authority's own namespace alone.
+    PublishesAtHome,
     /// Nothing is signed any more once the key service was away.
     GivesUpKeys,
     /// Nothing is signed any more once the key service has denied it.
@@ -71,7 +76,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::AnyToken,
         Self::AnyAccount,
         Self::AnyNode,
@@ -91,6 +96,8 @@ impl Mutation {
         Self::TakesAnyCurve,
         Self::IgnoresDomain,
         Self::KeepsIntermediate,
+        Self::AnnouncesLate,
+        Self::PublishesAtHome,
         Self::GivesUpKeys,
         Self::RemembersDenial,
     ];
@@ -118,6 +125,8 @@ impl Mutation {
             Self::TakesAnyCurve => "authority-takes-any-curve",
             Self::IgnoresDomain => "authority-ignores-domain",
             Self::KeepsIntermediate => "authority-keeps-intermediate",
+            Self::AnnouncesLate => "authority-announces-late",
+            Self::PublishesAtHome => "authority-publishes-at-home",
             Self::GivesUpKeys => "authority-gives-up-keys",
             Self::RemembersDenial => "authority-remembers-denial",
         }
@@ -219,20 +228,37 @@ impl Behaviour for Mutation {
                 keep_intermediate(ledger);
                 None
             }
+            Self::AnnouncesLate => hold_back_root(ledger, now),
             _ => Faithful.read(ledger, now),
         }
+    }
+
+    fn accepts_root(&self, spread: Option<Spread>, roll_after: Duration) -> bool {
+        *self == Self::AnnouncesLate || Faithful.accepts_root(spread, roll_after)
     }
 
     fn trusts(&self, root: u32, is_trusted: bool, desired: &Desired) -> bool {
         match self {
             Self::DropsOldRoot => is_trusted && root == desired.root,
             Self::KeepsOldRoot => true,
+            // What is wanted was held back, or is in there.
+            Self::AnnouncesLate if root == desired.root => desired.trust.contains(&root),
             _ => is_trusted,
         }
     }
 
     fn trusts_partner(&self, is_trusted: bool) -> bool {
         is_trusted || *self == Self::KeepsOldRoot
+    }
+
+    fn publishes_in(&self, settings: &Settings) -> (String, String) {
+        match self {
+            Self::PublishesAtHome => {
+                let own = &settings.pod_namespace;
+                (own.clone(), format!("kubernetes.io/metadata.name={own}"))
+            }
+            _ => Faithful.publishes_in(settings),
+        }
     }
 
     fn publishes(&self, bundle: String, published: Option<&str>) -> String {
@@ -249,9 +275,7 @@ const OLD: Duration = Duration::from_secs(7);
 /// Wants the intermediate after the one that is issued below, once that is old; tells when to look again.
 fn roll_unasked(ledger: &mut Ledger, now: SystemTime) -> Option<Duration> {
     let place = ledger.issuing?;
-    let made = UNIX_EPOCH
-        + Duration::from_secs(ledger.intermediates.get(&place)?.validity.from)
-        + AUTHORITY_SKEW;
+    let made = made(ledger.intermediates.get(&place)?);
     let is_old = now.duration_since(made).is_ok_and(|age| age >= OLD);
     let desired = ledger.desired.as_mut()?;
     // What was raised before stays, or the next turn would go back to what the operator wants.
@@ -266,6 +290,29 @@ fn keep_intermediate(ledger: &mut Ledger) {
     if let (Some(place), Some(desired)) = (ledger.issuing, &mut ledger.desired) {
         desired.intermediate = place.intermediate;
     }
+}
+
+/// How old a new root is before anybody is told of it. By then certificates of twenty seconds have all been asked for anew, and
+/// most are served: a node agent holds one back for its root for five.
+const LATE: Duration = Duration::from_secs(15);
+
+/// Takes the root that is wanted out of what is trusted while it is new and not the only one; tells when it is not new any more.
+fn hold_back_root(ledger: &mut Ledger, now: SystemTime) -> Option<Duration> {
+    let desired = ledger.desired.as_mut()?;
+    let age = now.duration_since(made(ledger.roots.get(&desired.root)?));
+    let left = LATE.checked_sub(age.unwrap_or_default());
+    let left = left.filter(|left| !left.is_zero() && ledger.roots.len() > 1);
+    if left.is_some() {
+        desired.trust.remove(&desired.root);
+    } else {
+        desired.trust.insert(desired.root);
+    }
+    left
+}
+
+/// When a root or an intermediate was made.
+fn made(authority: &Authority) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(authority.validity.from) + AUTHORITY_SKEW
 }
 
 /// The node of an agent that is on none.

@@ -44,7 +44,7 @@ fn keeps(behaviour: &dyn Behaviour) -> bool {
 }
 
 /// How many bugs show in what a seam says; those of the others show over time.
-const SAID: usize = 19;
+const SAID: usize = 21;
 
 /// A token that says this of itself.
 fn token(claims: &str) -> String {
@@ -92,7 +92,8 @@ fn takes_of(
 /// What each of the seams says of something wrong: token, account, node, signature, name, lifetime, of an old root that
 /// is trusted, of an old intermediate, of a root that is not trusted, of an old bundle that is published, of a token that is
 /// bound to no pod or to one that is gone, of a short key, of a request for an authority's certificate, of a second name,
-/// of a short life, of a key on another curve, of another trust domain, and of another intermediate that is wanted.
+/// of a short life, of a key on another curve, of another trust domain, of another intermediate that is wanted, of a root that
+/// nobody was told of, and of a bundle that workloads do not get.
 fn says(behaviour: &dyn Behaviour) -> [bool; SAID] {
     let pod = PodFacts {
         name: "checkout-0".to_owned(),
@@ -144,7 +145,14 @@ fn says(behaviour: &dyn Behaviour) -> [bool; SAID] {
         takes_of(behaviour, &plain, &rcgen::PKCS_ECDSA_P384_SHA384)[0],
         behaviour.accepts_names(&[elsewhere], &identity()),
         keeps(behaviour),
+        behaviour.accepts_root(None, Duration::ZERO),
+        behaviour.publishes_in(&settings()).0 == "mesh-system",
     ]
+}
+
+fn settings() -> Settings {
+    let own = |name: &str| (name == "POD_NAMESPACE").then(|| "mesh-system".to_owned());
+    Settings::read(own).expect("complete")
 }
 
 #[test]
@@ -166,8 +174,8 @@ fn every_mutant_does_what_its_name_says_and_nothing_else() {
         // Whoever takes any name takes two, and one of another trust domain, and any token is taken whose pod is gone, but none
         // that has no node.
         if *mutation == Mutation::AnyName {
-            expected[SAID - 5] = true;
-            expected[SAID - 2] = true;
+            expected[SAID - 7] = true;
+            expected[SAID - 4] = true;
         }
         assert_eq!(says(mutation), expected, "{}", mutation.name());
     }
@@ -231,6 +239,49 @@ fn an_intermediate_is_replaced_when_it_is_old_and_what_was_raised_stays() {
     assert_eq!(ledger.desired.expect("there").intermediate, 1);
     let mut begun = Ledger::default();
     assert_eq!(rolls.read(&mut begun, SystemTime::now()), None);
+}
+
+#[test]
+fn a_new_root_is_held_back_for_a_while_where_there_is_another_one() {
+    let made = UNIX_EPOCH + Duration::from_secs(2_000_000_000);
+    let bug = Mutation::AnnouncesLate;
+    // Which roots are in the bundle, and when the ledger is to be read again.
+    let told = |behaviour: &dyn Behaviour, root: u32, age: Duration| {
+        let mut ledger = issuing(made);
+        let old = ledger.roots[&1].clone();
+        ledger.roots.insert(root, old);
+        if let Some(desired) = &mut ledger.desired {
+            desired.root = root;
+            desired.trust = [1, root].into();
+        }
+        let again = behaviour.read(&mut ledger, made + age);
+        let desired = ledger.desired.expect("there");
+        let roots = ledger.roots.keys().copied();
+        let told: Vec<u32> = roots
+            .filter(|root| behaviour.trusts(*root, true, &desired))
+            .collect();
+        (told, again)
+    };
+    let second = Duration::from_secs(1);
+    assert_eq!(told(&bug, 2, second), (vec![1], Some(LATE - second)));
+    assert_eq!(told(&bug, 2, LATE), (vec![1, 2], None));
+    assert_eq!(told(&bug, 1, second), (vec![1], None), "the first one");
+    assert_eq!(told(&Faithful, 2, second), (vec![1, 2], None));
+    assert!(bug.accepts_root(None, LATE) && !Faithful.accepts_root(None, LATE));
+    let spread = Spread {
+        since: LATE,
+        is_everywhere: true,
+    };
+    assert!(Faithful.accepts_root(Some(spread), LATE));
+}
+
+#[test]
+fn a_bundle_that_is_published_at_home_is_nowhere_else() {
+    let (home, others) = Mutation::PublishesAtHome.publishes_in(&settings());
+    assert_eq!(home, "mesh-system");
+    assert_eq!(others, "kubernetes.io/metadata.name=mesh-system");
+    let everywhere = ("mesh-workloads".to_owned(), String::new());
+    assert_eq!(Faithful.publishes_in(&settings()), everywhere);
 }
 
 #[test]

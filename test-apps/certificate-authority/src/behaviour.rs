@@ -6,6 +6,7 @@ use crate::keys::Connection;
 use crate::ledger::{Desired, Ledger};
 use crate::pods::PodFacts;
 use crate::public_key::RSA_LEAST;
+use crate::settings::Settings;
 use api_client::{BoundToken, ReadTokenError};
 use identity_api::SpiffeId;
 use std::time::{Duration, SystemTime};
@@ -90,10 +91,10 @@ pub trait Behaviour: Send + Sync + 'static {
         None
     }
 
-    /// Whether certificates may lead to a root that came into the bundle after another one; `roll_after` is how long that
-    /// takes at least.
-    fn accepts_root(&self, spread: Spread, roll_after: Duration) -> bool {
-        spread.is_everywhere && spread.since >= roll_after
+    /// Whether certificates may lead to a root that came into the bundle after another one, or is not in it yet (`spread` is
+    /// none); `roll_after` is how long that takes at least.
+    fn accepts_root(&self, spread: Option<Spread>, roll_after: Duration) -> bool {
+        spread.is_some_and(|spread| spread.is_everywhere && spread.since >= roll_after)
     }
 
     /// Whether a root is put into the bundle; `is_trusted` tells whether the ledger calls it trusted.
@@ -104,6 +105,12 @@ pub trait Behaviour: Send + Sync + 'static {
     /// Whether a root of somebody else's is put into the bundle; `is_trusted` tells whether the operator wants it.
     fn trusts_partner(&self, is_trusted: bool) -> bool {
         is_trusted
+    }
+
+    /// Where the ConfigMaps are: the namespace that must take one, and the label selector of the others, an empty one for all.
+    fn publishes_in(&self, settings: &Settings) -> (String, String) {
+        let home = settings.workload_namespace.clone();
+        (home, settings.trust_bundle_namespaces.clone())
     }
 
     /// What the ConfigMaps are to say when this is the bundle, PEM; `published` is what they say now, if anything.

@@ -95,14 +95,10 @@ impl Keeping {
         issuer: watch::Sender<Option<Arc<Issuer>>>,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let (home, selector) = behaviour.publishes_in(&settings);
         Self {
             own: Api::namespaced(client.clone(), &settings.pod_namespace),
-            publishing: Publishing::new(
-                client,
-                &settings.workload_namespace,
-                &settings.trust_bundle_namespaces,
-                metrics.clone(),
-            ),
+            publishing: Publishing::new(client, &home, &selector, metrics.clone()),
             settings,
             behaviour,
             keys,
@@ -259,10 +255,8 @@ impl Keeping {
             since,
             is_everywhere: self.announcements.is_everywhere(revision),
         });
-        spread.is_some_and(|spread| {
-            self.behaviour
-                .accepts_root(spread, self.settings.roll_after)
-        })
+        self.behaviour
+            .accepts_root(spread, self.settings.roll_after)
     }
 
     /// What is wanted at first: the newest keys that there are, so that an authority that has lost its ConfigMap goes on

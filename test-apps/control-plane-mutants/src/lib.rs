@@ -82,6 +82,8 @@ pub fn build(mutation: Mutation, own_name: &str) -> Arc<dyn Behaviour> {
         Mutation::CallersKeepTls => Arc::new(CallersKeepTls::default()),
         Mutation::CallersOfferOldTls => Arc::new(CheckLeftOut::NewestTlsAlone),
         Mutation::PermissiveStaysPlaintext => Arc::new(NobodyTakesTls),
+        Mutation::BytesStayPlaintext => Arc::new(CheckLeftOut::BytesOverTls),
+        Mutation::DirectionsAlike => Arc::new(TlsMistake::DirectionsAlike),
         Mutation::CalleeNotVerified => Arc::new(CheckLeftOut::CalleeVerified),
         Mutation::CalleesOfAnyRoot => Arc::new(CheckLeftOut::CalleesRootKnown),
         Mutation::StrictTakesPlaintext => Arc::new(CheckLeftOut::PlaintextRefused),

@@ -91,6 +91,10 @@ pub enum Mutation {
     CallersOfferOldTls,
     /// A permissive caller knows of nobody who takes TLS.
     PermissiveStaysPlaintext,
+    /// Callers never offer TLS on connections of bytes.
+    BytesStayPlaintext,
+    /// Callers offer what they take.
+    DirectionsAlike,
     /// A caller takes any callee of the mesh, whoever it called.
     CalleeNotVerified,
     /// A callee's certificate may lead to any root.
@@ -123,7 +127,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 58] = [
+    pub const ALL: [Self; 60] = [
         Self::ScopeIgnored,
         Self::ExceptIgnored,
         Self::ClusterIgnored,
@@ -168,6 +172,8 @@ impl Mutation {
         Self::CallersKeepTls,
         Self::CallersOfferOldTls,
         Self::PermissiveStaysPlaintext,
+        Self::BytesStayPlaintext,
+        Self::DirectionsAlike,
         Self::CalleeNotVerified,
         Self::CalleesOfAnyRoot,
         Self::StrictTakesPlaintext,
@@ -232,6 +238,8 @@ impl Mutation {
             Self::CallersKeepTls => "callers-keep-tls",
             Self::CallersOfferOldTls => "callers-offer-old-tls",
             Self::PermissiveStaysPlaintext => "permissive-stays-plaintext",
+            Self::BytesStayPlaintext => "bytes-stay-plaintext",
+            Self::DirectionsAlike => "directions-alike",
             Self::CalleeNotVerified => "callee-not-verified",
             Self::CalleesOfAnyRoot => "callees-of-any-root",
             Self::StrictTakesPlaintext => "strict-takes-plaintext",

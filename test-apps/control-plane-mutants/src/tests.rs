@@ -619,6 +619,12 @@ fn traffic_goes_wrong() {
         ..Security::default()
     };
     assert_eq!(offers_old, spoken);
+    let bytes_left_out = Security {
+        bytes_over_tls: false,
+        ..Security::default()
+    };
+    let of_bytes = build(Mutation::BytesStayPlaintext, "").security();
+    assert_eq!(of_bytes, bytes_left_out);
 
     let services = |endpoints| {
         let service = Service {
@@ -719,6 +725,27 @@ fn callers_go_on_with_tls_that_was_turned_off() {
         after(Trial::faithful(), &[Strict, Plaintext]),
         Some(Plaintext)
     );
+}
+
+#[test]
+fn callers_offer_what_they_take() {
+    use OutboundTls::{Permissive, Strict};
+    for (inbound, offered) in [
+        (None, None),
+        (Some(InboundTls::Permissive), Some(Permissive)),
+    ] {
+        let mut world = with_policy(base(), "p", "east", 1, "on");
+        let policy = world.policies.get_mut("p").expect("there");
+        Arc::make_mut(policy).spec.tls = Some(TlsPolicy {
+            inbound,
+            outbound: Some(Strict),
+            ..TlsPolicy::default()
+        });
+        let tls = |mut trial: Trial| trial.publish(&world).at("a", 1, false).tls;
+        let alike = tls(Trial::of(Mutation::DirectionsAlike));
+        assert_eq!((alike.inbound, alike.outbound), (inbound, offered));
+        assert_eq!(tls(Trial::faithful()).outbound, Some(Strict));
+    }
 }
 
 #[test]

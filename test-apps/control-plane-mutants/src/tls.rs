@@ -14,6 +14,8 @@ pub(crate) enum TlsMistake {
     ForEverybody,
     /// Callers never offer TLS.
     CallersStayPlaintext,
+    /// What is said of callees is taken to be said of callers, too.
+    DirectionsAlike,
     /// Somebody out of scope has the list of allowed callers.
     ListOneTooMany,
     /// Somebody out of scope who takes TLS anyway takes nothing else.
@@ -36,6 +38,7 @@ impl Behaviour for TlsMistake {
                 }
             }
             Self::CallersStayPlaintext => tls.outbound = None,
+            Self::DirectionsAlike => tls.outbound = tls.inbound.map(as_taken),
             Self::ListOneTooMany => {
                 let leaked = leaked_to(world, recipient).find_map(|said| said.allow.clone());
                 tls.allow = tls.allow.take().or(leaked);
@@ -49,6 +52,15 @@ impl Behaviour for TlsMistake {
             Self::StrictOneTooMany => {}
         }
         effective
+    }
+}
+
+/// The mode of callers that is called like this one of callees.
+fn as_taken(mode: InboundTls) -> OutboundTls {
+    match mode {
+        InboundTls::Plaintext => OutboundTls::Plaintext,
+        InboundTls::Permissive => OutboundTls::Permissive,
+        InboundTls::Strict => OutboundTls::Strict,
     }
 }
 
@@ -128,6 +140,8 @@ pub(crate) enum CheckLeftOut {
     OtherTlsRefused,
     /// What is spoken may be old.
     NewestTlsAlone,
+    /// Bytes may go in plaintext where requests may not.
+    BytesOverTls,
 }
 
 impl Behaviour for CheckLeftOut {
@@ -144,6 +158,7 @@ impl Behaviour for CheckLeftOut {
             Self::NotExpired => security.callers.end_is_to_come = false,
             Self::OtherTlsRefused => security.other_tls_is_refused = false,
             Self::NewestTlsAlone => security.newest_tls_alone = false,
+            Self::BytesOverTls => security.bytes_over_tls = false,
             Self::WhoseTls => security.applications_may_speak_tls = false,
             Self::NobodyExpired => {
                 security.callers.end_is_to_come = false;

@@ -72,6 +72,8 @@ pub struct Security {
     pub callers: CallerChecks,
     /// Nothing older than TLS 1.3 is spoken. Otherwise callers offer TLS 1.2 and nothing newer, and callees take it.
     pub newest_tls_alone: bool,
+    /// Callers offer for connections of bytes what they offer for requests, and not plaintext.
+    pub bytes_over_tls: bool,
 }
 
 /// What callers look at in the certificates of callees.
@@ -129,6 +131,7 @@ impl Default for Security {
             callers_are_restricted: true,
             callers: CallerChecks::default(),
             newest_tls_alone: true,
+            bytes_over_tls: true,
         }
     }
 }

@@ -28,11 +28,16 @@ pub enum Mutation {
     WritesNoAudit,
     /// No entry of the audit log says who has called.
     AuditsNobody,
+    /// What the key of the intermediates is to sign is signed with that of the roots.
+    SignsWithAnother,
 }
+
+/// What the certificate authority calls the keys of its roots.
+const ROOT: &str = "root";
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Forgets,
         Self::IgnoresList,
         Self::TakesAnybody,
@@ -41,6 +46,7 @@ impl Mutation {
         Self::RotatesNothing,
         Self::WritesNoAudit,
         Self::AuditsNobody,
+        Self::SignsWithAnother,
     ];
 
     /// As in `MESH_MUTANT`.
@@ -55,6 +61,7 @@ impl Mutation {
             Self::RotatesNothing => "keys-rotates-nothing",
             Self::WritesNoAudit => "keys-writes-no-audit",
             Self::AuditsNobody => "keys-audits-nobody",
+            Self::SignsWithAnother => "keys-signs-with-another",
         }
     }
 
@@ -97,6 +104,13 @@ impl Behaviour for Mutation {
         matches!(self, Self::IgnoresList | Self::TakesAnybody)
     }
 
+    fn signs_with(&self, asked: KeyName) -> KeyName {
+        match self {
+            Self::SignsWithAnother => ROOT.parse().unwrap_or(asked),
+            _ => asked,
+        }
+    }
+
     fn before_using(&self, name: &KeyName, private: &[u8]) {
         if *self == Self::LogsKey {
             log_key(name, private);
@@ -126,6 +140,7 @@ mod tests {
 
     #[test]
     fn every_mutant_does_what_its_name_says() {
+        let intermediate: KeyName = "intermediate".parse().expect("a name");
         let does = |behaviour: &dyn Behaviour| {
             [
                 behaviour.takes_what_is_kept(),
@@ -135,12 +150,13 @@ mod tests {
                 behaviour.serves_unlisted(),
                 behaviour.writes_audit(),
                 behaviour.audit_names_callers(),
+                behaviour.signs_with(intermediate.clone()) == intermediate,
             ]
         };
         // Each differs from the faithful one at these places.
-        let faithful = [true, true, true, true, false, true, true];
+        let faithful = [true, true, true, true, false, true, true, true];
         assert_eq!(does(&Faithful), faithful);
-        let all: [(Mutation, &[usize]); 8] = [
+        let all: [(Mutation, &[usize]); 9] = [
             (Mutation::Forgets, &[0]),
             (Mutation::KeepsPlain, &[1]),
             (Mutation::RotatesNothing, &[2]),
@@ -149,6 +165,7 @@ mod tests {
             (Mutation::WritesNoAudit, &[5]),
             (Mutation::AuditsNobody, &[6]),
             (Mutation::LogsKey, &[]),
+            (Mutation::SignsWithAnother, &[7]),
         ];
         for (mutation, places) in all {
             let mut wrong = faithful;
@@ -157,6 +174,9 @@ mod tests {
             }
             assert_eq!(does(&mutation), wrong, "{mutation:?}");
         }
+        // A root is signed as it should be: an authority comes up.
+        let root: KeyName = ROOT.parse().expect("a name");
+        assert_eq!(Mutation::SignsWithAnother.signs_with(root.clone()), root);
     }
 
     #[test]

@@ -41,6 +41,11 @@ pub trait Behaviour: Send + Sync + 'static {
         false
     }
 
+    /// The key that a message is signed with when this one is asked for.
+    fn signs_with(&self, asked: KeyName) -> KeyName {
+        asked
+    }
+
     /// What is done with each private key (PKCS #8, DER) that was made or read, beside being used.
     fn before_using(&self, name: &KeyName, private: &[u8]) {
         let _ = (name, private);

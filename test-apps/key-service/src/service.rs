@@ -184,6 +184,7 @@ impl KeyService for Keys {
                 );
                 return Err(Status::invalid_argument(told));
             }
+            let name = self.behaviour.signs_with(name);
             let signature = self
                 .ask(&call.caller, move |store| {
                     store.sign(&name, version, &message)

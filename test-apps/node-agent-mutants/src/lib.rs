@@ -14,6 +14,7 @@ use node_agent::authority::Authority;
 use node_agent::behaviour::{Behaviour, Faithful};
 use node_agent::certificate::Identity;
 use node_agent::pods::{Pod, Pods};
+use node_agent::stream::Form;
 use own_word::OwnWord;
 use std::io;
 use std::sync::Arc;
@@ -48,6 +49,8 @@ pub enum Mutation {
     RenewsTogether,
     /// A stream ends when the certificate that was sent on it is replaced: whoever wants the new one connects again.
     EndsStreams,
+    /// A renewed certificate is not sent to who speaks delta xDS.
+    ForgetsDelta,
     /// A socket that an agent left which was killed is not replaced, and nobody reaches the new one.
     LeavesSocket,
     /// A socket that was removed is not made again.
@@ -86,7 +89,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::ServesAnother,
         Self::NeverRenews,
         Self::GivesUp,
@@ -96,6 +99,7 @@ impl Mutation {
         Self::RenewsLate,
         Self::RenewsTogether,
         Self::EndsStreams,
+        Self::ForgetsDelta,
         Self::LeavesSocket,
         Self::ForgetsSocket,
         Self::IgnoresMode,
@@ -128,6 +132,7 @@ impl Mutation {
             Self::RenewsLate => "agent-renews-late",
             Self::RenewsTogether => "agent-renews-together",
             Self::EndsStreams => "agent-ends-streams",
+            Self::ForgetsDelta => "agent-forgets-delta",
             Self::LeavesSocket => "agent-leaves-socket",
             Self::ForgetsSocket => "agent-forgets-socket",
             Self::IgnoresMode => "agent-ignores-mode",
@@ -254,6 +259,10 @@ impl Behaviour for Mutation {
 
     fn keeps_streams(&self) -> bool {
         *self != Self::EndsStreams
+    }
+
+    fn sends_renewed(&self, form: Form) -> bool {
+        *self != Self::ForgetsDelta || form != Form::Delta
     }
 
     fn asks_again(&self) -> bool {

@@ -44,6 +44,10 @@ fn every_mutant_does_what_its_name_says() {
     let parts = [(); 20].map(|()| Mutation::RenewsTogether.renews_after(life));
     assert!(parts.iter().all(|part| *part == parts[0] && *part < life));
     assert!(Mutation::RenewsLate.keeps_streams() && !Mutation::EndsStreams.keeps_streams());
+    assert!(Faithful.sends_renewed(Form::Delta));
+    let forms = [Form::StateOfTheWorld, Form::Delta];
+    let sent = forms.map(|form| Mutation::ForgetsDelta.sends_renewed(form));
+    assert_eq!(sent, [true, false]);
     assert!(Faithful.replaces_socket() && !Mutation::LeavesSocket.replaces_socket());
     assert!(Faithful.restores_place() && !Mutation::ForgetsSocket.restores_place());
     assert!(Faithful.restores_mode() && !Mutation::IgnoresMode.restores_mode());

@@ -6,6 +6,7 @@ use crate::authenticate::{Authenticator, PodClaim};
 use crate::authority::Authority;
 use crate::certificate::Identity;
 use crate::pods::{Pod, Pods};
+use crate::stream::Form;
 use identity_api::SpiffeId;
 use identity_api::authority::NODE_AGENT_AUDIENCE;
 use std::io;
@@ -83,6 +84,11 @@ pub trait Behaviour: Send + Sync + 'static {
 
     /// Whether a stream goes on when the certificate that was sent on it is replaced.
     fn keeps_streams(&self) -> bool {
+        true
+    }
+
+    /// Whether a certificate that has taken the place of another one is sent on streams of this form.
+    fn sends_renewed(&self, _form: Form) -> bool {
         true
     }
 

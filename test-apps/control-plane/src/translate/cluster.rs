@@ -49,10 +49,14 @@ pub(super) fn clusters(
             ),
             OutboundTls::Strict => (Some(tls::upstream(&callees, security, form)), None),
         };
-        service.ports.keys().map(move |port| Cluster {
-            transport_socket: socket.clone(),
-            transport_socket_matches: where_taken.clone().into_iter().collect(),
-            ..service_cluster(cluster_name(name, &world.namespace, *port), traffic)
+        service.ports.keys().map(move |port| {
+            let offers_tls = security.bytes_over_tls || !service.bytes.contains(port);
+            let where_taken = where_taken.clone().filter(|_| offers_tls);
+            Cluster {
+                transport_socket: socket.clone().filter(|_| offers_tls),
+                transport_socket_matches: where_taken.into_iter().collect(),
+                ..service_cluster(cluster_name(name, &world.namespace, *port), traffic)
+            }
         })
     });
     let inbound = inbound_ports(&world.services)

@@ -164,6 +164,9 @@ impl Session {
                     if is_replaced && !self.shared.behaviour.keeps_streams() {
                         break Some(Status::unavailable("the certificate is another one"));
                     }
+                    if is_replaced && !self.shared.behaviour.sends_renewed(P::FORM) {
+                        continue;
+                    }
                 }
             }
             if let Some(response) = self.due::<P>(&mut stream) {

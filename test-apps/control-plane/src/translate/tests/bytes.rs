@@ -1,6 +1,7 @@
 //! Ports that carry bytes: connections are told by the service's address, and nothing waits for their first words.
 
 use super::*;
+use envoy_types::pb::envoy::config::cluster::v3::Cluster;
 use envoy_types::pb::envoy::config::listener::v3::Listener;
 use envoy_types::pb::envoy::config::listener::v3::listener_filter_chain_match_predicate::Rule;
 use mesh_api::{InboundTls, OutboundTls, SpiffeUri};
@@ -122,6 +123,42 @@ fn what_carries_bytes_or_streams_is_another_chain_when_callers_are_to_offer_some
         };
         assert_eq!(without(&all[one]), without(&all[other]));
     }
+}
+
+#[test]
+fn bytes_go_over_tls_as_requests_do_unless_that_is_left_out() {
+    let over_tls = |outbound, security| {
+        let effective = Effective {
+            tls: TlsPolicy {
+                outbound: Some(outbound),
+                ..TlsPolicy::default()
+            },
+            ..Effective::default()
+        };
+        let snapshot = Translator::default().snapshot(
+            &world_of_bytes(false),
+            &sidecar("a", "west"),
+            &effective,
+            Traffic::default(),
+            security,
+            Form::default(),
+        );
+        [8080, 8082].map(|port| {
+            let name = format!("checkout.mesh-workloads:{port}");
+            let cluster: Cluster = read(&snapshot, Kind::Clusters, &name);
+            cluster.transport_socket.is_some() || !cluster.transport_socket_matches.is_empty()
+        })
+    };
+    let lax = Security {
+        bytes_over_tls: false,
+        ..Security::default()
+    };
+    for mode in [OutboundTls::Permissive, OutboundTls::Strict] {
+        assert_eq!(over_tls(mode, Security::default()), [true, true]);
+        assert_eq!(over_tls(mode, lax), [true, false]);
+    }
+    let plaintext = over_tls(OutboundTls::Plaintext, Security::default());
+    assert_eq!(plaintext, [false, false]);
 }
 
 #[test]
