@@ -70,17 +70,12 @@ impl Known {
     }
 }
 
-/// It was started again and again, has ended with an error, and does not run just now: one that runs may come up.
+/// It was started again and again, is not ready, and does not run just now: one that runs may come up. With what code it ended
+/// is all the same: what is to go on must not end.
 fn crashes(status: &ContainerStatus) -> bool {
     let state = status.state.as_ref();
     let runs = state.is_some_and(|state| state.running.is_some());
-    let states = [&status.state, &status.last_state];
-    let mut ends = states
-        .into_iter()
-        .flatten()
-        .filter_map(|state| state.terminated.as_ref());
-    let failed = ends.next().is_some_and(|end| end.exit_code != 0);
-    !status.ready && !runs && status.restart_count >= RESTARTS && failed
+    !status.ready && !runs && status.restart_count >= RESTARTS
 }
 
 /// It cannot be given its image for now.
@@ -131,7 +126,7 @@ mod tests {
         let told = "cart-1 Running: main CrashLoopBackOff, ended with 7 before (Error)";
         assert_eq!(names(known.news(&pods)), [told]);
         assert_eq!(names(known.news(&pods)), [""; 0]);
-        let another = [crashing("cart-2", RESTARTS, 7), pods[0].clone()];
+        let another = [crashing("cart-2", RESTARTS, 0), pods[0].clone()];
         let news = names(known.news(&another));
         assert!(
             news.len() == 1 && news[0].starts_with("cart-2 "),
@@ -148,10 +143,9 @@ mod tests {
     }
 
     #[test]
-    fn who_crashes_once_or_twice_or_ends_well_or_runs_is_none() {
+    fn who_crashes_once_or_twice_or_runs_is_none() {
         for well in [
             crashing("cart-1", RESTARTS - 1, 7),
-            crashing("cart-1", RESTARTS, 0),
             pod("cart-1", 0, json!({"running": {}}), json!({})),
             pod("cart-1", RESTARTS, json!({"running": {}}), ended(7)),
         ] {
