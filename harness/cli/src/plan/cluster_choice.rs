@@ -132,7 +132,11 @@ fn kept(kind: ClusterKind, name: &str) -> Result<Ground, Failure> {
         .filter(|kept| !kept.in_use)
         .map(|kept| kept.name.clone())
         .collect();
-    let is_one_up = !up.is_empty();
+    let no_offer = if up.is_empty() {
+        "none is up"
+    } else {
+        "what is up is in use"
+    };
     let up: Vec<(String, Topology)> = up
         .into_iter()
         .map(|kept| (kept.name, kept.topology))
@@ -152,12 +156,7 @@ fn kept(kind: ClusterKind, name: &str) -> Result<Ground, Failure> {
                     (true, _) => "the cluster of this name is one of kind (--cluster kind)",
                 })
                 .hint(match &names[..] {
-                    [] if is_one_up => {
-                        format!(
-                            "what is up is in use; `meshproof cluster up{on_kind} {name}` makes it"
-                        )
-                    }
-                    [] => format!("none is up; `meshproof cluster up{on_kind} {name}` makes it"),
+                    [] => format!("{no_offer}; `meshproof cluster up{on_kind} {name}` makes it"),
                     names => format!("there are: {}", names.join(", ")),
                 })
         })
