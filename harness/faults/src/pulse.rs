@@ -1,7 +1,11 @@
 //! Whether something is alive: one attempt to have it react.
 
 use crate::{Injector, Victim};
+use bytes::Bytes;
 use harness_model::causes::chain;
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Api;
 use std::time::{Duration, Instant};
@@ -39,6 +43,15 @@ pub enum Pulse {
 }
 
 impl Pulse {
+    /// How long is waited for a reaction while a fault is in force.
+    fn patience(&self) -> Duration {
+        match self {
+            Self::Connects(_) | Self::Reacts(_) | Self::Reads { .. } => DEAD,
+            // Silence says nothing of it, and whoever shows it is alive.
+            Self::Shows { .. } => ALIVE,
+        }
+    }
+
     /// What it means that there was no answer.
     fn silent(&self, why: String) -> Silence {
         match self {
@@ -80,7 +93,7 @@ impl Silence {
 }
 
 /// The longest answer that is read.
-const LONGEST: u64 = 64 * 1024;
+const LONGEST: usize = 64 * 1024;
 
 impl Injector {
     /// Each of them reacts, twice in a row.
@@ -111,7 +124,9 @@ impl Injector {
         let mut last = "nothing was measured".to_owned();
         let mut in_a_row = 0;
         while Instant::now() < until {
-            let felt = pulses.iter().map(|pulse| self.feel(pulse, DEAD));
+            let felt = pulses
+                .iter()
+                .map(|pulse| self.feel(pulse, pulse.patience()));
             let felt = futures::future::join_all(felt).await;
             let alive: Vec<String> = pulses
                 .iter()
@@ -158,7 +173,9 @@ impl Injector {
         let back = async {
             let mut in_a_row = 0;
             while in_a_row < IN_A_ROW {
-                let felt = pulses.iter().map(|pulse| self.feel(pulse, DEAD));
+                let felt = pulses
+                    .iter()
+                    .map(|pulse| self.feel(pulse, pulse.patience()));
                 match futures::future::try_join_all(felt).await {
                     Ok(_) => in_a_row += 1,
                     Err(why) => {
@@ -208,20 +225,29 @@ impl Injector {
     /// Why there is no such answer.
     pub async fn shown(&self, victim: &Victim, path: &str) -> Result<Vec<String>, String> {
         let stream = self.clusters.connect(&victim.address, victim.port).await;
-        let mut stream = stream.map_err(|error| chain(&error))?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: pulse\r\nConnection: close\r\n\r\n");
-        let asked = stream.write_all(request.as_bytes()).await;
-        asked.map_err(|error| error.to_string())?;
-        let mut answer = String::new();
-        let read = stream.take(LONGEST).read_to_string(&mut answer).await;
-        read.map_err(|error| error.to_string())?;
-        let (head, body) = answer.split_once("\r\n\r\n").ok_or("no whole answer")?;
-        let status = head.split_whitespace().nth(1);
-        if status != Some("200") {
-            let status = status.unwrap_or("none");
-            return Err(format!("answered with status {status}"));
+        let stream = stream.map_err(|error| chain(&error))?;
+        let request = http::Request::get(path)
+            .header(http::header::HOST, "pulse")
+            .body(Empty::<Bytes>::new())
+            .map_err(|error| chain(&error))?;
+        // The answer ends where it says, not with the connection: through a kubelet that ends a second later.
+        let exchange = async {
+            let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+            tokio::spawn(connection);
+            let answer = sender.send_request(request).await?;
+            let status = answer.status();
+            let body = Limited::new(answer.into_body(), LONGEST).collect().await;
+            Ok((status, body))
+        };
+        let (status, body) = exchange
+            .await
+            .map_err(|error: hyper::Error| chain(&error))?;
+        if status != http::StatusCode::OK {
+            return Err(format!("answered with status {}", status.as_u16()));
         }
-        Ok(body.lines().map(|line| line.trim().to_owned()).collect())
+        let body = body.map_err(|error| chain(&*error))?.to_bytes();
+        let lines = String::from_utf8_lossy(&body);
+        Ok(lines.lines().map(|line| line.trim().to_owned()).collect())
     }
 
     /// Sends what a server answers in one way or the other, whatever it speaks.

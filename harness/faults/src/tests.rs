@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// A cluster with one border that can be cut; it notes the ledger's file at the moment of the cut.
 struct OneBorder {
@@ -20,6 +21,8 @@ struct OneBorder {
     ledger: PathBuf,
     seen_when_cut: Mutex<String>,
     topology: Topology,
+    /// What its pods answer, before they keep the connection; without it they end it at once.
+    answer: Mutex<Option<&'static str>>,
 }
 
 impl OneBorder {
@@ -42,6 +45,7 @@ impl OneBorder {
                 }],
                 latency: Default::default(),
             },
+            answer: Mutex::new(None),
         })
     }
 
@@ -114,7 +118,15 @@ impl Cluster for OneBorder {
                     source: std::io::ErrorKind::ConnectionRefused.into(),
                 });
             }
-            Ok(Box::new(tokio::io::duplex(1).0) as Box<dyn PodStream>)
+            let (ours, mut theirs) = tokio::io::duplex(1024);
+            if let Some(answer) = *self.answer.lock().expect("nobody panicked") {
+                tokio::spawn(async move {
+                    let _ = theirs.read(&mut [0; 1024]).await;
+                    let _ = theirs.write_all(answer.as_bytes()).await;
+                    std::future::pending::<()>().await;
+                });
+            }
+            Ok(Box::new(ours) as Box<dyn PodStream>)
         })
     }
     fn take_away<'a>(
@@ -303,6 +315,28 @@ async fn a_pod_that_cannot_be_asked_shows_neither_that_a_line_is_there_nor_that_
     for why in [before.unwrap_err(), after.unwrap_err()] {
         assert!(why.contains("`authority.svc` in /clients"), "{why}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_is_there_when_it_says_so_though_the_connection_goes_on() {
+    let stage = Stage::new(true);
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 14\r\n\r\nauthority.svc\n";
+    *stage.cluster.answer.lock().expect("nobody panicked") = Some(answer);
+    let shows = |line: &str| {
+        [Pulse::Shows {
+            victim: victim(),
+            path: "/clients".to_owned(),
+            line: line.to_owned(),
+        }]
+    };
+
+    let there = stage.injector.all_react(&shows("authority.svc")).await;
+    let until = Instant::now() + Duration::from_secs(60);
+    let gone = stage.injector.none_reacts(&shows("agent.svc"), until).await;
+
+    there.expect("it is shown");
+    let why = gone.expect("the answer does not have it");
+    assert!(why.contains("it is not there"), "{why}");
 }
 
 fn victim() -> Victim {
