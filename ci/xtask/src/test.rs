@@ -38,7 +38,7 @@ pub(crate) enum Part {
     // Before what takes long, after which a slow machine may have no time left: it needs no engine and takes minutes.
     /// Some scenarios on the local cluster in other topologies, and with certificates that live for ten seconds
     Topologies,
-    /// The gate on a kind cluster, where this machine can have one; the node image is made beside the run
+    /// The gate on a kind cluster, where this machine can have one, with nothing beside it; the node image is made beside the run
     Kind,
     /// Some of them on a kind cluster that is addressed as one of somebody else; beside the run
     Foreign,

@@ -25,6 +25,9 @@ const ON_KIND: [Part; 2] = [Part::Kind, Part::Foreign];
 /// How many clusters there are at the same time. With a third one, tried on a kind cluster beside two of ours, two cores had
 /// connections time out.
 const AT_ONCE: usize = 2;
+/// What runs by itself: two cores do not suffice for the gate on kind and for scenarios beside it. Pods of kind had to wait ten to
+/// forty times as long as they ran, requests were not answered for five seconds, and the mesh was blamed for it.
+const ALONE: [Part; 1] = [Part::Kind];
 /// Each Envoy has four instances of inotify, and a user 128 of them unless the machine is told otherwise, which a container engine
 /// of ours does: enough for a cluster on kind beside one of ours.
 const INSTANCES: u64 = 256;
@@ -77,30 +80,46 @@ struct Queue {
     prepared: bool,
     /// There may be clusters beside one on kind.
     has_room: bool,
+    /// One of them does not bear others beside it.
+    alone: bool,
 }
 
 impl Queue {
     /// Takes the first piece that may begin.
     fn take(&mut self) -> Option<Piece> {
-        let kind_may = self.prepared && !self.on_kind && (self.has_room || self.running == 0);
-        let others_may = self.has_room || !self.on_kind;
-        let may_begin = |piece: &Piece| {
-            if is_on_kind(piece.0) {
+        let kind_may = self.prepared && !self.on_kind;
+        // Others would begin one after the other for as long as there are some, and what runs alone be what there is no time for.
+        let mut left = self.left.iter();
+        let one_waits = self.prepared && left.any(|(part, _)| ALONE.contains(part));
+        let may_begin = |&(part, _): &Piece| {
+            let has_room = if self.bears_others(part) {
+                !self.alone
+            } else {
+                self.running == 0
+            };
+            let is_its_turn = if is_on_kind(part) {
                 kind_may
             } else {
-                others_may
-            }
+                !one_waits
+            };
+            has_room && is_its_turn
         };
         let piece = self.left.iter().position(may_begin)?;
         let piece = self.left.remove(piece)?;
         self.running += 1;
         self.on_kind |= is_on_kind(piece.0);
+        self.alone = !self.bears_others(piece.0);
         Some(piece)
+    }
+
+    fn bears_others(&self, part: Part) -> bool {
+        !ALONE.contains(&part) && (self.has_room || !is_on_kind(part))
     }
 
     fn ended(&mut self, part: Part) {
         self.running -= 1;
         self.on_kind &= !is_on_kind(part);
+        self.alone = false;
     }
 }
 
@@ -139,6 +158,7 @@ pub(super) fn run(
         on_kind: false,
         prepared: false,
         has_room: false,
+        alone: false,
     };
     let (queue, done) = ((Mutex::new(queue), Condvar::new()), Mutex::new(Vec::new()));
     let work = || {

@@ -82,17 +82,25 @@ fn queue(has_room: bool) -> Queue {
         on_kind: false,
         prepared: true,
         has_room,
+        alone: false,
     }
 }
 
 #[test]
-fn one_part_at_a_time_is_on_kind() {
+fn the_gate_on_kind_is_alone_and_is_waited_for() {
     let mut queue = queue(true);
-    assert_eq!(queue.take(), Some((Part::Kind, 1)));
+    queue.prepared = false;
     assert_eq!(queue.take(), Some((Part::Delta, 1)));
+    queue.left.push_back((Part::Selftest, 1));
+    queue.prepared = true;
+    assert_eq!(queue.take(), Some((Part::Foreign, 1)));
+    queue.ended(Part::Foreign);
+    assert_eq!(queue.take(), None, "the gate on kind would never begin");
+    queue.ended(Part::Delta);
+    assert_eq!(queue.take(), Some((Part::Kind, 1)));
     assert_eq!(queue.take(), None);
     queue.ended(Part::Kind);
-    assert_eq!(queue.take(), Some((Part::Foreign, 1)));
+    assert_eq!(queue.take(), Some((Part::Selftest, 1)));
 }
 
 #[test]
@@ -101,9 +109,10 @@ fn without_room_nothing_is_beside_kind() {
     queue.prepared = false;
     assert_eq!(queue.take(), Some((Part::Delta, 1)));
     queue.prepared = true;
+    queue.left.pop_front();
     assert_eq!(queue.take(), None);
     queue.ended(Part::Delta);
-    assert_eq!(queue.take(), Some((Part::Kind, 1)));
+    assert_eq!(queue.take(), Some((Part::Foreign, 1)));
     queue.left.push_back((Part::Delta, 1));
     assert_eq!(queue.take(), None);
 }
