@@ -13,6 +13,7 @@ mod control_plane;
 mod credentials;
 mod delivery;
 mod gate;
+mod history;
 mod identities;
 mod kind;
 mod machine;
@@ -48,7 +49,8 @@ pub(crate) enum Bench {
     Tls,
     /// Ten thousand identities: the rate of the authority, the memory of a node agent
     Identities,
-    /// The control plane with 15 and with 1,000 sidecars: changes a second, time until the last has one, memory for each
+    /// The control plane with 15 and with 1,000 simple clients, and with 15 real sidecars: changes a second, time until the last
+    /// has one, memory for each client
     ControlPlane,
     /// The gate many times, every second time on a loaded machine: is a verdict ever another one?
     Gate,

@@ -1,6 +1,9 @@
 //! One policy changes again and again: until the last sidecar of the reference control plane has acknowledged it, with few
-//! and many sidecars, in both forms of xDS, and the memory that each costs. The program `control-plane-bench` measures, and
-//! says what is in it; this starts it beside an API server alone.
+//! and many simple clients in place of sidecars, in both forms of xDS, and the memory that each costs. The program
+//! `control-plane-bench` measures, and says what is in it; this starts it beside an API server alone. [`envoys`] does the same
+//! with real sidecars.
+
+mod envoys;
 
 use super::beside::Beside;
 use super::program::Program;
@@ -12,10 +15,9 @@ use serde_json::Value;
 /// The program of the mesh that takes part, after the bench itself.
 const PROGRAMS: [&str; 2] = ["control-plane-bench", "control-plane"];
 /// What is in the figures, and what is not: a reader of the table has nothing else.
-const IN_THEM: &str =
-    "in them: the program, API server, TLS, tokens, status; clients on this machine";
-const NOT_IN_THEM: &str = "not in them: Envoy, its relay, a network";
-/// How many sidecars there are, as the bench has it.
+const IN_THEM: &str = "simple clients, in them: the program, API server, TLS, tokens, status; clients on this machine";
+const NOT_IN_THEM: &str = "simple clients, not in them: Envoy, its relay, a network";
+/// How many clients there are, as the bench has it.
 const SIZES: [u64; 2] = [15, 1000];
 /// The forms, for programs and for people.
 const FORMS: [(&str, &str); 2] = [
@@ -23,11 +25,11 @@ const FORMS: [(&str, &str); 2] = [
     ("delta", "delta"),
 ];
 
-/// Measures as many rounds as `samples` says.
+/// Measures as many rounds as `samples` says, of simple clients and then of real sidecars.
 ///
 /// # Errors
 ///
-/// When a program cannot be built or does not do its part.
+/// When a program cannot be built or does not do its part, or a run has too few sidecars.
 pub(super) fn measure(
     program: &Program,
     samples: usize,
@@ -47,16 +49,16 @@ pub(super) fn measure(
         figures["openFiles"].as_f64().unwrap_or_default(),
     );
     tell(rounds, report)?;
-    Ok(true)
+    envoys::measure(program, samples, report)
 }
 
-/// All figures, from the rounds.
+/// All figures of simple clients, from the rounds.
 fn tell(rounds: &[Value], report: &mut Report) -> anyhow::Result<()> {
     for clients in SIZES {
         for (form, words) in FORMS {
             let rounds = Rounds::of(rounds, form, clients)?;
             let name = format!("{form}{clients}");
-            let words = format!("{clients} sidecars, {words}");
+            let words = format!("{clients} simple clients, {words}");
             report.figure(
                 &format!("{name}ChangesPerSecond"),
                 &format!("{words}: changes a second"),
@@ -85,7 +87,7 @@ fn tell(rounds: &[Value], report: &mut Report) -> anyhow::Result<()> {
             .collect();
         report.distribution(
             &format!("written{clients}Millis"),
-            &format!("{clients} sidecars: change to the API server's answer"),
+            &format!("{clients} simple clients: change to the API server's answer"),
             Unit::Millis,
             &written,
         );
@@ -106,19 +108,19 @@ fn ratios(report: &mut Report) -> anyhow::Result<()> {
     let table = [
         (
             "deltaToStateOfTheWorld15",
-            "delta against state of the world, 15 sidecars (p50)",
+            "delta against state of the world, 15 simple clients (p50)",
             "delta15AcknowledgedMillisP50",
             "stateOfTheWorld15AcknowledgedMillisP50",
         ),
         (
             "deltaToStateOfTheWorld1000",
-            "delta against state of the world, 1000 sidecars (p50)",
+            "delta against state of the world, 1000 simple clients (p50)",
             "delta1000AcknowledgedMillisP50",
             "stateOfTheWorld1000AcknowledgedMillisP50",
         ),
         (
             "thousandToFifteen",
-            "1000 sidecars against 15, state of the world (p50)",
+            "1000 simple clients against 15, state of the world (p50)",
             "stateOfTheWorld1000AcknowledgedMillisP50",
             "stateOfTheWorld15AcknowledgedMillisP50",
         ),
@@ -140,7 +142,7 @@ fn ratios(report: &mut Report) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The rounds of one form with so many sidecars.
+/// The rounds of one form with so many clients.
 struct Rounds<'a>(Vec<&'a Value>);
 
 impl<'a> Rounds<'a> {
@@ -149,7 +151,7 @@ impl<'a> Rounds<'a> {
         let rounds: Vec<&Value> = all.iter().filter(is_of).collect();
         ensure!(
             !rounds.is_empty(),
-            "there is no round of {form} with {clients} sidecars"
+            "there is no round of {form} with {clients} clients"
         );
         Ok(Self(rounds))
     }
