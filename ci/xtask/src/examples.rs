@@ -1,4 +1,5 @@
-//! The examples of pipelines in `ci/examples`, against the schemas that GitHub and GitLab publish.
+//! The examples of pipelines in `ci/examples`, against the schemas that GitHub and GitLab publish, and that for GitHub by a linter
+//! of workflows.
 //!
 //! That their `meshproof` commands are right is a test of `harness-cli`.
 
@@ -7,10 +8,7 @@ use anyhow::Context as _;
 
 /// Each file with the built-in schema of check-jsonschema, and how it is read.
 const FILES: [(&str, &[&str]); 2] = [
-    (
-        "ci/examples/github-actions.yml",
-        &["--builtin-schema", "vendor.github-workflows"],
-    ),
+    (WORKFLOW, &["--builtin-schema", "vendor.github-workflows"]),
     (
         "ci/examples/gitlab-ci.yml",
         &[
@@ -22,11 +20,14 @@ const FILES: [(&str, &[&str]); 2] = [
     ),
 ];
 
+/// That for GitHub Actions, which has a linter, too.
+const WORKFLOW: &str = "ci/examples/github-actions.yml";
+
 /// Checks each of them.
 ///
 /// # Errors
 ///
-/// When the tool cannot be started.
+/// When a tool cannot be started.
 pub(crate) fn check(install: bool) -> anyhow::Result<bool> {
     let mut right = true;
     for (file, arguments) in FILES {
@@ -38,5 +39,12 @@ pub(crate) fn check(install: bool) -> anyhow::Result<bool> {
             .context("start check-jsonschema")?;
         right &= status.success();
     }
+    let status = Tool::Workflows
+        .command(install)?
+        .args(["--offline", "--quiet", "--no-progress"])
+        .args(["--config", "ci/zizmor.yml", WORKFLOW])
+        .status()
+        .context("start zizmor")?;
+    right &= status.success();
     Ok(right)
 }

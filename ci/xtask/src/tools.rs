@@ -19,6 +19,8 @@ pub(crate) enum Tool {
     Typos,
     /// YAML against JSON Schemas.
     Schema,
+    /// Workflows of GitHub Actions.
+    Workflows,
 }
 
 impl Tool {
@@ -29,6 +31,7 @@ impl Tool {
             Self::Shear => "cargo-shear",
             Self::Typos => "typos",
             Self::Schema => "check-jsonschema",
+            Self::Workflows => "zizmor",
         }
     }
 
