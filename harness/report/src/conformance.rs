@@ -27,7 +27,8 @@ struct Report {
     /// What it was run on.
     environment: BTreeMap<String, String>,
     run: String,
-    seed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
     /// Over all profiles.
     result: Outcomes,
     profiles: Vec<Profile>,
@@ -144,7 +145,7 @@ pub fn render(record: &RunRecord) -> Result<String, ReportError> {
         meshproof_version: env!("CARGO_PKG_VERSION"),
         environment: record.environment.clone(),
         run: record.run.clone(),
-        seed: record.seed,
+        seed: record.seed_of_all(),
         result: if has_ended {
             result
         } else {

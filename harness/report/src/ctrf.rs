@@ -89,7 +89,8 @@ struct Environment {
 #[serde(rename_all = "camelCase")]
 struct Extra {
     run: String,
-    seed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seed: Option<u64>,
     exit_code: u8,
 }
 
@@ -136,7 +137,7 @@ pub fn render(record: &RunRecord, exit_code: u8) -> Result<String, ReportError> 
             },
             extra: Extra {
                 run: record.run.clone(),
-                seed: record.seed,
+                seed: record.seed_of_all(),
                 exit_code,
             },
         },

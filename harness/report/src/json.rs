@@ -26,7 +26,7 @@ pub struct Document {
     pub millis: u64,
     /// The process's exit code.
     pub exit_code: u8,
-    /// The seed.
+    /// The seed; that of the first run where several were put together, whose seeds `environment` has as `seeds` then.
     pub seed: u64,
     /// Which part of a selection this run is.
     #[serde(default, skip_serializing_if = "Option::is_none")]

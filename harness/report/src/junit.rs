@@ -34,7 +34,9 @@ pub fn render(record: &RunRecord) -> Result<String, ReportError> {
     }
     for (name, cases) in suites {
         let mut suite = TestSuite::new(name);
-        suite.add_property(Property::new("seed", record.seed.to_string()));
+        if let Some(seed) = record.seed_of_all() {
+            suite.add_property(Property::new("seed", seed.to_string()));
+        }
         for (key, value) in &record.environment {
             suite.add_property(Property::new(key.as_str(), value.as_str()));
         }

@@ -21,10 +21,13 @@ pub fn render(record: &RunRecord) -> String {
         .iter()
         .map(|(key, value)| format!("{key} `{value}`"))
         .collect();
+    let seed = match record.seed_of_all() {
+        Some(seed) => format!("Seed `{seed}`, "),
+        None => String::new(),
+    };
     page.push_str(&format!(
-        "{}. Seed `{}`, {} in all. {}\n",
+        "{}. {seed}{} in all. {}\n",
         terminal::sum_line(&sum),
-        record.seed,
         seconds(sum.millis),
         facts.join(", ")
     ));

@@ -6,16 +6,13 @@
 mod problems;
 
 use crate::json::{Document, Ending, ScenarioForm};
-use crate::record::{Context, Outcome, RunRecord, ScenarioRecord, title};
+use crate::record::{Context, Outcome, RunRecord, SEEDS, ScenarioRecord, title};
 use crate::timeline::Timeline;
 use harness_model::run_event::Summary;
 use harness_model::scenario::Scenario;
 use harness_model::verdict::{Judgement, Verdict};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-
-/// The fact that runs had different seeds, with all of them.
-pub(crate) const SEEDS: &str = "seeds";
 
 /// One run.
 #[derive(Clone, Debug)]
@@ -237,6 +234,36 @@ mod tests {
         assert_eq!(record.context.rerun("routing/both-sidecars", 3), rerun);
         let junit = crate::junit::render(&record).expect("it has a JUnit form");
         assert_eq!(junit.matches("<testcase ").count(), 5, "{junit}");
+    }
+
+    #[test]
+    fn no_document_takes_the_seed_of_one_run_for_that_of_all() {
+        let documents = |second: &str| {
+            let parts = vec![
+                part("one", Some((1, 2)), &["delivery-scope/"]),
+                part(second, Some((2, 2)), &["routing/", "resilience/"]),
+            ];
+            let record = merge(parts, Context::default()).expect("they fit");
+            [
+                crate::junit::render(&record).expect("it has a JUnit form"),
+                crate::conformance::render(&record).expect("it has a YAML form"),
+                crate::ctrf::render(&record, 1).expect("it has a JSON form"),
+                crate::markdown::render(&record),
+            ]
+        };
+        let of_all = [
+            "name=\"seed\" value=\"3\"",
+            "\nseed: 3\n",
+            "\"seed\": 3",
+            "Seed `3`, ",
+        ];
+        for (text, seed) in documents("two").into_iter().zip(of_all) {
+            assert!(text.contains(seed), "{text}");
+        }
+        for (text, seed) in documents("second").into_iter().zip(of_all) {
+            assert!(!text.contains(seed), "{text}");
+            assert!(text.contains("3, 6"), "{text}");
+        }
     }
 
     #[test]

@@ -14,6 +14,9 @@ use harness_model::usage::Usage;
 use harness_model::verdict::{Judgement, Verdict};
 use std::collections::BTreeMap;
 
+/// The fact of the environment that runs with different seeds were put together, with all of them.
+pub(crate) const SEEDS: &str = "seeds";
+
 /// A run, as far as it has come.
 #[derive(Clone, Debug, Default)]
 pub struct RunRecord {
@@ -23,7 +26,7 @@ pub struct RunRecord {
     pub run: String,
     /// Wall clock at the start, RFC 3339.
     pub at: String,
-    /// The seed.
+    /// The seed; that of the first run where several were put together, see [`RunRecord::seed_of_all`].
     pub seed: u64,
     /// What the scenarios ran on.
     pub environment: BTreeMap<String, String>,
@@ -125,6 +128,12 @@ impl RunRecord {
         }
         summary.count_rest(self.selected);
         summary
+    }
+
+    /// The seed of every scenario; none where runs that had each their own were put together.
+    #[must_use]
+    pub fn seed_of_all(&self) -> Option<u64> {
+        (!self.environment.contains_key(SEEDS)).then_some(self.seed)
     }
 
     /// The scenarios that did not pass and are excused: failed ones and inconclusive ones.

@@ -1,6 +1,5 @@
 //! What the page says of the run as a whole, above the scenarios.
 
-use crate::merge::SEEDS;
 use crate::record::RunRecord;
 use crate::terminal::seconds;
 use harness_model::run_event::Summary;
@@ -104,8 +103,8 @@ pub(super) fn facts(record: &RunRecord, sum: &Summary, exit_code: u8) -> Vec<(St
     if let Some(millis) = record.ready_millis {
         facts.push(("ready after".to_owned(), seconds(millis)));
     }
-    if !had_several_seeds(record) {
-        facts.push(("seed".to_owned(), record.seed.to_string()));
+    if let Some(seed) = record.seed_of_all() {
+        facts.push(("seed".to_owned(), seed.to_string()));
     }
     if let Some(shard) = record.context.shard {
         facts.push(("shard".to_owned(), shard.to_string()));
@@ -136,20 +135,16 @@ pub(super) fn rerun_everything(record: &RunRecord) -> String {
         line.push(' ');
         line.push_str(&crate::record::quote(&option));
     }
-    if !had_several_seeds(record) {
-        line.push_str(&format!(" --seed {}", record.seed));
+    if let Some(seed) = record.seed_of_all() {
+        line.push_str(&format!(" --seed {seed}"));
     }
     line
-}
-
-/// Runs that had each their own were put together: none of these is the seed of all.
-fn had_several_seeds(record: &RunRecord) -> bool {
-    record.environment.contains_key(SEEDS)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::SEEDS;
 
     #[test]
     fn runs_with_different_seeds_have_none_for_all_of_them() {
