@@ -291,17 +291,17 @@ impl Clusters {
             if cluster.keeps_logs() {
                 search.add(exposure::keys_in_kept_logs(&client, namespaces, since).await);
             }
-            search
+            self.told_of(cluster.as_ref(), search)
         });
         exposure::Search::sum(join_all(looks).await)
     }
 
     /// As [`Cluster::keys_on_disks`], of all of them.
     pub async fn keys_on_disks(&self, folders: &[PathBuf]) -> exposure::Search {
-        let looks = self
-            .all
-            .iter()
-            .map(|cluster| cluster.keys_on_disks(folders));
+        let looks = self.all.iter().map(|cluster| async move {
+            let search = cluster.keys_on_disks(folders).await;
+            self.told_of(cluster.as_ref(), search)
+        });
         exposure::Search::sum(join_all(looks).await)
     }
 
@@ -310,9 +310,18 @@ impl Clusters {
         // A cluster of somebody else has no kubeconfig.
         let ours = self.all.iter().filter(|one| one.kubeconfig().is_some());
         let looks = ours.map(|cluster| async move {
-            exposure::keys_in_secrets(&cluster.client(), secrets).await
+            let search = exposure::keys_in_secrets(&cluster.client(), secrets).await;
+            self.told_of(cluster.as_ref(), search)
         });
         exposure::Search::sum(join_all(looks).await)
+    }
+
+    /// What a search of one of them came to: where there are several, every place with the name of the cluster.
+    fn told_of(&self, cluster: &dyn Cluster, search: exposure::Search) -> exposure::Search {
+        match self.all.len() {
+            1 => search,
+            _ => search.each_after(&format!("cluster {}: ", name(cluster))),
+        }
     }
 
     /// As [`Cluster::down`], all of them side by side.
@@ -353,3 +362,6 @@ pub fn part(topology: &Topology, position: usize) -> Topology {
         ..topology.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -32,7 +32,7 @@ const AT_ONCE: usize = 16;
 #[serde(rename_all = "camelCase")]
 pub struct Search {
     /// Where there is one: containers as `NAMESPACE/POD/CONTAINER`, Secrets as `Secret NAMESPACE/NAME`, files, and those of nodes
-    /// as `NODE:PATH`.
+    /// as `NODE:PATH`; where several clusters were searched, with the name of its own before it.
     pub found: Vec<String>,
     /// What could not be looked through, with the reason: nobody knows whether there is one.
     pub not_searched: Vec<String>,
@@ -46,6 +46,14 @@ impl Search {
             sum.add(search);
         }
         sum
+    }
+
+    /// The same, with these words before each place.
+    pub(crate) fn each_after(mut self, words: &str) -> Self {
+        for place in self.found.iter_mut().chain(&mut self.not_searched) {
+            place.insert_str(0, words);
+        }
+        self
     }
 
     /// Adds what another search came to.

@@ -10,14 +10,11 @@ pub(crate) async fn on_node(
     folder: &Path,
     look: impl Future<Output = Result<Search, String>>,
 ) -> Search {
-    let mut search = within(look).await.unwrap_or_else(|why| Search {
+    let search = within(look).await.unwrap_or_else(|why| Search {
         not_searched: vec![format!("{}: {why}", folder.display())],
         ..Search::default()
     });
-    for place in search.found.iter_mut().chain(&mut search.not_searched) {
-        *place = format!("{node}:{place}");
-    }
-    search
+    search.each_after(&format!("{node}:"))
 }
 
 #[cfg(test)]
