@@ -190,6 +190,9 @@ async fn end_of(run: Run) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::node::testing::node;
+    use crate::pods::Newest;
+    use std::sync::Arc;
 
     #[test]
     fn a_log_stands_for_last_words_after_an_error_where_that_is_wanted() {
@@ -201,6 +204,43 @@ mod tests {
         assert!(!has_log_for_words(&container("FallbackToLogsOnError"), 0));
         assert!(!has_log_for_words(&container("File"), 1));
         assert!(!has_log_for_words(&Container::default(), 1));
+    }
+
+    #[tokio::test]
+    async fn what_a_container_left_goes_before_the_end_of_its_log() {
+        let disk = tempfile::tempdir().unwrap();
+        let nobody: axum::Router = axum::Router::new();
+        let client = kube::Client::new(nobody, "default");
+        let (_newest, newest) = watch::channel(Newest {
+            pod: Arc::default(),
+            removed: false,
+        });
+        let context = PodContext::new(node(disk.path(), &client), newest);
+        let container = Container {
+            name: "only".to_owned(),
+            termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
+            ..Container::default()
+        };
+        let said = std::io::Cursor::new(b"said\n".to_vec());
+        let logs = &context.logs;
+        let log = logs.record("only", Box::new(said), Box::new(tokio::io::empty()));
+        log.await.unwrap();
+        let file = termination_log(&context, &container);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        for (left, status, told) in [
+            ("left", 1, Some("left")),
+            ("left", 0, Some("left")),
+            ("", 1, Some("said\n")),
+            ("", 0, None),
+        ] {
+            std::fs::write(&file, left).unwrap();
+            let words = last_words(&context, &container, status).await;
+            assert_eq!(words.as_deref(), told, "{left:?} and {status}");
+        }
+        let long = format!("{}{}", "a".repeat(LAST_WORDS), "b".repeat(LAST_WORDS));
+        std::fs::write(&file, long).unwrap();
+        let words = last_words(&context, &container, 1).await;
+        assert_eq!(words, Some("b".repeat(LAST_WORDS)));
     }
 
     #[tokio::test]
