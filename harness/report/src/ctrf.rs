@@ -92,6 +92,19 @@ struct Extra {
     #[serde(skip_serializing_if = "Option::is_none")]
     seed: Option<u64>,
     exit_code: u8,
+    /// What no test tells, as in `report.json`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    environment_error: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unknown_names: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interrupted: Option<i32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    exposed_keys: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_searched: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left_behind: Vec<String>,
 }
 
 /// Renders the document.
@@ -139,6 +152,12 @@ pub fn render(record: &RunRecord, exit_code: u8) -> Result<String, ReportError> 
                 run: record.run.clone(),
                 seed: record.seed_of_all(),
                 exit_code,
+                environment_error: sum.environment_error,
+                unknown_names: sum.unknown_names,
+                interrupted: sum.interrupted,
+                exposed_keys: sum.exposed_keys,
+                not_searched: sum.not_searched,
+                left_behind: sum.left_behind,
             },
         },
     };
@@ -236,5 +255,50 @@ mod tests {
                 ("skipped", "skipped"),
             ]
         );
+    }
+
+    #[test]
+    fn what_was_wrong_with_the_whole_run_is_told_beside_the_tests() {
+        let extra = |record: &RunRecord| {
+            let text = render(record, 11).expect("it has a JSON form");
+            let value: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+            value["results"]["extra"].clone()
+        };
+        let mut record = crate::fixture::record();
+        insta::assert_json_snapshot!(extra(&record), @r#"
+        {
+          "run": "2026-11-23t14-05-00z-ab12",
+          "seed": 42,
+          "exitCode": 11
+        }
+        "#);
+        let sum = record.summary.get_or_insert_default();
+        sum.environment_error = Some("the cluster is gone".to_owned());
+        sum.unknown_names = vec!["zone-d".to_owned()];
+        sum.interrupted = Some(2);
+        sum.exposed_keys = vec!["the log of mesh/agent/main".to_owned()];
+        sum.not_searched = vec!["Secret mesh/keys: there is none".to_owned()];
+        sum.left_behind = vec!["a folder".to_owned()];
+        insta::assert_json_snapshot!(extra(&record), @r#"
+        {
+          "run": "2026-11-23t14-05-00z-ab12",
+          "seed": 42,
+          "exitCode": 11,
+          "environmentError": "the cluster is gone",
+          "unknownNames": [
+            "zone-d"
+          ],
+          "interrupted": 2,
+          "exposedKeys": [
+            "the log of mesh/agent/main"
+          ],
+          "notSearched": [
+            "Secret mesh/keys: there is none"
+          ],
+          "leftBehind": [
+            "a folder"
+          ]
+        }
+        "#);
     }
 }
