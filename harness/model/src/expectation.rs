@@ -134,7 +134,8 @@ pub enum Expectation {
     /// own and none after its end, as the machine of the harness tells the time. One that had ended when the step began is
     /// replaced within [`crate::patience::Patience::recovery`] of the end of the step's faults, or of its beginning. One that
     /// was watched for less than three quarters of its life may not have been due: nothing is decided then, unless a part of
-    /// the mesh is killed or rolled out from the step on.
+    /// the mesh is killed or rolled out from the step on and it was watched to the end of the scenario. Who cannot be read any
+    /// more, or whose pod leaves, is watched no longer.
     Renewed {
         /// Index of the act.
         since: usize,

@@ -69,21 +69,29 @@ impl<'a> Judge<'_, 'a> {
     }
 
     /// One certificate was shown all the time. Nobody has to replace it long before it ends, so it must have been watched for
-    /// long enough; unless what it came from was replaced meanwhile, whose successor has no key of it.
+    /// long enough; unless what it came from was replaced meanwhile, whose successor has no key of it: who was watched to the end
+    /// must have had another one then.
     fn kept(&self, evidence: &mut Evidence) {
         let told = |observed: String| self.told("a new certificate", observed);
+        let (watched, lost) = self.watched();
         let certificate = self.readings.iter().find_map(held);
         let Some(valid) = certificate.and_then(|certificate| certificate.valid) else {
-            evidence.contradict(told("the same all the time".to_owned()));
+            match lost {
+                None => evidence.contradict(told("the same all the time".to_owned())),
+                Some(why) => {
+                    let seen = clock(watched);
+                    evidence.open(told(format!("the same, seen until {seen}, since {why}")));
+                }
+            }
             return;
         };
-        let watched = self.timeline.events.last().map_or(0, |event| event.at_ns);
         let (until, deadline) = (valid.until_ns(), self.deadline_ns(valid));
         let had_ended = deadline != until;
+        let is_replaced = lost.is_none() && self.is_replaced();
         let seen = if watched > until {
             let limit = limit(valid, deadline, "it");
             format!("still at {}, {limit}", clock(watched))
-        } else if self.is_replaced() {
+        } else if is_replaced {
             format!(
                 "though what it came from was replaced, seen until {}",
                 clock(watched)
@@ -97,13 +105,39 @@ impl<'a> Judge<'_, 'a> {
         let is_too_soon = if had_ended {
             watched < deadline
         } else {
-            watched < due_ns(valid) && !self.is_replaced()
+            watched < due_ns(valid) && !is_replaced
         };
         if is_too_soon {
-            let observed = format!("the same, {seen}: too short a time to tell");
+            let since = lost.map_or_else(String::new, |why| format!(", since {why}"));
+            let observed = format!("the same, {seen}: too short a time to tell{since}");
             evidence.open(told(observed));
         } else {
             evidence.contradict(told(format!("the same all the time, {seen}")));
+        }
+    }
+
+    /// Until when it is known what the sidecar showed, and why no longer where that is not the end of the history. Readings are
+    /// recorded when they differ from the last one, so that one holds until a reading fails or the pod leaves. Before that the next
+    /// one may have been waited for as long as a probe may take to answer.
+    fn watched(&self) -> (u64, Option<String>) {
+        let events = self.timeline.events;
+        let last = self.readings.last();
+        let since = last.map_or(self.life.joined, |reading| reading.index);
+        let mut later = events.iter().enumerate().skip(since + 1);
+        let lost = later.find_map(|(index, event)| match &event.kind {
+            EventKind::ObservationFailed { sidecar, reason } if self.is_own(sidecar) => {
+                Some((event, format!("it could not be read any more: {reason}")))
+            }
+            _ if self.life.left == Some(index) => Some((event, "its pod left".to_owned())),
+            _ => None,
+        });
+        match lost {
+            None => (events.last().map_or(0, |event| event.at_ns), None),
+            Some((event, why)) => {
+                let margin = self.timeline.patience.probe.as_nanos();
+                let read = last.map_or(0, |reading| reading.at_ns);
+                (event.at_ns.saturating_sub(margin).max(read), Some(why))
+            }
         }
     }
 
@@ -187,10 +221,13 @@ impl<'a> Judge<'_, 'a> {
     }
 
     fn is_unread_between(&self, earlier: &Reading<'_>, later: &Reading<'_>) -> bool {
-        let name = &self.life.sidecar.name;
         self.timeline.events[earlier.index..later.index]
             .iter()
-            .any(|event| matches!(&event.kind, EventKind::ObservationFailed { sidecar, .. } if sidecar == name))
+            .any(|event| matches!(&event.kind, EventKind::ObservationFailed { sidecar, .. } if self.is_own(sidecar)))
+    }
+
+    fn is_own(&self, sidecar: &str) -> bool {
+        self.life.sidecar.name == sidecar
     }
 
     fn told(&self, expected: &str, observed: String) -> Detail {

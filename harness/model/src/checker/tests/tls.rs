@@ -1,6 +1,6 @@
 //! Histories of certificates, and of how requests arrive.
 
-use super::certificates::{OWN, certificate, permissive, showing, turned_on, with_tls};
+use super::certificates::{OWN, certificate, permissive, showing, turned_on, valid_for, with_tls};
 use super::histories::{confined, delivered, inside, outside, who};
 use super::requests::{
     TRAFFIC, assert_told, batch, by_zone, expecting, finding, load, lose, recorder,
@@ -8,6 +8,7 @@ use super::requests::{
 use crate::configuration::{InboundTls, OutboundTls, Tls};
 use crate::duration::Span;
 use crate::expectation::Expectation;
+use crate::fault::{Fault, PodSelector};
 use crate::history::{
     Arrival, CertificateSeen, EventKind, Observation, RefusalCause, Spoken, Validity,
     WireConnection,
@@ -343,6 +344,42 @@ fn certificates_must_be_renewed(
 #[case::kept_and_its_end_untold(&[(9_000, "1", 0), (37_100, "1", 0)], Some("the same all the time"), Verdict::Failed)]
 #[case::not_due(&[(9_000, "1", 26_000), (19_000, "1", 26_000)], Some("the same, due to be replaced at 21.000 s, before its end at 26.000 s, and seen until 19.001 s: too short a time to tell"), Verdict::Inconclusive)]
 #[case::due(&[(9_000, "1", 23_900), (19_000, "1", 23_900)], Some("the same all the time, due to be replaced at 18.900 s, before its end at 23.900 s, and seen until 19.001 s"), Verdict::Failed)]
+// Who could not be read any more showed it until a probe's time before that, and who was read once more to the end.
+#[case::kept_and_then_unread(
+    &[(9_000, "1", 23_900), (15_000, "", 0), (30_000, "", 0)],
+    Some("the same, due to be replaced at 18.900 s, before its end at 23.900 s, and seen until 10.000 s: too short a time to tell, since it could not be read any more: no sidecar"),
+    Verdict::Inconclusive
+)]
+#[case::due_and_then_unread(
+    &[(9_000, "1", 23_900), (24_000, "", 0), (30_000, "", 0)],
+    Some("the same all the time, due to be replaced at 18.900 s, before its end at 23.900 s, and seen until 19.000 s"),
+    Verdict::Failed
+)]
+#[case::kept_beyond_its_end_and_then_unread(
+    &[(9_000, "1", 20_000), (26_000, "1", 20_000), (27_000, "", 0)],
+    Some("the same all the time, still at 26.000 s, to be replaced until 20.000 s, when it ended"),
+    Verdict::Failed
+)]
+#[case::unread_and_then_the_same(
+    &[(9_000, "1", 23_900), (15_000, "", 0), (19_000, "1", 23_900)],
+    Some("seen until 19.001 s"),
+    Verdict::Failed
+)]
+#[case::its_end_untold_and_then_unread(
+    &[(9_000, "1", 0), (15_000, "", 0), (37_100, "", 0)],
+    Some("the same, seen until 10.000 s, since it could not be read any more"),
+    Verdict::Inconclusive
+)]
+#[case::ended_before_and_then_unread(
+    &[(9_000, "1", 8_000), (36_900, "", 0), (40_000, "", 0)],
+    Some("the same, still at 31.900 s, to be replaced until 32.000 s"),
+    Verdict::Inconclusive
+)]
+#[case::ended_before_and_kept_and_then_unread(
+    &[(9_000, "1", 8_000), (37_000, "", 0), (40_000, "", 0)],
+    Some("the same all the time, still at 32.000 s, to be replaced until 32.000 s"),
+    Verdict::Failed
+)]
 fn certificates_must_be_renewed_before_they_end(
     #[case] readings: &[(u64, &str, i64)],
     #[case] wrong: Option<&str>,
@@ -376,6 +413,62 @@ fn certificates_must_be_renewed_before_they_end(
     let when = vec![Act::Apply(permissive()), Act::Recover];
     let found = finding(
         &expecting(when, Expectation::Renewed { since: 1 }),
+        &recorder,
+    );
+    assert_eq!(found.verdict, verdict, "{found:#?}");
+    assert_told(&found, wrong);
+}
+
+#[rstest]
+#[case::before_it_was_due(15_000, Verdict::Inconclusive)]
+#[case::when_it_was_due(24_000, Verdict::Failed)]
+fn a_pod_that_left_showed_its_certificate_no_longer(
+    #[case] left_ms: u64,
+    #[case] verdict: Verdict,
+) {
+    let mut recorder = turned_on();
+    // Due at 18.9 s.
+    let own = valid_for(20_000, "1", 3_900);
+    recorder.wait_until(9_000).observe(showing(own));
+    recorder.wait_until(10_000).step(1);
+    recorder.step(2).wait_until(left_ms);
+    recorder.push(EventKind::SidecarLeft {
+        sidecar: inside().name,
+        pod_uid: inside().pod_uid,
+    });
+    recorder.wait_until(60_000);
+    let hold = Act::Hold(Span::secs(1));
+    let when = vec![Act::Apply(permissive()), hold.clone(), hold];
+    let found = finding(
+        &expecting(when, Expectation::Renewed { since: 1 }),
+        &recorder,
+    );
+    assert_eq!(found.verdict, verdict, "{found:#?}");
+}
+
+#[rstest]
+#[case::seen_to_the_end(false, Some("though what it came from was replaced"), Verdict::Failed)]
+#[case::unread_from_then_on(true, Some("too short a time to tell"), Verdict::Inconclusive)]
+fn what_came_of_a_replacement_shows_who_is_read_afterwards(
+    #[case] is_unread: bool,
+    #[case] wrong: Option<&str>,
+    #[case] verdict: Verdict,
+) {
+    let mut recorder = turned_on();
+    let own = valid_for(20_000, "1", 5_000);
+    recorder.wait_until(9_000).observe(showing(own));
+    recorder.wait_until(10_000).step(1);
+    if is_unread {
+        recorder.unreadable(&inside().name);
+    }
+    recorder.wait_until(14_000);
+    let selector = PodSelector::Component("node-agent".to_owned());
+    let kill = Act::Inject(Fault::PodKill { selector });
+    let found = finding(
+        &expecting(
+            vec![Act::Apply(permissive()), kill],
+            Expectation::Renewed { since: 1 },
+        ),
         &recorder,
     );
     assert_eq!(found.verdict, verdict, "{found:#?}");
