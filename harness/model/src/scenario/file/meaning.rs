@@ -1,6 +1,7 @@
 //! What a well-formed scenario can still get wrong.
 
 mod api;
+mod beside;
 mod configuration;
 mod expectations;
 mod handshakes;

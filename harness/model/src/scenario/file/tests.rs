@@ -302,6 +302,12 @@ fn mistakes_of_meaning_are_all_listed() {
     "`answered` and `refused` for the same traffic `batch`"
 )]
 #[case(
+    "- unchanged\n",
+    "- refused: {traffic: batch, because: plaintext}\n- refused:\n    traffic: batch\n    because: expired\n",
+    61,
+    "two causes why the same traffic `batch` is refused"
+)]
+#[case(
     "    toggles: {steady: \"on\"}\n",
     "    tls: {inbound: plaintext, allow: [frontend]}\n",
     11,
