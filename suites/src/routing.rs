@@ -2,6 +2,7 @@
 
 mod protocols;
 mod rules;
+mod services;
 
 use crate::payload::{data_center, header_rule, path_rule, payload, scope};
 use crate::traffic::{answered, load, passes_both_sidecars, stop};
@@ -24,6 +25,7 @@ pub fn all() -> Vec<Scenario> {
         rules::mirrored(),
         rules::in_time(),
         rules::tried_again(),
+        services::taken_away(),
         protocols::every_protocol(),
         across_zones(),
         protocols::every_protocol_across_zones(),

@@ -250,6 +250,10 @@ pub struct State {
     /// The name under which it gets the roots that it trusts; absent where the mesh gives none over SDS.
     #[serde(default)]
     pub roots: Option<String>,
+    /// What the names of the clusters begin with that lead to a service, and those of no others, rendered with `service`;
+    /// absent: readings do not tell which services a sidecar knows.
+    #[serde(default)]
+    pub services: Option<String>,
     /// Where it shows how a sidecar is set up for TLS; absent: readings do not tell.
     #[serde(default)]
     pub tls: Option<TlsForm>,

@@ -58,6 +58,7 @@ impl Site {
             names: Mutex::new(BTreeMap::new()),
             scaled: Mutex::new(BTreeMap::new()),
             moved: Mutex::new(BTreeMap::new()),
+            withdrawn: Mutex::new(BTreeSet::new()),
             before: options.before,
             taken_back: Mutex::new(BTreeMap::new()),
             ready: options.ready,

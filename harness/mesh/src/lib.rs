@@ -32,6 +32,7 @@ mod pull;
 mod restart;
 mod rotate;
 mod running;
+mod services;
 mod site;
 mod status;
 mod template;

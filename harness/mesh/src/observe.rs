@@ -1,6 +1,7 @@
 //! Reducing what a sidecar holds to what one scenario owns, and what a request shows of the sidecars it passed.
 
 mod modes;
+mod services;
 
 use crate::definition::{Evidence, State};
 use crate::{Keys, Mesh, template};

@@ -1,5 +1,5 @@
 //! Starting one more pod of a workload, scaling a workload to nothing, moving it elsewhere, and undoing all of that, with
-//! rollouts that were broken off.
+//! rollouts that were broken off and services that were taken away.
 
 use crate::definition::Component;
 use crate::error::MeshError;
@@ -139,8 +139,8 @@ impl Site {
             .map_err(|source| MeshError::api(format!("move the Deployment {deployment}"), source))
     }
 
-    /// Undoes every [`join`](Self::join), [`vacate`](Self::vacate) and [`reschedule`](Self::reschedule), and waits until
-    /// the workloads are as deployed, of the build under test.
+    /// Undoes every [`join`](Self::join), [`vacate`](Self::vacate) and [`reschedule`](Self::reschedule), brings back the services
+    /// that were taken away, and waits until the workloads are as deployed, of the build under test.
     ///
     /// # Errors
     ///
@@ -148,6 +148,7 @@ impl Site {
     pub(crate) async fn restore(&self, patience: Duration) -> Result<(), MeshError> {
         // One that cannot be put back keeps nothing else from it.
         let builds = self.restore_builds(patience).await;
+        let services = self.offer_again().await;
         let scaled: Vec<String> = {
             let scaled = self.scaled.lock().unwrap_or_else(PoisonError::into_inner);
             scaled.keys().cloned().collect()
@@ -157,7 +158,7 @@ impl Site {
             moved.clone().into_iter().collect()
         };
         if scaled.is_empty() && moved.is_empty() {
-            return builds;
+            return builds.and(services);
         }
         for name in scaled {
             self.scale(&name, 1).await?;
@@ -172,7 +173,7 @@ impl Site {
         }
         // Until the controller has looked at it, the pod that is still away is ready, too.
         wait::until_restarted(self, &parts, patience).await?;
-        builds
+        builds.and(services)
     }
 
     /// How many pods a workload's Deployment should have now.

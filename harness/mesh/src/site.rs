@@ -2,7 +2,7 @@
 
 use crate::definition::{Component, MeshDefinition};
 use crate::template::Context;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,6 +17,8 @@ pub(crate) struct Site {
     pub(crate) scaled: Mutex<BTreeMap<String, u32>>,
     /// Deployments that `reschedule` has moved, and the data center that each came from.
     pub(crate) moved: Mutex<BTreeMap<String, String>>,
+    /// Services that `withdraw` has taken away.
+    pub(crate) withdrawn: Mutex<BTreeSet<String>>,
     /// Image under test → the build before it.
     pub(crate) before: BTreeMap<String, String>,
     /// The parts that run the build before, by the path of their object.

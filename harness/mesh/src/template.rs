@@ -217,6 +217,11 @@ pub(crate) fn of_application(template: &str, application: &str) -> String {
     short(template, minijinja::context! { application })
 }
 
+/// What is said of a service: how the names of clusters begin that lead there.
+pub(crate) fn of_service(template: &str, service: &str) -> String {
+    short(template, minijinja::context! { service })
+}
+
 /// How a workload calls a service.
 pub(crate) fn service_url(template: &str, service: &str, port: u16, path: &str) -> String {
     short(template, minijinja::context! { service, port, path })

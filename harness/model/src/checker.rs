@@ -55,7 +55,9 @@ use timeline::Timeline;
 pub fn judge(scenario: &Scenario, events: &[Event], patience: &Patience) -> Judgement {
     let timeline = Timeline::new(scenario, events, patience);
     let lacking = carried_out::lacking(&timeline);
-    let unwritten: Vec<Detail> = carried_out::failed_writes(&timeline).collect();
+    let unwritten: Vec<Detail> = carried_out::failed_writes(&timeline)
+        .chain(carried_out::unchanged_services(&timeline))
+        .collect();
     let findings: Vec<Finding> = scenario
         .then
         .iter()
@@ -222,7 +224,8 @@ fn only_if_carried_out(finding: Finding, lacking: &[Detail]) -> Finding {
     }
 }
 
-/// Requests and connections go as configurations say. Checkers of configurations know by themselves which are in force.
+/// Requests and connections go as configurations say, and where there are services. Checkers of configurations know by
+/// themselves which are in force.
 fn follows_from_writes(expectation: &Expectation) -> bool {
     matches!(
         expectation,
@@ -243,7 +246,7 @@ fn follows_from_writes(expectation: &Expectation) -> bool {
     )
 }
 
-/// A mesh is not to blame for what comes of a configuration that it was not given.
+/// A mesh is not to blame for what comes of a configuration that it was not given, or of a service that was not taken away.
 fn only_if_written(expectation: &Expectation, finding: Finding, unwritten: &[Detail]) -> Finding {
     let may_follow = follows_from_writes(expectation) && !unwritten.is_empty();
     if finding.verdict != Verdict::Failed || !may_follow {

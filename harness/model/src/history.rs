@@ -207,6 +207,16 @@ pub enum EventKind {
         /// Number within the scenario.
         fault: usize,
     },
+    /// The API server acknowledged that a service was taken away, and tells no endpoint of it any more.
+    Withdrawn {
+        /// The service.
+        service: String,
+    },
+    /// The API server acknowledged that a service that was taken away is there again.
+    Offered {
+        /// The service.
+        service: String,
+    },
     /// The API server acknowledged what an operator does to replace what certificates lead to.
     Rotated {
         /// What.

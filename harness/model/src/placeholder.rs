@@ -176,6 +176,8 @@ impl<'a> Resolver<'a> {
                 Act::Rotate(Rotation::TrustPartner(self.workload(&of)))
             }
             other @ (Act::Delete(_)
+            | Act::Withdraw(_)
+            | Act::Offer(_)
             | Act::Restart(_)
             | Act::Reconnect
             | Act::Hold(_)

@@ -67,6 +67,14 @@ impl Scenario {
         self.when.iter().any(sends)
     }
 
+    /// The services that are taken away in it.
+    pub fn withdraws(&self) -> impl Iterator<Item = &str> {
+        self.when.iter().filter_map(|act| match act {
+            Act::Withdraw(service) => Some(service.as_str()),
+            _ => None,
+        })
+    }
+
     /// Something is rolled out in it.
     #[must_use]
     pub fn rolls_out(&self) -> bool {
@@ -151,8 +159,8 @@ pub struct Given {
 /// One act of a timeline.
 ///
 /// Each act begins with a `stepStarted` event. After the configurations of `given` (step none), after `apply`,
-/// `delete`, `join`, `leave`, `reschedule`, `restart`, `hold`, `recover` and `rotate`, and once more after `finished`, the
-/// runner waits until
+/// `delete`, `join`, `leave`, `withdraw`, `offer`, `reschedule`, `restart`, `hold`, `recover` and `rotate`, and once more after
+/// `finished`, the runner waits until
 /// every sidecar shows what it must (bounded by the mesh's duty) and records those readings. Where `confined` is
 /// expected it then writes a new marker for everybody and waits until every sidecar shows it: the reading that
 /// shows the marker is what absence is judged on (`ARCHITECTURE.md`, proof of absence). `reconnect` does the same on each replica. An apply
@@ -185,6 +193,12 @@ pub enum Act {
         /// Data center; placeholders as in scopes.
         data_center: String,
     },
+    /// Takes a service away, with its name and its address, and waits until no sidecar has anything that leads there, at most
+    /// for [`crate::patience::Patience::delivery`]. The pods behind it stay. The runner brings it back after the scenario.
+    Withdraw(String),
+    /// Brings a service back that was taken away, as it was deployed, and waits until every sidecar knows it and has an endpoint
+    /// of it, at most as long.
+    Offer(String),
     /// Rolls something out anew and waits until only new pods run, all of them ready. Where a build before the one under test
     /// is known and no fault is in force, that is put in place first, and then the one under test again; else only the pods are
     /// replaced, as by `kubectl rollout restart`.

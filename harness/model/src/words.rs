@@ -174,6 +174,8 @@ pub fn act(act: &Act) -> String {
             data_center,
             ..
         } => format!("{application} leaves {}", place(data_center)),
+        Act::Withdraw(service) => format!("take the service {service} away"),
+        Act::Offer(service) => format!("bring the service {service} back"),
         Act::Restart(Rollout::Application(name)) => {
             format!("roll {name} out anew in every data center at once")
         }
@@ -314,6 +316,14 @@ mod tests {
             "everybody"
         );
     }
+
+    #[test]
+    fn services_are_taken_away_and_brought_back() {
+        let said = |change: fn(String) -> Act| act(&change("inventory".to_owned()));
+        assert_eq!(said(Act::Withdraw), "take the service inventory away");
+        assert_eq!(said(Act::Offer), "bring the service inventory back");
+    }
+
     #[test]
     fn a_pattern_of_sidecars_reads_as_words() {
         for (pattern, said) in [

@@ -9,6 +9,7 @@ mod fault;
 mod proof;
 mod received;
 mod rotation;
+mod services;
 mod streams;
 mod traffic;
 mod wire;
@@ -245,6 +246,14 @@ impl Execution {
                 data_center,
             } => {
                 self.leave(&application, &data_center).await;
+                self.settle_and_prove().await;
+            }
+            Act::Withdraw(service) => {
+                self.withdraw(&service).await;
+                self.settle_and_prove().await;
+            }
+            Act::Offer(service) => {
+                self.offer(&service).await;
                 self.settle_and_prove().await;
             }
             Act::Restart(rollout) => {

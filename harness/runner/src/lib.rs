@@ -27,6 +27,7 @@ mod rendezvous;
 mod rights;
 mod run;
 mod schedule;
+mod services;
 mod sidecar_watch;
 mod streams;
 mod under_test;

@@ -314,6 +314,12 @@ async fn clean_up(
     if interrupt.signal().is_some() {
         return;
     }
+    for service in scenario.withdraws() {
+        let unaware = environment.wait_until_offered(service).await;
+        if !unaware.is_empty() {
+            tracing::warn!(service, ?unaware, "a service that is back is not known yet");
+        }
+    }
     let showing = environment.wait_until_gone(keys).await;
     if !showing.is_empty() {
         tracing::warn!(

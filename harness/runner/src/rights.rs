@@ -47,6 +47,16 @@ fn of_act(act: &Act, mesh: &MeshDefinition) -> Vec<Right> {
             rights.push(scaling());
             rights
         }
+        // As everything that was applied it may be applied again.
+        Act::Withdraw(service) => {
+            let group = "discovery.k8s.io";
+            let mut rights = verbs(&["list", "watch"], group, "endpointslices", Some(workloads));
+            rights.push(Right {
+                name: Some(service.clone()),
+                ..Right::new("delete", "", "services").within(workloads)
+            });
+            rights
+        }
         Act::Inject(fault) => of_fault(fault, mesh),
         Act::Restart(Rollout::Application(_)) => verbs(
             &["get", "list", "watch", "patch"],
@@ -87,6 +97,7 @@ fn of_act(act: &Act, mesh: &MeshDefinition) -> Vec<Right> {
             .collect(),
         Act::Apply(_)
         | Act::Delete(_)
+        | Act::Offer(_)
         | Act::Reconnect
         | Act::Hold(_)
         | Act::Request(_)
@@ -323,6 +334,15 @@ mod tests {
             let right = format!("get configmaps `mesh-trust-bundle` in the namespace {namespace}");
             assert!(rotation.contains(&right), "{rotation:?}");
         }
+    }
+
+    #[test]
+    fn of_services_only_the_one_that_is_taken_away_may_be_deleted() {
+        let withdraw = words(Act::Withdraw("inventory".to_owned()));
+        let deleted = "delete services `inventory` in the namespace mesh-workloads";
+        assert!(withdraw.contains(&deleted.to_owned()), "{withdraw:?}");
+        assert_eq!(withdraw.len(), 3, "{withdraw:?}");
+        assert_eq!(words(Act::Offer("inventory".to_owned())), [""; 0]);
     }
 
     #[test]

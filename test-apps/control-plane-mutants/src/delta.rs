@@ -25,6 +25,8 @@ pub(crate) enum DeltaMistake {
     ResumeBelieved,
     /// What a client rejects counts as accepted.
     RejectionsIgnored,
+    /// What there is no more is not told as gone.
+    RemovalsUntold,
 }
 
 impl Behaviour for DeltaMistake {
@@ -33,6 +35,7 @@ impl Behaviour for DeltaMistake {
         match self {
             Self::ResumeBelieved => handling.versions_count = false,
             Self::RejectionsIgnored => handling.rejections_count = false,
+            Self::RemovalsUntold => handling.removals_are_told = false,
         }
         handling
     }

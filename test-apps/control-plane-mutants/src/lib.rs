@@ -74,6 +74,7 @@ pub fn build(mutation: Mutation, own_name: &str) -> Arc<dyn Behaviour> {
         Mutation::DeltaLeak => Arc::new(LeakInDelta),
         Mutation::DeltaResumeBelieved => Arc::new(DeltaMistake::ResumeBelieved),
         Mutation::DeltaRejectionsIgnored => Arc::new(DeltaMistake::RejectionsIgnored),
+        Mutation::DeltaKeepsRemoved => Arc::new(DeltaMistake::RemovalsUntold),
         Mutation::TimeoutIgnored => Arc::new(RuleMistake::Timeout),
         Mutation::RetryIgnored => Arc::new(RuleMistake::Retry),
         Mutation::MirrorIgnored => Arc::new(RuleMistake::Mirror),

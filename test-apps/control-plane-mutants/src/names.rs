@@ -75,6 +75,8 @@ pub enum Mutation {
     DeltaResumeBelieved,
     /// What a client that speaks delta rejects counts as accepted.
     DeltaRejectionsIgnored,
+    /// A client that speaks delta is not told that something is there no more.
+    DeltaKeepsRemoved,
     /// A rule's timeout is not looked at.
     TimeoutIgnored,
     /// What a rule says of trying again is not looked at.
@@ -127,7 +129,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 60] = [
+    pub const ALL: [Self; 61] = [
         Self::ScopeIgnored,
         Self::ExceptIgnored,
         Self::ClusterIgnored,
@@ -164,6 +166,7 @@ impl Mutation {
         Self::DeltaLeak,
         Self::DeltaResumeBelieved,
         Self::DeltaRejectionsIgnored,
+        Self::DeltaKeepsRemoved,
         Self::TimeoutIgnored,
         Self::RetryIgnored,
         Self::MirrorIgnored,
@@ -230,6 +233,7 @@ impl Mutation {
             Self::DeltaLeak => "delta-leak",
             Self::DeltaResumeBelieved => "delta-resume-believed",
             Self::DeltaRejectionsIgnored => "delta-rejections-ignored",
+            Self::DeltaKeepsRemoved => "delta-keeps-removed",
             Self::TimeoutIgnored => "timeout-ignored",
             Self::RetryIgnored => "retry-ignored",
             Self::MirrorIgnored => "mirror-ignored",

@@ -219,6 +219,11 @@ fn the_delta_form_goes_wrong() {
     assert!(standing.held.is_none() && standing.rejection.is_some());
     let standing = after_rejection(build(Mutation::DeltaRejectionsIgnored, "").delta());
     assert!(standing.held.is_some() && standing.rejection.is_none());
+
+    let nothing = Snapshot::default();
+    assert_eq!(resumed(faithful).due(&nothing)[0].removed, ["mesh"]);
+    let keeping = build(Mutation::DeltaKeepsRemoved, "").delta();
+    assert_eq!(resumed(keeping).due(&nothing), []);
 }
 
 #[test]

@@ -143,6 +143,8 @@ pub struct DeltaHandling {
     pub versions_count: bool,
     /// What a client rejects it does not hold.
     pub rejections_count: bool,
+    /// What there is no more is told as gone.
+    pub removals_are_told: bool,
 }
 
 impl Default for DeltaHandling {
@@ -150,6 +152,7 @@ impl Default for DeltaHandling {
         Self {
             versions_count: true,
             rejections_count: true,
+            removals_are_told: true,
         }
     }
 }

@@ -155,6 +155,25 @@ impl Checker<'_> {
                 }
             }
         }
+        let state = sections.state.as_ref();
+        if let Some(text) = state.and_then(|state| state.services.as_ref()) {
+            self.services(text);
+        }
+    }
+
+    /// By what clusters are known to lead to a service.
+    fn services(&mut self, text: &str) {
+        let field = "state.services";
+        if let Err(error) = template::check(field, text) {
+            self.add(&["services:", text], field, chain(&error), None);
+        } else if !text.contains("service") {
+            self.add(
+                &["services:", text],
+                field,
+                "does not use `service`, so every cluster would lead to each".to_owned(),
+                Some("for example \"{{ service }}.shop:\""),
+            );
+        }
     }
 
     fn control_plane(&mut self, sections: &Sections) {

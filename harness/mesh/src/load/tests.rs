@@ -733,6 +733,13 @@ fn what_a_variable_can_be_is_said_of_one_that_is_there_and_holds_for_its_value()
 }
 
 #[test]
+fn clusters_are_told_to_lead_to_a_service_by_its_name() {
+    let right = "services: \"{{ service }}.mesh-workloads:\"";
+    assert_refused(right, "services: mesh-workloads", "does not use `service`");
+    assert_refused(right, "services: \"{{ service\"", "state.services");
+}
+
+#[test]
 fn a_configuration_renders_to_both_objects() {
     let definition = MeshDefinition::load("reference").unwrap();
     let context = context(&definition);

@@ -66,8 +66,9 @@ impl Mesh {
         site.reschedule(application, from, to, patience).await
     }
 
-    /// Undoes every [`join`](Self::join), [`vacate`](Self::vacate) and [`reschedule`](Self::reschedule), puts the build under test back where a
-    /// [`restart`](Self::restart) was broken off, and waits until the workloads are as deployed.
+    /// Undoes every [`join`](Self::join), [`vacate`](Self::vacate), [`reschedule`](Self::reschedule) and
+    /// [`withdraw`](Self::withdraw), puts the build under test back where a [`restart`](Self::restart) was broken off, and waits
+    /// until the workloads are as deployed.
     ///
     /// # Errors
     ///

@@ -11,6 +11,7 @@ fn form() -> State {
         route_configuration: "outbound".to_owned(),
         certificate: Some("default".to_owned()),
         roots: Some("ROOTCA".to_owned()),
+        services: None,
         tls: Some(TlsForm {
             inbound_listener: "inbound".to_owned(),
             service_clusters: ".shop:".to_owned(),
@@ -170,6 +171,17 @@ fn what_shows_nothing_is_not_absence() {
     assert!(observe(&none).is_err());
     none.sidecar = SidecarReading::Unreachable("connection refused".to_owned());
     assert_eq!(observe(&none).unwrap_err(), "connection refused");
+}
+
+#[test]
+fn a_service_that_nobody_knows_is_told_from_one_without_endpoints() {
+    let evidence = MeshDefinition::load("reference").unwrap().evidence;
+    let told = |text| cause(&evidence, text);
+    assert_eq!(
+        told("cluster_not_found -"),
+        Some(RefusalCause::UnknownService)
+    );
+    assert_eq!(told("no_healthy_upstream -"), None);
 }
 
 #[test]

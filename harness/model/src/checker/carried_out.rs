@@ -31,6 +31,7 @@ pub(super) fn lacking(timeline: &Timeline<'_>) -> Vec<Detail> {
                 to,
             } => joined(timeline, step, application, to)
                 .or_else(|| left(timeline, step, application, from)),
+            Act::Withdraw(_) | Act::Offer(_) => service(timeline, step, act),
             Act::Reconnect => reconnected(timeline, step),
             Act::Restart(rollout) => rolled_out(timeline, step, rollout),
             Act::Apply(_) | Act::Delete(_) => written(timeline, step),
@@ -119,6 +120,40 @@ pub(super) fn failed_writes<'a>(timeline: &'a Timeline<'_>) -> impl Iterator<Ite
             }),
             _ => None,
         })
+}
+
+/// The services that were to be taken away or brought back by a step that began, and were not.
+pub(super) fn unchanged_services<'a>(
+    timeline: &'a Timeline<'_>,
+) -> impl Iterator<Item = Detail> + 'a {
+    let steps = timeline.scenario.when.iter().enumerate();
+    steps.filter_map(move |(step, act)| {
+        timeline.point(Place::Step(step))?;
+        service(timeline, step, act)
+    })
+}
+
+fn service(timeline: &Timeline<'_>, step: usize, act: &Act) -> Option<Detail> {
+    let (expected, wanted) = match act {
+        Act::Withdraw(service) => (
+            format!("the service {service} to be taken away"),
+            EventKind::Withdrawn {
+                service: service.clone(),
+            },
+        ),
+        Act::Offer(service) => (
+            format!("the service {service} to be brought back"),
+            EventKind::Offered {
+                service: service.clone(),
+            },
+        ),
+        _ => return None,
+    };
+    let is_done = of_step(timeline, step).any(|event| event.kind == wanted);
+    (!is_done).then(|| Detail {
+        step: Some(step),
+        ..detail(expected, not_done(timeline, step))
+    })
 }
 
 fn rotated(timeline: &Timeline<'_>, step: usize) -> Option<Detail> {

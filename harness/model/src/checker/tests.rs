@@ -22,6 +22,7 @@ mod requests;
 mod restored;
 mod rotation;
 mod rule_hashes;
+mod services;
 mod shared_by;
 mod spreads_renewals;
 mod status_is_true;

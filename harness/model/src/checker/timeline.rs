@@ -138,6 +138,8 @@ impl<'a> Timeline<'a> {
                 Act::Delete(_)
                 | Act::Join { .. }
                 | Act::Leave { .. }
+                | Act::Withdraw(_)
+                | Act::Offer(_)
                 | Act::Restart(_)
                 | Act::Reschedule { .. }
                 | Act::Reconnect

@@ -115,6 +115,9 @@ pub enum RefusalCause {
     NotAllowed,
     /// The callee took longer than the caller's sidecar waits.
     Timeout,
+    /// The caller's sidecar is to send it to a service that it does not know: that is another thing than a service without
+    /// anybody who answers.
+    UnknownService,
 }
 
 impl RequestSeen {

@@ -247,5 +247,6 @@ pub fn cause(cause: RefusalCause) -> &'static str {
         RefusalCause::Untrusted => "a certificate is not trusted",
         RefusalCause::NotAllowed => "the caller may not call",
         RefusalCause::Timeout => "the callee takes too long",
+        RefusalCause::UnknownService => "the caller's sidecar knows no such service",
     }
 }

@@ -1,9 +1,10 @@
 //! Waiting until an environment is as it should be again.
 
 use super::Environment;
-use crate::endpoints;
+use crate::{endpoints, services};
 use harness_model::causes::chain;
 use harness_model::directory::Sidecar;
+use probe_api::state::{self, SidecarReading};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -54,6 +55,49 @@ impl Environment {
         if !late.is_empty() {
             tracing::warn!(?late, "some sidecars do not know where the workloads are");
         }
+    }
+
+    /// Waits until no sidecar has anything that leads to a service, at most the mesh's duty. Who has still, or does not tell.
+    pub(crate) async fn wait_until_withdrawn(&self, service: &str) -> Vec<String> {
+        self.wait_for_sidecars(|held| {
+            services::still_known(self.mesh.leading_to(service, held).as_deref())
+        })
+        .await
+    }
+
+    /// Waits until every sidecar knows a service and has an endpoint of it, at most the mesh's duty. Who does not, or does not
+    /// tell.
+    pub(crate) async fn wait_until_offered(&self, service: &str) -> Vec<String> {
+        self.wait_for_sidecars(|held| {
+            services::not_known_yet(self.mesh.leading_to(service, held).as_deref(), held)
+        })
+        .await
+    }
+
+    /// Waits until `why_not` has nothing to say of what any sidecar holds, at most the mesh's duty. Of whom it has, and what. Who
+    /// has no sidecar holds nothing.
+    async fn wait_for_sidecars(
+        &self,
+        why_not: impl Fn(&state::Sidecar) -> Option<String>,
+    ) -> Vec<String> {
+        let deadline = Instant::now() + self.patience.delivery.0;
+        let workloads = self.watch.workloads();
+        self.watch
+            .wait_until_nobody(deadline, |latest| {
+                let said = workloads.iter().filter_map(|workload| {
+                    let name = &workload.sidecar.name;
+                    let state = latest(name);
+                    let why = match state.as_deref().map(|state| &state.sidecar) {
+                        None => "not read yet".to_owned(),
+                        Some(SidecarReading::None) => return None,
+                        Some(SidecarReading::Unreachable(why)) => why.clone(),
+                        Some(SidecarReading::Read(held)) => why_not(held)?,
+                    };
+                    Some(format!("{name}: {why}"))
+                });
+                said.collect()
+            })
+            .await
     }
 
     /// Waits until every node and workload is ready again and known here. What is not is told to the log.

@@ -84,6 +84,7 @@ impl DeltaStream {
     pub fn due(&mut self, snapshot: &Snapshot) -> Vec<DeltaResponse> {
         let mut responses = Vec::new();
         let mut held_back = false;
+        let handling = self.handling;
         for kind in Kind::ALL {
             if held_back && waits_for(kind) {
                 continue;
@@ -94,7 +95,7 @@ impl DeltaStream {
                 continue;
             };
             let resources = snapshot.resources.get(&kind).map(AsRef::as_ref);
-            let news = subscription.news(resources);
+            let news = subscription.news(resources, handling);
             if subscription.is_in_flight() || (follows && !news.is_nothing()) {
                 held_back |= holds_back(kind) && !news.is_nothing();
                 continue;
@@ -107,7 +108,8 @@ impl DeltaStream {
             let version = subscription.version(resources);
             let (told, removed) = subscription.take(news, &nonce);
             // What was rejected together goes alone: the others of it are older than what would overtake them.
-            held_back |= holds_back(kind) && !subscription.news(resources).is_nothing();
+            let left = subscription.news(resources, handling);
+            held_back |= holds_back(kind) && !left.is_nothing();
             let changed: BTreeSet<String> = told.iter().map(|(name, _)| name.clone()).collect();
             responses.push(DeltaResponse {
                 kind,

@@ -51,4 +51,6 @@ fn with_both_forms_of_xds_each_application_and_each_data_center_has_both() {
     }
     // Whom `delivery-scope/rejected` addresses: the seeded bug `delta-rejections-ignored` shows nowhere else.
     assert!(forms["checkout@zone-a"].contains("delta"), "{forms:?}");
+    // Who goes on knowing a service with `delta-keeps-removed`: of the callers in `routing/service-withdrawn` this one alone.
+    assert!(forms["frontend@zone-b"].contains("delta"), "{forms:?}");
 }

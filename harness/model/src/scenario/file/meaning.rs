@@ -81,6 +81,7 @@ pub(super) fn check(scenario: &Scenario, names: Option<&Names>) -> Vec<Mistake> 
         path: Vec::new(),
         traffic: BTreeMap::new(),
         running: BTreeSet::new(),
+        withdrawn: BTreeSet::new(),
         configurations: BTreeSet::new(),
     };
     check.scenario(scenario);
@@ -102,6 +103,7 @@ struct Check {
     path: Vec<Step>,
     traffic: BTreeMap<String, TrafficKind>,
     running: BTreeSet<String>,
+    withdrawn: BTreeSet<String>,
     configurations: BTreeSet<String>,
 }
 
@@ -207,6 +209,8 @@ impl Check {
                 | Act::Restart(_)
                 | Act::Join { .. }
                 | Act::Leave { .. }
+                | Act::Withdraw(_)
+                | Act::Offer(_)
                 | Act::Reschedule { .. }
                 | Act::Rotate(_)
                 | Act::Recover
@@ -281,6 +285,8 @@ impl Check {
                 check.named("application", Kind::Application, application);
                 check.named("dataCenter", Kind::DataCenter, data_center);
             }),
+            Act::Withdraw(service) => self.withdraw(service),
+            Act::Offer(service) => self.offer(service),
             Act::Restart(rollout) => self.at(Step::Key("restart"), |check| match rollout {
                 Rollout::Application(name) => check.named("application", Kind::Application, name),
                 Rollout::Component(name) => check.named("component", Kind::Component, name),

@@ -5,6 +5,7 @@ mod handshakes;
 mod limits;
 mod names;
 mod protocols;
+mod services;
 
 use super::*;
 use crate::capability::Capability;

@@ -237,7 +237,7 @@ impl Subscription {
     }
 
     /// What the next response is to carry.
-    pub(super) fn news(&self, resources: Option<&Resources>) -> News {
+    pub(super) fn news(&self, resources: Option<&Resources>, handling: DeltaHandling) -> News {
         let changed = |name: &String, resource: &Resource| match self.sent.get(name) {
             None => true,
             Some(_) if self.believed.contains(name) => false,
@@ -254,6 +254,7 @@ impl Subscription {
             .sent
             .keys()
             .chain(&self.owed)
+            .filter(|_| handling.removals_are_told)
             .filter(|name| self.wants(name) && !is_there(name))
             .cloned()
             .collect();
