@@ -1,6 +1,7 @@
 //! Taking services away and bringing them back, each in every cluster.
 //!
-//! Invariant: what is taken away was applied by us, and what has to be brought back is noted before it is gone.
+//! Invariant: what is taken away was applied by us, and what has to be brought back is noted before it is gone, in memory:
+//! after a kill the next deployment applies it again.
 
 use crate::definition::MeshDefinition;
 use crate::error::MeshError;
@@ -37,13 +38,13 @@ impl Mesh {
     /// # Errors
     ///
     /// When one still does after `patience`, or cannot be read.
-    pub async fn wait_until_withdrawn(
+    pub async fn wait_until_without_endpoints(
         &self,
         service: &str,
         patience: Duration,
     ) -> Result<(), MeshError> {
         let sites = self.sites.iter();
-        let gone = sites.map(|site| site.wait_until_withdrawn(service, patience));
+        let gone = sites.map(|site| site.wait_until_without_endpoints(service, patience));
         try_join_all(gone).await.map(drop)
     }
 
@@ -73,7 +74,7 @@ impl Site {
             .map_err(|source| MeshError::api(format!("delete the Service {service}"), source))
     }
 
-    async fn wait_until_withdrawn(
+    async fn wait_until_without_endpoints(
         &self,
         service: &str,
         patience: Duration,
@@ -117,13 +118,16 @@ impl Site {
         Ok(())
     }
 
+    /// The services that are away.
+    pub(crate) fn withdrawn(&self) -> Vec<String> {
+        let withdrawn = self.withdrawn.lock();
+        let withdrawn = withdrawn.unwrap_or_else(PoisonError::into_inner);
+        withdrawn.iter().cloned().collect()
+    }
+
     /// Brings every service back that is still away.
     pub(crate) async fn offer_again(&self) -> Result<(), MeshError> {
-        let withdrawn: Vec<String> = {
-            let withdrawn = self.withdrawn.lock();
-            let withdrawn = withdrawn.unwrap_or_else(PoisonError::into_inner);
-            withdrawn.iter().cloned().collect()
-        };
+        let withdrawn = self.withdrawn();
         let offered = withdrawn.iter().map(|service| self.offer(service));
         join_all(offered).await.into_iter().collect()
     }

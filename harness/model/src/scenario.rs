@@ -135,7 +135,7 @@ pub enum Disturbs {
     /// Changes how requests of everybody travel (TLS, rules without a header or path of their own): one of its kind at a time,
     /// with TLS beside those that send nothing, else alone.
     Traffic,
-    /// Changes what others would see (kills, cuts, rejected updates): runs alone.
+    /// Changes what others would see (kills, cuts, rollouts, rotations, services that are away, rejected updates): runs alone.
     Everything,
 }
 
@@ -193,8 +193,9 @@ pub enum Act {
         /// Data center; placeholders as in scopes.
         data_center: String,
     },
-    /// Takes a service away, with its name and its address, and waits until no sidecar has anything that leads there, at most
-    /// for [`crate::patience::Patience::delivery`]. The pods behind it stay. The runner brings it back after the scenario.
+    /// Takes a service away, with its name and its address, and waits until no sidecar has a cluster of it any more, in force or
+    /// warming, at most for [`crate::patience::Patience::delivery`]; who still has one then is noted in the history, and fails
+    /// nothing by itself. Its pods stay, and so do rules that lead there. The runner brings it back after the scenario.
     Withdraw(String),
     /// Brings a service back that was taken away, as it was deployed, and waits until every sidecar knows it and has an endpoint
     /// of it, at most as long.

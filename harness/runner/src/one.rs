@@ -302,7 +302,7 @@ async fn clean_up(
     if let Err(error) = mesh.restore(environment.patience().ready.0).await {
         tracing::warn!(
             error = chain(&error),
-            "cannot bring back what a scenario moved, or the build under test"
+            "cannot bring back what a scenario moved or took away, or the build under test"
         );
     }
     if moves(scenario) {
@@ -315,7 +315,7 @@ async fn clean_up(
         return;
     }
     for service in scenario.withdraws() {
-        let unaware = environment.wait_until_offered(service).await;
+        let unaware = environment.wait_until_known_again(service).await;
         if !unaware.is_empty() {
             tracing::warn!(service, ?unaware, "a service that is back is not known yet");
         }

@@ -11,14 +11,14 @@ use harness_model::scenario::{Act, Disturbs, Scenario, Traffic};
 /// What only this scenario sends.
 const HEADER: (&str, &str) = ("x-meshproof-service-withdrawn", "yes");
 
-/// Where the callers are: among them are such of either form of xDS where sidecars have both.
+/// Where the callers are. Three, so that both forms of xDS are among them where sidecars have both.
 const ZONES: [&str; 3] = ["$zone1", "$zone2", "$zone3"];
 
 fn name(when: &str, zone: &str) -> String {
     format!("{when}-{}", zone.trim_start_matches('$'))
 }
 
-/// Some requests of each caller that a rule leads to `inventory`.
+/// Requests of each caller that a rule leads to `inventory`: more than it has pods, so that none of them is left out.
 fn led(when: &str) -> impl Iterator<Item = Act> {
     ZONES.into_iter().map(move |zone| {
         let from = format!("frontend@{zone}");
@@ -73,7 +73,7 @@ pub(super) fn taken_away() -> Scenario {
         disturbs: Disturbs::Everything,
         ..scenario(
             "service-withdrawn",
-            "no sidecar knows a service any more that was taken away, every one knows it when it is back, and requests to others do not notice",
+            "requests that a rule leads to a service that was taken away are refused, in every data center, because the caller's sidecar knows no such service; they are answered when it is back, and requests to others do not notice",
             when.collect(),
             then,
         )

@@ -87,4 +87,11 @@ impl Mesh {
         let each = self.sites.iter().map(Site::taken_back);
         each.flatten().collect()
     }
+
+    /// The services that were taken away and are not back.
+    #[must_use]
+    pub fn withdrawn(&self) -> BTreeSet<String> {
+        let each = self.sites.iter().map(Site::withdrawn);
+        each.flatten().collect()
+    }
 }

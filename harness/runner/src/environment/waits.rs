@@ -57,8 +57,8 @@ impl Environment {
         }
     }
 
-    /// Waits until no sidecar has anything that leads to a service, at most the mesh's duty. Who has still, or does not tell.
-    pub(crate) async fn wait_until_withdrawn(&self, service: &str) -> Vec<String> {
+    /// Waits until no sidecar has a cluster that leads to a service, at most the mesh's duty. Who has still, or does not tell.
+    pub(crate) async fn wait_until_forgotten(&self, service: &str) -> Vec<String> {
         self.wait_for_sidecars(|held| {
             services::still_known(self.mesh.leading_to(service, held).as_deref())
         })
@@ -67,7 +67,7 @@ impl Environment {
 
     /// Waits until every sidecar knows a service and has an endpoint of it, at most the mesh's duty. Who does not, or does not
     /// tell.
-    pub(crate) async fn wait_until_offered(&self, service: &str) -> Vec<String> {
+    pub(crate) async fn wait_until_known_again(&self, service: &str) -> Vec<String> {
         self.wait_for_sidecars(|held| {
             services::not_known_yet(self.mesh.leading_to(service, held).as_deref(), held)
         })

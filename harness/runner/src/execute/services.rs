@@ -6,7 +6,7 @@ use harness_model::history::EventKind;
 use harness_model::patience::Whose;
 
 impl Execution {
-    /// Takes a service away, and waits until no sidecar has anything that leads there.
+    /// Takes a service away, and waits until no sidecar has a cluster of it any more.
     pub(super) async fn withdraw(&mut self, service: &str) {
         let (mesh, name) = (self.environment.mesh(), service.to_owned());
         let withdrawn = self
@@ -16,7 +16,8 @@ impl Execution {
         let ready = self.environment.patience().ready;
         let mesh = self.environment.mesh();
         let gone = match withdrawn {
-            Ok(()) => mesh.wait_until_withdrawn(service, ready.0).await,
+            // While Kubernetes still tells endpoints, that sidecars have them is not the mesh's doing.
+            Ok(()) => mesh.wait_until_without_endpoints(service, ready.0).await,
             Err(error) => Err(error),
         };
         if let Err(error) = gone {
@@ -27,7 +28,7 @@ impl Execution {
         self.recorder.push_and_ask_again(EventKind::Withdrawn {
             service: service.to_owned(),
         });
-        let missing = self.environment.wait_until_withdrawn(service).await;
+        let missing = self.environment.wait_until_forgotten(service).await;
         let waited_for = format!("no sidecar to know the service {service} any more");
         self.give_up_on(self.whose(), &waited_for, &missing);
     }
@@ -47,12 +48,13 @@ impl Execution {
         self.recorder.push_and_ask_again(EventKind::Offered {
             service: service.to_owned(),
         });
-        let missing = self.environment.wait_until_offered(service).await;
+        let missing = self.environment.wait_until_known_again(service).await;
         let waited_for = format!("every sidecar to know the service {service} again");
         self.give_up_on(self.whose(), &waited_for, &missing);
     }
 
-    /// Whose time it is that sidecars take to show which services they know: where none can, all of it is waited for.
+    /// Whose time it is: the mesh's where readings tell which services a sidecar knows. Where they do not, the wait runs out in
+    /// any case, and says nothing of the mesh.
     fn whose(&self) -> Whose {
         match self.environment.mesh().definition().state.services {
             Some(_) => Whose::Mesh,

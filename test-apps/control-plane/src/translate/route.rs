@@ -182,7 +182,8 @@ impl Places<'_> {
         })
     }
 
-    /// The same port of the other service, or its first.
+    /// The same port of the other service, or its first. Of a service that is not there the port that was called: the route then
+    /// names a cluster that nobody has, and Envoy refuses with `cluster_not_found`. It must not go where the caller called.
     fn destination(&self, service: &str, port: u16) -> String {
         let port = self.services.by_name.get(service).map_or(port, |there| {
             if there.ports.contains_key(&port) {

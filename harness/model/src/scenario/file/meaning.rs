@@ -241,7 +241,7 @@ impl Check {
             }
             Act::Request(traffic) => self.at(Step::Key("request"), |check| {
                 check.workload("from", &traffic.from);
-                check.named("to", Kind::Service, &traffic.to);
+                check.called(&traffic.to);
                 check.named_traffic(&traffic.name, TrafficKind::Batch);
                 check.count(traffic.count);
                 check.sendable(traffic);

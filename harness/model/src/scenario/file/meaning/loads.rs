@@ -1,14 +1,13 @@
 //! Steady load in scenario files.
 
 use super::{Check, Step, TrafficKind};
-use crate::names::Kind;
 use crate::protocol::Protocol;
 use crate::scenario::Load;
 
 impl Check {
     pub(super) fn load(&mut self, load: &Load) {
         self.workload("from", &load.from);
-        self.named("to", Kind::Service, &load.to);
+        self.called(&load.to);
         self.named_traffic(&load.name, TrafficKind::Load);
         self.running.insert(load.name.clone());
         self.rate(load.rate);

@@ -80,6 +80,20 @@ impl Check {
         self.at(Step::Key(key), |check| check.name_of(kind, name));
     }
 
+    /// Whom requests call. The name of a service that is away leads nowhere.
+    pub(super) fn called(&mut self, service: &str) {
+        self.named("to", Kind::Service, service);
+        if self.withdrawn.contains(service) {
+            let hint = format!(
+                "its name leads nowhere: call another service, with a rule that leads from there to `{service}`"
+            );
+            self.at(Step::Key("to"), |check| {
+                let told = format!("the service `{service}` is taken away here");
+                check.complain_of_others(told, Some(&hint));
+            });
+        }
+    }
+
     /// A service that is there is taken away.
     pub(super) fn withdraw(&mut self, service: &str) {
         self.named("withdraw", Kind::Service, service);
