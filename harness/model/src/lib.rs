@@ -17,6 +17,7 @@ pub mod fault;
 pub mod handshake;
 pub mod history;
 pub mod kill;
+pub mod machine;
 pub mod names;
 pub mod oracle;
 pub mod patience;

@@ -2,6 +2,7 @@
 
 use crate::directory::Sidecar;
 use crate::history::Event;
+use crate::machine::MachineLoad;
 use crate::usage::Usage;
 use crate::verdict::{Judgement, Verdict};
 use serde::{Deserialize, Serialize};
@@ -88,6 +89,9 @@ pub enum RunEvent {
         judgement: Judgement,
         /// How long it took, milliseconds.
         millis: u64,
+        /// How busy the machine was while it ran; none where nobody knows, or clusters run elsewhere.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        machine: Option<MachineLoad>,
     },
     /// A scenario was not run.
     ScenarioSkipped {

@@ -174,7 +174,9 @@ fn test(record: &RunRecord, scenario: &ScenarioRecord) -> Test {
         .split_once('/')
         .unwrap_or((&scenario.name, ""));
     let (duration, message, trace) = match &scenario.outcome {
-        Outcome::Judged { judgement, millis } if ending != Ending::Passed => (
+        Outcome::Judged {
+            judgement, millis, ..
+        } if ending != Ending::Passed => (
             *millis,
             Some(scenario.claim.clone()),
             Some(terminal::what_failed(record, scenario, judgement)),

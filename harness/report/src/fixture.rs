@@ -1,7 +1,7 @@
 //! A run built by hand with every outcome in it: what all reporters are tested on.
 //!
 //! Two scenarios pass, one fails (a sidecar outside the scope shows the toggle), one is inconclusive during a
-//! fault, one is skipped.
+//! fault, one is skipped. How busy the machine was is known of all but the inconclusive one.
 
 mod catalogue;
 mod moments;
@@ -18,7 +18,7 @@ use harness_model::fault::Fault;
 use harness_model::history::{Answerer, EventKind, RequestSeen};
 use harness_model::run_event::{RunEvent, Summary};
 use harness_model::verdict::{Detail, Finding, Verdict};
-use moments::{everybody_joins, finished, marker, passed, reading, seen, started, write};
+use moments::{everybody_joins, finished, machine, marker, passed, reading, seen, started, write};
 use std::collections::BTreeMap;
 
 const ZONES: [&str; 3] = ["zone-a", "zone-b", "zone-c"];
@@ -162,7 +162,8 @@ fn passing(name: &str, start: u64, millis: u64, observations: u64) -> Vec<RunEve
         passed("delivered", observations),
         passed("confined", observations / 2),
     ];
-    events.push(finished(name, findings, millis));
+    let quiet = Some(machine(35, 1.4));
+    events.push(finished(name, findings, millis, quiet));
     events
 }
 
@@ -216,7 +217,9 @@ fn failing() -> Vec<RunEvent> {
             event: Some(31),
         }],
     };
-    events.push(finished(FAILING, vec![passed("delivered", 27), leak], 1523));
+    let findings = vec![passed("delivered", 27), leak];
+    let busy = Some(machine(97, 31.2));
+    events.push(finished(FAILING, findings, 1523, busy));
     events
 }
 
@@ -309,7 +312,7 @@ fn inconclusive() -> Vec<RunEvent> {
             }],
         },
     ];
-    events.push(finished(name, findings, 4604));
+    events.push(finished(name, findings, 4604, None));
     events
 }
 

@@ -54,6 +54,7 @@ struct ScenarioView {
     title: String,
     claim: String,
     took: String,
+    machine: Option<String>,
     open: bool,
     reason: Option<String>,
     quarantined: Option<String>,
@@ -159,7 +160,9 @@ fn view(record: &RunRecord, scenario: &ScenarioRecord) -> ScenarioView {
     let known = record.context.scenarios.get(&scenario.name);
     let (outcome, word) = outcome_words(scenario);
     let (took, findings, reason): (String, &[Finding], Option<String>) = match &scenario.outcome {
-        Outcome::Judged { judgement, millis } => (seconds(*millis), &judgement.findings, None),
+        Outcome::Judged {
+            judgement, millis, ..
+        } => (seconds(*millis), &judgement.findings, None),
         Outcome::Skipped { reason } | Outcome::NotRun { reason } => {
             (String::new(), &[], Some(reason.clone()))
         }
@@ -180,6 +183,7 @@ fn view(record: &RunRecord, scenario: &ScenarioRecord) -> ScenarioView {
         title: scenario.title(),
         claim: scenario.claim.clone(),
         took,
+        machine: scenario.busy_machine().map(|load| load.to_string()),
         open: matches!(outcome, "failed" | "inconclusive"),
         reason,
         quarantined: record
@@ -339,6 +343,9 @@ mod tests {
             "one finding points at a moment"
         );
         assert!(page.contains("seconds since the run began"));
+        let busy = "<p class=\"rerun\"><span>machine</span> something waited for a processor 97 % of the time";
+        assert!(page.contains(busy), "{page}");
+        assert_eq!(page.matches("something waited").count(), 1, "others passed");
         let mut record = crate::fixture::record();
         record.context.collects = false;
         assert!(

@@ -3,6 +3,7 @@
 use crate::ReportError;
 use crate::record::{Outcome, Quarantined, RunRecord, ScenarioRecord, Shard};
 use harness_model::directory::Sidecar;
+use harness_model::machine::MachineLoad;
 use harness_model::scenario::Tag;
 use harness_model::usage::Usage;
 use harness_model::verdict::{Finding, Verdict};
@@ -128,6 +129,10 @@ pub struct ScenarioForm {
     /// How long it took.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub millis: Option<u64>,
+    /// How busy the machine was while it ran; absent where nobody knows, or clusters run elsewhere, and in reports of
+    /// versions that did not look.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineLoad>,
     /// One for each expectation.
     pub findings: Vec<Finding>,
     /// Its history, relative to the folder of the report.
@@ -251,18 +256,16 @@ pub fn document(record: &RunRecord, exit_code: u8) -> Document {
         .scenarios
         .iter()
         .map(|scenario| {
-            let (outcome, reason, millis, findings) = match &scenario.outcome {
-                Outcome::Unfinished => (Ending::Unfinished, None, None, vec![]),
-                Outcome::Skipped { reason } => {
-                    (Ending::Skipped, Some(reason.clone()), None, vec![])
+            let (reason, millis, machine, findings) = match &scenario.outcome {
+                Outcome::Unfinished => (None, None, None, vec![]),
+                Outcome::Skipped { reason } | Outcome::NotRun { reason } => {
+                    (Some(reason.clone()), None, None, vec![])
                 }
-                Outcome::NotRun { reason } => (Ending::NotRun, Some(reason.clone()), None, vec![]),
-                Outcome::Judged { judgement, millis } => (
-                    Ending::from(judgement.verdict),
-                    None,
-                    Some(*millis),
-                    judgement.findings.clone(),
-                ),
+                Outcome::Judged {
+                    judgement,
+                    millis,
+                    machine,
+                } => (None, Some(*millis), *machine, judgement.findings.clone()),
             };
             let history = (reason.is_none() && record.context.artifacts.is_some()).then(|| {
                 crate::record::history_path(&scenario.name, scenario.repetition)
@@ -285,9 +288,10 @@ pub fn document(record: &RunRecord, exit_code: u8) -> Document {
                     .get(&scenario.name)
                     .map(|file| file.display().to_string()),
                 quarantined: record.context.quarantine.get(&scenario.name).cloned(),
-                outcome,
+                outcome: Ending::of(scenario),
                 reason,
                 millis,
+                machine,
                 findings,
                 history,
                 rerun: record.context.rerun(&scenario.name, record.seed),

@@ -128,6 +128,7 @@ fn outcome(form: &ScenarioForm) -> Outcome {
             findings: form.findings.clone(),
         },
         millis: form.millis.unwrap_or_default(),
+        machine: form.machine,
     }
 }
 
@@ -234,6 +235,7 @@ mod tests {
         assert_eq!(record.context.rerun("routing/both-sidecars", 3), rerun);
         let junit = crate::junit::render(&record).expect("it has a JUnit form");
         assert_eq!(junit.matches("<testcase ").count(), 5, "{junit}");
+        assert_eq!(junit.matches("  machine   ").count(), 1, "{junit}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::deviation::Setting;
 use crate::timeline::Timeline;
 use crate::{ReportError, Reporter};
 use harness_model::directory::Sidecar;
+use harness_model::machine::MachineLoad;
 use harness_model::run_event::{RunEvent, Summary};
 use harness_model::usage::Usage;
 use harness_model::verdict::{Judgement, Verdict};
@@ -82,6 +83,8 @@ pub enum Outcome {
         judgement: Judgement,
         /// How long it took, milliseconds.
         millis: u64,
+        /// How busy the machine was while it ran, where that is known.
+        machine: Option<MachineLoad>,
     },
 }
 
@@ -98,6 +101,17 @@ impl ScenarioRecord {
         match &self.outcome {
             Outcome::Judged { judgement, .. } => Some(judgement.verdict),
             Outcome::Unfinished | Outcome::Skipped { .. } | Outcome::NotRun { .. } => None,
+        }
+    }
+
+    /// How busy the machine was while it ran, where that is known and it did not pass: that may be why.
+    #[must_use]
+    pub fn busy_machine(&self) -> Option<MachineLoad> {
+        match &self.outcome {
+            Outcome::Judged {
+                judgement, machine, ..
+            } if judgement.verdict != Verdict::Passed => *machine,
+            _ => None,
         }
     }
 }
@@ -283,11 +297,13 @@ impl Reporter for RunRecord {
                 repetition,
                 judgement,
                 millis,
+                machine,
                 ..
             } => {
                 let outcome = Outcome::Judged {
                     judgement: judgement.clone(),
                     millis: *millis,
+                    machine: *machine,
                 };
                 if let Some(record) = self.find(scenario, *repetition) {
                     record.outcome = outcome;

@@ -225,6 +225,7 @@ fn failure(
     writeln!(out, "  {}", scenario.claim)?;
     let sidecars = record.sidecar_names();
     findings(out, judgement, record.setting(&scenario.name, &sidecars))?;
+    busy_machine(out, scenario)?;
     if let Some(history) = record.context.history(&scenario.name, scenario.repetition) {
         writeln!(out, "  history   {}", history.display())?;
     }
@@ -245,11 +246,23 @@ pub(crate) fn what_failed(
     let sidecars = record.sidecar_names();
     let setting = record.setting(&scenario.name, &sidecars);
     let rerun = record.context.rerun(&scenario.name, record.seed);
-    let written =
-        findings(&mut out, judgement, setting).and_then(|()| writeln!(out, "  rerun     {rerun}"));
+    let written = findings(&mut out, judgement, setting)
+        .and_then(|()| busy_machine(&mut out, scenario))
+        .and_then(|()| writeln!(out, "  rerun     {rerun}"));
     match written {
         Ok(()) => String::from_utf8_lossy(&out.into_inner()).into_owned(),
         Err(error) => error.to_string(),
+    }
+}
+
+/// How busy the machine was, where that is known.
+fn busy_machine(
+    out: &mut impl Write,
+    scenario: &crate::record::ScenarioRecord,
+) -> std::io::Result<()> {
+    match scenario.busy_machine() {
+        Some(load) => writeln!(out, "  machine   {load}"),
+        None => Ok(()),
     }
 }
 

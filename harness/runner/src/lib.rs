@@ -19,6 +19,7 @@ mod execute;
 mod images;
 mod judging;
 mod lost;
+mod machine;
 mod one;
 mod phases;
 mod reachability;

@@ -1,8 +1,11 @@
 //! One scenario: resolved, carried out, cleaned up, judged, written down.
 
+mod under_way;
+
 use crate::environment::Environment;
 use crate::execute::{BrokenOff, Execution, Loads, Script, Writes};
 use crate::judging::{JUDGE_EVERY, judge};
+use crate::machine::Look;
 use crate::plan::RunPlan;
 use crate::record::Recorder;
 use crate::run::{millis_since, tell};
@@ -13,6 +16,7 @@ use harness_mesh::Keys;
 use harness_model::causes::chain;
 use harness_model::directory::Directory;
 use harness_model::history::file::Recorded;
+use harness_model::machine::MachineLoad;
 use harness_model::placeholder;
 use harness_model::rotation::Rotation;
 use harness_model::run_event::RunEvent;
@@ -20,7 +24,7 @@ use harness_model::scenario::{Act, Disturbs, Scenario};
 use harness_model::verdict::{Detail, Finding, Judgement, Verdict};
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::task::JoinHandle;
+use under_way::UnderWay;
 
 /// The checker that findings of the runner itself name: nothing was judged.
 pub(crate) const RUNNER: &str = "runner";
@@ -53,7 +57,7 @@ pub(crate) async fn run_one(
         Ok(()) => resolve(environment, &item.scenario),
         Err(reason) => Err(reason),
     };
-    let judgement = match resolved {
+    let (judgement, machine) = match resolved {
         Ok(scenario) => {
             let script = Script {
                 scenario,
@@ -61,7 +65,7 @@ pub(crate) async fn run_one(
             };
             carry_out(environment, plan, item, script, events, interrupt, enough).await
         }
-        Err(reason) => undecided(reason),
+        Err(reason) => (undecided(reason), None),
     };
     tell(
         events,
@@ -70,6 +74,7 @@ pub(crate) async fn run_one(
             repetition,
             judgement: judgement.clone(),
             millis: millis_since(started),
+            machine,
         },
     );
     judgement
@@ -86,6 +91,7 @@ fn resolve(environment: &Environment, scenario: &Scenario) -> Result<Scenario, S
     })
 }
 
+/// The judgement, and how busy this machine was while that was seen which is judged.
 async fn carry_out(
     environment: &Arc<Environment>,
     plan: &RunPlan,
@@ -94,7 +100,7 @@ async fn carry_out(
     events: &Events,
     interrupt: &Interrupt,
     enough: Option<Enough<'_>>,
-) -> Judgement {
+) -> (Judgement, Option<MachineLoad>) {
     let scenario = script.scenario.clone();
     let disturbs_everything = scenario.disturbs == Disturbs::Everything;
     let arrangement = Arrangement::during(&scenario);
@@ -117,6 +123,7 @@ async fn carry_out(
     ));
     let loads = Arc::new(Loads::default());
     let writes = Writes::default();
+    let look = Look::begin(&plan.cluster);
     let mut task = UnderWay::start(&recorder, {
         let environment = Arc::clone(environment);
         let keys = keys.clone();
@@ -148,6 +155,8 @@ async fn carry_out(
     };
     let was_enough = seen_enough.is_some();
     let history = seen_enough.unwrap_or_else(|| recorder.history());
+    // Now: what cleans up and collects diagnostics makes this machine busy, too.
+    let machine = look.as_ref().and_then(Look::end);
     writes.ended().await;
     clean_up(environment, &scenario, &keys, &recorder, &loads, interrupt).await;
     // The scenario would have waited for that itself.
@@ -187,39 +196,7 @@ async fn carry_out(
             judgement = undecided(format!("the history is lost: {error}"));
         }
     }
-    judgement
-}
-
-/// The task of a scenario. Whoever drops it, because the environment is lost, wants to hear no more of it.
-struct UnderWay<T> {
-    handle: JoinHandle<T>,
-    recorder: Arc<Recorder>,
-}
-
-impl<T: Send + 'static> UnderWay<T> {
-    fn start(
-        recorder: &Arc<Recorder>,
-        execution: impl Future<Output = T> + Send + 'static,
-    ) -> Self {
-        Self {
-            handle: tokio::spawn(execution),
-            recorder: Arc::clone(recorder),
-        }
-    }
-
-    /// Ends it at its next await; only then nobody writes any more.
-    async fn cancel(&mut self) {
-        self.handle.abort();
-        let _ = (&mut self.handle).await;
-    }
-}
-
-impl<T> Drop for UnderWay<T> {
-    fn drop(&mut self) {
-        self.handle.abort();
-        // It runs on until its next await.
-        self.recorder.fall_silent();
-    }
+    (judgement, machine)
 }
 
 /// How a scenario ended before its end.

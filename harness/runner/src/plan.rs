@@ -129,6 +129,11 @@ impl ClusterChoice {
         matches!(self, Self::Kind { .. } | Self::AttachKind { .. })
     }
 
+    /// Its nodes run on this machine.
+    pub(crate) fn is_here(&self) -> bool {
+        self.is_local() || self.is_kind()
+    }
+
     /// Images come to its nodes from this machine; otherwise they have them.
     pub(crate) fn takes_images(&self) -> bool {
         !matches!(self, Self::Existing { registry: None, .. })
@@ -250,5 +255,13 @@ mod tests {
         }
         let preloaded = existing(None);
         assert_eq!(need(ImageSource::Built, &preloaded), ForImages::Nothing);
+    }
+
+    #[test]
+    fn clusters_of_others_run_elsewhere() {
+        let name = || "dev".to_owned();
+        assert!(ClusterChoice::Attach { name: name() }.is_here());
+        assert!(ClusterChoice::AttachKind { name: name() }.is_here());
+        assert!(!existing(None).is_here());
     }
 }

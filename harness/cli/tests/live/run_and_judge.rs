@@ -34,6 +34,13 @@ fn a_stored_history_is_judged_like_the_run_that_made_it() {
     )
     .expect("report.json is JSON");
     assert_eq!(report["seed"], 7, "the seed is told, also after success");
+    let machine = &report["scenarios"][0]["machine"];
+    assert_eq!(
+        machine.is_object(),
+        fs::read_to_string("/proc/pressure/cpu").is_ok(),
+        "how busy the machine was is told where the kernel tells it: {machine}"
+    );
+    assert!(!said.contains("something waited"), "it passed: {said}");
     for name in ["junit.xml", "report.html", "history.jsonl"] {
         assert!(folder.join(name).exists(), "{name} is written");
     }

@@ -22,6 +22,13 @@ fn the_document_says_what_failed_and_how_to_run_it_again() {
       ],
       "outcome": "failed",
       "millis": 1523,
+      "machine": {
+        "processorWaitPercent": 97,
+        "diskWaitPercent": 4,
+        "memoryWaitPercent": 0,
+        "load": 31.2,
+        "processors": 2
+      },
       "findings": [
         {
           "checker": "delivered",
@@ -78,6 +85,21 @@ fn a_report_that_names_no_expectations_is_read() {
         .map(|finding| finding.expectation)
         .collect();
     assert!(!named.is_empty() && named.iter().all(Option::is_none));
+}
+
+#[test]
+fn a_report_that_does_not_tell_of_the_machine_is_read() {
+    let record = crate::fixture::record();
+    let mut older = serde_json::to_value(document(&record, 1)).expect("it has a JSON form");
+    let scenarios = older["scenarios"].as_array_mut().expect("a list");
+    let told = |scenario: &mut serde_json::Value| {
+        let fields = scenario.as_object_mut().expect("an object");
+        fields.remove("machine").is_some()
+    };
+    let told: Vec<bool> = scenarios.iter_mut().map(told).collect();
+    assert_eq!(told, [true, true, true, false, false]);
+    let read = read(&older.to_string()).expect("it is of this version");
+    assert!(read.scenarios.iter().all(|form| form.machine.is_none()));
 }
 
 #[test]
