@@ -222,17 +222,15 @@ async fn look(
 fn standing(found: Option<&ObjectMeta>) -> Standing {
     match found {
         None => Standing::Absent,
-        Some(found)
-            if found
-                .labels
-                .iter()
-                .flatten()
-                .any(|(key, _)| key == RUN_LABEL) =>
-        {
-            Standing::Ours
-        }
+        Some(found) if is_ours(found) => Standing::Ours,
         Some(_) => Standing::Foreign,
     }
+}
+
+/// Whether an object that is there was applied by a run.
+pub(crate) fn is_ours(found: &ObjectMeta) -> bool {
+    let mut labels = found.labels.iter().flatten();
+    labels.any(|(key, _)| key == RUN_LABEL)
 }
 
 /// An object that is used as it is where somebody else has brought it along.

@@ -13,7 +13,7 @@ use futures::future::{join_all, try_join_all};
 use harness_model::causes::chain;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
-use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams};
+use kube::api::{Api, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
 use kube::runtime::watcher;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -63,15 +63,30 @@ impl Site {
     async fn withdraw(&self, service: &str) -> Result<(), MeshError> {
         // Nothing is deleted that could not be brought back.
         self.deployed(service)?;
+        let services = self.services();
+        let there = services.get_metadata(service).await;
+        let act = format!("delete the Service {service}");
+        let there = there.map_err(|source| MeshError::api(act.clone(), source))?;
+        if !apply::is_ours(&there.metadata) {
+            // Somebody has put another one in its place.
+            let why = format!("{act}: the one that is there was not applied by a run");
+            return Err(MeshError::Missing(why));
+        }
         self.withdrawn
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(service.to_owned());
-        let services = self.services();
-        let deleted = services.delete(service, &DeleteParams::default()).await;
+        let this_one = DeleteParams {
+            preconditions: Some(Preconditions {
+                uid: there.metadata.uid,
+                resource_version: None,
+            }),
+            ..DeleteParams::default()
+        };
+        let deleted = services.delete(service, &this_one).await;
         deleted
             .map(drop)
-            .map_err(|source| MeshError::api(format!("delete the Service {service}"), source))
+            .map_err(|source| MeshError::api(act, source))
     }
 
     async fn wait_until_without_endpoints(
@@ -165,55 +180,4 @@ fn deployed(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::DeployOptions;
-    use crate::certificate;
-    use std::collections::{BTreeMap, BTreeSet};
-
-    fn context(definition: &MeshDefinition) -> Context {
-        let options = DeployOptions {
-            run: "r1".to_owned(),
-            images: BTreeMap::new(),
-            pulled: BTreeSet::new(),
-            before: BTreeMap::new(),
-            variables: BTreeMap::new(),
-            mutant: None,
-            ready: Duration::ZERO,
-        };
-        Context::of_environment(
-            "one".to_owned(),
-            "10.96.0.0/16".to_owned(),
-            ["zone-a", "zone-b"].map(str::to_owned).to_vec(),
-            definition,
-            &options,
-            certificate::obtain(&definition.certificates, BTreeMap::new()).unwrap(),
-        )
-    }
-
-    #[test]
-    fn a_service_is_brought_back_as_it_is_deployed() {
-        for shipped in fixtures::meshes::ALL {
-            let definition = MeshDefinition::load(shipped.name).unwrap();
-            let context = context(&definition);
-            let workloads = &definition.workloads;
-            for service in workloads.applications.iter().chain(&workloads.services) {
-                let object = deployed(&definition, &context, service).unwrap();
-                assert_eq!(object.metadata.name.as_ref(), Some(service));
-                assert!(object.data["spec"]["selector"].is_object(), "{object:?}");
-                let labels = object.metadata.labels.unwrap_or_default();
-                assert!(labels.contains_key(crate::RUN_LABEL), "{labels:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_not_deployed_is_not_taken_away() {
-        let definition = MeshDefinition::load("reference").unwrap();
-        // This one is in another namespace than workloads call services in.
-        for service in ["nobody", "control-plane"] {
-            let error = deployed(&definition, &context(&definition), service).unwrap_err();
-            assert!(error.to_string().contains(service), "{error}");
-        }
-    }
-}
+mod tests;

@@ -197,8 +197,8 @@ pub enum Act {
     /// warming, at most for [`crate::patience::Patience::delivery`]; who still has one then is noted in the history, and fails
     /// nothing by itself. Its pods stay, and so do rules that lead there. The runner brings it back after the scenario.
     Withdraw(String),
-    /// Brings a service back that was taken away, as it was deployed, and waits until every sidecar knows it and has an endpoint
-    /// of it, at most as long.
+    /// Brings a service back that was taken away, as it was deployed, and waits until every sidecar has its clusters with an
+    /// endpoint each, at most as long. It may have another address than before.
     Offer(String),
     /// Rolls something out anew and waits until only new pods run, all of them ready. Where a build before the one under test
     /// is known and no fault is in force, that is put in place first, and then the one under test again; else only the pods are

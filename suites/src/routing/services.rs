@@ -37,18 +37,21 @@ pub(super) fn taken_away() -> Scenario {
         ..payload("detour", scope([everybody()]), "v1")
     };
     let service = || "inventory".to_owned();
-    let begin = [
-        Act::Apply(detour),
-        load("others", "frontend@$zone1", "checkout"),
-    ];
+    let begin = [Act::Apply(detour)];
+    let others = || ZONES.into_iter().map(|zone| name("others", zone));
+    let loads = ZONES.into_iter().map(|zone| {
+        let from = format!("frontend@{zone}");
+        load(&name("others", zone), &from, "checkout")
+    });
     let when = begin
         .into_iter()
+        .chain(loads)
         .chain(led("before"))
         .chain([Act::Withdraw(service())])
         .chain(led("meanwhile"))
         .chain([Act::Offer(service())])
         .chain(led("after"))
-        .chain([stop("others")]);
+        .chain(others().map(|load| stop(&load)));
     let mut then = vec![Expectation::Delivered];
     for zone in ZONES {
         for when in ["before", "after"] {
@@ -64,11 +67,13 @@ pub(super) fn taken_away() -> Scenario {
             because: RefusalCause::UnknownService,
         });
     }
-    then.extend([
-        answered("others"),
-        answered_by("others", "checkout"),
-        passes_both_sidecars("others"),
-    ]);
+    for load in others() {
+        then.extend([
+            answered(&load),
+            answered_by(&load, "checkout"),
+            passes_both_sidecars(&load),
+        ]);
+    }
     Scenario {
         disturbs: Disturbs::Everything,
         ..scenario(
