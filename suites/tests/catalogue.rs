@@ -265,6 +265,7 @@ const BEYOND_THE_GATE: &[&str] = &[
     "keys-rotates-nothing",
     "permissive-matches-any-tls",
     "permissive-stays-plaintext",
+    "resumes-without-endpoints",
     "returns-to-nothing",
     "sidecar-cuts-old-connections",
     "sidecar-ends-too-early",

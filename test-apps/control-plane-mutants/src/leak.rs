@@ -144,8 +144,8 @@ impl Behaviour for Leak {
     }
 }
 
-/// Nothing changes in the world when it is time to leak.
-async fn wake_at(store: WorldStore, time: Instant) {
+/// Nothing changes in the world when it is time to leak, or to be mended.
+pub(crate) async fn wake_at(store: WorldStore, time: Instant) {
     tokio::time::sleep_until(time).await;
     store.refresh();
 }

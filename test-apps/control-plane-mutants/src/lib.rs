@@ -22,8 +22,8 @@ use history::{
 };
 use leak::{Leak, LeakedPart, Victims};
 use outage::{
-    ForgetsWhenAlone, ForgetsWithoutLease, ReturnsToNothing, StaleAfterHang, StartsEmpty,
-    StopsWatching,
+    ForgetsWhenAlone, ForgetsWithoutLease, ResumesWithoutEndpoints, ReturnsToNothing,
+    StaleAfterHang, StartsEmpty, StopsWatching,
 };
 use std::sync::Arc;
 use tls::{CallersKeepTls, CheckLeftOut, NobodyTakesTls, TlsMistake};
@@ -48,6 +48,7 @@ pub fn build(mutation: Mutation, own_name: &str) -> Arc<dyn Behaviour> {
         Mutation::ReplicaDoesNotResume => Arc::new(ReplicaDoesNotResume::new(own_name)),
         Mutation::StaleAfterHang => Arc::new(StaleAfterHang::new(own_name)),
         Mutation::StartsEmpty => Arc::new(StartsEmpty::new()),
+        Mutation::ResumesWithoutEndpoints => Arc::new(ResumesWithoutEndpoints::new()),
         Mutation::StopsWatching => Arc::new(StopsWatching),
         Mutation::ForgetsWhenAlone => Arc::new(ForgetsWhenAlone),
         Mutation::ForgetsWithoutLease => Arc::new(ForgetsWithoutLease::default()),

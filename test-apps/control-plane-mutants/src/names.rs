@@ -31,6 +31,8 @@ pub enum Mutation {
     StaleAfterHang,
     /// A replica that has just started serves whoever was connected before as if there were no policies.
     StartsEmpty,
+    /// A replica that has just started tells whoever was connected before of no endpoints but its own.
+    ResumesWithoutEndpoints,
     /// A watch of the API server that broke is not made again.
     StopsWatching,
     /// While a watch of the API server is broken, there are taken to be no policies.
@@ -129,7 +131,7 @@ pub enum Mutation {
 
 impl Mutation {
     /// All of them.
-    pub const ALL: [Self; 61] = [
+    pub const ALL: [Self; 62] = [
         Self::ScopeIgnored,
         Self::ExceptIgnored,
         Self::ClusterIgnored,
@@ -144,6 +146,7 @@ impl Mutation {
         Self::ReplicaDoesNotResume,
         Self::StaleAfterHang,
         Self::StartsEmpty,
+        Self::ResumesWithoutEndpoints,
         Self::StopsWatching,
         Self::ForgetsWhenAlone,
         Self::ForgetsWithoutLease,
@@ -211,6 +214,7 @@ impl Mutation {
             Self::ReplicaDoesNotResume => "replica-does-not-resume",
             Self::StaleAfterHang => "stale-after-hang",
             Self::StartsEmpty => "starts-empty",
+            Self::ResumesWithoutEndpoints => "resumes-without-endpoints",
             Self::StopsWatching => "stops-watching",
             Self::ForgetsWhenAlone => "forgets-when-alone",
             Self::ForgetsWithoutLease => "forgets-without-lease",

@@ -1,5 +1,6 @@
 //! Bugs in what is made of something that was away.
 
+use crate::leak::wake_at;
 use control_plane::behaviour::{Behaviour, Recipient};
 use control_plane::leading::Round;
 use control_plane::world::{Services, World, WorldStore};
@@ -12,6 +13,9 @@ use tokio::time::Instant;
 
 /// So long a replica has just started: whoever was connected comes back to it within that.
 const JUST_STARTED: Duration = Duration::from_secs(4);
+/// So long a replica that has just started does not know who answers for services: a rollout takes less until sidecars have come
+/// over, and who watches a deployment has more patience.
+const WITHOUT_ENDPOINTS: Duration = Duration::from_secs(10);
 /// So long a stream has just come: a replica that hangs is not ready some seconds after sidecars have left it.
 const JUST_COME: Duration = Duration::from_secs(10);
 
@@ -42,6 +46,43 @@ fn without_policies(world: &World) -> Arc<World> {
         policies: BTreeMap::new(),
         ..world.clone()
     })
+}
+
+/// Whoever comes over to a replica that has just started is told of no endpoints but its own, until the replica knows the others.
+pub(crate) struct ResumesWithoutEndpoints {
+    started: Instant,
+}
+
+impl ResumesWithoutEndpoints {
+    pub(crate) fn new() -> Self {
+        Self {
+            started: Instant::now(),
+        }
+    }
+}
+
+impl Behaviour for ResumesWithoutEndpoints {
+    fn attach(&self, store: &WorldStore) {
+        tokio::spawn(wake_at(store.clone(), self.started + WITHOUT_ENDPOINTS));
+    }
+
+    fn view(&self, world: Arc<World>, recipient: &Recipient) -> Arc<World> {
+        if !recipient.resumed || self.started.elapsed() >= WITHOUT_ENDPOINTS {
+            return world;
+        }
+        let mut services = world.services.by_name.clone();
+        for endpoints in services
+            .values_mut()
+            .flat_map(|service| service.ports.values_mut())
+        {
+            // On which ports a sidecar looks at what comes in follows from its own: that is to stay as it is.
+            endpoints.retain(|endpoint| endpoint.ip == recipient.sidecar.ip);
+        }
+        Arc::new(World {
+            services: Arc::new(Services::new(services)),
+            ..(*world).clone()
+        })
+    }
 }
 
 /// What the API server told before it was away is all that is ever known.

@@ -1,5 +1,7 @@
 //! Every mutant does what its name says, and the faithful behaviour does not.
 
+mod resuming;
+
 use crate::{Mutation, build};
 use control_plane::behaviour::{
     Behaviour, CalleeChecks, DeltaHandling, Faithful, Recipient, Security, Traffic,
