@@ -1,5 +1,6 @@
 //! All tests, part by part, summed up in one line.
 
+mod addresses;
 mod clusters;
 mod distances;
 mod documentation;
@@ -155,9 +156,7 @@ pub(crate) fn test(
 
 fn name_of(part: Part) -> String {
     let value = part.to_possible_value();
-    value
-        .map(|value| value.get_name().to_owned())
-        .unwrap_or_default()
+    value.map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 /// The parts in their order: all but [`Part::Everywhere`] and [`Part::Delta`] when none is named.

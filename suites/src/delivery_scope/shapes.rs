@@ -72,10 +72,12 @@ fn shapes() -> Vec<Shape> {
         Shape {
             name: "address-in-cluster",
             claim: "addresses are those of sidecars in their cluster, and not of who has them in another",
-            // Clusters that have the same plan of addresses have sidecars in this block, whoever has which of them.
+            // Clusters that have the same plan of addresses have sidecars in this block, whoever has which of them. On the
+            // local cluster it is that of one data center. On kind it is that of all pods: nodes there get their blocks in the
+            // order in which they join, and a smaller one may be that of nobody in the other cluster.
             scope: scope([ScopeEntry {
                 cluster: Some("$cluster1".to_owned()),
-                ..address("$ip:checkout@$zone1/24")
+                ..address("$ip:checkout@$zone1/16")
             }]),
         },
         Shape {

@@ -2,8 +2,7 @@
 //! file as users write them, with certificates that live as short as they may, and with seeded bugs over several clusters; and
 //! how far data centers are from each other.
 
-mod addresses;
-
+use super::addresses::{self, OF_AN_ADDRESS};
 use super::{distances, forget_run, meshproof};
 use crate::junit::Count;
 use anyhow::Context as _;
@@ -104,7 +103,7 @@ pub(super) fn run(program: &Path, results: &Path) -> anyhow::Result<Count> {
             Count::one_failed(format!("{name} had {sidecars} sidecars, not {fewest}"))
         };
     }
-    total += addresses::same(&results.join("two-clusters/latest"), OF_AN_ADDRESS)?;
+    total += addresses::same(&results.join("two-clusters/latest"))?;
     let artifacts = results.join("two-clusters-selftest");
     total += meshproof(Command::new(program), &SELFTEST, &artifacts)?;
     total += caught(&artifacts.join("latest/selftest.json"))?;
@@ -139,9 +138,6 @@ fn caught(report: &Path) -> anyhow::Result<Count> {
     }
     Ok(total)
 }
-
-/// The scenario that is about addresses which two clusters have.
-const OF_AN_ADDRESS: &str = "delivery-scope/address-in-cluster";
 
 /// How many sidecars a run was made with, as its report tells.
 fn sidecars(report: &Path) -> anyhow::Result<usize> {
