@@ -36,6 +36,8 @@ mod services;
 mod site;
 mod status;
 mod template;
+#[cfg(test)]
+mod testing;
 mod wait;
 
 pub use audit::AuditMark;

@@ -212,20 +212,7 @@ fn reading(definition: &MeshDefinition) -> Vec<Right> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
-    use std::time::Duration;
-
-    fn options() -> DeployOptions {
-        DeployOptions {
-            run: "r1".to_owned(),
-            images: BTreeMap::new(),
-            pulled: BTreeSet::new(),
-            before: BTreeMap::new(),
-            variables: BTreeMap::new(),
-            mutant: None,
-            ready: Duration::from_secs(1),
-        }
-    }
+    use crate::testing::options;
 
     fn words(rights: &BTreeSet<Right>) -> BTreeSet<String> {
         rights.iter().map(Right::to_string).collect()

@@ -3,10 +3,9 @@
 use super::*;
 use crate::definition::ComponentKind;
 use crate::deploy::{self, DeployOptions};
-use crate::template::Context;
-use crate::{Keys, certificate, manifest};
+use crate::testing::{context, context_with, options};
+use crate::{Keys, manifest};
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 mod forms;
 mod limits;
@@ -113,35 +112,6 @@ fn an_empty_file_is_told() {
 fn a_misspelt_mesh_gets_a_suggestion() {
     let error = MeshDefinition::load("refernce").unwrap_err();
     assert_eq!(error.hint().as_deref(), Some("did you mean `reference`?"));
-}
-
-fn context(definition: &MeshDefinition) -> Context {
-    context_with(definition, BTreeMap::new(), BTreeSet::new())
-}
-
-fn context_with(
-    definition: &MeshDefinition,
-    images: BTreeMap<String, String>,
-    pulled: BTreeSet<String>,
-) -> Context {
-    let options = DeployOptions {
-        run: "r1".to_owned(),
-        images,
-        pulled,
-        before: BTreeMap::new(),
-        variables: BTreeMap::new(),
-        mutant: None,
-        ready: Duration::ZERO,
-    };
-    let zones = ["zone-a", "zone-b", "zone-c"].map(str::to_owned).to_vec();
-    Context::of_environment(
-        "one".to_owned(),
-        "10.96.0.0/16".to_owned(),
-        zones,
-        definition,
-        &options,
-        certificate::obtain(&definition.certificates, BTreeMap::new()).unwrap(),
-    )
 }
 
 #[test]
@@ -291,7 +261,12 @@ fn an_image_that_nodes_pull_stands_in_the_manifest_as_it_was_named() {
     const CANDIDATE: &str = "registry.example:5000/team/control-plane:candidate";
     let definition = MeshDefinition::load("reference").unwrap();
     let images = BTreeMap::from([("control-plane".to_owned(), CANDIDATE.to_owned())]);
-    let context = context_with(&definition, images, BTreeSet::from([CANDIDATE.to_owned()]));
+    let options = DeployOptions {
+        images,
+        pulled: BTreeSet::from([CANDIDATE.to_owned()]),
+        ..options()
+    };
+    let context = context_with(&definition, &options);
     let files = ["control-plane.yaml", "workloads.yaml"].map(str::to_owned);
     let objects = deploy::rendered(&definition, &context, &files, None).unwrap();
     let mut others = 0;

@@ -1,33 +1,12 @@
 //! What is taken away and brought back, with an API server that notes what it is asked.
 
 use super::*;
-use crate::DeployOptions;
-use crate::certificate;
+use crate::testing::context;
 use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-
-fn context(definition: &MeshDefinition) -> Context {
-    let options = DeployOptions {
-        run: "r1".to_owned(),
-        images: BTreeMap::new(),
-        pulled: BTreeSet::new(),
-        before: BTreeMap::new(),
-        variables: BTreeMap::new(),
-        mutant: None,
-        ready: Duration::ZERO,
-    };
-    Context::of_environment(
-        "one".to_owned(),
-        "10.96.0.0/16".to_owned(),
-        ["zone-a", "zone-b"].map(str::to_owned).to_vec(),
-        definition,
-        &options,
-        certificate::obtain(&definition.certificates, BTreeMap::new()).unwrap(),
-    )
-}
 
 #[test]
 fn a_service_is_brought_back_as_it_is_deployed() {
