@@ -31,34 +31,58 @@ pub(crate) struct About {
 }
 
 impl About {
-    /// From `/server_info` and the whole `/config_dump`.
-    pub(crate) fn new(server: &Value, configuration: &Value) -> Self {
-        let api_type = list(configuration)
-            .find_map(|section| section.pointer("/bootstrap/dynamic_resources/ads_config/api_type"))
-            .and_then(Value::as_str);
-        let layers = list(configuration)
-            .filter_map(|section| section.pointer("/bootstrap/layered_runtime/layers"))
-            .filter_map(Value::as_array)
+    /// What of `/config_dump` it is read from. The whole of it, or `/server_info`, would tell each of the extensions that are
+    /// compiled in, which takes a sidecar longer than to take its configuration over.
+    pub(crate) const PATH: &str = "/config_dump?mask=bootstrap.node.user_agent_build_version,\
+                                   bootstrap.dynamic_resources.ads_config.api_type,\
+                                   bootstrap.layered_runtime,bootstrap.stats_config";
+
+    /// From the answer to [`PATH`](Self::PATH).
+    pub(crate) fn new(configuration: &Value) -> Self {
+        let nothing = Value::Null;
+        let bootstrap = list(configuration).find_map(|section| section.get("bootstrap"));
+        let bootstrap = bootstrap.unwrap_or(&nothing);
+        let api_type = bootstrap.pointer("/dynamic_resources/ads_config/api_type");
+        let layers = bootstrap.pointer("/layered_runtime/layers");
+        let layers = layers
+            .and_then(Value::as_array)
+            .into_iter()
             .flatten()
             .filter(|layer| layer.get("rtds_layer").is_some())
             .filter_map(|layer| layer["name"].as_str())
             .map(str::to_owned)
             .collect();
-        let tells_closed = list(configuration)
-            .find_map(|section| section.get("bootstrap"))
-            .map(stats::tells_closed)
-            .unwrap_or_default();
         Self {
-            version: server["version"].as_str().unwrap_or_default().to_owned(),
+            version: version(&bootstrap["node"]["user_agent_build_version"]),
             delivered_layers: layers,
-            tells_closed,
-            form: match api_type {
+            tells_closed: stats::tells_closed(bootstrap),
+            form: match api_type.and_then(Value::as_str) {
                 Some("GRPC") => Some(XdsForm::Sotw),
                 Some("DELTA_GRPC") => Some(XdsForm::Delta),
                 _ => None,
             },
         }
     }
+}
+
+/// The version as Envoy tells it in words: `REVISION/1.40.0/Clean/RELEASE/BoringSSL`; nothing where it tells none.
+fn version(build: &Value) -> String {
+    if build["version"].is_null() {
+        return String::new();
+    }
+    let number = |part: &str| build["version"][part].as_u64().unwrap_or_default();
+    let numbers = ["major_number", "minor_number", "patch"].map(|part| number(part).to_string());
+    let about = |key: &str| build["metadata"][key].as_str();
+    let label = about("build.label").map(|label| format!("-{label}"));
+    let numbers = numbers.join(".") + label.as_deref().unwrap_or_default();
+    let parts = [
+        about("revision.sha"),
+        Some(numbers.as_str()),
+        about("revision.status"),
+        about("build.type"),
+        about("ssl.version"),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("/")
 }
 
 /// What the sidecar holds. Every part was read under `stats` and `launcher`, or earlier under the same marks.

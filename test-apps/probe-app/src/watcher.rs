@@ -289,9 +289,7 @@ impl Watcher {
         {
             return Ok(about.clone());
         }
-        let server = admin.get_json("/server_info").await?;
-        let configuration = admin.get_json("/config_dump").await?;
-        let about = About::new(&server, &configuration);
+        let about = About::new(&admin.get_json(About::PATH).await?);
         *known = Some((starts, about.clone()));
         Ok(about)
     }

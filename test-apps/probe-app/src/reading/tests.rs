@@ -30,14 +30,23 @@ fn pass() -> Pass {
     let whole = json!({ "configs": [
         {
             "@type": "type.googleapis.com/envoy.admin.v3.BootstrapConfigDump",
-            "bootstrap": { "layered_runtime": { "layers": [
-                { "name": "mesh", "rtds_layer": {} }, { "name": "admin", "admin_layer": {} },
-            ] } },
+            "bootstrap": {
+                "node": { "user_agent_build_version": {
+                    "version": { "major_number": 1, "minor_number": 40 },
+                    "metadata": {
+                        "build.type": "RELEASE", "revision.sha": "9e55", "revision.status": "Clean",
+                        "ssl.version": "BoringSSL",
+                    },
+                } },
+                "layered_runtime": { "layers": [
+                    { "name": "mesh", "rtds_layer": {} }, { "name": "admin", "admin_layer": {} },
+                ] },
+            },
         },
         { "@type": "type.googleapis.com/envoy.admin.v3.SecretsConfigDump", "static_secrets": [{ "name": "token" }] },
     ] });
     Pass {
-        about: About::new(&json!({ "version": "v/1.40.0" }), &whole),
+        about: About::new(&whole),
         listeners: json!({ "configs": [{
             "name": "outbound",
             "active_state": {
@@ -182,7 +191,7 @@ fn who_is_turned_away_is_told_where_it_is_counted() {
         let whole = json!({ "configs": [
             { "bootstrap": { "stats_config": { "stats_matcher": matcher } } },
         ] });
-        pass.about = About::new(&json!({}), &whole);
+        pass.about = About::new(&whole);
         sidecar(pass)
     };
     let (led_nowhere, not_allowed) = ("tcp.nowhere.downstream_cx_no_route", "allow.rbac.denied");
@@ -199,6 +208,24 @@ fn who_is_turned_away_is_told_where_it_is_counted() {
         ..after.clone()
     };
     assert_eq!(content_hash(&forgotten), content_hash(&after));
+}
+
+#[test]
+fn the_version_is_told_as_the_sidecar_has_it() {
+    let mut pass = pass();
+    assert_eq!(
+        sidecar(&pass).version,
+        "9e55/1.40.0/Clean/RELEASE/BoringSSL"
+    );
+    let labelled = json!({
+        "version": { "major_number": 1, "minor_number": 33, "patch": 2 },
+        "metadata": { "build.label": "dev", "revision.sha": "ab" },
+    });
+    let node = json!({ "user_agent_build_version": labelled });
+    pass.about = About::new(&json!({ "configs": [{ "bootstrap": { "node": node } }] }));
+    assert_eq!(sidecar(&pass).version, "ab/1.33.2-dev");
+    pass.about = About::new(&json!({ "configs": [{ "bootstrap": {} }] }));
+    assert_eq!(sidecar(&pass).version, "");
 }
 
 #[test]
