@@ -17,8 +17,8 @@ use tokio::time::{Instant, sleep_until};
 /// Wait before a request that failed is repeated.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
-/// How long after the last write a change waits that nobody acts on. Kubernetes' kubelet looks at its containers once a second.
-const GATHER: Duration = Duration::from_millis(250);
+/// How long after the last write a change waits that nobody acts on. Kubernetes' kubelet looks at its containers as often.
+const GATHER: Duration = Duration::from_secs(1);
 
 /// Writes the status when it changes, until it has settled and is written.
 pub(crate) async fn publish(context: Arc<PodContext>) {
@@ -38,6 +38,7 @@ pub(crate) async fn publish(context: Arc<PodContext>) {
                 && !known.ending
                 && !known.settled
                 && !is_awaited(&status, &written)
+                && !is_outdated(&pod, &status)
                 && Instant::now() < due;
             if (differs && !waits) || is_overruled(&pod, &written) {
                 let patch = patch_of(&context.uid, &status);
@@ -103,6 +104,11 @@ fn is_ready(status: &PodStatus) -> bool {
 /// Whether somebody else has declared the pod unready since: the node controller does when it has not heard of us.
 fn is_overruled(pod: &Pod, written: &PodStatus) -> bool {
     is_ready(written) && pod.status.as_ref().is_some_and(|status| !is_ready(status))
+}
+
+/// Whether the API server still says that the pod is ready, and it is not: its node had lost power, and nobody has said so.
+fn is_outdated(pod: &Pod, status: &PodStatus) -> bool {
+    !is_ready(status) && pod.status.as_ref().is_some_and(is_ready)
 }
 
 /// A patch merges conditions by type, so what a condition does not say any more must be removed by name; and addresses by
@@ -242,5 +248,42 @@ mod tests {
             () = publish(Arc::clone(&context)) => panic!("it has not settled"),
             () = changes => {}
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_a_pod_that_is_not_as_ready_as_the_api_server_says_is_told_at_once() {
+        let disk = tempfile::tempdir().expect("a folder");
+        let (client, mut sent) = api_server();
+        let before_power_was_lost = json!({
+            "phase": "Running", "podIP": "10.1.0.2",
+            "conditions": [{"type": "Ready", "status": "True"}],
+        });
+        let pod = serde_json::from_value(json!({
+            "metadata": {"name": "pod", "namespace": "pods", "uid": "u"},
+            "spec": {"containers": [{"name": "only"}]},
+            "status": before_power_was_lost,
+        }));
+        let (_newest, newest) = watch::channel(Newest {
+            pod: Arc::new(pod.expect("a pod")),
+            removed: false,
+        });
+        let context = PodContext::new(node(disk.path(), &client), newest);
+        let began = Instant::now();
+        let told = tokio::select! {
+            () = publish(Arc::clone(&context)) => panic!("it has not settled"),
+            told = sent.recv() => told.expect("a patch"),
+        };
+        assert_eq!(
+            began.elapsed(),
+            Duration::ZERO,
+            "its endpoints lead nowhere"
+        );
+        let conditions = told["status"]["conditions"].as_array();
+        let ready = conditions.into_iter().flatten();
+        let mut ready = ready.filter(|condition| condition["type"] == "Ready");
+        assert_eq!(
+            ready.next().map(|ready| &ready["status"]),
+            Some(&json!("False"))
+        );
     }
 }
