@@ -54,3 +54,28 @@ pub fn search_path() -> std::ffi::OsString {
     path.push("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
     path
 }
+
+/// Where the program with this name is on the [`search_path`]; the name alone where it is nowhere, so that starting it says so.
+///
+/// A path, since what is looked for on a path of ours is started by `fork`, which copies the page tables of a node with all its
+/// pods. What is named by a path is started by `posix_spawn`, which does not.
+fn program(name: &str) -> std::path::PathBuf {
+    let path = search_path();
+    let mut places = std::env::split_paths(&path).map(|folder| folder.join(name));
+    let runs = |place: &std::path::PathBuf| {
+        place.is_file() && nix::unistd::access(place, nix::unistd::AccessFlags::X_OK).is_ok()
+    };
+    places.find(runs).unwrap_or_else(|| name.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_named_by_its_path_where_it_is_and_by_its_name_where_it_is_nowhere() {
+        assert!(program("sh").is_absolute());
+        let nowhere = "a program that nobody has";
+        assert_eq!(program(nowhere), std::path::Path::new(nowhere));
+    }
+}

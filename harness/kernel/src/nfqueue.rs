@@ -76,7 +76,7 @@ fn replace(rules: impl IntoIterator<Item = (String, u16)>, lock: &Path) -> Resul
     }
     text += "COMMIT\n";
     let act = "run `iptables-restore`";
-    let mut child = Command::new("iptables-restore")
+    let mut child = Command::new(crate::program("iptables-restore"))
         .args(["--noflush", "--wait", "5"])
         .env("PATH", crate::search_path())
         .env("XTABLES_LOCKFILE", lock)

@@ -60,7 +60,7 @@ pub fn list_in(namespace: &NetNs) -> Result<String, NftError> {
 }
 
 fn run(arguments: &[&str], rules: &str) -> Result<String, NftError> {
-    let mut child = Command::new("nft")
+    let mut child = Command::new(crate::program("nft"))
         .args(arguments)
         // Ordinary users often lack the directories of system tools.
         .env("PATH", crate::search_path())

@@ -1,30 +1,52 @@
 //! Service addresses: one nft table that sends them to ready endpoints, replaced as a whole whenever it changes.
 //!
-//! Changes that come while one is being applied are applied together afterwards; there is no other delay.
+//! A change after a while of quiet is applied at once. Those that follow it closely are applied together: while a mesh starts,
+//! endpoints become ready one by one, and each time `nft` is started on every node.
 
 use crate::service_table::{ServiceTable, Services};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
 
 /// Name of the table; nothing else in the node's namespace may use it.
 const TABLE: &str = "meshproof_services";
 
+/// How long after the last table the next one waits at least. kube-proxy waits for a second (`minSyncPeriod`).
+const GATHER: Duration = Duration::from_millis(200);
+
 /// Keeps the rules as the table says, for ever.
-pub(crate) async fn keep_applied(mut services: ServiceTable) {
-    let mut applied = String::new();
-    loop {
-        let newest = services.changed().await;
-        let wanted = rules(&newest);
-        if wanted == applied {
-            continue;
-        }
-        let text = wanted.clone();
-        match tokio::task::spawn_blocking(move || harness_kernel::nft::apply(&text)).await {
-            Ok(Ok(())) => applied = wanted,
+pub(crate) async fn keep_applied(services: ServiceTable) {
+    keep(services, |rules| async {
+        match tokio::task::spawn_blocking(move || harness_kernel::nft::apply(&rules)).await {
+            Ok(Ok(())) => return true,
             Ok(Err(error)) => tracing::error!(%error, "service rules not applied"),
             Err(error) => tracing::error!(%error, "service rules not applied"),
         }
+        false
+    })
+    .await;
+}
+
+/// Hands the rules to `apply` when they have changed. What it does not apply is handed to it again with the next change.
+async fn keep<A: Future<Output = bool>>(
+    mut services: ServiceTable,
+    mut apply: impl FnMut(String) -> A,
+) {
+    let mut applied = String::new();
+    let mut due = Instant::now();
+    loop {
+        services.changed().await;
+        sleep_until(due).await;
+        let wanted = rules(&services.newest());
+        if wanted == applied {
+            continue;
+        }
+        if apply(wanted.clone()).await {
+            applied = wanted;
+        }
+        due = Instant::now() + GATHER;
     }
 }
 
@@ -141,6 +163,8 @@ mod tests {
     use super::*;
     use crate::service_table::{EndpointView, ServicePortView, ServiceView};
     use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use tokio::sync::mpsc;
 
     fn table(endpoints: &[u8]) -> Services {
         let view = ServiceView {
@@ -161,6 +185,63 @@ mod tests {
             ..Default::default()
         };
         Services(BTreeMap::from([(("n".to_owned(), "s".to_owned()), view)]))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_change_is_applied_at_once_and_those_that_follow_it_together() {
+        let (sender, services) = ServiceTable::channel();
+        let (done, mut applied) = mpsc::unbounded_channel();
+        let keeping = keep(services, |rules| {
+            let _ = done.send((rules, Instant::now()));
+            std::future::ready(true)
+        });
+        let changes = async {
+            let began = Instant::now();
+            sender.send_replace(Arc::new(table(&[1])));
+            let first = applied.recv().await;
+            assert_eq!(first, Some((rules(&table(&[1])), began)));
+            sender.send_replace(Arc::new(table(&[1, 2])));
+            tokio::task::yield_now().await;
+            sender.send_replace(Arc::new(table(&[1, 2, 3])));
+            let second = applied.recv().await;
+            let both = Some((rules(&table(&[1, 2, 3])), began + GATHER));
+            assert_eq!(second, both, "a table for each change, or too late");
+            let more = tokio::time::timeout(2 * GATHER, applied.recv()).await;
+            assert!(more.is_err(), "nothing has changed since: {more:?}");
+        };
+        tokio::select! {
+            () = keeping => panic!("it keeps for ever"),
+            () = changes => {}
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_not_applied_is_handed_over_again_with_the_next_change() {
+        let (sender, services) = ServiceTable::channel();
+        let (done, mut handed) = mpsc::unbounded_channel();
+        let mut works = false;
+        let keeping = keep(services, |rules| {
+            let _ = done.send(rules);
+            std::future::ready(std::mem::replace(&mut works, true))
+        });
+        let changes = async {
+            let wanted = Arc::new(table(&[1]));
+            sender.send_replace(Arc::clone(&wanted));
+            assert_eq!(handed.recv().await, Some(rules(&wanted)), "it fails");
+            sender.send_replace(Arc::clone(&wanted));
+            assert_eq!(
+                handed.recv().await,
+                Some(rules(&wanted)),
+                "it was not applied"
+            );
+            sender.send_replace(wanted);
+            let more = tokio::time::timeout(2 * GATHER, handed.recv()).await;
+            assert!(more.is_err(), "it was applied: {more:?}");
+        };
+        tokio::select! {
+            () = keeping => panic!("it keeps for ever"),
+            () = changes => {}
+        }
     }
 
     #[test]

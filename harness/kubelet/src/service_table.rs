@@ -156,11 +156,15 @@ impl ServiceTable {
         self.0.borrow().clone()
     }
 
-    /// Waits for a change and returns the services after it.
-    pub(crate) async fn changed(&mut self) -> Arc<Services> {
+    /// Waits for a change since this or [`newest`](Self::newest) was called last.
+    pub(crate) async fn changed(&mut self) {
         if self.0.changed().await.is_err() {
-            return std::future::pending().await;
+            std::future::pending::<()>().await;
         }
+    }
+
+    /// The services now; only what comes later is a change.
+    pub(crate) fn newest(&mut self) -> Arc<Services> {
         self.0.borrow_and_update().clone()
     }
 }
@@ -220,6 +224,14 @@ async fn keep_new(
 mod tests {
     use super::*;
     use serde_json::json;
+
+    impl ServiceTable {
+        /// A table that has nothing yet, and what changes it.
+        pub(crate) fn channel() -> (watch::Sender<Arc<Services>>, Self) {
+            let (sender, receiver) = watch::channel(Arc::default());
+            (sender, Self(receiver))
+        }
+    }
 
     impl Default for ServicePortView {
         fn default() -> Self {
