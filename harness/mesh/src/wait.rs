@@ -108,10 +108,10 @@ async fn until_newest(
     what: &str,
     patience: Duration,
 ) -> Result<(), MeshError> {
-    let of_parts = parts.iter().map(|part| components::changes(site, part));
+    let of_parts = components::changes(site, parts);
     let (glance, of_workloads) = Glance::new(site);
     let others = [of_workloads, changes_of_others(site)];
-    let changes = select_all(of_parts.chain(others)).boxed();
+    let changes = select_all(of_parts.into_iter().chain(others)).boxed();
     let waited = until(what, patience, changes, || async {
         if let Some(missing) = glance.still_missing(site) {
             return Ok(Err(missing));
@@ -252,8 +252,7 @@ fn changes_of_others(site: &Site) -> BoxStream<'static, ()> {
         .map(|control_plane| &control_plane.namespace)
         .filter(|namespace| **namespace != site.definition.workloads.namespace)
         .map(|namespace| changes(Api::<Pod>::namespaced(site.client.clone(), namespace)));
-    let parts = &site.definition.components;
-    let parts = parts.iter().map(|part| components::changes(site, part));
+    let parts = components::changes(site, &site.definition.components);
     select_all(pods.chain(parts)).boxed()
 }
 
