@@ -136,18 +136,20 @@ impl Environment {
                 source,
             })
         });
-        let mesh = whole::on_ready(clusters.wait_until_ready(), deployed).await?;
-        let candidates = candidates::seen(&mesh, plan, &images.candidates, phases).await?;
-        let mesh = Arc::new(mesh);
-        phases
-            .part("sidecars", Self::watching(clusters, ours, plan, mesh))
-            .await
-            .map(|environment| Self {
+        let watched = async {
+            let mesh = deployed.await?;
+            let candidates = candidates::seen(&mesh, plan, &images.candidates, phases).await?;
+            let watching = Self::watching(Arc::clone(&clusters), ours, plan, Arc::new(mesh));
+            let environment = phases.part("sidecars", watching).await?;
+            Ok(Self {
                 candidates,
                 before: images.named_before(&plan.images.before),
                 ..environment
             })
-            .inspect(|environment| environment.tell_forms(phases))
+        };
+        let environment = whole::on_ready(clusters.wait_until_ready(), watched).await?;
+        environment.tell_forms(phases);
+        Ok(environment)
     }
 
     async fn watching(

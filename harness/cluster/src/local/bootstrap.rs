@@ -12,9 +12,11 @@ use kube::runtime::{WatchStreamExt, watcher};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// How often the API server is asked whether it is ready. It tells nobody by itself; a refused connection or a 500
-/// costs it next to nothing.
+/// How often the API server is asked whether it serves. It tells nobody by itself; a refused connection or a 500 costs it next to
+/// nothing as long as nobody else asks anything.
 const ASK: Duration = Duration::from_millis(10);
+/// How often it is asked whether it is ready, while a mesh is deployed that needs its answers.
+const ASK_SERVING: Duration = Duration::from_millis(50);
 /// What is asked for whether the API server serves: all that makes it ready, but for two things that it makes for itself a
 /// second after everything else works. A server without one of these checks takes no notice of its name.
 const SERVES: &str = "/readyz?exclude=poststarthook/rbac/bootstrap-roles&\
@@ -35,12 +37,12 @@ pub(super) async fn client(ca: &str, user: &pki::Pair) -> Result<kube::Client, C
 /// Waits until the API server serves. Who is an administrator needs no more: the roles of Kubernetes, for which it waits a whole
 /// second before it makes them (`EnsureRBACPolicy`), are for others, as are its classes of priority.
 pub(super) async fn api_server_serves(client: &kube::Client) {
-    says_yes(client, SERVES).await;
+    says_yes(client, SERVES, ASK).await;
 }
 
 /// Waits until the API server says that it is ready, which is not long after it serves.
 pub(super) async fn api_server_ready(client: kube::Client) -> Result<(), ClusterError> {
-    let ready = tokio::time::timeout(READY, says_yes(&client, "/readyz"));
+    let ready = tokio::time::timeout(READY, says_yes(&client, "/readyz", ASK_SERVING));
     ready.await.map_err(|_| {
         ClusterError::because(
             "wait until the API server is ready",
@@ -49,8 +51,8 @@ pub(super) async fn api_server_ready(client: kube::Client) -> Result<(), Cluster
     })
 }
 
-async fn says_yes(client: &kube::Client, path: &str) {
-    let mut ask = tokio::time::interval(ASK);
+async fn says_yes(client: &kube::Client, path: &str, every: Duration) {
+    let mut ask = tokio::time::interval(every);
     ask.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ask.tick().await;

@@ -1,10 +1,10 @@
-//! Deploying on a cluster that is not whole yet.
+//! Deploying on a cluster that is not whole yet, and waiting for its sidecars.
 
 use super::PrepareError;
 use harness_cluster::ClusterError;
 use std::future::Future;
 
-/// What is deployed, once the cluster is ready too: a mesh is deployed as soon as an API server serves, what is tested has a
+/// What is deployed and watched, once the cluster is ready too: a mesh is deployed as soon as an API server serves, what is tested has a
 /// whole cluster. On one that does not become ready nothing is the mesh's fault, so that is told first, and ends a deployment
 /// that still waits.
 pub(super) async fn on_ready<T>(
