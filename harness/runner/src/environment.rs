@@ -200,6 +200,8 @@ impl Environment {
             clock: Clock::new(plan.started),
         };
         environment.arrange(Arrangement::Spread).await;
+        // Also where nobody can be told where to be.
+        environment.watch.read_from_now_on();
         environment.wait_until_in_sync().await;
         Ok(environment)
     }

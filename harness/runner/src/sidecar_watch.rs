@@ -47,6 +47,8 @@ pub(crate) struct SidecarWatch {
 
 struct Shared {
     prober: Prober,
+    /// Sidecars are read from when it says so.
+    reading: watch::Sender<bool>,
     state: Mutex<State>,
 }
 
@@ -70,10 +72,11 @@ const POLL: Duration = Duration::from_secs(10);
 const AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 impl SidecarWatch {
-    /// Watches the sidecars of `directory` from now on.
+    /// Follows the sidecars of `directory` from now on, and reads them from [`read_from_now_on`](Self::read_from_now_on) on.
     pub(crate) fn start(prober: Prober, directory: watch::Receiver<Arc<Vec<Workload>>>) -> Self {
         let shared = Arc::new(Shared {
             prober,
+            reading: watch::Sender::new(false),
             state: Mutex::new(State::default()),
         });
         shared.follow(&directory.borrow().clone());
@@ -88,6 +91,12 @@ impl SidecarWatch {
             }
         });
         Self { shared, task }
+    }
+
+    /// Begins to read. To render all of a configuration takes a sidecar longer than to take it over, so nothing is read of the
+    /// streams that an environment ends first of all.
+    pub(crate) fn read_from_now_on(&self) {
+        self.shared.reading.send_replace(true);
     }
 
     /// From now on every update, after who is there and what they were last seen to hold; and the sender, through which
@@ -242,6 +251,10 @@ impl Shared {
         reason = "a probe that does not answer tells nobody when it will: the pause only spares the processor"
     )]
     async fn poll(self: Arc<Self>, workload: Workload) {
+        let mut reading = self.reading.subscribe();
+        if reading.wait_for(|reads| *reads).await.is_err() {
+            return;
+        }
         let mut hash: Option<String> = None;
         loop {
             let state = match &hash {

@@ -142,6 +142,7 @@ impl Streams {
                 .collect()
         };
         let moved = self.dial(moves).await;
+        self.watch.read_from_now_on();
         let mut late = untold(&moved);
         late.extend(self.wait_for(&moved).await);
         Ok(late)
