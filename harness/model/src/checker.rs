@@ -16,6 +16,7 @@ mod fails_over;
 mod handshook;
 mod keeps_protocol;
 mod keeps_stream;
+mod lateness;
 mod moves_to;
 mod on_the_wire;
 mod passes_both_sidecars;
@@ -41,8 +42,10 @@ mod traffic;
 mod trusted;
 mod unchanged;
 
+pub use lateness::may_come_of_lateness;
+
 use crate::expectation::Expectation;
-use crate::history::Event;
+use crate::history::{Event, RequestSeen};
 use crate::patience::Patience;
 use crate::scenario::Scenario;
 use crate::verdict::{Detail, Finding, Judgement, Verdict};
@@ -90,6 +93,17 @@ pub fn is_recovery_open(
         |expectation| matches!(expectation, Expectation::Recovers { traffic } if traffic == load),
     );
     is_expected && recovers::is_open(&Timeline::new(scenario, events, patience), load)
+}
+
+/// Whether a request was refused as these expectations want it: one of them is `refused`, names its batch or load, and has its
+/// cause. Whoever counts requests that were not answered goes by this, so that none is called lost that supports an expectation.
+#[must_use]
+pub fn is_refused_as_wanted(then: &[Expectation], request: &RequestSeen) -> bool {
+    let wants = |expectation: &Expectation| {
+        matches!(expectation, Expectation::Refused { traffic, because }
+            if *traffic == request.traffic && refused::is_refused(request, *because))
+    };
+    then.iter().any(wants)
 }
 
 /// Stands in the matrix of seeded bugs for a checker where it is not a scenario that finds a bug, but the search for private

@@ -4,7 +4,7 @@ use crate::directory::Sidecar;
 use crate::history::Event;
 use crate::machine::MachineLoad;
 use crate::usage::Usage;
-use crate::verdict::{Judgement, Verdict};
+use crate::verdict::{INTERRUPTED, Judgement, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -168,7 +168,7 @@ impl Summary {
     #[must_use]
     pub fn why_not_run(&self) -> &'static str {
         if self.interrupted.is_some() {
-            "the run was interrupted"
+            INTERRUPTED
         } else if self.environment_error.is_some() {
             "the environment could not be prepared, or was lost"
         } else if !self.unknown_names.is_empty() {

@@ -60,3 +60,15 @@ pub struct Judgement {
     /// One for each expectation, in the scenario's order.
     pub findings: Vec<Finding>,
 }
+
+/// What was observed of a scenario that was under way when the run was interrupted: nothing was decided about it.
+pub const INTERRUPTED: &str = "the run was interrupted";
+
+impl Judgement {
+    /// Nothing was decided, since the run was interrupted.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        let mut details = self.findings.iter().flat_map(|finding| &finding.details);
+        details.any(|detail| detail.observed == INTERRUPTED)
+    }
+}

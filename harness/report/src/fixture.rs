@@ -1,7 +1,7 @@
 //! A run built by hand with every outcome in it: what all reporters are tested on.
 //!
 //! Two scenarios pass, one fails (a sidecar outside the scope shows the toggle), one is inconclusive during a
-//! fault, one is skipped. How busy the machine was is known of all but the inconclusive one.
+//! fault, one is skipped. How busy the machine was is known of all but one that passed; it was busy beside those that did not.
 
 mod catalogue;
 mod moments;
@@ -16,6 +16,7 @@ use harness_model::directory::Sidecar;
 use harness_model::duration::Span;
 use harness_model::fault::Fault;
 use harness_model::history::{Answerer, EventKind, RequestSeen};
+use harness_model::machine::MachineLoad;
 use harness_model::run_event::{RunEvent, Summary};
 use harness_model::verdict::{Detail, Finding, Verdict};
 use moments::{everybody_joins, finished, machine, marker, passed, reading, seen, started, write};
@@ -83,9 +84,22 @@ pub fn events() -> Vec<RunEvent> {
             millis: 5310,
         },
     ];
-    events.extend(passing("delivery-scope/everybody", 1_000_000_000, 402, 36));
+    let quiet = Some(machine(35, 1.4));
+    events.extend(passing(
+        "delivery-scope/everybody",
+        1_000_000_000,
+        402,
+        36,
+        quiet,
+    ));
     events.extend(failing());
-    events.extend(passing("routing/both-sidecars", 4_000_000_000, 388, 12));
+    events.extend(passing(
+        "routing/both-sidecars",
+        4_000_000_000,
+        388,
+        12,
+        None,
+    ));
     events.extend(inconclusive());
     events.push(RunEvent::ScenarioSkipped {
         scenario: "routing/own-zone".to_owned(),
@@ -138,7 +152,13 @@ pub fn context() -> Context {
     }
 }
 
-fn passing(name: &str, start: u64, millis: u64, observations: u64) -> Vec<RunEvent> {
+fn passing(
+    name: &str,
+    start: u64,
+    millis: u64,
+    observations: u64,
+    machine: Option<MachineLoad>,
+) -> Vec<RunEvent> {
     let mut events = vec![started(name)];
     events.extend(everybody_joins(name, start));
     events.push(write(name, start + 60_000_000, 0));
@@ -162,8 +182,7 @@ fn passing(name: &str, start: u64, millis: u64, observations: u64) -> Vec<RunEve
         passed("delivered", observations),
         passed("confined", observations / 2),
     ];
-    let quiet = Some(machine(35, 1.4));
-    events.push(finished(name, findings, millis, quiet));
+    events.push(finished(name, findings, millis, machine));
     events
 }
 
@@ -312,7 +331,8 @@ fn inconclusive() -> Vec<RunEvent> {
             }],
         },
     ];
-    events.push(finished(name, findings, 4604, None));
+    let busy = Some(machine(97, 31.2));
+    events.push(finished(name, findings, 4604, busy));
     events
 }
 

@@ -344,8 +344,12 @@ mod tests {
         );
         assert!(page.contains("seconds since the run began"));
         let busy = "<p class=\"rerun\"><span>machine</span> something waited for a processor 97 % of the time";
-        assert!(page.contains(busy), "{page}");
+        let (failed, undecided) = page
+            .split_once("id=\"resilience-zone-outage\"")
+            .expect("it comes after what failed");
+        assert!(undecided.contains(busy), "{page}");
         assert_eq!(page.matches("something waited").count(), 1, "others passed");
+        assert!(failed.contains("id=\"delivery-scope-data-center\""));
         let mut record = crate::fixture::record();
         record.context.collects = false;
         assert!(

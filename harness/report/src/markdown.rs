@@ -168,7 +168,6 @@ mod tests {
             at        inventory@zone-c; step 1 (apply `payload`)
             expected  no toggle banner, no rule reroute
             observed  toggle banner = off since 0.790 s on control-plane-1, still at the end
-          machine   something waited for a processor 97 % of the time, for a disk 4 %, load 31.2 on 2 processors
           rerun     meshproof run delivery-scope/data-center --topology three-zones --seed 42
         ```
         </details>
@@ -180,6 +179,7 @@ mod tests {
             at        checkout@zone-b; step 1 (cut zone 2 off for 3s)
             expected  at least one reading while the fault lasted
             observed  none: probe did not answer in 5s
+          machine   something waited for a processor 97 % of the time, for a disk 4 %, load 31.2 on 2 processors
           rerun     meshproof run resilience/zone-outage --topology three-zones --seed 42
         ```
         </details>

@@ -8,6 +8,7 @@ pub use context::{Context, Quarantined, Shard, diagnostics_path, history_path, q
 use crate::deviation::Setting;
 use crate::timeline::Timeline;
 use crate::{ReportError, Reporter};
+use harness_model::checker::may_come_of_lateness;
 use harness_model::directory::Sidecar;
 use harness_model::machine::MachineLoad;
 use harness_model::run_event::{RunEvent, Summary};
@@ -104,13 +105,13 @@ impl ScenarioRecord {
         }
     }
 
-    /// How busy the machine was while it ran, where that is known and it did not pass: that may be why.
+    /// How busy the machine was while it ran, where that is known and may be why it did not pass.
     #[must_use]
     pub fn busy_machine(&self) -> Option<MachineLoad> {
         match &self.outcome {
             Outcome::Judged {
                 judgement, machine, ..
-            } if judgement.verdict != Verdict::Passed => *machine,
+            } if may_come_of_lateness(judgement) => *machine,
             _ => None,
         }
     }
@@ -275,13 +276,16 @@ impl Reporter for RunRecord {
                 claim,
                 repetition,
                 ..
-            } => self.scenarios.push(ScenarioRecord {
-                name: scenario.clone(),
-                claim: claim.clone(),
-                repetition: *repetition,
-                outcome: Outcome::Unfinished,
-                timeline: Timeline::default(),
-            }),
+            } => {
+                let known = self.context.scenarios.get(scenario);
+                self.scenarios.push(ScenarioRecord {
+                    name: scenario.clone(),
+                    claim: claim.clone(),
+                    repetition: *repetition,
+                    outcome: Outcome::Unfinished,
+                    timeline: known.map(Timeline::of).unwrap_or_default(),
+                });
+            }
             RunEvent::ScenarioEvent {
                 scenario,
                 repetition,

@@ -255,7 +255,7 @@ pub(crate) fn what_failed(
     }
 }
 
-/// How busy the machine was, where that is known.
+/// How busy the machine was, where that is known and can have played a part.
 fn busy_machine(
     out: &mut impl Write,
     scenario: &crate::record::ScenarioRecord,

@@ -5,12 +5,16 @@ mod tls;
 pub use tls::{TlsShown, TlsSpan};
 
 #[cfg(test)]
+pub(crate) use tests::refusals;
+#[cfg(test)]
 pub(crate) use tls::tests::reading as reading_of_tls;
 
+use harness_model::checker::is_refused_as_wanted;
 use harness_model::configuration::Scope;
+use harness_model::expectation::Expectation;
 use harness_model::fault::Fault;
-use harness_model::history::{Event, EventKind, Observation, XdsForm};
-use harness_model::scenario::CANARY_APPLICATION;
+use harness_model::history::{Event, EventKind, Observation, RequestSeen, XdsForm};
+use harness_model::scenario::{CANARY_APPLICATION, Scenario};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One scenario's history, reduced.
@@ -38,6 +42,8 @@ pub struct Timeline {
     canary_addresses: BTreeSet<String>,
     /// The configurations that are meant for canaries, too.
     to_canaries: BTreeSet<String>,
+    /// What the scenario expects: some of its requests are to be refused.
+    then: Vec<Expectation>,
 }
 
 /// One sidecar's lane.
@@ -51,6 +57,8 @@ pub struct Lane {
     pub tls: Vec<TlsSpan>,
     /// When requests that it sent were lost.
     pub losses: Vec<u64>,
+    /// When requests that it sent were refused as the scenario wants it.
+    pub refusals: Vec<u64>,
     /// When it could not be read.
     pub unreadable: Vec<u64>,
 }
@@ -117,7 +125,9 @@ pub struct Band {
 pub struct TrafficSum {
     /// Requests with an outcome.
     pub sent: u64,
-    /// Without status 200.
+    /// Refused, as the scenario wants it.
+    pub refused: u64,
+    /// All others without status 200.
     pub lost: u64,
     /// Answers by data center.
     pub answered_in: BTreeMap<String, u64>,
@@ -137,6 +147,15 @@ impl TrafficSum {
 }
 
 impl Timeline {
+    /// One of this scenario, which may want requests to be refused. Without one all that are not answered are lost.
+    #[must_use]
+    pub fn of(scenario: &Scenario) -> Self {
+        Self {
+            then: scenario.then.clone(),
+            ..Self::default()
+        }
+    }
+
     /// Takes one event.
     pub fn on(&mut self, event: &Event) {
         let at = event.at_ns;
@@ -185,22 +204,7 @@ impl Timeline {
                 let lane = self.lanes.entry(sidecar.clone()).or_default();
                 lane.unreadable.push(at);
             }
-            EventKind::Request(request) => {
-                let sum = self.traffic.entry(request.traffic.clone()).or_default();
-                sum.sent += 1;
-                if request.status == Some(200) {
-                    sum.latencies_us.push(request.latency_us);
-                    if let Some(answerer) = &request.answered_by {
-                        *sum.answered_in
-                            .entry(answerer.data_center.clone())
-                            .or_default() += 1;
-                    }
-                } else {
-                    sum.lost += 1;
-                    let lane = self.lanes.entry(request.from.clone()).or_default();
-                    lane.losses.push(request.due_ns);
-                }
-            }
+            EventKind::Request(request) => self.requested(request),
             EventKind::FaultStarted {
                 fault, spec, hits, ..
             } => self.bands.push(Band {
@@ -256,6 +260,28 @@ impl Timeline {
             entry.application.as_deref() == Some(CANARY_APPLICATION)
                 || ip.is_some_and(|ip| self.canary_addresses.contains(ip))
         })
+    }
+
+    fn requested(&mut self, request: &RequestSeen) {
+        let sum = self.traffic.entry(request.traffic.clone()).or_default();
+        sum.sent += 1;
+        if request.status == Some(200) {
+            sum.latencies_us.push(request.latency_us);
+            if let Some(answerer) = &request.answered_by {
+                *sum.answered_in
+                    .entry(answerer.data_center.clone())
+                    .or_default() += 1;
+            }
+            return;
+        }
+        let lane = self.lanes.entry(request.from.clone()).or_default();
+        if is_refused_as_wanted(&self.then, request) {
+            sum.refused += 1;
+            lane.refusals.push(request.due_ns);
+        } else {
+            sum.lost += 1;
+            lane.losses.push(request.due_ns);
+        }
     }
 
     fn observed(&mut self, at: u64, observation: &Observation) {

@@ -21,7 +21,7 @@ use harness_model::placeholder;
 use harness_model::rotation::Rotation;
 use harness_model::run_event::RunEvent;
 use harness_model::scenario::{Act, Disturbs, Scenario};
-use harness_model::verdict::{Detail, Finding, Judgement, Verdict};
+use harness_model::verdict::{Detail, Finding, INTERRUPTED, Judgement, Verdict};
 use std::sync::Arc;
 use std::time::Instant;
 use under_way::UnderWay;
@@ -150,7 +150,7 @@ async fn carry_out(
         }
         () = interrupt.stop() => {
             task.cancel().await;
-            Some(Break::Undecided("the run was interrupted".to_owned()))
+            Some(Break::Undecided(INTERRUPTED.to_owned()))
         }
     };
     let was_enough = seen_enough.is_some();
@@ -371,5 +371,11 @@ mod tests {
         );
         let failed = only_failed(judged(Verdict::Failed), lost());
         assert_eq!(failed.verdict, Verdict::Failed);
+    }
+
+    #[test]
+    fn whoever_reads_a_judgement_knows_whether_it_was_interrupted() {
+        assert!(undecided(INTERRUPTED.to_owned()).is_interrupted());
+        assert!(!undecided("the history is lost".to_owned()).is_interrupted());
     }
 }

@@ -3,6 +3,7 @@
 use crate::Interrupt;
 use crate::environment::Environment;
 use harness_model::causes::chain;
+use harness_model::verdict::INTERRUPTED;
 
 /// What an earlier scenario could not put back after a rollout, or not bring back, is tried once more: nothing may be said of the
 /// build under test while another one runs, nor of a mesh that lacks a service. Scenarios that take such things away run alone, so
@@ -18,7 +19,7 @@ pub(crate) async fn runs(environment: &Environment, interrupt: &Interrupt) -> Re
     }
     let restored = tokio::select! {
         restored = mesh.restore(environment.patience().ready.0) => restored,
-        () = interrupt.stop() => return Err("the run was interrupted".to_owned()),
+        () = interrupt.stop() => return Err(INTERRUPTED.to_owned()),
     };
     let Err(error) = restored else {
         return Ok(());

@@ -4,7 +4,7 @@ use super::evidence::{Evidence, detail};
 use super::requests::Alike;
 use super::timeline::Timeline;
 use super::traffic::{Traffic, describe, is_answered};
-use crate::history::{EventKind, RefusalCause};
+use crate::history::{EventKind, RefusalCause, RequestSeen};
 use crate::words;
 use std::collections::BTreeMap;
 
@@ -20,13 +20,13 @@ pub(super) fn check(timeline: &Timeline<'_>, name: &str, because: RefusalCause) 
     let mut unknown = Alike::of(traffic.requests.len());
     for request in traffic.requests.values() {
         match request.cause {
+            _ if is_refused(request, because) => evidence.support(1),
             _ if is_answered(request) => {
                 let by = request.answered_by.as_ref().map_or_else(String::new, |by| {
                     format!(" by {} in {} ({})", by.application, by.data_center, by.pod)
                 });
                 wrong.note(request, expected.clone(), format!(" answered{by}"));
             }
-            Some(cause) if cause == because => evidence.support(1),
             Some(cause) => {
                 let observed = format!(": {}", words::cause(cause));
                 wrong.note(request, expected.clone(), observed);
@@ -39,6 +39,11 @@ pub(super) fn check(timeline: &Timeline<'_>, name: &str, because: RefusalCause) 
     traffic.note_gaps(name, &mut evidence);
     note_who_ended_it(timeline, name, because, &mut evidence);
     evidence
+}
+
+/// Whether a request was refused, and for this cause.
+pub(super) fn is_refused(request: &RequestSeen, because: RefusalCause) -> bool {
+    !is_answered(request) && request.cause == Some(because)
 }
 
 /// Leaves it open who ended the connections of a batch over which no sidecar of the callee has turned any away for this cause: a

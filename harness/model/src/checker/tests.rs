@@ -17,6 +17,7 @@ mod modes;
 mod named;
 mod places;
 mod reconnect;
+mod refusals;
 mod rejected;
 mod requests;
 mod restored;

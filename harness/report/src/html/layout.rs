@@ -1,15 +1,16 @@
 //! The geometry of a timeline: lanes sidecar × time grouped by zone, coloured by content, with steps, markers,
-//! faults and lost requests. The template draws it; colours are classes, so that light and dark both work.
+//! faults and requests that were not answered. The template draws it; colours are classes, so that light and dark both work.
 
 mod culprits;
 mod legend;
 mod parts;
 mod tls;
+mod unanswered;
 
 use crate::timeline::{Lane, MarkKind, Timeline};
 use harness_model::verdict::Finding;
 use legend::{Legend, legend, shown};
-use parts::{Fault, LaneView, Length, Loss, MarkView, SegmentView, Step, Tick, Zone};
+use parts::{Fault, LaneView, Length, MarkView, SegmentView, Step, Tick, Zone};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) use parts::Drawing;
@@ -26,8 +27,6 @@ const LETTER_WIDTH: f64 = 18.0;
 /// Steps nearer to each other than this go to another row.
 const STEP_DISTANCE: f64 = 17.0;
 const STEP_ROWS: usize = 5;
-/// Lost requests nearer than this are one tick.
-const LOSS_BIN: f64 = 2.0;
 /// What is told of a configuration whose scope is wider than that of the scenario.
 const TO_CANARIES: &str = ", for the canaries too, which proofs need on each replica";
 
@@ -107,6 +106,7 @@ pub(super) fn draw(timeline: &Timeline, findings: &[Finding]) -> Drawing {
         to_canaries: to_canaries(timeline),
         has_tls: timeline.lanes.values().any(|l| !l.tls.is_empty()),
         has_losses: timeline.lanes.values().any(|l| !l.losses.is_empty()),
+        has_refusals: timeline.lanes.values().any(|l| !l.refusals.is_empty()),
         has_unreadable: timeline.lanes.values().any(|l| !l.unreadable.is_empty()),
         zones,
         lanes,
@@ -185,30 +185,17 @@ fn lane_view(
         tls_y: Length(y + LANE + tls::GAP),
         tls_height: Length(tls::STRIP),
         tls_text_y: Length(y + LANE + tls::GAP + tls::STRIP - 2.5),
-        losses: losses(lane, scale),
-        loss_y: Length(y + LANE - 5.0),
+        losses: unanswered::ticks(&lane.losses, "lost", scale),
+        loss_y: Length(y + LANE - unanswered::HEIGHT),
+        refusals: unanswered::ticks(&lane.refusals, "refused as wanted", scale),
+        refusal_y: Length(y),
+        unanswered: Length(unanswered::HEIGHT),
         unreadable: lane
             .unreadable
             .iter()
             .map(|at| Length(scale.x(*at)))
             .collect(),
     }
-}
-
-fn losses(lane: &Lane, scale: &Scale) -> Vec<Loss> {
-    let mut bins: BTreeMap<u64, (u64, u64)> = BTreeMap::new();
-    for at in &lane.losses {
-        let bin = bins
-            .entry((scale.x(*at) / LOSS_BIN) as u64)
-            .or_insert((0, *at));
-        bin.0 += 1;
-    }
-    bins.into_iter()
-        .map(|(bin, (count, first))| Loss {
-            x: Length(bin as f64 * LOSS_BIN),
-            title: format!("{count} lost at {}", seconds(first)),
-        })
-        .collect()
 }
 
 fn steps(timeline: &Timeline, scale: &Scale) -> (Vec<Step>, usize) {

@@ -49,7 +49,15 @@ fn contrast_is_that_of_the_standard() {
 fn every_word_can_be_read_in_both_schemes() {
     for number in [LIGHT, DARK] {
         let scheme = scheme(number);
-        let words = ["ink", "soft", "passed", "failed", "inconclusive", "skipped"];
+        let words = [
+            "ink",
+            "soft",
+            "passed",
+            "failed",
+            "inconclusive",
+            "skipped",
+            "refused",
+        ];
         let on_paper = words
             .iter()
             .flat_map(|word| [(*word, "paper"), (*word, "card")]);
@@ -62,6 +70,21 @@ fn every_word_can_be_read_in_both_schemes() {
                 "{word} on {ground} in scheme {number}: {measured:.2}"
             );
         }
+    }
+}
+
+#[test]
+fn what_is_refused_as_wanted_has_a_colour_of_its_own() {
+    for scheme in [LIGHT, DARK].map(scheme) {
+        let own = scheme["refused"];
+        let same = scheme.values().filter(|colour| **colour == own);
+        assert_eq!(same.count(), 1, "{own}");
+    }
+    for rule in [
+        ".loss { fill: var(--failed); }",
+        ".refusal { fill: var(--refused); }",
+    ] {
+        assert!(STYLE.contains(rule), "{rule}");
     }
 }
 

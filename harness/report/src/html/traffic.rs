@@ -14,7 +14,11 @@ pub(super) fn lines(scenario: &ScenarioRecord) -> Vec<String> {
                 .iter()
                 .map(|(place, count)| format!("{count} answered in {place}"))
                 .collect();
-            let mut line = format!("{name}: {} requests, {} lost", sum.sent, sum.lost);
+            let mut line = format!("{name}: {} requests", sum.sent);
+            if sum.refused > 0 {
+                line.push_str(&format!(", {} refused as wanted", sum.refused));
+            }
+            line.push_str(&format!(", {} lost", sum.lost));
             let percentiles = [("p50", 50), ("p99", 99), ("slowest", 100)];
             let latencies: Vec<String> = percentiles
                 .into_iter()

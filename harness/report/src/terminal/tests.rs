@@ -40,6 +40,7 @@ fn every_outcome_has_its_line_and_failures_come_again_at_the_end() {
         at        checkout@zone-b; step 1 (cut zone 2 off for 3s)
         expected  at least one reading while the fault lasted
         observed  none: probe did not answer in 5s
+      machine   something waited for a processor 97 % of the time, for a disk 4 %, load 31.2 on 2 processors
       history   artifacts/2026-11-23t14-05-00z-ab12/scenarios/resilience/zone-outage/history.jsonl
       rerun     meshproof run resilience/zone-outage --topology three-zones --seed 42
 
@@ -49,7 +50,6 @@ fn every_outcome_has_its_line_and_failures_come_again_at_the_end() {
         at        inventory@zone-c; step 1 (apply `payload`)
         expected  no toggle banner, no rule reroute
         observed  toggle banner = off since 0.790 s on control-plane-1, still at the end
-      machine   something waited for a processor 97 % of the time, for a disk 4 %, load 31.2 on 2 processors
       history   artifacts/2026-11-23t14-05-00z-ab12/scenarios/delivery-scope/data-center/history.jsonl
       rerun     meshproof run delivery-scope/data-center --topology three-zones --seed 42
 

@@ -3,6 +3,7 @@
 use super::*;
 use harness_model::configuration::{Configuration, ScopeEntry};
 use harness_model::directory::Sidecar;
+use harness_model::history::{Answerer, RefusalCause};
 
 fn reading(at_ns: u64, sidecar: &str, toggle: Option<&str>) -> Event {
     Event {
@@ -145,4 +146,99 @@ fn a_write_that_the_canaries_get_too_says_so() {
         .map(|mark| matches!(mark.kind, MarkKind::Write { to_canaries, .. } if to_canaries))
         .collect();
     assert_eq!(told, [true, true, false, false]);
+}
+
+/// A request of the sidecar `a`, which was refused for this cause; without one it was reset.
+fn request(at_s: u64, traffic: &str, cause: Option<RefusalCause>) -> RequestSeen {
+    RequestSeen {
+        traffic: traffic.to_owned(),
+        sequence: at_s,
+        from: "a".to_owned(),
+        due_ns: at_s * 1_000_000_000,
+        latency_us: 4000,
+        protocol: None,
+        connection: None,
+        status: cause.map(|_| 403),
+        failure: None,
+        answered_by: None,
+        passed_caller_sidecar: true,
+        passed_callee_sidecar: true,
+        arrived: None,
+        cause,
+    }
+}
+
+/// Requests to be refused since their caller may not call, and what became of them: two were refused for that and one for something
+/// else, one was reset and one answered; and one that was refused for that, and that nobody wants to be refused.
+fn requests() -> Vec<Event> {
+    let not_allowed = Some(RefusalCause::NotAllowed);
+    let again = RequestSeen {
+        sequence: 2,
+        ..request(1, "denied", not_allowed)
+    };
+    let answered = RequestSeen {
+        status: Some(200),
+        answered_by: Some(Answerer {
+            pod: "b-1".to_owned(),
+            application: "b".to_owned(),
+            data_center: "zone-a".to_owned(),
+        }),
+        ..request(3, "denied", not_allowed)
+    };
+    let all = [
+        request(1, "denied", not_allowed),
+        again,
+        answered,
+        request(5, "denied", Some(RefusalCause::Timeout)),
+        request(6, "denied", None),
+        request(7, "other", not_allowed),
+    ];
+    all.into_iter()
+        .map(|request| Event {
+            at_ns: request.done_ns(),
+            step: Some(0),
+            kind: EventKind::Request(Box::new(request)),
+        })
+        .collect()
+}
+
+/// The timeline of [`requests`] in a scenario that wants those of `denied` to be refused.
+pub(crate) fn refusals() -> Timeline {
+    let mut scenario = crate::fixture::scenarios().remove(0);
+    scenario.then.push(Expectation::Refused {
+        traffic: "denied".to_owned(),
+        because: RefusalCause::NotAllowed,
+    });
+    let mut timeline = Timeline::of(&scenario);
+    for event in requests() {
+        timeline.on(&event);
+    }
+    timeline.finish();
+    timeline
+}
+
+/// Refused and lost, of the traffic with this name.
+fn unanswered(timeline: &Timeline, traffic: &str) -> (u64, u64) {
+    let sum = &timeline.traffic[traffic];
+    (sum.refused, sum.lost)
+}
+
+#[test]
+fn a_request_is_refused_as_wanted_where_the_scenario_wants_it_and_for_its_cause_alone() {
+    let second = 1_000_000_000;
+    let timeline = refusals();
+    assert_eq!(unanswered(&timeline, "denied"), (2, 2));
+    assert_eq!(unanswered(&timeline, "other"), (0, 1));
+    assert_eq!(timeline.traffic["denied"].sent, 5);
+    assert_eq!(timeline.traffic["denied"].latencies_us.len(), 1);
+    let lane = &timeline.lanes["a"];
+    assert_eq!(lane.refusals, [second, second]);
+    assert_eq!(lane.losses, [5 * second, 6 * second, 7 * second]);
+}
+
+#[test]
+fn where_nobody_knows_what_is_wanted_all_that_was_not_answered_is_lost() {
+    let timeline = whole(&requests());
+    assert_eq!(unanswered(&timeline, "denied"), (0, 4));
+    assert!(timeline.lanes["a"].refusals.is_empty());
 }

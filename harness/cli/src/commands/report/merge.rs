@@ -164,7 +164,7 @@ fn histories(folder: &Path, document: &Document) -> Histories {
         match parsed {
             Ok(recorded) => {
                 for recorded in recorded {
-                    let mut timeline = Timeline::default();
+                    let mut timeline = Timeline::of(&recorded.header.scenario);
                     for event in &recorded.events {
                         timeline.on(event);
                     }

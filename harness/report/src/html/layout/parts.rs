@@ -36,6 +36,7 @@ pub(in crate::html) struct Drawing {
     pub(in crate::html) to_canaries: BTreeSet<String>,
     pub(in crate::html) has_tls: bool,
     pub(in crate::html) has_losses: bool,
+    pub(in crate::html) has_refusals: bool,
     pub(in crate::html) has_given_up: bool,
     pub(in crate::html) has_unreadable: bool,
 }
@@ -70,8 +71,13 @@ pub(in crate::html) struct LaneView {
     pub(in crate::html) tls_y: Length,
     pub(in crate::html) tls_height: Length,
     pub(in crate::html) tls_text_y: Length,
-    pub(in crate::html) losses: Vec<Loss>,
+    pub(in crate::html) losses: Vec<Unanswered>,
     pub(in crate::html) loss_y: Length,
+    /// Refused, as the scenario wants it.
+    pub(in crate::html) refusals: Vec<Unanswered>,
+    pub(in crate::html) refusal_y: Length,
+    /// Height of the ticks of both.
+    pub(in crate::html) unanswered: Length,
     pub(in crate::html) unreadable: Vec<Length>,
 }
 
@@ -93,7 +99,8 @@ pub(in crate::html) struct TlsView {
     pub(in crate::html) title: String,
 }
 
-pub(in crate::html) struct Loss {
+/// Requests that ended alike at about the same time.
+pub(in crate::html) struct Unanswered {
     pub(in crate::html) x: Length,
     pub(in crate::html) title: String,
 }
