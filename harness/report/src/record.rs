@@ -3,7 +3,9 @@
 
 mod context;
 
-pub use context::{Context, Quarantined, Shard, diagnostics_path, history_path, quote, title};
+pub use context::{
+    Context, Quarantined, Shard, diagnostics_path, history_path, quote, seed_of, title,
+};
 
 use crate::deviation::Setting;
 use crate::timeline::Timeline;

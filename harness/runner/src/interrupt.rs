@@ -30,12 +30,16 @@ impl Interrupt {
         }
     }
 
-    /// Tells that `signal` was received. The first one stops, heals and takes down; every later one ends at once.
-    pub fn raise(&self, signal: i32) {
+    /// Tells that `signal` was received, and returns how many were by now. The first one stops, heals and takes down; every later
+    /// one ends at once.
+    pub fn raise(&self, signal: i32) -> u32 {
+        let mut count = 0;
         self.level.send_modify(|level| {
             level.signal.get_or_insert(signal);
             level.count += 1;
+            count = level.count;
         });
+        count
     }
 
     /// The first signal, if one was received.
@@ -72,10 +76,10 @@ mod tests {
     async fn the_first_signal_stops_and_the_second_ends_at_once() {
         let interrupt = Interrupt::new();
         assert!(interrupt.stop().now_or_never().is_none());
-        interrupt.raise(2);
+        assert_eq!(interrupt.raise(2), 1);
         assert!(interrupt.stop().now_or_never().is_some());
         assert!(interrupt.at_once().now_or_never().is_none());
-        interrupt.raise(15);
+        assert_eq!(interrupt.raise(15), 2);
         assert!(interrupt.at_once().now_or_never().is_some());
         assert_eq!(
             interrupt.signal(),

@@ -70,7 +70,7 @@ pub(crate) fn run(
     selected.tell();
     let seed = execution
         .seed
-        .or(again.map(|again| again.seed))
+        .or_else(|| again.map(|again| again.told_seed(&selected.scenarios)))
         .unwrap_or_else(|| artifacts::random() % 1_000_000_000);
     if arguments.dry_run {
         return dry::dry_run(arguments, common, &selected.scenarios, &checked, seed, out);
@@ -349,10 +349,6 @@ where
                     .hint("this is a defect of meshproof; please report it with the text above")
             }),
             None => {
-                // Of a local cluster nothing outlives the pipe that we hold; others have no such pipe.
-                output::say(
-                    "left at once: what stays of a kind cluster is removed by `meshproof clean`, what stays in a cluster of somebody else by the next run there",
-                );
                 let mut summary = readers.record.sum();
                 summary.interrupted = interrupt.signal();
                 readers.on(&RunEvent::RunFinished { summary });

@@ -88,8 +88,8 @@ pub fn schema() -> serde_json::Value {
 #[must_use]
 pub fn check(scenario: &Scenario) -> Vec<String> {
     meaning::check(scenario, None)
-        .into_iter()
-        .map(|mistake| mistake.message)
+        .iter()
+        .map(meaning::Mistake::told)
         .collect()
 }
 
@@ -99,10 +99,10 @@ pub fn check_for(scenario: &Scenario, names: &Names) -> Vec<String> {
     meaning::check(scenario, Some(names))
         .into_iter()
         .map(|mistake| {
-            let field = mistake.field();
+            let (field, told) = (mistake.field(), mistake.told());
             match mistake.hint {
-                Some(hint) => format!("{field}: {} ({hint})", mistake.message),
-                None => format!("{field}: {}", mistake.message),
+                Some(hint) => format!("{field}: {told} ({hint})"),
+                None => format!("{field}: {told}"),
             }
         })
         .collect()
@@ -118,14 +118,22 @@ fn check_document(
         .into_iter()
         .filter(|mistake| mistake.about == meaning::About::Itself || !may_follow(mistake, wrong))
         .filter_map(|mistake| {
-            let path: Vec<Part<'_>> = mistake.path.iter().map(meaning::Step::part).collect();
+            let path = parts(&mistake.path);
             let node = document.tree.nearest(&path);
             // What a map lacks may be what stands there under a key that is wrong.
             let is_whole = mistake.about == meaning::About::Others || !node.is_cut();
             let is_there = is_whole && !node.is_missing();
-            is_there.then(|| document.problem(&path, mistake.message, mistake.hint))
+            let told = mistake.told_with(|other| {
+                let other = document.tree.nearest(&parts(other));
+                format!("in line {}", other.line)
+            });
+            is_there.then(|| document.problem(&path, told, mistake.hint))
         })
         .collect()
+}
+
+fn parts(path: &[meaning::Step]) -> Vec<Part<'_>> {
+    path.iter().map(meaning::Step::part).collect()
 }
 
 /// Whether a mistake that is seen from other parts of a scenario may follow from what is wrong in its form: a key that is

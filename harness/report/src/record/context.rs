@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// What stands before the seed at the end of a rerun line.
+const SEED: &str = " --seed ";
+
 /// What the events of a run do not tell: who the scenarios are and how they were asked for.
 #[derive(Clone, Debug, Default)]
 pub struct Context {
@@ -85,7 +88,7 @@ impl Context {
             line.push(' ');
             line.push_str(&quote(option));
         }
-        line.push_str(&format!(" --seed {seed}"));
+        line.push_str(&format!("{SEED}{seed}"));
         line
     }
 
@@ -123,6 +126,13 @@ pub fn diagnostics_path(scenario: &str, repetition: u32) -> PathBuf {
     file::folder(scenario, repetition).join("diagnostics")
 }
 
+/// The seed in a rerun line of one scenario: in a report that is put together from others, that of the run it was in.
+#[must_use]
+pub fn seed_of(rerun: &str) -> Option<u64> {
+    let (_, seed) = rerun.rsplit_once(SEED)?;
+    seed.parse().ok()
+}
+
 /// Quotes a word for a POSIX shell where it needs it.
 #[must_use]
 pub fn quote(word: &str) -> String {
@@ -155,10 +165,13 @@ mod tests {
             options: vec!["--mesh".to_owned(), "my mesh.yaml".to_owned()],
             ..Context::default()
         };
+        let line = context.rerun("delivery-scope/ip", 7);
         assert_eq!(
-            context.rerun("delivery-scope/ip", 7),
+            line,
             "meshproof run delivery-scope/ip --mesh 'my mesh.yaml' --seed 7"
         );
+        assert_eq!(seed_of(&line), Some(7));
+        assert_eq!(seed_of("meshproof run"), None);
     }
 
     #[test]

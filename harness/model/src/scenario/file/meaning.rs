@@ -8,68 +8,21 @@ mod handshakes;
 mod head;
 mod limits;
 mod loads;
+mod mistake;
 mod requests;
+mod services;
 mod whom;
+
+pub(super) use mistake::{About, Mistake, Step};
 
 use crate::capability::Capability;
 use crate::configuration::Configuration;
-use crate::document::{Part, suggestion};
+use crate::document::suggestion;
 use crate::fault::{Fault, PodSelector};
 use crate::names::{Kind, Names};
 use crate::rotation::Rotation;
 use crate::scenario::{Act, Disturbs, Rollout, Scenario};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// One step of a path to the place of a mistake.
-#[derive(Clone, Debug)]
-pub(super) enum Step {
-    Key(&'static str),
-    Index(usize),
-    Name(String),
-}
-
-impl Step {
-    pub(super) fn part(&self) -> Part<'_> {
-        match self {
-            Self::Key(key) => Part::Key(key),
-            Self::Index(index) => Part::Index(*index),
-            Self::Name(name) => Part::Key(name),
-        }
-    }
-}
-
-/// A mistake and the way to it.
-pub(super) struct Mistake {
-    pub(super) path: Vec<Step>,
-    pub(super) message: String,
-    pub(super) hint: Option<String>,
-    pub(super) about: About,
-}
-
-/// What a mistake can be seen from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum About {
-    /// What stands at its place.
-    Itself,
-    /// Other parts of the scenario, or that there are none.
-    Others,
-}
-
-impl Mistake {
-    /// The way to it as text: `when[0].apply.scope`.
-    pub(super) fn field(&self) -> String {
-        let mut field = String::new();
-        for step in &self.path {
-            match step {
-                Step::Index(index) => field.push_str(&format!("[{index}]")),
-                Step::Key(name) if field.is_empty() => field.push_str(name),
-                Step::Key(name) => field.push_str(&format!(".{name}")),
-                Step::Name(name) => field.push_str(&format!(".{name}")),
-            }
-        }
-        field
-    }
-}
 
 /// Everything that is wrong with the meaning of a scenario; with `names` also what it calls by a name that nobody has.
 pub(super) fn check(scenario: &Scenario, names: Option<&Names>) -> Vec<Mistake> {
@@ -109,17 +62,24 @@ struct Check {
 
 impl Check {
     fn complain(&mut self, message: impl Into<String>, hint: Option<&str>) {
-        self.note(About::Itself, message.into(), hint);
+        self.note(About::Itself, None, message.into(), hint);
     }
 
     /// As [`Self::complain`], of what follows from other parts of the scenario or from what is not there.
     fn complain_of_others(&mut self, message: impl Into<String>, hint: Option<&str>) {
-        self.note(About::Others, message.into(), hint);
+        self.note(About::Others, None, message.into(), hint);
     }
 
-    fn note(&mut self, about: About, message: String, hint: Option<&str>) {
+    fn note(
+        &mut self,
+        about: About,
+        other: Option<Vec<Step>>,
+        message: String,
+        hint: Option<&str>,
+    ) {
         self.mistakes.push(Mistake {
             path: self.path.clone(),
+            other,
             message,
             hint: hint.map(str::to_owned),
             about,

@@ -1,6 +1,7 @@
 //! Every word is read and printed, and every mistake of form and meaning is told with its line.
 
 mod asks;
+mod beside;
 mod handshakes;
 mod limits;
 mod names;

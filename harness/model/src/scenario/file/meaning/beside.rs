@@ -1,19 +1,19 @@
-//! Expectations of one scenario that cannot stand beside each other.
+//! Expectations of one scenario that cannot stand beside each other. Each mistake tells the places of both.
 
-use super::{Check, Step};
+use super::{About, Check, Step};
 use crate::expectation::Expectation;
 
 impl Check {
     /// What an expectation says must not be said by one before it, nor can it be the opposite.
     pub(super) fn beside(&mut self, expectation: &Expectation, before: &[Expectation]) {
-        if before.contains(expectation) {
-            self.complain("the same expectation twice", None);
+        if let Some(index) = before.iter().position(|other| other == expectation) {
+            self.complain_of_both(index, &[], "the same expectation twice".to_owned(), None);
         }
-        for other in before {
+        for (index, other) in before.iter().enumerate() {
             let contradictory = match (other, expectation) {
                 (Expectation::OverTls { traffic: a }, Expectation::InPlaintext { traffic: b })
                 | (Expectation::InPlaintext { traffic: a }, Expectation::OverTls { traffic: b }) => {
-                    (a == b).then_some(("overTls", "inPlaintext", a))
+                    (a == b).then_some(("overTls", "inPlaintext", "traffic", a))
                 }
                 (
                     Expectation::Refused { traffic: a, .. },
@@ -22,25 +22,40 @@ impl Check {
                 | (
                     Expectation::Answered { traffic: a, .. },
                     Expectation::Refused { traffic: b, .. },
-                ) => (a == b).then_some(("answered", "refused", a)),
+                ) => (a == b).then_some(("answered", "refused", "traffic", a)),
+                (Expectation::Granted { ask: a, .. }, Expectation::Denied { ask: b, .. })
+                | (Expectation::Denied { ask: a, .. }, Expectation::Granted { ask: b, .. }) => {
+                    (a == b).then_some(("granted", "denied", "ask", a))
+                }
                 _ => None,
             };
-            if let Some((one, opposite, traffic)) = contradictory {
-                self.complain(
-                    format!("`{one}` and `{opposite}` for the same traffic `{traffic}`"),
-                    Some("both cannot hold; send what must end otherwise under another name"),
+            if let Some((one, opposite, what, name)) = contradictory {
+                self.complain_of_both(
+                    index,
+                    &[],
+                    format!("`{one}` and `{opposite}` for the same {what} `{name}`"),
+                    Some("both cannot hold; give what must end otherwise another name"),
                 );
             }
             if let (Some(a), Some(b)) = (ends(other), ends(expectation))
                 && a == b
                 && other != expectation
             {
-                self.complain(
+                self.complain_of_both(
+                    index,
+                    &[],
                     format!("two ends of the same handshake `{a}`"),
                     Some("both cannot hold; give what must end otherwise another name"),
                 );
             }
-            if let (
+            self.causes(expectation, index, other);
+        }
+    }
+
+    /// Requests are refused, and identities denied, for one cause each.
+    fn causes(&mut self, expectation: &Expectation, index: usize, other: &Expectation) {
+        let (key, told, hint) = match (other, expectation) {
+            (
                 Expectation::Refused {
                     traffic: a,
                     because: one,
@@ -49,20 +64,45 @@ impl Check {
                     traffic: b,
                     because: another,
                 },
-            ) = (other, expectation)
-                && a == b
-                && one != another
-            {
-                self.at(Step::Key("refused"), |check| {
-                    check.at(Step::Key("because"), |check| {
-                        check.complain(
-                            format!("two causes why the same traffic `{a}` is refused"),
-                            Some("both cannot hold: each request is refused for one; send what is refused for another under another name"),
-                        );
-                    });
-                });
-            }
-        }
+            ) if a == b && one != another => (
+                "refused",
+                format!("two causes why the same traffic `{a}` is refused"),
+                "both cannot hold: each request is refused for one; send what is refused for another under another name",
+            ),
+            (
+                Expectation::Denied {
+                    ask: a,
+                    because: one,
+                },
+                Expectation::Denied {
+                    ask: b,
+                    because: another,
+                },
+            ) if a == b && one != another => (
+                "denied",
+                format!("two causes why the same ask `{a}` is denied"),
+                "both cannot hold: it is denied for one; ask for what is denied for another under another name",
+            ),
+            _ => return,
+        };
+        self.complain_of_both(index, &[key, "because"], told, Some(hint));
+    }
+
+    /// Of what stands below `keys` in this expectation, and in the earlier one with this index.
+    fn complain_of_both(
+        &mut self,
+        index: usize,
+        keys: &[&'static str],
+        message: String,
+        hint: Option<&str>,
+    ) {
+        let keys = keys.iter().copied().map(Step::Key);
+        let earlier = [Step::Key("then"), Step::Index(index)];
+        let other: Vec<Step> = earlier.into_iter().chain(keys.clone()).collect();
+        let depth = self.path.len();
+        self.path.extend(keys);
+        self.note(About::Itself, Some(other), message, hint);
+        self.path.truncate(depth);
     }
 }
 

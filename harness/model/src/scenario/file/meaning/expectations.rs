@@ -5,6 +5,7 @@ use crate::asking::{Desk, Token};
 use crate::capability::Capability;
 use crate::document::suggestion;
 use crate::expectation::Expectation;
+use crate::history::RefusalCause;
 use crate::names::Kind;
 use crate::scenario::{Act, Scenario};
 use std::collections::BTreeMap;
@@ -104,7 +105,12 @@ impl Check {
                     );
                 }
             }
-            Expectation::Refused { traffic, .. } => self.traffic("refused", traffic, None),
+            Expectation::Refused { traffic, because } => {
+                self.traffic("refused", traffic, None);
+                if *because == RefusalCause::UnknownService {
+                    self.some_service_is_away(traffic, scenario);
+                }
+            }
             Expectation::Renewed { since } => self.at(Step::Key("renewed"), |check| {
                 check.step("since", *since, scenario);
             }),

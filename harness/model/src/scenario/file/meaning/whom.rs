@@ -94,29 +94,6 @@ impl Check {
         }
     }
 
-    /// A service that is there is taken away.
-    pub(super) fn withdraw(&mut self, service: &str) {
-        self.named("withdraw", Kind::Service, service);
-        if !self.withdrawn.insert(service.to_owned()) {
-            self.complain_of_others(
-                format!("the service `{service}` is taken away already"),
-                Some("bring it back with `offer` first"),
-            );
-        }
-    }
-
-    /// A service that was taken away is brought back.
-    pub(super) fn offer(&mut self, service: &str) {
-        if !self.withdrawn.remove(service) {
-            let hint = suggestion(service, self.withdrawn.iter().map(String::as_str))
-                .map(|meant| format!("did you mean `{meant}`?"));
-            self.complain_of_others(
-                format!("the service `{service}` was not taken away before"),
-                hint.as_deref(),
-            );
-        }
-    }
-
     /// A component must have what a fault breaks.
     pub(super) fn has_what_breaks(&mut self, fault: &Fault, component: &str) {
         let Some(components) = self

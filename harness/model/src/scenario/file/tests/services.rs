@@ -72,3 +72,102 @@ fn others_would_see_it() {
     let text = with_acts("- withdraw: inventory\n- offer: inventory");
     assert_eq!(beside_others(&text), beside_others(SAMPLE) + 2);
 }
+
+#[rstest::rstest]
+#[case::ghost(
+    "ghost",
+    "write the name of one that is: checkout, frontend, inventory, impostor"
+)]
+#[case::misspelt("inventori", "did you mean `inventory`?")]
+#[case::one_that_is_there("inventory", "did you mean `inventory`?")]
+fn what_nobody_has_is_not_taken_away(#[case] name: &str, #[case] hint: &str) {
+    let text = with_acts(&format!("- withdraw: $unknown:{name}"));
+    let told = format!("`$unknown:{name}` says that no service is called so, and one");
+    let problems = parse_for("my.yaml", &text, &known()).expect_err("nobody has it");
+    let said = problems.to_string();
+    assert!(
+        said.starts_with(&format!("my.yaml:29:13: {told}")),
+        "{said}"
+    );
+    assert!(said.ends_with(&format!("(hint: {hint})")), "{said}");
+    let said = mistakes(&text);
+    assert_eq!(said.len(), 1, "{said:?}");
+    let hint = "(hint: write the name of a service that is there)";
+    assert!(
+        said[0].contains(&told) && said[0].ends_with(hint),
+        "{said:?}"
+    );
+}
+
+const DETOUR: &str = r#"- apply:
+    name: detour
+    scope: {match: [{}]}
+    rules: {route: {service: checkout, headers: {x-a: "1"}, to: {inventory: 100}}}"#;
+const TO_CANARY: &str = r#"- apply:
+    name: detour
+    scope: {match: [{}]}
+    rules: {route: {service: checkout, headers: {x-a: "1"}, to: {canary: 100}}}"#;
+const BATCH: &str =
+    r#"- request: {name: led, from: frontend@$zone1, to: checkout, headers: {x-a: "1"}, count: 3}"#;
+const LOAD: &str =
+    r#"- load: {name: led, from: frontend@$zone1, to: checkout, headers: {x-a: "1"}, rate: 5}"#;
+const STOP: &str = "- stop: led";
+const AWAY: &str = "- withdraw: inventory";
+const BACK: &str = "- offer: inventory";
+const FAULT: &str = "- inject: {podKill: {selector: controlPlaneReplica}}\n- recover";
+const JOIN: &str = "- join: {application: frontend, dataCenter: $zone1}";
+
+/// A scenario of these acts that expects `led` to be refused since its service is not known.
+fn refused(acts: &[&str]) -> String {
+    format!(
+        "name: routing/mine
+claim: nobody knows a service that is gone
+tags: [qa]
+disturbs: everything
+when:
+{}
+then:
+- refused: {{traffic: led, because: unknownService}}
+",
+        acts.join("\n")
+    )
+}
+
+#[rstest::rstest]
+#[case::nobody_is_away(&[BATCH])]
+#[case::away_too_late(&[BATCH, AWAY])]
+#[case::led_elsewhere_too_late(&[BATCH, DETOUR])]
+#[case::a_load_that_ends_before(&[LOAD, STOP, AWAY, BACK])]
+#[case::a_fault_afterwards(&[BATCH, FAULT])]
+fn a_service_that_is_there_all_the_time_is_known(#[case] acts: &[&str]) {
+    let text = refused(acts);
+    let said = mistakes(&text);
+    assert_eq!(said.len(), 1, "{said:?}");
+    // It stands in the last one.
+    let place = format!("my.yaml:{}:", text.lines().count());
+    assert!(said[0].starts_with(&place), "{said:?}");
+    let told = "it cannot pass: every service is there until `led` ends, and known (hint: take one away before it with `withdraw`";
+    assert!(said[0].contains(told), "{said:?}");
+}
+
+#[rstest::rstest]
+#[case::away(&[AWAY, BATCH])]
+#[case::back_already(&[AWAY, BACK, BATCH])]
+#[case::away_during_a_load(&[LOAD, AWAY, STOP])]
+#[case::led_to_a_service(&[DETOUR, BATCH])]
+#[case::led_to_one_without_a_service(&[TO_CANARY, BATCH])]
+#[case::something_was_broken(&[FAULT, BATCH])]
+#[case::somebody_came(&[JOIN, BATCH])]
+fn what_is_not_certain_to_fail_is_taken(#[case] acts: &[&str]) {
+    assert_eq!(mistakes(&refused(acts)), Vec::<String>::new());
+}
+
+#[test]
+fn a_rule_that_is_given_may_lead_to_nobody() {
+    let given = format!("given:\n  configurations:\n  {}\nwhen:\n", {
+        let rules = "rules: {route: {service: checkout, headers: {x-a: \"1\"}, to: {canary: 1}}}";
+        format!("- {{name: detour, scope: {{match: [{{}}]}}, {rules}}}")
+    });
+    let text = refused(&[BATCH]).replacen("when:\n", &given, 1);
+    assert_eq!(mistakes(&text), Vec::<String>::new());
+}
