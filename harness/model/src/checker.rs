@@ -42,10 +42,12 @@ mod traffic;
 mod trusted;
 mod unchanged;
 
+pub(crate) use evidence::clock;
 pub use lateness::may_come_of_lateness;
 
 use crate::expectation::Expectation;
 use crate::history::{Event, RequestSeen};
+use crate::in_vain;
 use crate::patience::Patience;
 use crate::scenario::Scenario;
 use crate::verdict::{Detail, Finding, Judgement, Verdict};
@@ -74,9 +76,15 @@ pub fn judge(scenario: &Scenario, events: &[Event], patience: &Patience) -> Judg
             only_if_written(expectation, finding, &unwritten)
         })
         .collect();
+    let verdict = sum(&findings);
+    let waited_in_vain = match verdict {
+        Verdict::Passed => Vec::new(),
+        Verdict::Inconclusive | Verdict::Failed => in_vain::of(scenario, events),
+    };
     Judgement {
-        verdict: sum(&findings),
+        verdict,
         findings,
+        waited_in_vain,
     }
 }
 

@@ -16,6 +16,7 @@ pub mod expectation;
 pub mod fault;
 pub mod handshake;
 pub mod history;
+pub mod in_vain;
 pub mod kill;
 pub mod machine;
 pub mod names;

@@ -1,5 +1,6 @@
 //! The judgement of an expectation, a scenario and a run.
 
+use crate::in_vain::VainWait;
 use serde::{Deserialize, Serialize};
 
 /// Three values; nothing else counts as green.
@@ -59,6 +60,10 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// One for each expectation, in the scenario's order.
     pub findings: Vec<Finding>,
+    /// What its steps waited for in vain, in the history's order: that may be why it did not pass. Empty when passed, and in
+    /// judgements of versions that did not tell it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waited_in_vain: Vec<VainWait>,
 }
 
 /// What was observed of a scenario that was under way when the run was interrupted: nothing was decided about it.

@@ -1,7 +1,8 @@
 //! A run built by hand with every outcome in it: what all reporters are tested on.
 //!
 //! Two scenarios pass, one fails (a sidecar outside the scope shows the toggle), one is inconclusive during a
-//! fault, one is skipped. How busy the machine was is known of all but one that passed; it was busy beside those that did not.
+//! fault, after which a sidecar is waited for in vain, one is skipped. How busy the machine was is known of all but
+//! one that passed; it was busy beside those that did not.
 
 mod catalogue;
 mod moments;
@@ -17,9 +18,13 @@ use harness_model::duration::Span;
 use harness_model::fault::Fault;
 use harness_model::history::{Answerer, EventKind, RequestSeen};
 use harness_model::machine::MachineLoad;
+use harness_model::patience::Whose;
 use harness_model::run_event::{RunEvent, Summary};
 use harness_model::verdict::{Detail, Finding, Verdict};
-use moments::{everybody_joins, finished, machine, marker, passed, reading, seen, started, write};
+use moments::{
+    everybody_joins, finished, machine, marker, passed, reading, seen, started, waited_in_vain,
+    write,
+};
 use std::collections::BTreeMap;
 
 const ZONES: [&str; 3] = ["zone-a", "zone-b", "zone-c"];
@@ -182,7 +187,7 @@ fn passing(
         passed("delivered", observations),
         passed("confined", observations / 2),
     ];
-    events.push(finished(name, findings, millis, machine));
+    events.push(finished(name, findings, Vec::new(), millis, machine));
     events
 }
 
@@ -238,7 +243,7 @@ fn failing() -> Vec<RunEvent> {
     };
     let findings = vec![passed("delivered", 27), leak];
     let busy = Some(machine(97, 31.2));
-    events.push(finished(FAILING, findings, 1523, busy));
+    events.push(finished(FAILING, findings, Vec::new(), 1523, busy));
     events
 }
 
@@ -314,6 +319,16 @@ fn inconclusive() -> Vec<RunEvent> {
             reason: "probe did not answer in 5s".to_owned(),
         },
     ));
+    events.push(seen(
+        name,
+        healed + 700_000_000,
+        Some(2),
+        EventKind::GaveUp {
+            waited_for: "every sidecar to have its control plane again; missing: checkout@zone-b"
+                .to_owned(),
+            whose: Whose::Mesh,
+        },
+    ));
     events.push(seen(name, healed + 800_000_000, None, EventKind::Finished));
     let findings = vec![
         passed("fails-over", 42),
@@ -332,7 +347,8 @@ fn inconclusive() -> Vec<RunEvent> {
         },
     ];
     let busy = Some(machine(97, 31.2));
-    events.push(finished(name, findings, 4604, busy));
+    let in_vain = waited_in_vain(name, &events);
+    events.push(finished(name, findings, in_vain, 4604, busy));
     events
 }
 

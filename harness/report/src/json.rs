@@ -3,6 +3,7 @@
 use crate::ReportError;
 use crate::record::{Outcome, Quarantined, RunRecord, ScenarioRecord, Shard};
 use harness_model::directory::Sidecar;
+use harness_model::in_vain::VainWait;
 use harness_model::machine::MachineLoad;
 use harness_model::scenario::Tag;
 use harness_model::usage::Usage;
@@ -135,6 +136,9 @@ pub struct ScenarioForm {
     pub machine: Option<MachineLoad>,
     /// One for each expectation.
     pub findings: Vec<Finding>,
+    /// What its steps waited for in vain; absent where it passed, and in reports of versions that did not tell it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waited_in_vain: Vec<VainWait>,
     /// Its history, relative to the folder of the report.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history: Option<String>,
@@ -256,17 +260,20 @@ pub fn document(record: &RunRecord, exit_code: u8) -> Document {
         .scenarios
         .iter()
         .map(|scenario| {
-            let (reason, millis, machine, findings) = match &scenario.outcome {
-                Outcome::Unfinished => (None, None, None, vec![]),
+            let (reason, millis, machine, judgement) = match &scenario.outcome {
+                Outcome::Unfinished => (None, None, None, None),
                 Outcome::Skipped { reason } | Outcome::NotRun { reason } => {
-                    (Some(reason.clone()), None, None, vec![])
+                    (Some(reason.clone()), None, None, None)
                 }
                 Outcome::Judged {
                     judgement,
                     millis,
                     machine,
-                } => (None, Some(*millis), *machine, judgement.findings.clone()),
+                } => (None, Some(*millis), *machine, Some(judgement)),
             };
+            let (findings, waited_in_vain) = judgement
+                .map(|told| (told.findings.clone(), told.waited_in_vain.clone()))
+                .unwrap_or_default();
             let history = (reason.is_none() && record.context.artifacts.is_some()).then(|| {
                 crate::record::history_path(&scenario.name, scenario.repetition)
                     .display()
@@ -293,6 +300,7 @@ pub fn document(record: &RunRecord, exit_code: u8) -> Document {
                 millis,
                 machine,
                 findings,
+                waited_in_vain,
                 history,
                 rerun: record.context.rerun(&scenario.name, record.seed),
             }

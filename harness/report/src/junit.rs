@@ -306,6 +306,7 @@ mod tests {
             at        checkout@zone-b; step 1 (cut zone 2 off for 3s)
             expected  at least one reading while the fault lasted
             observed  none: probe did not answer in 5s
+          in vain   step 2 (wait until every fault has ended and what it hit is back), until 10.500 s: every sidecar to have its control plane again; missing: 1 of 9 sidecars (checkout@zone-b)
           machine   something waited for a processor 97 % of the time, for a disk 4 %, load 31.2 on 2 processors
           rerun     meshproof run resilience/zone-outage --topology three-zones --seed 42
         </error>

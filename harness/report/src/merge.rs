@@ -126,6 +126,7 @@ fn outcome(form: &ScenarioForm) -> Outcome {
         judgement: Judgement {
             verdict,
             findings: form.findings.clone(),
+            waited_in_vain: form.waited_in_vain.clone(),
         },
         millis: form.millis.unwrap_or_default(),
         machine: form.machine,
@@ -236,6 +237,7 @@ mod tests {
         let junit = crate::junit::render(&record).expect("it has a JUnit form");
         assert_eq!(junit.matches("<testcase ").count(), 5, "{junit}");
         assert_eq!(junit.matches("  machine   ").count(), 1, "{junit}");
+        assert_eq!(junit.matches("  in vain   ").count(), 1, "{junit}");
     }
 
     #[test]

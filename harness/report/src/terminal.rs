@@ -22,6 +22,9 @@ const QUIET: Style = Style::new().dimmed();
 /// How many deviations of one expectation are shown before the rest is counted.
 const SHOWN_DEVIATIONS: usize = 8;
 
+/// How many waits in vain are shown before the rest is counted.
+const SHOWN_WAITS: usize = 5;
+
 /// How many of these that are alike are shown before the sidecars of the rest are named.
 const SHOWN_ALIKE: usize = 3;
 
@@ -267,7 +270,7 @@ fn busy_machine(
 }
 
 /// The findings of a judgement that did not pass, indented: what failed first. Beside a failure what is only undecided
-/// often follows from it, so that it gets one line.
+/// often follows from it, so that it gets one line. Below them stands what was waited for in vain.
 ///
 /// # Errors
 ///
@@ -304,7 +307,19 @@ pub fn findings(
             consequence(out, finding)?;
         }
     }
-    Ok(())
+    in_vain(out, judgement)
+}
+
+/// What steps waited for in vain: that may be why.
+fn in_vain(out: &mut impl Write, judgement: &Judgement) -> std::io::Result<()> {
+    let waits = &judgement.waited_in_vain;
+    for wait in waits.iter().take(SHOWN_WAITS) {
+        writeln!(out, "  in vain   {wait}")?;
+    }
+    match waits.len().saturating_sub(SHOWN_WAITS) {
+        0 => Ok(()),
+        more => writeln!(out, "    and {more} more"),
+    }
 }
 
 /// Deviations kind by kind: the first few of each one by one.

@@ -23,6 +23,7 @@ use harness_mesh::Keys;
 use harness_model::configuration::{Configuration, ScopeEntry};
 use harness_model::directory::{Directory, Sidecar};
 use harness_model::history::EventKind;
+use harness_model::in_vain;
 use harness_model::oracle::Oracle;
 use harness_model::patience::Whose;
 use harness_model::placeholder;
@@ -320,7 +321,7 @@ impl Execution {
         if missing.is_empty() {
             return true;
         }
-        self.give_up_within(whose, format!("{what}; missing: {}", missing.join("; ")));
+        self.give_up_within(whose, in_vain::waited_for(what, missing));
         false
     }
 

@@ -16,6 +16,7 @@ use harness_mesh::Keys;
 use harness_model::causes::chain;
 use harness_model::directory::Directory;
 use harness_model::history::file::Recorded;
+use harness_model::in_vain;
 use harness_model::machine::MachineLoad;
 use harness_model::placeholder;
 use harness_model::rotation::Rotation;
@@ -179,6 +180,10 @@ async fn carry_out(
         }
         None => judge(&scenario, &history, &plan.patience),
     };
+    if judgement.verdict == Verdict::Inconclusive {
+        // Where it was broken off, or a checker has ended by a panic, nobody was asked.
+        judgement.waited_in_vain = in_vain::of(&scenario, &history);
+    }
     let folder = artifacts::folder(&plan.artifacts, &scenario.name, item.repetition);
     if artifacts::collects(plan.collect, judgement.verdict) && interrupt.signal().is_none() {
         environment
@@ -346,6 +351,7 @@ pub(crate) fn undecided(reason: String) -> Judgement {
                 event: None,
             }],
         }],
+        waited_in_vain: Vec::new(),
     }
 }
 
@@ -357,6 +363,7 @@ mod tests {
         Judgement {
             verdict,
             findings: Vec::new(),
+            waited_in_vain: Vec::new(),
         }
     }
 

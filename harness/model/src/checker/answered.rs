@@ -24,13 +24,14 @@ pub(super) fn check(timeline: &Timeline<'_>, name: &str, may_be_lost: u64) -> Ev
         .collect();
     let count = u64::try_from(lost.len()).unwrap_or(u64::MAX);
     if count > may_be_lost {
-        let mut alike = Alike::of(traffic.requests.len());
+        let mut alike = Alike::by_time(traffic.requests.len());
         for request in &lost {
             alike.note(request, String::new(), describe(request));
         }
         let examples: Vec<String> = alike.texts().take(5).collect();
         evidence.contradict(Detail {
             sidecar: lost.first().map(|request| request.from.clone()),
+            step: traffic.step,
             ..detail(
                 format!("at most {may_be_lost} of `{name}` to be lost"),
                 format!("{count} lost: {}", examples.join("; ")),

@@ -81,7 +81,7 @@ pub(super) fn not_carried_out(timeline: &Timeline<'_>, place: Place) -> Detail {
 }
 
 /// A time of the history as people read it.
-pub(super) fn clock(at_ns: u64) -> String {
+pub(crate) fn clock(at_ns: u64) -> String {
     format!(
         "{}.{:03} s",
         at_ns / 1_000_000_000,

@@ -2,6 +2,7 @@
 //!
 //! Invariant: no verdict depends on it.
 
+use crate::patience::Whose;
 use crate::verdict::{Judgement, Verdict};
 
 /// The checkers that fail by something that was seen and is wrong whenever it is: a wrong receiver, a wrong answerer, a certificate
@@ -12,13 +13,23 @@ const WRONG_WHENEVER: &[&str] = &[
     "answered_by",
     "confined",
     "denied",
-    "handshake_refused",
     "in_plaintext",
     "keeps_protocol",
     "on_the_wire",
     "over_tls",
     "passes_both_sidecars",
     "same_root",
+    "shared_by",
+    "unchanged",
+];
+
+/// Of these, what goes by the configuration that is in force: where a step waited for that in vain it may have been late and no more.
+/// Not `confined`: a configuration where it must not be keeps a step waiting, too.
+const BY_WHAT_IS_IN_FORCE: &[&str] = &[
+    "answered_by",
+    "in_plaintext",
+    "on_the_wire",
+    "over_tls",
     "shared_by",
     "unchanged",
 ];
@@ -31,10 +42,18 @@ pub fn may_come_of_lateness(judgement: &Judgement) -> bool {
     match judgement.verdict {
         Verdict::Passed => false,
         Verdict::Inconclusive => !judgement.is_interrupted(),
-        Verdict::Failed => judgement.findings.iter().any(|finding| {
-            finding.verdict == Verdict::Failed
-                && !WRONG_WHENEVER.contains(&finding.checker.as_str())
-        }),
+        Verdict::Failed => {
+            let waits = &judgement.waited_in_vain;
+            let was_late = waits.iter().any(|wait| wait.whose == Whose::Mesh);
+            let may = |checker: &str| {
+                !WRONG_WHENEVER.contains(&checker)
+                    || (was_late && BY_WHAT_IS_IN_FORCE.contains(&checker))
+            };
+            let findings = &judgement.findings;
+            findings
+                .iter()
+                .any(|finding| finding.verdict == Verdict::Failed && may(&finding.checker))
+        }
     }
 }
 
@@ -42,6 +61,7 @@ pub fn may_come_of_lateness(judgement: &Judgement) -> bool {
 mod tests {
     use super::*;
     use crate::expectation::Expectation;
+    use crate::in_vain::VainWait;
     use crate::verdict::{Detail, Finding, INTERRUPTED};
     use std::collections::BTreeSet;
 
@@ -76,7 +96,7 @@ mod tests {
         ("denied", false),
         ("audited", true),
         ("handshakeAnswered", true),
-        ("handshakeRefused", false),
+        ("handshakeRefused", true),
         ("failsOver", true),
         ("unchanged", false),
         ("recovers", true),
@@ -110,8 +130,23 @@ mod tests {
         }
     }
 
+    fn wait(whose: Whose) -> VainWait {
+        VainWait {
+            step: Some(0),
+            during: "step 0".to_owned(),
+            at_ns: 1,
+            whose,
+            waited_for: "every sidecar to hold what it must".to_owned(),
+            event: 0,
+        }
+    }
+
     fn may(verdict: Verdict, findings: Vec<Finding>) -> bool {
-        may_come_of_lateness(&Judgement { verdict, findings })
+        may_come_of_lateness(&Judgement {
+            verdict,
+            findings,
+            waited_in_vain: Vec::new(),
+        })
     }
 
     #[test]
@@ -158,6 +193,22 @@ mod tests {
         ] {
             let told = format!("{verdict:?} {findings:?}");
             assert_eq!(may(verdict, findings), expected, "{told}");
+        }
+    }
+
+    #[test]
+    fn what_goes_by_a_configuration_that_was_waited_for_in_vain_may_come_of_it() {
+        let judged = |checker, whose| Judgement {
+            verdict: Verdict::Failed,
+            findings: vec![finding(checker, Verdict::Failed, "something")],
+            waited_in_vain: vec![wait(whose)],
+        };
+        assert!(may_come_of_lateness(&judged("answered_by", Whose::Mesh)));
+        let of_the_harness = judged("answered_by", Whose::Harness);
+        assert!(!may_come_of_lateness(&of_the_harness));
+        assert!(!may_come_of_lateness(&judged("confined", Whose::Mesh)));
+        for name in BY_WHAT_IS_IN_FORCE {
+            assert!(WRONG_WHENEVER.contains(name), "{name} may be late anyhow");
         }
     }
 

@@ -5,6 +5,7 @@ use super::requests::Alike;
 use super::timeline::Timeline;
 use super::traffic::{Traffic, describe, is_answered};
 use crate::history::{EventKind, RefusalCause, RequestSeen};
+use crate::verdict::Detail;
 use crate::words;
 use std::collections::BTreeMap;
 
@@ -16,8 +17,8 @@ pub(super) fn check(timeline: &Timeline<'_>, name: &str, because: RefusalCause) 
         "requests of `{name}` to be refused: {}",
         words::cause(because)
     );
-    let mut wrong = Alike::of(traffic.requests.len());
-    let mut unknown = Alike::of(traffic.requests.len());
+    let alike = || Alike::by_time(traffic.requests.len()).in_step(traffic.step);
+    let (mut wrong, mut unknown) = (alike(), alike());
     for request in traffic.requests.values() {
         match request.cause {
             _ if is_refused(request, because) => evidence.support(1),
@@ -37,7 +38,12 @@ pub(super) fn check(timeline: &Timeline<'_>, name: &str, because: RefusalCause) 
     wrong.contradict(&mut evidence);
     unknown.leave_open(&mut evidence);
     traffic.note_gaps(name, &mut evidence);
-    note_who_ended_it(timeline, name, because, &mut evidence);
+    if let Some(open) = who_ended_it(timeline, name, because) {
+        evidence.open(Detail {
+            step: traffic.step,
+            ..open
+        });
+    }
     evidence
 }
 
@@ -46,15 +52,10 @@ pub(super) fn is_refused(request: &RequestSeen, because: RefusalCause) -> bool {
     !is_answered(request) && request.cause == Some(because)
 }
 
-/// Leaves it open who ended the connections of a batch over which no sidecar of the callee has turned any away for this cause: a
+/// That it is open who ended the connections of a batch over which no sidecar of the callee has turned any away for this cause: a
 /// caller that is told no more than that they ended is told the same by a callee that crashed. Where none tells how many it has,
 /// how they ended is all that is known.
-fn note_who_ended_it(
-    timeline: &Timeline<'_>,
-    name: &str,
-    cause: RefusalCause,
-    evidence: &mut Evidence,
-) {
+fn who_ended_it(timeline: &Timeline<'_>, name: &str, cause: RefusalCause) -> Option<Detail> {
     let mut counts = timeline
         .events
         .iter()
@@ -66,28 +67,23 @@ fn note_who_ended_it(
             } if traffic == name && *because == cause => Some(sidecars),
             _ => None,
         });
-    let Some(before) = counts.next() else {
-        return;
-    };
+    let before = counts.next()?;
     let Some(after) = counts.next_back() else {
-        // Nobody could be read that time, and those that could be the other time tell nothing.
-        if before.is_empty() {
-            return;
-        }
-        evidence.open(detail(
-            format!(
-                "what the callee's sidecars turn away to be counted before `{name}` and after it"
-            ),
-            "it was counted once",
-        ));
-        return;
+        // Where nobody could be read that time, those that could be the other time tell nothing.
+        return (!before.is_empty()).then(|| {
+            detail(
+                format!(
+                    "what the callee's sidecars turn away to be counted before `{name}` and after it"
+                ),
+                "it was counted once",
+            )
+        });
     };
-    if let Some(observed) = without_more(before, after) {
-        evidence.open(detail(
-            format!("a sidecar of the callee that turns connections of `{name}` away"),
-            observed,
-        ));
-    }
+    let observed = without_more(before, after)?;
+    Some(detail(
+        format!("a sidecar of the callee that turns connections of `{name}` away"),
+        observed,
+    ))
 }
 
 /// Why it is not known of any sidecar that it has turned away more by the second count; none where it is of one. What one that

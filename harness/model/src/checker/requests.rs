@@ -8,6 +8,7 @@ use crate::verdict::Detail;
 pub(super) struct Alike<'a> {
     all: usize,
     has_times: bool,
+    step: Option<usize>,
     groups: Vec<Group<'a>>,
 }
 
@@ -23,6 +24,7 @@ impl<'a> Alike<'a> {
         Self {
             all,
             has_times: false,
+            step: None,
             groups: Vec::new(),
         }
     }
@@ -33,6 +35,11 @@ impl<'a> Alike<'a> {
             has_times: true,
             ..Self::of(all)
         }
+    }
+
+    /// The same, and they were sent in this step.
+    pub(super) fn in_step(self, step: Option<usize>) -> Self {
+        Self { step, ..self }
     }
 
     /// Notes a request; `observed` fits behind "requests".
@@ -75,6 +82,7 @@ impl<'a> Alike<'a> {
     fn detail(&self, group: &Group<'a>) -> Detail {
         Detail {
             sidecar: Some(group.requests[0].from.clone()),
+            step: self.step,
             ..detail(group.expected.clone(), self.text(group))
         }
     }

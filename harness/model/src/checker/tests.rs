@@ -12,6 +12,7 @@ mod faults;
 mod garbled;
 mod handshook;
 mod histories;
+mod in_vain;
 mod keeps_stream;
 mod modes;
 mod named;

@@ -12,6 +12,8 @@ const SILENCE_NS: u64 = 1_000_000_000;
 /// Requests by their position in the traffic.
 pub(super) struct Traffic<'a> {
     pub(super) requests: BTreeMap<u64, &'a RequestSeen>,
+    /// The step that sends them; none of a load, which goes on over several.
+    pub(super) step: Option<usize>,
     /// How many were sent or should have been, and left no outcome.
     pub(super) missing: u64,
     /// Positions with more than one outcome.
@@ -45,6 +47,7 @@ impl<'a> Traffic<'a> {
             .max(wanted(timeline, name));
         Self {
             requests,
+            step: step(timeline, name),
             missing: sent.saturating_sub(seen),
             contradictory,
         }
@@ -103,6 +106,11 @@ pub(super) fn describe(request: &RequestSeen) -> String {
         .as_ref()
         .map_or_else(String::new, |failure| format!(" ({failure})"));
     format!(": {status}{failure}")
+}
+
+fn step(timeline: &Timeline<'_>, name: &str) -> Option<usize> {
+    let is_batch = |act: &Act| matches!(act, Act::Request(traffic) if traffic.name == name);
+    timeline.scenario.when.iter().position(is_batch)
 }
 
 fn wanted(timeline: &Timeline<'_>, name: &str) -> u64 {

@@ -103,6 +103,43 @@ fn a_report_that_does_not_tell_of_the_machine_is_read() {
 }
 
 #[test]
+fn what_was_waited_for_in_vain_is_told_where_a_scenario_did_not_pass() {
+    let whole = document(&crate::fixture::record(), 1);
+    let has_waited = |form: &&ScenarioForm| !form.waited_in_vain.is_empty();
+    let waited: Vec<&ScenarioForm> = whole.scenarios.iter().filter(has_waited).collect();
+    assert_eq!(waited.len(), 1);
+    assert_eq!(waited[0].outcome, Ending::Inconclusive);
+    insta::assert_json_snapshot!(waited[0].waited_in_vain, @r#"
+    [
+      {
+        "step": 2,
+        "during": "step 2 (wait until every fault has ended and what it hit is back)",
+        "atNs": 10500000000,
+        "whose": "mesh",
+        "waitedFor": "every sidecar to have its control plane again; missing: 1 of 9 sidecars (checkout@zone-b)",
+        "event": 111
+      }
+    ]
+    "#);
+}
+
+#[test]
+fn a_report_that_does_not_tell_what_was_waited_for_in_vain_is_read() {
+    let record = crate::fixture::record();
+    let mut older = serde_json::to_value(document(&record, 1)).expect("it has a JSON form");
+    let scenarios = older["scenarios"].as_array_mut().expect("a list");
+    let told = |scenario: &mut serde_json::Value| {
+        let fields = scenario.as_object_mut().expect("an object");
+        fields.remove("waitedInVain").is_some()
+    };
+    let told: Vec<bool> = scenarios.iter_mut().map(told).collect();
+    assert_eq!(told, [false, false, false, true, false]);
+    let read = read(&older.to_string()).expect("it is of this version");
+    let mut forms = read.scenarios.iter();
+    assert!(forms.all(|form| form.waited_in_vain.is_empty()));
+}
+
+#[test]
 fn what_is_no_report_of_ours_is_refused() {
     assert!(matches!(read("{}"), Err(ReadError::Form(_))));
     assert!(matches!(

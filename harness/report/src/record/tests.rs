@@ -135,6 +135,7 @@ fn is_told(verdict: Verdict, checker: &str, observed: &str) -> bool {
                 event: None,
             }],
         }],
+        waited_in_vain: Vec::new(),
     };
     let is_told = scenario.busy_machine().is_some();
     let document = crate::json::document(&record, 1);

@@ -1,6 +1,8 @@
 //! Lines for people, outcome by outcome.
 
 use super::*;
+use harness_model::in_vain::VainWait;
+use harness_model::patience::Whose;
 use harness_model::verdict::Detail;
 
 fn plain(quiet: bool) -> String {
@@ -40,6 +42,7 @@ fn every_outcome_has_its_line_and_failures_come_again_at_the_end() {
         at        checkout@zone-b; step 1 (cut zone 2 off for 3s)
         expected  at least one reading while the fault lasted
         observed  none: probe did not answer in 5s
+      in vain   step 2 (wait until every fault has ended and what it hit is back), until 10.500 s: every sidecar to have its control plane again; missing: 1 of 9 sidecars (checkout@zone-b)
       machine   something waited for a processor 97 % of the time, for a disk 4 %, load 31.2 on 2 processors
       history   artifacts/2026-11-23t14-05-00z-ab12/scenarios/resilience/zone-outage/history.jsonl
       rerun     meshproof run resilience/zone-outage --topology three-zones --seed 42
@@ -104,6 +107,7 @@ fn what_failed_comes_before_what_could_not_be_decided() {
             finding("delivered", Verdict::Passed, &[]),
             finding("answered", Verdict::Failed, &["lost"]),
         ],
+        waited_in_vain: Vec::new(),
     };
     let told = |judgement: &Judgement| {
         let mut out = Vec::new();
@@ -144,6 +148,7 @@ fn told(details: Vec<Detail>) -> String {
             observations: 6,
             details,
         }],
+        waited_in_vain: Vec::new(),
     };
     let mut out = Vec::new();
     findings(&mut out, &judgement, Setting::default()).expect("a vector takes everything");
@@ -193,6 +198,35 @@ fn of_what_differs_the_first_eight_are_told_and_the_others_counted() {
     };
     let text = told((1..=10).map(cause).collect());
     assert_eq!(text.matches("observed  cause").count(), 8, "{text}");
+    assert!(text.ends_with("    and 2 more\n"), "{text}");
+}
+
+#[test]
+fn of_what_was_waited_for_in_vain_the_first_five_are_told_below_the_findings() {
+    let waits = |count: usize| Judgement {
+        verdict: Verdict::Inconclusive,
+        findings: vec![],
+        waited_in_vain: (0..count)
+            .map(|step| VainWait {
+                step: Some(step),
+                during: format!("step {step}"),
+                at_ns: 1_500_000_000,
+                whose: Whose::Mesh,
+                waited_for: "all of it".to_owned(),
+                event: step,
+            })
+            .collect(),
+    };
+    let told = |count| {
+        let mut out = Vec::new();
+        findings(&mut out, &waits(count), Setting::default()).expect("a vector takes everything");
+        without_colour(out)
+    };
+    assert_eq!(told(0), "");
+    assert_eq!(told(1), "  in vain   step 0, until 1.500 s: all of it\n");
+    assert_eq!(told(5).lines().count(), 5);
+    let text = told(7);
+    assert_eq!(text.matches("  in vain   ").count(), 5, "{text}");
     assert!(text.ends_with("    and 2 more\n"), "{text}");
 }
 

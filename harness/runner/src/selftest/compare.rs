@@ -221,6 +221,7 @@ mod tests {
                     event: None,
                 }],
             }],
+            waited_in_vain: Vec::new(),
         }
     }
 

@@ -234,11 +234,12 @@ fn who_answered_what_was_to_be_refused_is_told() {
     assert_eq!(
         told,
         [
-            "1 of 3 requests answered by checkout in zone1 (checkout-zone1-0), #0",
-            "1 of 3 requests answered by checkout in zone2 (checkout-zone2-0), #1",
-            "1 of 3 requests answered, #2",
+            "1 of 3 requests answered by checkout in zone1 (checkout-zone1-0), #0 (due 0.008 s)",
+            "1 of 3 requests answered by checkout in zone2 (checkout-zone2-0), #1 (due 0.009 s)",
+            "1 of 3 requests answered, #2 (due 0.010 s)",
         ]
     );
+    assert!(found.details.iter().all(|detail| detail.step == Some(0)));
 }
 
 #[rstest]

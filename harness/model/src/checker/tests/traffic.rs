@@ -57,13 +57,16 @@ fn answered_counts_what_is_lost(
 fn a_status_other_than_200_is_a_loss() {
     let mut recorder = recorder();
     recorder.request(0, |r| r.status = Some(503));
-    let found = finding(&expecting(vec![batch(1)], answered(0)), &recorder);
-    assert_eq!(found.verdict, Verdict::Failed);
-    assert!(
-        found.details[0]
-            .observed
-            .contains("1 of 1 requests: status 503, #0")
-    );
+    for (act, step) in [(batch(1), Some(0)), (load(), None)] {
+        let found = finding(&expecting(vec![act], answered(0)), &recorder);
+        assert_eq!(found.verdict, Verdict::Failed);
+        assert_eq!(
+            found.details[0].observed,
+            "1 lost: 1 of 1 requests: status 503, #0 (due 0.008 s)"
+        );
+        // A load goes on over several steps, so that its times say more.
+        assert_eq!(found.details[0].step, step);
+    }
 }
 
 #[test]
