@@ -178,8 +178,10 @@ pub(super) fn prepare(
                 ("root-ca-file", &ca),
                 ("allocate-node-cidrs", "false"),
                 ("node-monitor-period", "500ms"),
-                // Six Leases missed: a busy machine may be late by one or two.
-                ("node-monitor-grace-period", "6s"),
+                // Sixteen Leases missed; Kubernetes waits for fifty seconds. An etcd that hangs for eight seconds, and an API server
+                // that is away for ten, are no nodes that are gone: all pods were declared unready once etcd went on, for as long
+                // as their nodes needed to say otherwise, and requests were lost over that.
+                ("node-monitor-grace-period", "16s"),
                 ("node-startup-grace-period", "10s"),
                 ("kube-api-qps", "500"),
                 ("kube-api-burst", "1000"),
