@@ -94,7 +94,7 @@ async fn answer_first(listener: &TcpListener, tls: &TlsAcceptor) -> io::Result<(
 
 async fn answer(client: TcpStream, tls: &TlsAcceptor) -> io::Result<()> {
     let client = tls.accept(client).await?;
-    let answer = service_fn(async |request: Request<Incoming>| {
+    let answer = service_fn(|request: Request<Incoming>| async move {
         let is_known = request.uri().path() == QUESTION;
         let (status, words) = if is_known {
             (StatusCode::OK, "ok")
