@@ -21,6 +21,7 @@ mod groups;
 mod handle;
 mod health_gate;
 mod key_search;
+mod load;
 mod machines;
 mod measure;
 mod node;

@@ -1,5 +1,9 @@
 //! Waiting until Kubernetes says that the nodes of a cluster are ready.
 
+mod told;
+
+pub(crate) use told::{until, wait_until_told};
+
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::Node;
 use kube::runtime::{WatchStreamExt, watcher};

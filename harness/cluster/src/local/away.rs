@@ -5,15 +5,30 @@ use super::cluster::LocalCluster;
 use super::plan::Plan;
 use super::protocol::{self, ClusterPart, Request};
 use super::{connect_socket, failed};
+use crate::nodes::wait_until_told;
 use crate::{Cluster as _, ClusterError, DiskHarm, OnDisks, Part, PodAddress};
 use futures::future::{join_all, try_join_all};
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
+
+/// Data center → when its nodes lost power last.
+#[derive(Debug, Default)]
+pub(super) struct PowerCuts(Mutex<BTreeMap<String, Timestamp>>);
+
+impl PowerCuts {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Timestamp>> {
+        // The map is whole after every change.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Takes a part away for this time; what was done, in words.
 pub(super) async fn take_away(
@@ -21,6 +36,10 @@ pub(super) async fn take_away(
     part: &Part,
     duration: Duration,
 ) -> Result<String, ClusterError> {
+    if let Part::Nodes { data_center } = part {
+        let mut cuts = cluster.power_cuts.all();
+        cuts.insert(data_center.clone(), Timestamp::now());
+    }
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     match place_of(part) {
         Place::Fabric(part) => cluster.ask(&Request::TakeAway { part, millis }).await,
@@ -43,6 +62,27 @@ pub(super) async fn give_back(cluster: &LocalCluster, part: &Part) -> Result<(),
         Place::PortOf { pod, .. } => speed_up(cluster.folder(), pod).await,
         Place::Disks(part) => mend(cluster.folder(), &nodes(cluster, part)?, part).await,
     }
+}
+
+/// Waits until nodes that lost power tell of their pods again: until then Kubernetes says that these are ready, unless they were
+/// away for so long that it takes them for gone. Of all other parts it is known when they are back.
+pub(super) async fn wait_until_back(
+    cluster: &LocalCluster,
+    part: &Part,
+) -> Result<(), ClusterError> {
+    let Part::Nodes { data_center } = part else {
+        return Ok(());
+    };
+    let since = cluster.power_cuts.all().get(data_center).copied();
+    let Some(since) = since else {
+        return Ok(());
+    };
+    let (client, plan) = (cluster.client(), Plan::new(cluster.topology()));
+    let hit = plan
+        .numbered_nodes()
+        .filter(|(zone, _, _)| zone.data_center == *data_center);
+    let told = hit.map(|(_, _, node)| wait_until_told(&client, &node.name, since));
+    try_join_all(told).await.map(drop)
 }
 
 /// Who takes a part away.

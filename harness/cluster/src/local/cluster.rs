@@ -4,8 +4,8 @@ use super::handle::{self, Fabric};
 use super::programs::Programs;
 use super::protocol::Request;
 use super::{
-    ACCOUNT_KEY, away, bootstrap, connect_socket, control, control_socket, dial, key_search, plan,
-    run_folder,
+    ACCOUNT_KEY, away, bootstrap, connect_socket, control, control_socket, dial, key_search, load,
+    plan, run_folder,
 };
 use crate::folder_lock::{self, Attempt, FolderLock};
 use crate::together::Whole;
@@ -14,7 +14,6 @@ use crate::{
     WireSeen, account_token, api, exposure, failed, zones_of,
 };
 use futures::future::BoxFuture;
-use harness_images::store::Store;
 use harness_model::capability::Capability;
 use harness_model::causes::chain;
 use harness_model::topology::Topology;
@@ -63,6 +62,7 @@ pub struct LocalCluster {
     _use: FolderLock,
     /// Whether we have begun to take it down.
     going: AtomicBool,
+    pub(super) power_cuts: away::PowerCuts,
 }
 
 struct ClientBox(kube::Client);
@@ -157,6 +157,7 @@ impl LocalCluster {
             owned,
             _use: lock,
             going: AtomicBool::new(false),
+            power_cuts: away::PowerCuts::default(),
         })
     }
 
@@ -272,21 +273,7 @@ impl Cluster for LocalCluster {
         images: &'a [ImageArchive],
     ) -> BoxFuture<'a, Result<ImageNames, ClusterError>> {
         Box::pin(async move {
-            let view = self.folder.join("images");
-            let loads = images.iter().map(|image| {
-                let (view, image) = (view.clone(), image.clone());
-                async move {
-                    let act = format!("load image {}", image.archive.display());
-                    tokio::task::spawn_blocking(move || {
-                        Store::open(&view)?.load_as(&image.archive, &image.reference)
-                    })
-                    .await
-                    .map_err(failed(act.clone()))?
-                    .map(drop)
-                    .map_err(failed(act))
-                }
-            });
-            futures::future::try_join_all(loads).await?;
+            load::into(&self.folder.join("images"), images).await?;
             Ok(ImageNames::new())
         })
     }
@@ -329,6 +316,10 @@ impl Cluster for LocalCluster {
 
     fn give_back<'a>(&'a self, part: &'a Part) -> BoxFuture<'a, Result<(), ClusterError>> {
         Box::pin(away::give_back(self, part))
+    }
+
+    fn wait_until_back<'a>(&'a self, part: &'a Part) -> BoxFuture<'a, Result<(), ClusterError>> {
+        Box::pin(away::wait_until_back(self, part))
     }
 
     fn watch_wire<'a>(

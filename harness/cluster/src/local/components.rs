@@ -27,6 +27,10 @@ const ETCD: &str = "http://127.0.0.1:2379";
 /// How far the heap of a component grows beyond what is in use before Go collects what is not, in percent: twice what Go does
 /// by itself. All share the processor with everything that is judged.
 const GOGC: &str = "200";
+/// Seconds without a word from a node after which it is taken for gone; Kubernetes waits for fifty. An etcd that hangs for eight
+/// seconds, and an API server that is away for ten, are no nodes that are gone: all pods were declared unready once etcd went on,
+/// for as long as their nodes needed to say otherwise, and requests were lost over that.
+pub(super) const NODE_GONE_AFTER: u64 = 16;
 /// Pause before a component that died is started again.
 const RESTART: Duration = Duration::from_millis(500);
 
@@ -159,8 +163,7 @@ pub(super) fn prepare(
                     "feature-gates",
                     "APIServerIdentity=false,UnknownVersionInteroperabilityProxy=false",
                 ),
-                // A node that is gone is noticed in seconds, but its pods stay long enough for a zone that was
-                // cut off to come back with them.
+                // Pods of a node that is gone stay long enough for a zone that was cut off to come back with them.
                 ("default-not-ready-toleration-seconds", "60"),
                 ("default-unreachable-toleration-seconds", "60"),
                 ("profiling", "false"),
@@ -178,10 +181,7 @@ pub(super) fn prepare(
                 ("root-ca-file", &ca),
                 ("allocate-node-cidrs", "false"),
                 ("node-monitor-period", "500ms"),
-                // Sixteen Leases missed; Kubernetes waits for fifty seconds. An etcd that hangs for eight seconds, and an API server
-                // that is away for ten, are no nodes that are gone: all pods were declared unready once etcd went on, for as long
-                // as their nodes needed to say otherwise, and requests were lost over that.
-                ("node-monitor-grace-period", "16s"),
+                ("node-monitor-grace-period", &format!("{NODE_GONE_AFTER}s")),
                 ("node-startup-grace-period", "10s"),
                 ("kube-api-qps", "500"),
                 ("kube-api-burst", "1000"),

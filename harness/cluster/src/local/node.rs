@@ -1,6 +1,7 @@
 //! `__node`: the first process of a node, init of its own PID, mount, host name and IPC namespaces, in the network
 //! namespace that the fabric made for it. It prepares what a machine would have and becomes the kubelet.
 
+use super::components::NODE_GONE_AFTER;
 use super::plan::{API_PORT, API_SERVER, CLUSTER_DOMAIN, PREFIX};
 use super::protocol::{self, LIFELINE, NodeRole};
 use super::{failed, log_to};
@@ -72,7 +73,7 @@ fn configuration(role: NodeRole) -> NodeConfig {
         cluster_domain: CLUSTER_DOMAIN.to_owned(),
         log: role.log,
         holds_key: key_marks::are_in,
-        lease_duration: Duration::from_secs(6),
+        lease_duration: Duration::from_secs(NODE_GONE_AFTER),
         restart_backoff: Duration::from_millis(500),
     }
 }
