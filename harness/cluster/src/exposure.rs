@@ -81,7 +81,8 @@ impl Search {
 }
 
 /// Looks through the logs of all containers in these namespaces, from their first line on. The API tells none of pods that are
-/// gone, and of containers that were started again those of the last two runs; see [`keys_in_kept_logs`].
+/// gone, and of containers that were started again those of the last two runs (our kubelet: since the node started); see
+/// [`keys_in_kept_logs`].
 pub async fn keys_in_logs(client: &Client, namespaces: &[String]) -> Search {
     let mut search = Search::default();
     let mut logs = Vec::new();

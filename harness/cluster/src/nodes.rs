@@ -1,4 +1,4 @@
-//! Waiting until Kubernetes says that the nodes of a cluster are ready.
+//! Waiting for nodes: until Kubernetes says that they are ready, or until those that had lost power have booted and been heard of.
 
 mod told;
 

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The list of faults that have not ended, kept in a file so that it survives us. Lines are only appended: one when
+/// The list of faults that have not ended, kept in a file so that people can read it after us. Lines are only appended: one when
 /// a fault begins, one when it is crossed out.
 #[derive(Debug)]
 pub struct Ledger {

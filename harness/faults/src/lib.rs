@@ -31,7 +31,7 @@ pub struct Injector {
 }
 
 /// A fault that was measured to bite. It stays in the ledger until it is measured to have ended: hand it to
-/// [`Injector::wait_for_end`] or [`Injector::heal`].
+/// [`Injector::wait_for_end`] or [`Injector::heal_all`].
 #[must_use = "a fault that nobody waits for stays in the ledger"]
 #[derive(Clone, Debug)]
 pub struct ActiveFault {
@@ -54,7 +54,7 @@ impl ActiveFault {
         }
     }
 
-    /// What it hit is gone for good, and has ended when its replacement is ready.
+    /// What it hit does not come back as it was: it has ended when all of the mesh is ready.
     #[must_use]
     pub fn needs_replacement(&self) -> bool {
         matches!(
@@ -169,7 +169,7 @@ impl Injector {
     }
 
     /// Waits until a fault has ended by itself and what it hit can be reached again, at most `patience` beyond its own
-    /// duration, and crosses it out. Pods that were killed have no end of their own.
+    /// duration and what the cluster grants such a part to be back, and crosses it out. Pods that were killed have no end of their own.
     ///
     /// # Errors
     ///

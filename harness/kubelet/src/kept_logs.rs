@@ -1,7 +1,7 @@
 //! Logs that the API has no words for any more: of pods that are gone, and of earlier runs than the last two of a container.
 //! They are kept for those who look through everything that was written.
 //!
-//! Invariant: they take a bounded part of the disk, which is memory. What had to go for that is told.
+//! Invariant: they take a bounded part of the disk, which is memory, since the node started. What had to go for that is told.
 
 use crate::logs::Run;
 use jiff::Timestamp;

@@ -35,7 +35,7 @@ const RENEW_EVERY: Duration = Duration::from_secs(1);
 /// How often the status is written although nothing changed.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(10);
 
-/// A gap between renewals after which the node may have been declared lost.
+/// A gap between renewals after which the API server counts as having been away, and watches are made anew.
 const SUSPICIOUS_GAP: Duration = Duration::from_millis(2_500);
 
 /// What the parts of one node share.

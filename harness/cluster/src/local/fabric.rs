@@ -284,7 +284,7 @@ async fn bring_up(
     for (zone, number, node) in plan.numbered_nodes() {
         let disk = config.folder.join("nodes").join(&node.name);
         std::fs::create_dir(&disk).map_err(failed(format!("make {}", disk.display())))?;
-        // Ours and not the node's: what is on a disk outlives a loss of power.
+        // Ours and not the node's: what is on a disk outlives a loss of power, but for logs, which a node begins anew.
         mount::mount_tmpfs(&disk, "mode=755")
             .map_err(failed(format!("make the disk of {}", node.name)))?;
         let log = folders.logs.join(format!("node-{}.log", node.name));
