@@ -228,7 +228,7 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// As [`ensure`].
+    /// As [`ensure()`].
     pub(crate) fn ensure(install: bool) -> anyhow::Result<Self> {
         let was_running = answering()?.is_some();
         Ok(Self {
