@@ -60,12 +60,7 @@ pub fn search_path() -> std::ffi::OsString {
 /// A path, since what is looked for on a path of ours is started by `fork`, which copies the page tables of a node with all its
 /// pods. What is named by a path is started by `posix_spawn`, which does not.
 fn program(name: &str) -> std::path::PathBuf {
-    let path = search_path();
-    let mut places = std::env::split_paths(&path).map(|folder| folder.join(name));
-    let runs = |place: &std::path::PathBuf| {
-        place.is_file() && nix::unistd::access(place, nix::unistd::AccessFlags::X_OK).is_ok()
-    };
-    places.find(runs).unwrap_or_else(|| name.into())
+    which::which_in(name, Some(search_path()), "/").unwrap_or_else(|_| name.into())
 }
 
 #[cfg(test)]
