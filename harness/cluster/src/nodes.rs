@@ -21,7 +21,7 @@ pub struct NotReady {
     pub last: String,
 }
 
-/// Waits until there are at least `count` nodes and every node is ready.
+/// Waits until there are at least `count` nodes, and every node is ready and known as that by who places pods.
 ///
 /// # Errors
 ///
@@ -83,7 +83,14 @@ fn name(node: &Node) -> String {
     node.metadata.name.clone().unwrap_or_default()
 }
 
-/// What the condition `Ready` says when it is not true.
+/// Taints that the controller-manager keeps on a node until it has seen that the node is ready, a moment after its kubelet
+/// has said so. What is placed in between goes where it would rather not, or all of it to whoever is first.
+const UNTIL_SEEN: [&str; 2] = [
+    "node.kubernetes.io/not-ready",
+    "node.kubernetes.io/unreachable",
+];
+
+/// What the condition `Ready` says when it is not true, or the taint that is still there when it is.
 fn why_not_ready(node: &Node) -> Option<String> {
     let ready = node
         .status
@@ -94,7 +101,12 @@ fn why_not_ready(node: &Node) -> Option<String> {
         return Some("its kubelet has not reported yet".to_owned());
     };
     if ready.status == "True" {
-        return None;
+        let mut taints = node
+            .spec
+            .iter()
+            .flat_map(|spec| spec.taints.iter().flatten());
+        let taint = taints.find(|taint| UNTIL_SEEN.contains(&taint.key.as_str()))?;
+        return Some(format!("it is tainted {}:{}", taint.key, taint.effect));
     }
     let said = [&ready.reason, &ready.message];
     let said: Vec<&str> = said.into_iter().flatten().map(String::as_str).collect();
@@ -127,5 +139,25 @@ mod tests {
             why_not_ready(&node(json!([pressure]))).as_deref(),
             Some("its kubelet has not reported yet")
         );
+    }
+
+    #[test]
+    fn a_node_is_ready_once_who_places_pods_takes_it_for_that() {
+        let node = |taint| -> Node {
+            let taint = json!({ "key": taint, "effect": "NoSchedule" });
+            let ready = json!({ "type": "Ready", "status": "True" });
+            let node =
+                json!({ "spec": { "taints": [taint] }, "status": { "conditions": [ready] } });
+            serde_json::from_value(node).unwrap()
+        };
+        let why = |taint| why_not_ready(&node(taint));
+        assert_eq!(
+            why("node.kubernetes.io/not-ready").as_deref(),
+            Some("it is tainted node.kubernetes.io/not-ready:NoSchedule")
+        );
+        assert!(why("node.kubernetes.io/unreachable").is_some());
+        // Those it may have for good.
+        assert_eq!(why("node-role.kubernetes.io/control-plane"), None);
+        assert_eq!(why("node.kubernetes.io/unschedulable"), None);
     }
 }

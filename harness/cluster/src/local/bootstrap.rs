@@ -2,14 +2,13 @@
 
 use super::plan::{API_PORT, API_SERVER, KUBERNETES_SERVICE, Plan};
 use super::{components, failed, pki};
-use crate::ClusterError;
+use crate::{ClusterError, nodes};
 use futures::StreamExt;
 use harness_model::causes::chain;
-use k8s_openapi::api::core::v1::{Namespace, Node};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, DynamicObject, Patch, PatchParams};
 use kube::core::{ApiResource, GroupVersionKind};
 use kube::runtime::{WatchStreamExt, watcher};
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How often the API server is asked whether it serves. It tells nobody by itself; a refused connection or a 500 costs it next to
@@ -21,7 +20,7 @@ const ASK_SERVING: Duration = Duration::from_millis(50);
 /// second after everything else works. A server without one of these checks takes no notice of its name.
 const SERVES: &str = "/readyz?exclude=poststarthook/rbac/bootstrap-roles&\
                       exclude=poststarthook/scheduling/bootstrap-system-priority-classes";
-/// How long the API server may take to be ready once it serves.
+/// How long the API server may take to be ready once it serves, and the nodes once they may start.
 const READY: Duration = Duration::from_secs(120);
 /// For how long an object is sent again that the API server does not take as soon as it serves.
 const SOON: Duration = Duration::from_secs(30);
@@ -188,22 +187,10 @@ async fn wait_for_default(namespaces: &Api<Namespace>) {
 }
 
 /// Waits until every node of the plan is ready.
-pub(super) async fn nodes_ready(client: &kube::Client, plan: &Plan) {
-    let mut missing: BTreeSet<&str> = plan.nodes().map(|node| node.name.as_str()).collect();
-    let nodes: Api<Node> = Api::all(client.clone());
-    until(&nodes, watcher::Config::default(), |node| {
-        let ready = node
-            .status
-            .and_then(|status| status.conditions)
-            .unwrap_or_default()
-            .iter()
-            .any(|condition| condition.type_ == "Ready" && condition.status == "True");
-        if ready {
-            missing.remove(node.metadata.name.unwrap_or_default().as_str());
-        }
-        missing.is_empty()
-    })
-    .await;
+pub(super) async fn nodes_ready(client: &kube::Client, plan: &Plan) -> Result<(), ClusterError> {
+    nodes::wait_until_ready(client, plan.nodes().count(), READY)
+        .await
+        .map_err(failed("bring up the nodes"))
 }
 
 /// Watches until `done` says so. Errors are retried: the bring-up as a whole has a bound.

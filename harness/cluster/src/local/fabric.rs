@@ -331,13 +331,14 @@ async fn bring_up(
                 .map_err(failed("start a node"))?;
         }
         step("kube-apiserver serves");
-        let (routers, objects, ()) = tokio::join!(
+        let (routers, objects, ready) = tokio::join!(
             routers,
             bootstrap::make_objects(&client),
             bootstrap::nodes_ready(&client, &plan)
         );
         routers?;
         objects?;
+        ready?;
         step("every node is ready");
         Ok::<_, ClusterError>(())
     };
