@@ -8,6 +8,7 @@ use harness_model::causes::chain;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::DeleteParams;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What brings something back early.
@@ -283,11 +284,35 @@ impl Injector {
         }
     }
 
-    /// Brings something back before its time. When that fails it stays in the ledger, and comes back by itself.
+    /// Brings something back before its time, and waits until it works again. When that fails it stays in the ledger, and
+    /// comes back by itself.
     async fn heal_early(&self, number: u64) {
         if let Err(error) = self.apply_remedy(number).await {
             tracing::warn!(error, "cannot heal early; it will heal by itself");
         }
+        for error in self.wait_for_healed().await {
+            tracing::warn!(error, "what was healed early does not work again");
+        }
+    }
+
+    /// Waits until the parts of clusters that were given back before their time work again, as
+    /// [`wait_for_end`](Self::wait_for_end) does for those whose time is over, and says which do not. As long as they do not,
+    /// Kubernetes may say of pods that are gone that they are ready.
+    pub async fn wait_for_healed(&self) -> Vec<String> {
+        let parts = self.given_back().clone();
+        let back = parts.iter().map(|part| self.clusters.wait_until_back(part));
+        let back = join_all(back).await;
+        // Only now: who is broken off while waiting leaves it to the next one.
+        self.given_back().retain(|part| !parts.contains(part));
+        let errors = back.into_iter().filter_map(Result::err);
+        errors.map(|error| chain(&error)).collect()
+    }
+
+    fn given_back(&self) -> MutexGuard<'_, Vec<Part>> {
+        // The list is whole after every change.
+        self.given_back
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Brings something back now, and crosses it out.
@@ -303,6 +328,7 @@ impl Injector {
             self.remember(number, Remedy::Parts(parts));
             return Err(chain(&error));
         }
+        self.given_back().extend(parts);
         self.ledger.cross_out(number);
         Ok(())
     }

@@ -17,7 +17,7 @@ pub use pulse::Pulse;
 pub use zone_outage::{Crossing, Reachability, Reached};
 
 use away::Remedy;
-use harness_cluster::{ClusterError, Clusters, nodes};
+use harness_cluster::{ClusterError, Clusters, Part, nodes};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -28,6 +28,8 @@ pub struct Injector {
     ledger: Ledger,
     /// By number in the ledger.
     remedies: Mutex<BTreeMap<u64, Remedy>>,
+    /// Parts of clusters that were given back before their time, until somebody has waited for them.
+    given_back: Mutex<Vec<Part>>,
 }
 
 /// A fault that was measured to bite. It stays in the ledger until it is measured to have ended: hand it to
@@ -165,6 +167,7 @@ impl Injector {
             clusters,
             ledger,
             remedies: Mutex::default(),
+            given_back: Mutex::default(),
         }
     }
 
@@ -214,7 +217,7 @@ impl Injector {
     }
 
     /// Removes every fault that is still in the ledger, for an interrupt or a scenario that broke off, and says
-    /// which could not be removed.
+    /// which could not be removed. Whoever goes on [waits](Self::wait_for_healed) then.
     pub async fn heal_all(&self) -> Vec<String> {
         let mut left = Vec::new();
         for entry in self.ledger.active() {

@@ -1,6 +1,7 @@
 //! The ledger and the injector with a fake cluster: what is written down when, and what is healed.
 
 use super::*;
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use harness_cluster::healer::Change;
 use harness_cluster::{Cluster, ConnectError, Part, PodAddress, PodStream};
@@ -9,7 +10,7 @@ use harness_model::topology::{ClusterShape, DataCenter, Topology};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// A cluster with one border that can be cut; it notes the ledger's file at the moment of the cut.
@@ -23,6 +24,10 @@ struct OneBorder {
     topology: Topology,
     /// What its pods answer, before they keep the connection; without it they end it at once.
     answer: Mutex<Option<&'static str>>,
+    /// What was given back does not work yet.
+    boots: AtomicBool,
+    /// How often somebody waited for it.
+    waits: AtomicUsize,
 }
 
 impl OneBorder {
@@ -46,6 +51,8 @@ impl OneBorder {
                 latency: Default::default(),
             },
             answer: Mutex::new(None),
+            boots: AtomicBool::new(false),
+            waits: AtomicUsize::new(0),
         })
     }
 
@@ -142,6 +149,15 @@ impl Cluster for OneBorder {
     fn give_back<'a>(&'a self, _: &'a Part) -> BoxFuture<'a, Result<(), ClusterError>> {
         Box::pin(async {
             self.cut.store(false, Ordering::SeqCst);
+            Ok(())
+        })
+    }
+    fn wait_until_back<'a>(&'a self, _: &'a Part) -> BoxFuture<'a, Result<(), ClusterError>> {
+        Box::pin(async {
+            self.waits.fetch_add(1, Ordering::SeqCst);
+            if self.boots.load(Ordering::SeqCst) {
+                std::future::pending::<()>().await;
+            }
             Ok(())
         })
     }
@@ -385,6 +401,30 @@ async fn what_is_taken_away_is_in_the_ledger_before_and_until_it_is_back() {
 }
 
 #[tokio::test]
+async fn whoever_goes_on_after_healing_early_waits_once_until_it_works_again() {
+    let stage = Stage::new(true);
+    let Stage {
+        cluster, injector, ..
+    } = &stage;
+    let nothing = Vec::<String>::new();
+    let waits = || cluster.waits.load(Ordering::SeqCst);
+    let _active = frozen(injector, Duration::from_secs(600))
+        .await
+        .expect("it bites");
+    cluster.boots.store(true, Ordering::SeqCst);
+
+    assert_eq!(injector.heal_all().await, nothing);
+    assert_eq!(waits(), 0, "who is interrupted does not wait");
+    let broken_off = injector.wait_for_healed().now_or_never();
+    assert!(broken_off.is_none(), "it does not work yet");
+    cluster.boots.store(false, Ordering::SeqCst);
+    assert_eq!(injector.wait_for_healed().await, nothing);
+    assert_eq!(waits(), 2, "it is waited for again");
+    assert_eq!(injector.wait_for_healed().await, nothing);
+    assert_eq!(waits(), 2, "nothing is left to be waited for");
+}
+
+#[tokio::test]
 async fn what_lives_on_was_not_taken_away() {
     let stage = Stage::new(false);
     let Stage {
@@ -395,6 +435,7 @@ async fn what_lives_on_was_not_taken_away() {
         .expect_err("it lives");
     assert!(matches!(error, InjectError::WithoutEffect(_)), "{error}");
     assert!(injector.ledger.active().is_empty());
+    assert_eq!(cluster.waits.load(Ordering::SeqCst), 1, "it works again");
 
     cluster.cut.store(true, Ordering::SeqCst);
     let error = frozen(injector, Duration::from_millis(5))

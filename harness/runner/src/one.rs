@@ -164,6 +164,12 @@ async fn carry_out(
     let ended_early = was_enough || broke_off.is_some();
     let may_lack_replicas = ended_early || arrangement == Arrangement::Free;
     let goes_on = || plan.whole_again && interrupt.signal().is_none();
+    if disturbs_everything && goes_on() {
+        tokio::select! {
+            () = environment.wait_until_healed() => {}
+            () = interrupt.stop() => {}
+        }
+    }
     if disturbs_everything && may_lack_replicas && goes_on() {
         environment.wait_until_whole().await;
     }

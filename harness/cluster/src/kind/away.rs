@@ -84,9 +84,9 @@ impl Away {
     ) -> Result<(), ClusterError> {
         match part {
             Part::Nodes { data_center } => {
-                let (client, workers) = (&parts.client, &parts.workers);
+                let (client, engine) = (&parts.client, &parts.engine);
                 self.power
-                    .wait_until_back(client, workers, data_center)
+                    .wait_until_back(client, engine, &parts.workers, data_center)
                     .await
             }
             _ => Ok(()),

@@ -150,7 +150,29 @@ impl Engine {
 
     /// Ends everything in a node at once, and its network with it.
     pub(super) async fn kill(&self, node: &str) -> Result<(), ClusterError> {
-        self.ask(&["kill", node]).await.map(drop)
+        let act = format!("end node {node}");
+        let killed = self.ask(&["kill", node]).await;
+        killed
+            .map(drop)
+            .map_err(|error| ClusterError { act, ..error })
+    }
+
+    /// Starts nodes, one after the other; fine when they run.
+    pub(super) async fn start(&self, nodes: &[&str]) -> Result<(), ClusterError> {
+        let act = format!("start the nodes {}", nodes.join(", "));
+        let started = self.ask(&[&["start"][..], nodes].concat()).await;
+        started
+            .map(drop)
+            .map_err(|error| ClusterError { act, ..error })
+    }
+
+    /// When a node was started last.
+    pub(super) async fn started(&self, node: &str) -> Result<jiff::Timestamp, ClusterError> {
+        let question = ["inspect", "--format", "{{.State.StartedAt}}", node];
+        let said = self.ask(&question).await?;
+        said.trim()
+            .parse::<jiff::Timestamp>()
+            .map_err(failed(format!("read when node {node} was started")))
     }
 
     /// What starts nodes again, one after the other, as a program with its arguments; fine when they run.

@@ -100,6 +100,13 @@ impl Environment {
             .await
     }
 
+    /// Waits until what was healed before its time works again. What does not is told to the log.
+    pub(crate) async fn wait_until_healed(&self) {
+        for error in self.injector.wait_for_healed().await {
+            tracing::warn!(error, "what was healed early does not work again");
+        }
+    }
+
     /// Waits until every node and workload is ready again and known here. What is not is told to the log.
     pub(crate) async fn wait_until_whole(&self) {
         let (nodes, workloads) = tokio::join!(
