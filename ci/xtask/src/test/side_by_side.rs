@@ -28,6 +28,9 @@ const AT_ONCE: usize = 2;
 /// What runs by itself: two cores do not suffice for the gate on kind and for scenarios beside it. Pods of kind had to wait ten to
 /// forty times as long as they ran, requests were not answered for five seconds, and the mesh was blamed for it.
 const ALONE: [Part; 1] = [Part::Kind];
+/// What takes longer than any other piece: what runs alone does not keep others from beginning until this has ended, for as long as
+/// it has to wait for it anyhow.
+const LONGEST: Part = Part::Run;
 /// Each Envoy has four instances of inotify, and a user 128 of them unless the machine is told otherwise, which a container engine
 /// of ours does: enough for a cluster on kind beside one of ours.
 const INSTANCES: u64 = 256;
@@ -41,7 +44,7 @@ pub(super) const SELFTEST: [&str; 2] = ["selftest", "--without-extra"];
 pub(super) const DELTA: [&str; 6] = ["run", "--tag", "gate", "--set", "xds=delta", DELIVERY];
 /// Into how many pieces the self-test is cut, so that whoever has nothing left to do finds something, and that none is under way for
 /// long when no more may begin.
-pub(super) const SELFTESTS: u32 = 6;
+pub(super) const SELFTESTS: u32 = 9;
 
 /// A part that has ended.
 pub(super) struct Ended {
@@ -82,6 +85,8 @@ struct Queue {
     has_room: bool,
     /// One of them does not bear others beside it.
     alone: bool,
+    /// One of them is the longest.
+    longest: bool,
 }
 
 impl Queue {
@@ -90,7 +95,8 @@ impl Queue {
         let kind_may = self.prepared && !self.on_kind;
         // Others would begin one after the other for as long as there are some, and what runs alone be what there is no time for.
         let mut left = self.left.iter();
-        let one_waits = self.prepared && left.any(|(part, _)| ALONE.contains(part));
+        let one_waits =
+            self.prepared && !self.longest && left.any(|(part, _)| ALONE.contains(part));
         let may_begin = |&(part, _): &Piece| {
             let has_room = if self.bears_others(part) {
                 !self.alone
@@ -109,6 +115,7 @@ impl Queue {
         self.running += 1;
         self.on_kind |= is_on_kind(piece.0);
         self.alone = !self.bears_others(piece.0);
+        self.longest |= piece.0 == LONGEST;
         Some(piece)
     }
 
@@ -120,6 +127,7 @@ impl Queue {
         self.running -= 1;
         self.on_kind &= !is_on_kind(part);
         self.alone = false;
+        self.longest &= part != LONGEST;
     }
 }
 
@@ -159,6 +167,7 @@ pub(super) fn run(
         prepared: false,
         has_room: false,
         alone: false,
+        longest: false,
     };
     let (queue, done) = ((Mutex::new(queue), Condvar::new()), Mutex::new(Vec::new()));
     let work = || {

@@ -83,6 +83,7 @@ fn queue(has_room: bool) -> Queue {
         prepared: true,
         has_room,
         alone: false,
+        longest: false,
     }
 }
 
@@ -101,6 +102,22 @@ fn the_gate_on_kind_is_alone_and_is_waited_for() {
     assert_eq!(queue.take(), None);
     queue.ended(Part::Kind);
     assert_eq!(queue.take(), Some((Part::Selftest, 1)));
+}
+
+#[test]
+fn others_begin_while_the_gate_on_kind_waits_for_the_longest() {
+    let mut queue = queue(true);
+    queue.left = [Part::Kind, Part::Run, Part::Selftest, Part::Selftest]
+        .map(|part| (part, 1))
+        .into();
+    queue.prepared = false;
+    assert_eq!(queue.take(), Some((Part::Run, 1)));
+    queue.prepared = true;
+    assert_eq!(queue.take(), Some((Part::Selftest, 1)));
+    queue.ended(Part::Run);
+    assert_eq!(queue.take(), None, "the gate on kind would never begin");
+    queue.ended(Part::Selftest);
+    assert_eq!(queue.take(), Some((Part::Kind, 1)));
 }
 
 #[test]
