@@ -45,7 +45,7 @@ pub struct Event {
 pub enum EventKind {
     /// The act with the event's `step` begins. The first event of each step.
     StepStarted,
-    /// A sidecar is there (or there again, with another UID) from now on.
+    /// A sidecar is there (or there again, with another UID or at another address) from now on.
     SidecarJoined {
         /// Who.
         sidecar: Sidecar,

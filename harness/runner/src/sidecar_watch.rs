@@ -284,7 +284,8 @@ impl Shared {
         let Some(watched) = state
             .watched
             .get_mut(&sidecar.name)
-            .filter(|watched| watched.workload.sidecar.pod_uid == sidecar.pod_uid)
+            // What was asked at an address that it has no more may come late, and says nothing of it.
+            .filter(|watched| watched.workload.sidecar == *sidecar)
         else {
             return;
         };

@@ -141,7 +141,7 @@ fn judge(
     let in_force = timeline.in_force(last.index);
     let sidecars = timeline
         .alive_at(last.index)
-        .filter(|life| in_force.expected(life.sidecar).certificate)
+        .filter(|life| in_force.expected(life.at(last.index)).certificate)
         .filter(|life| may_ask(timeline, life, [first.index, last.index]))
         .count();
     let lasted = timeline.events[last.index]

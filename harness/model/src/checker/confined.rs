@@ -4,8 +4,9 @@ use super::evidence::{Evidence, detail, not_carried_out};
 use super::proof::{demands, prove};
 use super::timeline::{Fate, Life, Point, Reading, Timeline, Write, describe, precedes};
 use crate::configuration::OutboundTls;
+use crate::directory::Sidecar;
 use crate::history::{EventKind, Guard, TlsSeen, offered};
-use crate::oracle::{Expected, Oracle};
+use crate::oracle::Expected;
 use crate::verdict::Detail;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -114,8 +115,25 @@ fn allowed(timeline: &Timeline<'_>, life: &Life<'_>, reading: Reading<'_>) -> Ve
             Fate::Refused => {}
         }
     }
-    let expected = |state: &Oracle| state.expected(life.sidecar);
-    states.iter().map(expected).collect()
+    let expected = |sidecar: &Sidecar| -> Vec<Expected> {
+        let states = states.iter();
+        states.map(|state| state.expected(sidecar)).collect()
+    };
+    let mut allowed = expected(life.at(reading.index));
+    // A replica may have known it by its last address still when it came back.
+    if let Some(moved) = life.moved_by(reading.index)
+        && reading.at_ns <= deadline_ns(timeline, moved)
+    {
+        allowed.extend(expected(life.at(moved.saturating_sub(1))));
+    }
+    allowed
+}
+
+/// Until when sidecars may show what was right before an event.
+fn deadline_ns(timeline: &Timeline<'_>, index: usize) -> u64 {
+    timeline.events[index]
+        .at_ns
+        .saturating_add(timeline.patience.delivery.as_nanos())
 }
 
 /// Whether the state before a write may still be shown: within the bound and before the next act, or for
@@ -132,12 +150,9 @@ fn is_settling(
     {
         return true;
     }
-    let deadline_ns = timeline.events[written]
-        .at_ns
-        .saturating_add(timeline.patience.delivery.as_nanos());
     timeline.events[reading.index].step == write.step
         && !is_finished(timeline, reading.index)
-        && reading.at_ns <= deadline_ns
+        && reading.at_ns <= deadline_ns(timeline, written)
 }
 
 fn is_finished(timeline: &Timeline<'_>, index: usize) -> bool {

@@ -34,8 +34,9 @@ fn check_point(timeline: &Timeline<'_>, point: &Point, evidence: &mut Evidence) 
     };
     let mut is_anybody_concerned = false;
     for life in timeline.alive(point) {
-        let expected = after.expected(life.sidecar);
-        let previous = before.expected(life.sidecar);
+        let sidecar = life.at(point.last);
+        let expected = after.expected(sidecar);
+        let previous = before.expected(sidecar);
         let is_concerned = !expected.is_empty() || (written.is_some() && !previous.is_empty());
         if is_concerned {
             is_anybody_concerned = true;
@@ -75,21 +76,24 @@ impl<'t, 'a> Duty<'t, 'a> {
         previous: Expected,
     ) -> Self {
         let since = timeline.started_in(point).unwrap_or(point.first);
+        // What it showed at another address says nothing of what it shows now.
+        let moved = life.moved_by(point.last);
+        let came = moved.unwrap_or(life.joined);
         let delivery = timeline.patience.delivery;
-        // A sidecar that has just joined owes nothing earlier than a bound after that, and what a fault may have taken
-        // nothing earlier than the other bound after the fault's end.
+        // A sidecar that has just joined, or has another address, owes nothing earlier than a bound after that, and what a fault
+        // may have taken nothing earlier than the other bound after the fault's end.
         let begin = life.joined.max(point.first);
         let (begin_ns, bound) = match (written, timeline.end_of_fault_at(begin)) {
-            (Some(written), _) => (timeline.events[written.max(life.joined)].at_ns, delivery),
+            (Some(written), _) => (timeline.events[written.max(came)].at_ns, delivery),
             (None, Some(end_ns)) => (end_ns, timeline.patience.recovery),
-            (None, None) => (timeline.events[life.joined].at_ns, delivery),
+            (None, None) => (timeline.events[came].at_ns, delivery),
         };
         Self {
             timeline,
             point,
             life,
             is_write: written.is_some(),
-            since,
+            since: since.max(moved.unwrap_or(0)),
             deadline_ns: begin_ns.saturating_add(bound.as_nanos()),
             expected,
             previous,
@@ -157,17 +161,25 @@ impl<'t, 'a> Duty<'t, 'a> {
     }
 
     /// From when on it must hold what it holds at the end, where nothing was written: who is new has the mesh's
-    /// bound from its first reading on, what a fault has hit the other one from its end on.
+    /// bound from its first reading on, what a fault has hit the other one from its end on, and who has another address is as
+    /// new where no fault has ended.
     fn grace_ns(&self, readings: &[Reading<'_>]) -> u64 {
         let patience = self.timeline.patience;
         let (begin_ns, bound) = if self.point.contains(self.life.joined) {
             (readings[0].at_ns, patience.delivery)
         } else if let Some(recovered) = self.timeline.recovered_in(self.point) {
             (self.timeline.events[recovered].at_ns, patience.recovery)
+        } else if self.has_moved() {
+            (readings[0].at_ns, patience.delivery)
         } else {
             return 0;
         };
         begin_ns.saturating_add(bound.as_nanos())
+    }
+
+    fn has_moved(&self) -> bool {
+        let moved = self.life.moved_by(self.point.last);
+        moved.is_some_and(|moved| self.point.contains(moved))
     }
 
     /// The last reading holds: was it in time?
@@ -196,6 +208,7 @@ impl<'t, 'a> Duty<'t, 'a> {
         self.timeline
             .readings_of(self.life)
             .filter(|reading| precedes(reading.index, self.since))
+            .filter(|reading| self.life.at(reading.index) == self.life.at(self.point.last))
             .last()
             .is_some_and(|reading| self.holds(reading))
     }

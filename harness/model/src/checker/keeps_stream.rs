@@ -21,7 +21,7 @@ pub(super) fn check(timeline: &Timeline<'_>, step: usize) -> Evidence {
     let end = calm_until(timeline, point.first);
     let in_force = timeline.in_force(point.last);
     for life in timeline.alive(&point) {
-        if !in_force.expected(life.sidecar).certificate {
+        if !in_force.expected(life.at(point.last)).certificate {
             continue;
         }
         let shown = shown(timeline, life, point.first, end);

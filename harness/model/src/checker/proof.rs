@@ -171,7 +171,7 @@ pub(super) fn prove(
     life: &Life<'_>,
     demand: &Demand,
 ) -> Result<(), Missing> {
-    let expected = timeline.in_force(point.last).expected(life.sidecar);
+    let expected = timeline.in_force(point.last).expected(life.at(point.last));
     let mut furthest = Missing::NotRead;
     for reading in timeline.readings(point, life) {
         match prove_by(timeline, demand, &expected, reading) {
@@ -258,9 +258,10 @@ fn is_witnessed(
 ) -> bool {
     timeline.writes_together(written).all(|write| {
         timeline.lives.iter().any(|life| {
-            let expected = last.after.expected(life.sidecar);
-            let before = write.before.expected(life.sidecar);
-            if expected == before || write.after.expected(life.sidecar) == before {
+            let sidecar = life.at(marker);
+            let expected = last.after.expected(sidecar);
+            let before = write.before.expected(sidecar);
+            if expected == before || write.after.expected(sidecar) == before {
                 return false;
             }
             let is_exact = |reading: &Reading<'_>| timeline.is_exact(reading.seen, &expected);

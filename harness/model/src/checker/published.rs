@@ -57,7 +57,7 @@ fn trusted_at<'a>(
     timeline
         .alive_at(index)
         .filter(|life| life.sidecar.cluster == cluster)
-        .filter(|life| in_force.expected(life.sidecar).certificate)
+        .filter(|life| in_force.expected(life.at(index)).certificate)
         .filter_map(|life| match timeline.last_word_at(index, life)? {
             LastWord::Read(reading) => reading.seen.certificate.as_ref(),
             LastWord::Unreadable(..) => None,

@@ -34,7 +34,7 @@ pub(super) fn check(timeline: &Timeline<'_>, step: usize) -> Evidence {
     };
     let in_force = timeline.in_force(point.last);
     let status = status_is_true::last_status(timeline, &point, &configuration.name, written);
-    let is_in_scope = |life: &Life<'_>| in_force.in_scope(&configuration.name, life.sidecar);
+    let is_in_scope = |life: &Life<'_>| in_force.in_scope(&configuration.name, life.at(point.last));
     if !timeline.alive(&point).any(is_in_scope) {
         evidence.open(Detail {
             step: Some(step),

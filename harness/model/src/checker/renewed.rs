@@ -18,7 +18,7 @@ pub(super) fn check(timeline: &Timeline<'_>, step: usize) -> Evidence {
     };
     let in_force = timeline.in_force(point.last);
     for life in timeline.alive(&point) {
-        if !in_force.expected(life.sidecar).certificate {
+        if !in_force.expected(life.at(point.last)).certificate {
             continue;
         }
         // Readings are recorded when they differ from the last one: what was shown when the step began counts.

@@ -34,6 +34,10 @@ pub(super) fn check(timeline: &Timeline<'_>, reference: usize, step: usize) -> E
         let before = timeline.readings(&from, life).pop();
         let after = timeline.readings(&to, life).pop();
         match (before, after) {
+            (Some(before), Some(after)) if has_another_scope(timeline, life, before, after) => {
+                let observed = "at another address, where it must show something else";
+                evidence.open(detail(observed.to_owned(), Some(after.index)));
+            }
             (Some(before), Some(after)) => {
                 if let Some(difference) = difference(before, after) {
                     let observed = format!("{difference} at {}", after.clock());
@@ -60,6 +64,20 @@ pub(super) fn check(timeline: &Timeline<'_>, reference: usize, step: usize) -> E
         }
     }
     evidence
+}
+
+/// Whether the sidecar got another address between two readings, and with it something else to show.
+fn has_another_scope(
+    timeline: &Timeline<'_>,
+    life: &Life<'_>,
+    before: Reading<'_>,
+    after: Reading<'_>,
+) -> bool {
+    let expected = |reading: Reading<'_>| {
+        let in_force = timeline.in_force(reading.index);
+        in_force.expected(life.at(reading.index))
+    };
+    life.at(before.index) != life.at(after.index) && expected(before) != expected(after)
 }
 
 /// What a sidecar shows otherwise than before, in words.

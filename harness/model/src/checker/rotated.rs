@@ -54,7 +54,7 @@ impl<'a> Judge<'_, 'a> {
         let in_force = self.timeline.in_force(self.point.last);
         let mut roots: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for life in self.timeline.alive(&self.point) {
-            if !in_force.expected(life.sidecar).certificate {
+            if !in_force.expected(life.at(self.point.last)).certificate {
                 continue;
             }
             let told = |expected: &str, observed: String| Detail {

@@ -64,7 +64,7 @@ fn votes(timeline: &Timeline<'_>, place: Place) -> Votes {
     };
     let in_force = timeline.in_force(point.last);
     for life in timeline.alive(&point) {
-        let expected = in_force.expected(life.sidecar);
+        let expected = in_force.expected(life.at(point.last));
         let Some(reading) = timeline.readings(&point, life).pop() else {
             continue;
         };

@@ -48,7 +48,7 @@ pub(super) fn check(timeline: &Timeline<'_>, step: usize) -> Evidence {
     let in_force = timeline.in_force(point.last);
     let mut parts: Vec<f64> = timeline
         .alive(&point)
-        .filter(|life| in_force.expected(life.sidecar).certificate)
+        .filter(|life| in_force.expected(life.at(point.last)).certificate)
         .flat_map(|life| parts(&shown(timeline, life, point.first, end)))
         .collect();
     if parts.len() < FEWEST {

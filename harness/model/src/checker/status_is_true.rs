@@ -97,7 +97,7 @@ impl Truth {
         let started = timeline.started_in(point);
         let concerned: Vec<&Life<'_>> = timeline
             .alive(point)
-            .filter(|life| in_force.in_scope(name, life.sidecar))
+            .filter(|life| in_force.in_scope(name, life.at(point.last)))
             .collect();
         for life in concerned {
             let last = timeline
@@ -109,7 +109,7 @@ impl Truth {
             if !rejections(timeline, point, life).is_empty() {
                 truth.rejecting_pods.insert(life.sidecar.pod.clone());
             } else if timeline
-                .lacks(last.seen, &in_force.expected(life.sidecar))
+                .lacks(last.seen, &in_force.expected(life.at(point.last)))
                 .is_none()
             {
                 truth.holding += 1;

@@ -1,5 +1,6 @@
 //! Hand-made histories for every checker.
 
+mod addresses;
 mod asked;
 mod asking;
 mod audited;

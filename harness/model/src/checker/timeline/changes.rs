@@ -7,9 +7,33 @@ use std::collections::BTreeMap;
 
 /// One life of a sidecar: from one pod UID to the next.
 pub(in crate::checker) struct Life<'a> {
+    /// As it was told first. Its address may be another one later: see [`at`](Self::at).
     pub(in crate::checker) sidecar: &'a Sidecar,
     pub(in crate::checker) joined: usize,
     pub(in crate::checker) left: Option<usize>,
+    /// The events from which on it is told otherwise, in order, and how: a pod whose node had no power keeps its UID and its
+    /// name, and comes back at another address.
+    moves: Vec<(usize, &'a Sidecar)>,
+}
+
+impl<'a> Life<'a> {
+    /// As it is told at an event: whether a configuration is meant for it follows from this.
+    pub(in crate::checker) fn at(&self, index: usize) -> &'a Sidecar {
+        self.last_move(index)
+            .map_or(self.sidecar, |(_, sidecar)| sidecar)
+    }
+
+    /// The event, up to this one, from which on it has the address that it has then; none where it has had no other one.
+    pub(in crate::checker) fn moved_by(&self, index: usize) -> Option<usize> {
+        self.last_move(index).map(|(moved, _)| moved)
+    }
+
+    fn last_move(&self, index: usize) -> Option<(usize, &'a Sidecar)> {
+        self.moves
+            .iter()
+            .copied()
+            .rfind(|(moved, _)| *moved <= index)
+    }
 }
 
 /// What became of a write.
@@ -38,12 +62,15 @@ pub(super) fn lives(events: &[Event]) -> Vec<Life<'_>> {
     for (index, event) in events.iter().enumerate() {
         match &event.kind {
             EventKind::SidecarJoined { sidecar } => {
-                // The same pod again: its life goes on, whatever was said of its end. Under another name, which it takes over
-                // from one that it replaces, it begins anew.
+                // The same pod again: its life goes on, whatever was said of its end and at whichever address. Under another
+                // name, which it takes over from one that it replaces, it begins anew.
                 if let Some(known) = lives.iter_mut().find(|life| {
                     life.sidecar.pod_uid == sidecar.pod_uid && life.sidecar.name == sidecar.name
                 }) {
                     known.left = None;
+                    if known.at(index) != sidecar {
+                        known.moves.push((index, sidecar));
+                    }
                     continue;
                 }
                 // A stable name and a pod have one life at a time, even where nobody saw the end of the last.
@@ -54,6 +81,7 @@ pub(super) fn lives(events: &[Event]) -> Vec<Life<'_>> {
                     sidecar,
                     joined: index,
                     left: None,
+                    moves: Vec::new(),
                 });
             }
             EventKind::SidecarLeft { pod_uid, .. } => {
