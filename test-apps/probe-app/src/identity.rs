@@ -13,7 +13,7 @@ use envoy_types::pb::envoy::config::core::v3::data_source::Specifier;
 use envoy_types::pb::envoy::extensions::transport_sockets::tls::v3::{Secret, secret};
 use envoy_types::pb::envoy::service::discovery::v3::DiscoveryRequest;
 use envoy_types::pb::envoy::service::secret::v3::secret_discovery_service_client::SecretDiscoveryServiceClient;
-use futures::StreamExt as _;
+use futures::{StreamExt as _, future};
 use hyper_util::rt::TokioIo;
 use identity_api::authority::service::certificate_authority_client::CertificateAuthorityClient;
 use identity_api::authority::{IssueRequest, PodReference};
@@ -22,6 +22,7 @@ use prost::Message as _;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, PKCS_ECDSA_P384_SHA384, SanType};
 use std::time::Duration;
 use tokio::net::UnixStream;
+use tokio::sync::oneshot;
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request, Status};
 
@@ -169,8 +170,11 @@ async fn of_agent(ask: IdentityAsk) -> Result<Vec<u8>, NotGranted> {
         resource_names: vec![name],
         ..DiscoveryRequest::default()
     };
-    // The stream stays open: who closes it wants nothing more.
-    let requests = futures::stream::iter([subscription]).chain(futures::stream::pending());
+    // The stream stays open until there is an answer: who closes it wants nothing more. Afterwards the agent must not wait for
+    // what nobody reads, which it does before it hands out a certificate of a root that is on its way.
+    let (_open, ended) = oneshot::channel();
+    let never = futures::stream::once(ended).filter_map(|more| future::ready(more.ok()));
+    let requests = futures::stream::iter([subscription]).chain(never);
     let mut client = SecretDiscoveryServiceClient::new(channel);
     let mut responses = client
         .stream_secrets(with_token(requests, token)?)
@@ -282,67 +286,4 @@ pub(crate) fn told(error: &dyn std::error::Error) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_request_without_a_flaw_has_a_signature_that_fits() {
-        use x509_parser::certification_request::X509CertificationRequest;
-        use x509_parser::prelude::FromDer as _;
-        let names = ["spiffe://mesh/sa/a".to_owned()];
-        for (flaw, fits) in [
-            (None, true),
-            (Some(RequestFlaw::Signer), true),
-            (Some(RequestFlaw::OtherCurve), true),
-            // Nobody here verifies with so weak a key, though the signature fits.
-            (Some(RequestFlaw::WeakKey), false),
-            (Some(RequestFlaw::Tampered), false),
-        ] {
-            let (der, key) = signing_request(&names, flaw).expect("a request");
-            assert_eq!(key.is_some(), flaw != Some(RequestFlaw::WeakKey));
-            let (_, request) = X509CertificationRequest::from_der(&der).expect("well-formed");
-            assert_eq!(request.verify_signature().is_ok(), fits, "{flaw:?}");
-        }
-    }
-
-    #[test]
-    fn another_curve_is_another_one_than_that_of_good_requests() {
-        use x509_parser::certification_request::X509CertificationRequest;
-        use x509_parser::oid_registry::{OID_EC_P256, OID_NIST_EC_P384};
-        use x509_parser::prelude::FromDer as _;
-        for (flaw, expected) in [
-            (None, OID_EC_P256),
-            (Some(RequestFlaw::OtherCurve), OID_NIST_EC_P384),
-        ] {
-            let (der, _) = signing_request(&[], flaw).expect("a request");
-            let (_, request) = X509CertificationRequest::from_der(&der).expect("well-formed");
-            let key = &request.certification_request_info.subject_pki;
-            let curve = key.algorithm.parameters.as_ref().expect("a curve");
-            assert_eq!(curve.as_oid().expect("its name"), expected);
-        }
-    }
-
-    #[tokio::test]
-    async fn who_is_not_there_is_no_refusal() {
-        let ask = IdentityAsk {
-            token: None,
-            at: IdentityDesk::Sds {
-                socket: "/nonexistent".to_owned(),
-                secret: "default".to_owned(),
-            },
-        };
-        let answer = super::ask(ask).await;
-        assert!(
-            matches!(answer, IdentityAnswer::Unanswered(_)),
-            "{answer:?}"
-        );
-    }
-
-    #[test]
-    fn a_chain_is_read_as_it_is_written() {
-        let key = KeyPair::generate().expect("a key");
-        let certificate = CertificateParams::default().self_signed(&key);
-        let certificate = certificate.expect("a certificate");
-        assert_eq!(certificates(&pem(certificate.der())).len(), 1);
-    }
-}
+mod tests;
