@@ -268,6 +268,43 @@ async fn a_border_that_was_closed_before_is_not_cut() {
     assert!(!path.exists(), "nothing was begun");
 }
 
+/// A border that the first attempt and the third one cross too late.
+struct Late<'a> {
+    border: &'a OneBorder,
+    attempts: AtomicUsize,
+}
+
+impl Reachability for Late<'_> {
+    fn measure<'a>(&'a self, data_center: &'a str) -> BoxFuture<'a, Reached> {
+        let attempt = self.attempts.fetch_add(1, Ordering::SeqCst);
+        if attempt == 0 || attempt == 2 {
+            let late = Crossing::Blocked("it took too long".to_owned());
+            let reached = Reached {
+                outwards: late,
+                inwards: Crossing::Reached,
+            };
+            return Box::pin(async { reached });
+        }
+        self.border.measure(data_center)
+    }
+}
+
+#[tokio::test]
+async fn a_border_is_cut_once_it_was_crossed_twice_in_a_row() {
+    let stage = Stage::new(true);
+    let late = Late {
+        border: stage.cluster.as_ref(),
+        attempts: AtomicUsize::new(0),
+    };
+    let _active = stage
+        .injector
+        .cut_zone("alpha", Duration::from_secs(600), &late)
+        .await
+        .expect("it can be crossed, and is cut");
+    // Five before, two in a row afterwards.
+    assert_eq!(late.attempts.load(Ordering::SeqCst), 7);
+}
+
 #[tokio::test]
 async fn a_cut_that_nobody_could_measure_does_not_count_as_biting() {
     let unknown = Crossing::Unknown("the probe does not answer".to_owned());

@@ -63,10 +63,12 @@ impl std::fmt::Display for Reached {
 
 /// How many measurements in a row count.
 const IN_A_ROW: usize = 2;
+/// How often is measured before a cut: on a machine that is busy one attempt may take too long, and says nothing of the border.
+const BEFORE: usize = 10;
 
 impl Injector {
     /// Cuts `data_center` off for `duration` and measures that nothing crosses its border: before, two measurements in
-    /// a row reach in both directions; afterwards, two in a row reach in neither.
+    /// a row, of ten at most, reach in both directions; afterwards, two in a row reach in neither.
     ///
     /// # Errors
     ///
@@ -78,16 +80,12 @@ impl Injector {
         duration: Duration,
         reachability: &dyn Reachability,
     ) -> Result<ActiveFault, InjectError> {
-        let mut before = String::new();
-        for _ in 0..IN_A_ROW {
-            let reached = reachability.measure(data_center).await;
-            if !reached.both() {
-                return Err(InjectError::NotReachableBefore(format!(
-                    "across the border of {data_center}: {reached}"
-                )));
-            }
-            before = reached.to_string();
-        }
+        let mut tries = 0..BEFORE;
+        let before = in_a_row(data_center, reachability, Reached::both, || {
+            tries.next().is_some()
+        })
+        .await
+        .map_err(InjectError::NotReachableBefore)?;
         let number = self
             .ledger
             .begin(
@@ -104,7 +102,11 @@ impl Injector {
             });
         }
         let ends = Instant::now() + duration;
-        match measure_cut(data_center, ends, reachability).await {
+        // Packets under way and open connections may still get through once.
+        let cut = in_a_row(data_center, reachability, Reached::neither, || {
+            Instant::now() < ends
+        });
+        match cut.await {
             Ok(after) => Ok(ActiveFault {
                 number,
                 efficacy: format!(
@@ -133,24 +135,26 @@ impl Injector {
     }
 }
 
-/// Measures until nothing crossed the border twice in a row; packets under way and open connections may still get
-/// through once.
-async fn measure_cut(
+/// Measures until measurements in a row say so, for as long as it may go on; what the last one told, in any case.
+async fn in_a_row(
     data_center: &str,
-    ends: Instant,
     reachability: &dyn Reachability,
+    says: impl Fn(&Reached) -> bool,
+    mut may_go_on: impl FnMut() -> bool,
 ) -> Result<String, String> {
     let mut in_a_row = 0;
     let mut last = "nothing was measured".to_owned();
-    while Instant::now() < ends {
+    while may_go_on() {
         let reached = reachability.measure(data_center).await;
-        in_a_row = if reached.neither() { in_a_row + 1 } else { 0 };
+        in_a_row = if says(&reached) { in_a_row + 1 } else { 0 };
         last = reached.to_string();
         if in_a_row == IN_A_ROW {
             return Ok(last);
         }
     }
-    Err(format!("across the border of {data_center}: {last}"))
+    Err(format!(
+        "across the border of {data_center}, not {IN_A_ROW} times in a row; the last time: {last}"
+    ))
 }
 
 /// Waits for the kernel's timer, then until the border can be crossed in both directions twice in a row.

@@ -2,7 +2,7 @@
 
 use super::{answered_by, batch, scenario, traffic};
 use crate::payload::{data_center, header_rule, payload, scope};
-use crate::traffic::{answered, passes_both_sidecars};
+use crate::traffic::{answered, answered_but, passes_both_sidecars};
 use harness_model::configuration::{Configuration, Retry, Rule};
 use harness_model::expectation::Expectation;
 use harness_model::history::RefusalCause;
@@ -108,7 +108,8 @@ pub(super) fn in_time() -> Scenario {
                 traffic: "slow".to_owned(),
                 because: RefusalCause::Timeout,
             },
-            answered("quick"),
+            // A busy machine may be that slow once or twice; a rule that ends what is in time ends all eight.
+            answered_but("quick", 2),
             answered("not-caught"),
             answered("out-of-scope"),
         ],
