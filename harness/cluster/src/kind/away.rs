@@ -3,14 +3,18 @@
 use super::bring_up::Parts;
 use super::brought::Brought;
 use super::power::{Nodes, Power};
-use super::{control_plane, late_answers, on_disks, pods};
+use super::{control_plane, late_answers, names, on_disks, pods};
 use crate::{ClusterError, Part};
 use harness_model::topology::Topology;
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long the API server, or etcd, may take to answer once it is given back.
 const ANSWERS_AGAIN: Duration = Duration::from_secs(20);
+/// How long the name server of a data center may take once its nodes are back: who did not reach the API server at first pauses
+/// longer each time before it tries again.
+const NAMES: Duration = Duration::from_secs(120);
 
 /// What is away.
 #[derive(Default)]
@@ -87,7 +91,10 @@ impl Away {
                 let (client, engine) = (&parts.client, &parts.engine);
                 self.power
                     .wait_until_back(client, engine, &parts.workers, data_center)
-                    .await
+                    .await?;
+                // It takes names again once it knows all services. Until then pods here ask those of other data centers.
+                let here = BTreeSet::from([data_center.clone()]);
+                names::wait_until_everywhere(client, &here, NAMES).await
             }
             _ => Ok(()),
         }

@@ -68,7 +68,12 @@ pub(super) async fn want(
     Ok(())
 }
 
-async fn wait_until_everywhere(
+/// Waits until each of these data centers has a name server that answers.
+///
+/// # Errors
+///
+/// When that is not so within `patience`, with those that have none.
+pub(super) async fn wait_until_everywhere(
     client: &Client,
     data_centers: &BTreeSet<String>,
     patience: Duration,
