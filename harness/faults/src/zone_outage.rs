@@ -65,6 +65,8 @@ impl std::fmt::Display for Reached {
 const IN_A_ROW: usize = 2;
 /// How often is measured before a cut: on a machine that is busy one attempt may take too long, and says nothing of the border.
 const BEFORE: usize = 10;
+/// What is told where nothing has been measured.
+const NOTHING: &str = "nothing was measured";
 
 impl Injector {
     /// Cuts `data_center` off for `duration` and measures that nothing crosses its border: before, two measurements in
@@ -81,11 +83,18 @@ impl Injector {
         reachability: &dyn Reachability,
     ) -> Result<ActiveFault, InjectError> {
         let mut tries = 0..BEFORE;
-        let before = in_a_row(data_center, reachability, Reached::both, || {
-            tries.next().is_some()
-        })
-        .await
-        .map_err(InjectError::NotReachableBefore)?;
+        let mut before = NOTHING.to_owned();
+        let may_go_on = || tries.next().is_some();
+        let crossed = in_a_row(
+            data_center,
+            reachability,
+            Reached::both,
+            may_go_on,
+            &mut before,
+        );
+        if !crossed.await {
+            return Err(InjectError::NotReachableBefore(never(data_center, &before)));
+        }
         let number = self
             .ledger
             .begin(
@@ -103,25 +112,27 @@ impl Injector {
         }
         let ends = Instant::now() + duration;
         // Packets under way and open connections may still get through once.
-        let cut = in_a_row(data_center, reachability, Reached::neither, || {
-            Instant::now() < ends
-        });
-        match cut.await {
-            Ok(after) => Ok(ActiveFault {
-                number,
-                efficacy: format!(
-                    "across the border of {data_center}: before {before}; after {after}"
-                ),
-                kind: Kind::ZoneOutage {
-                    data_center: data_center.to_owned(),
-                    ends,
-                },
-            }),
-            Err(reason) => {
-                self.heal(number, data_center).await;
-                Err(InjectError::WithoutEffect(reason))
-            }
+        let mut after = NOTHING.to_owned();
+        let may_go_on = || Instant::now() < ends;
+        let cut = in_a_row(
+            data_center,
+            reachability,
+            Reached::neither,
+            may_go_on,
+            &mut after,
+        );
+        if !cut.await {
+            self.heal(number, data_center).await;
+            return Err(InjectError::WithoutEffect(never(data_center, &after)));
         }
+        Ok(ActiveFault {
+            number,
+            efficacy: format!("across the border of {data_center}: before {before}; after {after}"),
+            kind: Kind::ZoneOutage {
+                data_center: data_center.to_owned(),
+                ends,
+            },
+        })
     }
 
     /// Drops the rule early. When that fails the fault stays in the ledger, and the kernel's timer heals.
@@ -135,26 +146,28 @@ impl Injector {
     }
 }
 
-/// Measures until measurements in a row say so, for as long as it may go on; what the last one told, in any case.
+/// Measures until measurements in a row say so, for as long as it may go on; whether they did. `last` is what the last one told.
 async fn in_a_row(
     data_center: &str,
     reachability: &dyn Reachability,
     says: impl Fn(&Reached) -> bool,
     mut may_go_on: impl FnMut() -> bool,
-) -> Result<String, String> {
+    last: &mut String,
+) -> bool {
     let mut in_a_row = 0;
-    let mut last = "nothing was measured".to_owned();
-    while may_go_on() {
+    while in_a_row < IN_A_ROW && may_go_on() {
         let reached = reachability.measure(data_center).await;
         in_a_row = if says(&reached) { in_a_row + 1 } else { 0 };
-        last = reached.to_string();
-        if in_a_row == IN_A_ROW {
-            return Ok(last);
-        }
+        *last = reached.to_string();
     }
-    Err(format!(
+    in_a_row == IN_A_ROW
+}
+
+/// Why a cut is not made, or does not count.
+fn never(data_center: &str, last: &str) -> String {
+    format!(
         "across the border of {data_center}, not {IN_A_ROW} times in a row; the last time: {last}"
-    ))
+    )
 }
 
 /// Waits for the kernel's timer, then until the border can be crossed in both directions twice in a row.
@@ -166,15 +179,8 @@ pub(crate) async fn wait_for_end(
 ) -> Result<(), EndError> {
     // `sleep_until` and not a poll: the kernel's timer is the event, and it tells nobody.
     tokio::time::sleep_until(ends.into()).await;
-    let mut last = "nothing was measured".to_owned();
-    let crossed = async {
-        let mut in_a_row = 0;
-        while in_a_row < IN_A_ROW {
-            let reached = reachability.measure(data_center).await;
-            in_a_row = if reached.both() { in_a_row + 1 } else { 0 };
-            last = reached.to_string();
-        }
-    };
+    let mut last = NOTHING.to_owned();
+    let crossed = in_a_row(data_center, reachability, Reached::both, || true, &mut last);
     let in_time = tokio::time::timeout(patience, crossed).await.is_ok();
     if in_time {
         Ok(())

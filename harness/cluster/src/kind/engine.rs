@@ -150,19 +150,19 @@ impl Engine {
 
     /// Ends everything in a node at once, and its network with it.
     pub(super) async fn kill(&self, node: &str) -> Result<(), ClusterError> {
-        let act = format!("end node {node}");
-        let killed = self.ask(&["kill", node]).await;
-        killed
-            .map(drop)
-            .map_err(|error| ClusterError { act, ..error })
+        self.have(format!("end node {node}"), &["kill", node]).await
     }
 
     /// Starts nodes, one after the other; fine when they run.
     pub(super) async fn start(&self, nodes: &[&str]) -> Result<(), ClusterError> {
         let act = format!("start the nodes {}", nodes.join(", "));
-        let started = self.ask(&[&["start"][..], nodes].concat()).await;
-        started
-            .map(drop)
+        self.have(act, &[&["start"][..], nodes].concat()).await
+    }
+
+    /// Has it do something that it says nothing about, unless it cannot.
+    async fn have(&self, act: String, arguments: &[&str]) -> Result<(), ClusterError> {
+        let done = self.ask(arguments).await;
+        done.map(drop)
             .map_err(|error| ClusterError { act, ..error })
     }
 

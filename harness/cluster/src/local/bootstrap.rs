@@ -183,7 +183,14 @@ async fn apply(client: &kube::Client, object: serde_json::Value) -> Result<(), C
 /// The API server makes the namespace `default` shortly after it serves.
 async fn wait_for_default(namespaces: &Api<Namespace>) {
     let config = watcher::Config::default().fields("metadata.name=default");
-    until(namespaces, config, |_| true).await;
+    let seen = watcher(namespaces.clone(), config)
+        .default_backoff()
+        .applied_objects();
+    futures::pin_mut!(seen);
+    // Errors are retried: the bring-up as a whole has a bound.
+    while let Some(Err(error)) = seen.next().await {
+        tracing::debug!(%error, "watch again");
+    }
 }
 
 /// Waits until every node of the plan is ready.
@@ -191,25 +198,4 @@ pub(super) async fn nodes_ready(client: &kube::Client, plan: &Plan) -> Result<()
     nodes::wait_until_ready(client, plan.nodes().count(), READY)
         .await
         .map_err(failed("bring up the nodes"))
-}
-
-/// Watches until `done` says so. Errors are retried: the bring-up as a whole has a bound.
-async fn until<K>(api: &Api<K>, config: watcher::Config, mut done: impl FnMut(K) -> bool)
-where
-    K: kube::Resource + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
-{
-    let stream = watcher(api.clone(), config)
-        .default_backoff()
-        .applied_objects();
-    futures::pin_mut!(stream);
-    while let Some(seen) = stream.next().await {
-        match seen {
-            Ok(object) => {
-                if done(object) {
-                    return;
-                }
-            }
-            Err(error) => tracing::debug!(%error, "watch again"),
-        }
-    }
 }
